@@ -1,0 +1,5 @@
+//! Drover: the Rancher 1.x resource API over real Docker. `docs/ARCHITECTURE.md` is the map.
+
+pub mod model;
+pub mod runtime;
+pub mod schema;

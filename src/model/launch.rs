@@ -1,0 +1,256 @@
+//! A launch configuration: what a container is to be, in the API's own words.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ResourceId;
+
+/// A `launchConfig`, or the configurable part of a container; read from stored field text.
+///
+/// Only what the engine and the runtimes act on is here. References are wire ids (`1i5`). Unknown keys are ignored.
+#[expect(missing_docs, reason = "the fields carry the API's own names; the schema documents them")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LaunchConfig {
+    /// Sidekick name; none for the primary.
+    pub name: Option<String>,
+    /// `docker:nginx:1.9`, `sim:web`, or plain `nginx`.
+    pub image_uuid: Option<String>,
+    /// Stamped at each upgrade of this configuration; equality decides whether a container is new.
+    pub version: Option<String>,
+    pub command: Option<Vec<String>>,
+    pub entry_point: Option<Vec<String>>,
+    pub environment: Option<BTreeMap<String, String>>,
+    pub working_dir: Option<String>,
+    pub user: Option<String>,
+    pub hostname: Option<String>,
+    pub domain_name: Option<String>,
+    pub tty: Option<bool>,
+    pub stdin_open: Option<bool>,
+    pub labels: Option<BTreeMap<String, String>>,
+    pub ports: Option<Vec<String>>,
+    pub expose: Option<Vec<String>>,
+    pub publish_all_ports: Option<bool>,
+    pub data_volumes: Option<Vec<String>>,
+    /// Wire ids of containers.
+    pub data_volumes_from: Option<Vec<String>>,
+    pub data_volumes_from_launch_configs: Option<Vec<String>>,
+    /// Path in the container → wire id of a volume.
+    pub data_volume_mounts: Option<BTreeMap<String, String>>,
+    pub volume_driver: Option<String>,
+    /// Bytes.
+    pub memory: Option<i64>,
+    /// Bytes in all; −1 is unlimited.
+    pub memory_swap: Option<i64>,
+    /// Bytes.
+    pub memory_reservation: Option<i64>,
+    pub memory_swappiness: Option<i64>,
+    pub kernel_memory: Option<i64>,
+    pub milli_cpu_reservation: Option<i64>,
+    pub cpu_shares: Option<i64>,
+    pub cpu_set: Option<String>,
+    pub cpu_set_mems: Option<String>,
+    pub cpu_period: Option<i64>,
+    pub cpu_quota: Option<i64>,
+    pub cpu_realtime_period: Option<i64>,
+    pub cpu_realtime_runtime: Option<i64>,
+    pub cpu_count: Option<i64>,
+    pub cpu_percent: Option<i64>,
+    pub cap_add: Option<Vec<String>>,
+    pub cap_drop: Option<Vec<String>>,
+    pub privileged: Option<bool>,
+    pub devices: Option<Vec<String>>,
+    pub dns: Option<Vec<String>>,
+    pub dns_search: Option<Vec<String>>,
+    pub dns_opt: Option<Vec<String>>,
+    pub extra_hosts: Option<Vec<String>>,
+    pub security_opt: Option<Vec<String>>,
+    pub read_only: Option<bool>,
+    pub pid_mode: Option<String>,
+    pub ipc_mode: Option<String>,
+    pub uts: Option<String>,
+    pub userns_mode: Option<String>,
+    pub log_config: Option<LogConfig>,
+    pub restart_policy: Option<RestartPolicy>,
+    /// `managed` (default), `bridge`, `host`, `none`, `container`; null: no network at all.
+    pub network_mode: Option<String>,
+    /// Wire id.
+    pub network_container_id: Option<String>,
+    pub network_launch_config: Option<String>,
+    /// Wire ids.
+    pub network_ids: Option<Vec<String>>,
+    /// Alias → wire id of an instance.
+    pub instance_links: Option<BTreeMap<String, String>>,
+    /// Wire id.
+    pub requested_host_id: Option<String>,
+    /// Wire id.
+    pub registry_credential_id: Option<String>,
+    pub build: Option<Build>,
+    pub start_on_create: Option<bool>,
+    pub health_check: Option<HealthCheck>,
+    pub count: Option<i64>,
+    pub blkio_weight: Option<i64>,
+    pub blkio_device_options: Option<BTreeMap<String, BlkioDeviceOption>>,
+    pub cgroup_parent: Option<String>,
+    pub group_add: Option<Vec<String>>,
+    pub isolation: Option<String>,
+    pub oom_kill_disable: Option<bool>,
+    pub oom_score_adj: Option<i64>,
+    pub pids_limit: Option<i64>,
+    /// Bytes.
+    pub shm_size: Option<i64>,
+    pub storage_opt: Option<BTreeMap<String, String>>,
+    pub sysctls: Option<BTreeMap<String, String>>,
+    pub tmpfs: Option<BTreeMap<String, String>>,
+    pub ulimits: Option<Vec<Ulimit>>,
+    pub run_init: Option<bool>,
+    pub stop_signal: Option<String>,
+    /// Seconds.
+    pub stop_timeout: Option<i64>,
+    /// Docker's own health check.
+    pub health_cmd: Option<Vec<String>>,
+    /// Seconds (1.6's agent multiplies to nanoseconds).
+    pub health_interval: Option<i64>,
+    /// Seconds.
+    pub health_timeout: Option<i64>,
+    pub health_retries: Option<i64>,
+    pub net_alias: Option<Vec<String>>,
+    pub ip: Option<String>,
+    pub ip6: Option<String>,
+    pub io_maximum_bandwidth: Option<i64>,
+    #[serde(rename = "ioMaximumIOps")]
+    pub io_maximum_iops: Option<i64>,
+    pub disk_quota: Option<i64>,
+    pub instance_triggered_stop: Option<String>,
+}
+
+/// `logConfig`.
+#[expect(missing_docs, reason = "the fields carry the API's own names")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogConfig {
+    pub driver: Option<String>,
+    pub config: Option<BTreeMap<String, String>>,
+}
+
+/// `restartPolicy`.
+#[expect(missing_docs, reason = "the fields carry the API's own names")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestartPolicy {
+    pub name: Option<String>,
+    pub maximum_retry_count: Option<i64>,
+}
+
+/// `dockerBuild`.
+#[expect(missing_docs, reason = "the fields carry the API's own names")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Build {
+    pub context: Option<String>,
+    pub dockerfile: Option<String>,
+    pub remote: Option<String>,
+    pub nocache: Option<bool>,
+    pub rm: Option<bool>,
+    pub forcerm: Option<bool>,
+}
+
+/// `ulimit`.
+#[expect(missing_docs, reason = "the fields carry the API's own names")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ulimit {
+    pub name: Option<String>,
+    pub soft: Option<i64>,
+    pub hard: Option<i64>,
+}
+
+/// `blkioDeviceOption`.
+#[expect(missing_docs, reason = "the fields carry the API's own names")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BlkioDeviceOption {
+    pub read_iops: Option<i64>,
+    pub write_iops: Option<i64>,
+    pub read_bps: Option<i64>,
+    pub write_bps: Option<i64>,
+    pub weight: Option<i64>,
+}
+
+/// `instanceHealthCheck`: Rancher's own check, made by Drover.
+#[expect(missing_docs, reason = "the fields carry the API's own names")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HealthCheck {
+    pub name: Option<String>,
+    pub port: Option<u16>,
+    /// Empty is a TCP connect; else an HTTP request line such as `GET /ping HTTP/1.0`.
+    pub request_line: Option<String>,
+    /// Milliseconds.
+    pub interval: Option<i64>,
+    /// Milliseconds.
+    pub response_timeout: Option<i64>,
+    pub healthy_threshold: Option<i64>,
+    pub unhealthy_threshold: Option<i64>,
+    /// Milliseconds.
+    pub initializing_timeout: Option<i64>,
+    /// Milliseconds.
+    pub reinitializing_timeout: Option<i64>,
+    /// `none`, `recreate`, `recreateOnQuorum`.
+    pub strategy: Option<String>,
+    pub recreate_on_quorum_strategy_config: Option<Quorum>,
+}
+
+/// `recreateOnQuorumStrategyConfig`.
+#[expect(missing_docs, reason = "the fields carry the API's own names")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quorum {
+    pub quorum: Option<i64>,
+}
+
+/// The label that makes a service run one unit per host.
+pub const LABEL_GLOBAL: &str = "io.rancher.scheduler.global";
+/// The label of a container that runs once and stays stopped.
+pub const LABEL_START_ONCE: &str = "io.rancher.container.start_once";
+/// `always`: pull before each start.
+pub const LABEL_PULL_IMAGE: &str = "io.rancher.container.pull_image";
+
+impl LaunchConfig {
+    /// A label's value.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.as_ref().and_then(|l| l.get(key)).map(String::as_str)
+    }
+
+    /// Whether a boolean label says `true`.
+    pub fn has_label_true(&self, key: &str) -> bool {
+        self.label(key).is_some_and(|v| v.eq_ignore_ascii_case("true"))
+    }
+
+    /// Whether there is an image at all: `rancher/none` and nothing mean none.
+    pub fn has_image(&self) -> bool {
+        self.image_uuid.as_deref().is_some_and(|i| !i.trim().is_empty() && !is_none_image(i))
+    }
+}
+
+/// `rancher/none` in any case, with or without prefix.
+pub fn is_none_image(image_uuid: &str) -> bool {
+    let plain = image_uuid.strip_prefix("docker:").unwrap_or(image_uuid);
+    plain.eq_ignore_ascii_case("rancher/none")
+}
+
+/// Whether an image belongs to the simulator.
+pub fn is_sim_image(image_uuid: &str) -> bool {
+    image_uuid.starts_with("sim:")
+}
+
+/// The reference without the `docker:` or `sim:` prefix.
+pub fn image_reference(image_uuid: &str) -> &str {
+    image_uuid.strip_prefix("docker:").or_else(|| image_uuid.strip_prefix("sim:")).unwrap_or(image_uuid)
+}
+
+/// A reference as a number, however its letters look.
+pub fn parse_reference(wire: &str) -> Option<ResourceId> {
+    super::WireId::parse(wire).map(|w| w.id)
+}

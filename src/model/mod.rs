@@ -1,0 +1,16 @@
+//! The words every layer shares: ids, rows, errors, time, and the launch configuration of a container.
+//!
+//! Nothing here does I/O, and nothing here knows SQL, Docker or HTTP.
+
+pub mod error;
+pub mod id;
+pub mod launch;
+pub mod port;
+pub mod resource;
+pub mod selector;
+pub mod time;
+
+pub use error::{Error, ErrorKind, Result};
+pub use id::{ResourceId, WireId};
+pub use resource::{Fields, Resource};
+pub use time::{Clock, Timestamp};

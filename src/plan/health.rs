@@ -1,0 +1,1 @@
+//! Health of a service and of a stack, rolled up.

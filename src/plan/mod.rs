@@ -1,0 +1,32 @@
+//! The planner: from what is wanted and what is there to the next steps. Pure.
+//!
+//! It does no I/O, reads no clock, and is total: it never fails, it answers [`Verdict::Stuck`]. The engine calls it
+//! again after each change; nothing is remembered between two calls but what the rows say. Who carries the steps
+//! out has no choice left to make. The phases have a fixed order: remove broken → finish half-made units → bring
+//! up missing → replace outdated → remove surplus.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::launch::HealthCheck;
+use crate::model::port::PortSpec;
+use crate::model::{ResourceId, Timestamp};
+
+mod desired;
+mod health;
+mod naming;
+mod observed;
+mod schedule;
+mod service;
+mod step;
+mod upgrade;
+
+#[cfg(test)]
+mod properties;
+
+pub use desired::*;
+pub use health::*;
+pub use naming::*;
+pub use observed::*;
+pub use schedule::eligible_hosts;
+pub use step::*;

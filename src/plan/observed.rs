@@ -1,0 +1,107 @@
+//! What is there, as the rows say.
+
+use super::*;
+
+/// What is there now.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// Every not removed instance that the service made (managed or parked), in any order.
+    pub instances: Vec<Instance>,
+    /// All hosts of the project.
+    pub hosts: Vec<Host>,
+    /// When the last batch of the running upgrade or restart was begun.
+    pub last_batch_at: Option<Timestamp>,
+}
+
+/// One container of the service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instance {
+    /// Its row.
+    pub id: ResourceId,
+    /// The unit it belongs to.
+    pub unit: String,
+    /// The unit's index: the `n` of the name.
+    pub index: u32,
+    /// Which launch configuration made it (none: the primary).
+    pub config: Option<String>,
+    /// The version of that configuration when it was made.
+    pub version: String,
+    /// Whether it counts (managed) or was put aside by an upgrade (managed=false, upgrade=true).
+    pub is_parked: bool,
+    /// What its row says.
+    pub state: InstanceState,
+    /// Its `healthState`; none counts as healthy.
+    pub health: Health,
+    /// The host it was placed on.
+    pub host: Option<ResourceId>,
+    /// Grows with each instance of the service.
+    pub create_index: i64,
+    /// How often it was started.
+    pub start_count: i64,
+}
+
+/// The states of an instance, as far as planning goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstanceState {
+    /// requested, creating, starting, restarting: on its way up by itself.
+    Starting,
+    /// running, updating-running, migrating.
+    Running,
+    /// On its way down.
+    Stopping,
+    /// stopped, updating-stopped.
+    Stopped,
+    /// erroring, error: broken for good.
+    Broken,
+    /// removing; treat it as gone, but wait for it where its name or port is needed.
+    Removing,
+}
+
+/// The health of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    /// No health check.
+    None,
+    /// healthy, updating-healthy.
+    Healthy,
+    /// initializing, reinitializing and their updating- forms.
+    Initializing,
+    /// unhealthy, updating-unhealthy.
+    Unhealthy,
+}
+
+/// A place to run units.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Host {
+    /// Its row.
+    pub id: ResourceId,
+    /// Whether it takes `sim:` images (and nothing else).
+    pub is_sim: bool,
+    /// active: new units may be placed here.
+    pub is_active: bool,
+    /// removing or removed: its units are lost.
+    pub is_gone: bool,
+    /// disconnected: work there waits, nothing there is replaced.
+    pub is_disconnected: bool,
+    /// Host labels, for affinity.
+    pub labels: BTreeMap<String, String>,
+    /// Live instances on it, of all services and of none.
+    pub live_instances: u32,
+    /// Ports bound on it by running instances **of others** than this service.
+    pub bound_ports: Vec<PortSpec>,
+    /// Containers of others on it: name and labels, for container affinity.
+    pub neighbours: Vec<Neighbour>,
+    /// Bytes free to reserve; none is unlimited.
+    pub free_memory: Option<i64>,
+    /// Thousandths of a core free to reserve; none is unlimited.
+    pub free_milli_cpu: Option<i64>,
+}
+
+/// A container of somebody else on a host, as far as affinity goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neighbour {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}

@@ -1,0 +1,296 @@
+//! Where containers run: one trait, one implementation per sort of engine.
+//!
+//! A runtime does what it is told and decides nothing. Every call may be repeated: twice equals once. It knows
+//! nothing of services, SQL or HTTP; the engine hands it complete specifications.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use crate::model::launch::LaunchConfig;
+use crate::model::port::PortSpec;
+
+pub mod docker;
+pub mod sim;
+
+/// What can go wrong in a runtime. The texts are the engine's own words and are shown to the user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The engine did not answer; nothing is known about the effect. Try again later.
+    #[error("the engine does not answer: {0}")]
+    Unreachable(String),
+    /// The engine refused or failed, in its own words.
+    #[error("{0}")]
+    Failed(String),
+    /// The host port is bound by something else.
+    #[error("{0}")]
+    PortTaken(String),
+    /// The container name is taken by a container that is not ours.
+    #[error("{0}")]
+    NameTaken(String),
+    /// The address is in use or outside the network.
+    #[error("{0}")]
+    AddressTaken(String),
+    /// There is no such container, image or network.
+    #[error("{0}")]
+    Gone(String),
+}
+
+/// The result of a runtime call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the engine says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// The engine's host name.
+    pub name: String,
+    /// For example `20.10.24`.
+    pub version: String,
+    /// The operating system's name.
+    pub os: String,
+    /// The kernel's version.
+    pub kernel: String,
+    /// The number of cores.
+    pub cores: i64,
+    /// Bytes.
+    pub memory_bytes: i64,
+    /// The engine's own labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How a container is attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkAttachment {
+    /// The project's own bridge, created and found by [`Runtime::ensure_network`].
+    Managed {
+        /// The engine's id of the network.
+        network_id: String,
+        /// The fixed address.
+        ip: String,
+        /// Names that resolve to this container on the network.
+        aliases: Vec<String>,
+        /// Names that only this container sees: `(target name, alias)`.
+        links: Vec<(String, String)>,
+        /// Search domains besides the launch configuration's own.
+        dns_search: Vec<String>,
+    },
+    /// The engine's default bridge; the links are `(external id, alias)`.
+    Bridge {
+        /// Links of the default bridge.
+        links: Vec<(String, String)>,
+    },
+    /// The host's own network.
+    Host,
+    /// A network namespace without interfaces.
+    None,
+    /// The namespace of another container, by external id.
+    Container(String),
+}
+
+/// A container, completely specified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerSpec {
+    /// The identity: label `io.rancher.container.uuid`.
+    pub uuid: String,
+    /// The name to give it on the engine.
+    pub name: String,
+    /// All labels, ours included; the runtime adds `io.drover.server`.
+    pub labels: BTreeMap<String, String>,
+    /// The rest, in the API's words. References in it are already resolved into the fields of this struct.
+    pub launch: LaunchConfig,
+    /// How it is attached.
+    pub network: NetworkAttachment,
+    /// Published ports with both numbers known (random ones drawn by the engine have no public part).
+    pub ports: Vec<PortSpec>,
+    /// External ids of containers whose volumes it mounts.
+    pub volumes_from: Vec<String>,
+    /// `(volume name on the engine, path in the container)` besides `launch.data_volumes`.
+    pub volume_mounts: Vec<(String, String)>,
+}
+
+/// One port as the engine really published it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BoundPort {
+    /// The bound address.
+    pub ip: String,
+    /// On the host.
+    pub public: u16,
+    /// In the container.
+    pub private: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+}
+
+/// The life of a container as the engine sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Life {
+    /// Created, never started (or its start failed).
+    Created,
+    /// Running (or paused).
+    Running,
+    /// Ended.
+    Exited,
+}
+
+/// One of our containers as found on the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Our identity of it.
+    pub uuid: String,
+    /// The engine's id.
+    pub external_id: String,
+    /// Its name on the engine, without slash.
+    pub name: String,
+    /// Whether it runs.
+    pub life: Life,
+    /// Its address on its first network.
+    pub ip: Option<String>,
+    /// Published ports; empty unless running.
+    pub ports: Vec<BoundPort>,
+    /// The exit code, once it has exited.
+    pub exit_code: Option<i64>,
+    /// When it last started, in the engine's words (differs after each start); empty before.
+    pub started_at: String,
+    /// Volumes it mounts.
+    pub mounts: Vec<FoundMount>,
+}
+
+/// A mount as the engine made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundMount {
+    /// The volume's name, for volumes.
+    pub volume: Option<String>,
+    /// The path on the host.
+    pub source: String,
+    /// The path in the container.
+    pub path: String,
+    /// Whether it can be written.
+    pub writable: bool,
+    /// The volume driver.
+    pub driver: String,
+}
+
+/// When to pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Only if the image is not there.
+    IfAbsent,
+    /// Always.
+    Always,
+}
+
+/// A registry login.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistryAuth {
+    /// The user.
+    pub username: String,
+    /// The secret; never logged.
+    pub password: String,
+    /// The registry.
+    pub server: String,
+}
+
+/// What a managed network is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// The project's uuid: the label by which the network is found again.
+    pub project_uuid: String,
+    /// Its name on the engine.
+    pub name: String,
+    /// The subnets to try in order (CIDR); the first that does not overlap is taken.
+    pub candidates: Vec<String>,
+}
+
+/// A managed network as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkFound {
+    /// The engine's id.
+    pub id: String,
+    /// CIDR.
+    pub subnet: String,
+}
+
+/// Something that happened to one of our containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuntimeEvent {
+    /// The stream is open (again): compare everything.
+    Connected,
+    /// This container started, died, stopped, was destroyed, renamed …: look at it.
+    Changed {
+        /// Our identity of it.
+        uuid: String,
+    },
+    /// The engine stopped answering; a later `Connected` says that it is back.
+    Disconnected(String),
+}
+
+/// A probe of a container's health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The container.
+    pub uuid: String,
+    /// Its address, as last seen.
+    pub ip: Option<String>,
+    /// The port.
+    pub port: u16,
+    /// An HTTP request line, or none for a TCP connect.
+    pub request_line: Option<String>,
+    /// How long to wait for the whole probe.
+    pub timeout: Duration,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeResult {
+    /// It answered (2xx/3xx for HTTP).
+    Up,
+    /// It refused, timed out or answered badly.
+    Down(String),
+    /// The prober itself cannot reach that network; says nothing about the container.
+    Unreachable(String),
+}
+
+/// One engine on which containers run.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// `docker` or `sim`: the host's kind.
+    fn kind(&self) -> &'static str;
+    /// What the engine says about itself.
+    async fn describe(&self) -> Result<EngineInfo>;
+    /// A cheap sign of life.
+    async fn ping(&self) -> Result<()>;
+    /// Every container of ours, by label.
+    async fn observe(&self) -> Result<Vec<Found>>;
+    /// One container of ours by uuid; `None` if it is not there.
+    async fn find(&self, uuid: &str) -> Result<Option<Found>>;
+    /// Makes the image present. `progress` gets sentences such as `Pulling nginx:1.9 (3/7)`.
+    async fn pull(
+        &self,
+        image: &str,
+        policy: PullPolicy,
+        auth: Option<&RegistryAuth>,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<()>;
+    /// Makes the project's network present.
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<NetworkFound>;
+    /// Removes a project's network, if it is there and unused.
+    async fn remove_network(&self, project_uuid: &str) -> Result<()>;
+    /// Creates the container, unless one with this uuid is there already; returns it either way.
+    async fn create(&self, spec: &ContainerSpec) -> Result<Found>;
+    /// Starts it (a running one is left alone) and returns it with address and ports.
+    async fn start(&self, uuid: &str) -> Result<Found>;
+    /// Stops it with a grace period; one that is not running, or gone, is left alone.
+    async fn stop(&self, uuid: &str, grace: Duration) -> Result<()>;
+    /// Removes it with its anonymous volumes; one that is gone is fine.
+    async fn remove(&self, uuid: &str) -> Result<()>;
+    /// Makes a named volume present.
+    async fn ensure_volume(&self, name: &str, driver: &str, options: &BTreeMap<String, String>) -> Result<()>;
+    /// Removes a named volume; one that is gone is fine.
+    async fn remove_volume(&self, name: &str) -> Result<()>;
+    /// Asks a container how it is.
+    async fn probe(&self, probe: &Probe) -> ProbeResult;
+    /// What happens to our containers, for ever: reconnects by itself, with `Disconnected` and `Connected` around a gap.
+    fn events(&self) -> BoxStream<'static, RuntimeEvent>;
+}

@@ -1,0 +1,63 @@
+//! State machines: which process may start in which state, and where it leads.
+
+/// The states and processes of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The name of the set (`service`, `default`, `instance` …).
+    pub name: String,
+    /// In the order of the file.
+    pub transitions: Vec<Transition>,
+    /// The process that `create` (and, for some, `activate`) leads on to without being asked: process → next process.
+    pub then: Vec<(String, String)>,
+}
+
+/// One edge: a process that starts in some states, passes one and ends in another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// The process (`upgrade`); also the action's name.
+    pub process: String,
+    /// The states it may start in.
+    pub from: Vec<String>,
+    /// The state while it runs.
+    pub via: String,
+    /// The state when it is done.
+    pub done: String,
+    /// The versions whose clients may ask for it; empty is all.
+    pub versions: Vec<super::Version>,
+    /// It starts no process of its own but wakes the one that runs (a scale change during an upgrade).
+    pub joins: bool,
+}
+
+impl Machine {
+    /// The edge that `process` takes from `state`; `None` if it may not start there.
+    pub fn start(&self, process: &str, state: &str) -> Option<&Transition> {
+        self.transitions.iter().find(|t| t.process == process && t.from.iter().any(|f| f == state))
+    }
+
+    /// The edge on which `process` is while in `via`.
+    pub fn running(&self, process: &str, via: &str) -> Option<&Transition> {
+        self.transitions.iter().find(|t| t.process == process && t.via == via)
+    }
+
+    /// Whether a row in `state` is on its way somewhere.
+    pub fn is_transitioning(&self, state: &str) -> bool {
+        state == "requested" || self.transitions.iter().any(|t| t.via == state)
+    }
+
+    /// Whether there is such a process at all.
+    pub fn has_process(&self, process: &str) -> bool {
+        self.transitions.iter().any(|t| t.process == process)
+    }
+
+    /// What follows the end of `process` by itself.
+    pub fn next(&self, process: &str) -> Option<&str> {
+        self.then.iter().find(|(p, _)| p == process).map(|(_, n)| n.as_str())
+    }
+
+    /// Whether a client of `version` may ask for `process` in `state`.
+    pub fn offers(&self, process: &str, state: &str, version: super::Version) -> bool {
+        self.transitions
+            .iter()
+            .any(|t| t.process == process && (t.versions.is_empty() || t.versions.contains(&version)) && t.from.iter().any(|f| f == state))
+    }
+}

@@ -1,0 +1,13 @@
+//! Types as data: loading, inheriting, checking and freezing the schemas; views of them per version and role.
+//!
+//! A type is a file in `schemas/types/`. The registry reads them all at start, refuses what does not fit together,
+//! and freezes one [`View`] per version and role: what that caller can introspect is exactly what is enforced.
+//! Nothing here knows SQL or HTTP.
+
+mod field;
+mod machine;
+mod types;
+
+pub use field::*;
+pub use machine::*;
+pub use types::*;

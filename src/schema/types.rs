@@ -1,0 +1,223 @@
+//! Types, and the views of them that a version and a role have.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::{Field, FieldType, Machine, Source};
+
+/// A version of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// `/v1`
+    V1,
+    /// `/v2-beta`
+    V2Beta,
+}
+
+impl Version {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 2] = [Self::V1, Self::V2Beta];
+
+    /// The path segment.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2Beta => "v2-beta",
+        }
+    }
+
+    /// Reads the path segment.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|v| v.as_str() == text)
+    }
+}
+
+/// Whose eyes a view is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// A project key, or a member.
+    Project,
+    /// The owner of a project; while access is open, everybody.
+    Owner,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Project, Self::Owner];
+}
+
+/// A type, whatever the version: what the engine and the store know it by.
+#[derive(Debug, Clone)]
+pub struct Type {
+    /// The canonical name (v2-beta's, `stack`; v1's where only v1 has it).
+    pub id: String,
+    /// The type it inherits from.
+    pub parent: Option<String>,
+    /// The end of the line of parents; itself if it has none.
+    pub root: String,
+    /// `1s`: what the ids of its rows begin with.
+    pub prefix: String,
+    /// Its states and processes; none for types without.
+    pub machine: Option<Arc<Machine>>,
+    /// The union of its fields over all versions: where each comes from and how it is laid out.
+    pub fields: BTreeMap<String, StoredField>,
+    /// The sets of views that own fields are grouped by in the stored text, in order.
+    pub classes: Vec<u32>,
+    /// Whether rows of it can be made here (else creation answers 501).
+    pub can_create: bool,
+    /// Actions that this build does not have: kept in the schema, not offered, answered 501.
+    pub unavailable_actions: Vec<String>,
+}
+
+/// A field as rows store it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredField {
+    /// Where its value comes from.
+    pub source: Source,
+    /// Its type (the latest version's).
+    pub ty: FieldType,
+    /// What an absent value is written as: the JSON text (`null`, `false`, `"0"`, `[]`).
+    pub empty: String,
+    /// The index into [`Type::classes`]; only for [`Source::Fields`].
+    pub class: usize,
+}
+
+/// All that one version shows to one role.
+#[derive(Debug)]
+pub struct View {
+    /// The version.
+    pub version: Version,
+    /// The role.
+    pub role: Role,
+    /// The bit of this view in the masks of [`Type::classes`].
+    pub bit: u32,
+    /// By name as this view has it (`environment` on v1).
+    pub types: BTreeMap<String, Arc<TypeView>>,
+    /// By canonical type id → the name in `types`.
+    pub by_kind: HashMap<String, String>,
+    /// Lower-cased name or plural → the name in `types`.
+    pub by_path: HashMap<String, String>,
+}
+
+/// A type as one version shows it to one role.
+#[derive(Debug)]
+pub struct TypeView {
+    /// The name in this view.
+    pub id: String,
+    /// The plural in this view.
+    pub plural: String,
+    /// The type behind it.
+    pub def: Arc<Type>,
+    /// What `baseType` says: the immediate parent's name in this view, or its own.
+    pub base_type: String,
+    /// Its fields.
+    pub fields: BTreeMap<String, Field>,
+    /// Its actions.
+    pub actions: BTreeMap<String, Action>,
+    /// What may be filtered (also some hidden fields), with the type that decides the modifiers.
+    pub filters: BTreeMap<String, FieldType>,
+    /// `GET`, `POST`.
+    pub collection_methods: Vec<String>,
+    /// `GET`, `PUT`, `DELETE`.
+    pub resource_methods: Vec<String>,
+    /// What can be followed from a resource, as links are shown (a superset of includeable ones), sorted by name.
+    pub links: Vec<Link>,
+    /// The names in the schema's `includeableLinks`.
+    pub includeable_links: Vec<String>,
+    /// Itself and the types below it that have POST, for a collection's `createTypes` (empty without sub-types).
+    pub create_types: Vec<String>,
+    /// Canonical ids of itself and all types below it.
+    pub kinds: Vec<String>,
+    /// Whether a listing of this type is a listing of the whole root (no filter on kind needed).
+    pub is_root: bool,
+    /// Whether the schema has `links.collection`.
+    pub is_listable: bool,
+    /// Embedded in other types only: has no rows.
+    pub is_embedded: bool,
+}
+
+/// An action in a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// The schema of the body.
+    pub input: Option<String>,
+    /// The schema of the answer.
+    pub output: Option<String>,
+}
+
+/// A relation that can be followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its name in this view (camelCase).
+    pub name: String,
+    /// What it leads to.
+    pub to: Relation,
+}
+
+/// How a link finds its other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relation {
+    /// A reference field of this type: one row, if not null.
+    One {
+        /// The field as stored.
+        field: String,
+        /// The far type's canonical id.
+        kind: String,
+    },
+    /// The rows of `kind` whose `field` refers to this one (`Column(ParentId)` fields included).
+    Many {
+        /// The far type's canonical id.
+        kind: String,
+        /// The far type's reference field.
+        field: String,
+    },
+    /// The rows at the other end of a map type: rows of `through` whose `near` is this one; their `far` is the answer.
+    Through {
+        /// The far type's canonical id.
+        kind: String,
+        /// The map type.
+        through: String,
+        /// The map's reference to this type.
+        near: String,
+        /// The map's reference to the far type.
+        far: String,
+    },
+    /// Made by code (`schemas` of a project …).
+    Computed,
+}
+
+/// All types and all views, frozen.
+#[derive(Debug)]
+pub struct Registry {
+    /// By canonical id.
+    pub types: BTreeMap<String, Arc<Type>>,
+    /// One per version and role.
+    pub views: Vec<Arc<View>>,
+}
+
+impl Registry {
+    /// The type of this canonical id.
+    pub fn find_type(&self, kind: &str) -> Option<&Arc<Type>> {
+        self.types.get(kind)
+    }
+
+    /// The view of a version and role; there is one for each pair.
+    pub fn view(&self, version: Version, role: Role) -> &Arc<View> {
+        match self.views.iter().find(|v| v.version == version && v.role == role) {
+            Some(view) => view,
+            None => unreachable!("Registry::load makes a view for every version and role"),
+        }
+    }
+}
+
+impl View {
+    /// By a path segment: singular or plural, any case.
+    pub fn find_by_path(&self, segment: &str) -> Option<&Arc<TypeView>> {
+        self.by_path.get(&segment.to_ascii_lowercase()).and_then(|name| self.types.get(name))
+    }
+
+    /// By canonical type id; `None` if this view hides it.
+    pub fn find_by_kind(&self, kind: &str) -> Option<&Arc<TypeView>> {
+        self.by_kind.get(kind).and_then(|name| self.types.get(name))
+    }
+}
