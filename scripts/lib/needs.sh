@@ -1,6 +1,9 @@
 # Functions that install what the tests need, and only what is missing. To be sourced at the top of the tree.
 # shellcheck shell=bash
 
+# `su` without a dash keeps a user's PATH, where the system's own programs are not.
+PATH="$PATH:/usr/sbin:/sbin"
+
 target_dir="${CARGO_TARGET_DIR:-$PWD/target}"
 clients_dir="$target_dir/venv"
 

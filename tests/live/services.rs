@@ -111,7 +111,7 @@ fn a_killed_container_is_started_again_and_a_removed_one_is_replaced() {
         if now.iter().any(|c| c.running && c.started_at != first.started_at) { Ok(now) } else { Err(now) }
     });
     eprintln!("started again after {:?}", started.elapsed());
-    assert_eq!(ids(&again), [first.id.clone()], "the same container, not another one");
+    assert_eq!(ids(&again), std::slice::from_ref(&first.id), "the same container, not another one");
 
     let started = Instant::now();
     world.docker.run(&["rm", "--force", &first.id]);
