@@ -5,9 +5,16 @@
 //! Nothing here knows SQL or HTTP.
 
 mod field;
+mod file;
+mod freeze;
+mod inherit;
+mod lint;
+mod load;
 mod machine;
+mod registry;
 mod types;
 
 pub use field::*;
 pub use machine::*;
+pub use registry::Problem;
 pub use types::*;

@@ -44,6 +44,19 @@ pub enum Role {
 impl Role {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Project, Self::Owner];
+
+    /// The name in the files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// Reads the name in the files.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.as_str() == text)
+    }
 }
 
 /// A type, whatever the version: what the engine and the store know it by.
@@ -134,6 +147,38 @@ pub struct TypeView {
     pub is_listable: bool,
     /// Embedded in other types only: has no rows.
     pub is_embedded: bool,
+    /// What ids of its rows begin with in this view (`1e` for v1's environments, `1st` elsewhere).
+    pub prefix: String,
+    /// The names of the fields that its resources show: those of `fields`, or more where another version serves it.
+    pub shown: Vec<String>,
+    /// The fields that input is read by, where these are not `fields`; see [`TypeView::input_fields`].
+    pub input: Option<BTreeMap<String, Field>>,
+    /// The version whose schemas serve it, if that is another one: nested input and the inputs of its actions are read
+    /// by that version's schemas, too.
+    pub served_as: Option<Version>,
+    /// Input that is copied under another name before it is read: `environmentId` → `stackId`.
+    pub copies: Vec<(String, String)>,
+    /// States that are shown as others: stored → shown.
+    pub states: Vec<(String, String)>,
+}
+
+impl TypeView {
+    /// What input is validated by.
+    pub fn input_fields(&self) -> &BTreeMap<String, Field> {
+        self.input.as_ref().unwrap_or(&self.fields)
+    }
+
+    /// The state that is shown for the stored one.
+    pub fn shown_state<'a>(&'a self, stored: &'a str) -> &'a str {
+        self.states.iter().find(|(from, _)| from == stored).map_or(stored, |(_, to)| to)
+    }
+
+    /// The stored states that are shown as `shown`: what a filter on the state must look for.
+    pub fn stored_states<'a>(&'a self, shown: &'a str) -> impl Iterator<Item = &'a str> {
+        let hidden = self.states.iter().any(|(from, _)| from == shown);
+        let others = self.states.iter().filter(move |(_, to)| to == shown).map(|(from, _)| from.as_str());
+        (!hidden).then_some(shown).into_iter().chain(others)
+    }
 }
 
 /// An action in a schema.
@@ -164,6 +209,13 @@ pub enum Relation {
         /// The far type's canonical id.
         kind: String,
     },
+    /// As `One`, but answered as a collection of one (`instance.hosts`).
+    Listed {
+        /// The field as stored.
+        field: String,
+        /// The far type's canonical id.
+        kind: String,
+    },
     /// The rows of `kind` whose `field` refers to this one (`Column(ParentId)` fields included).
     Many {
         /// The far type's canonical id.
@@ -182,7 +234,7 @@ pub enum Relation {
         /// The map's reference to the far type.
         far: String,
     },
-    /// Made by code (`schemas` of a project …).
+    /// Made by code (`schemas` of a project …); where there is no code, an empty collection.
     Computed,
 }
 
