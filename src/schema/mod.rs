@@ -5,9 +5,24 @@
 //! Nothing here knows SQL or HTTP.
 
 mod field;
+pub mod layout;
+mod file;
+mod freeze;
+mod inherit;
+mod lint;
+mod load;
 mod machine;
+mod plan;
+mod registry;
+pub mod render;
+#[cfg(test)]
+mod testkit;
 mod types;
+pub mod validate;
 
 pub use field::*;
+pub use layout::LayoutCell;
 pub use machine::*;
+pub use render::PlanCell;
+pub use registry::Problem;
 pub use types::*;

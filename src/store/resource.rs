@@ -35,7 +35,7 @@ pub struct NewResource {
     /// The engine's notes, a JSON object.
     pub internal: String,
     /// References to other rows that are not columns.
-    pub refs: Vec<(&'static str, ResourceId)>,
+    pub refs: Vec<(String, ResourceId)>,
 }
 
 /// What is to be changed of a row; the rest stays.
