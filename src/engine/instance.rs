@@ -171,7 +171,7 @@ pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, w
     let display = wanted.launch.label("io.rancher.container.display_name").map(str::to_owned);
     let name = display.unwrap_or_else(|| wanted.name.clone());
     if wanted.launch.label("io.rancher.container.hostname_override") == Some("container_name") {
-        fields.set("hostname", &plan::host_name(&name, wanted.launch.domain_name.as_deref()))?;
+        fields.set("hostname", &host_name(&name, wanted.launch.domain_name.as_deref()))?;
     }
     fields.set("labels", &service_labels(wanted))?;
     fields.set("version", &wanted.version)?;
@@ -245,6 +245,23 @@ pub(crate) fn insert_expose_map(
 /// Reads a container's launch configuration from its own fields.
 pub(crate) fn launch_of(row: &Resource) -> Result<LaunchConfig> {
     serde_json::from_str(&row.fields).map_err(|e| Error::internal(format!("reading the launch configuration of {}", row.id), e))
+}
+
+/// A container's name as a host name: 63 characters, the index kept (§3.2 of the domain rules).
+fn host_name(name: &str, domain: Option<&str>) -> String {
+    let room = 63_usize.saturating_sub(domain.map_or(0, |d| d.len() + 1));
+    if name.len() <= room {
+        return name.to_owned();
+    }
+    let suffix = name.rfind('-').map_or("", |at| name.get(at..).unwrap_or_default());
+    let head: String = name.chars().take(room.saturating_sub(suffix.len())).collect();
+    format!("{head}{suffix}")
+}
+
+/// A name on the engine that nobody else has: the plain one and eight digits of the uuid's random end.
+pub(crate) fn unique_name(name: &str, uuid: &str) -> String {
+    let tail: String = uuid.chars().rev().filter(|c| *c != '-').take(8).collect();
+    format!("{name}-{tail}")
 }
 
 /// A value as text for a message, bounded.

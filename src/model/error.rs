@@ -96,6 +96,12 @@ impl Error {
         self
     }
 
+    /// The same about a field.
+    pub fn with_field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
     /// The same with another code.
     pub fn with_code(mut self, code: &'static str) -> Self {
         self.code = Some(Cow::Borrowed(code));

@@ -10,7 +10,6 @@ use crate::plan;
 use crate::runtime::{self, Found, PullPolicy, Runtime};
 use crate::store::{Changes, NewResource, Process, Tx};
 
-use super::super::commands::remove_container;
 use super::super::core::{Core, new_row, notes, write_notes};
 use super::super::instance::{InstanceNotes, launch_of};
 use super::super::process::{self, Outcome, fenced, request};
@@ -290,7 +289,7 @@ impl Core {
 
     /// The name is taken by a stranger: the intent is written with a name that cannot be, and tried again.
     async fn rename(&self, process: &Process, row: &Resource) -> Result<Outcome> {
-        let name = plan::unique_docker_name(&row.name, &row.uuid);
+        let name = super::super::instance::unique_name(&row.name, &row.uuid);
         self.change_notes(process, row, move |note| note.docker_name = name).await?;
         Ok(Outcome::Again(Duration::ZERO, String::new()))
     }
@@ -337,17 +336,10 @@ impl Core {
         let hosts = self.hosts_of(row.account_id)?;
         let host = match launch.requested_host_id.as_deref().and_then(parse_reference) {
             Some(host) => host,
-            None => {
-                let config = self.plan_config(None, launch);
-                let docker = plan::DesiredPlace { stack: String::new(), service: row.name.clone() };
-                match plan::eligible_hosts(&docker, &[config], &hosts).first() {
-                    Some(host) => *host,
-                    None if is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()) => {
-                        return Ok(Err("Scheduling failed: no simulated host (start the server with --simulator)".into()));
-                    }
-                    None => return Ok(Err("Scheduling failed: No healthy hosts meet the resource constraints".into())),
-                }
-            }
+            None => match self.place_for(row, launch)? {
+                Ok(host) => host,
+                Err(message) => return Ok(Err(message)),
+            },
         };
         let (process_id, row_id) = (process.id, row.id);
         let placed = self
@@ -357,6 +349,32 @@ impl Core {
             })
             .await?;
         Ok(placed.ok_or_else(|| "the container moved on".to_owned()))
+    }
+
+    /// The planner's choice for a service of one unit is the choice for a container of no service.
+    fn place_for(&self, row: &Resource, launch: &LaunchConfig) -> Result<Result<ResourceId, String>> {
+        let desired = plan::Desired {
+            stack: String::new(),
+            service: row.name.clone(),
+            goal: plan::Goal::Run,
+            scale: plan::Scale::Units(1),
+            configs: vec![self.plan_config(None, launch)],
+            health: plan::HealthStrategy::None,
+            divider: '-',
+        };
+        let hosts = self.plan_hosts(row.account_id, None, &[launch])?;
+        let plan = plan::plan(&desired, &plan::Observed { hosts, ..plan::Observed::default() }, self.now());
+        let chosen = plan.steps.iter().find_map(|step| match step {
+            plan::Step::Create { host, .. } => Some(*host),
+            _ => None,
+        });
+        Ok(chosen.ok_or_else(|| match plan.verdict {
+            plan::Verdict::Stuck(message) => message,
+            _ if is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()) => {
+                "Scheduling failed: no simulated host (start the server with --simulator)".into()
+            }
+            _ => "Scheduling failed: no host".into(),
+        }))
     }
 
     /// The network and address of a container in managed networking, decided and written before it is made.
@@ -546,5 +564,3 @@ pub(crate) fn retire(tx: &mut Tx<'_>, part: &Resource, keep: Duration) -> Result
     tx.update_if(part, &changes)
 }
 
-#[expect(unused_imports, reason = "the command is used by siblings of this module")]
-use remove_container as _;

@@ -4,7 +4,10 @@ mod instance;
 mod service;
 mod stack;
 
-use crate::model::{Error, Resource, Result};
+pub(crate) use instance::{StopData, retire};
+pub(crate) use service::{ActivateData, draw_ports};
+
+use crate::model::{Resource, Result};
 use crate::store::Process;
 
 use super::core::Core;
@@ -65,7 +68,3 @@ impl Core {
     }
 }
 
-/// An error for something a handler cannot do without.
-pub(crate) fn missing(what: &str) -> Error {
-    Error::bug(format!("{what} is missing"))
-}

@@ -1,0 +1,352 @@
+//! What a request does to rows: create, update, remove and act, for every type alike.
+//!
+//! A request is checked completely before anything is written, and written in one transaction; what needs time is a
+//! process that the transaction asks for.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, WireId};
+use crate::schema::validate::{self, Purpose, Refs};
+use crate::schema::{Column, Machine, Source, Type, TypeView};
+use crate::store::{Changes, NewProcess, NewResource, Priority, Tx, Within};
+
+use super::core::{Core, DEFAULT_PROJECT, new_row};
+use super::door::{Answer, Input, Scope};
+use super::handlers::StopData;
+use super::process::{qualified, request};
+use super::{containers, links, services, stacks, upgrade};
+
+/// What validation asks about other rows, for one caller.
+struct Lookup<'a> {
+    core: &'a Core,
+    account: Option<ResourceId>,
+    /// The row that is being changed: it does not collide with itself.
+    except: Option<ResourceId>,
+    root: &'a str,
+}
+
+impl Refs for Lookup<'_> {
+    fn exists(&self, kind: &str, wire: &str) -> Result<bool> {
+        let Some(id) = WireId::parse(wire).map(|w| w.id) else { return Ok(false) };
+        let Some(row) = self.core.store.find(id)? else { return Ok(false) };
+        let is_kind = row.kind == kind || row.root == kind || self.core.derives(&row.kind, kind);
+        let is_visible = match (self.account, row.account_id) {
+            (Some(account), Some(owner)) => account == owner || row.id == account,
+            _ => true,
+        };
+        Ok(is_kind && is_visible && row.state != "purged")
+    }
+
+    fn is_taken(&self, field: &str, value: &str) -> Result<bool> {
+        let rows = self.core.store.all(self.root, self.account)?;
+        Ok(rows.iter().filter(|r| Some(r.id) != self.except).any(|r| match field {
+            "name" => r.name == value,
+            "uuid" => r.uuid == value,
+            other => Fields::parse(&r.fields).ok().and_then(|f| f.text(other)).is_some_and(|v| v == value),
+        }))
+    }
+
+    fn now(&self) -> crate::model::Timestamp {
+        self.core.now()
+    }
+}
+
+impl Core {
+    /// Whether `kind` is `base` or comes from it.
+    pub(crate) fn derives(&self, kind: &str, base: &str) -> bool {
+        let mut current = Some(kind.to_owned());
+        while let Some(name) = current {
+            if name == base {
+                return true;
+            }
+            current = self.registry.find_type(&name).and_then(|t| t.parent.clone());
+        }
+        false
+    }
+
+    /// A body, converted and checked by the schema.
+    pub(crate) fn validated(
+        &self,
+        scope: &Scope,
+        ty: &TypeView,
+        body: &Map<String, Value>,
+        purpose: Purpose,
+        except: Option<ResourceId>,
+    ) -> Result<Input> {
+        let view = self.registry.view(scope.version, scope.role);
+        let refs = Lookup { core: self, account: scope.owner(), except, root: &ty.def.root };
+        validate::input(self.registry.input_view(view, ty), ty, body, purpose, &refs)
+    }
+
+    pub(crate) async fn create(&self, scope: &Scope, ty: &TypeView, body: Input) -> Result<Vec<Resource>> {
+        if !ty.def.can_create {
+            return Err(Error::not_implemented(format!("creating a {} is not part of this build", ty.id)));
+        }
+        let input = self.validated(scope, ty, &body, Purpose::Create, None)?;
+        let account = scope.owner().unwrap_or(DEFAULT_PROJECT);
+        match ty.def.root.as_str() {
+            "service" => services::create(self, scope, ty, account, input).await.map(|r| vec![r]),
+            "stack" => stacks::create(self, ty, account, input).await.map(|r| vec![r]),
+            "instance" => containers::create(self, ty, account, input).await,
+            _ => self.create_plain(ty, account, input).await.map(|r| vec![r]),
+        }
+    }
+
+    /// A row of a type without behaviour of its own: its machine's first process is asked for, nothing else happens.
+    async fn create_plain(&self, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+        let new = row_from_input(&ty.def, account, &input)?;
+        let machine = ty.def.machine.clone();
+        self.store.write(Priority::Request, move |tx| insert_and_start(tx, machine.as_deref(), new)).await
+    }
+
+    pub(crate) async fn update(&self, scope: &Scope, ty: &TypeView, id: ResourceId, body: Input) -> Result<Resource> {
+        let row = self.visible(scope, ty, id)?;
+        let input = self.validated(scope, ty, &body, Purpose::Update, Some(id))?;
+        let input = match ty.def.root.as_str() {
+            "service" => services::check_update(&row, input)?,
+            "stack" => stacks::check_name(input)?,
+            _ => input,
+        };
+        let (ty_view, def) = (ty.input_fields(), ty.def.clone());
+        let scheduled: Vec<String> = ty_view.iter().filter(|(_, f)| f.schedule_update).map(|(n, _)| n.clone()).collect();
+        let machine = ty.def.machine.clone();
+        let written = self
+            .store
+            .write(Priority::Request, move |tx| {
+                let row = tx.get(id)?;
+                if row.removed.is_some() {
+                    return Err(Error::conflict("the resource is removed"));
+                }
+                apply_update(tx, &def, machine.as_deref(), &row, input, &scheduled)
+            })
+            .await?;
+        if written.root == "host" {
+            self.look_at_all(written.account_id)?;
+        }
+        Ok(written)
+    }
+
+    pub(crate) async fn delete(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
+        let row = self.visible(scope, ty, id)?;
+        let machine = ty.def.machine.clone();
+        let keep = self.config.keep_removed;
+        let is_container = row.root == "instance";
+        self.store
+            .write(Priority::Request, move |tx| {
+                let row = tx.get(id)?;
+                let not_now = || Error::new(ErrorKind::MethodNotAllowed);
+                let Some(machine) = machine.filter(|m| m.has_process("remove")) else {
+                    if row.removed.is_some() {
+                        return Err(not_now());
+                    }
+                    return super::handlers::retire(tx, &row, keep);
+                };
+                if is_container {
+                    if machine.start("remove", &row.state).is_none() && machine.start("stop", &row.state).is_none() {
+                        return Err(not_now());
+                    }
+                    return remove_container(tx, &machine, &row);
+                }
+                if machine.start("remove", &row.state).is_none() {
+                    return Err(not_now());
+                }
+                request(tx, &machine, &row, "remove", "{}", Changes::default())
+            })
+            .await
+    }
+
+    pub(crate) async fn act(&self, scope: &Scope, ty: &TypeView, id: ResourceId, action: &str, body: Input) -> Result<Answer> {
+        let Some(known) = ty.actions.get(action) else { return Err(Error::invalid("InvalidAction", "action")) };
+        let row = self.visible(scope, ty, id)?;
+        if ty.def.unavailable_actions.iter().any(|a| a == action) {
+            return Err(Error::not_implemented(format!("the action {action} of a {} is not part of this build", ty.id)));
+        }
+        if !self.offers(scope.version, ty, &row, action) {
+            return Err(not_available());
+        }
+        let input = match &known.input {
+            None => Input::new(),
+            Some(name) => {
+                let view = self.registry.view(scope.version, scope.role);
+                let view = self.registry.input_view(view, ty);
+                let schema = view.types.get(name).or_else(|| view.find_by_kind(name)).ok_or_else(Error::not_found)?;
+                let refs = Lookup { core: self, account: scope.owner(), except: None, root: "" };
+                validate::input(view, schema, &body, Purpose::Create, &refs)?
+            }
+        };
+        match (ty.def.root.as_str(), action) {
+            ("service", "upgrade") => upgrade::accept(self, &row, input).await,
+            ("service", "rollback") => upgrade::roll_back(self, &row).await,
+            ("service", "restart") => services::restart(self, &row, input).await,
+            ("service", "addservicelink") => links::add(self, &row, &input).await,
+            ("service", "removeservicelink") => links::remove(self, &row, &input).await,
+            ("service", "setservicelinks") => links::set(self, &row, &input).await,
+            ("stack", "activateservices") => stacks::activate_services(self, &row).await,
+            ("stack", "deactivateservices") => stacks::deactivate_services(self, &row).await,
+            ("stack", "addoutputs") => stacks::add_outputs(self, &row, &input).await,
+            ("instance", "stop") => self.start_action(&row, action, stop_data(&input)?).await,
+            ("instance", "remove") => {
+                let machine = self.machine_of(&row.kind)?.clone();
+                let written = self.store.write(Priority::Request, move |tx| {
+                    let row = tx.get(id)?;
+                    remove_container(tx, &machine, &row)
+                });
+                written.await.map(|row| Answer::Accepted(Box::new(row)))
+            }
+            _ => self.start_action(&row, action, "{}".to_owned()).await,
+        }
+    }
+
+    /// An action that is a process: asked for if the state still allows it.
+    pub(crate) async fn start_action(&self, row: &Resource, action: &str, data: String) -> Result<Answer> {
+        let machine = self.machine_of(&row.kind)?.clone();
+        let (id, action) = (row.id, action.to_owned());
+        self.store
+            .write(Priority::Request, move |tx| {
+                let row = tx.get(id)?;
+                if machine.start(&action, &row.state).is_none() {
+                    return Err(not_available());
+                }
+                request(tx, &machine, &row, &action, &data, Changes::default())
+            })
+            .await
+            .map(|row| Answer::Accepted(Box::new(row)))
+    }
+
+    /// A row the caller may see, of the type that the path names.
+    pub(crate) fn visible(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
+        let row = self.store.find(id)?.ok_or_else(Error::not_found)?;
+        let is_type = ty.kinds.iter().any(|k| *k == row.kind);
+        if !is_type || !scope.sees(&row) {
+            return Err(Error::not_found());
+        }
+        Ok(row)
+    }
+
+    /// Looks at every service of a project: something they all depend on changed.
+    pub(crate) fn look_at_all(&self, account: Option<ResourceId>) -> Result<()> {
+        for service in self.store.all("service", account)? {
+            self.look(service.id);
+        }
+        Ok(())
+    }
+}
+
+/// 422 `ActionNotAvailable`.
+pub(crate) fn not_available() -> Error {
+    Error::invalid("ActionNotAvailable", "action")
+}
+
+/// A row as a validated body describes it.
+pub(crate) fn row_from_input(ty: &Type, account: ResourceId, input: &Input) -> Result<NewResource> {
+    let mut fields = Fields::default();
+    let mut new = NewResource::default();
+    let reference = |value: &Value| value.as_str().and_then(WireId::parse).map(|w| w.id);
+    for (name, value) in input {
+        let Some(field) = ty.fields.get(name) else { continue };
+        match field.source {
+            Source::Fields => fields.set(name, value)?,
+            Source::Column(Column::Name) => new.name = value.as_str().unwrap_or_default().to_owned(),
+            Source::Column(Column::Uuid) => new.uuid = value.as_str().map(str::to_owned),
+            Source::Column(Column::ParentId) => new.parent_id = reference(value),
+            Source::Column(Column::HostId) => new.host_id = reference(value),
+            Source::Column(_) | Source::Computed => {}
+        }
+    }
+    let base = new_row(ty, Some(account), fields);
+    Ok(NewResource { name: new.name, uuid: new.uuid, parent_id: new.parent_id, host_id: new.host_id, ..base })
+}
+
+/// Inserts a row in the first state of its machine and asks for its create process.
+pub(crate) fn insert_and_start(tx: &mut Tx<'_>, machine: Option<&Machine>, mut new: NewResource) -> Result<Resource> {
+    let first = machine.and_then(|m| m.start("create", "requested"));
+    if let Some(edge) = first {
+        new.state.clone_from(&edge.via);
+    }
+    let row = tx.insert(new)?;
+    if first.is_some() {
+        tx.start_process(&NewProcess { resource: row.id, process: &qualified(&row, "create"), data: "{}" })?;
+    }
+    Ok(row)
+}
+
+/// Writes the changed fields of a PUT; a change of a scheduled field starts the update process.
+fn apply_update(
+    tx: &mut Tx<'_>,
+    ty: &Type,
+    machine: Option<&Machine>,
+    row: &Resource,
+    input: Input,
+    scheduled: &[String],
+) -> Result<Resource> {
+    let mut fields = Fields::parse(&row.fields)?;
+    let mut changes = Changes::default();
+    let mut changed = Vec::new();
+    for (name, value) in &input {
+        let Some(field) = ty.fields.get(name) else { continue };
+        match field.source {
+            Source::Column(Column::Name) => {
+                let new = value.as_str().unwrap_or_default();
+                if new != row.name {
+                    services::check_name_free(tx, row, new)?;
+                    changes.name = Some(new.to_owned());
+                    changed.push(name);
+                }
+            }
+            Source::Fields => {
+                let old: Option<Value> = fields.read(name)?;
+                if old.as_ref().unwrap_or(&Value::Null) != value {
+                    fields.set(name, value)?;
+                    changed.push(name);
+                }
+            }
+            Source::Column(_) | Source::Computed => {}
+        }
+    }
+    if changed.is_empty() {
+        return Ok(row.clone());
+    }
+    let starts = changed.iter().any(|n| scheduled.contains(n));
+    changes.fields = Some(fields);
+    match machine.filter(|m| starts && m.has_process("update")) {
+        Some(machine) => request(tx, machine, row, "update", "{}", changes),
+        None => tx.update_if(row, &changes),
+    }
+}
+
+/// Removes a container: at once where that is legal, else by stopping it first.
+pub(crate) fn remove_container(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -> Result<Resource> {
+    if machine.start("remove", &row.state).is_some() {
+        return request(tx, machine, row, "remove", "{}", Changes::default());
+    }
+    let data = serde_json::to_string(&StopData { remove: true, ..StopData::default() })
+        .map_err(|e| Error::internal("writing a stop request", e))?;
+    if machine.start("stop", &row.state).is_some() {
+        return request(tx, machine, row, "stop", &data, Changes::default());
+    }
+    if row.state == "stopping" {
+        for open in tx.open_processes_of(row.id)? {
+            tx.set_process_data(open.id, &data)?;
+        }
+    }
+    Ok(row.clone())
+}
+
+fn stop_data(input: &Input) -> Result<String> {
+    let data = StopData {
+        remove: input.get("remove").and_then(Value::as_bool).unwrap_or(false),
+        timeout: input.get("timeout").and_then(Value::as_u64),
+        ..StopData::default()
+    };
+    serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))
+}
+
+/// Whether a name is free in an account.
+pub(crate) fn check_free_in_account(tx: &mut Tx<'_>, root: &str, account: ResourceId, name: &str, except: Option<ResourceId>) -> Result<()> {
+    match tx.named(root, Within::Account(account), name)?.iter().any(|id| Some(*id) != except) {
+        true => Err(Error::invalid("NotUnique", "name")),
+        false => Ok(()),
+    }
+}

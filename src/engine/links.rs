@@ -1,0 +1,305 @@
+//! Links between services, and what selectors tie together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::model::launch::{LaunchConfig, parse_reference};
+use crate::model::selector::Selector;
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::store::{NewResource, Priority, Tx};
+
+use super::core::{Core, new_row};
+use super::door::{Answer, Input};
+use super::handlers::retire;
+use super::instance::insert_expose_map;
+use super::reconcile::Picture;
+
+/// A link as an action names it.
+struct Wanted {
+    target: ResourceId,
+    alias: String,
+}
+
+fn read_link(link: &Value) -> Result<Wanted> {
+    let target = link.get("serviceId").and_then(Value::as_str).and_then(parse_reference);
+    let target = target.ok_or_else(|| Error::invalid("MissingRequired", "serviceId"))?;
+    let alias = link.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    check_link_name(&alias)?;
+    Ok(Wanted { target, alias })
+}
+
+/// Link names are DNS names: parts of at most 63, 253 in all.
+fn check_link_name(name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Ok(());
+    }
+    let legal = name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    let parts_legal = name.split('.').all(|p| !p.is_empty() && !p.starts_with('-') && !p.ends_with('-') && !p.contains("--"));
+    if !legal || !parts_legal {
+        return Err(Error::invalid("InvalidCharacters", "name"));
+    }
+    if name.len() > 253 || name.split('.').any(|p| p.len() > 63) {
+        return Err(Error::invalid("MaxLengthExceeded", "name"));
+    }
+    Ok(())
+}
+
+/// The live links of a service: `(map, target, alias)`.
+fn links_of(tx: &mut Tx<'_>, service: ResourceId) -> Result<Vec<(Resource, ResourceId, String)>> {
+    let mut links = Vec::new();
+    for map in tx.children(service, "serviceConsumeMap")? {
+        let target = Fields::parse(&map.fields)?.text("consumedServiceId").and_then(|w| parse_reference(&w));
+        if let Some(target) = target {
+            let alias = map.name.clone();
+            links.push((map, target, alias));
+        }
+    }
+    Ok(links)
+}
+
+fn is_gone(row: Option<&Resource>) -> bool {
+    row.is_none_or(|r| r.removed.is_some() || r.state == "removing")
+}
+
+struct LinkTypes {
+    map: std::sync::Arc<crate::schema::Type>,
+    service_prefix: String,
+}
+
+impl Core {
+    fn link_types(&self) -> Result<LinkTypes> {
+        Ok(LinkTypes { map: self.type_of("serviceConsumeMap")?.clone(), service_prefix: self.type_of("service")?.prefix.clone() })
+    }
+}
+
+fn insert_link(tx: &mut Tx<'_>, types: &LinkTypes, service: &Resource, target: ResourceId, alias: &str) -> Result<()> {
+    let mut fields = Fields::default();
+    fields.set("serviceId", &format!("{}{}", types.service_prefix, service.id))?;
+    fields.set("consumedServiceId", &format!("{}{target}", types.service_prefix))?;
+    let name = alias.to_owned();
+    let new = NewResource { parent_id: Some(service.id), name, state: "active".into(), ..new_row(&types.map, service.account_id, fields) };
+    tx.insert(new)?;
+    Ok(())
+}
+
+/// A link that goes: its references go at once, so that nobody follows them.
+pub(crate) fn retire_link(tx: &mut Tx<'_>, map: &Resource, keep: Duration) -> Result<()> {
+    tx.delete_refs(map.id, "serviceId")?;
+    tx.delete_refs(map.id, "consumedServiceId")?;
+    retire(tx, map, keep)?;
+    Ok(())
+}
+
+pub(crate) async fn add(core: &Core, row: &Resource, input: &Input) -> Result<Answer> {
+    let wanted = read_link(input.get("serviceLink").ok_or_else(|| Error::invalid("MissingRequired", "serviceLink"))?)?;
+    let (id, types) = (row.id, core.link_types()?);
+    change(core, id, move |tx| {
+        let row = tx.get(id)?;
+        let target = tx.find(wanted.target)?;
+        // Quirk: a link to or from something that is going is ignored (cattle: ServiceDiscoveryApiServiceImpl).
+        if is_gone(target.as_ref()) || is_gone(Some(&row)) {
+            return Ok(());
+        }
+        if links_of(tx, id)?.iter().any(|(_, t, _)| *t == wanted.target) {
+            return Err(Error::invalid("NotUnique", "serviceId"));
+        }
+        insert_link(tx, &types, &row, wanted.target, &wanted.alias)
+    })
+    .await
+}
+
+pub(crate) async fn remove(core: &Core, row: &Resource, input: &Input) -> Result<Answer> {
+    let link = input.get("serviceLink").ok_or_else(|| Error::invalid("MissingRequired", "serviceLink"))?;
+    let wanted = read_link(link)?;
+    let names_alias = link.get("name").is_some_and(|n| n.as_str().is_some_and(|n| !n.is_empty()));
+    let (id, keep) = (row.id, core.config.keep_removed);
+    change(core, id, move |tx| {
+        let fits = |(_, target, alias): &&(Resource, ResourceId, String)| *target == wanted.target && (!names_alias || *alias == wanted.alias);
+        let links = links_of(tx, id)?;
+        let Some((map, _, _)) = links.iter().find(fits) else { return Err(Error::invalid("InvalidReference", "serviceId")) };
+        retire_link(tx, map, keep)
+    })
+    .await
+}
+
+pub(crate) async fn set(core: &Core, row: &Resource, input: &Input) -> Result<Answer> {
+    let list = input.get("serviceLinks").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut wanted: BTreeMap<(ResourceId, String), ()> = BTreeMap::new();
+    for link in &list {
+        let link = read_link(link)?;
+        if wanted.insert((link.target, link.alias), ()).is_some() {
+            return Err(Error::invalid("NotUnique", "serviceId").with_message("the same service with the same name twice"));
+        }
+    }
+    let (id, keep, types) = (row.id, core.config.keep_removed, core.link_types()?);
+    change(core, id, move |tx| {
+        let row = tx.get(id)?;
+        for (target, _) in wanted.keys() {
+            let found = tx.find(*target)?;
+            if is_gone(found.as_ref()) {
+                let name = found.map(|f| f.name).unwrap_or_default();
+                return Err(Error::invalid("InvalidReference", "serviceId").with_message(format!("service {name} is removed")));
+            }
+        }
+        for (map, target, alias) in links_of(tx, id)? {
+            if wanted.remove(&(target, alias)).is_none() {
+                retire_link(tx, &map, keep)?;
+            }
+        }
+        for (target, alias) in wanted.into_keys() {
+            insert_link(tx, &types, &row, target, &alias)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Runs a change of links; the service's own row is announced with it.
+async fn change(core: &Core, id: ResourceId, change: impl FnOnce(&mut Tx<'_>) -> Result<()> + Send + 'static) -> Result<Answer> {
+    core.store
+        .write(Priority::Request, move |tx| {
+            change(tx)?;
+            let row = tx.get(id)?;
+            tx.announce(id, row.account_id)?;
+            Ok(row)
+        })
+        .await
+        .map(|row| Answer::Done(Box::new(row)))
+}
+
+/// Copies the links that consumers have to one service onto another (updateLinks of an upgrade to a service).
+pub(crate) async fn copy_consumers(core: &Core, from: ResourceId, to: ResourceId) -> Result<()> {
+    let types = core.link_types()?;
+    core.write(move |tx| {
+        for id in tx.referrers(from, "consumedServiceId")? {
+            let Some(map) = tx.find(id)?.filter(|m| m.removed.is_none()) else { continue };
+            let Some(consumer) = map.parent_id.map(|p| tx.find(p)).transpose()?.flatten() else { continue };
+            let known = links_of(tx, consumer.id)?.iter().any(|(_, target, alias)| *target == to && *alias == map.name);
+            if !known && !is_gone(Some(&consumer)) {
+                insert_link(tx, &types, &consumer, to, &map.name)?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+impl Core {
+    /// Ties what selectors of this service, and of others, ask for: containers to adopt, services to link.
+    pub(crate) async fn follow_selectors(&self, picture: &Picture) -> Result<()> {
+        let service = &picture.service;
+        if let Some(text) = picture.fields.selector_container.as_deref().filter(|t| !t.is_empty()) {
+            self.adopt(service, &Selector::parse(text, "selectorContainer")?).await?;
+        }
+        let labels = primary_labels(picture.configs.first().map(|c| &c.launch));
+        let account = service.account_id;
+        let types = std::sync::Arc::new(self.link_types()?);
+        for other in self.store.all("service", account)? {
+            let selector = Fields::parse(&other.fields)?.text("selectorLink").filter(|s| !s.is_empty());
+            if other.id == service.id {
+                if let Some(text) = selector {
+                    let selector = Selector::parse(&text, "selectorLink")?;
+                    for target in self.store.all("service", account)? {
+                        let config: Option<LaunchConfig> = Fields::parse(&target.fields)?.read("launchConfig")?;
+                        if target.id != service.id && selector.matches(pairs(&primary_labels(config.as_ref()))) {
+                            self.link_by_selector(&types, service.id, target.id).await?;
+                        }
+                    }
+                }
+            } else if let Some(text) = selector
+                && Selector::parse(&text, "selectorLink")?.matches(pairs(&labels))
+            {
+                self.link_by_selector(&types, other.id, service.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn link_by_selector(&self, types: &std::sync::Arc<LinkTypes>, from: ResourceId, to: ResourceId) -> Result<()> {
+        let types = types.clone();
+        self.write(move |tx| {
+            let consumer = tx.get(from)?;
+            let known = links_of(tx, from)?.iter().any(|(_, target, _)| *target == to);
+            if known || is_gone(Some(&consumer)) || is_gone(tx.find(to)?.as_ref()) {
+                return Ok(());
+            }
+            insert_link(tx, &types, &consumer, to, "")
+        })
+        .await
+    }
+
+    /// Adopts matching containers of no service, and lets go those that match no more.
+    async fn adopt(&self, service: &Resource, selector: &Selector) -> Result<()> {
+        let mut matching = Vec::new();
+        for row in self.store.all("instance", service.account_id)? {
+            let labels: BTreeMap<String, String> = Fields::parse(&row.fields)?.read("labels")?.unwrap_or_default();
+            if row.parent_id.is_none() && row.state == "running" && selector.matches(pairs(&labels)) {
+                matching.push(row);
+            }
+        }
+        let (types, id, keep) = (self.instance_types()?, service.id, self.config.keep_removed);
+        self.write(move |tx| {
+            let service = tx.get(id)?;
+            let mut adopted = Vec::new();
+            for map in tx.children(id, "serviceExposeMap")? {
+                let fields = Fields::parse(&map.fields)?;
+                let is_own = fields.read::<bool>("managed")?.unwrap_or(true) || fields.read::<bool>("upgrade")?.unwrap_or(false);
+                let Some(instance) = fields.text("instanceId").and_then(|w| parse_reference(&w)).filter(|_| !is_own) else { continue };
+                if matching.iter().any(|m| m.id == instance) {
+                    adopted.push(instance);
+                } else if tx.find(instance)?.is_none_or(|i| i.state != "stopped") {
+                    tx.delete_refs(map.id, "serviceId")?;
+                    tx.delete_refs(map.id, "instanceId")?;
+                    retire(tx, &map, keep)?;
+                }
+            }
+            for container in matching.iter().filter(|m| !adopted.contains(&m.id)) {
+                insert_expose_map(tx, &types, &service, container, None, false)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A container of no service began or ended to run: services that select it adopt it or let it go.
+    pub(crate) async fn reselect(&self, account: Option<ResourceId>) -> Result<()> {
+        for service in self.store.all("service", account)? {
+            let text = Fields::parse(&service.fields)?.text("selectorContainer").filter(|s| !s.is_empty());
+            if let Some(text) = text {
+                self.adopt(&service, &Selector::parse(&text, "selectorContainer")?).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn primary_labels(launch: Option<&LaunchConfig>) -> BTreeMap<String, String> {
+    launch.and_then(|l| l.labels.clone()).unwrap_or_default()
+}
+
+fn pairs(labels: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_names_are_dns_names() {
+        for (name, code) in [
+            ("", None),
+            ("db", None),
+            ("my.db_1", None),
+            (".db", Some("InvalidCharacters")),
+            ("a..b", Some("InvalidCharacters")),
+            ("a.-b", Some("InvalidCharacters")),
+            ("a b", Some("InvalidCharacters")),
+        ] {
+            assert_eq!(check_link_name(name).err().and_then(|e| e.code).as_deref(), code, "{name}");
+        }
+        assert_eq!(check_link_name(&"x".repeat(64)).err().and_then(|e| e.code).as_deref(), Some("MaxLengthExceeded"));
+    }
+}

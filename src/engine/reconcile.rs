@@ -1,0 +1,682 @@
+//! Reconciling a service: desired and observed from the rows, a plan, and its steps as requests in transactions.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::model::launch::{LABEL_GLOBAL, LABEL_START_ONCE, LaunchConfig, is_none_image, is_sim_image, parse_reference};
+use crate::model::port::PortSpec;
+use crate::model::{Error, Fields, Resource, ResourceId, Result, Timestamp};
+use crate::plan::{self, Batches, Desired, Goal, HealthStrategy, Observed, Plan, Scale, Step, UnitId, Verdict, Why};
+use crate::schema::Machine;
+use crate::store::{Changes, Process, Tx};
+
+use super::commands::remove_container;
+use super::core::{Core, notes, write_notes};
+use super::instance::{InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_service_container, plan_health, plan_state};
+use super::process::{Outcome, fenced, request, short_name};
+
+/// Steps of one plan are written in transactions of at most so many: other writers get their turn.
+const STEPS_PER_WRITE: usize = 25;
+/// A pass that only waits is made again after this, in case a wake-up was lost.
+const SAFETY_WAIT: Duration = Duration::from_secs(15);
+
+/// The engine's own notes of a service.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServiceNotes {
+    /// When the last batch of the running upgrade or restart began.
+    pub(crate) last_batch_at: Option<Timestamp>,
+    /// Start counts at the time a restart was asked for.
+    pub(crate) start_counts: BTreeMap<i64, i64>,
+    /// Addresses that the service retains: `<config>/<index>` → address.
+    pub(crate) retained: BTreeMap<String, String>,
+    /// The service it is upgraded to, and how (toServiceStrategy).
+    pub(crate) to_service: Option<i64>,
+    /// Whether the links were already copied to that service.
+    pub(crate) links_copied: bool,
+    /// Ports drawn from the project's range: they are given back with the service.
+    pub(crate) drawn_ports: Vec<u16>,
+}
+
+/// A service's own fields, as far as the engine acts on them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ServiceFields {
+    pub(crate) scale: Option<i64>,
+    pub(crate) scale_policy: Option<ScalePolicy>,
+    pub(crate) launch_config: Option<Box<RawValue>>,
+    pub(crate) secondary_launch_configs: Option<Vec<Box<RawValue>>>,
+    pub(crate) upgrade: Option<UpgradeFields>,
+    pub(crate) retain_ip: Option<bool>,
+    pub(crate) create_index: Option<i64>,
+    pub(crate) current_scale: Option<i64>,
+    pub(crate) restart: Option<RestartFields>,
+    pub(crate) selector_container: Option<String>,
+    pub(crate) system: Option<bool>,
+    pub(crate) public_endpoints: Option<Box<RawValue>>,
+}
+
+/// `scalePolicy`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct ScalePolicy {
+    pub(crate) min: Option<i64>,
+    pub(crate) max: Option<i64>,
+    pub(crate) increment: Option<i64>,
+}
+
+/// `upgrade`, as far as pacing goes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct UpgradeFields {
+    pub(crate) in_service_strategy: Option<Strategy>,
+    pub(crate) to_service_strategy: Option<Strategy>,
+}
+
+/// `restart`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct RestartFields {
+    pub(crate) rolling_restart_strategy: Option<Strategy>,
+}
+
+/// Batch size and interval of any strategy.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Strategy {
+    pub(crate) batch_size: Option<i64>,
+    pub(crate) interval_millis: Option<i64>,
+    pub(crate) start_first: Option<bool>,
+    pub(crate) to_service_id: Option<String>,
+    pub(crate) final_scale: Option<i64>,
+    pub(crate) update_links: Option<bool>,
+}
+
+impl Strategy {
+    fn batches(&self) -> Batches {
+        Batches {
+            size: u32::try_from(self.batch_size.unwrap_or(1)).unwrap_or(1).max(1),
+            interval: Duration::from_millis(u64::try_from(self.interval_millis.unwrap_or(2_000)).unwrap_or(2_000)),
+            start_first: self.start_first.unwrap_or(false),
+        }
+    }
+}
+
+/// A launch configuration, parsed and as pieces of text.
+pub(crate) struct Config {
+    pub(crate) launch: LaunchConfig,
+    pub(crate) raw: BTreeMap<String, Box<RawValue>>,
+}
+
+impl Config {
+    fn parse(text: &RawValue) -> Result<Self> {
+        let failed = |e| Error::internal("reading a launch configuration", e);
+        Ok(Self { launch: serde_json::from_str(text.get()).map_err(failed)?, raw: serde_json::from_str(text.get()).map_err(failed)? })
+    }
+}
+
+/// A service with everything that planning needs of it.
+pub(crate) struct Picture {
+    pub(crate) service: Resource,
+    pub(crate) stack: Resource,
+    pub(crate) fields: ServiceFields,
+    pub(crate) notes: ServiceNotes,
+    pub(crate) configs: Vec<Config>,
+    pub(crate) instances: Vec<Resource>,
+    pub(crate) observed: Observed,
+}
+
+impl Picture {
+    /// Whether units are one per host.
+    pub(crate) fn is_global(&self) -> bool {
+        self.configs.iter().any(|c| c.launch.has_label_true(LABEL_GLOBAL))
+    }
+
+    /// Whether the service has containers of its own at all.
+    pub(crate) fn has_own(&self) -> bool {
+        self.configs.first().is_some_and(|c| c.launch.has_image())
+    }
+
+    fn scale(&self) -> Scale {
+        if self.is_global() {
+            return Scale::Global;
+        }
+        let fixed = self.fields.scale.unwrap_or(1);
+        let wanted = match &self.fields.scale_policy {
+            Some(policy) => policy.max.unwrap_or(1).max(policy.min.unwrap_or(1)),
+            None => fixed,
+        };
+        Scale::Units(u32::try_from(wanted.max(0)).unwrap_or(u32::MAX))
+    }
+
+    /// What counts as fully there: the minimum of a scale policy.
+    fn expected(&self) -> Scale {
+        match (&self.fields.scale_policy, self.scale()) {
+            (_, Scale::Global) => Scale::Global,
+            (Some(policy), _) => Scale::Units(u32::try_from(policy.min.unwrap_or(1).max(0)).unwrap_or(1)),
+            (None, scale) => scale,
+        }
+    }
+
+    fn in_service(&self) -> Batches {
+        let strategy = self.fields.upgrade.as_ref().and_then(|u| u.in_service_strategy.clone()).unwrap_or_default();
+        strategy.batches()
+    }
+
+    fn goal(&self, process: &str) -> Goal {
+        match process {
+            "upgrade" | "continueupgrade" => Goal::Upgrade(self.in_service()),
+            "rollback" => Goal::Rollback(self.in_service()),
+            "finishupgrade" => Goal::FinishUpgrade(self.in_service()),
+            "restart" => Goal::Restart {
+                batches: self
+                    .fields
+                    .restart
+                    .as_ref()
+                    .and_then(|r| r.rolling_restart_strategy.clone())
+                    .unwrap_or_default()
+                    .batches(),
+                start_counts: self.notes.start_counts.iter().map(|(id, n)| (ResourceId(*id), *n)).collect(),
+            },
+            "deactivate" => Goal::Stop,
+            "remove" => Goal::Remove,
+            _ => Goal::Run,
+        }
+    }
+
+    fn desired(&self, core: &Core, goal: Goal) -> Desired {
+        let configs = if self.has_own() {
+            self.configs.iter().map(|c| core.plan_config(Some(&self.service.name), &c.launch)).collect()
+        } else {
+            Vec::new()
+        };
+        Desired {
+            stack: self.stack.name.clone(),
+            service: self.service.name.clone(),
+            goal,
+            scale: self.scale(),
+            configs,
+            health: HealthStrategy::of(self.configs.first().and_then(|c| c.launch.health_check.as_ref())),
+            divider: '-',
+        }
+    }
+
+    /// As many as the scale says, whatever their version.
+    pub(crate) fn desired_run(&self, core: &Core) -> Desired {
+        self.desired(core, Goal::Run)
+    }
+
+    /// The service's health, from its own containers.
+    pub(crate) fn health(&self) -> &'static str {
+        let is_computed = matches!(self.service.kind.as_str(), "service" | "loadBalancerService");
+        if !is_computed || !self.has_own() {
+            return "healthy";
+        }
+        let once: HashMap<Option<&str>, bool> =
+            self.configs.iter().map(|c| (c.launch.name.as_deref(), c.launch.has_label_true(LABEL_START_ONCE))).collect();
+        let active: HashMap<ResourceId, bool> = self.observed.hosts.iter().map(|h| (h.id, h.is_active)).collect();
+        let members = self.observed.instances.iter().filter(|i| !i.is_parked).map(|i| plan::Member {
+            state: i.state,
+            health: i.health,
+            is_start_once: once.get(&i.config.as_deref()).copied().unwrap_or(false),
+            start_count: i.start_count,
+            is_on_active_host: i.host.and_then(|h| active.get(&h)).copied().unwrap_or(false),
+        });
+        plan::service_health(self.expected(), self.configs.len(), members)
+    }
+
+    /// How many primary containers are there and count.
+    pub(crate) fn current_scale(&self) -> i64 {
+        let there = self.observed.instances.iter().filter(|i| {
+            !i.is_parked && i.config.is_none() && !matches!(i.state, plan::InstanceState::Removing | plan::InstanceState::Broken)
+        });
+        i64::try_from(there.count()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Core {
+    /// A launch configuration as the planner sees it. `service` is the name by which sidekicks call the primary.
+    pub(crate) fn plan_config(&self, service: Option<&str>, launch: &LaunchConfig) -> plan::Config {
+        let by_name = |name: &String| Some(name.clone()).filter(|n| !service.is_some_and(|s| s.eq_ignore_ascii_case(n)));
+        plan::Config {
+            name: launch.name.clone().filter(|_| service.is_some()),
+            version: launch.version.clone().unwrap_or_else(|| "0".into()),
+            is_sim: is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()),
+            start_once: launch.has_label_true(LABEL_START_ONCE),
+            health_checked: launch.health_check.as_ref().is_some_and(|c| c.port.is_some()),
+            network_from: launch.network_launch_config.as_ref().map(by_name),
+            volumes_from: launch.data_volumes_from_launch_configs.iter().flatten().map(by_name).collect(),
+            host_ports: launch.ports.iter().flatten().filter_map(|p| PortSpec::parse(p).ok()).filter(|p| p.public.is_some()).collect(),
+            labels: launch.labels.clone().unwrap_or_default(),
+            requested_host: launch.requested_host_id.as_deref().and_then(parse_reference),
+            memory_reservation: launch.memory_reservation.unwrap_or(0),
+            milli_cpu_reservation: launch.milli_cpu_reservation.unwrap_or(0),
+        }
+    }
+
+    /// The hosts of a project as the planner sees them; `except` is the service whose own ports do not count.
+    /// Neighbours are read only if `configs` have rules about containers.
+    pub(crate) fn plan_hosts(&self, account: Option<ResourceId>, except: Option<ResourceId>, configs: &[&LaunchConfig]) -> Result<Vec<plan::Host>> {
+        let asks = |key: &String| key.to_ascii_lowercase().starts_with("io.rancher.scheduler.affinity:container");
+        let wants_neighbours = configs.iter().flat_map(|c| c.labels.iter().flatten()).any(|(key, _)| asks(key));
+        let rows = self.store.all("host", account)?;
+        let ids: Vec<ResourceId> = rows.iter().map(|r| r.id).collect();
+        let running = self.store.on_hosts(&ids, "instance")?;
+        let mut load: HashMap<ResourceId, u32> = HashMap::new();
+        for slim in &running {
+            if let Some(host) = slim.host_id
+                && !matches!(plan_state(&slim.state), plan::InstanceState::Stopped | plan::InstanceState::Removing)
+            {
+                *load.entry(host).or_default() += 1;
+            }
+        }
+        let mut ports: HashMap<ResourceId, Vec<PortSpec>> = HashMap::new();
+        for port in self.store.all("port", account)? {
+            let Some(host) = port.host_id.filter(|_| port.state == "active") else { continue };
+            let owner = port.parent_id.map(|id| self.store.find(id)).transpose()?.flatten();
+            if except.is_some() && owner.is_some_and(|o| o.parent_id == except) {
+                continue;
+            }
+            let fields: PortFields = serde_json::from_str(&port.fields).unwrap_or_default();
+            if let (Some(public), Some(private)) = (fields.public_port, fields.private_port) {
+                let protocol = if fields.protocol.as_deref() == Some("udp") { "udp" } else { "tcp" };
+                ports.entry(host).or_default().push(PortSpec { ip: fields.bind_address, public: Some(public), private, protocol });
+            }
+        }
+        rows.into_iter()
+            .map(|row| {
+                let fields: HostFields = serde_json::from_str(&row.fields).unwrap_or_default();
+                let neighbours = if wants_neighbours { self.neighbours(&running, row.id, except)? } else { Vec::new() };
+                Ok(plan::Host {
+                    id: row.id,
+                    is_sim: super::hosts::is_sim(&row),
+                    is_active: row.state == "active",
+                    is_gone: matches!(row.state.as_str(), "removing" | "removed" | "purging" | "purged"),
+                    is_disconnected: fields.agent_state.as_deref().is_some_and(|s| !s.is_empty() && s != "active"),
+                    labels: fields.labels.unwrap_or_default(),
+                    live_instances: load.get(&row.id).copied().unwrap_or(0),
+                    bound_ports: ports.remove(&row.id).unwrap_or_default(),
+                    neighbours,
+                    free_memory: fields.memory,
+                    free_milli_cpu: fields.milli_cpu,
+                })
+            })
+            .collect()
+    }
+
+    /// Containers of others on a host, for affinity.
+    fn neighbours(&self, running: &[crate::store::Slim], host: ResourceId, except: Option<ResourceId>) -> Result<Vec<plan::Neighbour>> {
+        let here: Vec<ResourceId> = running.iter().filter(|s| s.host_id == Some(host)).map(|s| s.id).collect();
+        let rows = self.store.many(&here)?;
+        Ok(rows
+            .into_iter()
+            .filter(|r| except.is_none() || r.parent_id != except)
+            .map(|r| {
+                let labels: Labels = serde_json::from_str(&r.fields).unwrap_or_default();
+                plan::Neighbour { name: r.name, labels: labels.labels.unwrap_or_default() }
+            })
+            .collect())
+    }
+
+    /// Reads everything about a service; `None` if it or its stack is gone.
+    pub(crate) fn picture(&self, id: ResourceId) -> Result<Option<Picture>> {
+        let Some(service) = self.store.find(id)? else { return Ok(None) };
+        let stack = service.parent_id.map(|id| self.store.find(id)).transpose()?.flatten();
+        let Some(stack) = stack else { return Ok(None) };
+        let fields: ServiceFields =
+            serde_json::from_str(&service.fields).map_err(|e| Error::internal(format!("reading service {id}"), e))?;
+        let mut configs = Vec::new();
+        for raw in fields.launch_config.iter().chain(fields.secondary_launch_configs.iter().flatten()) {
+            configs.push(Config::parse(raw)?);
+        }
+        if let Some(primary) = configs.first_mut() {
+            primary.launch.name = None;
+        }
+        let instances = self.store.children(id, "instance")?;
+        let mut parked: HashMap<String, bool> = HashMap::new();
+        for map in self.store.children(id, "serviceExposeMap")? {
+            let fields: ExposeFields = serde_json::from_str(&map.fields).unwrap_or_default();
+            if let Some(instance) = fields.instance_id {
+                parked.insert(instance, fields.upgrade && !fields.managed);
+            }
+        }
+        let prefix = self.type_of("container")?.prefix.clone();
+        let mut seen = Vec::with_capacity(instances.len());
+        for row in &instances {
+            let facts: InstanceFacts = serde_json::from_str(&row.fields).unwrap_or_default();
+            let note: InstanceNotes = notes(row);
+            seen.push(plan::Instance {
+                id: row.id,
+                unit: facts.deployment_unit_uuid.unwrap_or_default(),
+                index: note.index,
+                config: note.config,
+                version: facts.version.unwrap_or_default(),
+                is_parked: parked.get(&format!("{prefix}{}", row.id)).copied().unwrap_or(false),
+                state: plan_state(&row.state),
+                health: plan_health(&row.health),
+                host: row.host_id,
+                create_index: facts.create_index.unwrap_or(0),
+                start_count: facts.start_count.unwrap_or(0),
+            });
+        }
+        let note: ServiceNotes = notes(&service);
+        let launches: Vec<&LaunchConfig> = configs.iter().map(|c| &c.launch).collect();
+        let hosts = self.plan_hosts(service.account_id, Some(id), &launches)?;
+        let observed = Observed { instances: seen, hosts, last_batch_at: note.last_batch_at };
+        Ok(Some(Picture { service, stack, fields, notes: note, configs, instances, observed }))
+    }
+
+    /// One pass of a service's process: plan, ask for the steps, say how things stand.
+    pub(crate) async fn reconcile_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let name = short_name(process);
+        let Some(picture) = self.picture(row.id)? else { return Ok(Outcome::done()) };
+        if name == "update" && row.state == "updating-inactive" {
+            self.follow_selectors(&picture).await?;
+            return Ok(Outcome::done());
+        }
+        if matches!(name, "activate" | "update") {
+            self.follow_selectors(&picture).await?;
+        }
+        if matches!(name, "upgrade" | "continueupgrade")
+            && let Some(outcome) = self.upgrade_to_service(process, &picture).await?
+        {
+            return Ok(outcome);
+        }
+        if name == "activate"
+            && let Some(message) = self.waits_for_linked(process, &picture)?
+        {
+            return Ok(Outcome::Again(SAFETY_WAIT.min(Duration::from_secs(1)), message));
+        }
+        let plan = plan::plan(&picture.desired(self, picture.goal(name)), &picture.observed, self.now());
+        let verdict = plan.verdict.clone();
+        let wake_after = plan.wake_after;
+        let had_steps = !plan.steps.is_empty();
+        if had_steps {
+            log::debug!("{} {}: {} steps, {verdict:?}", process.process, picture.service.name, plan.steps.len());
+            self.carry_out(Some(process.id), &picture, plan).await?;
+        }
+        self.roll_up(&picture).await?;
+        Ok(match verdict {
+            Verdict::Converged if had_steps => Outcome::Again(Duration::ZERO, row.message.clone()),
+            Verdict::Converged => Outcome::done(),
+            Verdict::Working(message) => Outcome::Again(wake_after.unwrap_or(SAFETY_WAIT), self.trouble(&picture).unwrap_or(message)),
+            Verdict::Stuck(message) => Outcome::Failed(message),
+        })
+    }
+
+    /// Whether the planner would do anything to an active service.
+    pub(crate) fn needs_reconcile(&self, picture: &Picture) -> bool {
+        !plan::plan(&picture.desired(self, Goal::Run), &picture.observed, self.now()).steps.is_empty()
+    }
+
+    /// What a container that cannot get up says: Docker's own words reach the service's reader.
+    fn trouble(&self, picture: &Picture) -> Option<String> {
+        let waits = |r: &&Resource| matches!(plan_state(&r.state), plan::InstanceState::Starting) && !r.message.is_empty();
+        picture.instances.iter().find(waits).map(|r| format!("{}: {}", r.name, r.message))
+    }
+
+    /// Writes the steps of a plan as requests, some per transaction. `process` is the fence.
+    pub(crate) async fn carry_out(&self, process: Option<i64>, picture: &Picture, plan: Plan) -> Result<()> {
+        let machine = self.machine_of("container")?.clone();
+        let mut units: HashMap<UnitId, String> = HashMap::new();
+        let mut siblings: HashMap<String, BTreeMap<Option<String>, ResourceId>> = HashMap::new();
+        for instance in picture.observed.instances.iter().filter(|i| !i.is_parked) {
+            siblings.entry(instance.unit.clone()).or_default().insert(instance.config.clone(), instance.id);
+        }
+        let project = picture.service.account_id.map(|id| self.store.find(id)).transpose()?.flatten();
+        let mut work = Work {
+            service_id: picture.service.id,
+            process,
+            machine,
+            types: std::sync::Arc::new(self.instance_types()?),
+            stack: picture.stack.clone(),
+            project_uuid: project.map(|p| p.uuid).unwrap_or_default(),
+            configs: picture
+                .configs
+                .iter()
+                .map(|c| Config { launch: c.launch.clone(), raw: c.raw.clone() })
+                .collect::<Vec<_>>()
+                .into(),
+            is_global: picture.is_global(),
+            is_system: picture.fields.system.unwrap_or(false),
+            retain_ip: picture.fields.retain_ip.unwrap_or(false),
+            siblings: BTreeMap::new(),
+        };
+        let mut steps = plan.steps.into_iter().peekable();
+        while steps.peek().is_some() {
+            let mut some: Vec<Step> = steps.by_ref().take(STEPS_PER_WRITE).collect();
+            for step in &mut some {
+                if let Step::Create { unit, .. } = step {
+                    let uuid = match unit {
+                        UnitId::Known(uuid) => uuid.clone(),
+                        new @ UnitId::New(_) => {
+                            units.entry(new.clone()).or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone()
+                        }
+                    };
+                    work.siblings.insert(uuid.clone(), siblings.get(&uuid).cloned().unwrap_or_default());
+                    *unit = UnitId::Known(uuid);
+                }
+            }
+            let writing = work.clone();
+            let made = self.write(move |tx| writing.run(tx, some)).await?;
+            let Some(made) = made else { return Ok(()) };
+            for (unit, config, id) in made {
+                siblings.entry(unit).or_default().insert(config, id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a transaction of steps needs.
+#[derive(Clone)]
+struct Work {
+    service_id: ResourceId,
+    process: Option<i64>,
+    machine: std::sync::Arc<Machine>,
+    types: std::sync::Arc<InstanceTypes>,
+    stack: Resource,
+    project_uuid: String,
+    configs: std::sync::Arc<[Config]>,
+    is_global: bool,
+    is_system: bool,
+    retain_ip: bool,
+    siblings: BTreeMap<String, BTreeMap<Option<String>, ResourceId>>,
+}
+
+type Made = Vec<(String, Option<String>, ResourceId)>;
+
+impl Work {
+    /// Writes some steps; `None` if the process is over and the rest must not be written.
+    fn run(mut self, tx: &mut Tx<'_>, steps: Vec<Step>) -> Result<Option<Made>> {
+        let service = match self.process {
+            Some(process) => fenced(tx, process, self.service_id)?,
+            None => tx.find(self.service_id)?,
+        };
+        let Some(service) = service else { return Ok(None) };
+        let mut fields = Fields::parse(&service.fields)?;
+        let mut note: ServiceNotes = notes(&service);
+        let first_index: i64 = fields.read("createIndex")?.unwrap_or(0);
+        let mut create_index = first_index;
+        let mut made = Vec::new();
+        let mut log = Vec::new();
+        let mut notes_changed = false;
+        for step in steps {
+            match step {
+                Step::Create { unit: UnitId::Known(unit), index, config, version, host, name } => {
+                    create_index += 1;
+                    let id = self.create(tx, &service, &note, &unit, index, config.clone(), version, host, &name, create_index)?;
+                    if let Some(id) = id {
+                        self.siblings.entry(unit.clone()).or_default().insert(config.clone(), id);
+                        made.push((unit, config, id));
+                        log.push(("service.instance.create", format!("Creating extra service instance {name}"), id));
+                    }
+                }
+                Step::Create { unit: UnitId::New(_), .. } => return Err(Error::bug("a unit without a name")),
+                Step::Start(id) => self.ask(tx, id, "start", "{}")?,
+                Step::Stop(id) => self.ask(tx, id, "stop", "{}")?,
+                Step::Remove { id, why } => {
+                    if let Some(row) = tx.find(id)? {
+                        if self.retain_ip {
+                            notes_changed |= retain(&mut note, &row);
+                        }
+                        if why != Why::Removed {
+                            log.push(("service.instance.delete", format!("{} {}", why_text(why), row.name), id));
+                        }
+                        remove_container(tx, &self.machine, &row)?;
+                    }
+                }
+                Step::Park(id) => set_parked(tx, id, true)?,
+                Step::Unpark(id) => set_parked(tx, id, false)?,
+                Step::BeginBatch => {
+                    note.last_batch_at = Some(tx.now());
+                    notes_changed = true;
+                }
+            }
+        }
+        let mut changes = Changes::default();
+        if create_index != first_index {
+            fields.set("createIndex", &create_index)?;
+            changes.fields = Some(fields);
+        }
+        if notes_changed {
+            changes.internal = Some(write_notes(&note)?);
+        }
+        if changes.fields.is_some() || changes.internal.is_some() {
+            tx.update_if(&service, &changes)?;
+        }
+        for (event, sentence, id) in log {
+            super::log::write(tx, &service, event, &sentence, Some(id), false)?;
+        }
+        Ok(Some(made))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one step, taken apart where it is matched")]
+    fn create(
+        &self,
+        tx: &mut Tx<'_>,
+        service: &Resource,
+        note: &ServiceNotes,
+        unit: &str,
+        index: u32,
+        config: Option<String>,
+        version: String,
+        host: ResourceId,
+        name: &str,
+        create_index: i64,
+    ) -> Result<Option<ResourceId>> {
+        let is_it = |c: &&Config| match (&config, &c.launch.name) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+            _ => false,
+        };
+        let Some(found) = self.configs.iter().find(is_it) else { return Ok(None) };
+        let none = BTreeMap::new();
+        let retained = note.retained.get(&retained_key(config.as_deref(), index)).filter(|_| self.retain_ip).cloned();
+        let wanted = Wanted {
+            service,
+            stack: &self.stack,
+            project_uuid: &self.project_uuid,
+            launch: &found.launch,
+            raw: &found.raw,
+            config,
+            version,
+            unit: unit.to_owned(),
+            index,
+            host,
+            host_is_global: self.is_global,
+            name: name.to_owned(),
+            create_index,
+            requested_ip: retained,
+            siblings: self.siblings.get(unit).unwrap_or(&none),
+            is_system: self.is_system,
+        };
+        insert_service_container(tx, &self.types, &wanted).map(Some)
+    }
+
+    /// Asks for a process of a container, if it may still start there.
+    fn ask(&self, tx: &mut Tx<'_>, id: ResourceId, process: &str, data: &str) -> Result<()> {
+        if let Some(row) = tx.find(id)?
+            && self.machine.start(process, &row.state).is_some()
+        {
+            request(tx, &self.machine, &row, process, data, Changes::default())?;
+        }
+        Ok(())
+    }
+}
+
+fn retained_key(config: Option<&str>, index: u32) -> String {
+    format!("{}/{index}", config.unwrap_or_default())
+}
+
+/// Notes the address of a container that will be made again.
+fn retain(note: &mut ServiceNotes, row: &Resource) -> bool {
+    let own: InstanceNotes = notes(row);
+    match own.ip {
+        Some(ip) => note.retained.insert(retained_key(own.config.as_deref(), own.index), ip.clone()) != Some(ip),
+        None => false,
+    }
+}
+
+fn why_text(why: Why) -> &'static str {
+    match why {
+        Why::Broken => "Removing bad service instance",
+        Why::Unhealthy => "Removing unhealthy service instance",
+        Why::Dependent => "Removing dependent service instance",
+        Why::Surplus => "Removing extra service instance",
+        Why::Upgraded => "Removing upgraded service instance",
+        Why::Removed => "Removing service instance",
+    }
+}
+
+/// The pair of flags that is the whole bookkeeping of an upgrade.
+fn set_parked(tx: &mut Tx<'_>, instance: ResourceId, parked: bool) -> Result<()> {
+    for id in tx.referrers(instance, "instanceId")? {
+        let Some(map) = tx.find(id)?.filter(|m| m.root == "serviceExposeMap" && m.removed.is_none()) else { continue };
+        let mut fields = Fields::parse(&map.fields)?;
+        fields.set("managed", &!parked)?;
+        fields.set("upgrade", &parked)?;
+        tx.update_if(&map, &Changes { fields: Some(fields), ..Changes::default() })?;
+    }
+    Ok(())
+}
+
+/// Whether a launch configuration of an upgrade asks for its sidekick to go.
+pub(crate) fn removes_sidekick(image_uuid: Option<&str>) -> bool {
+    image_uuid.is_some_and(is_none_image)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PortFields {
+    public_port: Option<u16>,
+    private_port: Option<u16>,
+    protocol: Option<String>,
+    bind_address: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct HostFields {
+    labels: Option<BTreeMap<String, String>>,
+    agent_state: Option<String>,
+    memory: Option<i64>,
+    milli_cpu: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Labels {
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ExposeFields {
+    instance_id: Option<String>,
+    managed: bool,
+    upgrade: bool,
+}
