@@ -4,6 +4,7 @@
 //! and freezes one [`View`] per version and role: what that caller can introspect is exactly what is enforced.
 //! Nothing here knows SQL or HTTP.
 
+mod docs;
 mod field;
 mod file;
 mod freeze;
@@ -12,9 +13,13 @@ mod lint;
 mod load;
 mod machine;
 mod registry;
+mod served;
 mod types;
 
+pub use docs::{states_md, types_md};
 pub use field::*;
+pub use lint::HANDLER_ACTIONS;
 pub use machine::*;
 pub use registry::Problem;
+pub use served::{schema_json, write_schema};
 pub use types::*;
