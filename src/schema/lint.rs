@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{FilterPatch, ProcessFile, TypeFile};
 use super::freeze::{Notation, is_visible, named_type, plural};
-use super::inherit::{Shape, Shapes, line, process_set, shown_states};
+use super::inherit::{Shape, Shapes, apply_role, line, process_set, shown_states};
 use super::load::Files;
 use super::{FieldType, Problem, Version};
 
@@ -157,6 +157,7 @@ impl Lint<'_> {
                 self.say(format!("filters {name} as the unknown {ty:?}"));
             }
         }
+        self.roles();
         let set = process_set(self.files, &self.file.id);
         let options = self.shape.fields.get("state").and_then(|d| d.field.options.clone());
         if let (Some(set), Some(options)) = (set, options) {
@@ -164,6 +165,17 @@ impl Lint<'_> {
                 if !options.contains(&state) {
                     self.say(format!("leaves the state {state} out of the options of its state"));
                 }
+            }
+        }
+    }
+
+    fn roles(&mut self) {
+        let path = format!("types/{}.json", self.file.id);
+        for (role, part) in &self.file.roles {
+            apply_role(&mut self.shape.clone(), &path, &part.fields, self.problems);
+            for name in part.fields.keys().filter(|name| !self.has_field(&self.file.id, name)) {
+                let sentence = format!("changes {name} for the role {}, which is no field of it", role.as_str());
+                self.problems.push(Problem::new(path.clone(), sentence));
             }
         }
     }
@@ -195,9 +207,7 @@ impl Lint<'_> {
     /// In this version or, for what only another version has, by the file.
     fn shapes_have_action(&self, name: &str) -> bool {
         let in_part = |part: &super::file::Part| part.actions.contains_key(name);
-        self.shape.actions.contains_key(name)
-            || self.file.actions.contains_key(name)
-            || self.file.versions.values().any(in_part)
+        self.shape.actions.contains_key(name) || self.file.actions.contains_key(name) || self.file.versions.values().any(in_part)
     }
 
     fn links(&mut self) {

@@ -76,12 +76,7 @@ fn write_field(out: &mut String, field: &Field) {
     if let Some(default) = &field.default {
         let _ = write!(out, ",\"default\":{default}");
     }
-    let numbers = [
-        ("min", field.min),
-        ("max", field.max),
-        ("minLength", field.min_length),
-        ("maxLength", field.max_length),
-    ];
+    let numbers = [("min", field.min), ("max", field.max), ("minLength", field.min_length), ("maxLength", field.max_length)];
     for (name, number) in numbers {
         if let Some(number) = number {
             let _ = write!(out, ",\"{name}\":{number}");
@@ -101,11 +96,7 @@ fn write_field(out: &mut String, field: &Field) {
 }
 
 /// The inside of an object.
-fn entries<'a, T: 'a>(
-    out: &mut String,
-    entries: impl IntoIterator<Item = (&'a String, &'a T)>,
-    write: impl Fn(&mut String, &T),
-) {
+fn entries<'a, T: 'a>(out: &mut String, entries: impl IntoIterator<Item = (&'a String, &'a T)>, write: impl Fn(&mut String, &T)) {
     for (index, (name, value)) in entries.into_iter().enumerate() {
         if index > 0 {
             out.push(',');

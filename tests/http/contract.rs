@@ -31,14 +31,11 @@ fn every_view_says_what_the_original_said() {
     let mut used = BTreeSet::new();
     for (name, expected, version, role) in VIEWS {
         let expected: BTreeSet<String> = expected.lines().map(str::to_owned).collect();
-        let actual: BTreeSet<String> =
-            registry.view(*version, *role).types.values().flat_map(|ty| facts(ty)).collect();
+        let actual: BTreeSet<String> = registry.view(*version, *role).types.values().flat_map(|ty| facts(ty)).collect();
         let missing = expected.difference(&actual).map(|line| ("-", line));
         let added = actual.difference(&expected).map(|line| ("+", line));
         for (sign, line) in missing.chain(added) {
-            let decided = DELIBERATE
-                .iter()
-                .position(|(view, s, begin)| name.starts_with(view) && s == &sign && line.starts_with(begin));
+            let decided = DELIBERATE.iter().position(|(view, s, begin)| name.starts_with(view) && s == &sign && line.starts_with(begin));
             match decided {
                 Some(index) => drop(used.insert(index)),
                 None => wrong.push(format!("{name}: {sign} {line}")),
@@ -97,22 +94,13 @@ fn field_fact(field: &Field) -> String {
     if let Some(default) = &field.default {
         fact.push_str(&format!(" default={default}"));
     }
-    let numbers = [
-        ("min", field.min),
-        ("max", field.max),
-        ("minLength", field.min_length),
-        ("maxLength", field.max_length),
-    ];
+    let numbers = [("min", field.min), ("max", field.max), ("minLength", field.min_length), ("maxLength", field.max_length)];
     for (name, number) in numbers {
         if let Some(number) = number {
             fact.push_str(&format!(" {name}={number}"));
         }
     }
-    let texts = [
-        ("validChars", &field.valid_chars),
-        ("invalidChars", &field.invalid_chars),
-        ("description", &field.description),
-    ];
+    let texts = [("validChars", &field.valid_chars), ("invalidChars", &field.invalid_chars), ("description", &field.description)];
     for (name, text) in texts {
         if let Some(text) = text {
             fact.push_str(&format!(" {name}={}", serde_json::Value::from(text.as_str())));
