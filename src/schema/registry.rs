@@ -133,6 +133,10 @@ mod tests {
                 r#"{"id": "x", "links": {"ports": "port.instanceId"}}"#,
                 "types/x.json has a link ports by port.instanceId, which no reference to it answers",
             ),
+            (
+                r#"{"id": "x", "roles": {"owner": {"fields": {"a": {"can": "c"}}}}}"#,
+                "types/x.json changes a for the role owner, which is no field of it",
+            ),
             (r#"{"id": "x", "plural": "services"}"#, "types/x.json and service are both called services in v1"),
             (
                 r#"{"id": "x", "process": "simple", "fields": {"state": {"options": ["active"]}}}"#,
