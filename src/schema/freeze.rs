@@ -1,4 +1,5 @@
-//! Making types and views out of checked shapes. Nothing here can fail: what does not fit was found by `lint`.
+//! Making types and views out of checked shapes. Nothing here can fail: what does not fit is found by `lint`,
+//! and what was made of it is thrown away.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,13 +17,13 @@ pub(super) fn freeze(files: &Files, shapes: &[(Version, Shapes)]) -> Registry {
     let machines = world.machines();
     let types: BTreeMap<String, Arc<Type>> =
         files.types.values().map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines)))).collect();
-    let mut views = Vec::new();
+    let mut views: Vec<Arc<View>> = Vec::new();
     for version in Version::ALL {
-        let mut plain = None;
+        let first = views.len();
         for role in Role::ALL {
-            let view = Arc::new(world.view(version, role, 1 << views.len(), &types, plain.as_deref()));
-            plain.get_or_insert_with(|| Arc::clone(&view));
-            views.push(view);
+            // What a role sees as the first one does is shared with it.
+            let view = world.view(version, role, 1 << views.len(), &types, views.get(first).map(|v| &**v));
+            views.push(Arc::new(view));
         }
     }
     Registry { types, views }
@@ -384,10 +385,9 @@ impl World<'_> {
                     }
                 }
                 Notation::Listed { field } => {
-                    if let Some(FieldType::Reference(kind)) = def.fields.get(field).map(|f| &f.ty) {
-                        if visible(kind) {
-                            add(name, Relation::Listed { field: field.to_owned(), kind: kind.clone() });
-                        }
+                    let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
+                    if let Some(kind) = kind.filter(|kind| visible(kind)) {
+                        add(name, Relation::Listed { field: field.to_owned(), kind: kind.to_owned() });
                     }
                 }
                 Notation::Many { kind, field } => {

@@ -161,10 +161,8 @@ fn fill_states(files: &Files, file: &TypeFile, version: Version, shape: &mut Sha
     if file.process.is_none() {
         return;
     }
-    if let Some(state) = shape.fields.get_mut("state") {
-        if state.field.options.is_none() {
-            Arc::make_mut(state).field.options = Some(shown_states(files, set, version));
-        }
+    if let Some(state) = shape.fields.get_mut("state").filter(|state| state.field.options.is_none()) {
+        Arc::make_mut(state).field.options = Some(shown_states(files, set, version));
     }
 }
 

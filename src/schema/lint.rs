@@ -38,10 +38,8 @@ pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut 
 
 fn check_type(files: &Files, file: &TypeFile, problems: &mut Vec<Problem>) {
     let mut say = |sentence: String| problems.push(Problem::new(format!("types/{}.json", file.id), sentence));
-    if let Some(set) = process_set(files, &file.id) {
-        if !files.processes.contains_key(set) {
-            say(format!("has the unknown process set {set:?}"));
-        }
+    if let Some(set) = process_set(files, &file.id).filter(|set| !files.processes.contains_key(*set)) {
+        say(format!("has the unknown process set {set:?}"));
     }
     let methods = [(&file.collection, ["GET", "POST"].as_slice()), (&file.resource, &["GET", "PUT", "DELETE"])];
     for (given, known) in methods {

@@ -37,10 +37,14 @@ impl Registry {
         let (files, mut problems) = load::read(overlay);
         let shapes: Vec<_> = Version::ALL.into_iter().map(|version| (version, inherit::shapes(&files, version, &mut problems))).collect();
         if problems.is_empty() {
-            lint::check(&files, &shapes, &mut problems);
-        }
-        if problems.is_empty() {
-            return Ok(freeze::freeze(&files, &shapes));
+            // A start waits for this: checking and freezing read the same shapes, and freezing cannot fail.
+            let registry = std::thread::scope(|scope| {
+                scope.spawn(|| lint::check(&files, &shapes, &mut problems));
+                freeze::freeze(&files, &shapes)
+            });
+            if problems.is_empty() {
+                return Ok(registry);
+            }
         }
         problems.sort_unstable();
         problems.dedup();

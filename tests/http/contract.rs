@@ -3,6 +3,8 @@
 //! A line that differs is a mistake or a decision. Decisions stand in [`DELIBERATE`], each with its reason; an entry
 //! that no longer differs fails, too, so that the list stays true.
 
+#![allow(clippy::expect_used, reason = "a failed test may panic")]
+
 use std::collections::BTreeSet;
 
 use drover::schema::{Field, Registry, Role, TypeView, Version};
