@@ -1,4 +1,5 @@
-//! Making types and views out of checked shapes. Nothing here can fail: what does not fit was found by `lint`.
+//! Making types and views out of checked shapes. Nothing here can fail: what does not fit is found by `lint`,
+//! and what was made of it is thrown away.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,23 +8,22 @@ use super::file::{FilterPatch, TypeFile};
 use super::inherit::{Draft, Shape, Shapes, apply_role, line, process_set};
 use super::load::Files;
 use super::{
-    Action, Field, FieldType, Link, Machine, Registry, Relation, Role, Source, StoredField, Transition, Type, TypeView,
-    Version, View,
+    Action, Field, FieldType, Link, Machine, Registry, Relation, Role, Source, StoredField, Transition, Type, TypeView, Version, View,
 };
 
 /// Freezes everything.
 pub(super) fn freeze(files: &Files, shapes: &[(Version, Shapes)]) -> Registry {
-    let world = World { files, shapes };
+    let world = World { files, shapes, below: below(files) };
     let machines = world.machines();
     let types: BTreeMap<String, Arc<Type>> =
         files.types.values().map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines)))).collect();
-    let mut views = Vec::new();
+    let mut views: Vec<Arc<View>> = Vec::new();
     for version in Version::ALL {
-        let mut plain = None;
+        let first = views.len();
         for role in Role::ALL {
-            let view = Arc::new(world.view(version, role, 1 << views.len(), &types, plain.as_deref()));
-            plain.get_or_insert_with(|| Arc::clone(&view));
-            views.push(view);
+            // What a role sees as the first one does is shared with it.
+            let view = world.view(version, role, 1 << views.len(), &types, views.get(first).map(|v| &**v));
+            views.push(Arc::new(view));
         }
     }
     Registry { types, views }
@@ -43,10 +43,21 @@ pub(super) fn plural(name: &str) -> String {
 /// A link's notation, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Notation<'a> {
-    One { field: &'a str },
-    Listed { field: &'a str },
-    Many { kind: &'a str, field: &'a str },
-    Through { map: &'a str, near: &'a str, far: &'a str },
+    One {
+        field: &'a str,
+    },
+    Listed {
+        field: &'a str,
+    },
+    Many {
+        kind: &'a str,
+        field: &'a str,
+    },
+    Through {
+        map: &'a str,
+        near: &'a str,
+        far: &'a str,
+    },
     Computed,
     /// One link for every type that can be listed.
     Types,
@@ -76,6 +87,18 @@ impl<'a> Notation<'a> {
 struct World<'a> {
     files: &'a Files,
     shapes: &'a [(Version, Shapes)],
+    /// Every type's canonical id → itself and all types below it, sorted.
+    below: HashMap<&'a str, Vec<&'a TypeFile>>,
+}
+
+fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
+    let mut below: HashMap<&str, Vec<&TypeFile>> = HashMap::new();
+    for file in files.types.values() {
+        for above in line(files, &file.id) {
+            below.entry(above.id.as_str()).or_default().push(file);
+        }
+    }
+    below
 }
 
 impl World<'_> {
@@ -141,8 +164,7 @@ impl World<'_> {
             drafts.extend(fields.into_iter().flatten().map(|(n, d)| (n.as_str(), &**d)));
         }
         let mask = |name: &str| masks.get(name).copied().unwrap_or_default();
-        let mut classes: Vec<u32> =
-            drafts.iter().filter(|(_, d)| d.field.source == Source::Fields).map(|(n, _)| mask(n)).collect();
+        let mut classes: Vec<u32> = drafts.iter().filter(|(_, d)| d.field.source == Source::Fields).map(|(n, _)| mask(n)).collect();
         // What most views show comes first.
         classes.sort_unstable_by_key(|mask| (u32::MAX - mask.count_ones(), *mask));
         classes.dedup();
@@ -150,12 +172,7 @@ impl World<'_> {
             .iter()
             .map(|(name, draft)| {
                 let class = classes.iter().position(|c| *c == mask(name)).unwrap_or_default();
-                let stored = StoredField {
-                    source: draft.field.source,
-                    ty: draft.field.ty.clone(),
-                    empty: empty(&draft.field),
-                    class,
-                };
+                let stored = StoredField { source: draft.field.source, ty: draft.field.ty.clone(), empty: empty(&draft.field), class };
                 ((*name).to_owned(), stored)
             })
             .collect();
@@ -175,8 +192,7 @@ impl World<'_> {
 
     /// A type's own and those of its line: what a parent does not have, a child does not have either.
     fn unavailable_actions(&self, id: &str) -> Vec<String> {
-        let mut actions: Vec<String> =
-            line(self.files, id).into_iter().flat_map(|file| file.unavailable.actions.iter().cloned()).collect();
+        let mut actions: Vec<String> = line(self.files, id).into_iter().flat_map(|file| file.unavailable.actions.iter().cloned()).collect();
         actions.sort_unstable();
         actions.dedup();
         actions
@@ -192,27 +208,8 @@ impl World<'_> {
         format!("1{}", short.collect::<String>().to_ascii_lowercase())
     }
 
-    fn below(&self, id: &str) -> Vec<&TypeFile> {
-        let inherits = |file: &&TypeFile| line(self.files, &file.id).into_iter().any(|f| f.id == id);
-        self.files.types.values().filter(inherits).collect()
-    }
-
-    fn view(
-        &self,
-        version: Version,
-        role: Role,
-        bit: u32,
-        types: &BTreeMap<String, Arc<Type>>,
-        plain: Option<&View>,
-    ) -> View {
-        let mut view = View {
-            version,
-            role,
-            bit,
-            types: BTreeMap::new(),
-            by_kind: HashMap::new(),
-            by_path: HashMap::new(),
-        };
+    fn view(&self, version: Version, role: Role, bit: u32, types: &BTreeMap<String, Arc<Type>>, plain: Option<&View>) -> View {
+        let mut view = View { version, role, bit, types: BTreeMap::new(), by_kind: HashMap::new(), by_path: HashMap::new() };
         let visible = |file: &TypeFile| is_visible(file, version);
         for file in self.files.types.values() {
             let name = self.name(version, &file.id);
@@ -252,7 +249,7 @@ impl World<'_> {
         let shape = self.for_role(version, role, id);
         let parts = self.files.versions.get(&version);
         let set = process_set(self.files, id);
-        let below = self.below(id);
+        let below = self.below.get(id).map_or(&[] as &[&TypeFile], Vec::as_slice);
         let visible_below = || below.iter().filter(|f| is_visible(f, version));
         let served_as = self.served_as(version, id);
         let name = self.name(version, id).to_owned();
@@ -368,9 +365,12 @@ impl World<'_> {
             match Notation::parse(text) {
                 Notation::Computed => add(name, Relation::Computed),
                 Notation::Types => {
-                    let listed = self.files.types.values().filter(|f| visible(&f.id)).filter(|f| {
-                        self.shape(version, &f.id).is_some_and(|s| s.collection.iter().any(|m| m == "GET"))
-                    });
+                    let listed = self
+                        .files
+                        .types
+                        .values()
+                        .filter(|f| visible(&f.id))
+                        .filter(|f| self.shape(version, &f.id).is_some_and(|s| s.collection.iter().any(|m| m == "GET")));
                     for file in listed {
                         let id = self.name(version, &file.id);
                         let plural = file.plural.clone().unwrap_or_else(|| plural(id));
@@ -387,10 +387,9 @@ impl World<'_> {
                     }
                 }
                 Notation::Listed { field } => {
-                    if let Some(FieldType::Reference(kind)) = def.fields.get(field).map(|f| &f.ty) {
-                        if visible(kind) {
-                            add(name, Relation::Listed { field: field.to_owned(), kind: kind.clone() });
-                        }
+                    let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
+                    if let Some(kind) = kind.filter(|kind| visible(kind)) {
+                        add(name, Relation::Listed { field: field.to_owned(), kind: kind.to_owned() });
                     }
                 }
                 Notation::Many { kind, field } => {

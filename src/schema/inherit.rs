@@ -89,14 +89,7 @@ pub(super) fn shown_states(files: &Files, set: &str, version: Version) -> Vec<St
     states
 }
 
-fn shape(
-    files: &Files,
-    file: &TypeFile,
-    version: Version,
-    done: &mut Shapes,
-    problems: &mut Vec<Problem>,
-    depth: usize,
-) -> Arc<Shape> {
+fn shape(files: &Files, file: &TypeFile, version: Version, done: &mut Shapes, problems: &mut Vec<Problem>, depth: usize) -> Arc<Shape> {
     if let Some(shape) = done.get(&file.id) {
         return Arc::clone(shape);
     }
@@ -168,10 +161,8 @@ fn fill_states(files: &Files, file: &TypeFile, version: Version, shape: &mut Sha
     if file.process.is_none() {
         return;
     }
-    if let Some(state) = shape.fields.get_mut("state") {
-        if state.field.options.is_none() {
-            Arc::make_mut(state).field.options = Some(shown_states(files, set, version));
-        }
+    if let Some(state) = shape.fields.get_mut("state").filter(|state| state.field.options.is_none()) {
+        Arc::make_mut(state).field.options = Some(shown_states(files, set, version));
     }
 }
 
@@ -190,19 +181,11 @@ fn apply_fields(shape: &mut Shape, file: &str, fields: &Fields, version: Version
     }
 }
 
-fn apply_actions(
-    shape: &mut Shape,
-    id: &str,
-    actions: &BTreeMap<String, Option<ActionPatch>>,
-    version: Version,
-) {
+fn apply_actions(shape: &mut Shape, id: &str, actions: &BTreeMap<String, Option<ActionPatch>>, version: Version) {
     for (name, patch) in actions {
         match patch {
             Some(patch) if patch.only.is_none_or(|v| v == version) => {
-                let action = shape
-                    .actions
-                    .entry(name.clone())
-                    .or_insert_with(|| Action { input: None, output: Some(id.to_owned()) });
+                let action = shape.actions.entry(name.clone()).or_insert_with(|| Action { input: None, output: Some(id.to_owned()) });
                 if let Some(input) = &patch.input {
                     action.input.clone_from(input);
                 }

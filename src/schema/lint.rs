@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{FilterPatch, ProcessFile, TypeFile};
 use super::freeze::{Notation, is_visible, named_type, plural};
-use super::inherit::{Shape, Shapes, line, process_set, shown_states};
+use super::inherit::{Shape, Shapes, apply_role, line, process_set, shown_states};
 use super::load::Files;
 use super::{FieldType, Problem, Version};
 
@@ -38,10 +38,8 @@ pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut 
 
 fn check_type(files: &Files, file: &TypeFile, problems: &mut Vec<Problem>) {
     let mut say = |sentence: String| problems.push(Problem::new(format!("types/{}.json", file.id), sentence));
-    if let Some(set) = process_set(files, &file.id) {
-        if !files.processes.contains_key(set) {
-            say(format!("has the unknown process set {set:?}"));
-        }
+    if let Some(set) = process_set(files, &file.id).filter(|set| !files.processes.contains_key(*set)) {
+        say(format!("has the unknown process set {set:?}"));
     }
     let methods = [(&file.collection, ["GET", "POST"].as_slice()), (&file.resource, &["GET", "PUT", "DELETE"])];
     for (given, known) in methods {
@@ -157,12 +155,25 @@ impl Lint<'_> {
                 self.say(format!("filters {name} as the unknown {ty:?}"));
             }
         }
+        self.roles();
         let set = process_set(self.files, &self.file.id);
         let options = self.shape.fields.get("state").and_then(|d| d.field.options.clone());
         if let (Some(set), Some(options)) = (set, options) {
             for state in shown_states(self.files, set, self.version) {
                 if !options.contains(&state) {
                     self.say(format!("leaves the state {state} out of the options of its state"));
+                }
+            }
+        }
+    }
+
+    fn roles(&mut self) {
+        let path = format!("types/{}.json", self.file.id);
+        for (role, part) in &self.file.roles {
+            apply_role(&mut self.shape.clone(), &path, &part.fields, self.problems);
+            for name in part.fields.keys() {
+                if !self.has_field(&self.file.id, name) {
+                    self.say(format!("changes {name} for the role {}, which is no field of it", role.as_str()));
                 }
             }
         }
@@ -195,9 +206,7 @@ impl Lint<'_> {
     /// In this version or, for what only another version has, by the file.
     fn shapes_have_action(&self, name: &str) -> bool {
         let in_part = |part: &super::file::Part| part.actions.contains_key(name);
-        self.shape.actions.contains_key(name)
-            || self.file.actions.contains_key(name)
-            || self.file.versions.values().any(in_part)
+        self.shape.actions.contains_key(name) || self.file.actions.contains_key(name) || self.file.versions.values().any(in_part)
     }
 
     fn links(&mut self) {

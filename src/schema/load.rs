@@ -32,10 +32,9 @@ pub(super) fn read(overlay: Option<&Path>) -> (Files, Vec<Problem>) {
             take(&mut files, &mut problems, folder, &name, file.contents());
         }
     }
-    if let Some(overlay) = overlay {
-        if let Err(error) = read_overlay(overlay, &mut files, &mut problems) {
-            problems.push(Problem::new(overlay.display().to_string(), format!("cannot be read: {error}")));
-        }
+    let laid_over = overlay.map(|overlay| (overlay, read_overlay(overlay, &mut files, &mut problems)));
+    if let Some((overlay, Err(error))) = laid_over {
+        problems.push(Problem::new(overlay.display().to_string(), format!("cannot be read: {error}")));
     }
     (files, problems)
 }

@@ -4,25 +4,30 @@
 //! and freezes one [`View`] per version and role: what that caller can introspect is exactly what is enforced.
 //! Nothing here knows SQL or HTTP.
 
+mod docs;
 mod field;
-pub mod layout;
 mod file;
 mod freeze;
 mod inherit;
+pub mod layout;
 mod lint;
 mod load;
 mod machine;
 mod plan;
 mod registry;
 pub mod render;
+mod served;
 #[cfg(test)]
 mod testkit;
 mod types;
 pub mod validate;
 
+pub use docs::{states_md, types_md};
 pub use field::*;
 pub use layout::LayoutCell;
+pub use lint::HANDLER_ACTIONS;
 pub use machine::*;
 pub use render::PlanCell;
 pub use registry::Problem;
+pub use served::{schema_json, write_schema};
 pub use types::*;
