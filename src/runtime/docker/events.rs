@@ -81,7 +81,7 @@ impl Watch {
             Err(_) if self.told_away => None,
             Err(e) => {
                 self.told_away = true;
-                Some(RuntimeEvent::Disconnected(e.to_string()))
+                Some(RuntimeEvent::Disconnected(words(e)))
             }
         }
     }
@@ -174,9 +174,14 @@ async fn listen(inner: &Inner, messages: &mut Messages) -> Outcome {
             Err(e) => e,
         };
     }
-    Outcome::Away(match missed {
+    Outcome::Away(words(missed))
+}
+
+/// The cause alone: that the engine is away is what `Disconnected` says already.
+fn words(error: Error) -> String {
+    match error {
         Error::Unreachable(m) | Error::Failed(m) | Error::PortTaken(m) | Error::NameTaken(m) | Error::AddressTaken(m) | Error::Gone(m) => m,
-    })
+    }
 }
 
 /// The engine's clock, as the `since` of a request.

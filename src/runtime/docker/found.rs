@@ -1,6 +1,6 @@
 //! From the engine's words about a container to ours.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, MountPoint,
@@ -120,14 +120,13 @@ fn mounts(points: Option<Vec<MountPoint>>) -> Vec<FoundMount> {
     mounts
 }
 
-/// The engine's order changes from call to call. An IPv6 twin of an IPv4 binding (same numbers) is left out: it is the
-/// same port to everyone who reads it.
+/// In a fixed order, which the engine's is not. Each IPv4 binding on every address has an IPv6 twin, of a random number
+/// of its own if the number is random; it is left out, or one wish would show as two ports.
 fn sorted(ports: impl Iterator<Item = BoundPort>) -> Vec<BoundPort> {
     let mut ports: Vec<BoundPort> = ports.collect();
     ports.sort_by(|a, b| (a.private, &a.protocol, a.public, &a.ip).cmp(&(b.private, &b.protocol, b.public, &b.ip)));
-    let v4: Vec<(u16, u16, String)> =
-        ports.iter().filter(|p| p.ip == "0.0.0.0").map(|p| (p.private, p.public, p.protocol.clone())).collect();
-    ports.retain(|p| p.ip != "::" || !v4.contains(&(p.private, p.public, p.protocol.clone())));
+    let v4: HashSet<(u16, String)> = ports.iter().filter(|p| p.ip == "0.0.0.0").map(|p| (p.private, p.protocol.clone())).collect();
+    ports.retain(|p| p.ip != "::" || !v4.contains(&(p.private, p.protocol.clone())));
     ports
 }
 
@@ -143,7 +142,7 @@ mod tests {
             "Id": "abc", "Names": ["/other/alias", "/web-1"], "State": "running", "Status": "Up 2 seconds",
             "Labels": {LABEL_UUID: "u1"},
             "Ports": [
-                {"IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+                {"IP": "::", "PrivatePort": 80, "PublicPort": 8081, "Type": "tcp"},
                 {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
                 {"PrivatePort": 53, "Type": "udp"}],
             "NetworkSettings": {"Networks": {"n": {"IPAddress": "10.42.0.2"}}},

@@ -51,8 +51,8 @@ const PING: Duration = Duration::from_secs(2);
 const CLIENT_SECONDS: u64 = 7 * 24 * 3600;
 /// Starts at a time. Measured on two cores: eight at once end no sooner, each only takes twice as long.
 const STARTS: usize = 4;
-/// Between looks at a container that someone else is removing.
-const REMOVAL_POLL: Duration = Duration::from_millis(100);
+/// Between looks at a container that another call is creating or removing.
+const POLL: Duration = Duration::from_millis(100);
 
 /// One Docker Engine.
 pub struct Docker {
@@ -167,11 +167,27 @@ impl Inner {
         }
     }
 
+    /// The container that has the name a creation wanted, if it is the same one: another call of ours was faster. The
+    /// engine reserves a name before it knows the container, so the holder may not be there to be seen yet.
+    async fn holder_of_name(&self, spec: &ContainerSpec, refusal: String) -> Result<Found> {
+        let look = async {
+            loop {
+                match self.call(SHORT, self.api()?.inspect_container(&spec.name, None::<InspectContainerOptions>)).await {
+                    Ok(holder) => return Ok(found::from_inspect(holder).filter(|f| f.uuid == spec.uuid)),
+                    Err(Error::Gone(_)) => tokio::time::sleep(POLL).await,
+                    Err(other) => return Err(other),
+                }
+            }
+        };
+        let holder = tokio::time::timeout(SHORT, look).await.unwrap_or(Ok(None))?;
+        holder.ok_or(Error::NameTaken(refusal))
+    }
+
     /// Waits for the end of a removal that someone else began.
     async fn wait_until_gone(&self, id: &str) -> Result<()> {
         let wait = async {
             while self.inspect(id).await?.is_some() {
-                tokio::time::sleep(REMOVAL_POLL).await;
+                tokio::time::sleep(POLL).await;
             }
             Ok(())
         };
@@ -241,8 +257,7 @@ impl Runtime for Docker {
         let body = create_body(spec, &self.inner.server_uuid);
         let id = match self.inner.call(LONG, self.inner.api()?.create_container(Some(options), body)).await {
             Ok(created) => created.id,
-            // Another call of ours may have been faster.
-            Err(Error::NameTaken(message)) => return self.find(&spec.uuid).await?.ok_or(Error::NameTaken(message)),
+            Err(Error::NameTaken(message)) => return self.inner.holder_of_name(spec, message).await,
             Err(other) => return Err(other),
         };
         self.inner.inspect(&id).await?.ok_or_else(|| gone(&spec.uuid))

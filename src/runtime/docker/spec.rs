@@ -1,6 +1,6 @@
 //! From a complete specification to the body of `POST /containers/create`. Pure: no engine, no clock.
 //!
-//! The table of fields is in `docs/launch-config.md`; the tests hold it field by field.
+//! `spec/tests.rs` is the table of fields.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -4,7 +4,7 @@
 //! It knows nothing of hosts: one `Sim` may stand for several, so clashes of names, ports and addresses between its own
 //! containers are reported only after [`Sim::set_strict`].
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ use state::State;
 const LOG_CAP: usize = 10_000;
 /// Events a slow reader may lag behind before it is told to compare everything.
 const EVENT_CAP: usize = 4096;
+
+/// The words of a disconnected simulator.
+const AWAY: &str = "the simulator is disconnected";
 
 /// A simulated engine.
 pub struct Sim {
@@ -164,8 +167,6 @@ impl Sim {
     }
 }
 
-const AWAY: &str = "the simulator is disconnected";
-
 impl Shared {
     /// A panic elsewhere must not take the simulator with it: its state is valid after every statement.
     fn lock(&self) -> MutexGuard<'_, World> {
@@ -226,7 +227,13 @@ impl Runtime for Sim {
     }
 
     async fn observe(&self) -> Result<Vec<Found>> {
-        Ok(self.enter("observe", None)?.state.all())
+        let mut all = self.enter("observe", None)?.state.all();
+        // No more than a real engine's list tells, so that nothing comes to rely on it.
+        for found in &mut all {
+            found.started_at.clear();
+            found.mounts.iter_mut().filter(|m| m.volume.is_some()).for_each(|m| m.source.clear());
+        }
+        Ok(all)
     }
 
     async fn find(&self, uuid: &str) -> Result<Option<Found>> {
@@ -363,9 +370,6 @@ impl Runtime for Sim {
 fn gone(uuid: &str) -> Error {
     Error::Gone(format!("No such container: {uuid}"))
 }
-
-/// What every container and stranger holds, for the clash checks.
-type Held<T> = HashSet<T>;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
 //! The simulated engine's memory: containers, networks and volumes, changed by plain functions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::gone;
 use super::knobs::{Health, Knobs, Step};
-use super::{Held, gone};
 use crate::model::Timestamp;
 use crate::model::port::PortSpec;
 use crate::runtime::{BoundPort, ContainerSpec, Error, Found, FoundMount, Life, NetworkAttachment, NetworkFound, NetworkSpec, Result};
@@ -35,8 +35,8 @@ pub(super) struct State {
     /// Name → driver.
     pub(super) volumes: BTreeMap<String, String>,
     pub(super) health: HashMap<String, Health>,
-    pub(super) held_names: Held<String>,
-    pub(super) held_ports: Held<u16>,
+    pub(super) held_names: HashSet<String>,
+    pub(super) held_ports: HashSet<u16>,
     pub(super) strict: bool,
     /// Failed attempts so far, by container or image and step.
     attempts: HashMap<(String, Step), u32>,
@@ -45,7 +45,7 @@ pub(super) struct State {
     created: u32,
     next_port: u16,
     /// Uuids with a `due`, so that a tick is cheap among thousands.
-    timed: Held<String>,
+    timed: HashSet<String>,
 }
 
 impl State {
@@ -61,6 +61,7 @@ impl State {
         self.get(uuid).map(|c| c.found.name.clone())
     }
 
+    /// By uuid.
     pub(super) fn all(&self) -> Vec<Found> {
         let mut all: Vec<Found> = self.containers.values().map(|c| c.found.clone()).collect();
         all.sort_by(|a, b| a.uuid.cmp(&b.uuid));
@@ -270,7 +271,7 @@ impl State {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let used: Held<(u16, String)> =
+        let used: HashSet<(u16, String)> =
             self.containers.values().flat_map(|c| &c.found.ports).map(|p| (p.public, p.protocol.clone())).collect();
         let mut bound = Vec::with_capacity(wanted.len());
         for port in wanted {
@@ -287,7 +288,7 @@ impl State {
     }
 
     /// The next free port after the one drawn last.
-    fn draw(&mut self, used: &Held<(u16, String)>, protocol: &str) -> Result<u16> {
+    fn draw(&mut self, used: &HashSet<(u16, String)>, protocol: &str) -> Result<u16> {
         for _ in FIRST_RANDOM_PORT..=u16::MAX {
             let port = self.next_port.max(FIRST_RANDOM_PORT);
             self.next_port = port.checked_add(1).unwrap_or(FIRST_RANDOM_PORT);

@@ -264,7 +264,9 @@ async fn adopted_containers_run_on_and_can_be_restarted() {
     clock.advance(Duration::from_secs(5));
     sim.adopt(vec![found.clone()]);
     sim.adopt(vec![Found { name: "other".into(), ..found.clone() }]);
-    assert_eq!(sim.observe().await.unwrap(), vec![found.clone()]);
+    assert_eq!(sim.containers(), vec![found.clone()]);
+    let listed = Found { started_at: String::new(), ..found.clone() };
+    assert_eq!(sim.observe().await.unwrap(), vec![listed], "a list does not know the time of the start");
     sim.stop("a", Duration::ZERO).await.unwrap();
     let again = sim.start("a").await.unwrap();
     assert_eq!((&again.ip, &again.external_id), (&found.ip, &found.external_id));
