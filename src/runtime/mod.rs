@@ -261,7 +261,8 @@ pub trait Runtime: Send + Sync {
     async fn describe(&self) -> Result<EngineInfo>;
     /// A cheap sign of life.
     async fn ping(&self) -> Result<()>;
-    /// Every container of ours, by label.
+    /// Every container of ours, by label; without what only a closer look tells, which [`Runtime::find`] takes:
+    /// `started_at`, and the `source` of volumes in `mounts`, are empty.
     async fn observe(&self) -> Result<Vec<Found>>;
     /// One container of ours by uuid; `None` if it is not there.
     async fn find(&self, uuid: &str) -> Result<Option<Found>>;
@@ -275,7 +276,7 @@ pub trait Runtime: Send + Sync {
     ) -> Result<()>;
     /// Makes the project's network present.
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<NetworkFound>;
-    /// Removes a project's network, if it is there and unused.
+    /// Removes a project's network, if it is there; one that running containers use is [`Error::Failed`].
     async fn remove_network(&self, project_uuid: &str) -> Result<()>;
     /// Creates the container, unless one with this uuid is there already; returns it either way.
     async fn create(&self, spec: &ContainerSpec) -> Result<Found>;

@@ -10,6 +10,7 @@ mod clients;
 mod containers;
 mod crash;
 mod names;
+mod runtime;
 mod services;
 mod support;
 mod upgrades;

@@ -1,0 +1,468 @@
+//! Containers on a real Docker Engine: the only user of bollard.
+//!
+//! Identity is in labels, never in names: ours are the containers with `io.drover.server=<our uuid>`, and each is found
+//! by `io.rancher.container.uuid`. Every call has a time limit of its own here, because the client's covers only the
+//! wait for the answer's head. The client has no connections to keep, so one value serves for ever.
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::API_DEFAULT_VERSION;
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptions, StartContainerOptions, StopContainerOptionsBuilder,
+};
+use futures_util::stream::BoxStream;
+use tokio::sync::{Mutex, Semaphore};
+
+use super::{
+    ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
+    Runtime, RuntimeEvent,
+};
+
+mod events;
+mod found;
+mod image;
+mod network;
+mod probe;
+mod spec;
+
+pub use spec::create_body;
+
+/// The label whose value is the server that owns a container, network or volume.
+pub const LABEL_SERVER: &str = "io.drover.server";
+/// The label whose value is the container's identity.
+pub const LABEL_UUID: &str = "io.rancher.container.uuid";
+/// The label whose value is the project of a network.
+pub const LABEL_PROJECT: &str = "io.drover.project";
+
+/// For what the engine answers from memory.
+const SHORT: Duration = Duration::from_secs(30);
+/// For what makes it work: a start under load, a first copy into a volume.
+const LONG: Duration = Duration::from_secs(120);
+/// For a sign of life.
+const PING: Duration = Duration::from_secs(2);
+/// The client's own limit, in seconds, out of the way of ours (the longest grace period included).
+const CLIENT_SECONDS: u64 = 7 * 24 * 3600;
+/// Starts at a time. Measured on two cores: eight at once end no sooner, each only takes twice as long.
+const STARTS: usize = 4;
+/// Between looks at a container that another call is creating or removing.
+const POLL: Duration = Duration::from_millis(100);
+
+/// One Docker Engine.
+pub struct Docker {
+    inner: Arc<Inner>,
+}
+
+/// What the event stream shares with the rest.
+struct Inner {
+    address: Address,
+    client: OnceLock<bollard::Docker>,
+    server_uuid: String,
+    starts: Semaphore,
+    networks: Mutex<()>,
+}
+
+enum Address {
+    Unix(String),
+    Tcp(String),
+    Tls { url: String, certs: PathBuf },
+}
+
+impl Docker {
+    /// Prepares to talk to an engine at `unix:///path`, `tcp://host:port`, or with TLS at `https://host:port` (and at
+    /// `tcp://` if `cert_dir` is given: it holds `key.pem`, `cert.pem` and `ca.pem`). Does not talk yet: an engine that
+    /// is away is noticed, and forgiven, call by call.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if the address cannot be understood or certificates are missing.
+    pub fn connect(url: &str, cert_dir: Option<&Path>, server_uuid: &str) -> Result<Self> {
+        let address = match (url.split_once("://"), cert_dir) {
+            (Some(("unix", path)), _) => Address::Unix(path.to_owned()),
+            (None, _) if url.starts_with('/') => Address::Unix(url.to_owned()),
+            (Some(("tcp" | "https", _)), Some(dir)) => {
+                let missing = ["key.pem", "cert.pem", "ca.pem"].into_iter().find(|file| !dir.join(file).is_file());
+                if let Some(file) = missing {
+                    return Err(Error::Failed(format!("the certificate directory {} has no {file}", dir.display())));
+                }
+                Address::Tls { url: url.to_owned(), certs: dir.to_owned() }
+            }
+            (Some(("tcp" | "http", _)), None | Some(_)) => Address::Tcp(url.to_owned()),
+            (Some(("https", _)), None) => return Err(Error::Failed(format!("{url} needs a directory of certificates"))),
+            (Some(_) | None, _) => return Err(Error::Failed(format!("{url:?} is not the address of a Docker Engine"))),
+        };
+        let inner = Inner {
+            address,
+            client: OnceLock::new(),
+            server_uuid: server_uuid.to_owned(),
+            starts: Semaphore::new(STARTS),
+            networks: Mutex::const_new(()),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+impl Inner {
+    /// The client. Made on first success, because bollard refuses to make one while the socket's file is missing.
+    fn api(&self) -> Result<&bollard::Docker> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = match &self.address {
+            Address::Unix(path) => bollard::Docker::connect_with_unix(path, CLIENT_SECONDS, API_DEFAULT_VERSION),
+            Address::Tcp(url) => bollard::Docker::connect_with_http(url, CLIENT_SECONDS, API_DEFAULT_VERSION),
+            Address::Tls { url, certs } => {
+                let file = |name: &str| certs.join(name);
+                let (key, cert, ca) = (file("key.pem"), file("cert.pem"), file("ca.pem"));
+                bollard::Docker::connect_with_ssl(url, &key, &cert, &ca, CLIENT_SECONDS, API_DEFAULT_VERSION)
+            }
+        };
+        let made = made.map_err(|e| Error::Unreachable(chain(&e)))?;
+        Ok(self.client.get_or_init(|| made))
+    }
+
+    /// Makes one call within a limit.
+    async fn call<T>(&self, limit: Duration, call: impl Future<Output = std::result::Result<T, bollard::errors::Error>>) -> Result<T> {
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(e)) => Err(failure(&e)),
+            Err(_) => Err(Error::Unreachable(format!("no answer within {} s", limit.as_secs()))),
+        }
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.call(PING, self.api()?.ping()).await.map(drop)
+    }
+
+    /// The label of all that is ours.
+    fn ours(&self) -> String {
+        format!("{LABEL_SERVER}={}", self.server_uuid)
+    }
+
+    async fn list(&self, uuid: Option<&str>) -> Result<Vec<Found>> {
+        let mut labels = vec![self.ours()];
+        labels.extend(uuid.map(|uuid| format!("{LABEL_UUID}={uuid}")));
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&HashMap::from([("label", labels)])).build();
+        let listed = self.call(SHORT, self.api()?.list_containers(Some(options))).await?;
+        Ok(listed.into_iter().filter_map(found::from_summary).collect())
+    }
+
+    /// The container as the list has it. Should an accident have made two, the running one is meant.
+    async fn look_up(&self, uuid: &str) -> Result<Option<Found>> {
+        let mut all = self.list(Some(uuid)).await?;
+        all.sort_by_key(|f| (f.life != Life::Running, f.external_id.clone()));
+        Ok(all.into_iter().next())
+    }
+
+    async fn inspect(&self, id: &str) -> Result<Option<Found>> {
+        match self.call(SHORT, self.api()?.inspect_container(id, None::<InspectContainerOptions>)).await {
+            Ok(answer) => Ok(found::from_inspect(answer)),
+            Err(Error::Gone(_)) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The container that has the name a creation wanted, if it is the same one: another call of ours was faster. The
+    /// engine reserves a name before it knows the container, so the holder may not be there to be seen yet.
+    async fn holder_of_name(&self, spec: &ContainerSpec, refusal: String) -> Result<Found> {
+        let look = async {
+            loop {
+                match self.call(SHORT, self.api()?.inspect_container(&spec.name, None::<InspectContainerOptions>)).await {
+                    Ok(holder) => return Ok(found::from_inspect(holder).filter(|f| f.uuid == spec.uuid)),
+                    Err(Error::Gone(_)) => tokio::time::sleep(POLL).await,
+                    Err(other) => return Err(other),
+                }
+            }
+        };
+        let holder = tokio::time::timeout(SHORT, look).await.unwrap_or(Ok(None))?;
+        holder.ok_or(Error::NameTaken(refusal))
+    }
+
+    /// Waits for the end of a removal that someone else began.
+    async fn wait_until_gone(&self, id: &str) -> Result<()> {
+        let wait = async {
+            while self.inspect(id).await?.is_some() {
+                tokio::time::sleep(POLL).await;
+            }
+            Ok(())
+        };
+        let late = || Error::Failed(format!("removal of container {id} is still in progress after {} s", LONG.as_secs()));
+        tokio::time::timeout(LONG, wait).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+#[async_trait]
+impl Runtime for Docker {
+    fn kind(&self) -> &'static str {
+        "docker"
+    }
+
+    async fn describe(&self) -> Result<EngineInfo> {
+        let info = self.inner.call(SHORT, self.inner.api()?.info()).await?;
+        let label = |text: &String| text.split_once('=').map_or((text.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned()));
+        Ok(EngineInfo {
+            name: info.name.unwrap_or_default(),
+            version: info.server_version.unwrap_or_default(),
+            os: info.operating_system.unwrap_or_default(),
+            kernel: info.kernel_version.unwrap_or_default(),
+            cores: info.ncpu.unwrap_or_default(),
+            memory_bytes: info.mem_total.unwrap_or_default(),
+            labels: info.labels.iter().flatten().map(label).collect(),
+        })
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.inner.ping().await
+    }
+
+    async fn observe(&self) -> Result<Vec<Found>> {
+        self.inner.list(None).await
+    }
+
+    async fn find(&self, uuid: &str) -> Result<Option<Found>> {
+        match self.inner.look_up(uuid).await? {
+            Some(listed) => self.inner.inspect(&listed.external_id).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn pull(
+        &self,
+        image: &str,
+        policy: PullPolicy,
+        auth: Option<&RegistryAuth>,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<()> {
+        image::pull(&self.inner, image, policy, auth, progress).await
+    }
+
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<NetworkFound> {
+        network::ensure(&self.inner, spec).await
+    }
+
+    async fn remove_network(&self, project_uuid: &str) -> Result<()> {
+        network::remove(&self.inner, project_uuid).await
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> Result<Found> {
+        if let Some(there) = self.find(&spec.uuid).await? {
+            return Ok(there);
+        }
+        let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
+        let body = create_body(spec, &self.inner.server_uuid);
+        let id = match self.inner.call(LONG, self.inner.api()?.create_container(Some(options), body)).await {
+            Ok(created) => created.id,
+            Err(Error::NameTaken(message)) => return self.inner.holder_of_name(spec, message).await,
+            Err(other) => return Err(other),
+        };
+        self.inner.inspect(&id).await?.ok_or_else(|| gone(&spec.uuid))
+    }
+
+    async fn start(&self, uuid: &str) -> Result<Found> {
+        let listed = self.inner.look_up(uuid).await?.ok_or_else(|| gone(uuid))?;
+        let id = listed.external_id;
+        if listed.life != Life::Running {
+            let _permit = self.inner.starts.acquire().await.map_err(|e| Error::Failed(e.to_string()))?;
+            let started = self.inner.call(LONG, self.inner.api()?.start_container(&id, None::<StartContainerOptions>)).await;
+            started.map_err(|e| start_failure(e, &id))?;
+        }
+        self.inner.inspect(&id).await?.ok_or_else(|| gone(uuid))
+    }
+
+    async fn stop(&self, uuid: &str, grace: Duration) -> Result<()> {
+        let Some(listed) = self.inner.look_up(uuid).await? else { return Ok(()) };
+        if listed.life != Life::Running {
+            return Ok(());
+        }
+        let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
+        let options = StopContainerOptionsBuilder::default().t(i32::try_from(seconds).unwrap_or(i32::MAX)).build();
+        forgive_gone(
+            self.inner.call(grace.saturating_add(LONG), self.inner.api()?.stop_container(&listed.external_id, Some(options))).await,
+        )
+    }
+
+    async fn remove(&self, uuid: &str) -> Result<()> {
+        // All of them, should an accident have made two.
+        for listed in self.inner.list(Some(uuid)).await? {
+            let id = listed.external_id;
+            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            match self.inner.call(LONG, self.inner.api()?.remove_container(&id, Some(options))).await {
+                Err(Error::Failed(message)) if message.contains("already in progress") => self.inner.wait_until_gone(&id).await?,
+                other => forgive_gone(other)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn ensure_volume(&self, name: &str, driver: &str, options: &BTreeMap<String, String>) -> Result<()> {
+        let request = VolumeCreateRequest {
+            name: Some(name.to_owned()),
+            driver: Some(driver.to_owned()).filter(|d| !d.is_empty()),
+            driver_opts: Some(options.iter().map(|(k, v)| (k.clone(), v.clone())).collect()),
+            labels: Some(HashMap::from([(LABEL_SERVER.to_owned(), self.inner.server_uuid.clone())])),
+            ..VolumeCreateRequest::default()
+        };
+        self.inner.call(LONG, self.inner.api()?.create_volume(request)).await.map(drop)
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<()> {
+        forgive_gone(self.inner.call(LONG, self.inner.api()?.remove_volume(name, None::<RemoveVolumeOptions>)).await)
+    }
+
+    async fn probe(&self, probe: &Probe) -> ProbeResult {
+        match self.inner.address {
+            Address::Unix(_) => probe::run(probe).await,
+            Address::Tcp(_) | Address::Tls { .. } => {
+                ProbeResult::Unreachable("the engine is on another machine, where its containers' addresses mean nothing to us".to_owned())
+            }
+        }
+    }
+
+    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+        events::watch(Arc::clone(&self.inner))
+    }
+}
+
+fn gone(uuid: &str) -> Error {
+    Error::Gone(format!("No such container: {uuid}"))
+}
+
+fn forgive_gone(result: Result<()>) -> Result<()> {
+    match result {
+        Err(Error::Gone(_)) => Ok(()),
+        other => other,
+    }
+}
+
+/// What an answer or its absence means.
+fn failure(error: &bollard::errors::Error) -> Error {
+    use bollard::errors::Error as Bollard;
+    match error {
+        Bollard::DockerResponseServerError { status_code, message } => refusal(*status_code, message.trim()),
+        Bollard::DockerStreamError { error } => Error::Failed(error.clone()),
+        Bollard::JsonDataError { .. } | Bollard::JsonSerdeError { .. } => Error::Failed(chain(error)),
+        // All the rest is about the way to the engine.
+        _ => Error::Unreachable(chain(error)),
+    }
+}
+
+/// The engine's status tells little (a taken port is a 500), so its words decide.
+fn refusal(status: u16, message: &str) -> Error {
+    let words = message.to_owned();
+    let says = |text: &str| message.contains(text);
+    // A host port is "bind: address already in use", a container's address "Address already in use".
+    if says("Address already in use") || says("Invalid address") || says("no configured subnet") {
+        return Error::AddressTaken(words);
+    }
+    if says("port is already allocated") || says("address already in use") {
+        return Error::PortTaken(words);
+    }
+    match status {
+        409 if says("is already in use by container") || says("already exists") => Error::NameTaken(words),
+        404 => Error::Gone(words),
+        _ => Error::Failed(words),
+    }
+}
+
+/// At a start "not found" may be about a network, or about the container whose namespace it joins: then it is the start
+/// that failed, and the container is not gone.
+fn start_failure(error: Error, id: &str) -> Error {
+    match error {
+        Error::Gone(message) if !message.contains(id) => Error::Failed(message),
+        other => other,
+    }
+}
+
+/// An error with its causes: the client's own words alone say only "client error (Connect)".
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let words = next.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_words_decide_what_a_refusal_means() {
+        let kind = |e: &Error| match e {
+            Error::Unreachable(_) => "unreachable",
+            Error::Failed(_) => "failed",
+            Error::PortTaken(_) => "port",
+            Error::NameTaken(_) => "name",
+            Error::AddressTaken(_) => "address",
+            Error::Gone(_) => "gone",
+        };
+        for (status, message, expected) in [
+            (
+                500,
+                "driver failed programming external connectivity on endpoint x (y): Bind for 0.0.0.0:80 failed: port is already allocated",
+                "port",
+            ),
+            (500, "Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use", "port"),
+            (500, "failed to bind host port for 0.0.0.0:80:10.0.0.2:80/tcp: address already in use", "port"),
+            (500, "bind: cannot assign requested address", "failed"),
+            (403, "Address already in use", "address"),
+            (500, "Invalid address 10.9.9.9: It does not belong to any of this network's subnets", "address"),
+            (400, "invalid config for network n: no configured subnet contains IP address 10.9.9.9", "address"),
+            (409, "Conflict. The container name \"/x\" is already in use by container \"ab\". You have to remove", "name"),
+            (409, "network with name n already exists", "name"),
+            (409, "removal of container x is already in progress", "failed"),
+            (409, "cannot join network of a non running container: ab", "failed"),
+            (404, "No such container: ab", "gone"),
+            (404, "No such image: nope:1", "gone"),
+            (400, "Minimum memory limit allowed is 6MB", "failed"),
+        ] {
+            assert_eq!(kind(&refusal(status, message)), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_start_that_misses_something_else_has_failed() {
+        let gone = |m: &str| Error::Gone(m.into());
+        assert_eq!(start_failure(gone("network n not found"), "ab"), Error::Failed("network n not found".into()));
+        assert_eq!(start_failure(gone("No such container: ab"), "ab"), gone("No such container: ab"));
+    }
+
+    #[test]
+    fn addresses_are_understood_or_refused() {
+        for (url, good) in [
+            ("unix:///var/run/docker.sock", true),
+            ("/var/run/docker.sock", true),
+            ("tcp://127.0.0.1:2375", true),
+            ("http://127.0.0.1:2375", true),
+            ("https://127.0.0.1:2376", false),
+            ("ftp://x", false),
+            ("docker", false),
+        ] {
+            assert_eq!(Docker::connect(url, None, "s").is_ok(), good, "{url}");
+        }
+        assert!(Docker::connect("tcp://127.0.0.1:2376", Some(Path::new("/nonexistent")), "s").is_err());
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_away_is_unreachable_and_no_reason_to_fail_early() {
+        for url in ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:1"] {
+            let docker = Docker::connect(url, None, "s");
+            let result = match docker {
+                Ok(docker) => Runtime::ping(&docker).await,
+                Err(e) => Err(e),
+            };
+            assert!(matches!(result, Err(Error::Unreachable(_))), "{url}: {result:?}");
+        }
+    }
+}

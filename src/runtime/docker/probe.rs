@@ -1,0 +1,163 @@
+//! Health probes from this process straight to a container's address.
+
+use std::io::{Error as IoError, ErrorKind};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::runtime::{Probe, ProbeResult};
+
+/// A status line is shorter than this, or it is none.
+const STATUS_LINE_MAX: usize = 1024;
+
+/// Probes; never takes longer than the probe's timeout.
+pub(super) async fn run(probe: &Probe) -> ProbeResult {
+    let Some(ip) = probe.ip.as_deref().filter(|ip| !ip.is_empty()) else {
+        return ProbeResult::Unreachable("the container has no address".to_owned());
+    };
+    let request = probe.request_line.as_deref().map(str::trim).filter(|line| !line.is_empty());
+    let attempt = async {
+        match request {
+            None => TcpStream::connect((ip, probe.port)).await.map(|_| ProbeResult::Up),
+            Some(line) => http(ip, probe.port, line).await,
+        }
+    };
+    match tokio::time::timeout(probe.timeout, attempt).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(e)) => judge(&e),
+        Err(_) => ProbeResult::Down(format!("no answer within {}", in_words(probe.timeout))),
+    }
+}
+
+async fn http(ip: &str, port: u16, line: &str) -> std::io::Result<ProbeResult> {
+    let mut stream = TcpStream::connect((ip, port)).await?;
+    stream.write_all(request(ip, port, line).as_bytes()).await?;
+    let mut head = Vec::new();
+    let mut chunk = [0_u8; 256];
+    while !head.contains(&b'\n') && head.len() < STATUS_LINE_MAX {
+        let read = stream.read(&mut chunk).await?;
+        if read == 0 {
+            break;
+        }
+        head.extend(chunk.iter().take(read));
+    }
+    let head = String::from_utf8_lossy(&head);
+    let status = head.lines().next().unwrap_or_default().trim();
+    Ok(if is_good(status) { ProbeResult::Up } else { ProbeResult::Down(format!("answered {status:?}")) })
+}
+
+/// The text to send. Only the first line of what the user wrote counts, and a missing version is added.
+fn request(ip: &str, port: u16, line: &str) -> String {
+    let line = line.lines().next().unwrap_or_default().trim();
+    let version = if line.contains(" HTTP/") { "" } else { " HTTP/1.0" };
+    format!("{line}{version}\r\nHost: {ip}:{port}\r\nUser-Agent: drover\r\nConnection: close\r\n\r\n")
+}
+
+/// Whether a status line says 2xx or 3xx.
+fn is_good(status: &str) -> bool {
+    let mut words = status.split_whitespace();
+    let is_http = words.next().is_some_and(|w| w.starts_with("HTTP/"));
+    let code = words.next().and_then(|w| w.parse::<u16>().ok());
+    is_http && code.is_some_and(|c| (200..400).contains(&c))
+}
+
+/// Without a route the fault is ours and says nothing about the container.
+fn judge(error: &IoError) -> ProbeResult {
+    match error.kind() {
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => ProbeResult::Unreachable(error.to_string()),
+        _ => ProbeResult::Down(error.to_string()),
+    }
+}
+
+fn in_words(timeout: Duration) -> String {
+    format!("{} ms", timeout.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn probe(port: u16, line: Option<&str>) -> Probe {
+        Probe {
+            uuid: "u".into(),
+            ip: Some("127.0.0.1".into()),
+            port,
+            request_line: line.map(Into::into),
+            timeout: Duration::from_millis(500),
+        }
+    }
+
+    /// Answers one connection with `answer`, or never if there is none; returns the port.
+    async fn serve(answer: Option<&'static str>) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0_u8; 1024];
+            let _read = stream.read(&mut buffer).await.unwrap();
+            match answer {
+                Some(text) => stream.write_all(text.as_bytes()).await.unwrap(),
+                None => std::future::pending().await,
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn http_probes_are_up_on_2xx_and_3xx_only() {
+        for (answer, up) in [
+            ("HTTP/1.0 200 OK\r\n\r\n", true),
+            ("HTTP/1.1 204\r\n\r\n", true),
+            ("HTTP/1.1 302 Found\r\n\r\n", true),
+            ("HTTP/1.1 404 Not Found\r\n\r\n", false),
+            ("HTTP/1.1 500 Oops\r\n\r\n", false),
+            ("SSH-2.0-x\r\n", false),
+            ("", false),
+        ] {
+            let port = serve(Some(answer)).await;
+            assert_eq!(run(&probe(port, Some("GET /ping HTTP/1.0"))).await == ProbeResult::Up, up, "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_enough_for_a_tcp_probe_and_not_for_http() {
+        let port = serve(None).await;
+        assert_eq!(run(&probe(port, None)).await, ProbeResult::Up);
+        let port = serve(None).await;
+        let impatient = Probe { timeout: Duration::from_millis(50), ..probe(port, Some("GET / HTTP/1.0")) };
+        assert_eq!(run(&impatient).await, ProbeResult::Down("no answer within 50 ms".into()));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_down_and_a_missing_address_is_unreachable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        assert!(matches!(run(&probe(port, None)).await, ProbeResult::Down(_)));
+        assert!(matches!(run(&Probe { ip: None, ..probe(80, None) }).await, ProbeResult::Unreachable(_)));
+    }
+
+    #[test]
+    fn a_missing_route_says_nothing_about_the_container() {
+        for (kind, unreachable) in [
+            (ErrorKind::NetworkUnreachable, true),
+            (ErrorKind::HostUnreachable, true),
+            (ErrorKind::ConnectionRefused, false),
+            (ErrorKind::ConnectionReset, false),
+        ] {
+            assert_eq!(matches!(judge(&IoError::from(kind)), ProbeResult::Unreachable(_)), unreachable, "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_line_of_a_request_is_sent() {
+        let text = request("1.2.3.4", 80, "GET /a HTTP/1.1\r\nX: y");
+        assert_eq!(text, "GET /a HTTP/1.1\r\nHost: 1.2.3.4:80\r\nUser-Agent: drover\r\nConnection: close\r\n\r\n");
+        assert!(request("1.2.3.4", 80, "GET /a").starts_with("GET /a HTTP/1.0\r\n"));
+    }
+}

@@ -1,0 +1,183 @@
+//! What a simulated container was told to do wrong, read from its image and its labels.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::launch::{LaunchConfig, image_reference};
+
+/// A step that can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Step {
+    Pull,
+    Create,
+    Start,
+    Stop,
+    Remove,
+}
+
+impl Step {
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "pull" => Some(Self::Pull),
+            "create" => Some(Self::Create),
+            "start" => Some(Self::Start),
+            "stop" => Some(Self::Stop),
+            "remove" => Some(Self::Remove),
+            _ => None,
+        }
+    }
+
+    /// The words of Rancher's own simulator, which clients and tests know.
+    pub(super) fn failure(self) -> String {
+        let command = match self {
+            Self::Pull => "storage.image.activate",
+            Self::Create => "compute.instance.create",
+            Self::Start => "compute.instance.activate",
+            Self::Stop => "compute.instance.deactivate",
+            Self::Remove => "compute.instance.remove",
+        };
+        format!("Failing [{command}]")
+    }
+}
+
+/// How probes of a container end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Health {
+    /// They succeed.
+    #[default]
+    Healthy,
+    /// They fail.
+    Unhealthy,
+    /// They cannot be made.
+    Unreachable,
+}
+
+impl Health {
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "healthy" => Some(Self::Healthy),
+            "unhealthy" => Some(Self::Unhealthy),
+            "unreachable" => Some(Self::Unreachable),
+            _ => None,
+        }
+    }
+}
+
+/// The knobs of one container or image. Words that mean nothing are ignored: a simulator must not be picky.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Knobs {
+    pub(super) fail: Vec<Step>,
+    /// Only the first so many attempts of a step fail; none is all of them.
+    pub(super) fail_times: Option<u32>,
+    pub(super) slow: Duration,
+    pub(super) exit: Option<(i64, Duration)>,
+    pub(super) health: Health,
+    pub(super) forget: bool,
+}
+
+impl Knobs {
+    /// The knobs that an image reference carries: `fail[:<step>[:<times>]]`, `slow:<ms>`, `exit:<code>:<ms>`.
+    pub(super) fn of_image(image: &str) -> Self {
+        let mut knobs = Self::default();
+        let mut words = image_reference(image).split(':');
+        match words.next() {
+            Some("fail") => {
+                let step = words.next();
+                knobs.fail = match step {
+                    None => vec![Step::Start],
+                    Some(list) => steps(list),
+                };
+                knobs.fail_times = words.next().and_then(|n| n.parse().ok());
+            }
+            Some("slow") => knobs.slow = words.next().and_then(millis).unwrap_or_default(),
+            Some("exit") => knobs.exit = exit(words.next(), words.next()),
+            Some(_) | None => {}
+        }
+        knobs
+    }
+
+    /// The knobs of a container: those of its image, then its environment's, then its labels'.
+    pub(super) fn of(launch: &LaunchConfig, labels: &BTreeMap<String, String>) -> Self {
+        let mut knobs = Self::of_image(launch.image_uuid.as_deref().unwrap_or_default());
+        let label = |key: &str| labels.get(key).map(String::as_str).or_else(|| launch.label(key));
+        let env = |key: &str| launch.environment.as_ref().and_then(|e| e.get(key));
+        // The next two are the words of Rancher's simulator.
+        knobs.forget = env("simForgetImmediately").is_some();
+        if let Some(seconds) = env("simShutdownAfter").and_then(|s| s.trim().parse().ok()) {
+            knobs.exit = Some((0, Duration::from_secs(seconds)));
+        }
+        if let Some(list) = label("sim.fail") {
+            knobs.fail = steps(list);
+        }
+        if let Some(times) = label("sim.fail.times").and_then(|n| n.trim().parse().ok()) {
+            knobs.fail_times = Some(times);
+        }
+        if let Some(slow) = label("sim.slow").and_then(millis) {
+            knobs.slow = slow;
+        }
+        if let Some(text) = label("sim.exit") {
+            let (code, ms) = text.split_once(':').map_or((text, None), |(code, ms)| (code, Some(ms)));
+            knobs.exit = exit(Some(code), ms);
+        }
+        if let Some(health) = label("sim.health").and_then(Health::parse) {
+            knobs.health = health;
+        }
+        knobs
+    }
+
+    /// Whether attempt number `attempt` (from 0) of this step fails.
+    pub(super) fn fails(&self, step: Step, attempt: u32) -> bool {
+        self.fail.contains(&step) && self.fail_times.is_none_or(|times| attempt < times)
+    }
+}
+
+fn steps(list: &str) -> Vec<Step> {
+    list.split(',').filter_map(|word| Step::parse(word.trim())).collect()
+}
+
+fn millis(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().map(Duration::from_millis)
+}
+
+fn exit(code: Option<&str>, ms: Option<&str>) -> Option<(i64, Duration)> {
+    let code = code?.trim().parse().ok()?;
+    Some((code, ms.and_then(millis).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_carry_knobs() {
+        let plain = Knobs::default();
+        for (image, expected) in [
+            ("sim:web", plain.clone()),
+            ("sim:failure", plain.clone()),
+            ("web", plain.clone()),
+            ("sim:fail", Knobs { fail: vec![Step::Start], ..plain.clone() }),
+            ("sim:fail:pull", Knobs { fail: vec![Step::Pull], ..plain.clone() }),
+            ("sim:fail:start,stop:2", Knobs { fail: vec![Step::Start, Step::Stop], fail_times: Some(2), ..plain.clone() }),
+            ("sim:slow:250", Knobs { slow: Duration::from_millis(250), ..plain.clone() }),
+            ("sim:slow:x", plain.clone()),
+            ("sim:exit:3:40", Knobs { exit: Some((3, Duration::from_millis(40))), ..plain.clone() }),
+            ("sim:exit:3", Knobs { exit: Some((3, Duration::ZERO)), ..plain.clone() }),
+        ] {
+            assert_eq!(Knobs::of_image(image), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn labels_win_over_the_image() {
+        let launch = LaunchConfig { image_uuid: Some("sim:fail:stop".into()), ..LaunchConfig::default() };
+        for (labels, expected) in [
+            (&[("sim.fail", "create")][..], Knobs { fail: vec![Step::Create], ..Knobs::default() }),
+            (&[("sim.fail.times", "3")][..], Knobs { fail: vec![Step::Stop], fail_times: Some(3), ..Knobs::default() }),
+            (&[("sim.health", "unhealthy")][..], Knobs { fail: vec![Step::Stop], health: Health::Unhealthy, ..Knobs::default() }),
+            (&[("sim.exit", "7:20"), ("sim.fail", "")][..], Knobs { exit: Some((7, Duration::from_millis(20))), ..Knobs::default() }),
+        ] {
+            let map = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            assert_eq!(Knobs::of(&launch, &map), expected, "{labels:?}");
+        }
+    }
+}

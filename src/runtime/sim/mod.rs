@@ -1,0 +1,375 @@
+//! An engine in memory: instant, deterministic, and able to fail on request. `docs/simulator.md` lists its knobs.
+//!
+//! It keeps what a real engine would keep, so one `Sim` shared by `Arc` outlives restarts of the server within a test.
+//! It knows nothing of hosts: one `Sim` may stand for several, so clashes of names, ports and addresses between its own
+//! containers are reported only after [`Sim::set_strict`].
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::broadcast;
+
+use super::{
+    ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
+    Runtime, RuntimeEvent,
+};
+use crate::model::{Clock, Timestamp};
+
+mod knobs;
+mod state;
+
+pub use knobs::Health;
+use knobs::{Knobs, Step};
+use state::State;
+
+/// The longest log of calls; a test that asserts on more should look at [`Sim::count`].
+const LOG_CAP: usize = 10_000;
+/// Events a slow reader may lag behind before it is told to compare everything.
+const EVENT_CAP: usize = 4096;
+
+/// The words of a disconnected simulator.
+const AWAY: &str = "the simulator is disconnected";
+
+/// A simulated engine.
+pub struct Sim {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    world: Mutex<World>,
+    events: broadcast::Sender<RuntimeEvent>,
+}
+
+#[derive(Default)]
+struct World {
+    state: State,
+    disconnected: bool,
+    log: VecDeque<String>,
+    counts: HashMap<&'static str, u64>,
+}
+
+impl Sim {
+    /// An empty engine.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let (events, _) = broadcast::channel(EVENT_CAP);
+        Self { shared: Arc::new(Shared { clock, world: Mutex::default(), events }) }
+    }
+
+    /// Takes containers over from rows, for a server that starts with an empty simulator; those already here stay as
+    /// they are. Knobs of adopted containers are lost, except by [`Sim::set_health`].
+    pub fn adopt(&self, found: Vec<Found>) {
+        let mut world = self.shared.lock();
+        for f in found {
+            world.state.adopt(f);
+        }
+    }
+
+    /// Decides the end of later probes of a container, now or later created.
+    pub fn set_health(&self, uuid: &str, health: Health) {
+        self.shared.lock().state.health.insert(uuid.to_owned(), health);
+    }
+
+    /// The container's process dies (code 137). False if it does not run.
+    pub fn kill(&self, uuid: &str) -> bool {
+        self.exit(uuid, 137)
+    }
+
+    /// The container's process ends by itself. False if it does not run.
+    pub fn exit(&self, uuid: &str, code: i64) -> bool {
+        let ended = self.shared.lock().state.end(uuid, code);
+        if ended {
+            self.shared.changed(uuid);
+        }
+        ended
+    }
+
+    /// The container vanishes, as if someone had removed it by hand. False if there is none.
+    pub fn forget(&self, uuid: &str) -> bool {
+        let gone = self.shared.lock().state.forget(uuid);
+        if gone {
+            self.shared.changed(uuid);
+        }
+        gone
+    }
+
+    /// While disconnected every call fails as [`Error::Unreachable`] and no event comes; containers go on.
+    pub fn set_disconnected(&self, disconnected: bool) {
+        let was = std::mem::replace(&mut self.shared.lock().disconnected, disconnected);
+        if was != disconnected {
+            self.shared.send(if disconnected { RuntimeEvent::Disconnected(AWAY.to_owned()) } else { RuntimeEvent::Connected });
+        }
+    }
+
+    /// When strict, names, public ports and fixed addresses of this simulator's own containers clash as in Docker.
+    pub fn set_strict(&self, strict: bool) {
+        self.shared.lock().state.strict = strict;
+    }
+
+    /// A stranger takes a container name.
+    pub fn hold_name(&self, name: &str) {
+        self.shared.lock().state.held_names.insert(name.to_owned());
+    }
+
+    /// A stranger binds a port of the host.
+    pub fn hold_port(&self, port: u16) {
+        self.shared.lock().state.held_ports.insert(port);
+    }
+
+    /// The stranger lets go of the port.
+    pub fn release_port(&self, port: u16) {
+        self.shared.lock().state.held_ports.remove(&port);
+    }
+
+    /// Ends the containers whose time (`sim.exit`) has come; for tests that have advanced their clock. Every call does
+    /// this too.
+    pub fn tick(&self) {
+        self.shared.tick();
+    }
+
+    /// The calls that ask for an effect, oldest first, such as `start web-1`; at most the last 10,000.
+    pub fn calls(&self) -> Vec<String> {
+        self.shared.lock().log.iter().cloned().collect()
+    }
+
+    /// Empties [`Sim::calls`] and returns what was there.
+    pub fn take_calls(&self) -> Vec<String> {
+        self.shared.lock().log.drain(..).collect()
+    }
+
+    /// How often a method of [`Runtime`] was called, by name (`observe`, `start` …).
+    pub fn count(&self, method: &str) -> u64 {
+        self.shared.lock().counts.get(method).copied().unwrap_or(0)
+    }
+
+    /// The containers at this moment, by uuid.
+    pub fn containers(&self) -> Vec<Found> {
+        self.shared.lock().state.all()
+    }
+
+    /// Notes the call, ends what is due, and opens the world, unless the engine is away.
+    fn enter(&self, method: &'static str, subject: Option<&str>) -> Result<MutexGuard<'_, World>> {
+        self.shared.tick();
+        let mut world = self.shared.lock();
+        *world.counts.entry(method).or_default() += 1;
+        if let Some(subject) = subject {
+            let name = world.state.name_of(subject).unwrap_or_else(|| subject.to_owned());
+            if world.log.len() == LOG_CAP {
+                world.log.pop_front();
+            }
+            world.log.push_back(format!("{method} {name}"));
+        }
+        if world.disconnected { Err(Error::Unreachable(AWAY.to_owned())) } else { Ok(world) }
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere must not take the simulator with it: its state is valid after every statement.
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, event: RuntimeEvent) {
+        // No listener is fine: whoever comes later begins by comparing everything.
+        let _no_listener = self.events.send(event);
+    }
+
+    fn changed(&self, uuid: &str) {
+        if !self.lock().disconnected {
+            self.send(RuntimeEvent::Changed { uuid: uuid.to_owned() });
+        }
+    }
+
+    fn tick(&self) {
+        let ended = self.lock().state.end_due(self.clock.now());
+        for uuid in ended {
+            self.changed(&uuid);
+        }
+    }
+
+    /// Watches one container until its time has come. A clock that tests hold back is looked at again after the same wait.
+    async fn end_later(self: Arc<Self>, due: Timestamp) {
+        loop {
+            let rest = due.since(self.clock.now());
+            if rest.is_zero() {
+                return self.tick();
+            }
+            tokio::time::sleep(rest.max(Duration::from_millis(1))).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for Sim {
+    fn kind(&self) -> &'static str {
+        "sim"
+    }
+
+    async fn describe(&self) -> Result<EngineInfo> {
+        drop(self.enter("describe", None)?);
+        Ok(EngineInfo {
+            name: "sim".to_owned(),
+            version: "sim".to_owned(),
+            os: "Simulator".to_owned(),
+            kernel: "sim".to_owned(),
+            cores: 4,
+            memory_bytes: 16 << 30,
+            labels: BTreeMap::new(),
+        })
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.enter("ping", None).map(drop)
+    }
+
+    async fn observe(&self) -> Result<Vec<Found>> {
+        let mut all = self.enter("observe", None)?.state.all();
+        // No more than a real engine's list tells, so that nothing comes to rely on it.
+        for found in &mut all {
+            found.started_at.clear();
+            found.mounts.iter_mut().filter(|m| m.volume.is_some()).for_each(|m| m.source.clear());
+        }
+        Ok(all)
+    }
+
+    async fn find(&self, uuid: &str) -> Result<Option<Found>> {
+        Ok(self.enter("find", None)?.state.get(uuid).map(|c| c.found.clone()))
+    }
+
+    async fn pull(
+        &self,
+        image: &str,
+        _policy: PullPolicy,
+        _auth: Option<&RegistryAuth>,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<()> {
+        {
+            let mut world = self.enter("pull", Some(image))?;
+            let knobs = Knobs::of_image(image);
+            world.state.attempt(image, Step::Pull, &knobs)?;
+        }
+        progress(format!("Pulling {image} (1/1)"));
+        Ok(())
+    }
+
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<NetworkFound> {
+        self.enter("ensure_network", Some(&spec.name))?.state.ensure_network(spec)
+    }
+
+    async fn remove_network(&self, project_uuid: &str) -> Result<()> {
+        self.enter("remove_network", Some(project_uuid))?.state.remove_network(project_uuid)
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> Result<Found> {
+        let mut world = self.enter("create", Some(&spec.name))?;
+        if let Some(there) = world.state.get(&spec.uuid) {
+            return Ok(there.found.clone());
+        }
+        let knobs = Knobs::of(&spec.launch, &spec.labels);
+        // Labels are not known to `pull`: the container that wanted the image fails in its place.
+        world.state.attempt(&spec.uuid, Step::Pull, &knobs)?;
+        world.state.attempt(&spec.uuid, Step::Create, &knobs)?;
+        world.state.create(spec, knobs)
+    }
+
+    async fn start(&self, uuid: &str) -> Result<Found> {
+        let slow = {
+            let mut world = self.enter("start", Some(uuid))?;
+            let Some(container) = world.state.get(uuid) else { return Err(gone(uuid)) };
+            if container.found.life == Life::Running {
+                return Ok(container.found.clone());
+            }
+            let knobs = container.knobs.clone();
+            world.state.attempt(uuid, Step::Start, &knobs)?;
+            knobs.slow
+        };
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
+        let now = self.shared.clock.now();
+        let (found, due, forget) = {
+            let mut world = self.shared.lock();
+            if world.disconnected {
+                return Err(Error::Unreachable(AWAY.to_owned()));
+            }
+            world.state.start(uuid, now)?
+        };
+        self.shared.changed(uuid);
+        if forget {
+            self.forget(uuid);
+        }
+        // Without tokio around (a plain unit test) the next call ends it.
+        if let (Some(due), Ok(handle)) = (due, tokio::runtime::Handle::try_current()) {
+            drop(handle.spawn(Arc::clone(&self.shared).end_later(due)));
+        }
+        Ok(found)
+    }
+
+    async fn stop(&self, uuid: &str, _grace: Duration) -> Result<()> {
+        {
+            let mut world = self.enter("stop", Some(uuid))?;
+            let Some(knobs) = world.state.running(uuid).map(|c| c.knobs.clone()) else { return Ok(()) };
+            world.state.attempt(uuid, Step::Stop, &knobs)?;
+        }
+        self.exit(uuid, 0);
+        Ok(())
+    }
+
+    async fn remove(&self, uuid: &str) -> Result<()> {
+        {
+            let mut world = self.enter("remove", Some(uuid))?;
+            let Some(knobs) = world.state.get(uuid).map(|c| c.knobs.clone()) else { return Ok(()) };
+            world.state.attempt(uuid, Step::Remove, &knobs)?;
+            world.state.remove(uuid);
+        }
+        self.shared.changed(uuid);
+        Ok(())
+    }
+
+    async fn ensure_volume(&self, name: &str, driver: &str, _options: &BTreeMap<String, String>) -> Result<()> {
+        self.enter("ensure_volume", Some(name))?.state.volumes.insert(name.to_owned(), driver.to_owned());
+        Ok(())
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<()> {
+        self.enter("remove_volume", Some(name))?.state.remove_volume(name)
+    }
+
+    async fn probe(&self, probe: &Probe) -> ProbeResult {
+        let world = match self.enter("probe", None) {
+            Ok(world) => world,
+            Err(e) => return ProbeResult::Unreachable(e.to_string()),
+        };
+        let Some(container) = world.state.running(&probe.uuid) else { return ProbeResult::Down("the container does not run".to_owned()) };
+        match world.state.health.get(&probe.uuid).copied().unwrap_or(container.knobs.health) {
+            Health::Healthy => ProbeResult::Up,
+            Health::Unhealthy => ProbeResult::Down("unhealthy, as told".to_owned()),
+            Health::Unreachable => ProbeResult::Unreachable("unreachable, as told".to_owned()),
+        }
+    }
+
+    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+        // Subscribed before the first word is chosen, so that nothing falls in between.
+        let receiver = self.shared.events.subscribe();
+        let first = if self.shared.lock().disconnected { RuntimeEvent::Disconnected(AWAY.to_owned()) } else { RuntimeEvent::Connected };
+        let later = stream::unfold(receiver, |mut receiver| async move {
+            match receiver.recv().await {
+                Ok(event) => Some((event, receiver)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some((RuntimeEvent::Connected, receiver)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            }
+        });
+        stream::once(async move { first }).chain(later).boxed()
+    }
+}
+
+fn gone(uuid: &str) -> Error {
+    Error::Gone(format!("No such container: {uuid}"))
+}
+
+#[cfg(test)]
+mod tests;

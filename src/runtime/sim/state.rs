@@ -1,0 +1,343 @@
+//! The simulated engine's memory: containers, networks and volumes, changed by plain functions.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::gone;
+use super::knobs::{Health, Knobs, Step};
+use crate::model::Timestamp;
+use crate::model::port::PortSpec;
+use crate::runtime::{BoundPort, ContainerSpec, Error, Found, FoundMount, Life, NetworkAttachment, NetworkFound, NetworkSpec, Result};
+
+/// The first of the ports that IANA leaves for such use.
+const FIRST_RANDOM_PORT: u16 = 49153;
+
+/// One container.
+pub(super) struct Container {
+    pub(super) found: Found,
+    pub(super) knobs: Knobs,
+    /// The address it gets when it runs.
+    address: Option<String>,
+    /// The network on which the address is fixed.
+    network: Option<String>,
+    ports: Vec<PortSpec>,
+    /// The external id of the container whose namespace it joins.
+    provider: Option<String>,
+    starts: u32,
+    due: Option<Timestamp>,
+}
+
+/// Everything the engine holds.
+#[derive(Default)]
+pub(super) struct State {
+    containers: HashMap<String, Container>,
+    /// By project.
+    networks: BTreeMap<String, NetworkFound>,
+    /// Name → driver.
+    pub(super) volumes: BTreeMap<String, String>,
+    pub(super) health: HashMap<String, Health>,
+    pub(super) held_names: HashSet<String>,
+    pub(super) held_ports: HashSet<u16>,
+    pub(super) strict: bool,
+    /// Failed attempts so far, by container or image and step.
+    attempts: HashMap<(String, Step), u32>,
+    /// How often a uuid was created; only for those that vanished, so that their next external id differs.
+    lives: HashMap<String, u32>,
+    created: u32,
+    next_port: u16,
+    /// Uuids with a `due`, so that a tick is cheap among thousands.
+    timed: HashSet<String>,
+}
+
+impl State {
+    pub(super) fn get(&self, uuid: &str) -> Option<&Container> {
+        self.containers.get(uuid)
+    }
+
+    pub(super) fn running(&self, uuid: &str) -> Option<&Container> {
+        self.get(uuid).filter(|c| c.found.life == Life::Running)
+    }
+
+    pub(super) fn name_of(&self, uuid: &str) -> Option<String> {
+        self.get(uuid).map(|c| c.found.name.clone())
+    }
+
+    /// By uuid.
+    pub(super) fn all(&self) -> Vec<Found> {
+        let mut all: Vec<Found> = self.containers.values().map(|c| c.found.clone()).collect();
+        all.sort_by(|a, b| a.uuid.cmp(&b.uuid));
+        all
+    }
+
+    /// Fails this attempt if the knobs say so.
+    pub(super) fn attempt(&mut self, subject: &str, step: Step, knobs: &Knobs) -> Result<()> {
+        if !knobs.fail.contains(&step) {
+            return Ok(());
+        }
+        let attempts = self.attempts.entry((subject.to_owned(), step)).or_default();
+        let fails = knobs.fails(step, *attempts);
+        *attempts = attempts.saturating_add(1);
+        if fails { Err(Error::Failed(step.failure())) } else { Ok(()) }
+    }
+
+    pub(super) fn adopt(&mut self, found: Found) {
+        if self.containers.contains_key(&found.uuid) {
+            return;
+        }
+        let ports = found
+            .ports
+            .iter()
+            .map(|p| PortSpec {
+                ip: Some(p.ip.clone()),
+                public: Some(p.public),
+                private: p.private,
+                protocol: if p.protocol == "udp" { "udp" } else { "tcp" },
+            })
+            .collect();
+        let container = Container {
+            address: found.ip.clone(),
+            network: None,
+            ports,
+            provider: None,
+            starts: u32::from(!found.started_at.is_empty()),
+            due: None,
+            knobs: Knobs::default(),
+            found,
+        };
+        self.containers.insert(container.found.uuid.clone(), container);
+    }
+
+    pub(super) fn create(&mut self, spec: &ContainerSpec, knobs: Knobs) -> Result<Found> {
+        let clash = self.strict && self.containers.values().any(|c| c.found.name == spec.name);
+        if clash || self.held_names.contains(&spec.name) {
+            return Err(Error::NameTaken(format!("Conflict. The container name \"/{}\" is already in use", spec.name)));
+        }
+        self.created = self.created.wrapping_add(1);
+        let life = self.lives.get(&spec.uuid).copied().unwrap_or(0);
+        let (address, network, provider) = match &spec.network {
+            NetworkAttachment::Managed { network_id, ip, .. } => (Some(ip.clone()), Some(network_id.clone()), None),
+            NetworkAttachment::Bridge { .. } => {
+                let n = self.created % 60_000;
+                (Some(format!("172.17.{}.{}", n / 250, n % 250 + 2)), None, None)
+            }
+            NetworkAttachment::Host | NetworkAttachment::None => (None, None, None),
+            NetworkAttachment::Container(provider) => (None, None, Some(provider.clone())),
+        };
+        let mounts = self.mounts(spec);
+        let found = Found {
+            uuid: spec.uuid.clone(),
+            external_id: hex_id(&format!("{}/{life}", spec.uuid)),
+            name: spec.name.clone(),
+            life: Life::Created,
+            ip: None,
+            ports: Vec::new(),
+            exit_code: None,
+            started_at: String::new(),
+            mounts,
+        };
+        let mut ports = spec.ports.clone();
+        if spec.launch.publish_all_ports == Some(true) {
+            let exposed = spec.launch.expose.iter().flatten().filter_map(|e| PortSpec::parse(e).ok());
+            ports.extend(
+                exposed.filter(|e| !spec.ports.iter().any(|p| (p.private, p.protocol) == (e.private, e.protocol))).collect::<Vec<_>>(),
+            );
+        }
+        let container = Container { found: found.clone(), knobs, address, network, ports, provider, starts: 0, due: None };
+        self.containers.insert(spec.uuid.clone(), container);
+        Ok(found)
+    }
+
+    /// Starts a container; returns it with the time at which it ends by itself and whether it vanishes at once.
+    pub(super) fn start(&mut self, uuid: &str, now: Timestamp) -> Result<(Found, Option<Timestamp>, bool)> {
+        let container = self.containers.get(uuid).ok_or_else(|| gone(uuid))?;
+        if container.found.life == Life::Running {
+            return Ok((container.found.clone(), None, false));
+        }
+        self.check_provider(container)?;
+        self.check_address(container)?;
+        let wanted = container.ports.clone();
+        let ports = self.bind(&wanted)?;
+        let container = self.containers.get_mut(uuid).ok_or_else(|| gone(uuid))?;
+        container.starts = container.starts.saturating_add(1);
+        container.due = container.knobs.exit.map(|(_, after)| now.plus(after));
+        let found = &mut container.found;
+        found.life = Life::Running;
+        found.ip.clone_from(&container.address);
+        found.ports = ports;
+        found.exit_code = None;
+        // The number of the start takes the place of the nanoseconds: two starts within a second differ.
+        found.started_at = format!("{}.{:09}Z", now.to_wire().trim_end_matches('Z'), container.starts);
+        if container.due.is_some() {
+            self.timed.insert(uuid.to_owned());
+        }
+        Ok((container.found.clone(), container.due, container.knobs.forget))
+    }
+
+    /// Ends a running container.
+    pub(super) fn end(&mut self, uuid: &str, code: i64) -> bool {
+        self.timed.remove(uuid);
+        let Some(container) = self.containers.get_mut(uuid).filter(|c| c.found.life == Life::Running) else { return false };
+        container.due = None;
+        let found = &mut container.found;
+        found.life = Life::Exited;
+        found.exit_code = Some(code);
+        found.ip = None;
+        found.ports.clear();
+        true
+    }
+
+    /// Ends those whose time has come; returns their uuids in order.
+    pub(super) fn end_due(&mut self, now: Timestamp) -> Vec<String> {
+        if self.timed.is_empty() {
+            return Vec::new();
+        }
+        let mut due: Vec<(String, i64)> = self
+            .timed
+            .iter()
+            .filter_map(|uuid| self.containers.get(uuid))
+            .filter(|c| c.due.is_some_and(|d| d <= now))
+            .filter_map(|c| c.knobs.exit.map(|(code, _)| (c.found.uuid.clone(), code)))
+            .collect();
+        due.sort();
+        due.into_iter().filter(|(uuid, code)| self.end(uuid, *code)).map(|(uuid, _)| uuid).collect()
+    }
+
+    /// Removes a container and every memory of it.
+    pub(super) fn remove(&mut self, uuid: &str) {
+        self.containers.remove(uuid);
+        self.timed.remove(uuid);
+        self.lives.remove(uuid);
+        self.health.remove(uuid);
+        self.attempts.retain(|(subject, _), _| subject != uuid);
+    }
+
+    /// Removes a container behind everyone's back.
+    pub(super) fn forget(&mut self, uuid: &str) -> bool {
+        self.timed.remove(uuid);
+        let was_there = self.containers.remove(uuid).is_some();
+        if was_there {
+            *self.lives.entry(uuid.to_owned()).or_default() += 1;
+        }
+        was_there
+    }
+
+    pub(super) fn ensure_network(&mut self, spec: &NetworkSpec) -> Result<NetworkFound> {
+        if let Some(there) = self.networks.get(&spec.project_uuid) {
+            return Ok(there.clone());
+        }
+        let free = spec.candidates.iter().find(|c| !self.networks.values().any(|n| n.subnet == **c));
+        let Some(subnet) = free else { return Err(Error::Failed("Pool overlaps with other one on this address space".to_owned())) };
+        let network = NetworkFound { id: hex_id(&spec.project_uuid), subnet: subnet.clone() };
+        self.networks.insert(spec.project_uuid.clone(), network.clone());
+        Ok(network)
+    }
+
+    pub(super) fn remove_network(&mut self, project_uuid: &str) -> Result<()> {
+        let Some(network) = self.networks.get(project_uuid) else { return Ok(()) };
+        let active = |c: &Container| c.found.life == Life::Running && c.network.as_ref() == Some(&network.id);
+        if self.containers.values().any(active) {
+            return Err(Error::Failed(format!("error while removing network: network id {} has active endpoints", network.id)));
+        }
+        self.networks.remove(project_uuid);
+        Ok(())
+    }
+
+    pub(super) fn remove_volume(&mut self, name: &str) -> Result<()> {
+        let user = |c: &&Container| c.found.mounts.iter().any(|m| m.volume.as_deref() == Some(name));
+        if let Some(user) = self.containers.values().find(user) {
+            return Err(Error::Failed(format!("remove {name}: volume is in use - [{}]", user.found.external_id)));
+        }
+        self.volumes.remove(name);
+        Ok(())
+    }
+
+    fn check_provider(&self, container: &Container) -> Result<()> {
+        let Some(provider) = &container.provider else { return Ok(()) };
+        match self.containers.values().find(|c| c.found.external_id == *provider) {
+            None => Err(Error::Failed(format!("No such container: {provider}"))),
+            Some(p) if p.found.life == Life::Running => Ok(()),
+            Some(_) => Err(Error::Failed(format!("cannot join network of a non running container: {provider}"))),
+        }
+    }
+
+    fn check_address(&self, container: &Container) -> Result<()> {
+        if !self.strict || container.network.is_none() {
+            return Ok(());
+        }
+        let same = |c: &Container| c.found.life == Life::Running && c.network == container.network && c.address == container.address;
+        if self.containers.values().any(same) { Err(Error::AddressTaken("Address already in use".to_owned())) } else { Ok(()) }
+    }
+
+    fn bind(&mut self, wanted: &[PortSpec]) -> Result<Vec<BoundPort>> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let used: HashSet<(u16, String)> =
+            self.containers.values().flat_map(|c| &c.found.ports).map(|p| (p.public, p.protocol.clone())).collect();
+        let mut bound = Vec::with_capacity(wanted.len());
+        for port in wanted {
+            let taken = |n: u16| self.held_ports.contains(&n) || (self.strict && used.contains(&(n, port.protocol.to_owned())));
+            let ip = port.ip.clone().unwrap_or_else(|| "0.0.0.0".to_owned());
+            let public = match port.public {
+                Some(n) if taken(n) => return Err(Error::PortTaken(format!("Bind for {ip}:{n} failed: port is already allocated"))),
+                Some(n) => n,
+                None => self.draw(&used, port.protocol)?,
+            };
+            bound.push(BoundPort { ip, public, private: port.private, protocol: port.protocol.to_owned() });
+        }
+        Ok(bound)
+    }
+
+    /// The next free port after the one drawn last.
+    fn draw(&mut self, used: &HashSet<(u16, String)>, protocol: &str) -> Result<u16> {
+        for _ in FIRST_RANDOM_PORT..=u16::MAX {
+            let port = self.next_port.max(FIRST_RANDOM_PORT);
+            self.next_port = port.checked_add(1).unwrap_or(FIRST_RANDOM_PORT);
+            if !self.held_ports.contains(&port) && !used.contains(&(port, protocol.to_owned())) {
+                return Ok(port);
+            }
+        }
+        Err(Error::PortTaken("all ports are allocated".to_owned()))
+    }
+
+    fn mounts(&mut self, spec: &ContainerSpec) -> Vec<FoundMount> {
+        let driver = spec.launch.volume_driver.clone().unwrap_or_else(|| "local".to_owned());
+        let volume = |name: String, path: &str, writable: bool| FoundMount {
+            source: format!("/var/lib/docker/volumes/{name}/_data"),
+            volume: Some(name),
+            path: path.to_owned(),
+            writable,
+            driver: driver.clone(),
+        };
+        let mut mounts = Vec::new();
+        for text in spec.launch.data_volumes.iter().flatten() {
+            let mut parts = text.split(':');
+            let (first, path) = (parts.next().unwrap_or_default(), parts.next());
+            let writable = parts.next().is_none_or(|mode| !mode.split(',').any(|m| m == "ro"));
+            mounts.push(match path {
+                None => volume(hex_id(&format!("{}:{first}", spec.uuid)), first, true),
+                Some(path) if first.starts_with('/') => {
+                    FoundMount { volume: None, source: first.to_owned(), path: path.to_owned(), writable, driver: String::new() }
+                }
+                Some(path) => volume(first.to_owned(), path, writable),
+            });
+        }
+        mounts.extend(spec.volume_mounts.iter().map(|(name, path)| volume(name.clone(), path, true)));
+        for provider in &spec.volumes_from {
+            let inherited = self.containers.values().find(|c| c.found.external_id == *provider).map(|c| c.found.mounts.clone());
+            mounts.extend(inherited.unwrap_or_default());
+        }
+        for name in mounts.iter().filter_map(|m| m.volume.clone()) {
+            self.volumes.entry(name).or_insert_with(|| driver.clone());
+        }
+        mounts
+    }
+}
+
+/// 64 hexadecimal digits that look like an engine's id and depend on the text alone (FNV-1a, four times).
+fn hex_id(text: &str) -> String {
+    let word = |salt: u64| {
+        let start = 0xcbf2_9ce4_8422_2325 ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        text.bytes().fold(start, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    };
+    format!("{:016x}{:016x}{:016x}{:016x}", word(1), word(2), word(3), word(4))
+}
