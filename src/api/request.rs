@@ -90,6 +90,11 @@ impl<'q> Query<'q> {
         Self { raw, pairs }
     }
 
+    /// As it came.
+    pub fn raw(&self) -> &'q str {
+        self.raw
+    }
+
     /// The first value of a parameter.
     pub fn first(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_ref())
