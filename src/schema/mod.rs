@@ -5,9 +5,17 @@
 //! Nothing here knows SQL or HTTP.
 
 mod field;
+pub mod layout;
 mod machine;
+mod plan;
+pub mod render;
+#[cfg(test)]
+mod testkit;
 mod types;
+pub mod validate;
 
 pub use field::*;
+pub use layout::LayoutCell;
 pub use machine::*;
+pub use render::PlanCell;
 pub use types::*;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{Field, FieldType, Machine, Source};
+use super::{Field, FieldType, LayoutCell, Machine, PlanCell, Source};
 
 /// A version of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +67,8 @@ pub struct Type {
     pub can_create: bool,
     /// Actions that this build does not have: kept in the schema, not offered, answered 501.
     pub unavailable_actions: Vec<String>,
+    /// Filled on first use; start with the default.
+    pub layout: LayoutCell,
 }
 
 /// A field as rows store it.
@@ -89,7 +91,7 @@ pub struct View {
     pub version: Version,
     /// The role.
     pub role: Role,
-    /// The bit of this view in the masks of [`Type::classes`].
+    /// The bit of this view in the masks of [`Type::classes`]: a mask with one bit set.
     pub bit: u32,
     /// By name as this view has it (`environment` on v1).
     pub types: BTreeMap<String, Arc<TypeView>>,
@@ -134,6 +136,8 @@ pub struct TypeView {
     pub is_listable: bool,
     /// Embedded in other types only: has no rows.
     pub is_embedded: bool,
+    /// Filled on first use; start with the default.
+    pub plan: PlanCell,
 }
 
 /// An action in a schema.

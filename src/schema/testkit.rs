@@ -1,0 +1,100 @@
+//! Small types and views made by hand, for the tests of this layer.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test may panic")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::{Column, Field, FieldType, Role, Source, StoredField, Type, TypeView, Version, View};
+
+/// An own field of a type.
+pub fn own(ty: &str, class: usize, empty: &str) -> StoredField {
+    StoredField { source: Source::Fields, ty: FieldType::parse(ty), empty: empty.to_owned(), class }
+}
+
+/// A field from a column.
+pub fn column(ty: &str, column: Column) -> StoredField {
+    StoredField { source: Source::Column(column), ..own(ty, 0, "null") }
+}
+
+/// A computed field.
+pub fn computed(ty: &str, empty: &str) -> StoredField {
+    StoredField { source: Source::Computed, ..own(ty, 0, empty) }
+}
+
+/// A type without parent, machine or actions.
+pub fn type_of(id: &str, classes: &[u32], fields: &[(&str, StoredField)]) -> Type {
+    Type {
+        id: id.to_owned(),
+        parent: None,
+        root: id.to_owned(),
+        prefix: if id == "stack" { "1st".to_owned() } else { format!("1{}", &id[..1]) },
+        machine: None,
+        fields: fields.iter().map(|(name, f)| ((*name).to_owned(), f.clone())).collect(),
+        classes: classes.to_vec(),
+        can_create: true,
+        unavailable_actions: Vec::new(),
+        layout: Default::default(),
+    }
+}
+
+/// A field that may be created and updated.
+pub fn writable(ty: &str) -> Field {
+    Field {
+        ty: FieldType::parse(ty),
+        ty_text: ty.to_owned(),
+        create: true,
+        update: true,
+        read_on_create_only: false,
+        required: false,
+        nullable: false,
+        unique: false,
+        default: None,
+        min: None,
+        max: None,
+        min_length: None,
+        max_length: None,
+        options: None,
+        valid_chars: None,
+        invalid_chars: None,
+        description: None,
+        source: Source::Fields,
+        schedule_update: false,
+    }
+}
+
+/// A view of a type that shows these fields.
+pub fn view_of(def: Type, name: &str, fields: BTreeMap<String, Field>) -> TypeView {
+    TypeView {
+        id: name.to_owned(),
+        plural: format!("{name}s"),
+        base_type: name.to_owned(),
+        kinds: vec![def.id.clone()],
+        def: Arc::new(def),
+        fields,
+        actions: BTreeMap::new(),
+        filters: BTreeMap::new(),
+        collection_methods: Vec::new(),
+        resource_methods: Vec::new(),
+        links: Vec::new(),
+        includeable_links: Vec::new(),
+        create_types: Vec::new(),
+        is_root: true,
+        is_listable: true,
+        is_embedded: false,
+        plan: Default::default(),
+    }
+}
+
+/// A view of a type that shows all its fields, as they are stored.
+pub fn full_view_of(def: Type, name: &str) -> TypeView {
+    let field = |f: &StoredField| Field { ty: f.ty.clone(), source: f.source, ..writable("json") };
+    let fields = def.fields.iter().map(|(name, f)| (name.clone(), field(f))).collect();
+    view_of(def, name, fields)
+}
+
+/// A view with these types.
+pub fn view(version: Version, bit: u32, types: Vec<TypeView>) -> View {
+    let types: BTreeMap<String, Arc<TypeView>> = types.into_iter().map(|t| (t.id.clone(), Arc::new(t))).collect();
+    let by_kind: HashMap<String, String> = types.values().map(|t| (t.def.id.clone(), t.id.clone())).collect();
+    View { version, role: Role::Owner, bit, types, by_kind, by_path: HashMap::new() }
+}
