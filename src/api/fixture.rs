@@ -16,6 +16,7 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         classes: Vec::new(),
         can_create: true,
         unavailable_actions: Vec::new(),
+        layout: Default::default(),
     };
     let mut ty = TypeView {
         id: id.into(),
@@ -34,6 +35,7 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         is_root: true,
         is_listable: true,
         is_embedded: false,
+        plan: Default::default(),
     };
     edit(&mut ty);
     ty

@@ -79,11 +79,8 @@ async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
     let is_paged = !UNPAGED.contains(&ty.def.id.as_str());
     let mut parameters = query::list(call.view.version, ty, call.query);
     if !is_paged {
-        parameters = crate::engine::ListQuery {
-            filters: parameters.filters,
-            with_removed: parameters.with_removed,
-            ..collection::everything()
-        };
+        parameters =
+            crate::engine::ListQuery { filters: parameters.filters, with_removed: parameters.with_removed, ..collection::everything() };
     }
     let url = call.url();
     let query_text = call.query.raw().to_owned();
@@ -190,7 +187,9 @@ async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> 
         return call.reply_row(StatusCode::OK, rows.first().ok_or_else(Error::not_found)?);
     }
     let preset = match &link.to {
-        Relation::Many { field, .. } if far.collection_methods.iter().any(|m| m == "POST") => Some((field.as_str(), call.wire_id(ty, row.id))),
+        Relation::Many { field, .. } if far.collection_methods.iter().any(|m| m == "POST") => {
+            Some((field.as_str(), call.wire_id(ty, row.id)))
+        }
         _ => None,
     };
     reply_rows(call, StatusCode::OK, far, &rows, preset.as_ref().map(|(field, id)| (*field, id.as_str())))

@@ -8,7 +8,7 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::schema::{Link, Registry, Relation, TypeView, View, render};
 
 /// How the rows of one answer are written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Writer<'a> {
     /// Decides on states and actions.
     pub engine: &'a Engine,
@@ -74,9 +74,8 @@ impl<'a> Writer<'a> {
         let Some(ty) = shown_type(self.engine.registry(), self.view, &row.kind) else { return false };
         let version = self.view.version;
         let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());
-        let is_offered = |action: &&str| {
-            !ty.def.unavailable_actions.iter().any(|u| u == action) && self.engine.offers(version, ty, row, action)
-        };
+        let is_offered =
+            |action: &&str| !ty.def.unavailable_actions.iter().any(|u| u == action) && self.engine.offers(version, ty, row, action);
         offered.extend(ty.actions.keys().map(String::as_str).filter(is_offered));
         let state = self.engine.shown_state(version, ty, row);
         let derived = derived.get(&row.id).map_or(&[][..], Vec::as_slice);
@@ -95,7 +94,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends rows as the elements of a list.
-    pub fn rows<'r>(&self, out: &mut String, rows: impl IntoIterator<Item = &'r Resource>, derived: &Derived, included: Option<&Included<'_>>) {
+    pub fn rows<'r>(
+        &self,
+        out: &mut String,
+        rows: impl IntoIterator<Item = &'r Resource>,
+        derived: &Derived,
+        included: Option<&Included<'_>>,
+    ) {
         let start = out.len();
         for row in rows {
             let length = out.len();

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::call::{Call, Reply};
 use super::collection::{self, Head, Paging};
+use super::query;
 use super::request::Verb;
 use super::route::PathId;
 use super::text::{push_comma, push_escaped, push_key, push_option, push_str};
-use super::query;
 use crate::engine::{Input, Setting};
 use crate::model::{Error, ErrorKind, Result};
 use crate::schema::TypeView;
@@ -21,7 +21,8 @@ pub async fn collection(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Res
         Verb::Get => list(call, ty),
         Verb::Post => {
             let name = text_of(&body, "name")?.filter(|n| !n.is_empty()).ok_or_else(|| Error::invalid("MissingRequired", "name"))?;
-            let is_name = name.len() <= 255 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|b| b.is_ascii_graphic());
+            let is_name =
+                name.len() <= 255 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|b| b.is_ascii_graphic());
             if !is_name {
                 return Err(Error::invalid("InvalidCharacters", "name"));
             }
