@@ -5,3 +5,4 @@ pub mod engine;
 pub mod model;
 pub mod runtime;
 pub mod schema;
+pub mod store;

@@ -6,8 +6,14 @@
 
 mod field;
 pub mod layout;
+mod file;
+mod freeze;
+mod inherit;
+mod lint;
+mod load;
 mod machine;
 mod plan;
+mod registry;
 pub mod render;
 #[cfg(test)]
 mod testkit;
@@ -18,4 +24,5 @@ pub use field::*;
 pub use layout::LayoutCell;
 pub use machine::*;
 pub use render::PlanCell;
+pub use registry::Problem;
 pub use types::*;

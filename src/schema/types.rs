@@ -44,6 +44,19 @@ pub enum Role {
 impl Role {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Project, Self::Owner];
+
+    /// The name in the files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// Reads the name in the files.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.as_str() == text)
+    }
 }
 
 /// A type, whatever the version: what the engine and the store know it by.
@@ -138,6 +151,38 @@ pub struct TypeView {
     pub is_embedded: bool,
     /// Filled on first use; start with the default.
     pub plan: PlanCell,
+    /// What ids of its rows begin with in this view (`1e` for v1's environments, `1st` elsewhere).
+    pub prefix: String,
+    /// The names of the fields that its resources show: those of `fields`, or more where another version serves it.
+    pub shown: Vec<String>,
+    /// The fields that input is read by, where these are not `fields`; see [`TypeView::input_fields`].
+    pub input: Option<BTreeMap<String, Field>>,
+    /// The version whose schemas serve it, if that is another one: nested input and the inputs of its actions are read
+    /// by that version's schemas, too.
+    pub served_as: Option<Version>,
+    /// Input that is copied under another name before it is read: `environmentId` → `stackId`.
+    pub copies: Vec<(String, String)>,
+    /// States that are shown as others: stored → shown.
+    pub states: Vec<(String, String)>,
+}
+
+impl TypeView {
+    /// What input is validated by.
+    pub fn input_fields(&self) -> &BTreeMap<String, Field> {
+        self.input.as_ref().unwrap_or(&self.fields)
+    }
+
+    /// The state that is shown for the stored one.
+    pub fn shown_state<'a>(&'a self, stored: &'a str) -> &'a str {
+        self.states.iter().find(|(from, _)| from == stored).map_or(stored, |(_, to)| to)
+    }
+
+    /// The stored states that are shown as `shown`: what a filter on the state must look for.
+    pub fn stored_states<'a>(&'a self, shown: &'a str) -> impl Iterator<Item = &'a str> {
+        let hidden = self.states.iter().any(|(from, _)| from == shown);
+        let others = self.states.iter().filter(move |(_, to)| to == shown).map(|(from, _)| from.as_str());
+        (!hidden).then_some(shown).into_iter().chain(others)
+    }
 }
 
 /// An action in a schema.
@@ -168,6 +213,13 @@ pub enum Relation {
         /// The far type's canonical id.
         kind: String,
     },
+    /// As `One`, but answered as a collection of one (`instance.hosts`).
+    Listed {
+        /// The field as stored.
+        field: String,
+        /// The far type's canonical id.
+        kind: String,
+    },
     /// The rows of `kind` whose `field` refers to this one (`Column(ParentId)` fields included).
     Many {
         /// The far type's canonical id.
@@ -186,7 +238,7 @@ pub enum Relation {
         /// The map's reference to the far type.
         far: String,
     },
-    /// Made by code (`schemas` of a project …).
+    /// Made by code (`schemas` of a project …); where there is no code, an empty collection.
     Computed,
 }
 
@@ -203,6 +255,11 @@ impl Registry {
     /// The type of this canonical id.
     pub fn find_type(&self, kind: &str) -> Option<&Arc<Type>> {
         self.types.get(kind)
+    }
+
+    /// The view by whose schemas the input of `ty` is read: another version's, if that one serves the type.
+    pub fn input_view<'a>(&'a self, view: &'a View, ty: &TypeView) -> &'a View {
+        ty.served_as.map_or(view, |version| self.view(version, view.role))
     }
 
     /// The view of a version and role; there is one for each pair.

@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::model::{Clock, Error, Result, Timestamp, WireId};
 
-use super::{Column, Field, FieldType, Source, TypeView, Version, View};
+use super::{Column, Field, FieldType, Source, TypeView, View};
 
 /// What may be nested in a value. Real bodies stay below ten; the limit keeps the recursion of all readers harmless.
 const MAX_DEPTH: usize = 64;
@@ -42,18 +42,23 @@ pub trait Refs {
 
 /// Validates a body: the answer has only fields that may be written, converted, with references as canonical wire ids.
 ///
-/// An embedded object gets its `type` as the first key, as the wire shows it. Refuses with 422 and the field.
+/// `view` is the one whose schemas embedded types are read by: [`super::Registry::input_view`]. An embedded object gets
+/// its `type` as the first key, as the wire shows it. Refuses with 422 and the field.
 pub fn input(view: &View, ty: &TypeView, body: &Map<String, Value>, purpose: Purpose, refs: &dyn Refs) -> Result<Map<String, Value>> {
     let checker = Checker { view, refs };
-    let mut result = checker.object(ty, body, purpose)?;
-    // v1 calls a service's stack its environment; the engine knows one name only.
-    if view.version == Version::V1
-        && ty.def.fields.contains_key("stackId")
-        && let Some(environment) = result.shift_remove("environmentId")
-    {
-        result.insert("stackId".to_owned(), environment);
+    if !ty.copies.iter().any(|(from, _)| body.contains_key(from)) {
+        return checker.object(ty, body, purpose);
     }
-    Ok(result)
+    // v1 calls a service's stack its environment; the engine knows one name only (cattle: `RequestReRouterHandler`).
+    let mut body = body.clone();
+    for (from, to) in &ty.copies {
+        if let Some(value) = body.shift_remove(from)
+            && !body.contains_key(to)
+        {
+            body.insert(to.clone(), value);
+        }
+    }
+    checker.object(ty, &body, purpose)
 }
 
 struct Checker<'a> {
@@ -66,7 +71,7 @@ impl Checker<'_> {
         let is_update = purpose == Purpose::Update;
         let mut result = Map::new();
         for (name, value) in body {
-            let Some((name, field)) = self.field(ty, body, name) else { continue };
+            let Some((name, field)) = ty.input_fields().get_key_value(name) else { continue };
             let writable = if is_update { field.update && name != "id" } else { field.create };
             if !writable {
                 continue;
@@ -78,7 +83,7 @@ impl Checker<'_> {
         if is_update {
             return Ok(result);
         }
-        for (name, field) in &ty.fields {
+        for (name, field) in ty.input_fields() {
             if let Some(default) = &field.default
                 && !result.contains_key(name)
                 && takes_default(field)
@@ -86,7 +91,7 @@ impl Checker<'_> {
                 result.insert(name.clone(), default_of(field, default));
             }
         }
-        for (name, _) in ty.fields.iter().filter(|(_, f)| f.required && f.create) {
+        for (name, _) in ty.input_fields().iter().filter(|(_, f)| f.required && f.create) {
             let is_missing = match result.get(name) {
                 None => true,
                 Some(Value::Array(list)) => list.is_empty(),
@@ -97,23 +102,6 @@ impl Checker<'_> {
             }
         }
         Ok(result)
-    }
-
-    /// The field a key of the body is for.
-    fn field<'a>(&self, ty: &'a TypeView, body: &Map<String, Value>, name: &str) -> Option<(&'a str, &'a Field)> {
-        if let Some((name, field)) = ty.fields.get_key_value(name) {
-            return Some((name, field));
-        }
-        // Quirk: on v1 either name of a service's stack is taken (cattle: `RequestReRouterHandler`).
-        let (other, has_both) = match name {
-            "environmentId" => ("stackId", body.contains_key("stackId")),
-            "stackId" => ("environmentId", body.contains_key("environmentId")),
-            _ => return None,
-        };
-        if self.view.version != Version::V1 || has_both || !ty.def.fields.contains_key("stackId") {
-            return None;
-        }
-        ty.fields.get_key_value(other).map(|(name, field)| (name.as_str(), field))
     }
 
     /// One field's value; `None` if it counts as not given.

@@ -1,0 +1,164 @@
+//! What every part of the engine works with.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::model::{Clock, Error, Fields, Resource, ResourceId, Result, Timestamp};
+use crate::runtime::Runtime;
+use crate::schema::{Machine, Registry, Type};
+use crate::store::{NewResource, Priority, Store, Tx};
+
+use super::health::Monitor;
+use super::network::Addresses;
+use super::queue::{Key, Queue};
+
+/// The account of the first admin.
+pub const ADMIN: ResourceId = ResourceId(1);
+/// The Default project, `1a5`.
+pub const DEFAULT_PROJECT: ResourceId = ResourceId(5);
+
+/// What the engine is told from outside.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// From which project subnets are taken, CIDR.
+    pub network_pool: String,
+    /// At least this long between two looks at the same thing (zero in tests).
+    pub pace: Duration,
+    /// How long an ended process is kept.
+    pub keep_processes: Duration,
+    /// How long a change event is kept.
+    pub keep_events: Duration,
+    /// How many change events are kept.
+    pub keep_event_count: i64,
+    /// How long a removed resource can still be read.
+    pub keep_removed: Duration,
+    /// How long service logs are kept.
+    pub keep_logs: Duration,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self {
+            network_pool: "10.42.0.0/16".into(),
+            pace: Duration::from_millis(10),
+            keep_processes: day,
+            keep_events: day * 14,
+            keep_event_count: 1_000_000,
+            keep_removed: day * 2,
+            keep_logs: day * 7,
+        }
+    }
+}
+
+/// The engine's inside.
+pub(crate) struct Core {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) config: EngineConfig,
+    pub(crate) addresses: Addresses,
+    pub(crate) monitor: Monitor,
+    runtimes: RwLock<HashMap<ResourceId, Arc<dyn Runtime>>>,
+}
+
+impl Core {
+    pub(crate) fn new(registry: Arc<Registry>, store: Store, clock: Arc<dyn Clock>, queue: Arc<Queue>, config: EngineConfig) -> Result<Self> {
+        let addresses = Addresses::new(&config.network_pool)?;
+        Ok(Self { registry, store, clock, queue, config, addresses, monitor: Monitor::default(), runtimes: RwLock::default() })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The runtime of a host, if it is connected in this process.
+    pub(crate) fn runtime(&self, host: ResourceId) -> Option<Arc<dyn Runtime>> {
+        self.runtimes.read().unwrap_or_else(PoisonError::into_inner).get(&host).cloned()
+    }
+
+    /// All hosts with a runtime.
+    pub(crate) fn runtimes(&self) -> Vec<(ResourceId, Arc<dyn Runtime>)> {
+        let mut all: Vec<_> =
+            self.runtimes.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, r)| (*id, r.clone())).collect();
+        all.sort_by_key(|(id, _)| *id);
+        all
+    }
+
+    pub(crate) fn add_runtime(&self, host: ResourceId, runtime: Arc<dyn Runtime>) {
+        self.runtimes.write().unwrap_or_else(PoisonError::into_inner).insert(host, runtime);
+    }
+
+    /// The type of a row; every stored kind is in the registry unless an overlay lost it.
+    pub(crate) fn type_of(&self, kind: &str) -> Result<&Arc<Type>> {
+        self.registry.find_type(kind).ok_or_else(|| Error::bug(format!("no type {kind}")))
+    }
+
+    /// The machine of a row's type.
+    pub(crate) fn machine_of(&self, kind: &str) -> Result<&Arc<Machine>> {
+        self.type_of(kind)?.machine.as_ref().ok_or_else(|| Error::bug(format!("{kind} has no machine")))
+    }
+
+    /// A row's id as the wire writes it.
+    pub(crate) fn wire_id(&self, kind: &str, id: ResourceId) -> String {
+        match self.registry.find_type(kind) {
+            Some(ty) => format!("{}{id}", ty.prefix),
+            None => format!("1{id}"),
+        }
+    }
+
+    /// Looks at a resource as soon as possible.
+    pub(crate) fn look(&self, id: ResourceId) {
+        self.queue.push(Key::Look(id), self.now());
+    }
+
+    /// A background write.
+    pub(crate) async fn write<T, F>(&self, closure: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.store.write(Priority::Background, closure).await
+    }
+
+    /// The references in own fields that links are followed by, found by the type's own definition.
+    pub(crate) fn references(&self, ty: &Type, fields: &Fields) -> Vec<(String, ResourceId)> {
+        references(ty, fields)
+    }
+}
+
+/// `(field, row)` for each reference in own fields.
+pub(crate) fn references(ty: &Type, fields: &Fields) -> Vec<(String, ResourceId)> {
+    use crate::schema::{FieldType, Source};
+    let mut found = Vec::new();
+    for (name, field) in &ty.fields {
+        if field.source != Source::Fields {
+            continue;
+        }
+        let wires: Vec<String> = match &field.ty {
+            FieldType::Reference(_) => fields.text(name).into_iter().collect(),
+            FieldType::Array(of) if matches!(**of, FieldType::Reference(_)) => fields.read(name).ok().flatten().unwrap_or_default(),
+            _ => continue,
+        };
+        found.extend(wires.iter().filter_map(|w| crate::model::WireId::parse(w)).map(|w| (name.clone(), w.id)));
+    }
+    found
+}
+
+/// Rows made by the engine itself: the type's root and references are filled in from the type.
+pub(crate) fn new_row(ty: &Type, account: Option<ResourceId>, fields: Fields) -> NewResource {
+    let refs = references(ty, &fields);
+    NewResource { root: ty.root.clone(), kind: ty.id.clone(), account_id: account, fields, refs, ..NewResource::default() }
+}
+
+/// Reads the engine's notes of a row.
+pub(crate) fn notes<T: serde::de::DeserializeOwned + Default>(row: &Resource) -> T {
+    serde_json::from_str(&row.internal).unwrap_or_default()
+}
+
+/// Writes the engine's notes of a row.
+pub(crate) fn write_notes<T: serde::Serialize>(notes: &T) -> Result<String> {
+    serde_json::to_string(notes).map_err(|e| Error::internal("writing notes", e))
+}

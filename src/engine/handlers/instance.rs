@@ -1,0 +1,550 @@
+//! Driving one container through its runtime. The only callers of `Runtime` that change anything on an engine.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, image_reference, is_sim_image, parse_reference};
+use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::plan;
+use crate::runtime::{self, Found, PullPolicy, Runtime};
+use crate::store::{Changes, NewResource, Process, Tx};
+
+use super::super::commands::remove_container;
+use super::super::core::{Core, new_row, notes, write_notes};
+use super::super::instance::{InstanceNotes, launch_of};
+use super::super::process::{self, Outcome, fenced, request};
+use super::super::spec::SpecError;
+
+/// A start that fails this often is an error (of a container of no service), or waits for long (of a service).
+const TRIES: i32 = 5;
+/// How long a container waits for another one before it looks again.
+const SIBLING_WAIT: Duration = Duration::from_millis(100);
+/// What `docker stop` waits by default.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+impl Core {
+    pub(crate) async fn create_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let launch = launch_of(row)?;
+        let row = match row.host_id {
+            Some(_) => row.clone(),
+            None => match self.place(process, row, &launch).await? {
+                Ok(row) => row,
+                Err(message) => return self.start_failed(process, row, message).await,
+            },
+        };
+        let Some(host) = row.host_id else { return Ok(Outcome::Failed("Waiting for a host".into())) };
+        let Some(runtime) = self.runtime(host) else { return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into())) };
+        if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
+            return self.start_failed(process, &row, error).await;
+        }
+        if let Err(error) = ensure_volumes(&*runtime, &launch).await {
+            return self.start_failed(process, &row, error).await;
+        }
+        let (row, network) = match self.network_of(process, &row, &launch).await? {
+            Ok(found) => found,
+            Err(message) => return self.start_failed(process, &row, message).await,
+        };
+        let spec = match self.container_spec(&row, network) {
+            Ok(spec) => spec,
+            Err(SpecError::NotYet(message)) => return Ok(Outcome::Again(SIBLING_WAIT, message)),
+            Err(SpecError::Impossible(message)) => return self.start_failed(process, &row, message).await,
+            Err(SpecError::Internal(error)) => return Err(error),
+        };
+        let found = match runtime.create(&spec).await {
+            Ok(found) => found,
+            Err(runtime::Error::NameTaken(_)) => return self.rename(process, &row).await,
+            Err(error) => return self.start_failed(process, &row, error.to_string()).await,
+        };
+        self.note_creation(process, &row, found, &launch).await
+    }
+
+    /// Writes what the engine made, and goes straight on to the start unless that is not wanted.
+    async fn note_creation(&self, process: &Process, row: &Resource, found: Found, launch: &LaunchConfig) -> Result<Outcome> {
+        let starts = launch.start_on_create.unwrap_or(true);
+        let machine = self.machine_of(&row.kind)?.clone();
+        let (process_id, row_id) = (process.id, row.id);
+        let external_id = found.external_id.clone();
+        let types = self.instance_types()?;
+        let image = self.type_of("image")?.clone();
+        let (volume, mount) = (self.type_of("volume")?.clone(), self.type_of("mount")?.clone());
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let mut fields = Fields::parse(&row.fields)?;
+            fields.set("externalId", &external_id)?;
+            let note = InstanceNotes { is_made: true, docker_name: found.name.clone(), ..notes(&row) };
+            super::super::storage::note_mounts(tx, &types, &volume, &mount, &row, &found)?;
+            super::super::storage::note_image(tx, &image, &row)?;
+            let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+            if starts {
+                tx.end_process(process_id, "Done")?;
+                request(tx, &machine, &row, "start", "{}", changes)?;
+            } else {
+                tx.update_if(&row, &changes)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(if starts { Outcome::Left } else { Outcome::done() })
+    }
+
+    pub(crate) async fn start_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let note: InstanceNotes = notes(row);
+        if !note.is_made {
+            // Stopped before the engine ever had it: make it now.
+            return self.create_instance(process, row).await;
+        }
+        let launch = launch_of(row)?;
+        if let Some(message) = self.waits_for(&launch)? {
+            return Ok(Outcome::Again(SIBLING_WAIT, message));
+        }
+        let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
+            return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into()));
+        };
+        if launch.label(LABEL_PULL_IMAGE) == Some("always")
+            && let Err(error) = self.pull(process, row, &launch, &*runtime).await
+        {
+            return self.start_failed(process, row, error).await;
+        }
+        match runtime.start(&row.uuid).await {
+            Ok(found) => self.started(row, &launch, found).await,
+            Err(runtime::Error::Gone(_)) if self.store.find_process(process.id)?.is_some() => self.make_again(process, row).await,
+            Err(runtime::Error::AddressTaken(message)) => {
+                log::info!("{}: {message}", row.name);
+                self.new_address(process, row).await
+            }
+            Err(error) => self.start_failed(process, row, error.to_string()).await,
+        }
+    }
+
+    /// Everything that changes with a start, in one go.
+    async fn started(&self, row: &Resource, launch: &LaunchConfig, found: Found) -> Result<Outcome> {
+        let mut fields = Fields::parse(&row.fields)?;
+        let count: i64 = fields.read("startCount")?.unwrap_or(0);
+        fields.set("startCount", &(count + 1))?;
+        if fields.text("firstRunning").is_none() {
+            fields.set("firstRunning", &self.now().to_wire())?;
+        }
+        let note: InstanceNotes = notes(row);
+        let address = found.ip.clone().or_else(|| note.ip.clone()).or(self.provider_address(launch)?);
+        fields.set("primaryIpAddress", &address)?;
+        let restarted = note.ran;
+        let health = launch.health_check.as_ref().filter(|c| c.port.is_some()).map(|_| {
+            if row.health == "healthy" || row.health == "unhealthy" || row.health == "reinitializing" { "reinitializing" } else { "initializing" }
+        });
+        let note = InstanceNotes { ran: true, started_at: found.started_at.clone(), ..note };
+        let changes = Changes {
+            fields: Some(fields),
+            internal: Some(write_notes(&note)?),
+            health: health.map(str::to_owned),
+            ..Changes::default()
+        };
+        self.note_ports_and_address(row, &found, address).await?;
+        self.monitor.watch(row.id, launch, self.now(), health.is_some());
+        if restarted {
+            self.restart_dependants(row).await?;
+        }
+        Ok(Outcome::Done(Box::new(changes)))
+    }
+
+    /// Containers that share this one's network namespace hold a dead one after its restart: they start again too.
+    async fn restart_dependants(&self, row: &Resource) -> Result<()> {
+        let dependants = self.store.referrers(row.id, "networkContainerId")?;
+        if dependants.is_empty() {
+            return Ok(());
+        }
+        let machine = self.machine_of(&row.kind)?.clone();
+        self.write(move |tx| {
+            for id in dependants {
+                if let Some(dependant) = tx.find(id)?
+                    && dependant.state == "running"
+                {
+                    request(tx, &machine, &dependant, "restart", "{}", Changes::default())?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn restart_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
+            return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into()));
+        };
+        if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch_of(row)?)).await {
+            return Ok(Outcome::Failed(error.to_string()));
+        }
+        self.start_instance(process, row).await
+    }
+
+    pub(crate) async fn stop_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let launch = launch_of(row)?;
+        self.monitor.forget(row.id);
+        match row.host_id.and_then(|h| self.runtime(h)) {
+            Some(runtime) => {
+                if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch)).await {
+                    return Ok(Outcome::Failed(error.to_string()));
+                }
+            }
+            None if row.host_id.is_some() && self.host_is_there(row.host_id)? => {
+                return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into()));
+            }
+            None => {}
+        }
+        self.note_ports_down(row).await?;
+        let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
+        let removes = data.remove || launch.instance_triggered_stop.as_deref() == Some("remove") && row.parent_id.is_none() && data.by_itself;
+        let failed = data.error.clone();
+        Ok(match (removes, failed) {
+            (true, _) => Outcome::Then(Box::default(), "remove", "{}".into()),
+            (false, Some(message)) => {
+                self.to_error(process, row, message).await?;
+                Outcome::Left
+            }
+            (false, None) => Outcome::done(),
+        })
+    }
+
+    pub(crate) async fn remove_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        self.monitor.forget(row.id);
+        match row.host_id.and_then(|h| self.runtime(h)) {
+            Some(runtime) => {
+                if let Err(error) = runtime.remove(&row.uuid).await {
+                    return Ok(Outcome::Failed(error.to_string()));
+                }
+            }
+            // A host that is only away will have to be told later; one that was removed never will be.
+            None if row.host_id.is_some() && self.host_is_there(row.host_id)? => {
+                return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into()));
+            }
+            None => {}
+        }
+        let keep = self.config.keep_removed;
+        let row_id = row.id;
+        let dependants = self.store.referrers(row.id, "networkContainerId")?;
+        let process_id = process.id;
+        let machine = self.machine_of(&row.kind)?.clone();
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            for root in ["port", "mount", "nic", "ipAddress", "label"] {
+                for part in tx.children(row.id, root)? {
+                    retire(tx, &part, keep)?;
+                }
+            }
+            for map in tx.referrers(row.id, "instanceId")? {
+                if let Some(map) = tx.find(map)?.filter(|m| m.root == "serviceExposeMap" && m.removed.is_none()) {
+                    retire(tx, &map, keep)?;
+                    tx.delete_refs(map.id, "serviceId")?;
+                    tx.delete_refs(map.id, "instanceId")?;
+                }
+            }
+            // Who lived in its namespace cannot go on: containers of no service stop, the others are the planner's.
+            for id in dependants {
+                if let Some(dependant) = tx.find(id)?.filter(|d| d.parent_id.is_none() && d.state == "running") {
+                    request(tx, &machine, &dependant, "stop", "{}", Changes::default())?;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        let note: InstanceNotes = notes(row);
+        if let (Some(project), Some(ip)) = (row.account_id, &note.ip) {
+            self.addresses.release(project, ip);
+        }
+        Ok(Outcome::done())
+    }
+
+    /// Counts a failed try. A container of no service ends in `error`; a service's is tried on, with the engine's words.
+    async fn start_failed(&self, process: &Process, row: &Resource, message: String) -> Result<Outcome> {
+        if row.parent_id.is_some() || process.attempts + 1 < TRIES {
+            return Ok(Outcome::Failed(message));
+        }
+        let note: InstanceNotes = notes(row);
+        if note.ran {
+            // It ran before: it is only stopped.
+            let machine = self.machine_of(&row.kind)?.clone();
+            let (process_id, row_id) = (process.id, row.id);
+            self.write(move |tx| {
+                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+                request(tx, &machine, &row, "stop", "{}", Changes { message: Some(message), ..Changes::default() })?;
+                Ok(())
+            })
+            .await?;
+            return Ok(Outcome::Left);
+        }
+        self.to_error(process, row, message).await?;
+        Ok(Outcome::Left)
+    }
+
+    /// Ends in `error` with the engine's words kept as the message.
+    async fn to_error(&self, process: &Process, row: &Resource, message: String) -> Result<()> {
+        let (process_id, row_id) = (process.id, row.id);
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            tx.end_process(process_id, "Error")?;
+            tx.update_if(&row, &Changes { state: Some("error".into()), message: Some(message), ..Changes::default() })?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The name is taken by a stranger: the intent is written with a name that cannot be, and tried again.
+    async fn rename(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let name = plan::unique_docker_name(&row.name, &row.uuid);
+        self.change_notes(process, row, move |note| note.docker_name = name).await?;
+        Ok(Outcome::Again(Duration::ZERO, String::new()))
+    }
+
+    /// Somebody has the address: another one is taken, and the container made anew with it.
+    async fn new_address(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        if let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
+            && let Err(error) = runtime.remove(&row.uuid).await
+        {
+            return Ok(Outcome::Failed(error.to_string()));
+        }
+        // The old address stays reserved: whoever has it is not ours.
+        self.change_notes(process, row, |note| {
+            note.ip = None;
+            note.is_made = false;
+        })
+        .await?;
+        Ok(Outcome::Again(Duration::ZERO, String::new()))
+    }
+
+    /// The engine no longer has it: it is made again as it was.
+    async fn make_again(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        if let (Some(project), Some(host)) = (row.account_id, row.host_id) {
+            self.forget_network(project, host);
+        }
+        self.change_notes(process, row, |note| note.is_made = false).await?;
+        Ok(Outcome::Again(Duration::ZERO, String::new()))
+    }
+
+    async fn change_notes(&self, process: &Process, row: &Resource, change: impl FnOnce(&mut InstanceNotes) + Send + 'static) -> Result<()> {
+        let (process_id, row_id) = (process.id, row.id);
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let mut note: InstanceNotes = notes(&row);
+            change(&mut note);
+            tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Chooses a host for a container of no service.
+    async fn place(&self, process: &Process, row: &Resource, launch: &LaunchConfig) -> Result<Result<Resource, String>> {
+        let hosts = self.hosts_of(row.account_id)?;
+        let host = match launch.requested_host_id.as_deref().and_then(parse_reference) {
+            Some(host) => host,
+            None => {
+                let config = self.plan_config(None, launch);
+                let docker = plan::DesiredPlace { stack: String::new(), service: row.name.clone() };
+                match plan::eligible_hosts(&docker, &[config], &hosts).first() {
+                    Some(host) => *host,
+                    None if is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()) => {
+                        return Ok(Err("Scheduling failed: no simulated host (start the server with --simulator)".into()));
+                    }
+                    None => return Ok(Err("Scheduling failed: No healthy hosts meet the resource constraints".into())),
+                }
+            }
+        };
+        let (process_id, row_id) = (process.id, row.id);
+        let placed = self
+            .write(move |tx| {
+                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(None) };
+                tx.update_if(&row, &Changes { host_id: Some(Some(host)), ..Changes::default() }).map(Some)
+            })
+            .await?;
+        Ok(placed.ok_or_else(|| "the container moved on".to_owned()))
+    }
+
+    /// The network and address of a container in managed networking, decided and written before it is made.
+    async fn network_of(&self, process: &Process, row: &Resource, launch: &LaunchConfig) -> Result<Result<(Resource, Option<(String, String)>), String>> {
+        let (Some("managed"), Some(project), Some(host)) = (launch.network_mode.as_deref(), row.account_id, row.host_id) else {
+            return Ok(Ok((row.clone(), None)));
+        };
+        let Some(project) = self.store.find(project)? else { return Ok(Err("the project is gone".into())) };
+        let network = match self.managed_network(&project, host).await {
+            Ok(network) => network,
+            Err(message) => return Ok(Err(message)),
+        };
+        let note: InstanceNotes = notes(row);
+        if let Some(ip) = note.ip {
+            return Ok(Ok((row.clone(), Some((network.id, ip)))));
+        }
+        let wanted: Vec<String> =
+            launch.label("io.rancher.container.requested_ip").map(|l| l.split(',').map(|w| w.trim().to_owned()).collect()).unwrap_or_default();
+        let ip = match self.allocate_address(project.id, &network, &wanted) {
+            Ok(ip) => ip,
+            Err(message) => return Ok(Err(message)),
+        };
+        let (process_id, row_id, held) = (process.id, row.id, ip.clone());
+        let written = self
+            .write(move |tx| {
+                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(None) };
+                let note = InstanceNotes { ip: Some(held), ..notes(&row) };
+                tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() }).map(Some)
+            })
+            .await;
+        match written {
+            Ok(Some(row)) => Ok(Ok((row, Some((network.id, ip))))),
+            other => {
+                self.addresses.release(project.id, &ip);
+                other?;
+                Ok(Err("the container moved on".into()))
+            }
+        }
+    }
+
+    /// Makes the image present; progress becomes the message, once a second at most.
+    async fn pull(&self, process: &Process, row: &Resource, launch: &LaunchConfig, runtime: &dyn Runtime) -> Result<(), String> {
+        let image = image_reference(launch.image_uuid.as_deref().unwrap_or_default()).to_owned();
+        let policy = if launch.label(LABEL_PULL_IMAGE) == Some("always") { PullPolicy::Always } else { PullPolicy::IfAbsent };
+        let last = AtomicI64::new(0);
+        let (sender, mut progress) = tokio::sync::mpsc::unbounded_channel::<String>();
+        let clock = self.clock.clone();
+        let report = move |sentence: String| {
+            let now = clock.now().0;
+            if now - last.load(Ordering::Relaxed) >= 1_000 {
+                last.store(now, Ordering::Relaxed);
+                // Nobody listens any more once the pull has ended.
+                let _ = sender.send(sentence);
+            }
+        };
+        let (process_id, row_id) = (process.id, row.id);
+        let pulling = async {
+            let result = runtime.pull(&image, policy, None, &report).await;
+            drop(report);
+            result
+        };
+        let telling = async {
+            while let Some(message) = progress.recv().await {
+                let told = self
+                    .write(move |tx| {
+                        let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+                        tx.update_if(&row, &Changes { message: Some(message), ..Changes::default() })?;
+                        Ok(())
+                    })
+                    .await;
+                if let Err(error) = told {
+                    log::debug!("progress of {row_id} not written: {}", process::chain(&error));
+                }
+            }
+        };
+        let (result, ()) = tokio::join!(pulling, telling);
+        result.map_err(|e| e.to_string())
+    }
+
+    /// What has to run before this container may start.
+    fn waits_for(&self, launch: &LaunchConfig) -> Result<Option<String>> {
+        let Some(provider) = launch.network_container_id.as_deref().filter(|_| launch.network_mode.as_deref() == Some("container")) else {
+            return Ok(None);
+        };
+        let row = parse_reference(provider).map(|id| self.store.find(id)).transpose()?.flatten();
+        Ok(row.filter(|r| r.state != "running" && r.removed.is_none()).map(|r| format!("Waiting for {} to start", r.name)))
+    }
+
+    /// A container in another's namespace has the other's address.
+    fn provider_address(&self, launch: &LaunchConfig) -> Result<Option<String>> {
+        let provider = launch.network_container_id.as_deref().and_then(parse_reference);
+        let row = provider.map(|id| self.store.find(id)).transpose()?.flatten();
+        row.map(|r| Fields::parse(&r.fields)).transpose().map(|f| f.and_then(|f| f.text("primaryIpAddress")))
+    }
+
+    fn host_is_there(&self, host: Option<ResourceId>) -> Result<bool> {
+        let host = host.map(|h| self.store.find(h)).transpose()?.flatten();
+        Ok(host.is_some_and(|h| h.removed.is_none() && h.state != "removing"))
+    }
+
+    async fn note_ports_and_address(&self, row: &Resource, found: &Found, address: Option<String>) -> Result<()> {
+        let ports = self.store.children(row.id, "port")?;
+        let has_address = !self.store.children(row.id, "ipAddress")?.is_empty();
+        if ports.is_empty() && (has_address || address.is_none()) {
+            return Ok(());
+        }
+        let ip_type = self.type_of("ipAddress")?.clone();
+        let (row, found) = (row.clone(), found.clone());
+        self.write(move |tx| {
+            for port in tx.children(row.id, "port")? {
+                let mut fields = Fields::parse(&port.fields)?;
+                let private: Option<u16> = fields.read("privatePort")?;
+                let protocol = fields.text("protocol");
+                let wanted: Option<u16> = fields.read("publicPort")?;
+                let bound = found
+                    .ports
+                    .iter()
+                    .find(|b| Some(b.private) == private && protocol.as_deref() == Some(b.protocol.as_str()) && wanted.is_none_or(|w| w == b.public))
+                    .or_else(|| found.ports.iter().find(|b| Some(b.private) == private && protocol.as_deref() == Some(b.protocol.as_str())));
+                if let Some(bound) = bound {
+                    fields.set("publicPort", &bound.public)?;
+                }
+                tx.update_if(&port, &Changes { state: Some("active".into()), fields: Some(fields), host_id: Some(row.host_id), ..Changes::default() })?;
+            }
+            if let Some(address) = address.filter(|_| !has_address) {
+                let mut fields = Fields::default();
+                fields.set("address", &address)?;
+                tx.insert(NewResource { parent_id: Some(row.id), state: "active".into(), ..new_row(&ip_type, row.account_id, fields) })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn note_ports_down(&self, row: &Resource) -> Result<()> {
+        if self.store.children(row.id, "port")?.is_empty() {
+            return Ok(());
+        }
+        let id = row.id;
+        self.write(move |tx| {
+            for port in tx.children(id, "port")? {
+                if port.state == "active" {
+                    tx.update_if(&port, &Changes { state: Some("inactive".into()), ..Changes::default() })?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// What a stop is asked with.
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct StopData {
+    /// Remove it afterwards.
+    pub(crate) remove: bool,
+    /// Seconds.
+    pub(crate) timeout: Option<u64>,
+    /// It stopped by itself: only the row follows.
+    pub(crate) by_itself: bool,
+    /// End in `error` with this message.
+    pub(crate) error: Option<String>,
+}
+
+fn grace(process: &Process, launch: &LaunchConfig) -> Duration {
+    let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
+    let configured = launch.stop_timeout.and_then(|s| u64::try_from(s).ok());
+    data.timeout.or(configured).map_or(STOP_GRACE, |s| Duration::from_secs(s.min(3_600)))
+}
+
+async fn ensure_volumes(runtime: &dyn Runtime, launch: &LaunchConfig) -> Result<(), String> {
+    let Some(driver) = launch.volume_driver.as_deref().filter(|d| !d.is_empty()) else { return Ok(()) };
+    for volume in launch.data_volumes.iter().flatten() {
+        if let Some((name, _)) = volume.split_once(':').filter(|(name, _)| !name.starts_with('/')) {
+            runtime.ensure_volume(name, driver, &BTreeMap::new()).await.map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// A part of something that goes: removed at once, readable for a while.
+pub(crate) fn retire(tx: &mut Tx<'_>, part: &Resource, keep: Duration) -> Result<Resource> {
+    let now = tx.now();
+    let changes =
+        Changes { state: Some("removed".into()), removed: Some(now), purge_after: Some(now.plus(keep)), ..Changes::default() };
+    tx.update_if(part, &changes)
+}
+
+#[expect(unused_imports, reason = "the command is used by siblings of this module")]
+use remove_container as _;

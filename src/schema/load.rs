@@ -1,0 +1,90 @@
+//! Reading the schema files: the built-in ones, and a folder laid over them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+use serde::de::DeserializeOwned;
+
+use super::Problem;
+use super::file::{CommonFile, ProcessFile, TypeFile, VersionsFile};
+
+static BUILT_IN: Dir = include_dir!("$CARGO_MANIFEST_DIR/schemas");
+
+/// All files, parsed; where an overlay has a file of the same name, the overlay's.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// By canonical id.
+    pub types: BTreeMap<String, TypeFile>,
+    /// By the name of the set.
+    pub processes: BTreeMap<String, ProcessFile>,
+    pub common: CommonFile,
+    pub versions: VersionsFile,
+}
+
+/// Reads everything; all that cannot be read is a problem, not only the first.
+pub(super) fn read(overlay: Option<&Path>) -> (Files, Vec<Problem>) {
+    let mut files = Files::default();
+    let mut problems = Vec::new();
+    for (folder, dir) in folders(&BUILT_IN) {
+        for file in dir.files() {
+            let name = file.path().file_name().unwrap_or_default().to_string_lossy();
+            take(&mut files, &mut problems, folder, &name, file.contents());
+        }
+    }
+    if let Some(overlay) = overlay {
+        if let Err(error) = read_overlay(overlay, &mut files, &mut problems) {
+            problems.push(Problem::new(overlay.display().to_string(), format!("cannot be read: {error}")));
+        }
+    }
+    (files, problems)
+}
+
+fn folders<'a>(root: &'a Dir<'a>) -> impl Iterator<Item = (&'static str, &'a Dir<'a>)> {
+    ["types", "processes"].into_iter().filter_map(|name| Some((name, root.get_dir(name)?))).chain([("", root)])
+}
+
+fn read_overlay(overlay: &Path, files: &mut Files, problems: &mut Vec<Problem>) -> std::io::Result<()> {
+    // A folder that is missing is a wrong path on the command line; a missing sub-folder is not.
+    std::fs::read_dir(overlay)?;
+    for folder in ["types", "processes"] {
+        let dir = overlay.join(folder);
+        if !dir.is_dir() {
+            continue;
+        }
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            take(files, problems, folder, &name, &std::fs::read(entry.path())?);
+        }
+    }
+    Ok(())
+}
+
+/// Puts one file where it belongs.
+fn take(files: &mut Files, problems: &mut Vec<Problem>, folder: &str, name: &str, contents: &[u8]) {
+    let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    let Some(stem) = name.strip_suffix(".json") else { return };
+    let outcome = match (folder, stem) {
+        ("types", _) => parse::<TypeFile>(contents).and_then(|file| {
+            if file.id != stem {
+                return Err(format!("has the id {:?}, which is not its name", file.id));
+            }
+            files.types.insert(file.id.clone(), file);
+            Ok(())
+        }),
+        ("processes", _) => parse(contents).map(|file| {
+            files.processes.insert(stem.to_owned(), file);
+        }),
+        (_, "common") => parse(contents).map(|file| files.common = file),
+        (_, "versions") => parse(contents).map(|file| files.versions = file),
+        _ => Ok(()),
+    };
+    if let Err(sentence) = outcome {
+        problems.push(Problem::new(path, sentence));
+    }
+}
+
+fn parse<T: DeserializeOwned>(contents: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(contents).map_err(|error| format!("is not a schema file: {error}"))
+}

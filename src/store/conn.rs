@@ -1,0 +1,194 @@
+//! Opening the database: the pool of readers, the writer, the settings of each connection.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel::sqlite::SqliteConnection;
+
+use super::migrate::{MigrateError, SchemaState, migrate};
+use super::tables::{server, setting};
+use super::writer::{Tx, Writer};
+use super::{LayoutOf, Priority, WriteFault};
+use crate::model::{Clock, Error, Result};
+
+/// A connection that can only read.
+pub type Reader = PooledConnection<ConnectionManager<SqliteConnection>>;
+
+/// How to open the database.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The SQLite file.
+    pub file: PathBuf,
+    /// Connections for reading.
+    pub readers: u32,
+    /// Page cache of each connection, in KiB.
+    pub cache_kib: u32,
+}
+
+impl StoreConfig {
+    /// The defaults for a file: eight readers, 4 MiB of cache each (idle memory counts; hot pages are the kernel's).
+    pub fn new(file: impl Into<PathBuf>) -> Self {
+        Self { file: file.into(), readers: 8, cache_kib: 4096 }
+    }
+}
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be opened or read.
+    #[error("cannot open the database {file}")]
+    Open {
+        /// The file.
+        file: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The schema does not fit.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+}
+
+/// The database.
+#[derive(Clone)]
+pub struct Store {
+    readers: Pool<ConnectionManager<SqliteConnection>>,
+    writer: Arc<Writer>,
+    file: PathBuf,
+    server_uuid: String,
+    epoch: i64,
+}
+
+impl Store {
+    /// Opens (and makes, and migrates) the database and starts the writer. `layout` packs the fields of a row;
+    /// `after_commit` is called with what the closures of a commit want woken.
+    pub fn open(
+        config: &StoreConfig,
+        clock: Arc<dyn Clock>,
+        layout: Arc<dyn LayoutOf>,
+        after_commit: Box<dyn Fn(Vec<super::writer::Wake>) + Send + Sync>,
+        fault: Option<WriteFault>,
+    ) -> Result<(Self, SchemaState), OpenError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Open { file: config.file.display().to_string(), source };
+        let mut conn = connect(&config.file, config.cache_kib).map_err(failed)?;
+        let state = migrate(&mut conn)?;
+        let (server_uuid, epoch) = begin_epoch(&mut conn).map_err(|e| failed(Box::new(e)))?;
+        let manager = ConnectionManager::new(config.file.display().to_string());
+        let readers = Pool::builder()
+            .max_size(config.readers)
+            .min_idle(Some(1))
+            .test_on_check_out(false)
+            .connection_timeout(Duration::from_secs(30))
+            .connection_customizer(Box::new(ReadOnly { cache_kib: config.cache_kib }))
+            .build(manager)
+            .map_err(|e| failed(Box::new(e)))?;
+        let writer = Writer::start(conn, clock, layout, after_commit, server_uuid.clone(), epoch, fault);
+        Ok((Self { readers, writer: Arc::new(writer), file: config.file.clone(), server_uuid, epoch }, state))
+    }
+
+    /// Only migrates.
+    pub fn migrate(file: &Path) -> Result<SchemaState, OpenError> {
+        let failed = |source| OpenError::Open { file: file.display().to_string(), source };
+        Ok(migrate(&mut connect(file, 4096).map_err(failed)?)?)
+    }
+
+    /// Writes a consistent copy to a new file, while others go on. Refuses to overwrite.
+    pub fn backup(file: &Path, to: &Path) -> Result<(), OpenError> {
+        let failed = |source| OpenError::Open { file: file.display().to_string(), source };
+        let mut conn = connect(file, 4096).map_err(failed)?;
+        diesel::sql_query("VACUUM INTO ?")
+            .bind::<diesel::sql_types::Text, _>(to.display().to_string())
+            .execute(&mut conn)
+            .map_err(|e| failed(Box::new(e)))?;
+        Ok(())
+    }
+
+    /// This database's own identity: the label by which its containers are known.
+    pub fn server_uuid(&self) -> &str {
+        &self.server_uuid
+    }
+
+    /// How often the database was opened for serving.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// A connection for reading. Blocks while all are in use.
+    pub fn reader(&self) -> Result<Reader> {
+        self.readers.get().map_err(|e| Error::internal("waiting for a database connection", e))
+    }
+
+    /// Runs a closure in a write transaction and answers once it is durable. An error rolls the closure back alone.
+    pub async fn write<T, F>(&self, priority: Priority, closure: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.writer.write(priority, closure).await
+    }
+
+    /// A stored setting.
+    pub fn setting(&self, name: &str) -> Result<Option<String>> {
+        let mut conn = self.reader()?;
+        setting::table.find(name).select(setting::value).first(&mut conn).optional().map_err(|e| Error::internal("reading a setting", e))
+    }
+
+    /// Stops the writer after what it has taken on, and folds the log into the database file.
+    pub fn close(&self) {
+        self.writer.close();
+    }
+}
+
+fn begin_epoch(conn: &mut SqliteConnection) -> QueryResult<(String, i64)> {
+    conn.immediate_transaction(|conn| {
+        let found: Option<(String, i64)> = server::table.select((server::uuid, server::epoch)).first(conn).optional()?;
+        let uuid = match found {
+            Some((uuid, _)) => uuid,
+            None => {
+                let uuid = uuid::Uuid::now_v7().to_string();
+                diesel::insert_into(server::table).values((server::uuid.eq(&uuid), server::epoch.eq(0))).execute(conn)?;
+                uuid
+            }
+        };
+        let epoch = found_epoch(conn)? + 1;
+        diesel::update(server::table).set(server::epoch.eq(epoch)).execute(conn)?;
+        Ok((uuid, epoch))
+    })
+}
+
+fn found_epoch(conn: &mut SqliteConnection) -> QueryResult<i64> {
+    server::table.select(server::epoch).first(conn)
+}
+
+fn connect(file: &Path, cache_kib: u32) -> Result<SqliteConnection, Box<dyn std::error::Error + Send + Sync>> {
+    let mut conn = SqliteConnection::establish(&file.display().to_string())?;
+    // The writer folds the log by itself at 1,000 pages: the default, kept.
+    conn.batch_execute(&format!(
+        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib};"
+    ))?;
+    Ok(conn)
+}
+
+#[derive(Debug)]
+struct ReadOnly {
+    cache_kib: u32,
+}
+
+impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for ReadOnly {
+    fn on_acquire(&self, conn: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
+        conn.batch_execute(&format!(
+            "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON; PRAGMA cache_size = -{}; PRAGMA mmap_size = 1073741824;",
+            self.cache_kib
+        ))
+        .map_err(diesel::r2d2::Error::QueryError)
+    }
+}

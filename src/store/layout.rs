@@ -1,0 +1,9 @@
+//! How the store turns a resource's fields into text, without knowing schemas.
+
+use crate::model::{Fields, Result};
+
+/// Packs the own fields of a row of `kind`: the text and the cuts. Implemented over the registry by `app`.
+pub trait LayoutOf: Send + Sync {
+    /// `(fields, cuts)` as the row stores them.
+    fn pack(&self, kind: &str, fields: &Fields) -> Result<(String, String)>;
+}

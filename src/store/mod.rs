@@ -1,0 +1,24 @@
+//! The database: the only module that knows SQL.
+//!
+//! Reads go through a pool of read-only connections; every write is a closure run by one writer thread that groups
+//! closures into commits. A closure is synchronous: no await, no runtime call. What it wants done after the commit
+//! (waking the worker) it notes in its [`Tx`].
+
+mod conn;
+mod layout;
+mod migrate;
+mod process;
+mod query;
+mod resource;
+mod sweep;
+mod tables;
+mod writer;
+
+pub use conn::{OpenError, Reader, Store, StoreConfig};
+pub use layout::LayoutOf;
+pub use migrate::{MigrateError, SchemaState};
+pub use process::{NewProcess, Process};
+pub use query::{Condition, ListSpec, Marker, Order, Scalar, SortKey, Target};
+pub use resource::{Changes, Direction, NewResource, Slim, Within};
+pub use sweep::{SweepLimits, Swept};
+pub use writer::{Priority, Tx, Wake, WriteFault};

@@ -1,0 +1,215 @@
+//! Processes: durable intent, one open row per resource and process.
+
+use diesel::prelude::*;
+
+use super::tables::process_instance;
+use super::{Store, Tx, Wake};
+use crate::model::{Error, ResourceId, Result, Timestamp};
+
+/// A row of `process_instance`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+pub struct Process {
+    /// The row's number.
+    pub id: i64,
+    /// What it is done to.
+    pub resource_id: i64,
+    /// `service.upgrade`
+    pub process: String,
+    /// How often it failed.
+    pub attempts: i32,
+    /// Not before.
+    pub run_after_ms: i64,
+    /// The server that runs it.
+    pub claimed_by: String,
+    /// That server's start at which it was claimed.
+    pub epoch: i64,
+    /// The request's own data, JSON.
+    pub data: String,
+    /// The last thing it said.
+    pub message: String,
+    /// When it was asked for.
+    pub started_ms: i64,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// How it ended: `Done`, `StateChanged` …
+    pub exit_reason: String,
+}
+
+impl Process {
+    /// What it is done to.
+    pub fn resource(&self) -> ResourceId {
+        ResourceId(self.resource_id)
+    }
+
+    /// Not before.
+    pub fn run_after(&self) -> Timestamp {
+        Timestamp(self.run_after_ms)
+    }
+}
+
+/// A process to be asked for.
+#[derive(Debug, Clone)]
+pub struct NewProcess<'a> {
+    /// On what.
+    pub resource: ResourceId,
+    /// `service.upgrade`
+    pub process: &'a str,
+    /// The request's own data, JSON text; `{}` for none.
+    pub data: &'a str,
+}
+
+fn failed(what: &'static str) -> impl Fn(diesel::result::Error) -> Error {
+    move |source| Error::internal(what, source)
+}
+
+impl Store {
+    /// Every open process: what there is to do after a start.
+    pub fn open_processes(&self) -> Result<Vec<Process>> {
+        process_instance::table
+            .filter(process_instance::ended_ms.is_null())
+            .order(process_instance::id)
+            .load(&mut *self.reader()?)
+            .map_err(failed("reading open processes"))
+    }
+
+    /// A process by its number.
+    pub fn find_process(&self, id: i64) -> Result<Option<Process>> {
+        process_instance::table.find(id).first(&mut *self.reader()?).optional().map_err(failed("reading a process"))
+    }
+
+    /// The open processes of a resource.
+    pub fn open_processes_of(&self, resource: ResourceId) -> Result<Vec<Process>> {
+        process_instance::table
+            .filter(process_instance::resource_id.eq(resource.0))
+            .filter(process_instance::ended_ms.is_null())
+            .order(process_instance::id)
+            .load(&mut *self.reader()?)
+            .map_err(failed("reading a resource's processes"))
+    }
+
+    /// The newest processes, ended ones too: `(rows, whether there are more)` from the id after `after`.
+    pub fn list_processes(&self, after: i64, limit: i64) -> Result<Vec<Process>> {
+        process_instance::table
+            .filter(process_instance::id.gt(after))
+            .order(process_instance::id)
+            .limit(limit)
+            .load(&mut *self.reader()?)
+            .map_err(failed("listing processes"))
+    }
+}
+
+impl Tx<'_> {
+    /// Asks for a process, to run at once. If it is open already its number is returned and it is woken.
+    pub fn start_process(&mut self, new: &NewProcess<'_>) -> Result<i64> {
+        let now = self.now();
+        let open: Option<i64> = process_instance::table
+            .filter(process_instance::resource_id.eq(new.resource.0))
+            .filter(process_instance::process.eq(new.process))
+            .filter(process_instance::ended_ms.is_null())
+            .select(process_instance::id)
+            .first(self.conn)
+            .optional()
+            .map_err(failed("looking for an open process"))?;
+        let id = match open {
+            Some(id) => id,
+            None => diesel::insert_into(process_instance::table)
+                .values((
+                    process_instance::resource_id.eq(new.resource.0),
+                    process_instance::process.eq(new.process),
+                    process_instance::attempts.eq(0),
+                    process_instance::run_after_ms.eq(now.0),
+                    process_instance::claimed_by.eq(self.server_uuid),
+                    process_instance::epoch.eq(self.epoch),
+                    process_instance::data.eq(new.data),
+                    process_instance::message.eq(""),
+                    process_instance::started_ms.eq(now.0),
+                    process_instance::exit_reason.eq(""),
+                ))
+                .returning(process_instance::id)
+                .get_result(self.conn)
+                .map_err(failed("asking for a process"))?,
+        };
+        self.wake(Wake::Process { id, at: now });
+        Ok(id)
+    }
+
+    /// Whether this process is still open: the fence of every write of a handler.
+    pub fn is_open(&mut self, id: i64) -> Result<bool> {
+        let ended: Option<Option<i64>> = process_instance::table
+            .find(id)
+            .select(process_instance::ended_ms)
+            .first(self.conn)
+            .optional()
+            .map_err(failed("reading a process"))?;
+        Ok(ended == Some(None))
+    }
+
+    /// The open processes of a resource.
+    pub fn open_processes_of(&mut self, resource: ResourceId) -> Result<Vec<Process>> {
+        process_instance::table
+            .filter(process_instance::resource_id.eq(resource.0))
+            .filter(process_instance::ended_ms.is_null())
+            .order(process_instance::id)
+            .load(self.conn)
+            .map_err(failed("reading a resource's processes"))
+    }
+
+    /// Ends a process.
+    pub fn end_process(&mut self, id: i64, reason: &str) -> Result<()> {
+        let now = self.now();
+        diesel::update(process_instance::table.find(id))
+            .set((process_instance::ended_ms.eq(now.0), process_instance::exit_reason.eq(reason)))
+            .execute(self.conn)
+            .map_err(failed("ending a process"))?;
+        Ok(())
+    }
+
+    /// Ends every open process of a resource: something else takes over.
+    pub fn pre_empt(&mut self, resource: ResourceId) -> Result<()> {
+        let now = self.now();
+        diesel::update(
+            process_instance::table.filter(process_instance::resource_id.eq(resource.0)).filter(process_instance::ended_ms.is_null()),
+        )
+        .set((process_instance::ended_ms.eq(now.0), process_instance::exit_reason.eq("StateChanged")))
+        .execute(self.conn)
+        .map_err(failed("ending processes"))?;
+        Ok(())
+    }
+
+    /// Lets a process wait: the next run is not before `at`.
+    pub fn defer_process(&mut self, id: i64, at: Timestamp, attempts: i32, message: &str) -> Result<()> {
+        diesel::update(process_instance::table.find(id))
+            .set((process_instance::run_after_ms.eq(at.0), process_instance::attempts.eq(attempts), process_instance::message.eq(message)))
+            .execute(self.conn)
+            .map_err(failed("deferring a process"))?;
+        self.wake(Wake::Process { id, at });
+        Ok(())
+    }
+
+    /// Changes a process's own data.
+    pub fn set_process_data(&mut self, id: i64, data: &str) -> Result<()> {
+        diesel::update(process_instance::table.find(id))
+            .set(process_instance::data.eq(data))
+            .execute(self.conn)
+            .map_err(failed("writing a process's data"))?;
+        Ok(())
+    }
+
+    /// Takes over every open process after a start: claims of an earlier epoch are void.
+    pub fn adopt_processes(&mut self) -> Result<usize> {
+        diesel::update(process_instance::table.filter(process_instance::ended_ms.is_null()))
+            .set((process_instance::claimed_by.eq(self.server_uuid), process_instance::epoch.eq(self.epoch)))
+            .execute(self.conn)
+            .map_err(failed("taking over processes"))
+    }
+
+    /// Writes a setting.
+    pub fn set_setting(&mut self, name: &str, value: &str) -> Result<()> {
+        use super::tables::setting;
+        diesel::replace_into(setting::table)
+            .values((setting::name.eq(name), setting::value.eq(value)))
+            .execute(self.conn)
+            .map_err(failed("writing a setting"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,318 @@
+//! Lists: filters, order and pages over resource rows.
+//!
+//! A page continues after a key, not after an offset: `(key, id) > (?, ?)` costs the same at every depth. Names of
+//! JSON fields come from the registry and are literals in the statement; values are always bound.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sqlite::Sqlite;
+
+use super::Store;
+use super::tables::{ResourceRow, resource};
+use crate::model::{Error, Resource, ResourceId, Result};
+use crate::schema::Column;
+
+/// Offsets deeper than this are answered with the first page: a marker of our own costs nothing at any depth.
+const MAX_OFFSET: i64 = 10_000;
+
+/// What a list is to contain.
+#[derive(Debug, Clone, Default)]
+pub struct ListSpec {
+    /// The root type.
+    pub root: String,
+    /// Only these types; empty is all of the root.
+    pub kinds: Vec<String>,
+    /// Only this account's; none is all.
+    pub account: Option<ResourceId>,
+    /// Only live rows, unless set.
+    pub with_removed: bool,
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    /// The order.
+    pub order: Order,
+    /// Rows per page.
+    pub limit: i64,
+    /// The client's marker.
+    pub marker: Option<String>,
+}
+
+/// The order of a list; ties are broken by id in the same direction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Order {
+    /// What decides.
+    pub key: SortKey,
+    /// Descending.
+    pub descending: bool,
+}
+
+/// What a list is sorted by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SortKey {
+    /// The id.
+    #[default]
+    Id,
+    /// A column.
+    Column(Column),
+    /// A field in the row's JSON; the name is the registry's.
+    Json(String),
+}
+
+/// What a condition looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A column.
+    Column(Column),
+    /// A field in the row's JSON; the name is the registry's.
+    Json(String),
+}
+
+/// A value, as the database compares it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar {
+    /// Text, dates in JSON and references in JSON.
+    Text(String),
+    /// Numbers, times and references in columns, booleans.
+    Int(i64),
+}
+
+/// One condition of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// `modifier` is one of `eq ne lt lte gt gte prefix like notlike`.
+    Compare {
+        /// What is compared.
+        target: Target,
+        /// How.
+        modifier: String,
+        /// With what.
+        value: Scalar,
+    },
+    /// The value is absent.
+    Null(Target),
+    /// The value is there.
+    NotNull(Target),
+    /// Matches nothing: a value that cannot be.
+    Never,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Marker {
+    /// After this row in the order.
+    After {
+        /// The row's key.
+        key: serde_json::Value,
+        /// The row.
+        id: i64,
+    },
+    /// After so many rows: the form older clients make up.
+    Offset(i64),
+}
+
+impl Marker {
+    /// Reads a marker that fits this order; anything else is the first page.
+    fn parse(text: &str, order: &Order) -> Option<Self> {
+        let rest = text.strip_prefix('m')?;
+        if let Some(token) = rest.strip_prefix('k') {
+            let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+            let (version, sort, key, id): (u8, String, serde_json::Value, i64) = serde_json::from_slice(&bytes).ok()?;
+            return (version == 1 && sort == order.name()).then_some(Self::After { key, id });
+        }
+        rest.parse().ok().filter(|n| (1..=MAX_OFFSET).contains(n)).map(Self::Offset)
+    }
+
+    fn write(order: &Order, row: &Resource) -> String {
+        let token = serde_json::json!([1, order.name(), order.key_of(row), row.id.0]).to_string();
+        format!("mk{}", URL_SAFE_NO_PAD.encode(token))
+    }
+}
+
+impl Order {
+    fn name(&self) -> String {
+        let key = match &self.key {
+            SortKey::Id => "id".to_owned(),
+            SortKey::Column(column) => format!("c.{}", column_sql(*column)),
+            SortKey::Json(name) => format!("j.{name}"),
+        };
+        format!("{key}{}", if self.descending { "-" } else { "" })
+    }
+
+    /// The expression that is compared; never NULL, so that every row has a place.
+    fn sql(&self) -> String {
+        match &self.key {
+            SortKey::Id => "id".to_owned(),
+            SortKey::Column(column) if is_nullable(*column) => format!("ifnull({}, -1)", column_sql(*column)),
+            SortKey::Column(column) => column_sql(*column).to_owned(),
+            SortKey::Json(name) => format!("ifnull({}, '')", json_sql(name)),
+        }
+    }
+
+    /// What [`Order::sql`] gives for a row.
+    fn key_of(&self, row: &Resource) -> serde_json::Value {
+        let id = |i: Option<ResourceId>| i.map_or(-1, |i| i.0).into();
+        match &self.key {
+            SortKey::Id => row.id.0.into(),
+            SortKey::Column(column) => match column {
+                Column::Id => row.id.0.into(),
+                Column::Kind => row.kind.as_str().into(),
+                Column::AccountId => id(row.account_id),
+                Column::ParentId => id(row.parent_id),
+                Column::HostId => id(row.host_id),
+                Column::Uuid => row.uuid.as_str().into(),
+                Column::Name => row.name.as_str().into(),
+                Column::State | Column::Transitioning => row.state.as_str().into(),
+                Column::Health => row.health.as_str().into(),
+                Column::Message => row.message.as_str().into(),
+                Column::Progress => row.progress.map_or(-1, i64::from).into(),
+                Column::Created => row.created.0.into(),
+                Column::Removed => row.removed.map_or(-1, |t| t.0).into(),
+                Column::PurgeAfter => row.purge_after.map_or(-1, |t| t.0).into(),
+            },
+            SortKey::Json(name) => {
+                let value: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&row.fields).unwrap_or_default();
+                match value.get(name) {
+                    None | Some(serde_json::Value::Null) => "".into(),
+                    Some(serde_json::Value::Bool(b)) => i64::from(*b).into(),
+                    Some(other) => other.clone(),
+                }
+            }
+        }
+    }
+}
+
+fn column_sql(column: Column) -> &'static str {
+    match column {
+        Column::Id => "id",
+        Column::Kind => "kind",
+        Column::AccountId => "account_id",
+        Column::ParentId => "parent_id",
+        Column::HostId => "host_id",
+        Column::Uuid => "uuid",
+        Column::Name => "name",
+        Column::State | Column::Transitioning => "state",
+        Column::Health => "health",
+        Column::Message => "message",
+        Column::Progress => "progress",
+        Column::Created => "created_ms",
+        Column::Removed => "removed_ms",
+        Column::PurgeAfter => "purge_after_ms",
+    }
+}
+
+/// Columns where absence is NULL; in the others it is the empty text.
+fn is_nullable(column: Column) -> bool {
+    matches!(column, Column::AccountId | Column::ParentId | Column::HostId | Column::Progress | Column::Removed | Column::PurgeAfter)
+}
+
+/// The one place that writes a JSON path. The name is the registry's; quotes keep any name a name.
+fn json_sql(name: &str) -> String {
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    format!("json_extract(fields,'$.{name}')")
+}
+
+type Boxed<'a> = resource::BoxedQuery<'a, Sqlite>;
+
+fn holds<'a>(query: Boxed<'a>, condition: &Condition) -> Boxed<'a> {
+    let expression = |target: &Target| match target {
+        Target::Column(column) => column_sql(*column).to_owned(),
+        Target::Json(name) => json_sql(name),
+    };
+    let empty = |target: &Target| match target {
+        Target::Column(column) if !is_nullable(*column) => " = ''",
+        _ => " IS NULL",
+    };
+    match condition {
+        Condition::Never => query.filter(sql::<Bool>("0")),
+        Condition::Null(target) => query.filter(sql::<Bool>(&format!("{}{}", expression(target), empty(target)))),
+        Condition::NotNull(target) => query.filter(sql::<Bool>(&format!("NOT ({}{})", expression(target), empty(target)))),
+        Condition::Compare { target, modifier, value } => {
+            let (operator, tail) = match modifier.as_str() {
+                "eq" => ("=", ""),
+                "ne" => ("<>", ""),
+                "lt" => ("<", ""),
+                "lte" => ("<=", ""),
+                "gt" => (">", ""),
+                "gte" => (">=", ""),
+                "prefix" | "like" => ("LIKE", " ESCAPE '\\'"),
+                "notlike" => ("NOT LIKE", " ESCAPE '\\'"),
+                _ => return query.filter(sql::<Bool>("0")),
+            };
+            let fragment = sql::<Bool>(&format!("{} {operator} ", expression(target)));
+            match value {
+                Scalar::Int(number) => query.filter(fragment.bind::<BigInt, _>(*number).sql(tail)),
+                Scalar::Text(text) => {
+                    let text = match modifier.as_str() {
+                        "prefix" => format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")),
+                        "like" | "notlike" => text.replace('\\', "\\\\"),
+                        _ => text.clone(),
+                    };
+                    query.filter(fragment.bind::<Text, _>(text).sql(tail))
+                }
+            }
+        }
+    }
+}
+
+fn after<'a>(query: Boxed<'a>, order: &Order, key: &serde_json::Value, id: i64) -> Boxed<'a> {
+    let than = if order.descending { "<" } else { ">" };
+    if order.key == SortKey::Id {
+        return if order.descending { query.filter(resource::id.lt(id)) } else { query.filter(resource::id.gt(id)) };
+    }
+    let fragment = sql::<Bool>(&format!("({}, id) {than} (", order.sql()));
+    match key {
+        serde_json::Value::Number(n) => {
+            query.filter(fragment.bind::<BigInt, _>(n.as_i64().unwrap_or(-1)).sql(", ").bind::<BigInt, _>(id).sql(")"))
+        }
+        serde_json::Value::String(s) => query.filter(fragment.bind::<Text, _>(s.clone()).sql(", ").bind::<BigInt, _>(id).sql(")")),
+        _ => query,
+    }
+}
+
+impl Store {
+    /// One page and the marker of the next.
+    pub fn list(&self, spec: &ListSpec) -> Result<(Vec<Resource>, Option<String>)> {
+        let mut query: Boxed<'_> = resource::table.filter(resource::root.eq(spec.root.clone())).into_boxed();
+        if !spec.with_removed {
+            query = query.filter(resource::removed_ms.is_null());
+        }
+        if let Some(account) = spec.account {
+            query = query.filter(resource::account_id.eq(account.0));
+        }
+        match spec.kinds.as_slice() {
+            [] => {}
+            [only] => query = query.filter(resource::kind.eq(only.clone())),
+            several => query = query.filter(resource::kind.eq_any(several.to_vec())),
+        }
+        for condition in &spec.conditions {
+            query = holds(query, condition);
+        }
+        match spec.marker.as_deref().and_then(|m| Marker::parse(m, &spec.order)) {
+            Some(Marker::After { key, id }) => query = after(query, &spec.order, &key, id),
+            Some(Marker::Offset(offset)) => query = query.offset(offset),
+            None => {}
+        }
+        query = match (&spec.order.key, spec.order.descending) {
+            (SortKey::Id, false) => query.order(resource::id.asc()),
+            (SortKey::Id, true) => query.order(resource::id.desc()),
+            (_, descending) => {
+                let direction = if descending { "DESC" } else { "ASC" };
+                query.order(sql::<Text>(&format!("{} {direction}, id {direction}", spec.order.sql())))
+            }
+        };
+        let rows: Vec<ResourceRow> = query
+            .limit(spec.limit.saturating_add(1))
+            .select(ResourceRow::as_select())
+            .load(&mut *self.reader()?)
+            .map_err(|e| Error::internal("listing resources", e))?;
+        let has_more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > spec.limit;
+        let mut rows: Vec<Resource> = rows.into_iter().map(Resource::from).collect();
+        if has_more {
+            rows.pop();
+        }
+        let next = has_more.then(|| rows.last().map(|row| Marker::write(&spec.order, row))).flatten();
+        Ok((rows, next))
+    }
+}

@@ -1,0 +1,491 @@
+//! Reading and changing resource rows and the references between them.
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::tables::{ResourceRow, change_event, resource, resource_ref};
+use super::{Store, Tx, Wake};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, Timestamp};
+
+/// A row to be made.
+#[derive(Debug, Clone, Default)]
+pub struct NewResource {
+    /// Given only to seeds.
+    pub id: Option<ResourceId>,
+    /// The root of the type.
+    pub root: String,
+    /// The type.
+    pub kind: String,
+    /// The owning account.
+    pub account_id: Option<ResourceId>,
+    /// What it lives in.
+    pub parent_id: Option<ResourceId>,
+    /// Where it runs.
+    pub host_id: Option<ResourceId>,
+    /// Made if none.
+    pub uuid: Option<String>,
+    /// Its name, or empty.
+    pub name: String,
+    /// Its first state, or empty.
+    pub state: String,
+    /// Its first health, or empty.
+    pub health: String,
+    /// Its own fields.
+    pub fields: Fields,
+    /// The engine's notes, a JSON object.
+    pub internal: String,
+    /// References to other rows that are not columns.
+    pub refs: Vec<(String, ResourceId)>,
+}
+
+/// What is to be changed of a row; the rest stays.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// A new state. Only to where the machine leads.
+    pub state: Option<String>,
+    /// A new `healthState`.
+    pub health: Option<String>,
+    /// A new name.
+    pub name: Option<String>,
+    /// A new message; empty for none.
+    pub message: Option<String>,
+    /// A new progress.
+    pub progress: Option<Option<i32>>,
+    /// A new host.
+    pub host_id: Option<Option<ResourceId>>,
+    /// When it was removed.
+    pub removed: Option<Timestamp>,
+    /// When it may be swept.
+    pub purge_after: Option<Timestamp>,
+    /// All own fields, new.
+    pub fields: Option<Fields>,
+    /// All notes, new.
+    pub internal: Option<String>,
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = resource)]
+struct Changeset<'a> {
+    state: Option<&'a str>,
+    health: Option<&'a str>,
+    name: Option<&'a str>,
+    message: Option<&'a str>,
+    progress: Option<Option<i32>>,
+    host_id: Option<Option<i64>>,
+    removed_ms: Option<i64>,
+    purge_after_ms: Option<i64>,
+    fields: Option<&'a str>,
+    cuts: Option<&'a str>,
+    internal: Option<&'a str>,
+}
+
+/// A row without its own fields: what counting and scheduling need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slim {
+    /// The row's number.
+    pub id: ResourceId,
+    /// Its type.
+    pub kind: String,
+    /// Its host.
+    pub host_id: Option<ResourceId>,
+    /// Its state.
+    pub state: String,
+    /// The engine's notes.
+    pub internal: String,
+}
+
+fn failed(what: &'static str) -> impl Fn(diesel::result::Error) -> Error {
+    move |source| Error::internal(what, source)
+}
+
+fn find_on(conn: &mut SqliteConnection, id: ResourceId) -> Result<Option<Resource>> {
+    resource::table
+        .find(id.0)
+        .select(ResourceRow::as_select())
+        .first(conn)
+        .optional()
+        .map(|row| row.map(Resource::from))
+        .map_err(failed("reading a resource"))
+}
+
+fn children_on(conn: &mut SqliteConnection, parent: ResourceId, root: &str) -> Result<Vec<Resource>> {
+    let rows: Vec<ResourceRow> = resource::table
+        .filter(resource::parent_id.eq(parent.0))
+        .filter(resource::root.eq(root))
+        .filter(resource::removed_ms.is_null())
+        .order(resource::id)
+        .select(ResourceRow::as_select())
+        .load(conn)
+        .map_err(failed("reading children"))?;
+    Ok(rows.into_iter().map(Resource::from).collect())
+}
+
+fn all_on(conn: &mut SqliteConnection, root: &str, account: Option<ResourceId>) -> Result<Vec<Resource>> {
+    let mut query = resource::table
+        .filter(resource::root.eq(root))
+        .filter(resource::removed_ms.is_null())
+        .order(resource::id)
+        .select(ResourceRow::as_select())
+        .into_boxed();
+    if let Some(account) = account {
+        query = query.filter(resource::account_id.eq(account.0));
+    }
+    let rows: Vec<ResourceRow> = query.load(conn).map_err(failed("reading resources"))?;
+    Ok(rows.into_iter().map(Resource::from).collect())
+}
+
+fn referrers_on(conn: &mut SqliteConnection, to: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+    let ids: Vec<i64> = resource_ref::table
+        .filter(resource_ref::to_id.eq(to.0))
+        .filter(resource_ref::field.eq(field))
+        .order(resource_ref::from_id)
+        .select(resource_ref::from_id)
+        .load(conn)
+        .map_err(failed("reading references"))?;
+    Ok(ids.into_iter().map(ResourceId).collect())
+}
+
+fn referenced_on(conn: &mut SqliteConnection, from: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+    let ids: Vec<i64> = resource_ref::table
+        .filter(resource_ref::from_id.eq(from.0))
+        .filter(resource_ref::field.eq(field))
+        .order(resource_ref::to_id)
+        .select(resource_ref::to_id)
+        .load(conn)
+        .map_err(failed("reading references"))?;
+    Ok(ids.into_iter().map(ResourceId).collect())
+}
+
+fn many_on(conn: &mut SqliteConnection, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+    let mut found = Vec::with_capacity(ids.len());
+    // SQLite binds at most 32,766 values; chunks also keep the statement cache small.
+    for chunk in ids.chunks(500) {
+        let rows: Vec<ResourceRow> = resource::table
+            .filter(resource::id.eq_any(chunk.iter().map(|i| i.0)))
+            .order(resource::id)
+            .select(ResourceRow::as_select())
+            .load(conn)
+            .map_err(failed("reading resources by id"))?;
+        found.extend(rows.into_iter().map(Resource::from));
+    }
+    Ok(found)
+}
+
+impl Store {
+    /// A row by id, removed ones too. A few microseconds: may be called on an async thread.
+    pub fn find(&self, id: ResourceId) -> Result<Option<Resource>> {
+        find_on(&mut *self.reader()?, id)
+    }
+
+    /// The live rows of this root that live in `parent`, by id.
+    pub fn children(&self, parent: ResourceId, root: &str) -> Result<Vec<Resource>> {
+        children_on(&mut *self.reader()?, parent, root)
+    }
+
+    /// All live rows of this root, of one account or of all, by id.
+    pub fn all(&self, root: &str, account: Option<ResourceId>) -> Result<Vec<Resource>> {
+        all_on(&mut *self.reader()?, root, account)
+    }
+
+    /// Rows by ids, removed ones too, in order of id.
+    pub fn many(&self, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+        many_on(&mut *self.reader()?, ids)
+    }
+
+    /// The ids of rows whose `field` refers to `to`.
+    pub fn referrers(&self, to: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+        referrers_on(&mut *self.reader()?, to, field)
+    }
+
+    /// All references `(from, to)` by this field that start (or end) at one of `ids`: one query for a page.
+    pub fn references(&self, field: &str, ids: &[ResourceId], direction: Direction) -> Result<Vec<(ResourceId, ResourceId)>> {
+        let mut conn = self.reader()?;
+        let numbers = ids.iter().map(|i| i.0);
+        let mut query = resource_ref::table
+            .filter(resource_ref::field.eq(field))
+            .select((resource_ref::from_id, resource_ref::to_id))
+            .order((resource_ref::from_id, resource_ref::to_id))
+            .into_boxed();
+        query = match direction {
+            Direction::From => query.filter(resource_ref::from_id.eq_any(numbers)),
+            Direction::To => query.filter(resource_ref::to_id.eq_any(numbers)),
+        };
+        let pairs: Vec<(i64, i64)> = query.load(&mut conn).map_err(failed("reading references"))?;
+        Ok(pairs.into_iter().map(|(a, b)| (ResourceId(a), ResourceId(b))).collect())
+    }
+
+    /// `(parent, id)` of the live rows of this root that live in one of `parents`.
+    pub fn child_ids(&self, parents: &[ResourceId], root: &str) -> Result<Vec<(ResourceId, ResourceId)>> {
+        let mut conn = self.reader()?;
+        let pairs: Vec<(Option<i64>, i64)> = resource::table
+            .filter(resource::parent_id.eq_any(parents.iter().map(|i| i.0)))
+            .filter(resource::root.eq(root))
+            .filter(resource::removed_ms.is_null())
+            .order(resource::id)
+            .select((resource::parent_id, resource::id))
+            .load(&mut conn)
+            .map_err(failed("reading ids of children"))?;
+        Ok(pairs.into_iter().filter_map(|(p, i)| Some((ResourceId(p?), ResourceId(i)))).collect())
+    }
+
+    /// `(host, id, kind, state, notes)` of the live rows of this root on any of these hosts.
+    pub fn on_hosts(&self, hosts: &[ResourceId], root: &str) -> Result<Vec<Slim>> {
+        let mut conn = self.reader()?;
+        type Columns = (i64, String, Option<i64>, String, String);
+        let rows: Vec<Columns> = resource::table
+            .filter(resource::host_id.eq_any(hosts.iter().map(|i| i.0)))
+            .filter(resource::root.eq(root))
+            .filter(resource::removed_ms.is_null())
+            .order(resource::id)
+            .select((resource::id, resource::kind, resource::host_id, resource::state, resource::internal))
+            .load(&mut conn)
+            .map_err(failed("reading what runs on hosts"))?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, kind, host, state, internal)| Slim { id: ResourceId(id), kind, host_id: host.map(ResourceId), state, internal })
+            .collect())
+    }
+
+    /// A live row of this root by its uuid.
+    pub fn find_by_uuid(&self, uuid: &str) -> Result<Option<Resource>> {
+        let mut conn = self.reader()?;
+        resource::table
+            .filter(resource::uuid.eq(uuid))
+            .select(ResourceRow::as_select())
+            .first(&mut conn)
+            .optional()
+            .map(|row| row.map(Resource::from))
+            .map_err(failed("reading a resource by uuid"))
+    }
+}
+
+/// Which end of a reference is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The referring end.
+    From,
+    /// The end referred to.
+    To,
+}
+
+impl Tx<'_> {
+    /// A row by id, removed ones too, as this transaction sees it.
+    pub fn find(&mut self, id: ResourceId) -> Result<Option<Resource>> {
+        find_on(self.conn, id)
+    }
+
+    /// A row that must be there.
+    pub fn get(&mut self, id: ResourceId) -> Result<Resource> {
+        self.find(id)?.ok_or_else(Error::not_found)
+    }
+
+    /// See [`Store::children`].
+    pub fn children(&mut self, parent: ResourceId, root: &str) -> Result<Vec<Resource>> {
+        children_on(self.conn, parent, root)
+    }
+
+    /// See [`Store::all`].
+    pub fn all(&mut self, root: &str, account: Option<ResourceId>) -> Result<Vec<Resource>> {
+        all_on(self.conn, root, account)
+    }
+
+    /// See [`Store::many`].
+    pub fn many(&mut self, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+        many_on(self.conn, ids)
+    }
+
+    /// See [`Store::referrers`].
+    pub fn referrers(&mut self, to: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+        referrers_on(self.conn, to, field)
+    }
+
+    /// The rows that `from` refers to by `field`.
+    pub fn referenced(&mut self, from: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+        referenced_on(self.conn, from, field)
+    }
+
+    /// The ids of live rows of this root with this name, regardless of case, in an account or in a parent.
+    pub fn named(&mut self, root: &str, within: Within, name: &str) -> Result<Vec<ResourceId>> {
+        let mut query = resource::table
+            .filter(resource::root.eq(root.to_owned()))
+            .filter(resource::removed_ms.is_null())
+            .filter(
+                diesel::dsl::sql::<diesel::sql_types::Bool>("name = ")
+                    .bind::<diesel::sql_types::Text, _>(name.to_owned())
+                    .sql(" COLLATE NOCASE"),
+            )
+            .select(resource::id)
+            .into_boxed();
+        query = match within {
+            Within::Account(id) => query.filter(resource::account_id.eq(id.0)),
+            Within::Parent(id) => query.filter(resource::parent_id.eq(id.0)),
+        };
+        let ids: Vec<i64> = query.load(self.conn).map_err(failed("looking for a name"))?;
+        Ok(ids.into_iter().map(ResourceId).collect())
+    }
+
+    /// Makes a row with its references and announces it.
+    pub fn insert(&mut self, new: NewResource) -> Result<Resource> {
+        let (fields, cuts) = self.layout.pack(&new.kind, &new.fields)?;
+        let now = self.now();
+        let uuid = new.uuid.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let internal = if new.internal.is_empty() { "{}".to_owned() } else { new.internal };
+        let id: i64 = diesel::insert_into(resource::table)
+            .values((
+                new.id.map(|i| resource::id.eq(i.0)),
+                resource::root.eq(&new.root),
+                resource::kind.eq(&new.kind),
+                resource::account_id.eq(new.account_id.map(|i| i.0)),
+                resource::parent_id.eq(new.parent_id.map(|i| i.0)),
+                resource::host_id.eq(new.host_id.map(|i| i.0)),
+                resource::uuid.eq(&uuid),
+                resource::name.eq(&new.name),
+                resource::state.eq(&new.state),
+                resource::health.eq(&new.health),
+                resource::message.eq(""),
+                resource::version.eq(1),
+                resource::created_ms.eq(now.floor_to_seconds().0),
+                resource::fields.eq(&fields),
+                resource::cuts.eq(&cuts),
+                resource::internal.eq(&internal),
+            ))
+            .returning(resource::id)
+            .get_result(self.conn)
+            .map_err(|e| match e {
+                diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _) => {
+                    Error::invalid("NotUnique", "uuid")
+                }
+                other => Error::internal("inserting a resource", other),
+            })?;
+        for (field, to) in &new.refs {
+            self.insert_ref(ResourceId(id), field, *to)?;
+        }
+        self.announce(ResourceId(id), new.account_id)?;
+        Ok(Resource {
+            id: ResourceId(id),
+            root: new.root,
+            kind: new.kind,
+            account_id: new.account_id,
+            parent_id: new.parent_id,
+            host_id: new.host_id,
+            uuid,
+            name: new.name,
+            state: new.state,
+            health: new.health,
+            message: String::new(),
+            progress: None,
+            version: 1,
+            created: now.floor_to_seconds(),
+            removed: None,
+            purge_after: None,
+            fields,
+            cuts,
+            internal,
+        })
+    }
+
+    /// Changes a row if it is still as it was read (same version), and announces it. A row that moved on is a conflict.
+    pub fn update_if(&mut self, row: &Resource, changes: &Changes) -> Result<Resource> {
+        let packed = changes.fields.as_ref().map(|f| self.layout.pack(&row.kind, f)).transpose()?;
+        let set = Changeset {
+            state: changes.state.as_deref(),
+            health: changes.health.as_deref(),
+            name: changes.name.as_deref(),
+            message: changes.message.as_deref(),
+            progress: changes.progress,
+            host_id: changes.host_id.map(|h| h.map(|i| i.0)),
+            removed_ms: changes.removed.map(|t| t.floor_to_seconds().0),
+            purge_after_ms: changes.purge_after.map(|t| t.0),
+            fields: packed.as_ref().map(|p| p.0.as_str()),
+            cuts: packed.as_ref().map(|p| p.1.as_str()),
+            internal: changes.internal.as_deref(),
+        };
+        let changed = diesel::update(resource::table.filter(resource::id.eq(row.id.0)).filter(resource::version.eq(row.version)))
+            .set((set, resource::version.eq(row.version + 1)))
+            .execute(self.conn)
+            .map_err(failed("changing a resource"))?;
+        if changed == 0 {
+            return Err(Error::conflict("the resource changed meanwhile"));
+        }
+        self.announce(row.id, row.account_id)?;
+        let mut new = row.clone();
+        new.version += 1;
+        if let Some(state) = &changes.state {
+            new.state.clone_from(state);
+        }
+        if let Some(health) = &changes.health {
+            new.health.clone_from(health);
+        }
+        if let Some(name) = &changes.name {
+            new.name.clone_from(name);
+        }
+        if let Some(message) = &changes.message {
+            new.message.clone_from(message);
+        }
+        if let Some(progress) = changes.progress {
+            new.progress = progress;
+        }
+        if let Some(host) = changes.host_id {
+            new.host_id = host;
+        }
+        if let Some(removed) = changes.removed {
+            new.removed = Some(removed.floor_to_seconds());
+        }
+        if let Some(purge) = changes.purge_after {
+            new.purge_after = Some(purge);
+        }
+        if let Some((fields, cuts)) = packed {
+            new.fields = fields;
+            new.cuts = cuts;
+        }
+        if let Some(internal) = &changes.internal {
+            new.internal.clone_from(internal);
+        }
+        Ok(new)
+    }
+
+    /// Notes a reference; one that is there already is fine.
+    pub fn insert_ref(&mut self, from: ResourceId, field: &str, to: ResourceId) -> Result<()> {
+        diesel::insert_or_ignore_into(resource_ref::table)
+            .values((resource_ref::from_id.eq(from.0), resource_ref::field.eq(field), resource_ref::to_id.eq(to.0)))
+            .execute(self.conn)
+            .map_err(failed("noting a reference"))?;
+        Ok(())
+    }
+
+    /// Forgets the references of a row by a field.
+    pub fn delete_refs(&mut self, from: ResourceId, field: &str) -> Result<()> {
+        diesel::delete(resource_ref::table.filter(resource_ref::from_id.eq(from.0)).filter(resource_ref::field.eq(field)))
+            .execute(self.conn)
+            .map_err(failed("forgetting references"))?;
+        Ok(())
+    }
+
+    /// Says that a resource changed, to subscribers and to whoever owns it.
+    pub fn announce(&mut self, id: ResourceId, account: Option<ResourceId>) -> Result<()> {
+        let now = self.now();
+        diesel::insert_into(change_event::table)
+            .values((
+                change_event::resource_id.eq(id.0),
+                change_event::account_id.eq(account.map(|a| a.0)),
+                change_event::created_ms.eq(now.0),
+            ))
+            .execute(self.conn)
+            .map_err(failed("writing a change event"))?;
+        Ok(())
+    }
+
+    /// Wakes whoever looks after this resource.
+    pub fn wake_owner(&mut self, id: ResourceId) {
+        self.wake(Wake::Resource(id));
+    }
+}
+
+/// Where a name is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// In an account.
+    Account(ResourceId),
+    /// In a stack or whatever the row lives in.
+    Parent(ResourceId),
+}

@@ -1,0 +1,72 @@
+//! Keeping the database bounded.
+
+use diesel::prelude::*;
+
+use super::Tx;
+use super::tables::{change_event, process_instance, resource, resource_ref};
+use crate::model::{Error, Result, Timestamp};
+
+/// What may go.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepLimits {
+    /// Ended processes older than this.
+    pub processes_before: Timestamp,
+    /// Change events older than this.
+    pub events_before: Timestamp,
+    /// Keep at most so many change events.
+    pub events_kept: i64,
+    /// Rows of each table in one call.
+    pub chunk: i64,
+}
+
+/// What went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows deleted in all.
+    pub rows: usize,
+    /// Whether a chunk was full: call again.
+    pub has_more: bool,
+}
+
+impl Tx<'_> {
+    /// Deletes a chunk of what is no longer needed.
+    pub fn sweep(&mut self, limits: &SweepLimits) -> Result<Swept> {
+        let failed = |source| Error::internal("sweeping", source);
+        let now = self.now();
+        let full = |n: usize| i64::try_from(n).unwrap_or(i64::MAX) >= limits.chunk;
+        let processes: Vec<i64> = process_instance::table
+            .filter(process_instance::ended_ms.lt(limits.processes_before.0))
+            .limit(limits.chunk)
+            .select(process_instance::id)
+            .load(self.conn)
+            .map_err(failed)?;
+        diesel::delete(process_instance::table.filter(process_instance::id.eq_any(&processes))).execute(self.conn).map_err(failed)?;
+        let newest: Option<i64> = change_event::table.select(diesel::dsl::max(change_event::id)).first(self.conn).map_err(failed)?;
+        let events: Vec<i64> = change_event::table
+            .filter(
+                change_event::created_ms
+                    .lt(limits.events_before.0)
+                    .or(change_event::id.le(newest.unwrap_or(0).saturating_sub(limits.events_kept))),
+            )
+            .order(change_event::id)
+            .limit(limits.chunk)
+            .select(change_event::id)
+            .load(self.conn)
+            .map_err(failed)?;
+        diesel::delete(change_event::table.filter(change_event::id.eq_any(&events))).execute(self.conn).map_err(failed)?;
+        let rows: Vec<i64> = resource::table
+            .filter(resource::purge_after_ms.le(now.0))
+            .limit(limits.chunk)
+            .select(resource::id)
+            .load(self.conn)
+            .map_err(failed)?;
+        diesel::delete(resource_ref::table.filter(resource_ref::from_id.eq_any(&rows).or(resource_ref::to_id.eq_any(&rows))))
+            .execute(self.conn)
+            .map_err(failed)?;
+        diesel::delete(resource::table.filter(resource::id.eq_any(&rows))).execute(self.conn).map_err(failed)?;
+        Ok(Swept {
+            rows: processes.len() + events.len() + rows.len(),
+            has_more: full(processes.len()) || full(events.len()) || full(rows.len()),
+        })
+    }
+}

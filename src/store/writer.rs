@@ -1,0 +1,281 @@
+//! The one writer: a thread that groups closures into commits.
+//!
+//! A commit costs a sync of the disk whatever it holds, so all closures that wait are run in one transaction, each
+//! in a savepoint of its own: a refusal, a constraint or a panic hurts only the closure it happened in. Answers go
+//! out after the commit. Requests go before background work.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::sqlite::SqliteConnection;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::LayoutOf;
+use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
+
+/// Closures in one commit take at most about this long together: a request behind them should not notice.
+const COMMIT_BUDGET: Duration = Duration::from_millis(5);
+/// More closures than this wait outside the queue: the bound of its memory.
+const QUEUE_BOUND: usize = 4096;
+
+/// Whose write it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// A client waits for it.
+    Request,
+    /// The engine's own.
+    Background,
+}
+
+/// What is to be looked at after a commit. Carries a key, never the change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Wake {
+    /// This process may run from then on.
+    Process {
+        /// The row in `process_instance`.
+        id: i64,
+        /// Not before.
+        at: Timestamp,
+    },
+    /// Something about this resource changed that its owner should look at.
+    Resource(ResourceId),
+}
+
+/// A test's way to die at a chosen commit: asked before each, `true` means that it and everything after is lost.
+pub type WriteFault = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// A write transaction, as a closure sees it.
+pub struct Tx<'a> {
+    pub(super) conn: &'a mut SqliteConnection,
+    pub(super) layout: &'a dyn LayoutOf,
+    pub(super) server_uuid: &'a str,
+    pub(super) epoch: i64,
+    now: Timestamp,
+    wakes: Vec<Wake>,
+}
+
+impl Tx<'_> {
+    /// The time of this transaction.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Wakes the worker after the commit.
+    pub fn wake(&mut self, wake: Wake) {
+        self.wakes.push(wake);
+    }
+}
+
+type Finish = Box<dyn FnOnce(bool) + Send>;
+type Job = Box<dyn FnOnce(&mut Tx<'_>) -> (bool, Finish) + Send>;
+
+#[derive(Default)]
+struct Queues {
+    requests: VecDeque<Job>,
+    background: VecDeque<Job>,
+    is_closed: bool,
+    is_dead: bool,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    work: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    room: Semaphore,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        conn: SqliteConnection,
+        clock: Arc<dyn Clock>,
+        layout: Arc<dyn LayoutOf>,
+        after_commit: Box<dyn Fn(Vec<Wake>) + Send + Sync>,
+        server_uuid: String,
+        epoch: i64,
+        fault: Option<WriteFault>,
+    ) -> Self {
+        let shared = Arc::new(Shared { queues: Mutex::default(), work: Condvar::new() });
+        let mut state = Loop { conn, clock, layout, after_commit, server_uuid, epoch, fault, shared: shared.clone() };
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || state.run());
+        Self { shared, room: Semaphore::new(QUEUE_BOUND), thread: Mutex::new(thread.ok()) }
+    }
+
+    pub(super) async fn write<T, F>(&self, priority: Priority, closure: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let gone = || Error::new(ErrorKind::Unavailable).with_message("the server is stopping");
+        let _room = self.room.acquire().await.map_err(|_| gone())?;
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let result = match std::panic::catch_unwind(AssertUnwindSafe(|| closure(tx))) {
+                Ok(result) => result,
+                Err(_) => Err(Error::bug("a write closure panicked")),
+            };
+            let keep = result.is_ok();
+            let finish: Finish = Box::new(move |is_durable| {
+                let result = if is_durable || !keep { result } else { Err(Error::bug("the commit failed")) };
+                // A requester that left no longer cares.
+                let _ = answer.send(result);
+            });
+            (keep, finish)
+        });
+        {
+            let mut queues = self.shared.lock();
+            if queues.is_closed || queues.is_dead {
+                return Err(gone());
+            }
+            match priority {
+                Priority::Request => queues.requests.push_back(job),
+                Priority::Background => queues.background.push_back(job),
+            }
+        }
+        self.shared.work.notify_one();
+        answered.await.map_err(|_| gone())?
+    }
+
+    pub(super) fn close(&self) {
+        self.shared.lock().is_closed = true;
+        self.shared.work.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            log::error!("the writer thread panicked");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Loop {
+    conn: SqliteConnection,
+    clock: Arc<dyn Clock>,
+    layout: Arc<dyn LayoutOf>,
+    after_commit: Box<dyn Fn(Vec<Wake>) + Send + Sync>,
+    server_uuid: String,
+    epoch: i64,
+    fault: Option<WriteFault>,
+    shared: Arc<Shared>,
+}
+
+impl Loop {
+    fn run(&mut self) {
+        while let Some(first) = self.wait_for_job() {
+            if !self.commit_group(first) {
+                break;
+            }
+        }
+        // Dropping the waiting jobs tells their requesters that the server is gone.
+        let mut queues = self.shared.lock();
+        queues.is_closed = true;
+        queues.requests.clear();
+        queues.background.clear();
+        drop(queues);
+        if let Err(error) = self.conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
+            log::debug!("no checkpoint at the end: {error}");
+        }
+    }
+
+    fn wait_for_job(&self) -> Option<Job> {
+        let mut queues = self.shared.lock();
+        loop {
+            if queues.is_dead {
+                return None;
+            }
+            if let Some(job) = take(&mut queues) {
+                return Some(job);
+            }
+            if queues.is_closed {
+                return None;
+            }
+            queues = self.shared.work.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Runs as many closures as there is time for and commits them. `false` ends the writer.
+    fn commit_group(&mut self, first: Job) -> bool {
+        if let Err(error) = self.conn.batch_execute("BEGIN IMMEDIATE") {
+            log::error!("cannot begin a write transaction: {error}");
+            return true;
+        }
+        let began = Instant::now();
+        let mut finished = Vec::new();
+        let mut wakes = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            self.run_one(job, &mut finished, &mut wakes);
+            if began.elapsed() < COMMIT_BUDGET {
+                next = take(&mut self.shared.lock());
+            }
+        }
+        if self.fault.as_ref().is_some_and(|dies| dies()) {
+            let _ = self.conn.batch_execute("ROLLBACK");
+            self.shared.lock().is_dead = true;
+            return false;
+        }
+        let is_durable = match self.conn.batch_execute("COMMIT") {
+            Ok(()) => true,
+            Err(error) => {
+                log::error!("a commit failed: {error}");
+                let _ = self.conn.batch_execute("ROLLBACK");
+                false
+            }
+        };
+        for finish in finished {
+            finish(is_durable);
+        }
+        if is_durable && !wakes.is_empty() {
+            (self.after_commit)(wakes);
+        }
+        true
+    }
+
+    fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, wakes: &mut Vec<Wake>) {
+        if let Err(error) = self.conn.batch_execute("SAVEPOINT job") {
+            log::error!("cannot set a savepoint: {error}");
+            return;
+        }
+        let mut tx = Tx {
+            conn: &mut self.conn,
+            layout: &*self.layout,
+            server_uuid: &self.server_uuid,
+            epoch: self.epoch,
+            now: self.clock.now(),
+            wakes: Vec::new(),
+        };
+        let (keep, finish) = job(&mut tx);
+        let woken = tx.wakes;
+        let end = if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
+        if let Err(error) = self.conn.batch_execute(end) {
+            log::error!("cannot end a savepoint: {error}");
+        }
+        if keep {
+            wakes.extend(woken);
+        }
+        finished.push(finish);
+    }
+}
+
+fn take(queues: &mut Queues) -> Option<Job> {
+    queues.requests.pop_front().or_else(|| queues.background.pop_front())
+}
