@@ -129,14 +129,19 @@ impl Call<'_> {
         Ok(Reply::new(status, body))
     }
 
+    /// The view whose schemas the inputs of a type's actions are: another version's where that one serves the type.
+    pub fn input_view(&self, ty: &TypeView) -> &Arc<View> {
+        ty.served_as.map_or(self.view, |version| self.engine.registry().view(version, self.scope.role))
+    }
+
     /// Validates a body. `own` is the row it changes, if there is one yet.
-    pub async fn validate(&self, ty: &Arc<TypeView>, body: Input, purpose: Purpose, own: Option<ResourceId>) -> Result<Input> {
+    pub async fn validate(&self, view: &Arc<View>, ty: &Arc<TypeView>, body: Input, purpose: Purpose, own: Option<ResourceId>) -> Result<Input> {
         let rows = Rows { engine: self.engine.clone(), scope: self.scope.clone(), ty: ty.clone(), own };
         if !ty.fields.values().any(|f| f.unique) {
-            return validate::input(self.view, ty, &body, purpose, &rows);
+            return validate::input(view, ty, &body, purpose, &rows);
         }
         // Uniqueness is asked by a list.
-        let (view, ty) = (self.view.clone(), ty.clone());
+        let (view, ty) = (view.clone(), ty.clone());
         block(move || validate::input(&view, &ty, &body, purpose, &rows)).await
     }
 }

@@ -36,6 +36,12 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         is_listable: true,
         is_embedded: false,
         plan: Default::default(),
+        prefix: String::new(),
+        shown: Vec::new(),
+        input: None,
+        served_as: None,
+        copies: Vec::new(),
+        states: Vec::new(),
     };
     edit(&mut ty);
     ty

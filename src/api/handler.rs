@@ -126,7 +126,7 @@ async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Repl
     if !ty.def.can_create {
         return Err(Error::not_implemented(format!("creating a {} is not part of this build", ty.id)));
     }
-    let input = call.validate(ty, body, Purpose::Create, None).await?;
+    let input = call.validate(call.view, ty, body, Purpose::Create, None).await?;
     let rows = call.engine.create(call.scope, ty, input).await?;
     match rows.as_slice() {
         [row] => call.reply_row(StatusCode::CREATED, row),
@@ -136,7 +136,7 @@ async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Repl
 
 async fn update(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource, body: Input) -> Result<Reply> {
     let ty = own_view(call, ty, row);
-    let input = call.validate(ty, body, Purpose::Update, Some(row.id)).await?;
+    let input = call.validate(call.view, ty, body, Purpose::Update, Some(row.id)).await?;
     let row = call.engine.update(call.scope, ty, row.id, input).await?;
     call.reply_row(StatusCode::OK, &row)
 }
@@ -160,8 +160,9 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     let input = match action.input.as_deref() {
         None => body,
         Some(schema) => {
-            let schema = call.view.types.get(schema).ok_or_else(Error::not_found)?;
-            call.validate(schema, body, Purpose::Create, None).await?
+            let view = call.input_view(ty);
+            let schema = view.types.get(schema).ok_or_else(Error::not_found)?;
+            call.validate(view, schema, body, Purpose::Create, None).await?
         }
     };
     match call.engine.act(call.scope, ty, row.id, name, input).await? {
@@ -174,9 +175,11 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
 async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> Result<Reply> {
     let (kind, is_one) = match &link.to {
         Relation::One { kind, .. } => (kind, true),
-        Relation::Many { kind, .. } | Relation::Through { kind, .. } => (kind, false),
+        Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (kind, false),
         Relation::Computed => {
-            return Err(Error::not_implemented(format!("the link {} of a {} is not part of this build", link.name, ty.id)));
+            let missing = || Error::not_implemented(format!("the link {} of a {} is not part of this build", link.name, ty.id));
+            let far = call.view.find_by_path(&link.name).ok_or_else(missing)?;
+            return reply_rows(call, StatusCode::OK, far, &[], None);
         }
     };
     let far = super::resource::shown_type(call.engine.registry(), call.view, kind).ok_or_else(Error::not_found)?;

@@ -45,8 +45,13 @@ fn filter(version: Version, ty: &TypeView, name: &str, value: &str) -> Option<Fi
 /// The name under which the view filters by `name`.
 fn filterable<'t>(version: Version, ty: &'t TypeView, name: &str) -> Option<&'t str> {
     let find = |name: &str| ty.filters.get_key_value(name).map(|(k, _)| k.as_str());
-    // v1 calls the stack an environment, though rows are stored under the newer name.
-    find(name).or_else(|| (version == Version::V1 && name == "environmentId").then(|| find("stackId")).flatten())
+    // v1 calls the stack of a service its environment, and takes either name.
+    let other = match (version, name) {
+        (Version::V1, "environmentId") => Some("stackId"),
+        (Version::V1, "stackId") => Some("environmentId"),
+        (Version::V1 | Version::V2Beta, _) => None,
+    };
+    find(name).or_else(|| other.and_then(find))
 }
 
 fn limit(text: Option<&str>) -> u32 {
