@@ -9,7 +9,7 @@ use super::call::{Call, Reply, Text};
 use super::collection::{self, Head};
 use super::text::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
 use crate::model::{Error, Result};
-use crate::schema::{TypeView, Version, View, served};
+use crate::schema::{TypeView, Version, View, schema_json, write_schema};
 
 /// How many schema collections are kept: each is some hundred kilobytes, and clients ask with few host names.
 const KEPT: usize = 8;
@@ -111,7 +111,7 @@ fn schema_collection(call: &Call<'_>) -> String {
     collection::open(&mut out, &head);
     for ty in call.view.types.values() {
         push_comma(&mut out);
-        out.push_str(&served::schema_json(call.view, ty, root));
+        write_schema(&mut out, call.view, ty, root);
     }
     collection::close(&mut out, None);
     out
@@ -120,7 +120,7 @@ fn schema_collection(call: &Call<'_>) -> String {
 /// `/v2-beta/schemas/<id>`: by name or plural, in any case.
 pub fn schema(call: &Call<'_>, id: &str) -> Result<Reply> {
     let ty = call.view.find_by_path(id).ok_or_else(Error::not_found)?;
-    Ok(Reply::ok(served::schema_json(call.view, ty, &call.base.root)))
+    Ok(Reply::ok(schema_json(call.view, ty, &call.base.root)))
 }
 
 /// `/v2-beta/typedocumentations`: what the schemas say about their fields, for people.

@@ -4,6 +4,7 @@
 //! and freezes one [`View`] per version and role: what that caller can introspect is exactly what is enforced.
 //! Nothing here knows SQL or HTTP.
 
+mod docs;
 mod field;
 pub mod layout;
 mod file;
@@ -17,12 +18,16 @@ mod registry;
 pub mod render;
 #[cfg(test)]
 mod testkit;
+mod served;
 mod types;
 pub mod validate;
 
+pub use docs::{states_md, types_md};
 pub use field::*;
 pub use layout::LayoutCell;
+pub use lint::HANDLER_ACTIONS;
 pub use machine::*;
 pub use render::PlanCell;
 pub use registry::Problem;
+pub use served::{schema_json, write_schema};
 pub use types::*;

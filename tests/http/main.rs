@@ -1,0 +1,3 @@
+//! Tests of the whole server over HTTP, in process; and of what it serves against the contract.
+
+mod contract;
