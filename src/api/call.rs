@@ -135,7 +135,14 @@ impl Call<'_> {
     }
 
     /// Validates a body. `own` is the row it changes, if there is one yet.
-    pub async fn validate(&self, view: &Arc<View>, ty: &Arc<TypeView>, body: Input, purpose: Purpose, own: Option<ResourceId>) -> Result<Input> {
+    pub async fn validate(
+        &self,
+        view: &Arc<View>,
+        ty: &Arc<TypeView>,
+        body: Input,
+        purpose: Purpose,
+        own: Option<ResourceId>,
+    ) -> Result<Input> {
         let rows = Rows { engine: self.engine.clone(), scope: self.scope.clone(), ty: ty.clone(), own };
         if !ty.fields.values().any(|f| f.unique) {
             return validate::input(view, ty, &body, purpose, &rows);

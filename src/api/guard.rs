@@ -3,18 +3,32 @@
 //! While access is open, whoever can send a request may do everything. A web page that the owner of this machine
 //! happens to visit can send requests too: straight from its own origin, or through a name of its own that it lets
 //! resolve to this machine (DNS rebinding). So the `Host` has to be a name we go by, and an `Origin`, which browsers
-//! set and pages cannot, has to be that same host.
+//! set and pages cannot, has to be that same host. Plain GETs come without an `Origin`, for a page may show pictures
+//! from anywhere: so a browser's GET stays a GET, whatever `_method` says.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
+use actix_web::http::Method;
+use actix_web::http::header::{HOST, HeaderMap, ORIGIN, USER_AGENT};
 
+use super::request::Verb;
 use crate::model::{Error, ErrorKind, Result};
 
 /// The check, with the names this server goes by beside the loopback ones.
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     allowed: Vec<Authority>,
+}
+
+/// 403 for a write in the clothes of a read (`GET …?_method=DELETE`) that a browser sends: any page can make it do so.
+pub fn check_disguise(method: &Method, verb: Verb, headers: &HeaderMap) -> Result<()> {
+    let is_disguised = method.is_safe() && matches!(verb, Verb::Post | Verb::Put | Verb::Delete);
+    // What Rancher takes for a browser; no page can make its browser call itself something else.
+    let is_browser = || headers.get(USER_AGENT).is_some_and(|ua| ua.as_bytes().to_ascii_lowercase().windows(7).any(|w| w == b"mozilla"));
+    if is_disguised && is_browser() {
+        return Err(Error::new(ErrorKind::Forbidden).with_message("a browser's GET cannot stand for another method"));
+    }
+    Ok(())
 }
 
 /// A host and the port that was written with it.
@@ -175,6 +189,20 @@ mod tests {
             assert!(!passes(&allowed, Some(bad), None), "{bad}");
         }
         assert!(!passes(&allowed, None, None), "no Host at all");
+    }
+
+    #[test]
+    fn a_picture_cannot_delete() {
+        let check = |method: Method, verb, agent: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(USER_AGENT, HeaderValue::from_str(agent).unwrap());
+            check_disguise(&method, verb, &headers).is_ok()
+        };
+        assert!(!check(Method::GET, Verb::Delete, "Mozilla/5.0 (X11)"));
+        assert!(!check(Method::HEAD, Verb::Post, "x mozilla"));
+        assert!(check(Method::GET, Verb::Get, "Mozilla/5.0"));
+        assert!(check(Method::POST, Verb::Delete, "Mozilla/5.0"));
+        assert!(check(Method::GET, Verb::Delete, "curl/8"));
     }
 
     #[test]

@@ -55,13 +55,7 @@ impl Verb {
     /// The method of a request, or what `_method` says instead.
     pub fn of(method: &Method, query: &Query<'_>) -> Self {
         let name = query.first("_method").unwrap_or(method.as_str());
-        match name.to_ascii_uppercase().as_str() {
-            "GET" => Self::Get,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "DELETE" => Self::Delete,
-            _ => Self::Other,
-        }
+        [Self::Get, Self::Post, Self::Put, Self::Delete].into_iter().find(|v| v.as_str().eq_ignore_ascii_case(name)).unwrap_or(Self::Other)
     }
 
     /// As schemas list it.

@@ -8,7 +8,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::call::{Call, Reply, Text};
-use super::guard::Guard;
+use super::guard::{Guard, check_disguise};
 use super::index::{self, SchemaCache};
 use super::request::{self, Base, Query, Verb};
 use super::route::{self, Route, Target};
@@ -147,6 +147,7 @@ async fn answer(
 ) -> Result<Reply> {
     let headers = request.headers();
     let verb = Verb::of(request.method(), query);
+    check_disguise(request.method(), verb, headers)?;
     let body = match verb {
         Verb::Post | Verb::Put => request::parse_body(headers, &request::read_body(headers, payload).await?, query)?,
         Verb::Get | Verb::Delete | Verb::Other => Input::new(),
