@@ -1,0 +1,65 @@
+# Functions that install what the tests need, and only what is missing. To be sourced at the top of the tree.
+# shellcheck shell=bash
+
+# `su` without a dash keeps a user's PATH, where the system's own programs are not.
+PATH="$PATH:/usr/sbin:/sbin"
+
+target_dir="${CARGO_TARGET_DIR:-$PWD/target}"
+clients_dir="$target_dir/venv"
+
+# The clients under test, unmodified, in the last versions ever published.
+clients=(cattle==0.5.4 gdapi-python==0.5.3)
+
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Installs Debian packages; nothing happens without arguments.
+apt_install() {
+    (($# > 0)) || return 0
+    [[ $EUID -eq 0 ]] || die "please install: $*"
+    has apt-get || die "this is not Debian; please install: $*"
+    local quiet=(-qq -o Dpkg::Use-Pty=0)
+    {
+        apt-get "${quiet[@]}" update
+        DEBIAN_FRONTEND=noninteractive apt-get "${quiet[@]}" install -y --no-install-recommends "$@"
+    } >&2
+}
+
+need_build_tools() {
+    # rustup's per-user directory is not on the PATH of every non-interactive shell.
+    has cargo || PATH="$HOME/.cargo/bin:$PATH"
+    has cargo || die 'cargo is missing: install Rust from https://rustup.rs'
+    local missing=()
+    has cc || missing+=(gcc libc6-dev)
+    apt_install "${missing[@]}"
+    # The minimal profile of rustup lacks these two.
+    cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+    cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+}
+
+need_live_packages() {
+    local missing=()
+    has dockerd || missing+=(docker.io)
+    has iptables || missing+=(iptables)
+    # A plain busybox is linked dynamically and would not run in an image of its own.
+    dpkg -s busybox-static >/dev/null 2>&1 || missing+=(busybox-static)
+    has python3 || missing+=(python3)
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
+    apt_install "${missing[@]}"
+    # From Debian 13 on the command line is a package of its own.
+    has docker || apt_install docker-cli
+}
+
+# Makes the virtual environment, unless a complete one is there: the mark is written last.
+need_clients() {
+    local mark="$clients_dir/installed"
+    [[ "$(cat "$mark" 2>/dev/null)" != "${clients[*]}" ]] || return 0
+    rm -rf "$clients_dir"
+    python3 -m venv "$clients_dir" >&2
+    "$clients_dir/bin/pip" install --quiet --disable-pip-version-check "${clients[@]}" >&2
+    printf '%s\n' "${clients[*]}" >"$mark"
+}

@@ -1,0 +1,15 @@
+//! Tests against real parts: the built `drover` program, a Docker Engine, and clients from PyPI.
+//!
+//! `scripts/test` runs them, beside a private engine with images of its own (`scripts/lib/live-env`). Without an
+//! engine named by `DROVER_TEST_DOCKER` they skip with a printed reason; with `DROVER_TEST_LIVE=1` that is a
+//! failure. Run them one at a time: `scripts/lib/live-env cargo test --test live -- --test-threads=1`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+
+mod clients;
+mod containers;
+mod crash;
+mod names;
+mod services;
+mod support;
+mod upgrades;
