@@ -144,7 +144,7 @@ impl Call<'_> {
         own: Option<ResourceId>,
     ) -> Result<Input> {
         let rows = Rows { engine: self.engine.clone(), scope: self.scope.clone(), ty: ty.clone(), own };
-        if !ty.fields.values().any(|f| f.unique) {
+        if !ty.input_fields().values().any(|f| f.unique) {
             return validate::input(view, ty, &body, purpose, &rows);
         }
         // Uniqueness is asked by a list.

@@ -42,6 +42,10 @@ pub async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> 
     if matches!(ty.def.id.as_str(), "setting" | "activeSetting") {
         return settings::resource(call, ty, id, body).await;
     }
+    if ty.def.id == "typeDocumentation" {
+        call.require_resource_method(ty)?;
+        return index::type_documentation(call, id);
+    }
     if let (Verb::Post, Some(action)) = (call.verb, call.query.first("action")) {
         return act(call, ty, id, action, body).await;
     }
@@ -126,7 +130,7 @@ async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Repl
     if !ty.def.can_create {
         return Err(Error::not_implemented(format!("creating a {} is not part of this build", ty.id)));
     }
-    let input = call.validate(call.view, ty, body, Purpose::Create, None).await?;
+    let input = call.validate(call.input_view(ty), ty, body, Purpose::Create, None).await?;
     let rows = call.engine.create(call.scope, ty, input).await?;
     match rows.as_slice() {
         [row] => call.reply_row(StatusCode::CREATED, row),
@@ -136,7 +140,7 @@ async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Repl
 
 async fn update(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource, body: Input) -> Result<Reply> {
     let ty = own_view(call, ty, row);
-    let input = call.validate(call.view, ty, body, Purpose::Update, Some(row.id)).await?;
+    let input = call.validate(call.input_view(ty), ty, body, Purpose::Update, Some(row.id)).await?;
     let row = call.engine.update(call.scope, ty, row.id, input).await?;
     call.reply_row(StatusCode::OK, &row)
 }

@@ -137,6 +137,14 @@ pub fn type_documentations(call: &Call<'_>) -> Reply {
     Reply::ok(out)
 }
 
+/// `/v2-beta/typedocumentations/<type>`.
+pub fn type_documentation(call: &Call<'_>, id: &str) -> Result<Reply> {
+    let ty = call.view.find_by_path(id).ok_or_else(Error::not_found)?;
+    let mut out = String::with_capacity(4096);
+    push_documentation(&mut out, call, ty);
+    Ok(Reply::ok(out))
+}
+
 fn push_documentation(out: &mut String, call: &Call<'_>, ty: &TypeView) {
     out.push_str(r#"{"id":"#);
     push_str(out, &ty.id);

@@ -64,7 +64,7 @@ fn limit(text: Option<&str>) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
     use crate::api::fixture;

@@ -292,7 +292,7 @@ fn unreadable(why: impl Into<String>) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
     use crate::api::route;

@@ -153,7 +153,7 @@ fn decode(segment: &str) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
 

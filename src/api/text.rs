@@ -60,7 +60,7 @@ pub fn push_lower(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
 
