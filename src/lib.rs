@@ -1,5 +1,6 @@
 //! Drover: the Rancher 1.x resource API over real Docker. `docs/ARCHITECTURE.md` is the map.
 
+pub mod api;
 pub mod engine;
 pub mod model;
 pub mod runtime;

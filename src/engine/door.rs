@@ -76,6 +76,23 @@ pub struct Page {
 /// The computed fields of a page's rows: row → field → JSON text. Absent fields are null.
 pub type Derived = HashMap<ResourceId, Vec<(&'static str, String)>>;
 
+/// A setting, as the wire shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Setting {
+    /// What it is addressed by.
+    pub name: String,
+    /// What is set; none if nothing is, or if it must not be shown.
+    pub value: Option<String>,
+    /// What is in effect.
+    pub active_value: Option<String>,
+    /// Where the value in effect comes from.
+    pub source: Option<String>,
+    /// Whether it is stored here, and not only a default.
+    pub in_db: bool,
+    /// Whether everybody may read it.
+    pub is_public: bool,
+}
+
 /// A validated body: field → converted value. References stay wire ids.
 pub type Input = Map<String, Value>;
 
@@ -116,6 +133,29 @@ impl Engine {
     pub fn setting(&self, name: &str) -> Option<String> {
         let _ = name;
         unimplemented!()
+    }
+
+    /// All settings the caller may see, in any order.
+    pub fn settings(&self, scope: &Scope) -> Result<Vec<Setting>> {
+        let _ = scope;
+        unimplemented!()
+    }
+
+    /// One setting, if the caller may see it. Those who may write settings see unknown names too, without a value.
+    pub fn find_setting(&self, scope: &Scope, name: &str) -> Result<Option<Setting>> {
+        let _ = (scope, name);
+        unimplemented!()
+    }
+
+    /// Sets a setting, known or not; without a value it goes back to its default.
+    pub async fn write_setting(&self, scope: &Scope, name: &str, value: Option<String>) -> Result<Setting> {
+        let _ = (scope, name, value);
+        unimplemented!()
+    }
+
+    /// Whether requests can be served.
+    pub fn is_ready(&self) -> bool {
+        true
     }
 
     /// A row by number, if the caller may see it (removed ones too, until they are purged). Quick: no blocking pool needed.

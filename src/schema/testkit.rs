@@ -82,6 +82,12 @@ pub fn view_of(def: Type, name: &str, fields: BTreeMap<String, Field>) -> TypeVi
         is_listable: true,
         is_embedded: false,
         plan: Default::default(),
+        prefix: String::new(),
+        shown: Vec::new(),
+        input: None,
+        served_as: None,
+        copies: Vec::new(),
+        states: Vec::new(),
     }
 }
 

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use crate::schema::Version;
+
 use super::super::testkit::{column, own, type_of, view, view_of, writable};
 use super::*;
 

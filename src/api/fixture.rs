@@ -1,0 +1,74 @@
+//! Small views for the tests of this layer.
+
+use std::sync::Arc;
+
+use crate::schema::{Field, FieldType, Source, Type, TypeView};
+
+/// A view of a root type without anything, then changed by `edit`.
+pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
+    let def = Type {
+        id: id.into(),
+        parent: None,
+        root: id.into(),
+        prefix: format!("1{}", id.chars().take(1).collect::<String>()),
+        machine: None,
+        fields: Default::default(),
+        classes: Vec::new(),
+        can_create: true,
+        unavailable_actions: Vec::new(),
+        layout: Default::default(),
+    };
+    let mut ty = TypeView {
+        id: id.into(),
+        plural: format!("{id}s"),
+        def: Arc::new(def),
+        base_type: id.into(),
+        fields: Default::default(),
+        actions: Default::default(),
+        filters: Default::default(),
+        collection_methods: vec!["GET".into(), "POST".into()],
+        resource_methods: vec!["GET".into(), "PUT".into(), "DELETE".into()],
+        links: Vec::new(),
+        includeable_links: Vec::new(),
+        create_types: Vec::new(),
+        kinds: vec![id.into()],
+        is_root: true,
+        is_listable: true,
+        is_embedded: false,
+        plan: Default::default(),
+        prefix: String::new(),
+        shown: Vec::new(),
+        input: None,
+        served_as: None,
+        copies: Vec::new(),
+        states: Vec::new(),
+    };
+    edit(&mut ty);
+    ty
+}
+
+/// Adds a field that is only there.
+pub fn add_field(ty: &mut TypeView, name: &str, field_type: FieldType) {
+    let field = Field {
+        ty: field_type,
+        ty_text: String::new(),
+        create: true,
+        update: true,
+        read_on_create_only: false,
+        required: false,
+        nullable: true,
+        unique: false,
+        default: None,
+        min: None,
+        max: None,
+        min_length: None,
+        max_length: None,
+        options: None,
+        valid_chars: None,
+        invalid_chars: None,
+        description: None,
+        source: Source::Fields,
+        schedule_update: false,
+    };
+    ty.fields.insert(name.to_owned(), field);
+}

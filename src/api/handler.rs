@@ -1,0 +1,234 @@
+//! The six things that can be done with any type, and following links.
+//!
+//! Which refusal wins is part of the wire: id, type, action, method, fields (cattle: `ValidationHandler.generate`).
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use serde_json::Value;
+
+use super::call::{Call, Reply, block, plain_object};
+use super::collection::{self, Head, Paging};
+use super::request::Verb;
+use super::resource::{Included, Writer};
+use super::{index, query, settings};
+use crate::engine::{Answer, Input};
+use crate::model::{Error, ErrorKind, Resource, Result};
+use crate::schema::validate::Purpose;
+use crate::schema::{Link, Relation, TypeView, Version};
+
+/// Types whose lists come whole and are neither sorted nor filtered for show (cattle: their managers do not page).
+const UNPAGED: [&str; 4] = ["project", "projectMember", "identity", "token"];
+
+/// `/<type>`.
+pub async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<Reply> {
+    let ty = call.find_type(segment)?;
+    if call.verb == Verb::Post && call.query.has("action") {
+        return Err(Error::invalid("InvalidAction", "action"));
+    }
+    call.require_collection_method(ty)?;
+    match (ty.def.id.as_str(), call.verb) {
+        ("setting" | "activeSetting", _) => settings::collection(call, ty, body).await,
+        ("typeDocumentation", _) => Ok(index::type_documentations(call)),
+        (_, Verb::Get) => list(call, ty).await,
+        (_, Verb::Post) => create(call, ty, body).await,
+        (_, Verb::Put | Verb::Delete | Verb::Other) => Err(Error::new(ErrorKind::MethodNotAllowed)),
+    }
+}
+
+/// `/<type>/<id>`.
+pub async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> Result<Reply> {
+    let ty = call.find_type(segment)?;
+    if matches!(ty.def.id.as_str(), "setting" | "activeSetting") {
+        return settings::resource(call, ty, id, body).await;
+    }
+    if ty.def.id == "typeDocumentation" {
+        call.require_resource_method(ty)?;
+        return index::type_documentation(call, id);
+    }
+    if let (Verb::Post, Some(action)) = (call.verb, call.query.first("action")) {
+        return act(call, ty, id, action, body).await;
+    }
+    let row = call.get(ty, id);
+    // A row that is not there is 404 whatever the method; one that is there may not know it.
+    if row.is_ok() {
+        call.require_resource_method(ty)?;
+    }
+    let row = row?;
+    match call.verb {
+        Verb::Get => read(call, ty, &row).await,
+        Verb::Put => update(call, ty, &row, body).await,
+        Verb::Delete => {
+            let row = call.engine.delete(call.scope, own_view(call, ty, &row), row.id).await?;
+            call.reply_row(StatusCode::OK, &row)
+        }
+        Verb::Post | Verb::Other => Err(Error::new(ErrorKind::MethodNotAllowed)),
+    }
+}
+
+/// `/<type>/<id>/<link>`.
+pub async fn link(call: &Call<'_>, segment: &str, id: &str, name: &str, body: Input) -> Result<Reply> {
+    let ty = call.find_type(segment)?;
+    let row = call.get(ty, id)?;
+    let ty = own_view(call, ty, &row);
+    let link = ty.links.iter().find(|l| l.name.eq_ignore_ascii_case(name)).ok_or_else(Error::not_found)?;
+    match call.verb {
+        Verb::Get => follow(call, ty, &row, link).await,
+        Verb::Post => create_child(call, ty, &row, link, body).await,
+        Verb::Put | Verb::Delete | Verb::Other => Err(Error::new(ErrorKind::MethodNotAllowed)),
+    }
+}
+
+async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
+    let is_paged = !UNPAGED.contains(&ty.def.id.as_str());
+    let mut parameters = query::list(call.view.version, ty, call.query);
+    if !is_paged {
+        parameters =
+            crate::engine::ListQuery { filters: parameters.filters, with_removed: parameters.with_removed, ..collection::everything() };
+    }
+    let url = call.url();
+    let query_text = call.query.raw().to_owned();
+    let (engine, scope, view, ty) = (call.engine.clone(), call.scope.clone(), call.view.clone(), ty.clone());
+    let (root, actions_key) = (call.base.root.clone(), call.actions_key);
+    block(move || {
+        let writer = Writer { engine: &engine, scope: &scope, view: &view, root: &root, actions_key };
+        let query = super::request::Query::parse(&query_text);
+        let page = engine.list(&scope, &ty, &parameters)?;
+        let derived = engine.derive(&scope, &page.rows)?;
+        let included = query::include(&ty, &query).map(|link| Included::fetch(&writer, &page.rows, link)).transpose()?;
+        let mut body = String::with_capacity(4096 + page.rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
+        let create_types = Some((&*view, &*ty));
+        collection::open(&mut body, &Head { resource_type: &ty.id, url: &url, create_types, root: &root, actions_key });
+        writer.rows(&mut body, &page.rows, &derived, included.as_ref());
+        if is_paged {
+            let next = page.next.as_deref();
+            collection::close_page(&mut body, &url, &Paging { ty: &ty, query: &query, list: &parameters, next, filters: &page.filters });
+        } else {
+            collection::close(&mut body, None);
+        }
+        Ok(Reply::ok(body))
+    })
+    .await
+}
+
+async fn read(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource) -> Result<Reply> {
+    let mut reply = match query::include(own_view(call, ty, row), call.query) {
+        None => call.reply_row(StatusCode::OK, row)?,
+        Some(link) => {
+            let included = Included::fetch(&call.writer(), std::slice::from_ref(row), link)?;
+            call.reply_row_with(StatusCode::OK, row, Some(&included))?
+        }
+    };
+    // A client that is given a project's address stays in that project.
+    if ty.def.id == "project" && call.base.root.ends_with(call.view.version.as_str()) {
+        reply.schemas_of = Some(call.wire_id(ty, row.id));
+    }
+    Ok(reply)
+}
+
+async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
+    if !ty.def.can_create {
+        return Err(Error::not_implemented(format!("creating a {} is not part of this build", ty.id)));
+    }
+    let input = call.validate(call.input_view(ty), ty, body, Purpose::Create, None).await?;
+    let rows = call.engine.create(call.scope, ty, input).await?;
+    match rows.as_slice() {
+        [row] => call.reply_row(StatusCode::CREATED, row),
+        rows => reply_rows(call, StatusCode::CREATED, ty, rows, None),
+    }
+}
+
+async fn update(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource, body: Input) -> Result<Reply> {
+    let ty = own_view(call, ty, row);
+    let input = call.validate(call.input_view(ty), ty, body, Purpose::Update, Some(row.id)).await?;
+    let row = call.engine.update(call.scope, ty, row.id, input).await?;
+    call.reply_row(StatusCode::OK, &row)
+}
+
+async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: Input) -> Result<Reply> {
+    let invalid = |code| Err(Error::invalid(code, "action"));
+    if super::route::PathId::parse(id).is_none() {
+        return Err(Error::not_found());
+    }
+    let Some(action) = ty.actions.get(name) else { return invalid("InvalidAction") };
+    let row = call.get(ty, id)?;
+    let ty = own_view(call, ty, &row);
+    if ty.def.unavailable_actions.iter().any(|a| a == name) {
+        return Err(Error::not_implemented(format!("the action {name} of a {} is not part of this build", ty.id)));
+    }
+    if !call.engine.offers(call.view.version, ty, &row, name) {
+        return invalid("ActionNotAvailable");
+    }
+    // The input of the own type, where it differs from that of the type in the path.
+    let action = ty.actions.get(name).unwrap_or(action);
+    let input = match action.input.as_deref() {
+        None => body,
+        Some(schema) => {
+            let view = call.input_view(ty);
+            let schema = view.types.get(schema).ok_or_else(Error::not_found)?;
+            call.validate(view, schema, body, Purpose::Create, None).await?
+        }
+    };
+    match call.engine.act(call.scope, ty, row.id, name, input).await? {
+        Answer::Accepted(row) => call.reply_row(StatusCode::ACCEPTED, &row),
+        Answer::Done(row) => call.reply_row(StatusCode::OK, &row),
+        Answer::Object(kind, fields) => Ok(Reply::ok(plain_object(kind, &fields, call.actions_key))),
+    }
+}
+
+async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> Result<Reply> {
+    let (kind, is_one) = match &link.to {
+        Relation::One { kind, .. } => (kind, true),
+        Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (kind, false),
+        Relation::Computed => {
+            let missing = || Error::not_implemented(format!("the link {} of a {} is not part of this build", link.name, ty.id));
+            let far = call.view.find_by_path(&link.name).ok_or_else(missing)?;
+            return reply_rows(call, StatusCode::OK, far, &[], None);
+        }
+    };
+    let far = super::resource::shown_type(call.engine.registry(), call.view, kind).ok_or_else(Error::not_found)?;
+    let (engine, scope, id, far_link) = (call.engine.clone(), call.scope.clone(), row.id, link.clone());
+    let found = block(move || engine.follow(&scope, &[id], &far_link)).await?;
+    let rows: Vec<Resource> = found.into_iter().map(|(_, row)| row).collect();
+    if is_one {
+        return call.reply_row(StatusCode::OK, rows.first().ok_or_else(Error::not_found)?);
+    }
+    let preset = match &link.to {
+        Relation::Many { field, .. } if far.collection_methods.iter().any(|m| m == "POST") => {
+            Some((field.as_str(), call.wire_id(ty, row.id)))
+        }
+        _ => None,
+    };
+    reply_rows(call, StatusCode::OK, far, &rows, preset.as_ref().map(|(field, id)| (*field, id.as_str())))
+}
+
+/// A POST to the rows at the end of a link creates one more, with the reference set (cattle: `PostChildLinkHandler`).
+async fn create_child(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link, mut body: Input) -> Result<Reply> {
+    let not_allowed = || Error::new(ErrorKind::MethodNotAllowed);
+    let Relation::Many { kind, field } = &link.to else { return Err(not_allowed()) };
+    let child = call.view.find_by_kind(kind).and_then(|far| call.view.types.get(&far.id)).ok_or_else(not_allowed)?;
+    call.require_collection_method(child)?;
+    let is_given = |name: &str| body.get(name).is_some_and(|v| !v.is_null());
+    let by_other_name = call.view.version == Version::V1 && field == "stackId" && is_given("environmentId");
+    if !is_given(field) && !by_other_name {
+        body.insert(field.clone(), Value::from(call.wire_id(ty, row.id)));
+    }
+    create(call, child, body).await
+}
+
+/// Rows that are all there are.
+fn reply_rows(call: &Call<'_>, status: StatusCode, ty: &TypeView, rows: &[Resource], preset: Option<(&str, &str)>) -> Result<Reply> {
+    let derived = call.engine.derive(call.scope, rows)?;
+    let mut body = String::with_capacity(1024 + rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
+    let create_types = Some((&**call.view, ty));
+    let (root, actions_key) = (&call.base.root, call.actions_key);
+    collection::open(&mut body, &Head { resource_type: &ty.id, url: &call.url(), create_types, root, actions_key });
+    call.writer().rows(&mut body, rows, &derived, None);
+    collection::close(&mut body, preset);
+    Ok(Reply::new(status, body))
+}
+
+/// The row's own type where the caller sees it, else the type of the path.
+fn own_view<'c>(call: &'c Call<'_>, ty: &'c Arc<TypeView>, row: &Resource) -> &'c Arc<TypeView> {
+    call.view.find_by_kind(&row.kind).unwrap_or(ty)
+}

@@ -1,0 +1,23 @@
+//! The Rancher wire: requests in, resources and collections out.
+//!
+//! A request passes `guard`, `route` and `request`, is let in by the engine, and reaches one of the handlers, which ask
+//! the engine and let `schema::render` write the rows. Nothing here knows what a type does, how rows are stored, or Docker.
+
+mod call;
+mod collection;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod guard;
+mod handler;
+mod index;
+mod query;
+mod request;
+mod resource;
+mod route;
+mod server;
+mod settings;
+mod text;
+
+pub use guard::Guard;
+pub use server::{Access, ApiOptions, ApiState, configure};

@@ -1,0 +1,130 @@
+//! Writing rows: which type a row is shown as, which actions it offers, and what `include` adds to it.
+
+use std::collections::HashMap;
+
+use super::text::push_key;
+use crate::engine::{Derived, Engine, Scope};
+use crate::model::{Resource, ResourceId, Result};
+use crate::schema::{Link, Registry, Relation, TypeView, View, render};
+
+/// How the rows of one answer are written.
+#[derive(Clone, Copy)]
+pub struct Writer<'a> {
+    /// Decides on states and actions.
+    pub engine: &'a Engine,
+    /// Who reads.
+    pub scope: &'a Scope,
+    /// What the reader's view is.
+    pub view: &'a View,
+    /// What links begin with.
+    pub root: &'a str,
+    /// `actions` or `actionLinks`.
+    pub actions_key: &'a str,
+}
+
+/// The rows that come along with others by `include`.
+pub struct Included<'a> {
+    name: &'a str,
+    is_one: bool,
+    derived: Derived,
+    /// The row they belong to → places in `rows`.
+    of: HashMap<ResourceId, Vec<usize>>,
+    rows: Vec<Resource>,
+}
+
+impl<'a> Included<'a> {
+    /// Follows `link` from all of `rows` at once. Blocking.
+    pub fn fetch(writer: &Writer<'_>, rows: &[Resource], link: &'a Link) -> Result<Self> {
+        let ids: Vec<ResourceId> = rows.iter().map(|r| r.id).collect();
+        let mut of: HashMap<ResourceId, Vec<usize>> = HashMap::new();
+        let mut far = Vec::new();
+        for (near, row) in writer.engine.follow(writer.scope, &ids, link)? {
+            of.entry(near).or_default().push(far.len());
+            far.push(row);
+        }
+        let derived = writer.engine.derive(writer.scope, &far)?;
+        Ok(Self { name: &link.name, is_one: matches!(link.to, Relation::One { .. }), derived, of, rows: far })
+    }
+
+    /// Puts the rows into the object that `out` ends with. Without any, the key is absent.
+    fn splice(&self, out: &mut String, writer: &Writer<'_>, near: ResourceId) {
+        let Some(places) = self.of.get(&near) else { return };
+        // Before the closing brace.
+        let end = out.len() - 1;
+        out.truncate(end);
+        out.push(',');
+        push_key(out, self.name);
+        let rows = places.iter().filter_map(|at| self.rows.get(*at));
+        if self.is_one {
+            if !rows.take(1).any(|row| writer.row(out, row, &self.derived)) {
+                out.truncate(end);
+            }
+        } else {
+            out.push('[');
+            writer.rows(out, rows, &self.derived, None);
+            out.push(']');
+        }
+        out.push('}');
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// Appends a row; false, and nothing is written, if the view hides its type.
+    pub fn row(&self, out: &mut String, row: &Resource, derived: &Derived) -> bool {
+        let Some(ty) = shown_type(self.engine.registry(), self.view, &row.kind) else { return false };
+        let version = self.view.version;
+        let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());
+        let is_offered =
+            |action: &&str| !ty.def.unavailable_actions.iter().any(|u| u == action) && self.engine.offers(version, ty, row, action);
+        offered.extend(ty.actions.keys().map(String::as_str).filter(is_offered));
+        let state = self.engine.shown_state(version, ty, row);
+        let derived = derived.get(&row.id).map_or(&[][..], Vec::as_slice);
+        let context = render::Context { view: self.view, ty, base: self.root, actions_key: self.actions_key };
+        render::resource(out, &context, row, state, derived, &offered);
+        true
+    }
+
+    /// Appends a row and what comes along with it.
+    pub fn row_with(&self, out: &mut String, row: &Resource, derived: &Derived, included: Option<&Included<'_>>) -> bool {
+        let written = self.row(out, row, derived);
+        if let Some(included) = included.filter(|_| written) {
+            included.splice(out, self, row.id);
+        }
+        written
+    }
+
+    /// Appends rows as the elements of a list.
+    pub fn rows<'r>(
+        &self,
+        out: &mut String,
+        rows: impl IntoIterator<Item = &'r Resource>,
+        derived: &Derived,
+        included: Option<&Included<'_>>,
+    ) {
+        let start = out.len();
+        for row in rows {
+            let length = out.len();
+            if length > start {
+                out.push(',');
+            }
+            if !self.row_with(out, row, derived, included) {
+                out.truncate(length);
+            }
+        }
+    }
+}
+
+/// The type a row of `kind` is shown as: its own, or the nearest parent that the view has.
+pub fn shown_type<'v>(registry: &Registry, view: &'v View, kind: &str) -> Option<&'v TypeView> {
+    if let Some(ty) = view.find_by_kind(kind) {
+        return Some(ty);
+    }
+    let mut parent = registry.find_type(kind)?.parent.as_deref();
+    while let Some(name) = parent {
+        if let Some(ty) = view.find_by_kind(name) {
+            return Some(ty);
+        }
+        parent = registry.find_type(name)?.parent.as_deref();
+    }
+    None
+}

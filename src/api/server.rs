@@ -1,0 +1,201 @@
+//! Where requests enter and answers leave: the way of every request, and the headers of every answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::call::{Call, Reply, Text};
+use super::guard::{Guard, check_disguise};
+use super::index::{self, SchemaCache};
+use super::request::{self, Base, Query, Verb};
+use super::route::{self, Route, Target};
+use super::{error, handler};
+use crate::engine::{Engine, Input, Scope};
+use crate::model::{Error, Result};
+
+/// What clients take for the version of the server if no setting says otherwise: the last Rancher of this line.
+const RANCHER_VERSION: &str = "v1.6.30";
+
+static SCHEMAS: HeaderName = HeaderName::from_static("x-api-schemas");
+static ACCOUNT_ID: HeaderName = HeaderName::from_static("x-api-account-id");
+static USER_ID: HeaderName = HeaderName::from_static("x-api-user-id");
+static ACCOUNT_KIND: HeaderName = HeaderName::from_static("x-api-account-kind");
+static ACCOUNT_NAME: HeaderName = HeaderName::from_static("x-api-account-name");
+static CLIENT_IP: HeaderName = HeaderName::from_static("x-api-client-ip");
+static VERSION: HeaderName = HeaderName::from_static("x-rancher-version");
+
+/// What the API is told at start.
+#[derive(Debug, Clone, Default)]
+pub struct ApiOptions {
+    /// Names, with or without a port, that requests may come for beside the loopback ones. Only looked at while access is open.
+    pub allowed_hosts: Vec<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Whether requests have to prove who they are; while they have not, other sites' pages are kept out.
+    pub access: Access,
+}
+
+/// Who may send requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// Everybody who reaches the server.
+    #[default]
+    Open,
+    /// Who has a key.
+    Controlled,
+}
+
+/// What all requests share.
+pub struct ApiState {
+    engine: Arc<Engine>,
+    guard: Option<Guard>,
+    trusted_proxies: Vec<IpAddr>,
+    schemas: SchemaCache,
+    rancher_version: HeaderValue,
+}
+
+impl ApiState {
+    /// The state of an API over `engine`.
+    pub fn new(engine: Arc<Engine>, options: &ApiOptions) -> Self {
+        let version = engine.setting("rancher.server.version").and_then(|v| HeaderValue::try_from(v).ok());
+        Self {
+            guard: (options.access == Access::Open).then(|| Guard::new(&options.allowed_hosts)),
+            trusted_proxies: options.trusted_proxies.clone(),
+            schemas: SchemaCache::default(),
+            rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
+            engine,
+        }
+    }
+}
+
+/// Puts the API into an actix application: the probes, and everything that no other service of the application takes.
+pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
+    config
+        .app_data(state)
+        .route("/ping", web::get().to(ping))
+        .route("/healthz", web::get().to(healthz))
+        .route("/readyz", web::get().to(readyz))
+        .default_service(web::to(serve));
+}
+
+// The probes are not guarded: probing programs come by address, and there is nothing in the answers.
+
+async fn ping() -> HttpResponse {
+    plain(StatusCode::OK, "pong")
+}
+
+async fn healthz() -> HttpResponse {
+    plain(StatusCode::OK, "ok")
+}
+
+async fn readyz(state: web::Data<ApiState>) -> HttpResponse {
+    match state.engine.is_ready() {
+        true => plain(StatusCode::OK, "ok"),
+        false => plain(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
+    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(text)
+}
+
+/// Every request of the API.
+async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
+    if let Some(Err(refusal)) = state.guard.as_ref().map(|g| g.check(request.headers())) {
+        let (status, body) = error::answer(&refusal);
+        return json(status, body);
+    }
+    let Some(route) = route::parse(request.path()) else { return plain(StatusCode::NOT_FOUND, "not found") };
+    let query = Query::parse(request.query_string());
+    let base = Base::new(request.headers(), &route);
+    let mut scope = None;
+    let result = answer(&request, payload, &state, &route, &query, &base, &mut scope).await;
+    let (mut response, schemas_of) = match result {
+        Ok(Reply { status, body: Text::Own(body), schemas_of }) => (json(status, body), schemas_of),
+        Ok(Reply { status, body: Text::Shared(body), schemas_of }) => (json(status, body), schemas_of),
+        Err(e) => {
+            let (status, body) = error::answer(&e);
+            (json(status, body), None)
+        }
+    };
+    let root = schemas_of.map(|project| request::root(&base.origin, route.version, Some(&project)));
+    let headers = response.headers_mut();
+    put(headers, &SCHEMAS, &[root.as_deref().unwrap_or(&base.root), "/schemas"].concat());
+    headers.insert(VERSION.clone(), state.rancher_version.clone());
+    if let Some(scope) = &scope {
+        put_identity(headers, scope);
+        let peer = request.peer_addr().map(|a| a.ip());
+        if let Some(ip) = request::client_ip(request.headers(), peer, &state.trusted_proxies) {
+            put(headers, &CLIENT_IP, &ip.to_string());
+        }
+    }
+    response
+}
+
+/// The way of a request up to its handler. `let_in` says who asks, as soon as that is known.
+async fn answer(
+    request: &HttpRequest,
+    payload: web::Payload,
+    state: &ApiState,
+    route: &Route<'_>,
+    query: &Query<'_>,
+    base: &Base,
+    let_in: &mut Option<Scope>,
+) -> Result<Reply> {
+    let headers = request.headers();
+    let verb = Verb::of(request.method(), query);
+    check_disguise(request.method(), verb, headers)?;
+    let body = match verb {
+        Verb::Post | Verb::Put => request::parse_body(headers, &request::read_body(headers, payload).await?, query)?,
+        Verb::Get | Verb::Delete | Verb::Other => Input::new(),
+    };
+    let scope = state.engine.admit(route.version, request::project(route, headers, query))?;
+    let scope = &*let_in.insert(scope);
+    let view = state.engine.view(scope);
+    let actions_key = if headers.contains_key("x-api-action-links") { "actionLinks" } else { "actions" };
+    let call = Call { engine: &state.engine, scope, view, verb, query, base, path: request.path(), actions_key };
+    match &route.target {
+        Target::Root => Ok(index::versions(&call)),
+        Target::VersionIndex => Ok(index::version(&call)),
+        Target::Schemas => read_only(verb).map(|()| index::schemas(&call, &state.schemas)),
+        Target::Schema(id) => read_only(verb).and_then(|()| index::schema(&call, id)),
+        Target::Collection(ty) => handler::collection(&call, ty, body).await,
+        Target::Resource { ty, id } => handler::resource(&call, ty, id, body).await,
+        Target::Link { ty, id, link } => handler::link(&call, ty, id, link, body).await,
+        Target::Nothing => Err(Error::not_found()),
+    }
+}
+
+fn read_only(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Get => Ok(()),
+        Verb::Post | Verb::Put | Verb::Delete | Verb::Other => Err(Error::new(crate::model::ErrorKind::MethodNotAllowed)),
+    }
+}
+
+fn json<B: actix_web::body::MessageBody + 'static>(status: StatusCode, body: B) -> HttpResponse {
+    let mut response = HttpResponse::with_body(status, body).map_into_boxed_body();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    // Rancher's answers have passed a proxy that wrote header names this way.
+    response.head_mut().set_camel_case_headers(true);
+    response
+}
+
+fn put_identity(headers: &mut HeaderMap, scope: &Scope) {
+    put(headers, &ACCOUNT_ID, &format!("1a{}", scope.effective.id));
+    put(headers, &USER_ID, &format!("1a{}", scope.user.id));
+    put(headers, &ACCOUNT_KIND, &scope.user.kind);
+    if !scope.user.name.is_empty() {
+        put(headers, &ACCOUNT_NAME, &scope.user.name);
+    }
+}
+
+/// Sets a header, unless its value is no header's.
+fn put(headers: &mut header::HeaderMap, name: &HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+        headers.insert(name.clone(), value);
+    }
+}
