@@ -2,5 +2,6 @@
 
 pub mod engine;
 pub mod model;
+pub mod plan;
 pub mod runtime;
 pub mod schema;
