@@ -96,9 +96,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Nothing was asked for, nothing is awaited.
+    /// Something was asked for or is awaited.
+    pub(super) fn is_moving(&self) -> bool {
+        !self.steps.is_empty() || self.waiting.is_some()
+    }
+
+    /// Nothing was asked for, nothing is awaited, nothing is stuck.
     pub(super) fn is_settled(&self) -> bool {
-        self.steps.is_empty() && self.waiting.is_none() && self.stuck.is_none()
+        !self.is_moving() && self.stuck.is_none()
     }
 
     /// The name by which sentences call this instance.

@@ -25,6 +25,13 @@ mod step;
 mod unit;
 mod upgrade;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
+
 pub use desired::*;
 pub use health::{Member, service_health, stack_health};
 pub use naming::instance_name;

@@ -9,7 +9,7 @@ use super::*;
 /// The hosts that may take a unit of this service as far as kind, state, `requestedHostId` and host labels go,
 /// lowest id first. A global service has one unit on each.
 pub fn eligible_hosts(desired: &Desired, observed: &Observed) -> Vec<ResourceId> {
-    Scheduler::new(desired, observed, &[]).eligible()
+    Scheduler::new(desired, observed).eligible()
 }
 
 /// Why there is no place.
@@ -58,8 +58,8 @@ struct Holder<'a> {
 }
 
 impl<'a> Scheduler<'a> {
-    /// Takes stock; `units` are those of the service itself.
-    pub(super) fn new(desired: &'a Desired, observed: &'a Observed, units: &[Unit<'a>]) -> Self {
+    /// Takes stock of the hosts; nothing of the service itself is on them yet.
+    pub(super) fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
         let rules = rules(desired);
         let mut places: Vec<Place<'a>> = observed.hosts.iter().map(|host| Place::new(host, &rules)).collect();
         places.sort_unstable_by_key(|p| p.host.id);
@@ -70,17 +70,12 @@ impl<'a> Scheduler<'a> {
             memory: desired.configs.iter().map(|c| c.memory_reservation).sum(),
             milli_cpu: desired.configs.iter().map(|c| c.milli_cpu_reservation).sum(),
             rules,
-            places,
+            places: Vec::new(),
         };
-        for at in 0..scheduler.places.len() {
-            let is_eligible = scheduler.places.get(at).is_some_and(|p| scheduler.is_eligible(p.host));
-            if let Some(place) = scheduler.places.get_mut(at) {
-                place.is_eligible = is_eligible;
-            }
+        for place in &mut places {
+            place.is_eligible = scheduler.is_eligible(place.host);
         }
-        for unit in units {
-            scheduler.count(unit);
-        }
+        scheduler.places = places;
         scheduler
     }
 
@@ -161,7 +156,17 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn count(&mut self, unit: &Unit<'a>) {
+    /// Nothing live is left of a unit on this host; its ports are held until it is down.
+    pub(super) fn vacate(&mut self, host: ResourceId, index: u32) {
+        let own = self.own_matches(index);
+        let Some(place) = self.place_mut(host) else { return };
+        for (count, is_match) in place.matches.iter_mut().zip(own) {
+            *count = count.saturating_sub(u32::from(is_match));
+        }
+    }
+
+    /// Counts a unit of the service where it is. What is parked is on its way down only if the plan stops it.
+    pub(super) fn count(&mut self, unit: &Unit<'a>, stops_parked: bool) {
         if let Some(host) = unit.live.iter().find_map(|i| i.host) {
             let own = self.own_matches(unit.index);
             if let Some(place) = self.place_mut(host) {
@@ -173,16 +178,15 @@ impl<'a> Scheduler<'a> {
         if self.ports.is_empty() {
             return;
         }
+        // What a unit lacks will come to where it is, so its ports are taken there already.
+        let home = unit.live.iter().find_map(|i| i.host).map(|host| (host, false));
         let desired = self.desired;
-        let publishes = |i: &Instance| desired.configs.iter().any(|c| c.name == i.config && has_fixed_ports(c));
-        let bound = |i: &Instance| matches!(i.state, InstanceState::Starting | InstanceState::Running | InstanceState::Stopping);
-        let lives = unit.live.iter().map(|i| (i, false));
-        let others = unit.parked.iter().filter(|i| bound(i)).chain(&unit.leaving).map(|i| (i, true));
-        for (instance, is_leaving) in lives.chain(others) {
-            if !publishes(instance) {
-                continue;
-            }
-            if let Some(place) = instance.host.and_then(|id| self.place_mut(id)) {
+        let publishes = |i: &&&Instance| desired.configs.iter().any(|c| c.name == i.config && has_fixed_ports(c));
+        let is_bound = |i: &&&Instance| matches!(i.state, InstanceState::Starting | InstanceState::Running | InstanceState::Stopping);
+        let parked = unit.parked.iter().filter(is_bound).filter(publishes).filter_map(|i| Some((i.host?, stops_parked)));
+        let leaving = unit.leaving.iter().filter(publishes).filter_map(|i| Some((i.host?, true)));
+        for (host, is_leaving) in home.into_iter().chain(parked).chain(leaving) {
+            if let Some(place) = self.place_mut(host) {
                 place.holders.push(Holder { unit: Some(unit.id), is_leaving });
             }
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::draft::{Draft, Link};
 use super::naming::free_indexes;
 use super::schedule::{Refusal, Scheduler};
-use super::unit::{Unit, group, has_fixed_ports, has_run_once, is_up};
+use super::unit::{Unit, group, has_fixed_ports, has_run_once, is_up, sort};
 use super::*;
 
 /// The next steps toward `desired`.
@@ -73,6 +73,13 @@ pub(super) struct Roster<'a> {
     pub(super) scheduler: Scheduler<'a>,
 }
 
+impl Roster<'_> {
+    fn sort(&mut self) {
+        sort(&mut self.kept);
+        sort(&mut self.surplus);
+    }
+}
+
 /// The phases up to "bring up missing". Units with something outdated are left to the caller if the mode replaces.
 pub(super) fn bring_up<'a>(draft: &mut Draft<'a>, mode: Mode) -> Roster<'a> {
     let mut units = group(&draft.observed.instances);
@@ -84,7 +91,13 @@ pub(super) fn bring_up<'a>(draft: &mut Draft<'a>, mode: Mode) -> Roster<'a> {
     if mode.heals {
         remove_unhealthy(draft, &mut units, mode, &eligible);
     }
-    let scheduler = Scheduler::new(draft.desired, draft.observed, &units);
+    units.iter_mut().for_each(Unit::reorder);
+    sort(&mut units);
+    let mut scheduler = Scheduler::new(draft.desired, draft.observed);
+    for unit in &units {
+        // The parked ones of a unit that waits for its batch stay as they are till then.
+        scheduler.count(unit, mode.replaces && !has_outdated(draft, unit));
+    }
     let mut roster = Roster { mode, kept: Vec::new(), surplus: Vec::new(), others: Vec::new(), scheduler };
     if draft.desired.configs.is_empty() {
         sort_by_number(&mut roster, units, 0);
@@ -143,10 +156,14 @@ pub(super) fn work<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>, scheduler: &m
         }
         return;
     }
-    drop_dependants(draft, unit);
     if mode.replaces {
+        let was_empty = unit.live.is_empty();
         take_back(draft, unit);
+        if let (true, Some(host)) = (was_empty, unit.live.iter().find_map(|i| i.host)) {
+            scheduler.occupy(host, unit.index, Some(unit.id));
+        }
     }
+    drop_dependants(draft, unit);
     let missing = missing(draft, unit);
     let target = if missing.is_empty() { unit.host() } else { place(draft, unit, scheduler, mode, &missing) };
     if mode.replaces {
@@ -208,7 +225,9 @@ fn counts(unit: &Unit<'_>, mode: Mode) -> bool {
     !unit.live.is_empty() || (mode.replaces && !unit.parked.is_empty())
 }
 
-fn sort_by_number<'a>(roster: &mut Roster<'a>, units: Vec<Unit<'a>>, wanted: usize) {
+fn sort_by_number<'a>(roster: &mut Roster<'a>, mut units: Vec<Unit<'a>>, wanted: usize) {
+    // A unit in the middle of a batch serves less than any other.
+    units.sort_by_key(|u| u.live.is_empty());
     for unit in units {
         if !counts(&unit, roster.mode) {
             roster.others.push(unit);
@@ -218,6 +237,7 @@ fn sort_by_number<'a>(roster: &mut Roster<'a>, units: Vec<Unit<'a>>, wanted: usi
             roster.surplus.push(unit);
         }
     }
+    roster.sort();
 }
 
 /// One unit on each host. Units on hosts that are not eligible are left alone, but an upgrade includes them.
@@ -237,8 +257,7 @@ fn sort_by_host<'a>(roster: &mut Roster<'a>, mut units: Vec<Unit<'a>>, eligible:
             roster.others.push(unit);
         }
     }
-    roster.kept.sort_by(|a, b| (a.order, a.id).cmp(&(b.order, b.id)));
-    roster.surplus.sort_by(|a, b| (a.order, a.id).cmp(&(b.order, b.id)));
+    roster.sort();
 }
 
 /// Whether an upgrade is in the middle of this unit, on a host that is still there.

@@ -26,6 +26,11 @@ impl Unit<'_> {
         self.live.iter().chain(&self.parked).find_map(|i| i.host)
     }
 
+    /// Takes its place in the order of creation by what is left of it.
+    pub(super) fn reorder(&mut self) {
+        self.order = self.live.iter().chain(&self.parked).map(|i| i.create_index).min().unwrap_or(self.order);
+    }
+
     /// Whether it has an instance to speak of.
     pub(super) fn is_empty(&self) -> bool {
         self.live.is_empty() && self.parked.is_empty()
@@ -59,8 +64,13 @@ pub(super) fn group(instances: &[Instance]) -> Vec<Unit<'_>> {
             Some(unit)
         })
         .collect();
-    units.sort_unstable_by(|a, b| (a.order, a.id).cmp(&(b.order, b.id)));
+    sort(&mut units);
     units
+}
+
+/// Puts units in order of creation.
+pub(super) fn sort(units: &mut [Unit<'_>]) {
+    units.sort_unstable_by(|a, b| (a.order, a.id).cmp(&(b.order, b.id)));
 }
 
 /// The configurations of a unit, providers before those that depend on them.

@@ -74,9 +74,10 @@ impl Progress {
     }
 }
 
-/// Whether the next batch may begin: all is quiet, and the interval is over.
+/// Whether the next batch may begin: nothing moves, and the interval is over. What is stuck may be waiting for just
+/// this batch to give up a port.
 fn may_begin(draft: &mut Draft<'_>, batches: Batches, progress: Progress) -> bool {
-    if !draft.is_settled() {
+    if draft.is_moving() {
         return false;
     }
     let rest = draft.observed.last_batch_at.map(|begun| batches.interval.saturating_sub(draft.now.since(begun)));
@@ -121,6 +122,9 @@ fn replace<'a>(draft: &mut Draft<'a>, mode: Mode, batches: Batches, verb: &'stat
         for at in batch {
             let Some(unit) = kept.get_mut(at) else { continue };
             park_outdated(draft, unit);
+            if let (true, Some(host)) = (unit.live.is_empty(), unit.host()) {
+                scheduler.vacate(host, unit.index);
+            }
             work(draft, unit, scheduler, mode);
         }
     }
@@ -128,20 +132,17 @@ fn replace<'a>(draft: &mut Draft<'a>, mode: Mode, batches: Batches, verb: &'stat
     roster
 }
 
-/// Nothing is put aside whose successor has no place to go.
+/// Nothing is put aside whose successor has no place to go, or cannot have its port.
 fn can_be_replaced<'a>(draft: &mut Draft<'a>, roster: &Roster<'a>, unit: &Unit<'a>) -> bool {
-    let is_wanted = |i: &&Instance| draft.shape.is_current(i);
-    if unit.parked.iter().any(|i| is_wanted(i)) {
-        return true;
-    }
-    let stays = unit.live.iter().any(|i| is_wanted(i)) || draft.desired.scale == Scale::Global;
-    let outcome = match unit.host() {
-        Some(host) if stays => {
-            let replaced: Vec<&Config> =
-                draft.shape.configs.iter().filter(|c| !unit.live.iter().any(|i| i.config == c.name && is_wanted(i))).copied().collect();
-            roster.scheduler.check(host, Some(unit), &replaced)
-        }
-        wish => roster.scheduler.choose(Some(unit), wish, None).map(|_| ()),
+    let has = |instances: &[&Instance], config: &Config| instances.iter().any(|i| i.config == config.name && i.version == config.version);
+    let lacking: Vec<&Config> = draft.shape.configs.iter().filter(|c| !has(&unit.live, c)).copied().collect();
+    let (kept, made): (Vec<&Config>, Vec<&Config>) = lacking.iter().partition(|c| has(&unit.parked, c));
+    let back = unit.parked.iter().find(|i| draft.shape.is_current(i)).and_then(|i| i.host);
+    let stays = made.len() < draft.shape.configs.len() || draft.desired.scale == Scale::Global;
+    let outcome = match (back, unit.host()) {
+        (Some(host), _) if !kept.is_empty() => roster.scheduler.check(host, Some(unit), &lacking),
+        (_, Some(host)) if stays => roster.scheduler.check(host, Some(unit), &lacking),
+        (_, wish) => roster.scheduler.choose(Some(unit), wish, None).map(|_| ()),
     };
     outcome.map_err(|refusal| draft.refuse(refusal)).is_ok()
 }
