@@ -3,6 +3,7 @@
 pub mod api;
 pub mod engine;
 pub mod model;
+pub mod plan;
 pub mod runtime;
 pub mod schema;
 pub mod store;

@@ -12,21 +12,30 @@ use crate::model::launch::HealthCheck;
 use crate::model::port::PortSpec;
 use crate::model::{ResourceId, Timestamp};
 
+mod affinity;
 mod desired;
+mod draft;
 mod health;
 mod naming;
 mod observed;
+mod print;
 mod schedule;
 mod service;
 mod step;
+mod unit;
 mod upgrade;
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
 
 pub use desired::*;
-pub use health::*;
-pub use naming::*;
+pub use health::{Member, service_health, stack_health};
+pub use naming::instance_name;
 pub use observed::*;
 pub use schedule::eligible_hosts;
+pub use service::plan;
 pub use step::*;

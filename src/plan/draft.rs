@@ -1,0 +1,190 @@
+//! A plan while it is being made: the steps so far, and the first reason to wait.
+
+use super::schedule::Refusal;
+use super::unit::{Shape, Unit};
+use super::*;
+
+/// How a host can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Link {
+    /// Work there is done.
+    Up,
+    /// Work there waits, and nothing there is replaced.
+    Cut,
+    /// Removed, and what was on it is lost.
+    Gone,
+}
+
+/// Collects steps and sentences. Sentences are only made for the first of their kind.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    pub(super) desired: &'a Desired,
+    pub(super) observed: &'a Observed,
+    pub(super) now: Timestamp,
+    pub(super) shape: Shape<'a>,
+    hosts: BTreeMap<ResourceId, Link>,
+    steps: Vec<Step>,
+    note: Option<String>,
+    waiting: Option<String>,
+    stuck: Option<String>,
+    wake_after: Option<Duration>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(desired: &'a Desired, observed: &'a Observed, now: Timestamp) -> Self {
+        let link = |host: &Host| match (host.is_gone, host.is_disconnected) {
+            (true, _) => Link::Gone,
+            (false, true) => Link::Cut,
+            (false, false) => Link::Up,
+        };
+        Self {
+            desired,
+            observed,
+            now,
+            shape: Shape::new(&desired.configs),
+            hosts: observed.hosts.iter().map(|h| (h.id, link(h))).collect(),
+            steps: Vec::new(),
+            note: None,
+            waiting: None,
+            stuck: None,
+            wake_after: None,
+        }
+    }
+
+    /// How things stand with this host. One that is not listed was removed; none yet is no hindrance.
+    pub(super) fn link(&self, host: Option<ResourceId>) -> Link {
+        host.map_or(Link::Up, |id| self.hosts.get(&id).copied().unwrap_or(Link::Gone))
+    }
+
+    /// Adds a step; `note` says what is being done, for the message.
+    pub(super) fn push(&mut self, step: Step, note: impl FnOnce() -> String) {
+        self.note.get_or_insert_with(note);
+        self.steps.push(step);
+    }
+
+    /// Something is under way that has to end first.
+    pub(super) fn wait(&mut self, reason: impl FnOnce() -> String) {
+        self.waiting.get_or_insert_with(reason);
+    }
+
+    /// Waits for this instance `to start`, `to stop` ….
+    pub(super) fn wait_for(&mut self, instance: &Instance, what: &str) {
+        if self.waiting.is_none() {
+            self.waiting = Some(format!("Waiting for {} {what}", self.name(instance)));
+        }
+    }
+
+    /// Waits for a disconnected host.
+    pub(super) fn wait_for_host(&mut self, host: Option<ResourceId>) {
+        self.wait(|| match host {
+            Some(id) => format!("Waiting for host {id} to reconnect"),
+            None => "Waiting for a host".to_owned(),
+        });
+    }
+
+    /// Plans again after `rest`, if nothing changes before.
+    pub(super) fn wake_after(&mut self, rest: Duration) {
+        self.wake_after = Some(rest);
+    }
+
+    /// There is no place for a unit.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::Busy => self.wait(|| "Waiting for a host port to become free".to_owned()),
+            Refusal::NoHost => drop(self.stuck.get_or_insert_with(|| "Scheduling failed: no host is active".to_owned())),
+            Refusal::Unmet(sentence) => drop(self.stuck.get_or_insert(sentence)),
+        }
+    }
+
+    /// Something was asked for or is awaited.
+    pub(super) fn is_moving(&self) -> bool {
+        !self.steps.is_empty() || self.waiting.is_some()
+    }
+
+    /// Nothing was asked for, nothing is awaited, nothing is stuck.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.is_moving() && self.stuck.is_none()
+    }
+
+    /// The name by which sentences call this instance.
+    pub(super) fn name(&self, instance: &Instance) -> String {
+        self.name_of(instance.config.as_deref(), instance.index)
+    }
+
+    /// The name of the container of this configuration in the unit with this index.
+    pub(super) fn name_of(&self, config: Option<&str>, index: u32) -> String {
+        instance_name(&self.desired.stack, &self.desired.service, config, index, self.desired.divider)
+    }
+
+    /// Asks for a new instance.
+    pub(super) fn create(&mut self, unit: UnitId, index: u32, config: &Config, host: ResourceId) {
+        let name = self.name_of(config.name.as_deref(), index);
+        self.note.get_or_insert_with(|| format!("Creating {name}"));
+        let (config, version) = (config.name.clone(), config.version.clone());
+        self.steps.push(Step::Create { unit, index, config, version, host, name });
+    }
+
+    /// Asks for a start.
+    pub(super) fn start(&mut self, instance: &Instance) {
+        self.begin(Step::Start(instance.id), "Starting", instance);
+    }
+
+    /// Asks for a stop.
+    pub(super) fn stop(&mut self, instance: &Instance) {
+        self.begin(Step::Stop(instance.id), "Stopping", instance);
+    }
+
+    /// Puts an instance aside.
+    pub(super) fn park(&mut self, instance: &Instance) {
+        self.begin(Step::Park(instance.id), "Replacing", instance);
+    }
+
+    /// Takes an instance back.
+    pub(super) fn unpark(&mut self, instance: &Instance) {
+        self.begin(Step::Unpark(instance.id), "Restoring", instance);
+    }
+
+    /// Asks for a removal.
+    pub(super) fn remove(&mut self, instance: &Instance, why: Why) {
+        self.begin(Step::Remove { id: instance.id, why }, "Removing", instance);
+    }
+
+    /// Asks for the removal of those live instances of a unit that `is_unwanted`, the last made first.
+    pub(super) fn remove_live(&mut self, unit: &mut Unit<'a>, why: Why, is_unwanted: impl Fn(&Instance) -> bool) {
+        let (unwanted, live): (Vec<_>, Vec<_>) = unit.live.drain(..).partition(|i| is_unwanted(i));
+        unit.live = live;
+        for instance in unwanted.into_iter().rev() {
+            self.remove(instance, why);
+            unit.leaving.push(instance);
+        }
+    }
+
+    /// The same for what is parked.
+    pub(super) fn remove_parked(&mut self, unit: &mut Unit<'a>, why: Why, is_unwanted: impl Fn(&Instance) -> bool) {
+        let (unwanted, parked): (Vec<_>, Vec<_>) = unit.parked.drain(..).partition(|i| is_unwanted(i));
+        unit.parked = parked;
+        for instance in unwanted {
+            self.remove(instance, why);
+            unit.leaving.push(instance);
+        }
+    }
+
+    /// The finished plan.
+    pub(super) fn into_plan(self) -> Plan {
+        let verdict = match (self.stuck, self.waiting.or(self.note)) {
+            (None, None) => Verdict::Converged,
+            (None, Some(sentence)) => Verdict::Working(sentence),
+            (Some(sentence), None) => Verdict::Stuck(sentence),
+            // What goes on may make room.
+            (Some(sentence), Some(_)) => Verdict::Working(sentence),
+        };
+        Plan { steps: self.steps, verdict, wake_after: self.wake_after }
+    }
+
+    fn begin(&mut self, step: Step, verb: &str, instance: &Instance) {
+        if self.note.is_none() {
+            self.note = Some(format!("{verb} {}", self.name(instance)));
+        }
+        self.steps.push(step);
+    }
+}

@@ -1,0 +1,537 @@
+//! Reconciling a service: what is broken goes, what is half made is finished, what is missing comes, what is too
+//! much goes. Upgrades use the same phases with batches between them.
+
+use std::collections::BTreeSet;
+
+use super::draft::{Draft, Link};
+use super::naming::free_indexes;
+use super::schedule::{Refusal, Scheduler};
+use super::unit::{Unit, group, has_fixed_ports, has_run_once, is_up, sort};
+use super::*;
+
+/// The next steps toward `desired`.
+///
+/// Pure and total: the same inputs give the same plan, in whatever order the instances and hosts are listed. Call it
+/// again after every change of `observed`, and after [`Plan::wake_after`].
+pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
+    let mut draft = Draft::new(desired, observed, now);
+    match &desired.goal {
+        Goal::Hold => {}
+        Goal::Stop => stop_all(&mut draft),
+        Goal::Remove => remove_all(&mut draft),
+        Goal::Run => {
+            let mut roster = bring_up(&mut draft, Mode::RUN);
+            trim(&mut draft, &mut roster);
+        }
+        Goal::Upgrade(batches) => upgrade::upgrade(&mut draft, *batches),
+        Goal::FinishUpgrade(batches) => upgrade::finish(&mut draft, *batches),
+        Goal::Rollback(batches) => upgrade::rollback(&mut draft, *batches),
+        Goal::Restart { batches, start_counts } => upgrade::restart(&mut draft, *batches, start_counts),
+    }
+    draft.into_plan()
+}
+
+/// What reconciling does beyond its phases.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mode {
+    /// Outdated units are left for a batch, and parked instances are stopped or taken back.
+    pub(super) replaces: bool,
+    /// Parked instances serve until the new ones are ready.
+    pub(super) start_first: bool,
+    /// Unhealthy units are made anew.
+    pub(super) heals: bool,
+    /// When an instance is ready.
+    pub(super) patience: Patience,
+}
+
+impl Mode {
+    /// Everything up, nothing outdated is touched.
+    pub(super) const RUN: Self = Self { replaces: false, start_first: false, heals: true, patience: Patience::Up };
+}
+
+/// When a running instance is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// At once.
+    Up,
+    /// When its health is known.
+    Known,
+    /// When it is healthy.
+    Healthy,
+}
+
+/// The units of a service, sorted by what becomes of them.
+#[derive(Debug)]
+pub(super) struct Roster<'a> {
+    pub(super) mode: Mode,
+    /// Those that make up the scale, in order of creation.
+    pub(super) kept: Vec<Unit<'a>>,
+    /// More than wanted.
+    pub(super) surplus: Vec<Unit<'a>>,
+    /// Left alone, or with nothing left but instances on their way out.
+    pub(super) others: Vec<Unit<'a>>,
+    pub(super) scheduler: Scheduler<'a>,
+}
+
+impl Roster<'_> {
+    fn sort(&mut self) {
+        sort(&mut self.kept);
+        sort(&mut self.surplus);
+    }
+}
+
+/// The phases up to "bring up missing". Units with something outdated are left to the caller if the mode replaces.
+pub(super) fn bring_up<'a>(draft: &mut Draft<'a>, mode: Mode) -> Roster<'a> {
+    let mut units = group(&draft.observed.instances);
+    let eligible: BTreeSet<ResourceId> = match draft.desired.scale {
+        Scale::Units(_) => BTreeSet::new(),
+        Scale::Global => eligible_hosts(draft.desired, draft.observed).into_iter().collect(),
+    };
+    remove_broken(draft, &mut units, mode);
+    if mode.heals {
+        remove_unhealthy(draft, &mut units, mode, &eligible);
+    }
+    units.iter_mut().for_each(Unit::reorder);
+    sort(&mut units);
+    let mut scheduler = Scheduler::new(draft.desired, draft.observed);
+    for unit in &units {
+        // The parked ones of a unit that waits for its batch stay as they are till then.
+        scheduler.count(unit, mode.replaces && !has_outdated(draft, unit));
+    }
+    let mut roster = Roster { mode, kept: Vec::new(), surplus: Vec::new(), others: Vec::new(), scheduler };
+    if draft.desired.configs.is_empty() {
+        sort_by_number(&mut roster, units, 0);
+    } else {
+        match draft.desired.scale {
+            Scale::Units(wanted) => sort_by_number(&mut roster, units, usize::try_from(wanted).unwrap_or(usize::MAX)),
+            Scale::Global => sort_by_host(&mut roster, units, &eligible),
+        }
+    }
+    let Roster { kept, scheduler, .. } = &mut roster;
+    for unit in kept.iter_mut() {
+        if !mode.replaces || !has_outdated(draft, unit) {
+            work(draft, unit, scheduler, mode);
+        }
+    }
+    add_units(draft, &mut roster, &eligible);
+    roster
+}
+
+/// The last phase: what is too much goes, and removals are awaited.
+pub(super) fn trim<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>) {
+    let Roster { mode, kept, surplus, others, .. } = roster;
+    for unit in surplus.iter_mut().rev() {
+        draft.remove_live(unit, Why::Surplus, |_| true);
+    }
+    if mode.replaces {
+        for unit in surplus.iter().chain(others.iter()) {
+            settle_parked(draft, unit, |_| false);
+        }
+    }
+    for unit in kept.iter().chain(surplus.iter()).chain(others.iter()) {
+        let awaited = unit.leaving.iter().find(|i| !i.is_parked && draft.link(i.host) == Link::Up);
+        if let Some(instance) = awaited {
+            draft.wait_for(instance, "to be removed");
+        }
+    }
+}
+
+/// Whether something live in the unit is not of the wanted version.
+pub(super) fn has_outdated(draft: &Draft<'_>, unit: &Unit<'_>) -> bool {
+    unit.live.iter().any(|i| !draft.shape.is_current(i))
+}
+
+/// Whether the unit serves: one of each configuration runs and is not known to be ill.
+pub(super) fn is_available(draft: &Draft<'_>, unit: &Unit<'_>) -> bool {
+    let serves = |i: &Instance, c: &Config| is_up(i, c) && matches!(i.health, Health::None | Health::Healthy);
+    draft.shape.configs.iter().all(|c| unit.live.iter().any(|i| i.config == c.name && serves(i, c)))
+}
+
+/// Finishes one unit: restores, creates and starts what it lacks, stops what it replaced, waits for the rest.
+pub(super) fn work<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>, scheduler: &mut Scheduler<'a>, mode: Mode) {
+    let host = unit.host();
+    if draft.link(host) == Link::Cut {
+        if !is_complete(draft, unit, mode.patience) {
+            draft.wait_for_host(host);
+        }
+        return;
+    }
+    if mode.replaces {
+        let was_empty = unit.live.is_empty();
+        take_back(draft, unit);
+        if let (true, Some(host)) = (was_empty, unit.live.iter().find_map(|i| i.host)) {
+            scheduler.occupy(host, unit.index, Some(unit.id));
+        }
+    }
+    drop_dependants(draft, unit);
+    let missing = missing(draft, unit);
+    let target = if missing.is_empty() { unit.host() } else { place(draft, unit, scheduler, mode, &missing) };
+    if mode.replaces {
+        let is_done = is_complete(draft, unit, mode.patience);
+        let wants_ports = missing.iter().any(|c| has_fixed_ports(c)) || unit.live.iter().any(|i| needs_port(draft, i));
+        // A port can have one owner: where the old one has it, it cannot serve until the new one is ready.
+        settle_parked(draft, unit, |i| mode.start_first && !is_done && !(wants_ports && i.host == target));
+    }
+    if let (Some(host), false) = (target, missing.is_empty()) {
+        if unit.live.is_empty() {
+            scheduler.occupy(host, unit.index, Some(unit.id));
+        }
+        create_missing(draft, unit, &missing, host);
+    }
+    start_stopped(draft, unit, scheduler);
+    await_ready(draft, unit, mode.patience);
+}
+
+fn remove_broken<'a>(draft: &mut Draft<'a>, units: &mut [Unit<'a>], mode: Mode) {
+    let links: BTreeMap<ResourceId, Link> = draft.observed.hosts.iter().map(|h| (h.id, draft.link(Some(h.id)))).collect();
+    let link = |i: &Instance| i.host.map_or(Link::Up, |id| links.get(&id).copied().unwrap_or(Link::Gone));
+    let is_broken = |i: &Instance| i.state == InstanceState::Broken && link(i) == Link::Up;
+    for unit in units {
+        if unit.live.iter().any(|i| is_broken(i) || link(i) == Link::Gone) {
+            draft.remove_live(unit, Why::Broken, |i| is_broken(i) || link(i) == Link::Gone);
+        }
+        if mode.replaces && unit.parked.iter().any(|i| is_broken(i)) {
+            draft.remove_parked(unit, Why::Broken, is_broken);
+        }
+    }
+}
+
+fn remove_unhealthy<'a>(draft: &mut Draft<'a>, units: &mut [Unit<'a>], mode: Mode, eligible: &BTreeSet<ResourceId>) {
+    match draft.desired.health {
+        HealthStrategy::None => return,
+        HealthStrategy::Recreate => {}
+        HealthStrategy::RecreateOnQuorum(quorum) => {
+            let healthy = units.iter().filter(|u| is_available(draft, u)).count();
+            if healthy < usize::try_from(quorum).unwrap_or(usize::MAX) {
+                return;
+            }
+        }
+    }
+    for unit in units {
+        let is_ill = unit.live.iter().any(|i| i.state == InstanceState::Running && i.health == Health::Unhealthy);
+        if !is_ill || draft.link(unit.host()) == Link::Cut {
+            continue;
+        }
+        // What an upgrade is about to replace anyway stays, so that it can be rolled back to.
+        let is_next = mode.replaces && has_outdated(draft, unit);
+        let is_ignored = draft.desired.scale == Scale::Global && !unit.host().is_some_and(|h| eligible.contains(&h));
+        if !is_next && !is_ignored {
+            draft.remove_live(unit, Why::Unhealthy, |_| true);
+        }
+    }
+}
+
+fn counts(unit: &Unit<'_>, mode: Mode) -> bool {
+    !unit.live.is_empty() || (mode.replaces && !unit.parked.is_empty())
+}
+
+fn sort_by_number<'a>(roster: &mut Roster<'a>, mut units: Vec<Unit<'a>>, wanted: usize) {
+    // A unit in the middle of a batch serves less than any other.
+    units.sort_by_key(|u| u.live.is_empty());
+    for unit in units {
+        if !counts(&unit, roster.mode) {
+            roster.others.push(unit);
+        } else if roster.kept.len() < wanted {
+            roster.kept.push(unit);
+        } else {
+            roster.surplus.push(unit);
+        }
+    }
+    roster.sort();
+}
+
+/// One unit on each host. Units on hosts that are not eligible are left alone, but an upgrade includes them.
+fn sort_by_host<'a>(roster: &mut Roster<'a>, mut units: Vec<Unit<'a>>, eligible: &BTreeSet<ResourceId>) {
+    units.sort_by_key(|u| u.live.is_empty());
+    let mut seen = BTreeSet::new();
+    for unit in units {
+        let host = unit.host();
+        let is_eligible = host.is_some_and(|h| eligible.contains(&h));
+        if !counts(&unit, roster.mode) || host.is_none() {
+            roster.others.push(unit);
+        } else if !seen.insert(host) {
+            roster.surplus.push(unit);
+        } else if is_eligible || (roster.mode.replaces && !unit.live.is_empty()) || is_pinned_parked(roster, &unit) {
+            roster.kept.push(unit);
+        } else {
+            roster.others.push(unit);
+        }
+    }
+    roster.sort();
+}
+
+/// Whether an upgrade is in the middle of this unit, on a host that is still there.
+fn is_pinned_parked(roster: &Roster<'_>, unit: &Unit<'_>) -> bool {
+    roster.mode.replaces && unit.live.is_empty() && unit.host().is_some_and(|h| roster.scheduler.is_there(h))
+}
+
+/// Creates the units that are missing.
+fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTreeSet<ResourceId>) {
+    if draft.desired.configs.is_empty() {
+        return;
+    }
+    let wanted: Vec<Option<ResourceId>> = match draft.desired.scale {
+        Scale::Units(wanted) => vec![None; usize::try_from(wanted).unwrap_or(usize::MAX).saturating_sub(roster.kept.len())],
+        Scale::Global => {
+            let served: BTreeSet<ResourceId> = roster.kept.iter().filter_map(Unit::host).collect();
+            eligible.difference(&served).copied().map(Some).collect()
+        }
+    };
+    if wanted.is_empty() {
+        return;
+    }
+    let (mut used, mut busy) = (BTreeSet::new(), BTreeMap::new());
+    for unit in roster.kept.iter().chain(&roster.surplus).chain(&roster.others) {
+        for instance in unit.leaving.iter().filter(|i| !i.is_parked) {
+            // A name on a host that is cut off stays taken for who knows how long.
+            if draft.link(instance.host) == Link::Cut {
+                used.insert(instance.index);
+            } else {
+                busy.insert(instance.index, *instance);
+            }
+        }
+        if !unit.is_empty() {
+            used.insert(unit.index);
+        }
+    }
+    let configs = draft.shape.configs.clone();
+    for (index, pinned) in free_indexes(&used).zip(wanted) {
+        if let Some(instance) = busy.get(&index) {
+            draft.wait_for(instance, "to be removed");
+            continue;
+        }
+        let place = match pinned {
+            None => roster.scheduler.choose(None, None, None),
+            Some(host) => roster.scheduler.check(host, None, &configs).map(|()| host),
+        };
+        match place {
+            Ok(host) => {
+                roster.scheduler.occupy(host, index, None);
+                for config in &configs {
+                    draft.create(UnitId::New(index), index, config, host);
+                }
+            }
+            // Without any active host a service is content with no containers (cattle: `service.skip`).
+            Err(Refusal::NoHost) => return,
+            Err(refusal) => {
+                draft.refuse(refusal);
+                if pinned.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn slot<'a>(unit: &Unit<'a>, config: &Config) -> Option<&'a Instance> {
+    unit.live.iter().find(|i| i.config == config.name).copied()
+}
+
+fn missing<'a>(draft: &Draft<'a>, unit: &Unit<'a>) -> Vec<&'a Config> {
+    draft.shape.configs.iter().filter(|c| slot(unit, c).is_none()).copied().collect()
+}
+
+fn is_ready(instance: &Instance, config: &Config, patience: Patience) -> bool {
+    let is_well = match (patience, instance.health) {
+        (_, Health::None | Health::Healthy) | (Patience::Up, _) => true,
+        (Patience::Known, health) => health != Health::Initializing || !config.health_checked,
+        (Patience::Healthy, Health::Initializing | Health::Unhealthy) => !config.health_checked,
+    };
+    has_run_once(instance, config) || (instance.state == InstanceState::Running && is_well)
+}
+
+fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {
+    draft.shape.configs.iter().all(|c| slot(unit, c).is_some_and(|i| is_ready(i, c, patience)))
+}
+
+fn needs_port(draft: &Draft<'_>, instance: &Instance) -> bool {
+    let config = draft.shape.config_of(instance);
+    instance.state == InstanceState::Stopped && config.is_some_and(|c| has_fixed_ports(c) && !has_run_once(instance, c))
+}
+
+/// What shares the network or the volumes of something missing goes, to be made anew on top of its successor.
+fn drop_dependants<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
+    let mut lacking: Vec<bool> = draft.shape.configs.iter().map(|c| slot(unit, c).is_none()).collect();
+    if !lacking.contains(&true) {
+        return;
+    }
+    for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
+        let depends = draft.shape.providers(at).iter().any(|p| lacking.get(*p).copied().unwrap_or(false));
+        if let (true, Some(lacks)) = (depends, lacking.get_mut(at)) {
+            *lacks = true;
+            draft.remove_live(unit, Why::Dependent, |i| i.config == config.name);
+        }
+    }
+}
+
+/// Takes back the parked instances that are what is wanted now.
+fn take_back<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
+    if unit.parked.is_empty() {
+        return;
+    }
+    for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
+        if slot(unit, config).is_some() {
+            continue;
+        }
+        let host = unit.live.iter().find_map(|i| i.host);
+        // Made on top of a provider that is not there any more, it could not start.
+        let is_based = |i: &Instance| {
+            let providers = draft.shape.providers(at).iter().filter_map(|p| draft.shape.configs.get(*p));
+            providers.into_iter().all(|p| slot(unit, p).is_some_and(|provider| provider.create_index < i.create_index))
+        };
+        let is_usable = |i: &&&Instance| {
+            i.config == config.name
+                && i.version == config.version
+                && i.state != InstanceState::Broken
+                && draft.link(i.host) == Link::Up
+                && (host.is_none() || i.host == host)
+                && is_based(i)
+        };
+        let Some(instance) = unit.parked.iter().rev().find(is_usable).copied() else { continue };
+        unit.parked.retain(|i| i.id != instance.id);
+        unit.live.push(instance);
+        draft.unpark(instance);
+    }
+}
+
+/// The host for what the unit lacks: that of what it has, else its old one, else a new one.
+fn place<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Scheduler<'a>, mode: Mode, missing: &[&Config]) -> Option<ResourceId> {
+    let old = unit.host();
+    let is_pinned = !unit.live.is_empty() || draft.desired.scale == Scale::Global;
+    let place = match old {
+        Some(host) if is_pinned => scheduler.check(host, Some(unit), missing).map(|()| host),
+        _ => {
+            let serves = unit.parked.iter().any(|i| i.state == InstanceState::Running);
+            let moves = mode.start_first && serves && missing.iter().any(|c| has_fixed_ports(c));
+            let elsewhere = if moves { scheduler.choose(Some(unit), None, old).ok() } else { None };
+            elsewhere.map_or_else(|| scheduler.choose(Some(unit), old, None), Ok)
+        }
+    };
+    place.map_err(|refusal| draft.refuse(refusal)).ok()
+}
+
+/// Stops what is parked and does not serve.
+fn settle_parked<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, serves: impl Fn(&Instance) -> bool) {
+    for instance in &unit.parked {
+        let is_going_on = matches!(instance.state, InstanceState::Running | InstanceState::Starting);
+        match (draft.link(instance.host), instance.state) {
+            (Link::Gone, _) => {}
+            (Link::Cut, _) if is_going_on => draft.wait_for_host(instance.host),
+            (Link::Cut, _) => {}
+            (Link::Up, InstanceState::Stopping) => draft.wait_for(instance, "to stop"),
+            (Link::Up, _) if is_going_on && !serves(instance) => draft.stop(instance),
+            (Link::Up, _) => {}
+        }
+    }
+}
+
+/// What in the unit has this host's ports until it is down: parked or leaving.
+fn port_owner<'a>(draft: &Draft<'a>, unit: &Unit<'a>, host: Option<ResourceId>) -> Option<&'a Instance> {
+    let bound = |i: &&&Instance| matches!(i.state, InstanceState::Starting | InstanceState::Running | InstanceState::Stopping);
+    let mut owners = unit.parked.iter().filter(bound).chain(&unit.leaving);
+    owners.find(|i| i.host == host && draft.link(i.host) == Link::Up).copied()
+}
+
+fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&Config], host: ResourceId) {
+    let mut blocked = vec![false; draft.shape.configs.len()];
+    for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
+        if !missing.iter().any(|m| m.name == config.name) {
+            continue;
+        }
+        // Kept ones share their name with what replaces them; managed ones do not.
+        let namesake = unit.leaving.iter().find(|i| !i.is_parked && i.config == config.name && draft.link(i.host) != Link::Cut).copied();
+        let owner = if has_fixed_ports(config) { port_owner(draft, unit, Some(host)) } else { None };
+        let waits = draft.shape.providers(at).iter().any(|p| blocked.get(*p).copied().unwrap_or(false));
+        if let Some(instance) = namesake {
+            draft.wait_for(instance, "to be removed");
+        } else if let Some(instance) = owner {
+            draft.wait_for(instance, "to stop");
+        } else if !waits {
+            draft.create(UnitId::Known(unit.id.to_owned()), unit.index, config, host);
+            continue;
+        }
+        if let Some(is_blocked) = blocked.get_mut(at) {
+            *is_blocked = true;
+        }
+    }
+}
+
+fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Scheduler<'a>) {
+    let mut started = vec![false; draft.shape.configs.len()];
+    for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
+        let Some(instance) = slot(unit, config) else { continue };
+        if instance.state != InstanceState::Stopped || has_run_once(instance, config) {
+            continue;
+        }
+        let is_carried = |p: &usize| {
+            let provider = draft.shape.configs.get(*p).and_then(|c| slot(unit, c).map(|i| (i, *c)));
+            started.get(*p).copied().unwrap_or(false) || provider.is_some_and(|(i, c)| is_up(i, c))
+        };
+        let waits = !draft.shape.providers(at).iter().all(is_carried);
+        let owner = if has_fixed_ports(config) { port_owner(draft, unit, instance.host) } else { None };
+        if let Some(owner) = owner {
+            draft.wait_for(owner, "to stop");
+            continue;
+        }
+        if waits {
+            draft.wait_for(instance, "to start");
+            continue;
+        }
+        if let Some(refusal) =
+            instance.host.filter(|_| has_fixed_ports(config)).and_then(|h| scheduler.check(h, Some(unit), &[config]).err())
+        {
+            draft.refuse(refusal);
+            continue;
+        }
+        draft.start(instance);
+        if let Some(is_started) = started.get_mut(at) {
+            *is_started = true;
+        }
+    }
+}
+
+fn await_ready<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, patience: Patience) {
+    for instance in &unit.live {
+        let Some(config) = draft.shape.config_of(instance) else { continue };
+        match instance.state {
+            _ if is_ready(instance, config, patience) => {}
+            InstanceState::Starting => draft.wait_for(instance, "to start"),
+            InstanceState::Running if patience == Patience::Healthy => draft.wait_for(instance, "to become healthy"),
+            InstanceState::Running => draft.wait_for(instance, "to be checked"),
+            InstanceState::Stopping => draft.wait_for(instance, "to stop"),
+            // Started or waited for by the phases before.
+            InstanceState::Stopped | InstanceState::Broken | InstanceState::Removing => {}
+        }
+    }
+}
+
+/// Those of a unit that are to go down, dependants before what they depend on.
+pub(super) fn downward<'a>(draft: &Draft<'a>, unit: &Unit<'a>) -> Vec<&'a Instance> {
+    let mut live = unit.live.clone();
+    live.sort_by_key(|i| std::cmp::Reverse(draft.shape.position(i.config.as_deref())));
+    live
+}
+
+fn stop_all(draft: &mut Draft<'_>) {
+    for unit in group(&draft.observed.instances) {
+        for instance in downward(draft, &unit) {
+            match instance.state {
+                InstanceState::Running | InstanceState::Starting => draft.stop(instance),
+                InstanceState::Stopping => draft.wait_for(instance, "to stop"),
+                InstanceState::Stopped | InstanceState::Broken | InstanceState::Removing => {}
+            }
+        }
+    }
+}
+
+fn remove_all(draft: &mut Draft<'_>) {
+    for unit in group(&draft.observed.instances) {
+        let live = downward(draft, &unit);
+        for instance in live.into_iter().chain(unit.parked.iter().copied()) {
+            draft.remove(instance, Why::Removed);
+        }
+        for instance in &unit.leaving {
+            draft.wait_for(instance, "to be removed");
+        }
+    }
+}
