@@ -1,6 +1,9 @@
 //! Drover: the Rancher 1.x resource API over real Docker. `docs/ARCHITECTURE.md` is the map.
 
 pub mod api;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod model;
 pub mod plan;

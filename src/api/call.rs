@@ -90,7 +90,11 @@ impl Call<'_> {
         let Some(PathId::Row(wire)) = PathId::parse(id) else { return Err(Error::not_found()) };
         let row = self.engine.find(self.scope, wire.id)?.ok_or_else(Error::not_found)?;
         let prefix = self.engine.registry().find_type(&row.kind).map_or("", |t| t.prefix.as_str());
-        if ty.kinds.contains(&row.kind) && letters_fit(wire.letters, prefix) { Ok(row) } else { Err(Error::not_found()) }
+        if (ty.kinds.contains(&row.kind) || ty.is_root && ty.def.id == row.root) && letters_fit(wire.letters, prefix) {
+            Ok(row)
+        } else {
+            Err(Error::not_found())
+        }
     }
 
     /// The wire id of a row of this type.

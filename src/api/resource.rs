@@ -71,7 +71,10 @@ impl<'a> Included<'a> {
 impl<'a> Writer<'a> {
     /// Appends a row; false, and nothing is written, if the view hides its type.
     pub fn row(&self, out: &mut String, row: &Resource, derived: &Derived) -> bool {
-        let Some(ty) = shown_type(self.engine.registry(), self.view, &row.kind) else { return false };
+        let registry = self.engine.registry();
+        // A kind that is no type (`dockerHost`) is shown as its root.
+        let ty = shown_type(registry, self.view, &row.kind).or_else(|| shown_type(registry, self.view, &row.root));
+        let Some(ty) = ty else { return false };
         let version = self.view.version;
         let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());
         let is_offered =

@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, WireId};
-use crate::schema::validate::{self, Purpose, Refs};
 use crate::schema::{Column, Machine, Source, Type, TypeView};
 use crate::store::{Changes, NewProcess, NewResource, Priority, Tx, Within};
 
@@ -17,41 +16,6 @@ use super::door::{Answer, Input, Scope};
 use super::handlers::StopData;
 use super::process::{qualified, request};
 use super::{containers, links, services, stacks, upgrade};
-
-/// What validation asks about other rows, for one caller.
-struct Lookup<'a> {
-    core: &'a Core,
-    account: Option<ResourceId>,
-    /// The row that is being changed: it does not collide with itself.
-    except: Option<ResourceId>,
-    root: &'a str,
-}
-
-impl Refs for Lookup<'_> {
-    fn exists(&self, kind: &str, wire: &str) -> Result<bool> {
-        let Some(id) = WireId::parse(wire).map(|w| w.id) else { return Ok(false) };
-        let Some(row) = self.core.store.find(id)? else { return Ok(false) };
-        let is_kind = row.kind == kind || row.root == kind || self.core.derives(&row.kind, kind);
-        let is_visible = match (self.account, row.account_id) {
-            (Some(account), Some(owner)) => account == owner || row.id == account,
-            _ => true,
-        };
-        Ok(is_kind && is_visible && row.state != "purged")
-    }
-
-    fn is_taken(&self, field: &str, value: &str) -> Result<bool> {
-        let rows = self.core.store.all(self.root, self.account)?;
-        Ok(rows.iter().filter(|r| Some(r.id) != self.except).any(|r| match field {
-            "name" => r.name == value,
-            "uuid" => r.uuid == value,
-            other => Fields::parse(&r.fields).ok().and_then(|f| f.text(other)).is_some_and(|v| v == value),
-        }))
-    }
-
-    fn now(&self) -> crate::model::Timestamp {
-        self.core.now()
-    }
-}
 
 impl Core {
     /// Whether `kind` is `base` or comes from it.
@@ -66,25 +30,7 @@ impl Core {
         false
     }
 
-    /// A body, converted and checked by the schema.
-    pub(crate) fn validated(
-        &self,
-        scope: &Scope,
-        ty: &TypeView,
-        body: &Map<String, Value>,
-        purpose: Purpose,
-        except: Option<ResourceId>,
-    ) -> Result<Input> {
-        let view = self.registry.view(scope.version, scope.role);
-        let refs = Lookup { core: self, account: scope.owner(), except, root: &ty.def.root };
-        validate::input(self.registry.input_view(view, ty), ty, body, purpose, &refs)
-    }
-
-    pub(crate) async fn create(&self, scope: &Scope, ty: &TypeView, body: Input) -> Result<Vec<Resource>> {
-        if !ty.def.can_create {
-            return Err(Error::not_implemented(format!("creating a {} is not part of this build", ty.id)));
-        }
-        let input = self.validated(scope, ty, &body, Purpose::Create, None)?;
+    pub(crate) async fn create(&self, scope: &Scope, ty: &TypeView, input: Input) -> Result<Vec<Resource>> {
         let account = scope.owner().unwrap_or(DEFAULT_PROJECT);
         match ty.def.root.as_str() {
             "service" => services::create(self, scope, ty, account, input).await.map(|r| vec![r]),
@@ -101,9 +47,8 @@ impl Core {
         self.store.write(Priority::Request, move |tx| insert_and_start(tx, machine.as_deref(), new)).await
     }
 
-    pub(crate) async fn update(&self, scope: &Scope, ty: &TypeView, id: ResourceId, body: Input) -> Result<Resource> {
+    pub(crate) async fn update(&self, scope: &Scope, ty: &TypeView, id: ResourceId, input: Input) -> Result<Resource> {
         let row = self.visible(scope, ty, id)?;
-        let input = self.validated(scope, ty, &body, Purpose::Update, Some(id))?;
         let input = match ty.def.root.as_str() {
             "service" => services::check_update(&row, input)?,
             "stack" => stacks::check_name(input)?,
@@ -157,25 +102,11 @@ impl Core {
             .await
     }
 
-    pub(crate) async fn act(&self, scope: &Scope, ty: &TypeView, id: ResourceId, action: &str, body: Input) -> Result<Answer> {
-        let Some(known) = ty.actions.get(action) else { return Err(Error::invalid("InvalidAction", "action")) };
+    pub(crate) async fn act(&self, scope: &Scope, ty: &TypeView, id: ResourceId, action: &str, input: Input) -> Result<Answer> {
         let row = self.visible(scope, ty, id)?;
-        if ty.def.unavailable_actions.iter().any(|a| a == action) {
-            return Err(Error::not_implemented(format!("the action {action} of a {} is not part of this build", ty.id)));
-        }
         if !self.offers(scope.version, ty, &row, action) {
             return Err(not_available());
         }
-        let input = match &known.input {
-            None => Input::new(),
-            Some(name) => {
-                let view = self.registry.view(scope.version, scope.role);
-                let view = self.registry.input_view(view, ty);
-                let schema = view.types.get(name).or_else(|| view.find_by_kind(name)).ok_or_else(Error::not_found)?;
-                let refs = Lookup { core: self, account: scope.owner(), except: None, root: "" };
-                validate::input(view, schema, &body, Purpose::Create, &refs)?
-            }
-        };
         match (ty.def.root.as_str(), action) {
             ("service", "upgrade") => upgrade::accept(self, &row, input).await,
             ("service", "rollback") => upgrade::roll_back(self, &row).await,
@@ -218,7 +149,7 @@ impl Core {
     /// A row the caller may see, of the type that the path names.
     pub(crate) fn visible(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
         let row = self.store.find(id)?.ok_or_else(Error::not_found)?;
-        let is_type = ty.kinds.iter().any(|k| *k == row.kind);
+        let is_type = ty.kinds.iter().any(|k| *k == row.kind) || ty.is_root && ty.def.id == row.root;
         if !is_type || !scope.sees(&row) {
             return Err(Error::not_found());
         }
@@ -344,7 +275,13 @@ fn stop_data(input: &Input) -> Result<String> {
 }
 
 /// Whether a name is free in an account.
-pub(crate) fn check_free_in_account(tx: &mut Tx<'_>, root: &str, account: ResourceId, name: &str, except: Option<ResourceId>) -> Result<()> {
+pub(crate) fn check_free_in_account(
+    tx: &mut Tx<'_>,
+    root: &str,
+    account: ResourceId,
+    name: &str,
+    except: Option<ResourceId>,
+) -> Result<()> {
     match tx.named(root, Within::Account(account), name)?.iter().any(|id| Some(*id) != except) {
         true => Err(Error::invalid("NotUnique", "name")),
         false => Ok(()),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::model::{Clock, Error, Fields, Resource, ResourceId, Result, Timestamp};
 use crate::runtime::Runtime;
-use crate::schema::{Machine, Registry, Type};
-use crate::store::{NewResource, Priority, Store, Tx};
+use crate::schema::{Machine, Registry, Type, TypeView, Version};
+use crate::store::{LayoutOf, NewResource, Priority, Store, Tx};
 
 use super::health::Monitor;
 use super::network::Addresses;
@@ -65,7 +65,13 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(registry: Arc<Registry>, store: Store, clock: Arc<dyn Clock>, queue: Arc<Queue>, config: EngineConfig) -> Result<Self> {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        queue: Arc<Queue>,
+        config: EngineConfig,
+    ) -> Result<Self> {
         let addresses = Addresses::new(&config.network_pool)?;
         Ok(Self { registry, store, clock, queue, config, addresses, monitor: Monitor::default(), runtimes: RwLock::default() })
     }
@@ -81,8 +87,7 @@ impl Core {
 
     /// All hosts with a runtime.
     pub(crate) fn runtimes(&self) -> Vec<(ResourceId, Arc<dyn Runtime>)> {
-        let mut all: Vec<_> =
-            self.runtimes.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, r)| (*id, r.clone())).collect();
+        let mut all: Vec<_> = self.runtimes.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, r)| (*id, r.clone())).collect();
         all.sort_by_key(|(id, _)| *id);
         all
     }
@@ -93,7 +98,18 @@ impl Core {
 
     /// The type of a row; every stored kind is in the registry unless an overlay lost it.
     pub(crate) fn type_of(&self, kind: &str) -> Result<&Arc<Type>> {
-        self.registry.find_type(kind).ok_or_else(|| Error::bug(format!("no type {kind}")))
+        find_type(&self.registry, kind).ok_or_else(|| Error::bug(format!("no type {kind}")))
+    }
+
+    /// Whether `action` is legal on `row` now, for clients of `version` (§0.2 of the domain rules).
+    pub(crate) fn offers(&self, version: Version, ty: &TypeView, row: &Resource, action: &str) -> bool {
+        if action == "restore" || !ty.actions.contains_key(action) {
+            return false;
+        }
+        match ty.def.machine.as_deref() {
+            Some(machine) if machine.has_process(action) => machine.offers(action, &row.state, version),
+            _ => true,
+        }
     }
 
     /// The machine of a row's type.
@@ -122,10 +138,31 @@ impl Core {
     {
         self.store.write(Priority::Background, closure).await
     }
+}
 
-    /// The references in own fields that links are followed by, found by the type's own definition.
-    pub(crate) fn references(&self, ty: &Type, fields: &Fields) -> Vec<(String, ResourceId)> {
-        references(ty, fields)
+/// Kinds of rows that are no types of their own: their discriminator says more than their schema.
+const KINDS: [(&str, &str); 6] = [
+    ("admin", "account"),
+    ("user", "account"),
+    ("dockerHost", "network"),
+    ("dockerNone", "network"),
+    ("dockerBridge", "network"),
+    ("dockerContainer", "network"),
+];
+
+/// The type of a stored kind.
+pub(crate) fn find_type<'r>(registry: &'r Registry, kind: &str) -> Option<&'r Arc<Type>> {
+    let known = registry.find_type(kind);
+    known.or_else(|| KINDS.iter().find(|(k, _)| *k == kind).and_then(|(_, base)| registry.find_type(base)))
+}
+
+/// Packs rows by their types.
+pub(crate) struct Packing(pub(crate) Arc<Registry>);
+
+impl LayoutOf for Packing {
+    fn pack(&self, kind: &str, fields: &Fields) -> Result<(String, String)> {
+        let ty = find_type(&self.0, kind).ok_or_else(|| Error::bug(format!("no type {kind}")))?;
+        Ok(crate::schema::layout::pack(ty, fields))
     }
 }
 

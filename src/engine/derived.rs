@@ -77,7 +77,8 @@ impl Core {
         }
         let maps = self.store.references("instanceId", instances, Direction::To)?;
         let map_ids: Vec<ResourceId> = maps.iter().map(|(map, _)| *map).collect();
-        let services: HashMap<ResourceId, ResourceId> = self.store.references("serviceId", &map_ids, Direction::From)?.into_iter().collect();
+        let services: HashMap<ResourceId, ResourceId> =
+            self.store.references("serviceId", &map_ids, Direction::From)?.into_iter().collect();
         let pairs = maps.iter().filter_map(|(map, instance)| Some((*instance, *services.get(map)?))).collect();
         add(derived, "serviceIds", instances, self.grouped(pairs, "service"));
         let mounts = maps.iter().filter(|(map, _)| !services.contains_key(map)).copied().collect();

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::model::{Resource, ResourceId, Result};
-use crate::schema::{Field, FieldType, Link, Registry, Role, TypeView, Version, View};
+use super::core::{ADMIN, Core};
+use super::lists;
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
+use crate::schema::{Link, Registry, Role, TypeView, Version, View};
 
 /// Who asks, for what project, in what version.
 #[derive(Debug, Clone)]
@@ -107,119 +109,135 @@ pub enum Answer {
     Object(&'static str, Map<String, Value>),
 }
 
-/// The engine, as `api` sees it.
+/// The engine, as `api` and `app` see it.
+#[derive(Clone)]
 pub struct Engine {
-    registry: Arc<Registry>,
+    core: Arc<Core>,
+}
+
+impl Scope {
+    /// The account whose rows this caller sees; none is all.
+    pub(crate) fn owner(&self) -> Option<ResourceId> {
+        self.project
+    }
+
+    /// Whether the caller sees a row.
+    pub(crate) fn sees(&self, row: &Resource) -> bool {
+        match (self.owner(), row.account_id) {
+            (Some(owner), Some(account)) => owner == account || row.id == owner,
+            (Some(owner), None) => row.id == owner || row.root != "account",
+            (None, _) => true,
+        }
+    }
 }
 
 impl Engine {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// All types and views.
     pub fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+        &self.core.registry
     }
 
     /// The view of a request.
     pub fn view(&self, scope: &Scope) -> &Arc<View> {
-        self.registry.view(scope.version, scope.role)
+        self.core.registry.view(scope.version, scope.role)
     }
 
     /// Who the caller is; `project` is the wire id named by path, header or query. An unknown or foreign project is 403.
+    ///
+    /// Access is open: every caller is the first admin, and the owner of any project.
     pub fn admit(&self, version: Version, project: Option<&str>) -> Result<Scope> {
-        let _ = (version, project);
-        unimplemented!()
+        let user = Account { id: ADMIN, kind: "admin".into(), name: "admin".into() };
+        let Some(wire) = project else {
+            return Ok(Scope { version, project: None, role: Role::Owner, effective: user.clone(), user });
+        };
+        let forbidden = || Error::new(ErrorKind::Forbidden);
+        let id = WireId::parse(wire).filter(|w| w.letters == "a").ok_or_else(forbidden)?.id;
+        let row = self.core.store.find(id)?.filter(|r| r.kind == "project" && r.state == "active").ok_or_else(forbidden)?;
+        let effective = Account { id, kind: row.kind, name: row.name };
+        Ok(Scope { version, project: Some(id), role: Role::Owner, user, effective })
     }
 
     /// A setting's effective value.
     pub fn setting(&self, name: &str) -> Option<String> {
-        let _ = name;
-        unimplemented!()
+        self.core.setting(name).ok().flatten().and_then(|s| s.active_value)
     }
 
     /// All settings the caller may see, in any order.
-    pub fn settings(&self, scope: &Scope) -> Result<Vec<Setting>> {
-        let _ = scope;
-        unimplemented!()
+    pub fn settings(&self, _scope: &Scope) -> Result<Vec<Setting>> {
+        self.core.all_settings()
     }
 
     /// One setting, if the caller may see it. Those who may write settings see unknown names too, without a value.
-    pub fn find_setting(&self, scope: &Scope, name: &str) -> Result<Option<Setting>> {
-        let _ = (scope, name);
-        unimplemented!()
+    pub fn find_setting(&self, _scope: &Scope, name: &str) -> Result<Option<Setting>> {
+        let unknown = || Setting { name: name.to_owned(), ..Setting::default() };
+        Ok(Some(self.core.setting(name)?.unwrap_or_else(unknown)))
     }
 
     /// Sets a setting, known or not; without a value it goes back to its default.
-    pub async fn write_setting(&self, scope: &Scope, name: &str, value: Option<String>) -> Result<Setting> {
-        let _ = (scope, name, value);
-        unimplemented!()
+    pub async fn write_setting(&self, _scope: &Scope, name: &str, value: Option<String>) -> Result<Setting> {
+        self.core.write_setting(name, value).await
     }
 
     /// Whether requests can be served.
     pub fn is_ready(&self) -> bool {
-        true
+        self.core.store.setting("ready").is_ok()
     }
 
     /// A row by number, if the caller may see it (removed ones too, until they are purged). Quick: no blocking pool needed.
     pub fn find(&self, scope: &Scope, id: ResourceId) -> Result<Option<Resource>> {
-        let _ = (scope, id);
-        unimplemented!()
+        Ok(self.core.store.find(id)?.filter(|row| scope.sees(row)))
     }
 
     /// One page. Blocking.
     pub fn list(&self, scope: &Scope, ty: &TypeView, query: &ListQuery) -> Result<Page> {
-        let _ = (scope, ty, query);
-        unimplemented!()
+        lists::list(&self.core, scope, ty, query)
     }
 
     /// The rows at the end of a link, for each of `rows` (one query per hop). Blocking.
     pub fn follow(&self, scope: &Scope, rows: &[ResourceId], link: &Link) -> Result<Vec<(ResourceId, Resource)>> {
-        let _ = (scope, rows, link);
-        unimplemented!()
+        lists::follow(&self.core, scope, rows, link)
     }
 
     /// The computed fields of these rows, by a constant number of queries.
-    pub fn derive(&self, scope: &Scope, rows: &[Resource]) -> Result<Derived> {
-        let _ = (scope, rows);
-        unimplemented!()
+    pub fn derive(&self, _scope: &Scope, rows: &[Resource]) -> Result<Derived> {
+        self.core.derive(rows)
     }
 
     /// Whether `action` is legal on `row` now, for clients of this version (0.2 of the domain rules).
     pub fn offers(&self, version: Version, ty: &TypeView, row: &Resource, action: &str) -> bool {
-        let _ = (version, ty, row, action);
-        unimplemented!()
+        self.core.offers(version, ty, row, action)
     }
 
     /// The state a client of `version` reads for `row` (v2-beta has no cancelled rollbacks).
-    pub fn shown_state<'a>(&self, version: Version, ty: &TypeView, row: &'a Resource) -> &'a str {
-        let _ = (version, ty);
-        &row.state
+    pub fn shown_state<'a>(&self, _version: Version, ty: &'a TypeView, row: &'a Resource) -> &'a str {
+        ty.shown_state(&row.state)
     }
 
-    /// POST: validates, writes, answers after the commit. Several rows for a container's `count`.
-    pub async fn create(&self, scope: &Scope, ty: &TypeView, body: Input) -> Result<Vec<Resource>> {
-        let _ = (scope, ty, body);
-        unimplemented!()
+    /// POST: takes a validated body, writes, answers after the commit. Several rows for a container's `count`.
+    pub async fn create(&self, scope: &Scope, ty: &TypeView, input: Input) -> Result<Vec<Resource>> {
+        self.core.create(scope, ty, input).await
     }
 
-    /// PUT.
-    pub async fn update(&self, scope: &Scope, ty: &TypeView, id: ResourceId, body: Input) -> Result<Resource> {
-        let _ = (scope, ty, id, body);
-        unimplemented!()
+    /// PUT, with a validated body.
+    pub async fn update(&self, scope: &Scope, ty: &TypeView, id: ResourceId, input: Input) -> Result<Resource> {
+        self.core.update(scope, ty, id, input).await
     }
 
     /// DELETE.
     pub async fn delete(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
-        let _ = (scope, ty, id);
-        unimplemented!()
+        self.core.delete(scope, ty, id).await
     }
 
-    /// POST `?action=`. Checks the action, the row and the state, in the wire's order.
-    pub async fn act(&self, scope: &Scope, ty: &TypeView, id: ResourceId, action: &str, body: Input) -> Result<Answer> {
-        let _ = (scope, ty, id, action, body);
-        unimplemented!()
+    /// POST `?action=`, with a validated body.
+    pub async fn act(&self, scope: &Scope, ty: &TypeView, id: ResourceId, action: &str, input: Input) -> Result<Answer> {
+        self.core.act(scope, ty, id, action, input).await
     }
-}
-
-/// A field's definition by name, with its type; helper for readers of the view.
-pub fn field_type<'a>(ty: &'a TypeView, name: &str) -> Option<(&'a Field, &'a FieldType)> {
-    ty.fields.get(name).map(|f| (f, &f.ty))
 }

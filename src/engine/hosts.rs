@@ -28,7 +28,8 @@ impl Core {
         };
         let kind = runtime.kind();
         let ty = self.type_of("host")?.clone();
-        let known = self.store.all("host", Some(DEFAULT_PROJECT))?.into_iter().find(|h| h.internal.contains(&format!("\"runtime\":\"{kind}\"")));
+        let known =
+            self.store.all("host", Some(DEFAULT_PROJECT))?.into_iter().find(|h| h.internal.contains(&format!("\"runtime\":\"{kind}\"")));
         let id = match known {
             Some(row) => row.id,
             None => {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
@@ -238,7 +237,11 @@ pub(crate) fn insert_expose_map(
     fields.set("dnsPrefix", &dns_prefix)?;
     fields.set("managed", &managed)?;
     fields.set("upgrade", &false)?;
-    tx.insert(NewResource { parent_id: Some(service.id), state: "active".into(), ..new_row(&types.expose_map, service.account_id, fields) })?;
+    tx.insert(NewResource {
+        parent_id: Some(service.id),
+        state: "active".into(),
+        ..new_row(&types.expose_map, service.account_id, fields)
+    })?;
     Ok(())
 }
 
@@ -262,11 +265,4 @@ fn host_name(name: &str, domain: Option<&str>) -> String {
 pub(crate) fn unique_name(name: &str, uuid: &str) -> String {
     let tail: String = uuid.chars().rev().filter(|c| *c != '-').take(8).collect();
     format!("{name}-{tail}")
-}
-
-/// A value as text for a message, bounded.
-pub(crate) fn brief(value: &Value) -> String {
-    let mut text = value.to_string();
-    text.truncate(text.char_indices().nth(120).map_or(text.len(), |(at, _)| at));
-    text
 }

@@ -116,7 +116,8 @@ pub(crate) async fn remove(core: &Core, row: &Resource, input: &Input) -> Result
     let names_alias = link.get("name").is_some_and(|n| n.as_str().is_some_and(|n| !n.is_empty()));
     let (id, keep) = (row.id, core.config.keep_removed);
     change(core, id, move |tx| {
-        let fits = |(_, target, alias): &&(Resource, ResourceId, String)| *target == wanted.target && (!names_alias || *alias == wanted.alias);
+        let fits =
+            |(_, target, alias): &&(Resource, ResourceId, String)| *target == wanted.target && (!names_alias || *alias == wanted.alias);
         let links = links_of(tx, id)?;
         let Some((map, _, _)) = links.iter().find(fits) else { return Err(Error::invalid("InvalidReference", "serviceId")) };
         retire_link(tx, map, keep)

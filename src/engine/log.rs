@@ -4,7 +4,14 @@ use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::store::{NewResource, Tx};
 
 /// Writes a line. `about` is the container it is about.
-pub(crate) fn write(tx: &mut Tx<'_>, service: &Resource, event: &str, sentence: &str, about: Option<ResourceId>, is_error: bool) -> Result<()> {
+pub(crate) fn write(
+    tx: &mut Tx<'_>,
+    service: &Resource,
+    event: &str,
+    sentence: &str,
+    about: Option<ResourceId>,
+    is_error: bool,
+) -> Result<()> {
     let mut fields = Fields::default();
     fields.set("eventType", event)?;
     fields.set("description", sentence)?;

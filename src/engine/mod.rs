@@ -1,7 +1,35 @@
 //! What requests do, and what happens after them: commands, processes, reconciling.
 //!
-//! `door` is all that `api` and the dialects may use.
+//! `door` is all that `api` and the dialects may use; `life` is what `app` starts and stops.
 
+mod commands;
+mod containers;
+mod core;
+mod derived;
 mod door;
+mod handlers;
+mod health;
+mod hosts;
+mod instance;
+mod life;
+mod links;
+mod lists;
+mod log;
+mod network;
+mod process;
+mod queue;
+mod reconcile;
+mod rollup;
+mod seed;
+mod services;
+mod settings;
+mod spec;
+mod stacks;
+mod storage;
+mod upgrade;
+mod watch;
+mod worker;
 
+pub use self::core::{ADMIN, DEFAULT_PROJECT, EngineConfig};
 pub use door::*;
+pub use life::{Life, Opened};

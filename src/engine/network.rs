@@ -53,12 +53,13 @@ impl Subnet {
 
 #[derive(Default)]
 struct Taken {
+    /// A project is here once its rows were read.
     by_project: HashMap<ResourceId, BTreeSet<u32>>,
     /// The network of a project on a host: the engine's id and the subnet, once made sure of in this process.
     networks: HashMap<(ResourceId, ResourceId), (String, Subnet)>,
 }
 
-/// Who has which address. In memory; filled from the rows at start.
+/// Who has which address. In memory; filled from a project's rows when the first address is asked for.
 pub(crate) struct Addresses {
     pool: Subnet,
     taken: Mutex<Taken>,
@@ -76,17 +77,12 @@ impl Addresses {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an address that a row holds.
-    pub(crate) fn reserve(&self, project: ResourceId, address: &str) {
-        if let Ok(address) = address.parse::<Ipv4Addr>() {
-            self.lock().by_project.entry(project).or_default().insert(address.into());
-        }
-    }
-
     /// Gives an address back.
     pub(crate) fn release(&self, project: ResourceId, address: &str) {
         if let Ok(address) = address.parse::<Ipv4Addr>() {
-            self.lock().by_project.entry(project).or_default().remove(&address.into());
+            if let Some(used) = self.lock().by_project.get_mut(&project) {
+                used.remove(&address.into());
+            }
         }
     }
 
@@ -140,17 +136,27 @@ impl Core {
     }
 
     /// An address for a new container: one of `wanted` if it can be had.
-    pub(crate) fn allocate_address(&self, project: ResourceId, network: &ManagedNetwork, wanted: &[String]) -> Result<String, String> {
-        self.addresses.allocate(project, network.subnet, wanted).ok_or_else(|| "no address is left in the project's network".to_owned())
+    pub(crate) fn allocate_address(
+        &self,
+        project: ResourceId,
+        network: &ManagedNetwork,
+        wanted: &[String],
+    ) -> Result<Result<String, String>> {
+        self.read_addresses(project)?;
+        let address = self.addresses.allocate(project, network.subnet, wanted);
+        Ok(address.ok_or_else(|| "no address is left in the project's network".to_owned()))
     }
 
-    /// Notes the addresses that rows hold; once, at start.
-    pub(crate) fn load_addresses(&self) -> Result<()> {
-        for row in self.store.all("instance", None)? {
-            if let (Some(project), Some(ip)) = (row.account_id, notes::<InstanceNotes>(&row).ip) {
-                self.addresses.reserve(project, &ip);
-            }
+    /// Reads the addresses that a project's rows hold, once.
+    fn read_addresses(&self, project: ResourceId) -> Result<()> {
+        // Held while the rows are read: whoever allocates next to us must not see a half of them.
+        let mut taken = self.addresses.lock();
+        if taken.by_project.contains_key(&project) {
+            return Ok(());
         }
+        let rows = self.store.all("instance", Some(project))?;
+        let held = rows.iter().filter_map(|row| notes::<InstanceNotes>(row).ip?.parse::<Ipv4Addr>().ok()).map(u32::from);
+        taken.by_project.insert(project, held.collect());
         Ok(())
     }
 }

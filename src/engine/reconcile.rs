@@ -172,13 +172,7 @@ impl Picture {
             "rollback" => Goal::Rollback(self.in_service()),
             "finishupgrade" => Goal::FinishUpgrade(self.in_service()),
             "restart" => Goal::Restart {
-                batches: self
-                    .fields
-                    .restart
-                    .as_ref()
-                    .and_then(|r| r.rolling_restart_strategy.clone())
-                    .unwrap_or_default()
-                    .batches(),
+                batches: self.fields.restart.as_ref().and_then(|r| r.rolling_restart_strategy.clone()).unwrap_or_default().batches(),
                 start_counts: self.notes.start_counts.iter().map(|(id, n)| (ResourceId(*id), *n)).collect(),
             },
             "deactivate" => Goal::Stop,
@@ -259,7 +253,12 @@ impl Core {
 
     /// The hosts of a project as the planner sees them; `except` is the service whose own ports do not count.
     /// Neighbours are read only if `configs` have rules about containers.
-    pub(crate) fn plan_hosts(&self, account: Option<ResourceId>, except: Option<ResourceId>, configs: &[&LaunchConfig]) -> Result<Vec<plan::Host>> {
+    pub(crate) fn plan_hosts(
+        &self,
+        account: Option<ResourceId>,
+        except: Option<ResourceId>,
+        configs: &[&LaunchConfig],
+    ) -> Result<Vec<plan::Host>> {
         let asks = |key: &String| key.to_ascii_lowercase().starts_with("io.rancher.scheduler.affinity:container");
         let wants_neighbours = configs.iter().flat_map(|c| c.labels.iter().flatten()).any(|(key, _)| asks(key));
         let rows = self.store.all("host", account)?;
@@ -434,12 +433,7 @@ impl Core {
             types: std::sync::Arc::new(self.instance_types()?),
             stack: picture.stack.clone(),
             project_uuid: project.map(|p| p.uuid).unwrap_or_default(),
-            configs: picture
-                .configs
-                .iter()
-                .map(|c| Config { launch: c.launch.clone(), raw: c.raw.clone() })
-                .collect::<Vec<_>>()
-                .into(),
+            configs: picture.configs.iter().map(|c| Config { launch: c.launch.clone(), raw: c.raw.clone() }).collect::<Vec<_>>().into(),
             is_global: picture.is_global(),
             is_system: picture.fields.system.unwrap_or(false),
             retain_ip: picture.fields.retain_ip.unwrap_or(false),
@@ -450,11 +444,9 @@ impl Core {
             let mut some: Vec<Step> = steps.by_ref().take(STEPS_PER_WRITE).collect();
             for step in &mut some {
                 if let Step::Create { unit, .. } = step {
-                    let uuid = match unit {
+                    let uuid = match &*unit {
                         UnitId::Known(uuid) => uuid.clone(),
-                        new @ UnitId::New(_) => {
-                            units.entry(new.clone()).or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone()
-                        }
+                        new => units.entry(new.clone()).or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone(),
                     };
                     work.siblings.insert(uuid.clone(), siblings.get(&uuid).cloned().unwrap_or_default());
                     *unit = UnitId::Known(uuid);

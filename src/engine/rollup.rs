@@ -127,7 +127,10 @@ impl Core {
 
     /// Where the service can be reached from outside: the active ports of its running containers.
     fn public_endpoints(&self, picture: &Picture) -> Result<String> {
-        let publishes = picture.configs.iter().any(|c| c.launch.ports.as_ref().is_some_and(|p| !p.is_empty()) || c.launch.publish_all_ports == Some(true));
+        let publishes = picture
+            .configs
+            .iter()
+            .any(|c| c.launch.ports.as_ref().is_some_and(|p| !p.is_empty()) || c.launch.publish_all_ports == Some(true));
         if !publishes {
             return Ok("[]".into());
         }

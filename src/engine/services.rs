@@ -141,10 +141,7 @@ fn check_references(service: &str, configs: &BTreeMap<String, LaunchConfig>) -> 
     for launch in configs.values() {
         for name in edges(launch) {
             if !configs.contains_key(&name) {
-                return refuse(
-                    "launchConfig",
-                    format!("{name} either does not exist or is not a sidekick of this service"),
-                );
+                return refuse("launchConfig", format!("{name} either does not exist or is not a sidekick of this service"));
             }
         }
     }
@@ -382,9 +379,18 @@ mod tests {
             (json!({"name": "web", "launchConfig": {}}), "InvalidOption/launchConfig"),
             (json!({"name": "web", "launchConfig": {"imageUuid": "docker:rancher/none"}, "selectorContainer": "a=b"}), "ok"),
             (json!({"name": "web", "launchConfig": {"imageUuid": image, "ports": ["1:a"]}}), "PortWrongFormat/"),
-            (json!({"name": "web", "launchConfig": {"imageUuid": image}, "secondaryLaunchConfigs": [{"imageUuid": image}]}), "MissingRequired/name"),
-            (json!({"name": "web", "launchConfig": {"imageUuid": image}, "secondaryLaunchConfigs": [{"name": "a--b", "imageUuid": image}]}), "InvalidCharacters/name"),
-            (json!({"name": "web", "launchConfig": {"imageUuid": image}, "secondaryLaunchConfigs": [{"name": "WEB", "imageUuid": image}]}), "NotUnique/name"),
+            (
+                json!({"name": "web", "launchConfig": {"imageUuid": image}, "secondaryLaunchConfigs": [{"imageUuid": image}]}),
+                "MissingRequired/name",
+            ),
+            (
+                json!({"name": "web", "launchConfig": {"imageUuid": image}, "secondaryLaunchConfigs": [{"name": "a--b", "imageUuid": image}]}),
+                "InvalidCharacters/name",
+            ),
+            (
+                json!({"name": "web", "launchConfig": {"imageUuid": image}, "secondaryLaunchConfigs": [{"name": "WEB", "imageUuid": image}]}),
+                "NotUnique/name",
+            ),
             (json!({"name": "web", "launchConfig": {"imageUuid": image, "networkLaunchConfig": "x"}}), "InvalidReference/launchConfig"),
             (
                 json!({"name": "web", "launchConfig": {"imageUuid": image, "networkLaunchConfig": "a"},

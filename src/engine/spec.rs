@@ -58,9 +58,7 @@ impl Core {
         let id = parse_reference(wire).ok_or_else(|| SpecError::Impossible(format!("not a container: {wire}")))?;
         let row = self.store.find(id)?.filter(|r| r.removed.is_none());
         let row = row.ok_or_else(|| SpecError::Impossible(format!("container {wire} is gone")))?;
-        Fields::parse(&row.fields)?
-            .text("externalId")
-            .ok_or_else(|| SpecError::NotYet(format!("Waiting for {} to be created", row.name)))
+        Fields::parse(&row.fields)?.text("externalId").ok_or_else(|| SpecError::NotYet(format!("Waiting for {} to be created", row.name)))
     }
 
     fn volume_mounts(&self, launch: &LaunchConfig) -> Result<Vec<(String, String)>, SpecError> {
@@ -73,7 +71,12 @@ impl Core {
         Ok(mounts)
     }
 
-    fn attachment(&self, row: &Resource, launch: &mut LaunchConfig, network: Option<(String, String)>) -> Result<NetworkAttachment, SpecError> {
+    fn attachment(
+        &self,
+        row: &Resource,
+        launch: &mut LaunchConfig,
+        network: Option<(String, String)>,
+    ) -> Result<NetworkAttachment, SpecError> {
         Ok(match launch.network_mode.as_deref() {
             Some("host") => NetworkAttachment::Host,
             Some("bridge") => NetworkAttachment::Bridge { links: self.instance_links(launch, Core::external_id)? },
@@ -151,7 +154,9 @@ impl Core {
         for map in self.store.children(service, "serviceConsumeMap")? {
             let fields = Fields::parse(&map.fields)?;
             let target = fields.text("consumedServiceId").and_then(|w| parse_reference(&w));
-            let Some(target) = target.map(|id| self.store.find(id)).transpose()?.flatten().filter(|t| t.removed.is_none()) else { continue };
+            let Some(target) = target.map(|id| self.store.find(id)).transpose()?.flatten().filter(|t| t.removed.is_none()) else {
+                continue;
+            };
             let Some(stack) = target.parent_id.map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
             let own_alias = Some(map.name.as_str()).filter(|n| !n.is_empty()).unwrap_or(&target.name);
             let alias = alias.unwrap_or(own_alias).to_owned();

@@ -10,7 +10,14 @@ use super::core::new_row;
 use super::instance::{InstanceTypes, launch_of};
 
 /// Makes the rows of a container's mounts, and of volumes not known yet.
-pub(crate) fn note_mounts(tx: &mut Tx<'_>, types: &InstanceTypes, volume: &Type, mount: &Type, row: &Resource, found: &Found) -> Result<()> {
+pub(crate) fn note_mounts(
+    tx: &mut Tx<'_>,
+    types: &InstanceTypes,
+    volume: &Type,
+    mount: &Type,
+    row: &Resource,
+    found: &Found,
+) -> Result<()> {
     if found.mounts.is_empty() || !tx.children(row.id, "mount")?.is_empty() {
         return Ok(());
     }

@@ -63,7 +63,9 @@ async fn accept_in_service(core: &Core, row: &Resource, mut strategy: Config) ->
     let selector = fields.text("selectorContainer");
     services::check_upgrade_configs(&row.kind, &row.name, selector.as_deref(), &mut strategy)?;
     let old_primary: Option<Config> = fields.read("launchConfig")?;
-    if has_primary && services::is_global(strategy.get("launchConfig").and_then(Value::as_object)) != services::is_global(old_primary.as_ref()) {
+    if has_primary
+        && services::is_global(strategy.get("launchConfig").and_then(Value::as_object)) != services::is_global(old_primary.as_ref())
+    {
         return Err(Error::invalid("InvalidOption", "launchConfig").with_message("an upgrade cannot make a service global, or not global"));
     }
     let machine = core.machine_of(&row.kind)?.clone();
@@ -86,7 +88,8 @@ async fn accept_in_service(core: &Core, row: &Resource, mut strategy: Config) ->
             if let Err(message) = draw_ports(tx, &row, range, &mut fields, &mut note)? {
                 return Err(Error::conflict(message));
             }
-            let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) = (fields.read("launchConfig")?, fields.read("secondaryLaunchConfigs")?);
+            let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) =
+                (fields.read("launchConfig")?, fields.read("secondaryLaunchConfigs")?);
             strategy.insert("launchConfig".into(), json!(primary));
             strategy.insert("secondaryLaunchConfigs".into(), json!(sidekicks.unwrap_or_default()));
             strategy.insert("previousLaunchConfig".into(), json!(merged.old_primary));
@@ -112,8 +115,14 @@ fn merge(service: &str, fields: &Fields, strategy: &Config) -> Result<Merged> {
     let old_sidekicks: Vec<Config> = fields.read("secondaryLaunchConfigs")?.unwrap_or_default();
     let selects = fields.text("selectorContainer").is_some();
     let given_primary = strategy.get("launchConfig").and_then(Value::as_object).cloned();
-    let given: Vec<Config> =
-        strategy.get("secondaryLaunchConfigs").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object).cloned().collect();
+    let given: Vec<Config> = strategy
+        .get("secondaryLaunchConfigs")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object)
+        .cloned()
+        .collect();
     let mut upgraded: BTreeSet<String> = given.iter().map(name_of).collect();
     if given_primary.is_some() {
         upgraded.insert(String::new());
@@ -205,8 +214,7 @@ async fn accept_to_service(core: &Core, row: &Resource, strategy: Config) -> Res
             }
             let mut fields = Fields::parse(&row.fields)?;
             fields.set("upgrade", &json!({"type": "serviceUpgrade", "inServiceStrategy": null, "toServiceStrategy": strategy}))?;
-            let note =
-                ServiceNotes { last_batch_at: None, to_service: Some(target.0), links_copied: false, ..notes::<ServiceNotes>(&row) };
+            let note = ServiceNotes { last_batch_at: None, to_service: Some(target.0), links_copied: false, ..notes::<ServiceNotes>(&row) };
             let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
             request(tx, &machine, &row, "upgrade", "{}", changes)
         })
@@ -332,7 +340,6 @@ impl Core {
 
 /// How often two services that wait for each other are looked at.
 const POLL: Duration = Duration::from_millis(200);
-
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,7 @@ pub use field::*;
 pub use layout::LayoutCell;
 pub use lint::HANDLER_ACTIONS;
 pub use machine::*;
-pub use render::PlanCell;
 pub use registry::Problem;
+pub use render::PlanCell;
 pub use served::{schema_json, write_schema};
 pub use types::*;

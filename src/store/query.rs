@@ -90,6 +90,8 @@ pub enum Condition {
         /// With what.
         value: Scalar,
     },
+    /// The value is one of these texts.
+    OneOf(Target, Vec<String>),
     /// The value is absent.
     Null(Target),
     /// The value is there.
@@ -226,6 +228,11 @@ fn holds<'a>(query: Boxed<'a>, condition: &Condition) -> Boxed<'a> {
     };
     match condition {
         Condition::Never => query.filter(sql::<Bool>("0")),
+        Condition::OneOf(target, texts) => {
+            let list = serde_json::json!(texts).to_string();
+            let fragment = sql::<Bool>(&format!("{} IN (SELECT value FROM json_each(", expression(target)));
+            query.filter(fragment.bind::<Text, _>(list).sql("))"))
+        }
         Condition::Null(target) => query.filter(sql::<Bool>(&format!("{}{}", expression(target), empty(target)))),
         Condition::NotNull(target) => query.filter(sql::<Bool>(&format!("NOT ({}{})", expression(target), empty(target)))),
         Condition::Compare { target, modifier, value } => {

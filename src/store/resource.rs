@@ -246,6 +246,20 @@ impl Store {
             .collect())
     }
 
+    /// All live rows of this root that have a health.
+    pub fn with_health(&self, root: &str) -> Result<Vec<Resource>> {
+        let mut conn = self.reader()?;
+        let rows: Vec<ResourceRow> = resource::table
+            .filter(resource::root.eq(root))
+            .filter(resource::removed_ms.is_null())
+            .filter(resource::health.ne(""))
+            .order(resource::id)
+            .select(ResourceRow::as_select())
+            .load(&mut conn)
+            .map_err(failed("reading resources with health"))?;
+        Ok(rows.into_iter().map(Resource::from).collect())
+    }
+
     /// A live row of this root by its uuid.
     pub fn find_by_uuid(&self, uuid: &str) -> Result<Option<Resource>> {
         let mut conn = self.reader()?;

@@ -15,6 +15,8 @@ pub struct SweepLimits {
     pub events_before: Timestamp,
     /// Keep at most so many change events.
     pub events_kept: i64,
+    /// Service logs older than this.
+    pub logs_before: Timestamp,
     /// Rows of each table in one call.
     pub chunk: i64,
 }
@@ -54,12 +56,22 @@ impl Tx<'_> {
             .load(self.conn)
             .map_err(failed)?;
         diesel::delete(change_event::table.filter(change_event::id.eq_any(&events))).execute(self.conn).map_err(failed)?;
-        let rows: Vec<i64> = resource::table
+        let mut rows: Vec<i64> = resource::table
             .filter(resource::purge_after_ms.le(now.0))
             .limit(limits.chunk)
             .select(resource::id)
             .load(self.conn)
             .map_err(failed)?;
+        let logs: Vec<i64> = resource::table
+            .filter(resource::root.eq("serviceLog"))
+            .filter(resource::removed_ms.is_null())
+            .filter(resource::created_ms.lt(limits.logs_before.0))
+            .order(resource::id)
+            .limit(limits.chunk)
+            .select(resource::id)
+            .load(self.conn)
+            .map_err(failed)?;
+        rows.extend(logs);
         diesel::delete(resource_ref::table.filter(resource_ref::from_id.eq_any(&rows).or(resource_ref::to_id.eq_any(&rows))))
             .execute(self.conn)
             .map_err(failed)?;

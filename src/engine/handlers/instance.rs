@@ -129,15 +129,15 @@ impl Core {
         fields.set("primaryIpAddress", &address)?;
         let restarted = note.ran;
         let health = launch.health_check.as_ref().filter(|c| c.port.is_some()).map(|_| {
-            if row.health == "healthy" || row.health == "unhealthy" || row.health == "reinitializing" { "reinitializing" } else { "initializing" }
+            if row.health == "healthy" || row.health == "unhealthy" || row.health == "reinitializing" {
+                "reinitializing"
+            } else {
+                "initializing"
+            }
         });
         let note = InstanceNotes { ran: true, started_at: found.started_at.clone(), ..note };
-        let changes = Changes {
-            fields: Some(fields),
-            internal: Some(write_notes(&note)?),
-            health: health.map(str::to_owned),
-            ..Changes::default()
-        };
+        let changes =
+            Changes { fields: Some(fields), internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
         self.note_ports_and_address(row, &found, address).await?;
         self.monitor.watch(row.id, launch, self.now(), health.is_some());
         if restarted {
@@ -192,7 +192,8 @@ impl Core {
         }
         self.note_ports_down(row).await?;
         let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
-        let removes = data.remove || launch.instance_triggered_stop.as_deref() == Some("remove") && row.parent_id.is_none() && data.by_itself;
+        let removes =
+            data.remove || launch.instance_triggered_stop.as_deref() == Some("remove") && row.parent_id.is_none() && data.by_itself;
         let failed = data.error.clone();
         Ok(match (removes, failed) {
             (true, _) => Outcome::Then(Box::default(), "remove", "{}".into()),
@@ -319,7 +320,12 @@ impl Core {
         Ok(Outcome::Again(Duration::ZERO, String::new()))
     }
 
-    async fn change_notes(&self, process: &Process, row: &Resource, change: impl FnOnce(&mut InstanceNotes) + Send + 'static) -> Result<()> {
+    async fn change_notes(
+        &self,
+        process: &Process,
+        row: &Resource,
+        change: impl FnOnce(&mut InstanceNotes) + Send + 'static,
+    ) -> Result<()> {
         let (process_id, row_id) = (process.id, row.id);
         self.write(move |tx| {
             let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
@@ -333,7 +339,6 @@ impl Core {
 
     /// Chooses a host for a container of no service.
     async fn place(&self, process: &Process, row: &Resource, launch: &LaunchConfig) -> Result<Result<Resource, String>> {
-        let hosts = self.hosts_of(row.account_id)?;
         let host = match launch.requested_host_id.as_deref().and_then(parse_reference) {
             Some(host) => host,
             None => match self.place_for(row, launch)? {
@@ -378,7 +383,12 @@ impl Core {
     }
 
     /// The network and address of a container in managed networking, decided and written before it is made.
-    async fn network_of(&self, process: &Process, row: &Resource, launch: &LaunchConfig) -> Result<Result<(Resource, Option<(String, String)>), String>> {
+    async fn network_of(
+        &self,
+        process: &Process,
+        row: &Resource,
+        launch: &LaunchConfig,
+    ) -> Result<Result<(Resource, Option<(String, String)>), String>> {
         let (Some("managed"), Some(project), Some(host)) = (launch.network_mode.as_deref(), row.account_id, row.host_id) else {
             return Ok(Ok((row.clone(), None)));
         };
@@ -391,9 +401,11 @@ impl Core {
         if let Some(ip) = note.ip {
             return Ok(Ok((row.clone(), Some((network.id, ip)))));
         }
-        let wanted: Vec<String> =
-            launch.label("io.rancher.container.requested_ip").map(|l| l.split(',').map(|w| w.trim().to_owned()).collect()).unwrap_or_default();
-        let ip = match self.allocate_address(project.id, &network, &wanted) {
+        let wanted: Vec<String> = launch
+            .label("io.rancher.container.requested_ip")
+            .map(|l| l.split(',').map(|w| w.trim().to_owned()).collect())
+            .unwrap_or_default();
+        let ip = match self.allocate_address(project.id, &network, &wanted)? {
             Ok(ip) => ip,
             Err(message) => return Ok(Err(message)),
         };
@@ -492,12 +504,21 @@ impl Core {
                 let bound = found
                     .ports
                     .iter()
-                    .find(|b| Some(b.private) == private && protocol.as_deref() == Some(b.protocol.as_str()) && wanted.is_none_or(|w| w == b.public))
-                    .or_else(|| found.ports.iter().find(|b| Some(b.private) == private && protocol.as_deref() == Some(b.protocol.as_str())));
+                    .find(|b| {
+                        Some(b.private) == private
+                            && protocol.as_deref() == Some(b.protocol.as_str())
+                            && wanted.is_none_or(|w| w == b.public)
+                    })
+                    .or_else(|| {
+                        found.ports.iter().find(|b| Some(b.private) == private && protocol.as_deref() == Some(b.protocol.as_str()))
+                    });
                 if let Some(bound) = bound {
                     fields.set("publicPort", &bound.public)?;
                 }
-                tx.update_if(&port, &Changes { state: Some("active".into()), fields: Some(fields), host_id: Some(row.host_id), ..Changes::default() })?;
+                tx.update_if(
+                    &port,
+                    &Changes { state: Some("active".into()), fields: Some(fields), host_id: Some(row.host_id), ..Changes::default() },
+                )?;
             }
             if let Some(address) = address.filter(|_| !has_address) {
                 let mut fields = Fields::default();
@@ -559,8 +580,6 @@ async fn ensure_volumes(runtime: &dyn Runtime, launch: &LaunchConfig) -> Result<
 /// A part of something that goes: removed at once, readable for a while.
 pub(crate) fn retire(tx: &mut Tx<'_>, part: &Resource, keep: Duration) -> Result<Resource> {
     let now = tx.now();
-    let changes =
-        Changes { state: Some("removed".into()), removed: Some(now), purge_after: Some(now.plus(keep)), ..Changes::default() };
+    let changes = Changes { state: Some("removed".into()), removed: Some(now), purge_after: Some(now.plus(keep)), ..Changes::default() };
     tx.update_if(part, &changes)
 }
-

@@ -30,8 +30,14 @@ impl Core {
             "instance.stop" => self.stop_instance(process, &row).await,
             "instance.remove" => self.remove_instance(process, &row).await,
             "service.create" => self.create_service(process, &row).await,
-            "service.activate" | "service.update" | "service.upgrade" | "service.continueupgrade" | "service.rollback"
-            | "service.finishupgrade" | "service.restart" | "service.deactivate" => self.reconcile_service(process, &row).await,
+            "service.activate"
+            | "service.update"
+            | "service.upgrade"
+            | "service.continueupgrade"
+            | "service.rollback"
+            | "service.finishupgrade"
+            | "service.restart"
+            | "service.deactivate" => self.reconcile_service(process, &row).await,
             "service.remove" => self.remove_service(process, &row).await,
             "stack.remove" => self.remove_stack(process, &row).await,
             "volume.remove" => self.remove_volume(&row).await,
@@ -67,4 +73,3 @@ impl Core {
         Ok(Outcome::done())
     }
 }
-

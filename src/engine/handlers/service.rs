@@ -90,7 +90,9 @@ impl Core {
         let data: ActivateData = serde_json::from_str(&process.data).unwrap_or_default();
         for map in self.store.children(picture.service.id, "serviceConsumeMap")? {
             let target = Fields::parse(&map.fields)?.text("consumedServiceId").and_then(|w| parse_reference(&w));
-            let Some(target) = target.filter(|t| *t != picture.service.id).map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
+            let Some(target) = target.filter(|t| *t != picture.service.id).map(|id| self.store.find(id)).transpose()?.flatten() else {
+                continue;
+            };
             let is_moving = target.state == "registering" || data.wait_for.contains(&target.id.0) && target.state == "activating";
             if is_moving && target.removed.is_none() {
                 return Ok(Some(format!("Waiting for {}", target.name)));

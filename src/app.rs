@@ -1,0 +1,260 @@
+//! The composition root: configuration → registry → database → engine → HTTP, and the same way back at the end.
+//! The only place that constructs concrete runtimes.
+
+use std::fmt;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{App, HttpServer, web};
+use fs4::fs_std::FileExt;
+
+use crate::api::{self, Access, ApiOptions, ApiState};
+use crate::cli::{self, Cli, Command, LogFormat, SchemaCommand, Serve};
+use crate::config;
+use crate::engine::{Engine, EngineConfig};
+use crate::model::time::SystemClock;
+use crate::runtime::Runtime;
+use crate::runtime::docker::Docker;
+use crate::runtime::sim::Sim;
+use crate::schema::{Registry, Role, Version, schema_json};
+use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
+
+/// Where Docker listens if nobody says otherwise.
+const LOCAL_SOCKET: &str = "/var/run/docker.sock";
+/// How long the local engine may take to show that it is there.
+const DOCKER_PATIENCE: Duration = Duration::from_secs(3);
+/// How long open requests may take when the server stops, in seconds.
+const SHUTDOWN_SECONDS: u64 = 10;
+
+/// Why the program ends, with an exit status of its own and a sentence about what to do.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit status; docs/operating.md lists them.
+    pub status: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(status: u8, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// 78: bad configuration.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(78, message)
+    }
+
+    /// 73: the data directory cannot be written.
+    pub fn not_writable(folder: &Path, error: &std::io::Error) -> Self {
+        Self::new(73, format!("cannot write to the data directory {}: {error}. Choose another with --data-dir.", folder.display()))
+    }
+
+    fn open(error: OpenError) -> Self {
+        match error {
+            OpenError::Migrate(MigrateError::Newer(version)) => Self::new(
+                76,
+                format!("the database was written by a newer drover (it has migration {version}): use that version, or restore a backup."),
+            ),
+            other => Self::new(74, format!("{other}: {}", source_of(&other))),
+        }
+    }
+}
+
+fn source_of(error: &dyn std::error::Error) -> String {
+    let mut text = String::new();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = source.to_string();
+        next = source.source();
+    }
+    text
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Does what the command line says.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Serve(serve) => serve_until_told(&serve).await,
+        Command::Schema { command } => schema(&command),
+        Command::Migrate(place) => {
+            let file = config::database_file(&place)?;
+            let _lock = lock(&file)?;
+            let state = Store::migrate(&file).map_err(Failure::open)?;
+            say(&match state {
+                SchemaState::Current => format!("{} is up to date", file.display()),
+                SchemaState::Migrated(n) => format!("{}: {n} migration(s) applied", file.display()),
+            });
+            Ok(())
+        }
+        Command::Backup { place, file } => {
+            let database = config::database_file(&place)?;
+            if !database.exists() {
+                return Err(Failure::config(format!("there is no database {}", database.display())));
+            }
+            if file.exists() {
+                return Err(Failure::config(format!("{} exists already: a backup overwrites nothing", file.display())));
+            }
+            Store::backup(&database, &file).map_err(Failure::open)?;
+            say(&format!("{} written", file.display()));
+            Ok(())
+        }
+    }
+}
+
+fn load_schemas(overlay: Option<&Path>) -> Result<Registry, Failure> {
+    Registry::load(overlay).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::config(format!("the schemas do not fit together:\n  {}", lines.join("\n  ")))
+    })
+}
+
+fn schema(command: &SchemaCommand) -> Result<(), Failure> {
+    match command {
+        SchemaCommand::Check { schemas } => {
+            let registry = load_schemas(schemas.as_deref())?;
+            say(&format!("{} types fit together", registry.types.len()));
+        }
+        SchemaCommand::Print { schemas, version, name } => {
+            let registry = load_schemas(schemas.as_deref())?;
+            let version =
+                Version::parse(version).ok_or_else(|| Failure::config(format!("there is no version {version:?}: v1 or v2-beta")))?;
+            let view = registry.view(version, Role::Owner);
+            let wanted = |id: &str| name.as_deref().is_none_or(|n| n.eq_ignore_ascii_case(id));
+            let mut found = false;
+            for ty in view.types.values().filter(|t| wanted(&t.id)) {
+                found = true;
+                say(&schema_json(view, ty, &format!("/{}", version.as_str())));
+            }
+            if !found {
+                return Err(Failure::config(format!("there is no type {:?}", name.as_deref().unwrap_or_default())));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A line for whoever started the program; a closed pipe is no failure.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// One server per database: the lock goes with the process, however it ends.
+fn lock(database: &Path) -> Result<std::fs::File, Failure> {
+    let path = database.with_extension("lock");
+    let folder = database.parent().unwrap_or(Path::new("."));
+    let file =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|e| Failure::not_writable(folder, &e))?;
+    match FileExt::try_lock_exclusive(&file) {
+        Ok(true) => Ok(file),
+        Ok(false) => {
+            Err(Failure::new(75, format!("another drover uses {}: stop it, or choose another folder with --data-dir.", database.display())))
+        }
+        Err(error) => Err(Failure::not_writable(folder, &error)),
+    }
+}
+
+fn start_logging(serve: &Serve) {
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(&serve.log);
+    if serve.log_format == LogFormat::Json {
+        builder.format(|out, record| {
+            let line = serde_json::json!({
+                "time": chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+                "level": record.level().as_str(),
+                "target": record.target(),
+                "message": record.args().to_string(),
+            });
+            writeln!(out, "{line}")
+        });
+    }
+    // Tests may have a logger already.
+    let _ = builder.try_init();
+}
+
+async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
+    start_logging(serve);
+    let address = config::listen_address(serve)?;
+    let registry = Arc::new(load_schemas(serve.schemas.as_deref())?);
+    let file = config::database_file(&serve.place)?;
+    let _lock = lock(&file)?;
+    let clock = Arc::new(SystemClock);
+    let engine_config = EngineConfig { network_pool: serve.network_pool.clone(), ..EngineConfig::default() };
+    let opened = Engine::open(registry, &StoreConfig::new(&file), clock.clone(), engine_config, None).map_err(Failure::open)?;
+    let engine = Arc::new(opened.engine);
+    let broken = |what: &str, error: crate::model::Error| Failure::new(70, format!("{what}: {error}"));
+    engine.prepare().await.map_err(|e| broken("preparing the database", e))?;
+    let listener = TcpListener::bind(address).map_err(|e| {
+        Failure::new(71, format!("cannot listen on {address}: {e}. Is another program using the port? Choose another with --listen."))
+    })?;
+    let address = listener.local_addr().unwrap_or(address);
+    let docker = connect_docker(serve, &engine).await?;
+    let found = match &docker {
+        Some((docker, text)) => {
+            engine.attach(docker.clone()).await.map_err(|e| broken("adding the Docker host", e))?;
+            text.clone()
+        }
+        None => "no Docker Engine: only sim: images will run".to_owned(),
+    };
+    if serve.simulator || docker.is_none() {
+        let sim = Arc::new(Sim::new(clock));
+        sim.adopt(engine.simulated_containers().map_err(|e| broken("reading simulated containers", e))?);
+        engine.attach(sim).await.map_err(|e| broken("adding the simulated host", e))?;
+    }
+    say(&format!(
+        "drover {}\n  listening on  http://{address}\n  database      {}{}\n  containers    {found}\n  start with    http://{address}/v2-beta",
+        cli::VERSION,
+        file.display(),
+        match opened.migrated {
+            SchemaState::Migrated(n) => format!(" ({n} migration(s) applied)"),
+            SchemaState::Current => String::new(),
+        },
+    ));
+    let life = engine.start();
+    let options =
+        ApiOptions { allowed_hosts: serve.allowed_hosts.clone(), trusted_proxies: serve.trusted_proxies.clone(), access: Access::Open };
+    let state = web::Data::new(ApiState::new(engine.clone(), &options));
+    let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .listen(listener)
+        .map_err(|e| Failure::new(71, format!("cannot listen on {address}: {e}")))?
+        .run();
+    // Stops by itself on SIGTERM, SIGINT and SIGQUIT, after the requests it has taken.
+    let ended = server.await;
+    life.stop().await;
+    let closing = engine.clone();
+    let closed = tokio::task::spawn_blocking(move || closing.close()).await;
+    log::info!("stopped; containers go on running");
+    if let Err(error) = closed {
+        return Err(Failure::new(70, format!("closing the database: {error}")));
+    }
+    ended.map_err(|e| Failure::new(70, format!("serving: {e}")))
+}
+
+/// The engine that was named, or the local one if it answers; and the line about it.
+async fn connect_docker(serve: &Serve, engine: &Engine) -> Result<Option<(Arc<dyn Runtime>, String)>, Failure> {
+    let url = match serve.docker.as_deref().map(str::trim).filter(|d| !d.is_empty()) {
+        Some("none") => return Ok(None),
+        Some(url) => url.to_owned(),
+        None if Path::new(LOCAL_SOCKET).exists() => format!("unix://{LOCAL_SOCKET}"),
+        None => return Ok(None),
+    };
+    let docker = Docker::connect(&url, serve.docker_cert_path.as_deref(), engine.server_uuid())
+        .map_err(|e| Failure::config(format!("--docker {url}: {e}")))?;
+    let described = tokio::time::timeout(DOCKER_PATIENCE, docker.describe()).await;
+    match described {
+        Ok(Ok(info)) => Ok(Some((Arc::new(docker), format!("Docker Engine {} at {url}", info.version)))),
+        _ if serve.docker.is_none() => Ok(None),
+        // It was asked for: its host is there, disconnected, and work waits for it.
+        _ => Ok(Some((Arc::new(docker), format!("Docker Engine at {url}, which does not answer; work waits for it")))),
+    }
+}

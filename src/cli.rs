@@ -1,0 +1,123 @@
+//! The command line: each flag with its environment variable.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The version and the commit it was made from.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DROVER_COMMIT"), ")");
+
+/// The Rancher 1.x resource API over Docker, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "drover", version = VERSION, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API and run services.
+    Serve(Box<Serve>),
+    /// Check or print the schemas.
+    Schema {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: SchemaCommand,
+    },
+    /// Bring the database up to date and stop.
+    Migrate(Place),
+    /// Write a consistent copy of the database to a new file; the server may go on serving.
+    Backup {
+        /// Which database.
+        #[command(flatten)]
+        place: Place,
+        /// The file to write; must not exist.
+        file: PathBuf,
+    },
+}
+
+/// What to do with the schemas.
+#[derive(Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// Say what does not fit; exit status 0 if everything does.
+    Check {
+        /// A folder laid over the built-in types.
+        #[arg(long, env = "DROVER_SCHEMAS", value_name = "DIR")]
+        schemas: Option<PathBuf>,
+    },
+    /// Print the schemas as the API serves them, one JSON object per line.
+    Print {
+        /// A folder laid over the built-in types.
+        #[arg(long, env = "DROVER_SCHEMAS", value_name = "DIR")]
+        schemas: Option<PathBuf>,
+        /// `v1` or `v2-beta`.
+        #[arg(long, default_value = "v2-beta")]
+        version: String,
+        /// Only this type.
+        name: Option<String>,
+    },
+}
+
+/// Where the database is.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// The folder for the database. [default: drover in the user's data directory]
+    #[arg(long, env = "DROVER_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The SQLite file, as a path or sqlite: URL. [default: drover.db in the data directory]
+    #[arg(long, env = "DROVER_DATABASE_URL", value_name = "URL")]
+    pub database: Option<String>,
+}
+
+/// What `serve` is told.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Where to listen.
+    #[arg(long, env = "DROVER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: String,
+    /// Listen on an address that is not loopback although everybody who reaches it may do everything.
+    #[arg(long, env = "DROVER_OPEN_ACCESS")]
+    pub open_access: bool,
+    /// A host name that requests may name beside the loopback ones; may be repeated.
+    #[arg(long = "allowed-host", env = "DROVER_ALLOWED_HOSTS", value_delimiter = ',', value_name = "HOST")]
+    pub allowed_hosts: Vec<String>,
+    /// A proxy's address, whose X-Forwarded-For is believed; may be repeated.
+    #[arg(long = "trusted-proxy", env = "DROVER_TRUSTED_PROXIES", value_delimiter = ',', value_name = "IP")]
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// Where the database is.
+    #[command(flatten)]
+    pub place: Place,
+    /// The Docker Engine: unix:// or tcp:// (with TLS from DOCKER_CERT_PATH), or none. [default: the local socket if it answers]
+    #[arg(long, env = "DOCKER_HOST", value_name = "URL")]
+    pub docker: Option<String>,
+    /// The folder of ca.pem, cert.pem and key.pem for a tcp:// engine with TLS.
+    #[arg(long, env = "DOCKER_CERT_PATH", value_name = "DIR")]
+    pub docker_cert_path: Option<PathBuf>,
+    /// Run a simulated host for sim: images, too; on by itself without a Docker Engine.
+    #[arg(long, env = "DROVER_SIMULATOR")]
+    pub simulator: bool,
+    /// The IPv4 network that the projects' subnets are taken from.
+    #[arg(long, env = "DROVER_NETWORK_POOL", default_value = "10.42.0.0/16", value_name = "CIDR")]
+    pub network_pool: String,
+    /// A folder with types/ and processes/ laid over the built-in ones.
+    #[arg(long, env = "DROVER_SCHEMAS", value_name = "DIR")]
+    pub schemas: Option<PathBuf>,
+    /// What to log, as in RUST_LOG.
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// How log lines look.
+    #[arg(long, env = "DROVER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}

@@ -1,0 +1,195 @@
+//! Starting and stopping the engine. One way for the first start, for a start after a crash, and for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::model::{Clock, ResourceId, Result, Timestamp};
+use crate::runtime::{Found, Runtime};
+use crate::schema::Registry;
+use crate::store::{OpenError, SchemaState, Store, StoreConfig, SweepLimits, Wake, WriteFault};
+
+use super::core::{Core, EngineConfig, Packing};
+use super::door::Engine;
+use super::process::chain;
+use super::queue::{Key, Queue};
+
+/// An engine that was opened but does not work yet.
+pub struct Opened {
+    /// The engine.
+    pub engine: Engine,
+    /// How many migrations were applied.
+    pub migrated: SchemaState,
+}
+
+/// Rows deleted in one write of a sweep.
+const SWEEP_CHUNK: i64 = 200;
+/// The time between two sweeps.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// The background work of an engine; dropping it ends the work, and nothing of it is lost.
+pub struct Life {
+    tasks: JoinSet<()>,
+}
+
+impl Engine {
+    /// Opens the database and everything that is read from it. Nothing runs yet.
+    ///
+    /// # Errors
+    /// The database cannot be opened, or is newer than this binary.
+    pub fn open(
+        registry: Arc<Registry>,
+        store: &StoreConfig,
+        clock: Arc<dyn Clock>,
+        config: EngineConfig,
+        fault: Option<WriteFault>,
+    ) -> Result<Opened, OpenError> {
+        let queue = Arc::new(Queue::default());
+        let waking = queue.clone();
+        let wake_clock = clock.clone();
+        let after_commit = Box::new(move |wakes: Vec<Wake>| {
+            for wake in wakes {
+                match wake {
+                    Wake::Process { id, at } => waking.push(Key::Process(id), at),
+                    Wake::Resource(id) => waking.push(Key::Look(id), wake_clock.now()),
+                }
+            }
+        });
+        let (store, state) = Store::open(store, clock.clone(), Arc::new(Packing(registry.clone())), after_commit, fault)?;
+        let core = Core::new(registry, store, clock, queue, config)
+            .map_err(|e| OpenError::Open { file: "the network pool".into(), source: Box::new(e) })?;
+        Ok(Opened { engine: Self::new(Arc::new(core)), migrated: state })
+    }
+
+    /// Seeds the database, takes over every open process, and fills what is kept in memory.
+    pub async fn prepare(&self) -> Result<()> {
+        let core = self.core();
+        core.seed().await?;
+        for process in core.store.open_processes()? {
+            // A back-off that had not ended goes on; everything else starts at once.
+            let at = if process.attempts > 0 { process.run_after() } else { Timestamp(0) };
+            core.queue.push(Key::Process(process.id), at);
+        }
+        Ok(())
+    }
+
+    /// Ties an engine of containers to its host.
+    pub async fn attach(&self, runtime: Arc<dyn Runtime>) -> Result<ResourceId> {
+        self.core().attach(runtime).await
+    }
+
+    /// What a simulator that begins anew is to remember.
+    pub fn simulated_containers(&self) -> Result<Vec<Found>> {
+        self.core().simulated_containers()
+    }
+
+    /// The identity of this database, by which its containers are known.
+    pub fn server_uuid(&self) -> &str {
+        self.core().store.server_uuid()
+    }
+
+    /// Begins all background work.
+    pub fn start(&self) -> Life {
+        let mut tasks = JoinSet::new();
+        let core = self.core();
+        tasks.spawn(core.clone().work());
+        // Not before the first answer: with many rows this takes a while.
+        let remembering = core.clone();
+        tasks.spawn_blocking(move || {
+            if let Err(error) = remembering.remember() {
+                ::log::error!("reading what was watched: {}", chain(&error));
+            }
+        });
+        for (host, runtime) in core.runtimes() {
+            tasks.spawn(core.clone().watch(host, runtime));
+        }
+        tasks.spawn(check_health(core.clone()));
+        tasks.spawn(sweep(core.clone()));
+        Life { tasks }
+    }
+
+    /// Reads again what is only kept in memory: which containers are probed, which services to look at.
+    pub fn remember(&self) -> Result<()> {
+        self.core().remember()
+    }
+
+    /// Does everything that is due at the clock's time, and what follows from it. For tests.
+    pub async fn settle(&self) {
+        self.core().settle_all().await;
+    }
+
+    /// When something is due next. For tests.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.core().queue.next_at()
+    }
+
+    /// Compares every host with its rows, as after a lost event. For tests and after a start.
+    pub async fn resync(&self) -> Result<()> {
+        for (host, runtime) in self.core().runtimes() {
+            self.core().resync(host, &*runtime).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes every health probe that is due. For tests.
+    pub async fn probe(&self) -> Result<()> {
+        self.core().probe_due().await
+    }
+
+    /// Deletes what is no longer needed, now.
+    pub async fn sweep(&self) -> Result<usize> {
+        sweep_once(self.core()).await
+    }
+
+    /// Writes what was taken on, and closes the database.
+    pub fn close(&self) {
+        self.core().store.close();
+    }
+}
+
+impl Life {
+    /// Ends all background work and waits until it has ended.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+async fn check_health(core: Arc<Core>) {
+    loop {
+        let wait = core.monitor.next_at().map_or(Duration::from_millis(500), |at| at.since(core.now()));
+        tokio::time::sleep(wait.clamp(Duration::from_millis(20), Duration::from_millis(500))).await;
+        if let Err(error) = core.probe_due().await {
+            ::log::warn!("health checks: {}", chain(&error));
+        }
+    }
+}
+
+async fn sweep(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        if let Err(error) = sweep_once(&core).await {
+            ::log::warn!("sweeping: {}", chain(&error));
+        }
+    }
+}
+
+async fn sweep_once(core: &Core) -> Result<usize> {
+    let mut rows = 0;
+    loop {
+        let now = core.now();
+        let before = |keep: Duration| Timestamp(now.0.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
+        let limits = SweepLimits {
+            processes_before: before(core.config.keep_processes),
+            events_before: before(core.config.keep_events),
+            events_kept: core.config.keep_event_count,
+            logs_before: before(core.config.keep_logs),
+            chunk: SWEEP_CHUNK,
+        };
+        let swept = core.write(move |tx| tx.sweep(&limits)).await?;
+        rows += swept.rows;
+        if !swept.has_more {
+            return Ok(rows);
+        }
+    }
+}
