@@ -409,11 +409,35 @@ fn nothing_is_put_aside_that_cannot_be_replaced() {
 }
 
 #[test]
+fn scale_may_change_during_an_upgrade() {
+    let mut world = up(2).with(new_version);
+    let plan = world.plan();
+    world.apply(&plan.steps, 1);
+    world.desired.scale = Scale::Units(3);
+    check_plan(
+        "the new unit has the new version",
+        &world,
+        "
+         create shop-web-3 v1 in new unit 3 on host 1
+         working: Waiting for shop-web-1 to stop",
+    );
+    world.desired.scale = Scale::Units(1);
+    check_story(
+        "the last made goes, what is kept stays",
+        &mut world,
+        "
+         remove 2 (surplus)
+         working: Waiting for shop-web-1 to stop
+         converged
+         1:web-1/v0@1*:Stopped 3:web-1/v1@1",
+    );
+}
+
+#[test]
 fn a_plan_for_a_thousand_units_is_made_in_one_go() {
     let mut world = World::new(Scale::Units(1000));
     let plan = world.plan();
     assert_eq!(plan.steps.len(), 1000);
-    world.apply(&[], 1);
     for index in 1..=1000 {
         world.add(&format!("u{index}"), index, None, "v0", 1);
     }
