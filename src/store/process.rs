@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::statement::{Statement, Value};
 use super::tables::process_instance;
 use super::{Store, Tx, Wake};
 use crate::model::{Error, ResourceId, Result, Timestamp};
@@ -74,7 +75,7 @@ impl Store {
 
     /// A process by its number.
     pub fn find_process(&self, id: i64) -> Result<Option<Process>> {
-        process_instance::table.find(id).first(&mut *self.reader()?).optional().map_err(failed("reading a process"))
+        process_instance::table.find(id).get_result(&mut *self.reader()?).optional().map_err(failed("reading a process"))
     }
 
     /// The open processes of a resource.
@@ -107,7 +108,7 @@ impl Tx<'_> {
             .filter(process_instance::process.eq(new.process))
             .filter(process_instance::ended_ms.is_null())
             .select(process_instance::id)
-            .first(self.conn)
+            .get_result(self.conn)
             .optional()
             .map_err(failed("looking for an open process"))?;
         let id = match open {
@@ -138,7 +139,7 @@ impl Tx<'_> {
         let ended: Option<Option<i64>> = process_instance::table
             .find(id)
             .select(process_instance::ended_ms)
-            .first(self.conn)
+            .get_result(self.conn)
             .optional()
             .map_err(failed("reading a process"))?;
         Ok(ended == Some(None))
@@ -157,8 +158,8 @@ impl Tx<'_> {
     /// Ends a process.
     pub fn end_process(&mut self, id: i64, reason: &str) -> Result<()> {
         let now = self.now();
-        diesel::update(process_instance::table.find(id))
-            .set((process_instance::ended_ms.eq(now.0), process_instance::exit_reason.eq(reason)))
+        let values = vec![Value::Int(now.0), Value::Text(reason), Value::Int(id)];
+        Statement::new("UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE id = ?", values)
             .execute(self.conn)
             .map_err(failed("ending a process"))?;
         Ok(())
@@ -167,19 +168,15 @@ impl Tx<'_> {
     /// Ends every open process of a resource: something else takes over.
     pub fn pre_empt(&mut self, resource: ResourceId) -> Result<()> {
         let now = self.now();
-        diesel::update(
-            process_instance::table.filter(process_instance::resource_id.eq(resource.0)).filter(process_instance::ended_ms.is_null()),
-        )
-        .set((process_instance::ended_ms.eq(now.0), process_instance::exit_reason.eq("StateChanged")))
-        .execute(self.conn)
-        .map_err(failed("ending processes"))?;
+        let text = "UPDATE process_instance SET ended_ms = ?, exit_reason = 'StateChanged' WHERE resource_id = ? AND ended_ms IS NULL";
+        Statement::new(text, vec![Value::Int(now.0), Value::Int(resource.0)]).execute(self.conn).map_err(failed("ending processes"))?;
         Ok(())
     }
 
     /// Lets a process wait: the next run is not before `at`.
     pub fn defer_process(&mut self, id: i64, at: Timestamp, attempts: i32, message: &str) -> Result<()> {
-        diesel::update(process_instance::table.find(id))
-            .set((process_instance::run_after_ms.eq(at.0), process_instance::attempts.eq(attempts), process_instance::message.eq(message)))
+        let values = vec![Value::Int(at.0), Value::Int(attempts.into()), Value::Text(message), Value::Int(id)];
+        Statement::new("UPDATE process_instance SET run_after_ms = ?, attempts = ?, message = ? WHERE id = ?", values)
             .execute(self.conn)
             .map_err(failed("deferring a process"))?;
         self.wake(Wake::Process { id, at });
