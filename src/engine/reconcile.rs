@@ -19,7 +19,7 @@ use super::instance::{InstanceFacts, InstanceNotes, InstanceTypes, Wanted, inser
 use super::process::{Outcome, fenced, request, short_name};
 
 /// Steps of one plan are written in transactions of at most so many: other writers get their turn.
-const STEPS_PER_WRITE: usize = 25;
+const STEPS_PER_WRITE: usize = 50;
 /// A pass that only waits is made again after this, in case a wake-up was lost.
 const SAFETY_WAIT: Duration = Duration::from_secs(15);
 
