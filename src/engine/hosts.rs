@@ -16,6 +16,11 @@ pub(crate) fn is_sim(row: &Resource) -> bool {
     row.internal.contains("\"runtime\":\"sim\"")
 }
 
+/// Whether a host's engine does not answer.
+pub(crate) fn is_disconnected(row: &Resource) -> bool {
+    Fields::parse(&row.fields).ok().and_then(|f| f.text("agentState")).is_some_and(|s| s == "disconnected")
+}
+
 impl Core {
     /// Ties a runtime to its host row, which is made on the first start, and fills in what the engine says.
     pub(crate) async fn attach(&self, runtime: Arc<dyn Runtime>) -> Result<ResourceId> {
