@@ -1,3 +1,6 @@
 //! Tests of the whole server over HTTP, in process; and of what it serves against the contract.
 
 mod contract;
+mod hostile;
+mod lifecycle;
+mod support;
