@@ -4,3 +4,4 @@ mod contract;
 mod hostile;
 mod lifecycle;
 mod support;
+mod types;

@@ -36,6 +36,7 @@ pub struct World {
     /// The engine that runs now.
     pub engine: Arc<Engine>,
     state: web::Data<ApiState>,
+    registry: Arc<Registry>,
     dir: tempfile::TempDir,
 }
 
@@ -116,11 +117,21 @@ impl World {
 
     /// A server with a simulated host for each name.
     pub async fn with_hosts(names: &[&str]) -> Self {
+        Self::over(registry(), names).await
+    }
+
+    /// A server with one simulated host and a folder of schemas laid over the built-in ones.
+    pub async fn with_schemas(overlay: &std::path::Path) -> Self {
+        let registry = Registry::load(Some(overlay)).unwrap_or_else(|problems| panic!("the schemas do not fit: {problems:?}"));
+        Self::over(Arc::new(registry), &["sim"]).await
+    }
+
+    async fn over(registry: Arc<Registry>, names: &[&str]) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let sims: Vec<(String, Arc<Sim>)> = names.iter().map(|name| ((*name).to_owned(), Arc::new(Sim::new(clock.clone())))).collect();
         let dir = tempfile::tempdir().expect("a folder can be made");
-        let (engine, state) = open(&dir, &clock, &sims).await;
-        let world = Self { clock, sims, engine, state, dir };
+        let (engine, state) = open(&registry, &dir, &clock, &sims).await;
+        let world = Self { clock, sims, engine, state, registry, dir };
         world.settle().await;
         world
     }
@@ -128,7 +139,7 @@ impl World {
     /// Ends the server, at whatever point it is, and starts another one over its file and its hosts.
     pub async fn restart(&mut self) {
         self.engine.close();
-        (self.engine, self.state) = open(&self.dir, &self.clock, &self.sims).await;
+        (self.engine, self.state) = open(&self.registry, &self.dir, &self.clock, &self.sims).await;
         self.engine.remember().expect("what was watched can be read");
         self.engine.resync().await.expect("hosts can be compared");
         self.settle().await;
@@ -297,10 +308,15 @@ impl World {
     }
 }
 
-async fn open(dir: &tempfile::TempDir, clock: &Arc<ManualClock>, sims: &[(String, Arc<Sim>)]) -> (Arc<Engine>, web::Data<ApiState>) {
+async fn open(
+    registry: &Arc<Registry>,
+    dir: &tempfile::TempDir,
+    clock: &Arc<ManualClock>,
+    sims: &[(String, Arc<Sim>)],
+) -> (Arc<Engine>, web::Data<ApiState>) {
     let store = StoreConfig { readers: 2, ..StoreConfig::new(dir.path().join("drover.db")) };
     let config = EngineConfig { pace: Duration::ZERO, ..EngineConfig::default() };
-    let engine = Engine::open(registry(), &store, clock.clone(), config, None).expect("the database opens").engine;
+    let engine = Engine::open(registry.clone(), &store, clock.clone(), config, None).expect("the database opens").engine;
     engine.prepare().await.expect("the database can be prepared");
     for (name, sim) in sims {
         engine.attach_named(sim.clone(), name).await.expect("a host can be added");
