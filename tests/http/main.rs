@@ -1,7 +1,10 @@
 //! Tests of the whole server over HTTP, in process; and of what it serves against the contract.
 
+mod containers;
 mod contract;
 mod hostile;
 mod lifecycle;
+mod lists;
+mod stacks;
 mod support;
 mod types;
