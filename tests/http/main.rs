@@ -3,4 +3,6 @@
 mod contract;
 mod hostile;
 mod lifecycle;
+mod matrix;
 mod support;
+mod upgrades;
