@@ -39,7 +39,7 @@ async fn an_upgrade_goes_batch_by_batch_and_keeps_the_old_until_it_is_finished()
     has(
         strategy,
         &json!({
-            "batchSize": 2, "intervalMillis": 2000, "startFirst": false,
+            "batchSize": 2, "intervalMillis": 2000,
             "launchConfig": {"imageUuid": "sim:new", "version": row["launchConfig"]["version"]},
             "secondaryLaunchConfigs": [],
             "previousLaunchConfig": {"imageUuid": "sim:web", "version": "0"},
