@@ -5,6 +5,8 @@ mod contract;
 mod hostile;
 mod lifecycle;
 mod lists;
+mod matrix;
 mod stacks;
 mod support;
 mod types;
+mod upgrades;
