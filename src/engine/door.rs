@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::core::{ADMIN, Core};
 use super::lists;
+use super::processes::{ProcessInstance, ProcessPage};
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
 use crate::schema::{Link, Registry, Role, TypeView, Version, View};
 
@@ -199,6 +200,16 @@ impl Engine {
     /// One page. Blocking.
     pub fn list(&self, scope: &Scope, ty: &TypeView, query: &ListQuery) -> Result<Page> {
         lists::list(&self.core, scope, ty, query)
+    }
+
+    /// One page of processes, by number. Blocking.
+    pub fn processes(&self, scope: &Scope, query: &ListQuery) -> Result<ProcessPage> {
+        self.core.processes(scope, query)
+    }
+
+    /// A process by its number, if the caller may see the resource it is done to.
+    pub fn find_process(&self, scope: &Scope, id: i64) -> Result<Option<ProcessInstance>> {
+        self.core.find_process_instance(scope, id)
     }
 
     /// The rows at the end of a link, for each of `rows` (one query per hop). Blocking.
