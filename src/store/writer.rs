@@ -241,11 +241,12 @@ impl Loop {
                 false
             }
         };
-        for finish in finished {
-            finish(is_durable);
-        }
+        // Before the answers: whoever has one may count on what follows being in the queue.
         if is_durable && !wakes.is_empty() {
             (self.after_commit)(wakes);
+        }
+        for finish in finished {
+            finish(is_durable);
         }
         true
     }
