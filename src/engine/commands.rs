@@ -265,6 +265,16 @@ pub(crate) fn remove_container(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Re
     Ok(row.clone())
 }
 
+/// Whether a container is being removed, or stopped in order to be removed.
+pub(crate) fn is_leaving(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
+    let removes = |data: &str| serde_json::from_str::<StopData>(data).is_ok_and(|d| d.remove);
+    Ok(match row.state.as_str() {
+        "removing" => true,
+        "stopping" => tx.open_processes_of(row.id)?.iter().any(|p| removes(&p.data)),
+        _ => false,
+    })
+}
+
 fn stop_data(input: &Input) -> Result<String> {
     let data = StopData {
         remove: input.get("remove").and_then(Value::as_bool).unwrap_or(false),

@@ -13,7 +13,7 @@ use crate::plan::{self, Batches, Desired, Goal, HealthStrategy, Observed, Plan, 
 use crate::schema::Machine;
 use crate::store::{Changes, Process, Tx};
 
-use super::commands::remove_container;
+use super::commands::{is_leaving, remove_container};
 use super::core::{Core, notes, write_notes};
 use super::instance::{InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_service_container, plan_health, plan_state};
 use super::process::{Outcome, fenced, request, short_name};
@@ -511,7 +511,10 @@ impl Work {
                 Step::Start(id) => self.ask(tx, id, "start", "{}")?,
                 Step::Stop(id) => self.ask(tx, id, "stop", "{}")?,
                 Step::Remove { id, why } => {
-                    if let Some(row) = tx.find(id)? {
+                    // Asked for once: who is on its way out is neither asked again nor logged again.
+                    if let Some(row) = tx.find(id)?
+                        && !is_leaving(tx, &row)?
+                    {
                         if self.retain_ip {
                             notes_changed |= retain(&mut note, &row);
                         }

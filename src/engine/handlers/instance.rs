@@ -245,6 +245,9 @@ impl Core {
                     tx.delete_refs(map.id, "instanceId")?;
                 }
             }
+            // Given back with the row's knowledge: a second run of this handler must not give it back from a new owner.
+            let note = InstanceNotes { ip: None, ..notes(&row) };
+            tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
             // Who lived in its namespace cannot go on: containers of no service stop, the others are the planner's.
             for id in dependants {
                 if let Some(dependant) = tx.find(id)?.filter(|d| d.parent_id.is_none() && d.state == "running") {
