@@ -184,11 +184,12 @@ fn start_logging(serve: &Serve) {
 async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     start_logging(serve);
     let address = config::listen_address(serve)?;
+    let engine_config = EngineConfig { network_pool: serve.network_pool.clone(), ..EngineConfig::default() };
+    engine_config.check().map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))?;
     let registry = Arc::new(load_schemas(serve.schemas.as_deref())?);
     let file = config::database_file(&serve.place)?;
     let _lock = lock(&file)?;
     let clock = Arc::new(SystemClock);
-    let engine_config = EngineConfig { network_pool: serve.network_pool.clone(), ..EngineConfig::default() };
     let opened = Engine::open(registry, &StoreConfig::new(&file), clock.clone(), engine_config, None).map_err(Failure::open)?;
     let engine = Arc::new(opened.engine);
     let broken = |what: &str, error: crate::model::Error| Failure::new(70, format!("{what}: {error}"));

@@ -52,6 +52,16 @@ impl Default for EngineConfig {
     }
 }
 
+impl EngineConfig {
+    /// Whether an engine can be opened with this.
+    ///
+    /// # Errors
+    /// The network pool is no network.
+    pub fn check(&self) -> Result<()> {
+        Addresses::new(&self.network_pool).map(drop)
+    }
+}
+
 /// The engine's inside.
 pub(crate) struct Core {
     pub(crate) registry: Arc<Registry>,
