@@ -99,6 +99,9 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
     if launch.disk_quota.is_some() {
         return refuse("diskQuota");
     }
+    if launch.kernel_memory.is_some() {
+        return refuse("kernelMemory");
+    }
     for field in ["lxcConf", "secrets", "disks", "userdata"] {
         let is_given = config.get(field).is_some_and(|v| match v {
             Value::Null => false,

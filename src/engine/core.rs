@@ -37,6 +37,16 @@ pub struct EngineConfig {
     pub keep_logs: Duration,
 }
 
+impl EngineConfig {
+    /// Says what does not fit, before anything is opened.
+    ///
+    /// # Errors
+    /// The network pool is not CIDR.
+    pub fn check(&self) -> Result<()> {
+        Addresses::new(&self.network_pool).map(drop)
+    }
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         let day = Duration::from_secs(86_400);
@@ -49,16 +59,6 @@ impl Default for EngineConfig {
             keep_removed: day * 2,
             keep_logs: day * 7,
         }
-    }
-}
-
-impl EngineConfig {
-    /// Whether an engine can be opened with this.
-    ///
-    /// # Errors
-    /// The network pool is no network.
-    pub fn check(&self) -> Result<()> {
-        Addresses::new(&self.network_pool).map(drop)
     }
 }
 

@@ -76,7 +76,12 @@ impl Engine {
 
     /// Ties an engine of containers to its host.
     pub async fn attach(&self, runtime: Arc<dyn Runtime>) -> Result<ResourceId> {
-        self.core().attach(runtime).await
+        self.core().attach(runtime, None).await
+    }
+
+    /// The same for one of several engines of a kind; each has a name and a host of its own.
+    pub async fn attach_named(&self, runtime: Arc<dyn Runtime>, name: &str) -> Result<ResourceId> {
+        self.core().attach(runtime, Some(name)).await
     }
 
     /// What a simulator that begins anew is to remember.

@@ -50,6 +50,10 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
         new.fields.set("serviceIndexStrategy", "deploymentUnitBased")?;
     }
     new.fields.set("currentScale", &0)?;
+    // Clients walk through the sidekicks of every service: none is an empty list, not nothing.
+    if ty.def.fields.contains_key("secondaryLaunchConfigs") && new.fields.get("secondaryLaunchConfigs").is_none_or(|v| v == "null") {
+        new.fields.set("secondaryLaunchConfigs", &json!([]))?;
+    }
     let machine = ty.def.machine.clone();
     let name = new.name.clone();
     let sidekicks = sidekick_names(&input);

@@ -236,31 +236,38 @@ fn holds<'a>(query: Boxed<'a>, condition: &Condition) -> Boxed<'a> {
         Condition::Null(target) => query.filter(sql::<Bool>(&format!("{}{}", expression(target), empty(target)))),
         Condition::NotNull(target) => query.filter(sql::<Bool>(&format!("NOT ({}{})", expression(target), empty(target)))),
         Condition::Compare { target, modifier, value } => {
-            let (operator, tail) = match modifier.as_str() {
-                "eq" => ("=", ""),
-                "ne" => ("<>", ""),
-                "lt" => ("<", ""),
-                "lte" => ("<=", ""),
-                "gt" => (">", ""),
-                "gte" => (">=", ""),
-                "prefix" | "like" => ("LIKE", " ESCAPE '\\'"),
-                "notlike" => ("NOT LIKE", " ESCAPE '\\'"),
-                _ => return query.filter(sql::<Bool>("0")),
+            let Some((begin, value, tail)) = comparison(&expression(target), modifier, value) else {
+                return query.filter(sql::<Bool>("0"));
             };
-            let fragment = sql::<Bool>(&format!("{} {operator} ", expression(target)));
             match value {
-                Scalar::Int(number) => query.filter(fragment.bind::<BigInt, _>(*number).sql(tail)),
-                Scalar::Text(text) => {
-                    let text = match modifier.as_str() {
-                        "prefix" => format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")),
-                        "like" | "notlike" => text.replace('\\', "\\\\"),
-                        _ => text.clone(),
-                    };
-                    query.filter(fragment.bind::<Text, _>(text).sql(tail))
-                }
+                Scalar::Int(number) => query.filter(sql::<Bool>(&begin).bind::<BigInt, _>(number).sql(tail)),
+                Scalar::Text(text) => query.filter(sql::<Bool>(&begin).bind::<Text, _>(text).sql(tail)),
             }
         }
     }
+}
+
+/// The SQL before a bound value, the value, and the SQL after it; `None` for a modifier that is none.
+pub(super) fn comparison(expression: &str, modifier: &str, value: &Scalar) -> Option<(String, Scalar, &'static str)> {
+    let (operator, tail) = match modifier {
+        "eq" => ("=", ""),
+        "ne" => ("<>", ""),
+        "lt" => ("<", ""),
+        "lte" => ("<=", ""),
+        "gt" => (">", ""),
+        "gte" => (">=", ""),
+        "prefix" | "like" => ("LIKE", " ESCAPE '\\'"),
+        "notlike" => ("NOT LIKE", " ESCAPE '\\'"),
+        _ => return None,
+    };
+    let value = match (value, modifier) {
+        (Scalar::Text(text), "prefix") => {
+            Scalar::Text(format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")))
+        }
+        (Scalar::Text(text), "like" | "notlike") => Scalar::Text(text.replace('\\', "\\\\")),
+        (value, _) => value.clone(),
+    };
+    Some((format!("{expression} {operator} "), value, tail))
 }
 
 fn after<'a>(query: Boxed<'a>, order: &Order, key: &serde_json::Value, id: i64) -> Boxed<'a> {

@@ -241,7 +241,7 @@ impl Loop {
                 false
             }
         };
-        // Before the answers: whoever has one may count on what follows being in the queue.
+        // Before anybody is told: who then waits for what follows finds it in the queue.
         if is_durable && !wakes.is_empty() {
             (self.after_commit)(wakes);
         }

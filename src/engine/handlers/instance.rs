@@ -124,15 +124,16 @@ impl Core {
 
     /// Everything that changes with a start, in one go.
     async fn started(&self, row: &Resource, launch: &LaunchConfig, found: Found) -> Result<Outcome> {
-        let mut fields = Fields::parse(&row.fields)?;
+        let fields = Fields::parse(&row.fields)?;
+        let mut patch = Fields::default();
         let count: i64 = fields.read("startCount")?.unwrap_or(0);
-        fields.set("startCount", &(count + 1))?;
+        patch.set("startCount", &(count + 1))?;
         if fields.text("firstRunning").is_none() {
-            fields.set("firstRunning", &self.now().to_wire())?;
+            patch.set("firstRunning", &self.now().to_wire())?;
         }
         let note: InstanceNotes = notes(row);
         let address = found.ip.clone().or_else(|| note.ip.clone()).or(self.provider_address(launch)?);
-        fields.set("primaryIpAddress", &address)?;
+        patch.set("primaryIpAddress", &address)?;
         let restarted = note.ran;
         let health = launch.health_check.as_ref().filter(|c| c.port.is_some()).map(|_| {
             if row.health == "healthy" || row.health == "unhealthy" || row.health == "reinitializing" {
