@@ -2,7 +2,9 @@
 
 mod contract;
 mod hostile;
+mod hosts;
 mod lifecycle;
 mod matrix;
 mod support;
+mod ties;
 mod upgrades;
