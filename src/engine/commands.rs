@@ -149,7 +149,7 @@ impl Core {
     /// A row the caller may see, of the type that the path names.
     pub(crate) fn visible(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
         let row = self.store.find(id)?.ok_or_else(Error::not_found)?;
-        let is_type = ty.kinds.iter().any(|k| *k == row.kind) || ty.is_root && ty.def.id == row.root;
+        let is_type = ty.kinds.contains(&row.kind) || ty.is_root && ty.def.id == row.root;
         if !is_type || !scope.sees(&row) {
             return Err(Error::not_found());
         }

@@ -115,6 +115,8 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     fn checked(config: Value) -> Result<Value, String> {

@@ -191,9 +191,7 @@ impl Core {
     /// Ties what selectors of this service, and of others, ask for: containers to adopt, services to link.
     pub(crate) async fn follow_selectors(&self, picture: &Picture) -> Result<()> {
         let service = &picture.service;
-        if let Some(text) = picture.fields.selector_container.as_deref().filter(|t| !t.is_empty()) {
-            self.adopt(service, &Selector::parse(text, "selectorContainer")?).await?;
-        }
+        self.follow_container_selector(picture).await?;
         let labels = primary_labels(picture.configs.first().map(|c| &c.launch));
         let account = service.account_id;
         let types = std::sync::Arc::new(self.link_types()?);
@@ -264,15 +262,22 @@ impl Core {
         .await
     }
 
-    /// A container of no service began or ended to run: services that select it adopt it or let it go.
-    pub(crate) async fn reselect(&self, account: Option<ResourceId>) -> Result<()> {
+    /// A container of no service began or ended to run: services that select containers look for theirs.
+    pub(crate) fn wake_selecting(&self, account: Option<ResourceId>) -> Result<()> {
         for service in self.store.all("service", account)? {
-            let text = Fields::parse(&service.fields)?.text("selectorContainer").filter(|s| !s.is_empty());
-            if let Some(text) = text {
-                self.adopt(&service, &Selector::parse(&text, "selectorContainer")?).await?;
+            if Fields::parse(&service.fields)?.text("selectorContainer").is_some_and(|s| !s.is_empty()) {
+                self.look(service.id);
             }
         }
         Ok(())
+    }
+
+    /// Adopts what the service's container selector matches now, if it has one.
+    pub(crate) async fn follow_container_selector(&self, picture: &Picture) -> Result<()> {
+        match picture.fields.selector_container.as_deref().filter(|t| !t.is_empty()) {
+            Some(text) => self.adopt(&picture.service, &Selector::parse(text, "selectorContainer")?).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -343,6 +343,8 @@ const POLL: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     fn run(mut from: i64, mut to: i64, final_scale: i64, batch: i64) -> (i64, i64, usize) {

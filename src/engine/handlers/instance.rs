@@ -60,7 +60,9 @@ impl Core {
 
     /// Writes what the engine made, and goes straight on to the start unless that is not wanted.
     async fn note_creation(&self, process: &Process, row: &Resource, found: Found, launch: &LaunchConfig) -> Result<Outcome> {
-        let starts = launch.start_on_create.unwrap_or(true);
+        // One that is made anew on its way up only goes on: it is its start that noticed.
+        let goes_on = row.state != "creating";
+        let starts = !goes_on && launch.start_on_create.unwrap_or(true);
         let machine = self.machine_of(&row.kind)?.clone();
         let (process_id, row_id) = (process.id, row.id);
         let external_id = found.external_id.clone();
@@ -84,7 +86,11 @@ impl Core {
             Ok(())
         })
         .await?;
-        Ok(if starts { Outcome::Left } else { Outcome::done() })
+        Ok(match (goes_on, starts) {
+            (true, _) => Outcome::Again(Duration::ZERO, row.message.clone()),
+            (false, true) => Outcome::Left,
+            (false, false) => Outcome::done(),
+        })
     }
 
     pub(crate) async fn start_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
