@@ -152,6 +152,13 @@ impl Picture {
         Scale::Units(u32::try_from(wanted.max(0)).unwrap_or(u32::MAX))
     }
 
+    /// What is there, if that is enough for a scale policy.
+    fn scale_that_fits(&self) -> Option<Scale> {
+        let (Some(policy), Scale::Units(_)) = (&self.fields.scale_policy, self.scale()) else { return None };
+        let there = self.current_scale();
+        (there >= policy.min.unwrap_or(1)).then(|| Scale::Units(u32::try_from(there).unwrap_or(u32::MAX)))
+    }
+
     /// What counts as fully there: the minimum of a scale policy.
     fn expected(&self) -> Scale {
         match (&self.fields.scale_policy, self.scale()) {
@@ -389,7 +396,17 @@ impl Core {
         {
             return Ok(Outcome::Again(SAFETY_WAIT.min(Duration::from_secs(1)), message));
         }
-        let plan = plan::plan(&picture.desired(self, picture.goal(name)), &picture.observed, self.now());
+        let mut desired = picture.desired(self, picture.goal(name));
+        let mut plan = plan::plan(&desired, &picture.observed, self.now());
+        if let (Verdict::Stuck(message), Some(scale)) = (&plan.verdict, picture.scale_that_fits()) {
+            // What a scale policy asks for beyond its minimum is only a wish: whatever fits is enough.
+            if plan.steps.is_empty() {
+                desired.scale = scale;
+                plan = plan::plan(&desired, &picture.observed, self.now());
+            } else {
+                plan.verdict = Verdict::Working(message.clone());
+            }
+        }
         let verdict = plan.verdict.clone();
         let wake_after = plan.wake_after;
         let had_steps = !plan.steps.is_empty();
@@ -446,7 +463,9 @@ impl Core {
                 if let Step::Create { unit, .. } = step {
                     let uuid = match &*unit {
                         UnitId::Known(uuid) => uuid.clone(),
-                        new => units.entry(new.clone()).or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone(),
+                        new @ UnitId::New(index) => {
+                            units.entry(new.clone()).or_insert_with(|| unit_uuid(&picture.service.uuid, *index)).clone()
+                        }
                     };
                     work.siblings.insert(uuid.clone(), siblings.get(&uuid).cloned().unwrap_or_default());
                     *unit = UnitId::Known(uuid);
@@ -598,6 +617,16 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// The uuid of a service's unit with this index: the same when all its containers are gone and it is made again.
+fn unit_uuid(service: &str, index: u32) -> String {
+    // FNV-1a, 128 bits: stable over versions, and as unlikely to meet another as a random one.
+    let bytes = service.bytes().chain(index.to_be_bytes());
+    let hash = bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    });
+    uuid::Builder::from_random_bytes(hash.to_be_bytes()).into_uuid().to_string()
 }
 
 fn retained_key(config: Option<&str>, index: u32) -> String {
