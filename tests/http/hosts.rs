@@ -22,7 +22,7 @@ async fn places(w: &World, service: &str) -> Vec<String> {
 }
 
 async fn retire(w: &World, host: &str) {
-    w.delete(host).await.refused(405, "Method Not Allowed");
+    w.delete(host).await.refused(405, "Method not allowed");
     w.act(host, "deactivate", json!({})).await.expect(202, json!({"state": "deactivating"}));
     w.wait(host, "inactive").await;
     w.delete(host).await.expect(200, json!({"state": "removing"}));
@@ -110,7 +110,7 @@ async fn a_fixed_port_is_on_each_host_once() {
     w.act(&id, "activate", json!({})).await.ok();
     w.advance(Duration::from_secs(5)).await;
     let row = w.show(&id).await;
-    assert_eq!((text(&row, "state"), text(&row, "transitioning")), ("activating", "error"), "{row:#}");
+    assert_eq!((text(&row, "state"), text(&row, "transitioning")), ("activating", "yes"), "{row:#}");
     assert!(text(&row, "transitioningMessage").contains("8080"), "{}", row["transitioningMessage"]);
     assert_eq!(places(&w, &id).await, hosts(&w).await);
     w.put(&id, json!({"scale": 2})).await.expect(200, json!({"state": "activating"}));
@@ -156,8 +156,6 @@ async fn endpoints_come_with_the_start_and_go_with_the_stop() {
 async fn random_ports_are_shared_by_a_service_and_given_back() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    w.put("/v2-beta/projects/1a5", json!({"servicesPortRange": {"startPort": 50000, "endPort": 50002}})).await.ok();
-    w.settle().await;
     let kicks = json!([{"name": "side", "imageUuid": "sim:side", "ports": ["90"]}]);
     let body = json!({"launchConfig": {"ports": ["80", "81"]}, "secondaryLaunchConfigs": kicks});
     let first = w.service(&stack, "first", body.clone()).await;
@@ -166,20 +164,33 @@ async fn random_ports_are_shared_by_a_service_and_given_back() {
     drawn.push(text(&json!({"p": row["secondaryLaunchConfigs"][0]["ports"][0]}), "p").to_owned());
     let mut publics: Vec<&str> = drawn.iter().filter_map(|p| p.split(':').next()).collect();
     publics.sort_unstable();
-    assert_eq!(publics, ["50000", "50001", "50002"]);
-
-    let mut second = body;
-    second["name"] = json!("second");
-    second["stackId"] = json!(stack);
-    second["launchConfig"]["imageUuid"] = json!("sim:web");
-    let id = w.post("services", second).await.expect(201, json!({}))["id"].clone();
-    let id = id.as_str().expect("an id");
-    w.advance(Duration::from_secs(5)).await;
-    let row = w.get(id).await.expect(200, json!({"state": "registering", "transitioning": "error"}));
-    assert!(text(&row, "transitioningMessage").contains("Not enough environment ports"), "{row:#}");
+    assert_eq!(publics, ["49153", "49154", "49155"]);
+    let mut other = body.clone();
+    other["launchConfig"]["ports"] = json!(["80"]);
+    other["secondaryLaunchConfigs"] = json!([]);
+    let second = w.service(&stack, "second", other.clone()).await;
+    assert_eq!(w.show(&second).await["launchConfig"]["ports"], json!(["49156:80/tcp"]));
     w.delete(&first).await.ok();
     w.wait(&first, "removed").await;
-    w.wait(id, "inactive").await;
+    let third = w.service(&stack, "third", other).await;
+    let ports = w.show(&third).await["launchConfig"]["ports"].clone();
+    assert_eq!(ports, json!(["49153:80/tcp"]), "what the first had is free again");
+}
+
+#[actix_web::test]
+async fn a_service_waits_while_all_random_ports_are_taken() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let all: Vec<String> = (1..=65_535 - 49_153 + 1).map(|port| port.to_string()).collect();
+    let greedy = w.service(&stack, "greedy", json!({"launchConfig": {"ports": all}})).await;
+    let body = json!({"name": "late", "stackId": stack, "launchConfig": {"imageUuid": "sim:web", "ports": ["80"]}});
+    let id = text(&w.post("services", body).await.expect(201, json!({})), "id").to_owned();
+    w.advance(Duration::from_secs(5)).await;
+    let row = w.get(&id).await.expect(200, json!({"state": "registering", "transitioning": "yes"}));
+    assert!(text(&row, "transitioningMessage").contains("Not enough environment ports"), "{}", row["transitioningMessage"]);
+    w.delete(&greedy).await.ok();
+    w.wait(&greedy, "removed").await;
+    w.wait(&id, "inactive").await;
 }
 
 #[actix_web::test]
