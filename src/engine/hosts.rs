@@ -64,6 +64,8 @@ impl Core {
         };
         self.add_runtime(id, runtime);
         self.host_changed(id, info.as_ref()).await?;
+        // Services of every host may want it, and work may wait for it.
+        self.look(id);
         Ok(id)
     }
 

@@ -40,6 +40,7 @@ impl Core {
             "service" => self.look_at_service(&row).await,
             "stack" => self.look_at_stack(&row).await,
             "instance" if row.parent_id.is_none() => self.wake_selecting(row.account_id),
+            "host" => self.look_at_all(row.account_id),
             _ => Ok(()),
         }
     }

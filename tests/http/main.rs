@@ -3,11 +3,13 @@
 mod containers;
 mod contract;
 mod hostile;
+mod hosts;
 mod lifecycle;
 mod lists;
 mod matrix;
 mod stacks;
 mod support;
 mod tidy;
+mod ties;
 mod types;
 mod upgrades;
