@@ -82,14 +82,7 @@ impl Core {
     }
 }
 
-fn insert_link(
-    tx: &mut Tx<'_>,
-    types: &LinkTypes,
-    service: &Resource,
-    target: ResourceId,
-    alias: &str,
-    note: LinkNotes,
-) -> Result<()> {
+fn insert_link(tx: &mut Tx<'_>, types: &LinkTypes, service: &Resource, target: ResourceId, alias: &str, note: LinkNotes) -> Result<()> {
     let mut fields = Fields::default();
     fields.set("serviceId", &format!("{}{}", types.service_prefix, service.id))?;
     fields.set("consumedServiceId", &format!("{}{target}", types.service_prefix))?;

@@ -85,7 +85,7 @@ async fn accept_in_service(core: &Core, row: &Resource, mut strategy: Config) ->
             fields.set("secondaryLaunchConfigs", &merged.sidekicks)?;
             let mut note: ServiceNotes = notes(&row);
             note.last_batch_at = None;
-            if let Err(message) = draw_ports(tx, &row, range, &mut fields, &mut note)? {
+            if let Err(message) = draw_ports(tx, &row, range, &BTreeSet::new(), &mut fields, &mut note)? {
                 return Err(Error::conflict(message));
             }
             let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) =

@@ -97,7 +97,9 @@ async fn a_global_service_has_one_on_every_host_that_fits() {
     w.wait(&everywhere, "active").await;
     w.advance(Duration::from_secs(3)).await;
     assert_eq!(places(&w, &everywhere).await, [all[0].clone(), third]);
-    w.act(&everywhere, "upgrade", json!({"inServiceStrategy": {"launchConfig": {"imageUuid": "sim:new"}}})).await.refused(422, "InvalidOption");
+    w.act(&everywhere, "upgrade", json!({"inServiceStrategy": {"launchConfig": {"imageUuid": "sim:new"}}}))
+        .await
+        .refused(422, "InvalidOption");
 }
 
 #[actix_web::test]
@@ -137,7 +139,8 @@ async fn endpoints_come_with_the_start_and_go_with_the_stop() {
     let stack = w.stack("s").await;
     let id = w.running(&stack, "web", json!({"launchConfig": {"ports": ["0.0.0.0:9090:90", "91"]}})).await;
     let row = w.show(&id).await;
-    let random: u64 = text(&json!({"p": row["launchConfig"]["ports"][1]}), "p").split(':').next().and_then(|p| p.parse().ok()).expect("a port");
+    let random: u64 =
+        text(&json!({"p": row["launchConfig"]["ports"][1]}), "p").split(':').next().and_then(|p| p.parse().ok()).expect("a port");
     assert!((49_153..=65_535).contains(&random));
     let container = w.containers(&id).await[0]["id"].clone();
     let points = row["publicEndpoints"].as_array().cloned().unwrap_or_default();

@@ -381,7 +381,8 @@ async fn a_service_that_is_to_start_at_once_does() {
 async fn the_health_of_a_service_follows_its_containers() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    let check = json!({"port": 80, "interval": 1000, "responseTimeout": 1000, "healthyThreshold": 1, "unhealthyThreshold": 2, "strategy": "none"});
+    let check =
+        json!({"port": 80, "interval": 1000, "responseTimeout": 1000, "healthyThreshold": 1, "unhealthyThreshold": 2, "strategy": "none"});
     let id = w.service(&stack, "web", json!({"scale": 2, "launchConfig": {"healthCheck": check}})).await;
     w.act(&id, "activate", json!({})).await.ok();
     w.settle().await;
