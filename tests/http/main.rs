@@ -7,4 +7,5 @@ mod lifecycle;
 mod matrix;
 mod support;
 mod ties;
+mod trouble;
 mod upgrades;
