@@ -11,5 +11,6 @@ mod stacks;
 mod support;
 mod tidy;
 mod ties;
+mod trouble;
 mod types;
 mod upgrades;

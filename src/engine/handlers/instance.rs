@@ -230,8 +230,8 @@ impl Core {
         let dependants = self.store.referrers(row.id, "networkContainerId")?;
         let process_id = process.id;
         let machine = self.machine_of(&row.kind)?.clone();
-        self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+        let is_kept = self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(true) };
             for root in ["port", "mount", "nic", "ipAddress", "label"] {
                 for part in tx.children(row.id, root)? {
                     retire(tx, &part, keep)?;
@@ -253,11 +253,11 @@ impl Core {
                     request(tx, &machine, &dependant, "stop", "{}", Changes::default())?;
                 }
             }
-            Ok(())
-        })
-        .await?;
+            super::super::reconcile::keep_address(tx, &row)
+        });
+        let is_kept = is_kept.await?;
         let note: InstanceNotes = notes(row);
-        if let (Some(project), Some(ip)) = (row.account_id, &note.ip) {
+        if let (Some(project), Some(ip), false) = (row.account_id, &note.ip, is_kept) {
             self.addresses.release(project, ip);
         }
         Ok(Outcome::done())
