@@ -143,8 +143,7 @@ impl Core {
             }
         });
         let note = InstanceNotes { ran: true, started_at: found.started_at.clone(), ..note };
-        let changes =
-            Changes { fields: Some(fields), internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
+        let changes = Changes { patch, internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
         self.note_ports_and_address(row, &found, address).await?;
         self.monitor.watch(row.id, launch, self.now(), health.is_some());
         if restarted {
