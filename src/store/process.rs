@@ -181,9 +181,7 @@ impl Store {
             query = match (condition.modifier.as_str(), compared) {
                 ("null", _) => query.filter(sql::<Bool>(&format!("{expression} IS NULL"))),
                 ("notnull", _) => query.filter(sql::<Bool>(&format!("{expression} IS NOT NULL"))),
-                (_, Some((begin, Scalar::Int(number), tail))) => {
-                    query.filter(sql::<Bool>(&begin).bind::<BigInt, _>(number).sql(tail))
-                }
+                (_, Some((begin, Scalar::Int(number), tail))) => query.filter(sql::<Bool>(&begin).bind::<BigInt, _>(number).sql(tail)),
                 (_, Some((begin, Scalar::Text(text), tail))) => query.filter(sql::<Bool>(&begin).bind::<Text, _>(text).sql(tail)),
                 (_, None) => query.filter(sql::<Bool>("0")),
             };
@@ -195,8 +193,7 @@ impl Store {
             (true, Some(after)) => query.filter(process_instance::id.lt(after)).order(process_instance::id.desc()),
         };
         let rows: Vec<Row> = query.load(&mut *self.reader()?).map_err(failed("listing processes"))?;
-        let process_on =
-            |(process, root, kind, account): Row| ProcessOn { process, root, kind, account_id: account.map(ResourceId) };
+        let process_on = |(process, root, kind, account): Row| ProcessOn { process, root, kind, account_id: account.map(ResourceId) };
         Ok(rows.into_iter().map(process_on).collect())
     }
 }

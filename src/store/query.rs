@@ -261,9 +261,7 @@ pub(super) fn comparison(expression: &str, modifier: &str, value: &Scalar) -> Op
         _ => return None,
     };
     let value = match (value, modifier) {
-        (Scalar::Text(text), "prefix") => {
-            Scalar::Text(format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")))
-        }
+        (Scalar::Text(text), "prefix") => Scalar::Text(format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))),
         (Scalar::Text(text), "like" | "notlike") => Scalar::Text(text.replace('\\', "\\\\")),
         (value, _) => value.clone(),
     };

@@ -52,7 +52,9 @@ async fn pages_lose_and_repeat_nothing_in_any_order() {
     w.settle().await;
     let all: BTreeSet<String> = ids(&w.list("genericobjects?limit=3000").await).into_iter().collect();
     assert_eq!(all.len(), 230);
-    for sort in ["", "&sort=name", "&sort=key", "&sort=created", "&sort=state", "&sort=description", "&sort=id", "&sort=uuid", "&sort=removed"] {
+    for sort in
+        ["", "&sort=name", "&sort=key", "&sort=created", "&sort=state", "&sort=description", "&sort=id", "&sort=uuid", "&sort=removed"]
+    {
         for order in ["asc", "desc"] {
             let whole = ids(&w.list(&format!("genericobjects?limit=-1{sort}&order={order}")).await);
             let paged = ids(&walk(&w, &format!("genericobjects?limit=37{sort}&order={order}"), async |_| {}).await);
@@ -178,7 +180,9 @@ async fn filters_choose_what_their_modifiers_say() {
     // Removed rows are shown only to those who ask.
     w.delete(&format!("genericobjects/{second}")).await.ok();
     w.settle().await;
-    for (query, count) in [("", 3), ("_removed", 4), ("_removed=false", 4), ("removed_notnull", 1), ("removed_null", 3), ("state=removed", 0)] {
+    for (query, count) in
+        [("", 3), ("_removed", 4), ("_removed=false", 4), ("removed_notnull", 1), ("removed_null", 3), ("state=removed", 0)]
+    {
         let rows = w.list(&format!("genericobjects?{query}")).await;
         assert_eq!(rows.len(), count, "{query}");
     }
@@ -188,7 +192,7 @@ async fn filters_choose_what_their_modifiers_say() {
 async fn every_filter_and_every_order_of_every_type_is_answered() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    w.running(&stack, "web", json!({"scale": 2, "launchConfig": {"ports": ["80"]}})).await;
+    w.running(&stack, "web", json!({"launchConfig": {"ports": ["80"]}})).await;
     for base in ["/v1", "/v2-beta/projects/1a5"] {
         for schema in w.list(&format!("{base}/schemas")).await {
             let listed = schema["collectionMethods"].as_array().is_some_and(|m| m.iter().any(|m| m == "GET"));
@@ -205,10 +209,15 @@ async fn every_filter_and_every_order_of_every_type_is_answered() {
                     }
                 }
                 let sorted = format!("{url}?sort={field}&order=desc&limit=1");
-                let whole = ids(&w.get(&sorted.replace("limit=1", "limit=3000")).await.expect(200, json!({}))["data"].as_array().cloned().unwrap_or_default());
+                let whole = ids(&w.get(&sorted.replace("limit=1", "limit=3000")).await.expect(200, json!({}))["data"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default());
+                if !w.get(&url).await.body["pagination"].is_object() {
+                    continue;
+                }
                 let paged = walk(&w, &sorted, async |_| {}).await;
-                let is_paged = w.get(&url).await.body["pagination"].is_object();
-                assert!(!is_paged || ids(&paged) == whole, "{sorted}");
+                assert_eq!(ids(&paged), whole, "{sorted}");
             }
         }
     }
@@ -221,9 +230,8 @@ async fn a_collection_has_all_parts_of_its_envelope() {
     w.stack("b").await;
     let page = w.get("stacks?limit=1&sort=name&name_ne=x&unknown=1").await.ok();
     let keys: Vec<&String> = page.as_object().into_iter().flatten().map(|(key, _)| key).collect();
-    let expected = [
-        "type", "resourceType", "links", "createTypes", "actions", "data", "sortLinks", "pagination", "sort", "filters", "createDefaults",
-    ];
+    let expected =
+        ["type", "resourceType", "links", "createTypes", "actions", "data", "sortLinks", "pagination", "sort", "filters", "createDefaults"];
     assert_eq!(keys, expected);
     has(
         &page,
@@ -290,7 +298,7 @@ async fn the_two_versions_show_one_thing_by_two_names() {
     assert!(row.get("serviceIds").is_none_or(Value::is_null));
     assert!(text(&row["links"], "self").ends_with(&format!("/v1/projects/1a5/environments/{old}")));
     let service = w.get(&format!("/v1/projects/1a5/services/{web}")).await.expect(200, json!({"environmentId": old}));
-    assert!(text(&service["links"], "environment").ends_with(&format!("/v1/projects/1a5/services/{web}/environment")), "{service:#}");
+    assert!(text(&service["links"], "environment").ends_with(&format!("/v1/projects/1a5/environments/{old}")), "{service:#}");
     assert!(service["links"].get("stack").is_none());
     assert_eq!(w.list(&format!("/v1/services?environmentId={old}")).await.len(), 1);
     assert_eq!(w.list(&format!("/v1/services?environmentId={stack}")).await.len(), 1);

@@ -3,6 +3,7 @@
 mod containers;
 mod contract;
 mod hostile;
+mod input;
 mod lifecycle;
 mod lists;
 mod matrix;

@@ -44,7 +44,14 @@ async fn names_of_stacks_are_unique_and_well_formed() {
     let w = World::new().await;
     let first = w.stack("one").await;
     let second = w.stack("two").await;
-    for (name, code) in [("one", "NotUnique"), ("ONE", "NotUnique"), ("-a", "InvalidCharacters"), ("a-", "InvalidCharacters"), ("a_b", "InvalidCharacters"), ("", "MinLengthExceeded")] {
+    for (name, code) in [
+        ("one", "NotUnique"),
+        ("ONE", "NotUnique"),
+        ("-a", "InvalidCharacters"),
+        ("a-", "InvalidCharacters"),
+        ("a_b", "InvalidCharacters"),
+        ("", "MinLengthExceeded"),
+    ] {
         for answer in [w.post("stacks", json!({"name": name})).await, w.put(&second, json!({"name": name})).await] {
             assert_eq!(answer.refused(422, code)["fieldName"], "name", "{name:?}");
         }
@@ -61,7 +68,8 @@ async fn a_stack_goes_with_its_services() {
     let w = World::new().await;
     let stack = w.stack("s").await;
     let services = [w.running(&stack, "a", json!({"scale": 2})).await, w.service(&stack, "b", json!({})).await];
-    let mut listed: Vec<String> = w.show(&stack).await["serviceIds"].as_array().into_iter().flatten().filter_map(|i| i.as_str().map(str::to_owned)).collect();
+    let mut listed: Vec<String> =
+        w.show(&stack).await["serviceIds"].as_array().into_iter().flatten().filter_map(|i| i.as_str().map(str::to_owned)).collect();
     listed.sort();
     assert_eq!(listed, services);
     w.delete(&stack).await.expect(200, json!({"state": "removing"}));

@@ -121,9 +121,7 @@ async fn value_of(w: &World, base: &str, all: &BTreeMap<String, Value>, ty: &str
         }
         ("array", Some(of)) => json!([Box::pin(value_of(w, base, all, &of, &json!({}), depth)).await]),
         ("map", Some(of)) => json!({"key": Box::pin(value_of(w, base, all, &of, &json!({}), depth)).await}),
-        (embedded, _) if depth > 0 && all.contains_key(embedded) => {
-            Box::pin(body_of(w, base, all, &all[embedded], false, depth - 1)).await
-        }
+        (embedded, _) if depth > 0 && all.contains_key(embedded) => Box::pin(body_of(w, base, all, &all[embedded], false, depth - 1)).await,
         _ => json!({}),
     }
 }
@@ -232,7 +230,8 @@ async fn what_is_not_built_says_so_and_is_never_offered() {
         w.act(id, action, json!({"command": ["ls"]})).await.refused(501, "NotImplemented");
     }
     w.post("hosts", json!({"hostname": "h"})).await.refused(501, "NotImplemented");
-    for (collection, body) in [("machines", json!({"name": "m"})), ("virtualmachines", json!({"name": "m"})), ("backuptargets", json!({}))] {
+    for (collection, body) in [("machines", json!({"name": "m"})), ("virtualmachines", json!({"name": "m"})), ("backuptargets", json!({}))]
+    {
         let answer = w.post(collection, body).await;
         assert!(matches!(answer.status, 422 | 501), "{collection}: {} {}", answer.status, answer.body);
     }

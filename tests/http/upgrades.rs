@@ -34,7 +34,8 @@ async fn an_upgrade_goes_batch_by_batch_and_keeps_the_old_until_it_is_finished()
     let w = World::new().await;
     let stack = w.stack("s").await;
     let id = w.running(&stack, "web", json!({"scale": 3})).await;
-    let row = w.act(&id, "upgrade", in_service(json!({"batchSize": 2}))).await.expect(202, json!({"state": "upgrading", "transitioning": "yes"}));
+    let row =
+        w.act(&id, "upgrade", in_service(json!({"batchSize": 2}))).await.expect(202, json!({"state": "upgrading", "transitioning": "yes"}));
     let strategy = &row["upgrade"]["inServiceStrategy"];
     has(
         strategy,
@@ -79,7 +80,9 @@ async fn a_rollback_brings_the_same_containers_back() {
         w.act(&id, "upgrade", in_service(json!({"launchConfig": {"imageUuid": "sim:new"}}))).await.ok();
         w.wait(&id, "upgraded").await;
         assert_ne!(ids(&w, &id).await, before);
-        w.act(&id, "rollback", json!({})).await.expect(202, json!({"state": "rolling-back", "launchConfig": {"imageUuid": "sim:web", "version": "0"}}));
+        w.act(&id, "rollback", json!({}))
+            .await
+            .expect(202, json!({"state": "rolling-back", "launchConfig": {"imageUuid": "sim:web", "version": "0"}}));
         w.wait(&id, "active").await;
         w.advance(Duration::from_secs(3)).await;
         assert_eq!(ids(&w, &id).await, before, "{name}");
@@ -258,7 +261,8 @@ async fn start_first_starts_the_new_before_the_old_stops() {
     w.act(&id, "upgrade", in_service(json!({"startFirst": true}))).await.ok();
     w.wait(&id, "upgraded").await;
     let calls = w.sim().take_calls();
-    let order: Vec<&str> = calls.iter().map(|c| c.split(' ').next().unwrap_or_default()).filter(|c| matches!(*c, "start" | "stop")).collect();
+    let order: Vec<&str> =
+        calls.iter().map(|c| c.split(' ').next().unwrap_or_default()).filter(|c| matches!(*c, "start" | "stop")).collect();
     assert_eq!(order, ["start", "stop", "start", "stop"], "{calls:?}");
     let id = w.running(&stack, "keeps", json!({"retainIp": true})).await;
     w.act(&id, "upgrade", in_service(json!({"startFirst": true}))).await.refused(422, "InvalidOption");
@@ -313,12 +317,16 @@ async fn only_what_is_upgraded_and_what_hangs_on_it_gets_a_new_version() {
         (json!({"launchConfig": {"imageUuid": "sim:new"}}), vec!["", "three"]),
         (json!({"secondaryLaunchConfigs": [{"name": "one", "imageUuid": "sim:new"}]}), vec!["one"]),
         (json!({"secondaryLaunchConfigs": [{"name": "TWO", "imageUuid": "sim:new"}]}), vec!["one", "two"]),
-        (json!({"launchConfig": {"imageUuid": "sim:new"}, "secondaryLaunchConfigs": [{"name": "one", "imageUuid": "sim:new"}]}), vec!["", "one", "three"]),
+        (
+            json!({"launchConfig": {"imageUuid": "sim:new"}, "secondaryLaunchConfigs": [{"name": "one", "imageUuid": "sim:new"}]}),
+            vec!["", "one", "three"],
+        ),
     ] {
         let w = World::new().await;
         let stack = w.stack("s").await;
         let id = w.running(&stack, "web", json!({"secondaryLaunchConfigs": kicks})).await;
-        let old: Vec<(String, String)> = w.containers(&id).await.iter().map(|c| (text(c, "name").to_owned(), text(c, "id").to_owned())).collect();
+        let old: Vec<(String, String)> =
+            w.containers(&id).await.iter().map(|c| (text(c, "name").to_owned(), text(c, "id").to_owned())).collect();
         assert_eq!(old.len(), 4);
         let row = w.act(&id, "upgrade", json!({"inServiceStrategy": strategy})).await.expect(202, json!({"state": "upgrading"}));
         let changed: Vec<String> = versions(&row)
@@ -353,7 +361,8 @@ async fn sidekicks_come_and_go_with_an_upgrade_and_back() {
     let stack = w.stack("s").await;
     let id = w.running(&stack, "web", json!({"secondaryLaunchConfigs": [{"name": "old", "imageUuid": "sim:old"}]})).await;
     let before = ids(&w, &id).await;
-    let strategy = json!({"secondaryLaunchConfigs": [{"name": "old", "imageUuid": "rancher/none"}, {"name": "new", "imageUuid": "sim:new"}]});
+    let strategy =
+        json!({"secondaryLaunchConfigs": [{"name": "old", "imageUuid": "rancher/none"}, {"name": "new", "imageUuid": "sim:new"}]});
     w.act(&id, "upgrade", json!({"inServiceStrategy": strategy})).await.expect(202, json!({"secondaryLaunchConfigs": [{"name": "new"}]}));
     w.wait(&id, "upgraded").await;
     w.advance(Duration::from_secs(2)).await;
