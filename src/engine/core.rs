@@ -37,6 +37,16 @@ pub struct EngineConfig {
     pub keep_logs: Duration,
 }
 
+impl EngineConfig {
+    /// Says what does not fit, before anything is opened.
+    ///
+    /// # Errors
+    /// The network pool is not CIDR.
+    pub fn check(&self) -> Result<()> {
+        Addresses::new(&self.network_pool).map(drop)
+    }
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         let day = Duration::from_secs(86_400);

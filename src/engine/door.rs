@@ -227,8 +227,12 @@ impl Engine {
         self.core.offers(version, ty, row, action)
     }
 
-    /// The state a client of `version` reads for `row` (v2-beta has no cancelled rollbacks).
+    /// The state a client of `version` reads for `row` (v2-beta has no cancelled rollbacks; an active host whose engine
+    /// does not answer is `disconnected`).
     pub fn shown_state<'a>(&self, _version: Version, ty: &'a TypeView, row: &'a Resource) -> &'a str {
+        if row.root == "host" && row.state == "active" && super::hosts::is_disconnected(row) {
+            return "disconnected";
+        }
         ty.shown_state(&row.state)
     }
 

@@ -196,9 +196,13 @@ impl Core {
         .await
     }
 
-    /// Watches every running container with a check, and looks at every service; once, at start.
+    /// Watches every running container with a check, and looks at every service and stack; once, at start: what
+    /// was to be woken by the last writes before it is forgotten.
     pub(crate) fn remember(&self) -> Result<()> {
         self.look_at_all(None)?;
+        for stack in self.store.all("stack", None)? {
+            self.look(stack.id);
+        }
         for row in self.store.with_health("instance")?.iter().filter(|r| r.state == "running") {
             let launch = launch_of(row)?;
             let has_check = launch.health_check.as_ref().is_some_and(|c| c.port.is_some());

@@ -27,6 +27,11 @@ pub(crate) fn is_sim(row: &Resource) -> bool {
     row.internal.contains("\"runtime\":\"sim\"")
 }
 
+/// Whether a host's engine does not answer.
+pub(crate) fn is_disconnected(row: &Resource) -> bool {
+    Fields::parse(&row.fields).ok().and_then(|f| f.text("agentState")).is_some_and(|s| s == "disconnected")
+}
+
 impl Core {
     /// Ties a runtime to its host row, which is made on the first start, and fills in what the engine says. `name` tells
     /// several engines of one kind apart.
@@ -59,6 +64,8 @@ impl Core {
         };
         self.add_runtime(id, runtime);
         self.host_changed(id, info.as_ref()).await?;
+        // Services of every host may want it, and work may wait for it.
+        self.look(id);
         Ok(id)
     }
 

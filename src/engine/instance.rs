@@ -87,6 +87,8 @@ pub(crate) struct Wanted<'a> {
     /// The containers of the same unit, by configuration.
     pub(crate) siblings: &'a BTreeMap<Option<String>, ResourceId>,
     pub(crate) is_system: bool,
+    /// Whether another container of the service still has the plain name on the engine.
+    pub(crate) name_is_taken: bool,
 }
 
 /// Types that a container needs beside its own.
@@ -180,16 +182,18 @@ pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, w
     fields.set("startOnCreate", &true)?;
     fields.set("system", &wanted.is_system)?;
     fields.set("nativeContainer", &false)?;
+    let uuid = uuid::Uuid::now_v7().to_string();
     let notes = InstanceNotes {
         index: wanted.index,
         config: wanted.config.clone(),
-        docker_name: wanted.name.clone(),
+        docker_name: if wanted.name_is_taken { unique_name(&wanted.name, &uuid) } else { wanted.name.clone() },
         ip: wanted.requested_ip.clone(),
         ..InstanceNotes::default()
     };
     let row = tx.insert(NewResource {
         parent_id: Some(wanted.service.id),
         host_id: Some(wanted.host),
+        uuid: Some(uuid),
         name,
         state: "creating".into(),
         internal: write_notes(&notes)?,

@@ -124,6 +124,11 @@ impl Engine {
         self.core().settle_all().await;
     }
 
+    /// Does the one thing that is due first, alone; `false` if nothing is due. For tests that count what happens.
+    pub async fn settle_next(&self) -> bool {
+        self.core().settle_next().await
+    }
+
     /// When something is due next. For tests.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.core().queue.next_at()

@@ -79,10 +79,10 @@ impl Addresses {
 
     /// Gives an address back.
     pub(crate) fn release(&self, project: ResourceId, address: &str) {
-        if let Ok(address) = address.parse::<Ipv4Addr>() {
-            if let Some(used) = self.lock().by_project.get_mut(&project) {
-                used.remove(&address.into());
-            }
+        if let Ok(address) = address.parse::<Ipv4Addr>()
+            && let Some(used) = self.lock().by_project.get_mut(&project)
+        {
+            used.remove(&address.into());
         }
     }
 
@@ -163,6 +163,8 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     #[test]

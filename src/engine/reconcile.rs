@@ -1,6 +1,6 @@
 //! Reconciling a service: desired and observed from the rows, a plan, and its steps as requests in transactions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::plan::{self, Batches, Desired, Goal, HealthStrategy, Observed, Plan, 
 use crate::schema::Machine;
 use crate::store::{Changes, Process, Tx};
 
-use super::commands::remove_container;
+use super::commands::{is_leaving, remove_container};
 use super::core::{Core, notes, write_notes};
 use super::instance::{InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_service_container, plan_health, plan_state};
 use super::process::{Outcome, fenced, request, short_name};
@@ -150,6 +150,13 @@ impl Picture {
             None => fixed,
         };
         Scale::Units(u32::try_from(wanted.max(0)).unwrap_or(u32::MAX))
+    }
+
+    /// What is there, if that is enough for a scale policy.
+    fn scale_that_fits(&self) -> Option<Scale> {
+        let (Some(policy), Scale::Units(_)) = (&self.fields.scale_policy, self.scale()) else { return None };
+        let there = self.current_scale();
+        (there >= policy.min.unwrap_or(1)).then(|| Scale::Units(u32::try_from(there).unwrap_or(u32::MAX)))
     }
 
     /// What counts as fully there: the minimum of a scale policy.
@@ -389,7 +396,17 @@ impl Core {
         {
             return Ok(Outcome::Again(SAFETY_WAIT.min(Duration::from_secs(1)), message));
         }
-        let plan = plan::plan(&picture.desired(self, picture.goal(name)), &picture.observed, self.now());
+        let mut desired = picture.desired(self, picture.goal(name));
+        let mut plan = plan::plan(&desired, &picture.observed, self.now());
+        if let (Verdict::Stuck(message), Some(scale)) = (&plan.verdict, picture.scale_that_fits()) {
+            // What a scale policy asks for beyond its minimum is only a wish: whatever fits is enough.
+            if plan.steps.is_empty() {
+                desired.scale = scale;
+                plan = plan::plan(&desired, &picture.observed, self.now());
+            } else {
+                plan.verdict = Verdict::Working(message.clone());
+            }
+        }
         let verdict = plan.verdict.clone();
         let wake_after = plan.wake_after;
         let had_steps = !plan.steps.is_empty();
@@ -438,6 +455,7 @@ impl Core {
             is_system: picture.fields.system.unwrap_or(false),
             retain_ip: picture.fields.retain_ip.unwrap_or(false),
             siblings: BTreeMap::new(),
+            taken_names: picture.instances.iter().map(|i| notes::<InstanceNotes>(i).docker_name).collect(),
         };
         let mut steps = plan.steps.into_iter().peekable();
         while steps.peek().is_some() {
@@ -446,7 +464,9 @@ impl Core {
                 if let Step::Create { unit, .. } = step {
                     let uuid = match &*unit {
                         UnitId::Known(uuid) => uuid.clone(),
-                        new => units.entry(new.clone()).or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone(),
+                        new @ UnitId::New(index) => {
+                            units.entry(new.clone()).or_insert_with(|| unit_uuid(&picture.service.uuid, *index)).clone()
+                        }
                     };
                     work.siblings.insert(uuid.clone(), siblings.get(&uuid).cloned().unwrap_or_default());
                     *unit = UnitId::Known(uuid);
@@ -477,6 +497,8 @@ struct Work {
     is_system: bool,
     retain_ip: bool,
     siblings: BTreeMap<String, BTreeMap<Option<String>, ResourceId>>,
+    /// Names on the engine that containers of this service still have: the kept ones of an upgrade, above all.
+    taken_names: BTreeSet<String>,
 }
 
 type Made = Vec<(String, Option<String>, ResourceId)>;
@@ -511,7 +533,10 @@ impl Work {
                 Step::Start(id) => self.ask(tx, id, "start", "{}")?,
                 Step::Stop(id) => self.ask(tx, id, "stop", "{}")?,
                 Step::Remove { id, why } => {
-                    if let Some(row) = tx.find(id)? {
+                    // Asked for once: who is on its way out is neither asked again nor logged again.
+                    if let Some(row) = tx.find(id)?
+                        && !is_leaving(tx, &row)?
+                    {
                         if self.retain_ip {
                             notes_changed |= retain(&mut note, &row);
                         }
@@ -585,6 +610,7 @@ impl Work {
             requested_ip: retained,
             siblings: self.siblings.get(unit).unwrap_or(&none),
             is_system: self.is_system,
+            name_is_taken: self.taken_names.contains(name),
         };
         insert_service_container(tx, &self.types, &wanted).map(Some)
     }
@@ -598,6 +624,16 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// The uuid of a service's unit with this index: the same when all its containers are gone and it is made again.
+fn unit_uuid(service: &str, index: u32) -> String {
+    // FNV-1a, 128 bits: stable over versions, and as unlikely to meet another as a random one.
+    let bytes = service.bytes().chain(index.to_be_bytes());
+    let hash = bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    });
+    uuid::Builder::from_random_bytes(hash.to_be_bytes()).into_uuid().to_string()
 }
 
 fn retained_key(config: Option<&str>, index: u32) -> String {

@@ -39,6 +39,8 @@ impl Core {
         match row.root.as_str() {
             "service" => self.look_at_service(&row).await,
             "stack" => self.look_at_stack(&row).await,
+            "instance" if row.parent_id.is_none() => self.wake_selecting(row.account_id),
+            "host" => self.look_at_all(row.account_id),
             _ => Ok(()),
         }
     }
@@ -59,6 +61,9 @@ impl Core {
             return Ok(());
         }
         let Some(picture) = self.picture(row.id)? else { return Ok(()) };
+        if is_active_like(&row.state) {
+            self.follow_container_selector(&picture).await?;
+        }
         self.roll_up(&picture).await?;
         // Background triggers act on an active service only (§3.1): all other states have a worker, or are left alone.
         if row.state == "active" && self.needs_reconcile(&picture) {

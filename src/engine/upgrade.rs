@@ -85,7 +85,7 @@ async fn accept_in_service(core: &Core, row: &Resource, mut strategy: Config) ->
             fields.set("secondaryLaunchConfigs", &merged.sidekicks)?;
             let mut note: ServiceNotes = notes(&row);
             note.last_batch_at = None;
-            if let Err(message) = draw_ports(tx, &row, range, &mut fields, &mut note)? {
+            if let Err(message) = draw_ports(tx, &row, range, &BTreeSet::new(), &mut fields, &mut note)? {
                 return Err(Error::conflict(message));
             }
             let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) =
@@ -343,6 +343,8 @@ const POLL: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     fn run(mut from: i64, mut to: i64, final_scale: i64, batch: i64) -> (i64, i64, usize) {

@@ -116,7 +116,7 @@ async fn v1_and_v2_beta_show_one_service_in_their_own_words() {
     assert!(created["links"].get("stack").is_none());
     w.wait(id, "inactive").await;
     let row = w.get(id).await.expect(200, json!({"stackId": stack, "environmentId": null, "state": "inactive", "instanceIds": []}));
-    assert!(text(&row["links"], "stack").ends_with(&format!("/stacks/{stack}")), "{row:#}");
+    assert!(text(&row["links"], "stack").ends_with(&format!("/services/{id}/stack")), "{row:#}");
     assert!(row["links"].get("environment").is_none());
     w.get(&format!("/v1/projects/1a5/services?environmentId={environment}")).await.expect(200, json!({"data": [{"id": id}]}));
     w.get(&format!("services?stackId={stack}")).await.expect(200, json!({"data": [{"id": id}]}));

@@ -60,7 +60,9 @@ impl Core {
 
     /// Writes what the engine made, and goes straight on to the start unless that is not wanted.
     async fn note_creation(&self, process: &Process, row: &Resource, found: Found, launch: &LaunchConfig) -> Result<Outcome> {
-        let starts = launch.start_on_create.unwrap_or(true);
+        // One that is made anew on its way up only goes on: it is its start that noticed.
+        let goes_on = row.state != "creating";
+        let starts = !goes_on && launch.start_on_create.unwrap_or(true);
         let machine = self.machine_of(&row.kind)?.clone();
         let (process_id, row_id) = (process.id, row.id);
         let external_id = found.external_id.clone();
@@ -84,7 +86,11 @@ impl Core {
             Ok(())
         })
         .await?;
-        Ok(if starts { Outcome::Left } else { Outcome::done() })
+        Ok(match (goes_on, starts) {
+            (true, _) => Outcome::Again(Duration::ZERO, row.message.clone()),
+            (false, true) => Outcome::Left,
+            (false, false) => Outcome::done(),
+        })
     }
 
     pub(crate) async fn start_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
@@ -118,15 +124,16 @@ impl Core {
 
     /// Everything that changes with a start, in one go.
     async fn started(&self, row: &Resource, launch: &LaunchConfig, found: Found) -> Result<Outcome> {
-        let mut fields = Fields::parse(&row.fields)?;
+        let fields = Fields::parse(&row.fields)?;
+        let mut patch = Fields::default();
         let count: i64 = fields.read("startCount")?.unwrap_or(0);
-        fields.set("startCount", &(count + 1))?;
+        patch.set("startCount", &(count + 1))?;
         if fields.text("firstRunning").is_none() {
-            fields.set("firstRunning", &self.now().to_wire())?;
+            patch.set("firstRunning", &self.now().to_wire())?;
         }
         let note: InstanceNotes = notes(row);
         let address = found.ip.clone().or_else(|| note.ip.clone()).or(self.provider_address(launch)?);
-        fields.set("primaryIpAddress", &address)?;
+        patch.set("primaryIpAddress", &address)?;
         let restarted = note.ran;
         let health = launch.health_check.as_ref().filter(|c| c.port.is_some()).map(|_| {
             if row.health == "healthy" || row.health == "unhealthy" || row.health == "reinitializing" {
@@ -136,8 +143,7 @@ impl Core {
             }
         });
         let note = InstanceNotes { ran: true, started_at: found.started_at.clone(), ..note };
-        let changes =
-            Changes { fields: Some(fields), internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
+        let changes = Changes { patch, internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
         self.note_ports_and_address(row, &found, address).await?;
         self.monitor.watch(row.id, launch, self.now(), health.is_some());
         if restarted {
@@ -241,6 +247,9 @@ impl Core {
                     tx.delete_refs(map.id, "instanceId")?;
                 }
             }
+            // Given back with the row's knowledge: a second run of this handler must not give it back from a new owner.
+            let note = InstanceNotes { ip: None, ..notes(&row) };
+            tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
             // Who lived in its namespace cannot go on: containers of no service stop, the others are the planner's.
             for id in dependants {
                 if let Some(dependant) = tx.find(id)?.filter(|d| d.parent_id.is_none() && d.state == "running") {
