@@ -1,6 +1,5 @@
 //! Driving one container through its runtime. The only callers of `Runtime` that change anything on an engine.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ impl Core {
         if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
             return self.start_failed(process, &row, error).await;
         }
-        if let Err(error) = ensure_volumes(&*runtime, &launch).await {
+        if let Err(error) = self.prepare_volumes(&launch, &*runtime).await? {
             return self.start_failed(process, &row, error).await;
         }
         let (row, network) = match self.network_of(process, &row, &launch).await? {
@@ -581,16 +580,6 @@ fn grace(process: &Process, launch: &LaunchConfig) -> Duration {
     let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
     let configured = launch.stop_timeout.and_then(|s| u64::try_from(s).ok());
     data.timeout.or(configured).map_or(STOP_GRACE, |s| Duration::from_secs(s.min(3_600)))
-}
-
-async fn ensure_volumes(runtime: &dyn Runtime, launch: &LaunchConfig) -> Result<(), String> {
-    let Some(driver) = launch.volume_driver.as_deref().filter(|d| !d.is_empty()) else { return Ok(()) };
-    for volume in launch.data_volumes.iter().flatten() {
-        if let Some((name, _)) = volume.split_once(':').filter(|(name, _)| !name.starts_with('/')) {
-            runtime.ensure_volume(name, driver, &BTreeMap::new()).await.map_err(|e| e.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 /// A part of something that goes: removed at once, readable for a while.
