@@ -2,11 +2,13 @@
 
 mod containers;
 mod contract;
+mod documents;
 mod hostile;
 mod hosts;
 mod lifecycle;
 mod lists;
 mod matrix;
+mod quirks;
 mod stacks;
 mod support;
 mod tidy;
