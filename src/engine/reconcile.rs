@@ -537,16 +537,18 @@ impl Work {
                     if let Some(row) = tx.find(id)?
                         && !is_leaving(tx, &row)?
                     {
-                        if self.retain_ip {
-                            notes_changed |= retain(&mut note, &row);
-                        }
                         if why != Why::Removed {
                             log.push(("service.instance.delete", format!("{} {}", why_text(why), row.name), id));
                         }
                         remove_container(tx, &self.machine, &row)?;
                     }
                 }
-                Step::Park(id) => set_parked(tx, id, true)?,
+                Step::Park(id) => {
+                    if let Some(row) = tx.find(id)?.filter(|_| self.retain_ip) {
+                        notes_changed |= retain(&mut note, &row);
+                    }
+                    set_parked(tx, id, true)?;
+                }
                 Step::Unpark(id) => set_parked(tx, id, false)?,
                 Step::BeginBatch => {
                     note.last_batch_at = Some(tx.now());
@@ -638,6 +640,20 @@ fn unit_uuid(service: &str, index: u32) -> String {
 
 fn retained_key(config: Option<&str>, index: u32) -> String {
     format!("{}/{index}", config.unwrap_or_default())
+}
+
+/// Whether the service of a container that goes keeps its address for the next one; then it is noted.
+pub(crate) fn keep_address(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
+    let service = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten();
+    let Some(service) = service.filter(|s| s.removed.is_none() && s.state != "removing") else { return Ok(false) };
+    if !Fields::parse(&service.fields)?.read::<bool>("retainIp")?.unwrap_or(false) {
+        return Ok(false);
+    }
+    let mut note: ServiceNotes = notes(&service);
+    if retain(&mut note, row) {
+        tx.update_if(&service, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
+    }
+    Ok(true)
 }
 
 /// Notes the address of a container that will be made again.

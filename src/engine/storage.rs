@@ -1,13 +1,79 @@
 //! Volumes, mounts and images as the engine made them.
 
-use crate::model::launch::{image_reference, is_sim_image};
+use crate::model::launch::{LaunchConfig, image_reference, is_sim_image, parse_reference};
 use crate::model::{Fields, Resource, Result};
 use crate::runtime::Found;
-use crate::schema::Type;
-use crate::store::{NewResource, Tx, Within};
+use crate::schema::{Machine, Type};
+use crate::store::{Changes, NewResource, Process, Tx, Within};
 
-use super::core::new_row;
+use super::core::{Core, new_row};
 use super::instance::{InstanceTypes, launch_of};
+use super::process::{Outcome, request};
+
+/// What becomes of a container's volumes that nothing else mounts (`io.rancher.container.volume_cleanup_strategy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cleanup {
+    /// They stay.
+    None,
+    /// Those without a name of their own go.
+    Unnamed,
+    /// All go.
+    All,
+}
+
+impl Cleanup {
+    pub(crate) fn of(launch: &LaunchConfig) -> Self {
+        match launch.label("io.rancher.container.volume_cleanup_strategy") {
+            Some("none") => Self::None,
+            Some("all") => Self::All,
+            _ => Self::Unnamed,
+        }
+    }
+
+    fn takes(self, volume: &str) -> bool {
+        let is_unnamed = volume.starts_with('/') || volume.len() == 64 && volume.bytes().all(|b| b.is_ascii_alphanumeric());
+        self == Self::All || self == Self::Unnamed && is_unnamed
+    }
+}
+
+/// Lets go of the volumes of a container that goes: what nothing mounts any more is detached, or removed.
+pub(crate) fn release_volumes(tx: &mut Tx<'_>, machine: &Machine, container: &Resource, cleanup: Cleanup) -> Result<()> {
+    for mount in tx.children(container.id, "mount")? {
+        let volume = Fields::parse(&mount.fields)?.text("volumeId").and_then(|w| parse_reference(&w));
+        let Some(volume) = volume.map(|id| tx.find(id)).transpose()?.flatten().filter(|v| v.removed.is_none()) else { continue };
+        let referrers = tx.referrers(volume.id, "volumeId")?;
+        let others = tx.many(&referrers)?;
+        let is_mounted = others.iter().any(|m| m.root == "mount" && m.removed.is_none() && m.parent_id != Some(container.id));
+        if is_mounted || machine.start("deactivate", &volume.state).is_none() {
+            continue;
+        }
+        let data = if cleanup.takes(&volume.name) { REMOVE } else { "{}" };
+        request(tx, machine, &volume, "deactivate", data, Changes::default())?;
+    }
+    Ok(())
+}
+
+/// The data of a deactivation that a removal follows.
+const REMOVE: &str = r#"{"remove":true}"#;
+
+impl Core {
+    /// Nothing mounts it any more; it may be removed with that.
+    pub(crate) fn deactivate_volume(&self, process: &Process) -> Outcome {
+        if process.data == REMOVE { Outcome::Then(Box::default(), "remove", "{}".into()) } else { Outcome::done() }
+    }
+
+    /// Removes a volume from its engine. A path of the host is not ours to remove.
+    pub(crate) async fn remove_volume(&self, row: &Resource) -> Result<Outcome> {
+        let is_path = row.name.starts_with('/') || Fields::parse(&row.fields)?.read::<bool>("isHostPath")?.unwrap_or(false);
+        if !is_path
+            && let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
+            && let Err(error) = runtime.remove_volume(&row.name).await
+        {
+            return Ok(Outcome::Failed(error.to_string()));
+        }
+        Ok(Outcome::done())
+    }
+}
 
 /// Makes the rows of a container's mounts, and of volumes not known yet.
 pub(crate) fn note_mounts(
@@ -27,7 +93,12 @@ pub(crate) fn note_mounts(
         let known = tx.named("volume", Within::Account(account), &name)?;
         let known = tx.many(&known)?.into_iter().find(|v| v.host_id == row.host_id && v.name == name);
         let volume_row = match known {
-            Some(known) => known,
+            Some(known) => match volume.machine.as_deref() {
+                Some(machine) if machine.start("activate", &known.state).is_some() => {
+                    request(tx, machine, &known, "activate", "{}", Changes::default())?
+                }
+                _ => known,
+            },
             None => {
                 let mut fields = Fields::default();
                 fields.set("driver", if made.driver.is_empty() { "local" } else { &made.driver })?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, image_reference, is_sim_image, parse_reference};
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::plan;
 use crate::runtime::{self, Found, PullPolicy, Runtime};
 use crate::store::{Changes, NewResource, Process, Tx};
@@ -143,8 +143,7 @@ impl Core {
             }
         });
         let note = InstanceNotes { ran: true, started_at: found.started_at.clone(), ..note };
-        let changes =
-            Changes { fields: Some(fields), internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
+        let changes = Changes { patch, internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
         self.note_ports_and_address(row, &found, address).await?;
         self.monitor.watch(row.id, launch, self.now(), health.is_some());
         if restarted {
@@ -208,7 +207,7 @@ impl Core {
                 self.to_error(process, row, message).await?;
                 Outcome::Left
             }
-            (false, None) => Outcome::done(),
+            (false, None) => Outcome::Done(Box::new(Changes { message: data.because, ..Changes::default() })),
         })
     }
 
@@ -231,8 +230,11 @@ impl Core {
         let dependants = self.store.referrers(row.id, "networkContainerId")?;
         let process_id = process.id;
         let machine = self.machine_of(&row.kind)?.clone();
-        self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+        let volumes = self.machine_of("volume")?.clone();
+        let cleanup = super::super::storage::Cleanup::of(&launch_of(row)?);
+        let is_kept = self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(true) };
+            super::super::storage::release_volumes(tx, &volumes, &row, cleanup)?;
             for root in ["port", "mount", "nic", "ipAddress", "label"] {
                 for part in tx.children(row.id, root)? {
                     retire(tx, &part, keep)?;
@@ -254,11 +256,11 @@ impl Core {
                     request(tx, &machine, &dependant, "stop", "{}", Changes::default())?;
                 }
             }
-            Ok(())
-        })
-        .await?;
+            super::super::reconcile::keep_address(tx, &row)
+        });
+        let is_kept = is_kept.await?;
         let note: InstanceNotes = notes(row);
-        if let (Some(project), Some(ip)) = (row.account_id, &note.ip) {
+        if let (Some(project), Some(ip), false) = (row.account_id, &note.ip, is_kept) {
             self.addresses.release(project, ip);
         }
         Ok(Outcome::done())
@@ -274,9 +276,11 @@ impl Core {
             // It ran before: it is only stopped.
             let machine = self.machine_of(&row.kind)?.clone();
             let (process_id, row_id) = (process.id, row.id);
+            let data = StopData { because: Some(message.clone()), ..StopData::default() };
+            let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
             self.write(move |tx| {
                 let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
-                request(tx, &machine, &row, "stop", "{}", Changes { message: Some(message), ..Changes::default() })?;
+                request(tx, &machine, &row, "stop", &data, Changes { message: Some(message), ..Changes::default() })?;
                 Ok(())
             })
             .await?;
@@ -567,6 +571,8 @@ pub(crate) struct StopData {
     pub(crate) timeout: Option<u64>,
     /// It stopped by itself: only the row follows.
     pub(crate) by_itself: bool,
+    /// Why it is stopped, if it had to be: kept as the message.
+    pub(crate) because: Option<String>,
     /// End in `error` with this message.
     pub(crate) error: Option<String>,
 }

@@ -78,6 +78,11 @@ impl Core {
         for consumer in touched {
             self.look(consumer);
         }
+        for ip in picture.notes.retained.values() {
+            if let Some(project) = row.account_id {
+                self.addresses.release(project, ip);
+            }
+        }
         Ok(Outcome::done())
     }
 
