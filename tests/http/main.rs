@@ -4,6 +4,7 @@
 
 mod containers;
 mod contract;
+mod documents;
 mod hostile;
 mod hosts;
 mod input;
@@ -11,6 +12,7 @@ mod lifecycle;
 mod lists;
 mod machine;
 mod matrix;
+mod quirks;
 mod stacks;
 mod support;
 mod tidy;
