@@ -1,5 +1,7 @@
 //! Tests of the whole server over HTTP, in process; and of what it serves against the contract.
 
+#![allow(clippy::expect_used, reason = "a failed test may panic")]
+
 mod containers;
 mod contract;
 mod hostile;
