@@ -248,7 +248,7 @@ pub(crate) async fn roll_back(core: &Core, row: &Resource) -> Result<Answer> {
         .map(|row| Answer::Accepted(Box::new(row)))
 }
 
-/// One step of an upgrade to another service, from their scales (§2.4): `(from, to)`, or `None` when it is done.
+/// One step of an upgrade to another service, from their scales: `(from, to)`, or `None` when it is done.
 fn next_scales(from: i64, to: i64, final_scale: i64, batch: i64) -> Option<(i64, i64)> {
     if from == 0 && to == final_scale {
         return None;

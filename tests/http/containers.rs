@@ -341,8 +341,10 @@ async fn hosts_take_and_refuse_work() {
     w.delete(&second).await.expect(200, json!({"state": "removing"}));
     w.advance(Duration::from_secs(5)).await;
     w.get(&second).await.expect(200, json!({"state": "removed"}));
-    assert_eq!(w.list(&format!("containers?hostId={second}")).await.len(), 0);
+    assert_eq!(w.list("containers").await.len(), 2);
     w.act(&first, "activate", json!({})).await.expect(202, json!({"state": "activating"}));
+    w.put(&first, json!({"labels": {"disk": "ssd"}})).await.refused(409, "Conflict");
+    w.settle().await;
     w.put(&first, json!({"labels": {"disk": "ssd"}})).await.expect(200, json!({"labels": {"disk": "ssd"}}));
     w.advance(Duration::from_secs(5)).await;
     w.get(&first).await.expect(200, json!({"state": "active"}));

@@ -192,7 +192,7 @@ async fn filters_choose_what_their_modifiers_say() {
 async fn every_filter_and_every_order_of_every_type_is_answered() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    w.running(&stack, "web", json!({"scale": 2, "launchConfig": {"ports": ["80"]}})).await;
+    w.running(&stack, "web", json!({"launchConfig": {"ports": ["80"]}})).await;
     for base in ["/v1", "/v2-beta/projects/1a5"] {
         for schema in w.list(&format!("{base}/schemas")).await {
             let listed = schema["collectionMethods"].as_array().is_some_and(|m| m.iter().any(|m| m == "GET"));
@@ -213,9 +213,11 @@ async fn every_filter_and_every_order_of_every_type_is_answered() {
                     .as_array()
                     .cloned()
                     .unwrap_or_default());
+                if !w.get(&url).await.body["pagination"].is_object() {
+                    continue;
+                }
                 let paged = walk(&w, &sorted, async |_| {}).await;
-                let is_paged = w.get(&url).await.body["pagination"].is_object();
-                assert!(!is_paged || ids(&paged) == whole, "{sorted}");
+                assert_eq!(ids(&paged), whole, "{sorted}");
             }
         }
     }
@@ -296,7 +298,7 @@ async fn the_two_versions_show_one_thing_by_two_names() {
     assert!(row.get("serviceIds").is_none_or(Value::is_null));
     assert!(text(&row["links"], "self").ends_with(&format!("/v1/projects/1a5/environments/{old}")));
     let service = w.get(&format!("/v1/projects/1a5/services/{web}")).await.expect(200, json!({"environmentId": old}));
-    assert!(text(&service["links"], "environment").ends_with(&format!("/v1/projects/1a5/services/{web}/environment")), "{service:#}");
+    assert!(text(&service["links"], "environment").ends_with(&format!("/v1/projects/1a5/environments/{old}")), "{service:#}");
     assert!(service["links"].get("stack").is_none());
     assert_eq!(w.list(&format!("/v1/services?environmentId={old}")).await.len(), 1);
     assert_eq!(w.list(&format!("/v1/services?environmentId={stack}")).await.len(), 1);

@@ -1,11 +1,10 @@
 //! Driving one container through its runtime. The only callers of `Runtime` that change anything on an engine.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, image_reference, is_sim_image, parse_reference};
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::plan;
 use crate::runtime::{self, Found, PullPolicy, Runtime};
 use crate::store::{Changes, NewResource, Process, Tx};
@@ -37,7 +36,7 @@ impl Core {
         if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
             return self.start_failed(process, &row, error).await;
         }
-        if let Err(error) = ensure_volumes(&*runtime, &launch).await {
+        if let Err(error) = self.prepare_volumes(&launch, &*runtime).await? {
             return self.start_failed(process, &row, error).await;
         }
         let (row, network) = match self.network_of(process, &row, &launch).await? {
@@ -207,7 +206,7 @@ impl Core {
                 self.to_error(process, row, message).await?;
                 Outcome::Left
             }
-            (false, None) => Outcome::done(),
+            (false, None) => Outcome::Done(Box::new(Changes { message: data.because, ..Changes::default() })),
         })
     }
 
@@ -230,8 +229,11 @@ impl Core {
         let dependants = self.store.referrers(row.id, "networkContainerId")?;
         let process_id = process.id;
         let machine = self.machine_of(&row.kind)?.clone();
+        let volumes = self.machine_of("volume")?.clone();
+        let cleanup = super::super::storage::Cleanup::of(&launch_of(row)?);
         let is_kept = self.write(move |tx| {
             let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(true) };
+            super::super::storage::release_volumes(tx, &volumes, &row, cleanup)?;
             for root in ["port", "mount", "nic", "ipAddress", "label"] {
                 for part in tx.children(row.id, root)? {
                     retire(tx, &part, keep)?;
@@ -273,9 +275,11 @@ impl Core {
             // It ran before: it is only stopped.
             let machine = self.machine_of(&row.kind)?.clone();
             let (process_id, row_id) = (process.id, row.id);
+            let data = StopData { because: Some(message.clone()), ..StopData::default() };
+            let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
             self.write(move |tx| {
                 let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
-                request(tx, &machine, &row, "stop", "{}", Changes { message: Some(message), ..Changes::default() })?;
+                request(tx, &machine, &row, "stop", &data, Changes { message: Some(message), ..Changes::default() })?;
                 Ok(())
             })
             .await?;
@@ -566,6 +570,8 @@ pub(crate) struct StopData {
     pub(crate) timeout: Option<u64>,
     /// It stopped by itself: only the row follows.
     pub(crate) by_itself: bool,
+    /// Why it is stopped, if it had to be: kept as the message.
+    pub(crate) because: Option<String>,
     /// End in `error` with this message.
     pub(crate) error: Option<String>,
 }
@@ -574,16 +580,6 @@ fn grace(process: &Process, launch: &LaunchConfig) -> Duration {
     let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
     let configured = launch.stop_timeout.and_then(|s| u64::try_from(s).ok());
     data.timeout.or(configured).map_or(STOP_GRACE, |s| Duration::from_secs(s.min(3_600)))
-}
-
-async fn ensure_volumes(runtime: &dyn Runtime, launch: &LaunchConfig) -> Result<(), String> {
-    let Some(driver) = launch.volume_driver.as_deref().filter(|d| !d.is_empty()) else { return Ok(()) };
-    for volume in launch.data_volumes.iter().flatten() {
-        if let Some((name, _)) = volume.split_once(':').filter(|(name, _)| !name.starts_with('/')) {
-            runtime.ensure_volume(name, driver, &BTreeMap::new()).await.map_err(|e| e.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 /// A part of something that goes: removed at once, readable for a while.
