@@ -15,7 +15,7 @@ use super::core::{Core, new_row, notes, write_notes};
 use super::door::{Answer, Input};
 use super::handlers::retire;
 use super::instance::insert_expose_map;
-use super::reconcile::Picture;
+use super::picture::Picture;
 
 /// A link as an action names it.
 struct Wanted {

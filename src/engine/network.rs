@@ -9,7 +9,7 @@ use crate::runtime::NetworkSpec;
 
 use super::core::{Core, notes};
 use super::instance::InstanceNotes;
-use super::reconcile::ServiceNotes;
+use super::picture::ServiceNotes;
 
 /// A project's subnet on one engine has this prefix: 1,022 containers, and 64 projects in the default pool.
 const PROJECT_PREFIX: u8 = 22;

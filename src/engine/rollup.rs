@@ -9,9 +9,9 @@ use crate::plan;
 use crate::store::{Changes, Wake};
 
 use super::core::Core;
+use super::picture::Picture;
 use super::process::request;
 use super::queue::Key;
-use super::reconcile::Picture;
 
 /// States in which a service counts as up.
 pub(crate) fn is_active_like(state: &str) -> bool {

@@ -14,8 +14,8 @@ use super::commands::{check_free_in_account, insert_and_start, not_available, ro
 use super::containers::check_launch;
 use super::core::{Core, notes, write_notes};
 use super::door::{Answer, Input, Scope};
+use super::picture::ServiceNotes;
 use super::process::request;
-use super::reconcile::ServiceNotes;
 
 /// `metadata` in its serialised form may be so long.
 const MAX_METADATA: usize = 1_048_576;

@@ -19,8 +19,8 @@ use super::core::{Core, notes, write_notes};
 use super::door::{Answer, Input};
 use super::handlers::draw_ports;
 use super::links;
+use super::picture::{Picture, ServiceNotes, removes_sidekick};
 use super::process::{Outcome, fenced, request};
-use super::reconcile::{Picture, ServiceNotes, removes_sidekick};
 use super::services;
 
 type Config = Map<String, Value>;

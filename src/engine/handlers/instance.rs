@@ -255,7 +255,7 @@ impl Core {
                     request(tx, &machine, &dependant, "stop", "{}", Changes::default())?;
                 }
             }
-            super::super::reconcile::keep_address(tx, &row)
+            super::super::steps::keep_address(tx, &row)
         });
         let is_kept = is_kept.await?;
         let note: InstanceNotes = notes(row);

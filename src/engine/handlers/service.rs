@@ -8,8 +8,8 @@ use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::store::{Changes, Process, Tx};
 
 use super::super::core::{Core, notes, write_notes};
+use super::super::picture::{Picture, ServiceNotes};
 use super::super::process::{Outcome, fenced};
-use super::super::reconcile::{Picture, ServiceNotes};
 use super::instance::retire;
 
 /// The range of a project that says nothing (cattle: `services.port.range`).
