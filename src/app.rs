@@ -1,7 +1,6 @@
 //! The composition root: configuration → registry → database → engine → HTTP, and the same way back at the end.
 //! The only place that constructs concrete runtimes.
 
-use std::fmt;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
@@ -15,6 +14,7 @@ use crate::api::{self, Access, ApiOptions, ApiState};
 use crate::cli::{self, Cli, Command, LogFormat, SchemaCommand, Serve};
 use crate::config;
 use crate::engine::{Engine, EngineConfig};
+use crate::failure::{Failure, Status};
 use crate::model::time::SystemClock;
 use crate::runtime::Runtime;
 use crate::runtime::docker::Docker;
@@ -29,37 +29,13 @@ const DOCKER_PATIENCE: Duration = Duration::from_secs(3);
 /// How long open requests may take when the server stops, in seconds.
 const SHUTDOWN_SECONDS: u64 = 10;
 
-/// Why the program ends, with an exit status of its own and a sentence about what to do.
-#[derive(Debug)]
-pub struct Failure {
-    /// The exit status; docs/operating.md lists them.
-    pub status: u8,
-    message: String,
-}
-
-impl Failure {
-    fn new(status: u8, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
-    }
-
-    /// 78: bad configuration.
-    pub fn config(message: impl Into<String>) -> Self {
-        Self::new(78, message)
-    }
-
-    /// 73: the data directory cannot be written.
-    pub fn not_writable(folder: &Path, error: &std::io::Error) -> Self {
-        Self::new(73, format!("cannot write to the data directory {}: {error}. Choose another with --data-dir.", folder.display()))
-    }
-
-    fn open(error: OpenError) -> Self {
-        match error {
-            OpenError::Migrate(MigrateError::Newer(version)) => Self::new(
-                76,
-                format!("the database was written by a newer drover (it has migration {version}): use that version, or restore a backup."),
-            ),
-            other => Self::new(74, format!("{other}: {}", source_of(&other))),
-        }
+fn cannot_open(error: OpenError) -> Failure {
+    match error {
+        OpenError::Migrate(MigrateError::Newer(version)) => Failure::new(
+            Status::Newer,
+            format!("the database was written by a newer drover (it has migration {version}): use that version, or restore a backup."),
+        ),
+        other => Failure::new(Status::Database, format!("{other}: {}", source_of(&other))),
     }
 }
 
@@ -73,14 +49,6 @@ fn source_of(error: &dyn std::error::Error) -> String {
     text
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.message.fmt(f)
-    }
-}
-
-impl std::error::Error for Failure {}
-
 /// Does what the command line says.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
@@ -89,7 +57,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Migrate(place) => {
             let file = config::database_file(&place)?;
             let _lock = lock(&file)?;
-            let state = Store::migrate(&file).map_err(Failure::open)?;
+            let state = Store::migrate(&file).map_err(cannot_open)?;
             say(&match state {
                 SchemaState::Current => format!("{} is up to date", file.display()),
                 SchemaState::Migrated(n) => format!("{}: {n} migration(s) applied", file.display()),
@@ -104,7 +72,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
             if file.exists() {
                 return Err(Failure::config(format!("{} exists already: a backup overwrites nothing", file.display())));
             }
-            Store::backup(&database, &file).map_err(Failure::open)?;
+            Store::backup(&database, &file).map_err(cannot_open)?;
             say(&format!("{} written", file.display()));
             Ok(())
         }
@@ -156,9 +124,10 @@ fn lock(database: &Path) -> Result<std::fs::File, Failure> {
         std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|e| Failure::not_writable(folder, &e))?;
     match FileExt::try_lock_exclusive(&file) {
         Ok(true) => Ok(file),
-        Ok(false) => {
-            Err(Failure::new(75, format!("another drover uses {}: stop it, or choose another folder with --data-dir.", database.display())))
-        }
+        Ok(false) => Err(Failure::new(
+            Status::InUse,
+            format!("another drover uses {}: stop it, or choose another folder with --data-dir.", database.display()),
+        )),
         Err(error) => Err(Failure::not_writable(folder, &error)),
     }
 }
@@ -184,17 +153,21 @@ fn start_logging(serve: &Serve) {
 async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     start_logging(serve);
     let address = config::listen_address(serve)?;
+    let engine_config = EngineConfig { network_pool: serve.network_pool.clone(), ..EngineConfig::default() };
+    engine_config.check().map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))?;
     let registry = Arc::new(load_schemas(serve.schemas.as_deref())?);
     let file = config::database_file(&serve.place)?;
     let _lock = lock(&file)?;
     let clock = Arc::new(SystemClock);
-    let engine_config = EngineConfig { network_pool: serve.network_pool.clone(), ..EngineConfig::default() };
-    let opened = Engine::open(registry, &StoreConfig::new(&file), clock.clone(), engine_config, None).map_err(Failure::open)?;
+    let opened = Engine::open(registry, &StoreConfig::new(&file), clock.clone(), engine_config, None).map_err(cannot_open)?;
     let engine = Arc::new(opened.engine);
-    let broken = |what: &str, error: crate::model::Error| Failure::new(70, format!("{what}: {error}"));
+    let broken = |what: &str, error: crate::model::Error| Failure::new(Status::Internal, format!("{what}: {error}"));
     engine.prepare().await.map_err(|e| broken("preparing the database", e))?;
     let listener = TcpListener::bind(address).map_err(|e| {
-        Failure::new(71, format!("cannot listen on {address}: {e}. Is another program using the port? Choose another with --listen."))
+        Failure::new(
+            Status::Port,
+            format!("cannot listen on {address}: {e}. Is another program using the port? Choose another with --listen."),
+        )
     })?;
     let address = listener.local_addr().unwrap_or(address);
     let docker = connect_docker(serve, &engine).await?;
@@ -226,7 +199,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .listen(listener)
-        .map_err(|e| Failure::new(71, format!("cannot listen on {address}: {e}")))?
+        .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {address}: {e}")))?
         .run();
     // Stops by itself on SIGTERM, SIGINT and SIGQUIT, after the requests it has taken.
     let ended = server.await;
@@ -235,9 +208,9 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let closed = tokio::task::spawn_blocking(move || closing.close()).await;
     log::info!("stopped; containers go on running");
     if let Err(error) = closed {
-        return Err(Failure::new(70, format!("closing the database: {error}")));
+        return Err(Failure::new(Status::Internal, format!("closing the database: {error}")));
     }
-    ended.map_err(|e| Failure::new(70, format!("serving: {e}")))
+    ended.map_err(|e| Failure::new(Status::Internal, format!("serving: {e}")))
 }
 
 /// The engine that was named, or the local one if it answers; and the line about it.

@@ -79,7 +79,7 @@ pub struct Serve {
     #[arg(long, env = "DROVER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: String,
     /// Listen on an address that is not loopback although everybody who reaches it may do everything.
-    #[arg(long, env = "DROVER_OPEN_ACCESS")]
+    #[arg(long, env = "DROVER_OPEN_ACCESS", value_parser = parse_switch)]
     pub open_access: bool,
     /// A host name that requests may name beside the loopback ones; may be repeated.
     #[arg(long = "allowed-host", env = "DROVER_ALLOWED_HOSTS", value_delimiter = ',', value_name = "HOST")]
@@ -97,7 +97,7 @@ pub struct Serve {
     #[arg(long, env = "DOCKER_CERT_PATH", value_name = "DIR")]
     pub docker_cert_path: Option<PathBuf>,
     /// Run a simulated host for sim: images, too; on by itself without a Docker Engine.
-    #[arg(long, env = "DROVER_SIMULATOR")]
+    #[arg(long, env = "DROVER_SIMULATOR", value_parser = parse_switch)]
     pub simulator: bool,
     /// The IPv4 network that the projects' subnets are taken from.
     #[arg(long, env = "DROVER_NETWORK_POOL", default_value = "10.42.0.0/16", value_name = "CIDR")]
@@ -106,10 +106,10 @@ pub struct Serve {
     #[arg(long, env = "DROVER_SCHEMAS", value_name = "DIR")]
     pub schemas: Option<PathBuf>,
     /// What to log, as in RUST_LOG.
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "RUST_LOG", default_value = "info,actix_server=warn", value_name = "FILTER")]
     pub log: String,
     /// How log lines look.
-    #[arg(long, env = "DROVER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, env = "DROVER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
 }
 
@@ -120,4 +120,41 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// A switch that comes from the environment: the words people use, and empty for off.
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("say true or false".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_in_the_environment_take_the_usual_words() {
+        for (text, expected) in [
+            ("1", Ok(true)),
+            ("True", Ok(true)),
+            ("on", Ok(true)),
+            ("", Ok(false)),
+            ("0", Ok(false)),
+            ("no", Ok(false)),
+            ("maybe", Err(())),
+        ] {
+            assert_eq!(parse_switch(text).map_err(drop), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_switch_on_the_command_line_takes_no_value() {
+        let Command::Serve(serve) = Cli::parse_from(["drover", "serve", "--simulator", "--docker", "none"]).command else {
+            unreachable!("serve was asked for")
+        };
+        assert!(serve.simulator && !serve.open_access);
+    }
 }

@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use crate::app::Failure;
 use crate::cli::{Place, Serve};
+use crate::failure::Failure;
 
 /// Where the server listens; not loopback only if that was said.
 pub fn listen_address(serve: &Serve) -> Result<SocketAddr, Failure> {

@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod failure;
 pub mod model;
 pub mod plan;
 pub mod runtime;

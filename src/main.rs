@@ -11,7 +11,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("drover: {failure}");
-            ExitCode::from(failure.status)
+            ExitCode::from(failure.status.code())
         }
     }
 }

@@ -89,7 +89,9 @@ impl Call<'_> {
     pub fn get(&self, ty: &TypeView, id: &str) -> Result<Resource> {
         let Some(PathId::Row(wire)) = PathId::parse(id) else { return Err(Error::not_found()) };
         let row = self.engine.find(self.scope, wire.id)?.ok_or_else(Error::not_found)?;
-        let prefix = self.engine.registry().find_type(&row.kind).map_or("", |t| t.prefix.as_str());
+        let registry = self.engine.registry();
+        // A kind that is no type (`admin`, `dockerHost`) has the ids of its root.
+        let prefix = registry.find_type(&row.kind).or_else(|| registry.find_type(&row.root)).map_or("", |t| t.prefix.as_str());
         if (ty.kinds.contains(&row.kind) || ty.is_root && ty.def.id == row.root) && letters_fit(wire.letters, prefix) {
             Ok(row)
         } else {

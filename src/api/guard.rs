@@ -55,7 +55,7 @@ impl Guard {
         };
         let Some(host) = host else { return refused("the request names no host") };
         if !self.knows(&host) {
-            return refused("this server does not go by that host name; see --allowed-hosts");
+            return refused("this server does not go by that host name; see --allowed-host");
         }
         for origin in headers.get_all(ORIGIN) {
             let same = origin.to_str().is_ok_and(|origin| self.is_same_site(origin, &host));

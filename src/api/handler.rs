@@ -11,7 +11,7 @@ use super::call::{Call, Reply, block, plain_object};
 use super::collection::{self, Head, Paging};
 use super::request::Verb;
 use super::resource::{Included, Writer};
-use super::{index, query, settings};
+use super::{index, processes, query, settings};
 use crate::engine::{Answer, Input};
 use crate::model::{Error, ErrorKind, Resource, Result};
 use crate::schema::validate::Purpose;
@@ -30,6 +30,7 @@ pub async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<R
     match (ty.def.id.as_str(), call.verb) {
         ("setting" | "activeSetting", _) => settings::collection(call, ty, body).await,
         ("typeDocumentation", _) => Ok(index::type_documentations(call)),
+        ("processInstance", _) => processes::list(call, ty).await,
         (_, Verb::Get) => list(call, ty).await,
         (_, Verb::Post) => create(call, ty, body).await,
         (_, Verb::Put | Verb::Delete | Verb::Other) => Err(Error::new(ErrorKind::MethodNotAllowed)),
@@ -45,6 +46,10 @@ pub async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> 
     if ty.def.id == "typeDocumentation" {
         call.require_resource_method(ty)?;
         return index::type_documentation(call, id);
+    }
+    if ty.def.id == "processInstance" {
+        call.require_resource_method(ty)?;
+        return processes::one(call, ty, id);
     }
     if let (Verb::Post, Some(action)) = (call.verb, call.query.first("action")) {
         return act(call, ty, id, action, body).await;

@@ -11,6 +11,7 @@ mod fixture;
 mod guard;
 mod handler;
 mod index;
+mod processes;
 mod query;
 mod request;
 mod resource;

@@ -149,7 +149,7 @@ impl Core {
     /// A row the caller may see, of the type that the path names.
     pub(crate) fn visible(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
         let row = self.store.find(id)?.ok_or_else(Error::not_found)?;
-        let is_type = ty.kinds.iter().any(|k| *k == row.kind) || ty.is_root && ty.def.id == row.root;
+        let is_type = ty.kinds.contains(&row.kind) || ty.is_root && ty.def.id == row.root;
         if !is_type || !scope.sees(&row) {
             return Err(Error::not_found());
         }
@@ -263,6 +263,16 @@ pub(crate) fn remove_container(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Re
         }
     }
     Ok(row.clone())
+}
+
+/// Whether a container is being removed, or stopped in order to be removed.
+pub(crate) fn is_leaving(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
+    let removes = |data: &str| serde_json::from_str::<StopData>(data).is_ok_and(|d| d.remove);
+    Ok(match row.state.as_str() {
+        "removing" => true,
+        "stopping" => tx.open_processes_of(row.id)?.iter().any(|p| removes(&p.data)),
+        _ => false,
+    })
 }
 
 fn stop_data(input: &Input) -> Result<String> {

@@ -99,6 +99,9 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
     if launch.disk_quota.is_some() {
         return refuse("diskQuota");
     }
+    if launch.kernel_memory.is_some() {
+        return refuse("kernelMemory");
+    }
     for field in ["lxcConf", "secrets", "disks", "userdata"] {
         let is_given = config.get(field).is_some_and(|v| match v {
             Value::Null => false,
@@ -115,6 +118,8 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     fn checked(config: Value) -> Result<Value, String> {

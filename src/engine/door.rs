@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::core::{ADMIN, Core};
 use super::lists;
+use super::processes::{ProcessInstance, ProcessPage};
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
 use crate::schema::{Link, Registry, Role, TypeView, Version, View};
 
@@ -201,6 +202,16 @@ impl Engine {
         lists::list(&self.core, scope, ty, query)
     }
 
+    /// One page of processes, by number. Blocking.
+    pub fn processes(&self, scope: &Scope, query: &ListQuery) -> Result<ProcessPage> {
+        self.core.processes(scope, query)
+    }
+
+    /// A process by its number, if the caller may see the resource it is done to.
+    pub fn find_process(&self, scope: &Scope, id: i64) -> Result<Option<ProcessInstance>> {
+        self.core.find_process_instance(scope, id)
+    }
+
     /// The rows at the end of a link, for each of `rows` (one query per hop). Blocking.
     pub fn follow(&self, scope: &Scope, rows: &[ResourceId], link: &Link) -> Result<Vec<(ResourceId, Resource)>> {
         lists::follow(&self.core, scope, rows, link)
@@ -216,8 +227,12 @@ impl Engine {
         self.core.offers(version, ty, row, action)
     }
 
-    /// The state a client of `version` reads for `row` (v2-beta has no cancelled rollbacks).
+    /// The state a client of `version` reads for `row` (v2-beta has no cancelled rollbacks; an active host whose engine
+    /// does not answer is `disconnected`).
     pub fn shown_state<'a>(&self, _version: Version, ty: &'a TypeView, row: &'a Resource) -> &'a str {
+        if row.root == "host" && row.state == "active" && super::hosts::is_disconnected(row) {
+            return "disconnected";
+        }
         ty.shown_state(&row.state)
     }
 

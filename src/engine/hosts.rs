@@ -2,23 +2,40 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::runtime::{EngineInfo, Found, Life, Runtime};
 use crate::store::{Changes, NewResource};
 
-use super::core::{Core, DEFAULT_PROJECT, new_row, notes};
+use super::core::{Core, DEFAULT_PROJECT, new_row, notes, write_notes};
 use super::instance::InstanceNotes;
+
+/// What the engine notes of a host.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct HostNotes {
+    /// The kind of its runtime.
+    runtime: String,
+    /// Which of several engines of that kind it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
 
 /// Whether a host is the simulator.
 pub(crate) fn is_sim(row: &Resource) -> bool {
     row.internal.contains("\"runtime\":\"sim\"")
 }
 
+/// Whether a host's engine does not answer.
+pub(crate) fn is_disconnected(row: &Resource) -> bool {
+    Fields::parse(&row.fields).ok().and_then(|f| f.text("agentState")).is_some_and(|s| s == "disconnected")
+}
+
 impl Core {
-    /// Ties a runtime to its host row, which is made on the first start, and fills in what the engine says.
-    pub(crate) async fn attach(&self, runtime: Arc<dyn Runtime>) -> Result<ResourceId> {
+    /// Ties a runtime to its host row, which is made on the first start, and fills in what the engine says. `name` tells
+    /// several engines of one kind apart.
+    pub(crate) async fn attach(&self, runtime: Arc<dyn Runtime>, name: Option<&str>) -> Result<ResourceId> {
         let info = match runtime.describe().await {
             Ok(info) => Some(info),
             Err(error) => {
@@ -28,15 +45,16 @@ impl Core {
         };
         let kind = runtime.kind();
         let ty = self.type_of("host")?.clone();
-        let known =
-            self.store.all("host", Some(DEFAULT_PROJECT))?.into_iter().find(|h| h.internal.contains(&format!("\"runtime\":\"{kind}\"")));
+        let note = HostNotes { runtime: kind.to_owned(), name: name.map(str::to_owned) };
+        let known = self.store.all("host", Some(DEFAULT_PROJECT))?.into_iter().find(|h| notes::<HostNotes>(h) == note);
         let id = match known {
             Some(row) => row.id,
             None => {
-                let (info, internal) = (info.clone().unwrap_or_default(), json!({"runtime": kind}).to_string());
+                let (info, internal) = (info.clone().unwrap_or_default(), write_notes(&note)?);
                 let fields = host_fields(Fields::default(), &info)?;
                 self.write(move |tx| {
-                    let name = if info.name.is_empty() { kind.to_owned() } else { info.name.clone() };
+                    let own = if info.name.is_empty() { note.runtime } else { info.name.clone() };
+                    let name = note.name.unwrap_or(own);
                     let mut new = NewResource { name, state: "active".into(), internal, ..new_row(&ty, Some(DEFAULT_PROJECT), fields) };
                     new.kind = "host".into();
                     tx.insert(new).map(|row| row.id)
@@ -46,6 +64,8 @@ impl Core {
         };
         self.add_runtime(id, runtime);
         self.host_changed(id, info.as_ref()).await?;
+        // Services of every host may want it, and work may wait for it.
+        self.look(id);
         Ok(id)
     }
 

@@ -87,6 +87,8 @@ pub(crate) struct Wanted<'a> {
     /// The containers of the same unit, by configuration.
     pub(crate) siblings: &'a BTreeMap<Option<String>, ResourceId>,
     pub(crate) is_system: bool,
+    /// Whether another container of the service still has the plain name on the engine.
+    pub(crate) name_is_taken: bool,
 }
 
 /// Types that a container needs beside its own.
@@ -111,7 +113,7 @@ impl Core {
     }
 }
 
-/// The labels that every service container carries (§4.1 of the domain rules), over the user's own.
+/// The labels that every service container carries, over the user's own.
 fn service_labels(wanted: &Wanted<'_>) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for (key, value) in wanted.launch.labels.iter().flatten() {
@@ -180,16 +182,18 @@ pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, w
     fields.set("startOnCreate", &true)?;
     fields.set("system", &wanted.is_system)?;
     fields.set("nativeContainer", &false)?;
+    let uuid = uuid::Uuid::now_v7().to_string();
     let notes = InstanceNotes {
         index: wanted.index,
         config: wanted.config.clone(),
-        docker_name: wanted.name.clone(),
+        docker_name: if wanted.name_is_taken { unique_name(&wanted.name, &uuid) } else { wanted.name.clone() },
         ip: wanted.requested_ip.clone(),
         ..InstanceNotes::default()
     };
     let row = tx.insert(NewResource {
         parent_id: Some(wanted.service.id),
         host_id: Some(wanted.host),
+        uuid: Some(uuid),
         name,
         state: "creating".into(),
         internal: write_notes(&notes)?,
@@ -250,7 +254,7 @@ pub(crate) fn launch_of(row: &Resource) -> Result<LaunchConfig> {
     serde_json::from_str(&row.fields).map_err(|e| Error::internal(format!("reading the launch configuration of {}", row.id), e))
 }
 
-/// A container's name as a host name: 63 characters, the index kept (§3.2 of the domain rules).
+/// A container's name as a host name: 63 characters, the index kept.
 fn host_name(name: &str, domain: Option<&str>) -> String {
     let room = 63_usize.saturating_sub(domain.map_or(0, |d| d.len() + 1));
     if name.len() <= room {

@@ -76,7 +76,12 @@ impl Engine {
 
     /// Ties an engine of containers to its host.
     pub async fn attach(&self, runtime: Arc<dyn Runtime>) -> Result<ResourceId> {
-        self.core().attach(runtime).await
+        self.core().attach(runtime, None).await
+    }
+
+    /// The same for one of several engines of a kind; each has a name and a host of its own.
+    pub async fn attach_named(&self, runtime: Arc<dyn Runtime>, name: &str) -> Result<ResourceId> {
+        self.core().attach(runtime, Some(name)).await
     }
 
     /// What a simulator that begins anew is to remember.
@@ -117,6 +122,11 @@ impl Engine {
     /// Does everything that is due at the clock's time, and what follows from it. For tests.
     pub async fn settle(&self) {
         self.core().settle_all().await;
+    }
+
+    /// Does the one thing that is due first, alone; `false` if nothing is due. For tests that count what happens.
+    pub async fn settle_next(&self) -> bool {
+        self.core().settle_next().await
     }
 
     /// When something is due next. For tests.

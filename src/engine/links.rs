@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::launch::{LaunchConfig, parse_reference};
@@ -10,11 +11,11 @@ use crate::model::selector::Selector;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::store::{NewResource, Priority, Tx};
 
-use super::core::{Core, new_row};
+use super::core::{Core, new_row, notes, write_notes};
 use super::door::{Answer, Input};
 use super::handlers::retire;
 use super::instance::insert_expose_map;
-use super::reconcile::Picture;
+use super::picture::Picture;
 
 /// A link as an action names it.
 struct Wanted {
@@ -63,6 +64,13 @@ fn is_gone(row: Option<&Resource>) -> bool {
     row.is_none_or(|r| r.removed.is_some() || r.state == "removing")
 }
 
+/// What the engine notes of a link.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct LinkNotes {
+    /// Made by a selector, which also takes it away.
+    selected: bool,
+}
+
 struct LinkTypes {
     map: std::sync::Arc<crate::schema::Type>,
     service_prefix: String,
@@ -74,13 +82,13 @@ impl Core {
     }
 }
 
-fn insert_link(tx: &mut Tx<'_>, types: &LinkTypes, service: &Resource, target: ResourceId, alias: &str) -> Result<()> {
+fn insert_link(tx: &mut Tx<'_>, types: &LinkTypes, service: &Resource, target: ResourceId, alias: &str, note: LinkNotes) -> Result<()> {
     let mut fields = Fields::default();
     fields.set("serviceId", &format!("{}{}", types.service_prefix, service.id))?;
     fields.set("consumedServiceId", &format!("{}{target}", types.service_prefix))?;
     let name = alias.to_owned();
-    let new = NewResource { parent_id: Some(service.id), name, state: "active".into(), ..new_row(&types.map, service.account_id, fields) };
-    tx.insert(new)?;
+    let base = NewResource { name, internal: write_notes(&note)?, ..new_row(&types.map, service.account_id, fields) };
+    tx.insert(NewResource { parent_id: Some(service.id), state: "active".into(), ..base })?;
     Ok(())
 }
 
@@ -105,7 +113,7 @@ pub(crate) async fn add(core: &Core, row: &Resource, input: &Input) -> Result<An
         if links_of(tx, id)?.iter().any(|(_, t, _)| *t == wanted.target) {
             return Err(Error::invalid("NotUnique", "serviceId"));
         }
-        insert_link(tx, &types, &row, wanted.target, &wanted.alias)
+        insert_link(tx, &types, &row, wanted.target, &wanted.alias, LinkNotes::default())
     })
     .await
 }
@@ -150,7 +158,7 @@ pub(crate) async fn set(core: &Core, row: &Resource, input: &Input) -> Result<An
             }
         }
         for (target, alias) in wanted.into_keys() {
-            insert_link(tx, &types, &row, target, &alias)?;
+            insert_link(tx, &types, &row, target, &alias, LinkNotes::default())?;
         }
         Ok(())
     })
@@ -179,7 +187,7 @@ pub(crate) async fn copy_consumers(core: &Core, from: ResourceId, to: ResourceId
             let Some(consumer) = map.parent_id.map(|p| tx.find(p)).transpose()?.flatten() else { continue };
             let known = links_of(tx, consumer.id)?.iter().any(|(_, target, alias)| *target == to && *alias == map.name);
             if !known && !is_gone(Some(&consumer)) {
-                insert_link(tx, &types, &consumer, to, &map.name)?;
+                insert_link(tx, &types, &consumer, to, &map.name, LinkNotes::default())?;
             }
         }
         Ok(())
@@ -191,42 +199,64 @@ impl Core {
     /// Ties what selectors of this service, and of others, ask for: containers to adopt, services to link.
     pub(crate) async fn follow_selectors(&self, picture: &Picture) -> Result<()> {
         let service = &picture.service;
-        if let Some(text) = picture.fields.selector_container.as_deref().filter(|t| !t.is_empty()) {
-            self.adopt(service, &Selector::parse(text, "selectorContainer")?).await?;
-        }
+        self.follow_container_selector(picture).await?;
+        let selector_of = |row: &Resource| -> Result<Option<Selector>> {
+            // Most services have none; reading their fields would be most of the work.
+            if !row.fields.contains("\"selectorLink\":\"") {
+                return Ok(None);
+            }
+            let text = Fields::parse(&row.fields)?.text("selectorLink").filter(|s| !s.is_empty());
+            text.map(|t| Selector::parse(&t, "selectorLink")).transpose()
+        };
         let labels = primary_labels(picture.configs.first().map(|c| &c.launch));
-        let account = service.account_id;
         let types = std::sync::Arc::new(self.link_types()?);
-        for other in self.store.all("service", account)? {
-            let selector = Fields::parse(&other.fields)?.text("selectorLink").filter(|s| !s.is_empty());
-            if other.id == service.id {
-                if let Some(text) = selector {
-                    let selector = Selector::parse(&text, "selectorLink")?;
-                    for target in self.store.all("service", account)? {
-                        let config: Option<LaunchConfig> = Fields::parse(&target.fields)?.read("launchConfig")?;
-                        if target.id != service.id && selector.matches(pairs(&primary_labels(config.as_ref()))) {
-                            self.link_by_selector(&types, service.id, target.id).await?;
-                        }
-                    }
+        let others = self.store.all("service", service.account_id)?;
+        let own = selector_of(service)?;
+        let mut selected = Vec::new();
+        for other in others.iter().filter(|o| o.id != service.id) {
+            if let Some(own) = &own {
+                let config: Option<LaunchConfig> = Fields::parse(&other.fields)?.read("launchConfig")?;
+                if own.matches(pairs(&primary_labels(config.as_ref()))) {
+                    selected.push(other.id);
                 }
-            } else if let Some(text) = selector
-                && Selector::parse(&text, "selectorLink")?.matches(pairs(&labels))
-            {
-                self.link_by_selector(&types, other.id, service.id).await?;
+            }
+            if let Some(theirs) = selector_of(other)? {
+                let wanted = if theirs.matches(pairs(&labels)) { vec![service.id] } else { Vec::new() };
+                self.link_selected(&types, other.id, Some(service.id), wanted).await?;
             }
         }
-        Ok(())
+        self.link_selected(&types, service.id, None, selected).await
     }
 
-    async fn link_by_selector(&self, types: &std::sync::Arc<LinkTypes>, from: ResourceId, to: ResourceId) -> Result<()> {
-        let types = types.clone();
+    /// Links a service to what its selector matches, and unlinks what it matched before; links made by hand stay.
+    /// `only` is the one target that was looked at.
+    async fn link_selected(
+        &self,
+        types: &std::sync::Arc<LinkTypes>,
+        from: ResourceId,
+        only: Option<ResourceId>,
+        wanted: Vec<ResourceId>,
+    ) -> Result<()> {
+        if wanted.is_empty() && self.store.children(from, "serviceConsumeMap")?.iter().all(|map| !notes::<LinkNotes>(map).selected) {
+            return Ok(());
+        }
+        let (types, keep) = (types.clone(), self.config.keep_removed);
         self.write(move |tx| {
             let consumer = tx.get(from)?;
-            let known = links_of(tx, from)?.iter().any(|(_, target, _)| *target == to);
-            if known || is_gone(Some(&consumer)) || is_gone(tx.find(to)?.as_ref()) {
-                return Ok(());
+            let links = links_of(tx, from)?;
+            for (map, target, _) in &links {
+                let was_looked_at = only.is_none_or(|only| only == *target);
+                if was_looked_at && !wanted.contains(target) && notes::<LinkNotes>(map).selected {
+                    retire_link(tx, map, keep)?;
+                }
             }
-            insert_link(tx, &types, &consumer, to, "")
+            for to in wanted {
+                let known = links.iter().any(|(_, target, _)| *target == to);
+                if !known && !is_gone(Some(&consumer)) && !is_gone(tx.find(to)?.as_ref()) {
+                    insert_link(tx, &types, &consumer, to, "", LinkNotes { selected: true })?;
+                }
+            }
+            Ok(())
         })
         .await
     }
@@ -236,7 +266,7 @@ impl Core {
         let mut matching = Vec::new();
         for row in self.store.all("instance", service.account_id)? {
             let labels: BTreeMap<String, String> = Fields::parse(&row.fields)?.read("labels")?.unwrap_or_default();
-            if row.parent_id.is_none() && row.state == "running" && selector.matches(pairs(&labels)) {
+            if row.parent_id.is_none() && selector.matches(pairs(&labels)) {
                 matching.push(row);
             }
         }
@@ -250,13 +280,14 @@ impl Core {
                 let Some(instance) = fields.text("instanceId").and_then(|w| parse_reference(&w)).filter(|_| !is_own) else { continue };
                 if matching.iter().any(|m| m.id == instance) {
                     adopted.push(instance);
-                } else if tx.find(instance)?.is_none_or(|i| i.state != "stopped") {
+                } else {
                     tx.delete_refs(map.id, "serviceId")?;
                     tx.delete_refs(map.id, "instanceId")?;
                     retire(tx, &map, keep)?;
                 }
             }
-            for container in matching.iter().filter(|m| !adopted.contains(&m.id)) {
+            // What runs is adopted; what was adopted stays so when it stops.
+            for container in matching.iter().filter(|m| m.state == "running" && !adopted.contains(&m.id)) {
                 insert_expose_map(tx, &types, &service, container, None, false)?;
             }
             Ok(())
@@ -264,15 +295,22 @@ impl Core {
         .await
     }
 
-    /// A container of no service began or ended to run: services that select it adopt it or let it go.
-    pub(crate) async fn reselect(&self, account: Option<ResourceId>) -> Result<()> {
+    /// A container of no service began or ended to run: services that select containers look for theirs.
+    pub(crate) fn wake_selecting(&self, account: Option<ResourceId>) -> Result<()> {
         for service in self.store.all("service", account)? {
-            let text = Fields::parse(&service.fields)?.text("selectorContainer").filter(|s| !s.is_empty());
-            if let Some(text) = text {
-                self.adopt(&service, &Selector::parse(&text, "selectorContainer")?).await?;
+            if Fields::parse(&service.fields)?.text("selectorContainer").is_some_and(|s| !s.is_empty()) {
+                self.look(service.id);
             }
         }
         Ok(())
+    }
+
+    /// Adopts what the service's container selector matches now, if it has one.
+    pub(crate) async fn follow_container_selector(&self, picture: &Picture) -> Result<()> {
+        match picture.fields.selector_container.as_deref().filter(|t| !t.is_empty()) {
+            Some(text) => self.adopt(&picture.service, &Selector::parse(text, "selectorContainer")?).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::model::{Resource, ResourceId, Result, Timestamp, WireId};
+use crate::model::{Error, Resource, ResourceId, Result, Timestamp, WireId};
 use crate::schema::{Column, FieldType, Link, Relation, Source, TypeView};
 use crate::store::{Condition, Direction, ListSpec, Order, Scalar, SortKey, Target};
 
@@ -26,8 +26,14 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
             spec.conditions.push(compare(Target::Column(Column::Id), "eq", Scalar::Int(id.0)));
         }
     }
-    let mut echoed = Vec::new();
-    for filter in &query.filters {
+    let mut echoed: Vec<Filter> = Vec::new();
+    for (nth, filter) in query.filters.iter().enumerate() {
+        if query.filters.iter().take(nth).any(|earlier| earlier == filter) {
+            continue;
+        }
+        if echoed.len() == MAX_FILTERS {
+            return Err(Error::invalid("MaxLimitExceeded", "filters"));
+        }
         let (conditions, echo) = conditions(core, ty, filter);
         // Removed rows are asked for by their own column.
         let asks_removed = filter.field == "removed" && filter.modifier != "null";
@@ -43,6 +49,9 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
     let (rows, next) = core.store.list(&spec)?;
     Ok(Page { rows, next, filters: echoed })
 }
+
+/// Different filters of one list at most: each makes the statement deeper, and SQLite takes statements only so deep.
+const MAX_FILTERS: usize = 200;
 
 fn sort_key(name: &str, source: Source) -> Option<SortKey> {
     match source {

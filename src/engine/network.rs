@@ -9,6 +9,7 @@ use crate::runtime::NetworkSpec;
 
 use super::core::{Core, notes};
 use super::instance::InstanceNotes;
+use super::picture::ServiceNotes;
 
 /// A project's subnet on one engine has this prefix: 1,022 containers, and 64 projects in the default pool.
 const PROJECT_PREFIX: u8 = 22;
@@ -79,10 +80,10 @@ impl Addresses {
 
     /// Gives an address back.
     pub(crate) fn release(&self, project: ResourceId, address: &str) {
-        if let Ok(address) = address.parse::<Ipv4Addr>() {
-            if let Some(used) = self.lock().by_project.get_mut(&project) {
-                used.remove(&address.into());
-            }
+        if let Ok(address) = address.parse::<Ipv4Addr>()
+            && let Some(used) = self.lock().by_project.get_mut(&project)
+        {
+            used.remove(&address.into());
         }
     }
 
@@ -156,13 +157,17 @@ impl Core {
         }
         let rows = self.store.all("instance", Some(project))?;
         let held = rows.iter().filter_map(|row| notes::<InstanceNotes>(row).ip?.parse::<Ipv4Addr>().ok()).map(u32::from);
-        taken.by_project.insert(project, held.collect());
+        let services = self.store.all("service", Some(project))?;
+        let kept = services.iter().flat_map(|row| notes::<ServiceNotes>(row).retained.into_values()).filter_map(|ip| ip.parse().ok());
+        taken.by_project.insert(project, held.chain(kept.map(|ip: Ipv4Addr| u32::from(ip))).collect());
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     #[test]

@@ -192,10 +192,13 @@ impl Core {
         .await
     }
 
-    /// Whoever has to know when this row changes: a container's service, a service's stack.
+    /// Whoever has to know when this row changes: a container's service, a service's stack. A container of no service
+    /// is looked at itself, for the services that select it; so is a host, for all that may run there.
     pub(crate) fn owner_of(&self, row: &Resource) -> Option<ResourceId> {
         match row.root.as_str() {
-            "instance" | "service" | "serviceExposeMap" => row.parent_id,
+            "instance" => Some(row.parent_id.unwrap_or(row.id)),
+            "service" | "serviceExposeMap" => row.parent_id,
+            "host" => Some(row.id),
             _ => None,
         }
     }

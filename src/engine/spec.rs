@@ -94,6 +94,8 @@ impl Core {
                 }
                 let mut aliases = names.aliases;
                 aliases.extend(launch.net_alias.iter().flatten().cloned());
+                // Docker writes `ndots:0`, by which a bare name is asked of the world before the search domains.
+                launch.dns_opt.get_or_insert_with(|| vec!["ndots:1".into()]);
                 let dns_search = if launch.label("io.rancher.container.dns") == Some("false") { Vec::new() } else { names.search };
                 NetworkAttachment::Managed { network_id, ip, aliases, links, dns_search }
             }

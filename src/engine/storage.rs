@@ -1,13 +1,104 @@
 //! Volumes, mounts and images as the engine made them.
 
-use crate::model::launch::{image_reference, is_sim_image};
-use crate::model::{Fields, Resource, Result};
-use crate::runtime::Found;
-use crate::schema::Type;
-use crate::store::{NewResource, Tx, Within};
+use std::collections::BTreeMap;
 
-use super::core::new_row;
+use crate::model::launch::{LaunchConfig, image_reference, is_sim_image, parse_reference};
+use crate::model::{Fields, Resource, Result};
+use crate::runtime::{Found, Runtime};
+use crate::schema::{Machine, Type};
+use crate::store::{Changes, NewResource, Process, Tx, Within};
+
+use super::core::{Core, new_row};
 use super::instance::{InstanceTypes, launch_of};
+use super::process::{Outcome, request};
+
+/// What becomes of a container's volumes that nothing else mounts (`io.rancher.container.volume_cleanup_strategy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cleanup {
+    /// They stay.
+    None,
+    /// Those without a name of their own go.
+    Unnamed,
+    /// All go.
+    All,
+}
+
+impl Cleanup {
+    pub(crate) fn of(launch: &LaunchConfig) -> Self {
+        match launch.label("io.rancher.container.volume_cleanup_strategy") {
+            Some("none") => Self::None,
+            Some("all") => Self::All,
+            _ => Self::Unnamed,
+        }
+    }
+
+    fn takes(self, volume: &str) -> bool {
+        let is_unnamed = volume.starts_with('/') || volume.len() == 64 && volume.bytes().all(|b| b.is_ascii_alphanumeric());
+        self == Self::All || self == Self::Unnamed && is_unnamed
+    }
+}
+
+/// Lets go of the volumes of a container that goes: what nothing mounts any more is detached, or removed.
+pub(crate) fn release_volumes(tx: &mut Tx<'_>, machine: &Machine, container: &Resource, cleanup: Cleanup) -> Result<()> {
+    for mount in tx.children(container.id, "mount")? {
+        let volume = Fields::parse(&mount.fields)?.text("volumeId").and_then(|w| parse_reference(&w));
+        let Some(volume) = volume.map(|id| tx.find(id)).transpose()?.flatten().filter(|v| v.removed.is_none()) else { continue };
+        let referrers = tx.referrers(volume.id, "volumeId")?;
+        let others = tx.many(&referrers)?;
+        let is_mounted = others.iter().any(|m| m.root == "mount" && m.removed.is_none() && m.parent_id != Some(container.id));
+        if is_mounted || machine.start("deactivate", &volume.state).is_none() {
+            continue;
+        }
+        let data = if cleanup.takes(&volume.name) { REMOVE } else { "{}" };
+        request(tx, machine, &volume, "deactivate", data, Changes::default())?;
+    }
+    Ok(())
+}
+
+/// The data of a deactivation that a removal follows.
+const REMOVE: &str = r#"{"remove":true}"#;
+
+impl Core {
+    /// Nothing mounts it any more; it may be removed with that.
+    pub(crate) fn deactivate_volume(&self, process: &Process) -> Outcome {
+        if process.data == REMOVE { Outcome::Then(Box::default(), "remove", "{}".into()) } else { Outcome::done() }
+    }
+
+    /// Removes a volume from its engine. A path of the host is not ours to remove.
+    pub(crate) async fn remove_volume(&self, row: &Resource) -> Result<Outcome> {
+        let is_path = row.name.starts_with('/') || Fields::parse(&row.fields)?.read::<bool>("isHostPath")?.unwrap_or(false);
+        if !is_path
+            && let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
+            && let Err(error) = runtime.remove_volume(&row.name).await
+        {
+            return Ok(Outcome::Failed(error.to_string()));
+        }
+        Ok(Outcome::done())
+    }
+}
+
+impl Core {
+    /// Makes the volumes of a container present where their driver or its options were chosen by somebody.
+    pub(crate) async fn prepare_volumes(&self, launch: &LaunchConfig, runtime: &dyn Runtime) -> Result<Result<(), String>> {
+        let mut wanted: Vec<(String, String, BTreeMap<String, String>)> = Vec::new();
+        for wire in launch.data_volume_mounts.iter().flatten().map(|(_, wire)| wire) {
+            let Some(row) = parse_reference(wire).map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
+            let fields = Fields::parse(&row.fields)?;
+            let driver = fields.text("driver").filter(|d| !d.is_empty()).unwrap_or_else(|| "local".into());
+            wanted.push((row.name, driver, fields.read("driverOpts")?.unwrap_or_default()));
+        }
+        if let Some(driver) = launch.volume_driver.as_deref().filter(|d| !d.is_empty()) {
+            let named = launch.data_volumes.iter().flatten().filter_map(|v| v.split_once(':')).map(|(name, _)| name);
+            wanted.extend(named.filter(|n| !n.starts_with('/')).map(|n| (n.to_owned(), driver.to_owned(), BTreeMap::new())));
+        }
+        for (name, driver, options) in wanted {
+            if let Err(error) = runtime.ensure_volume(&name, &driver, &options).await {
+                return Ok(Err(error.to_string()));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
 
 /// Makes the rows of a container's mounts, and of volumes not known yet.
 pub(crate) fn note_mounts(
@@ -25,9 +116,18 @@ pub(crate) fn note_mounts(
     for made in &found.mounts {
         let name = made.volume.clone().unwrap_or_else(|| made.source.clone());
         let known = tx.named("volume", Within::Account(account), &name)?;
-        let known = tx.many(&known)?.into_iter().find(|v| v.host_id == row.host_id && v.name == name);
+        let known = tx.many(&known)?.into_iter().find(|v| (v.host_id == row.host_id || v.host_id.is_none()) && v.name == name);
         let volume_row = match known {
-            Some(known) => known,
+            Some(known) => {
+                // One that was made by request belongs to the host that first mounts it.
+                let placed = Changes { host_id: Some(row.host_id), ..Changes::default() };
+                match volume.machine.as_deref() {
+                    Some(machine) if machine.start("activate", &known.state).is_some() => {
+                        request(tx, machine, &known, "activate", "{}", placed)?
+                    }
+                    _ => known,
+                }
+            }
             None => {
                 let mut fields = Fields::default();
                 fields.set("driver", if made.driver.is_empty() { "local" } else { &made.driver })?;

@@ -19,8 +19,8 @@ use super::core::{Core, notes, write_notes};
 use super::door::{Answer, Input};
 use super::handlers::draw_ports;
 use super::links;
+use super::picture::{Picture, ServiceNotes, removes_sidekick};
 use super::process::{Outcome, fenced, request};
-use super::reconcile::{Picture, ServiceNotes, removes_sidekick};
 use super::services;
 
 type Config = Map<String, Value>;
@@ -85,7 +85,7 @@ async fn accept_in_service(core: &Core, row: &Resource, mut strategy: Config) ->
             fields.set("secondaryLaunchConfigs", &merged.sidekicks)?;
             let mut note: ServiceNotes = notes(&row);
             note.last_batch_at = None;
-            if let Err(message) = draw_ports(tx, &row, range, &mut fields, &mut note)? {
+            if let Err(message) = draw_ports(tx, &row, range, &BTreeSet::new(), &mut fields, &mut note)? {
                 return Err(Error::conflict(message));
             }
             let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) =
@@ -248,7 +248,7 @@ pub(crate) async fn roll_back(core: &Core, row: &Resource) -> Result<Answer> {
         .map(|row| Answer::Accepted(Box::new(row)))
 }
 
-/// One step of an upgrade to another service, from their scales (§2.4): `(from, to)`, or `None` when it is done.
+/// One step of an upgrade to another service, from their scales: `(from, to)`, or `None` when it is done.
 fn next_scales(from: i64, to: i64, final_scale: i64, batch: i64) -> Option<(i64, i64)> {
     if from == 0 && to == final_scale {
         return None;
@@ -343,6 +343,8 @@ const POLL: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     fn run(mut from: i64, mut to: i64, final_scale: i64, batch: i64) -> (i64, i64, usize) {

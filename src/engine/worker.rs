@@ -74,4 +74,14 @@ impl Core {
             while running.join_next().await.is_some() {}
         }
     }
+
+    /// Handles what is due first and nothing else: the order is always the same. `false` if nothing is due.
+    pub(crate) async fn settle_next(&self) -> bool {
+        let due = self.queue.take_due(self.now(), 1);
+        for key in &due {
+            self.handle_key(*key).await;
+            self.queue.finish(*key, self.now());
+        }
+        !due.is_empty()
+    }
 }

@@ -85,6 +85,8 @@ impl fmt::Display for PortSpec {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     #[test]

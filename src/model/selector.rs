@@ -83,6 +83,8 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     #[test]

@@ -93,7 +93,7 @@ impl Checker<'_> {
         }
         for (name, _) in ty.input_fields().iter().filter(|(_, f)| f.required && f.create) {
             let is_missing = match result.get(name) {
-                None => true,
+                None | Some(Value::Null) => true,
                 Some(Value::Array(list)) => list.is_empty(),
                 Some(_) => false,
             };
@@ -115,6 +115,10 @@ impl Checker<'_> {
         }
         let converted = if value.is_null() { Value::Null } else { self.convert(name, &field.ty, value)? };
         if converted.is_null() {
+            // A row that has this field must not lose it.
+            if purpose == Purpose::Update && field.required {
+                return Err(Error::invalid("NotNullable", name));
+            }
             return match (&field.ty, field.nullable, &field.default) {
                 (_, true, _) => Ok(Some(Value::Null)),
                 (_, false, Some(_)) => Ok(None),

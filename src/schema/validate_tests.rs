@@ -260,14 +260,19 @@ fn embedded_objects_follow_the_rules_of_creation() {
 
 #[test]
 fn v1_takes_the_environment_for_the_stack() {
-    let environment = |required| vec![("environmentId", Field { required, ..writable("reference[environment]") })];
-    let both = sample(Version::V1, environment(true));
-    assert_eq!(check(&both, json!({"environmentId": "1e5"}), Purpose::Update), Ok(json!({"stackId": "1st5"})));
-    assert_eq!(check(&both, json!({}), Purpose::Create), Err("MissingRequired environmentId".into()));
-    assert_eq!(check(&both, json!({"environmentId": "1e99"}), Purpose::Update), Err("InvalidReference environmentId".into()));
-    let new_name_only = sample(Version::V1, vec![]);
-    assert_eq!(check(&new_name_only, json!({"environmentId": "1e5"}), Purpose::Update), Ok(json!({"stackId": "1st5"})));
-    let v2 = sample(Version::V2Beta, vec![]);
+    let stack = || vec![("stackId", writable("reference[stack]"))];
+    let mut v1 = sample(Version::V1, stack());
+    let thing = v1.types.get_mut("thing").and_then(std::sync::Arc::get_mut).unwrap();
+    thing.copies = vec![("environmentId".to_owned(), "stackId".to_owned())];
+    for (sent, answer) in [
+        (json!({"environmentId": "1e5"}), Ok(json!({"stackId": "1st5"}))),
+        (json!({"stackId": "1st5"}), Ok(json!({"stackId": "1st5"}))),
+        (json!({"environmentId": "1e99", "stackId": "1st5"}), Ok(json!({"stackId": "1st5"}))),
+        (json!({"environmentId": "1e99"}), Err("InvalidReference stackId")),
+    ] {
+        assert_eq!(check(&v1, sent.clone(), Purpose::Update), answer.map_err(str::to_owned), "{sent}");
+    }
+    let v2 = sample(Version::V2Beta, stack());
     assert_eq!(check(&v2, json!({"environmentId": "1e5"}), Purpose::Update), Ok(json!({})));
 }
 

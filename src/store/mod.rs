@@ -18,7 +18,7 @@ mod writer;
 pub use conn::{OpenError, Reader, Store, StoreConfig};
 pub use layout::LayoutOf;
 pub use migrate::{MigrateError, SchemaState};
-pub use process::{NewProcess, Process};
+pub use process::{NewProcess, Process, ProcessCondition, ProcessField, ProcessOn, ProcessSpec};
 pub use query::{Condition, ListSpec, Marker, Order, Scalar, SortKey, Target};
 pub use resource::{Changes, Direction, NewResource, Slim, Within};
 pub use sweep::{SweepLimits, Swept};

@@ -1,10 +1,13 @@
 //! Processes: durable intent, one open row per resource and process.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Text};
 
+use super::query::comparison;
 use super::statement::{Statement, Value};
-use super::tables::process_instance;
-use super::{Store, Tx, Wake};
+use super::tables::{process_instance, resource};
+use super::{Scalar, Store, Tx, Wake};
 use crate::model::{Error, ResourceId, Result, Timestamp};
 
 /// A row of `process_instance`.
@@ -59,6 +62,80 @@ pub struct NewProcess<'a> {
     pub data: &'a str,
 }
 
+/// What a list of processes is to contain.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessSpec {
+    /// Only those on resources of this account; none is all.
+    pub account: Option<ResourceId>,
+    /// All must hold.
+    pub conditions: Vec<ProcessCondition>,
+    /// Newest first.
+    pub descending: bool,
+    /// Only those behind this one in the order.
+    pub after: Option<i64>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// One condition on a process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessCondition {
+    /// What is looked at.
+    pub field: ProcessField,
+    /// One of the wire's modifiers.
+    pub modifier: String,
+    /// With what it is compared; `null` and `notnull` need none.
+    pub value: Option<Scalar>,
+}
+
+/// What conditions on processes can look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the columns")]
+pub enum ProcessField {
+    Id,
+    Process,
+    ResourceId,
+    ResourceRoot,
+    AccountId,
+    Attempts,
+    StartedMs,
+    RunAfterMs,
+    EndedMs,
+    ExitReason,
+    Message,
+}
+
+impl ProcessField {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Id => "process_instance.id",
+            Self::Process => "process_instance.process",
+            Self::ResourceId => "process_instance.resource_id",
+            Self::ResourceRoot => "resource.root",
+            Self::AccountId => "resource.account_id",
+            Self::Attempts => "process_instance.attempts",
+            Self::StartedMs => "process_instance.started_ms",
+            Self::RunAfterMs => "process_instance.run_after_ms",
+            Self::EndedMs => "process_instance.ended_ms",
+            Self::ExitReason => "nullif(process_instance.exit_reason, '')",
+            Self::Message => "nullif(process_instance.message, '')",
+        }
+    }
+}
+
+/// A process and what its list shows of the resource it is done to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessOn {
+    /// The process.
+    pub process: Process,
+    /// The root of the resource's type.
+    pub root: String,
+    /// The resource's type.
+    pub kind: String,
+    /// The resource's account.
+    pub account_id: Option<ResourceId>,
+}
+
 fn failed(what: &'static str) -> impl Fn(diesel::result::Error) -> Error {
     move |source| Error::internal(what, source)
 }
@@ -88,14 +165,37 @@ impl Store {
             .map_err(failed("reading a resource's processes"))
     }
 
-    /// The newest processes, ended ones too: `(rows, whether there are more)` from the id after `after`.
-    pub fn list_processes(&self, after: i64, limit: i64) -> Result<Vec<Process>> {
-        process_instance::table
-            .filter(process_instance::id.gt(after))
-            .order(process_instance::id)
-            .limit(limit)
-            .load(&mut *self.reader()?)
-            .map_err(failed("listing processes"))
+    /// Processes, ended ones too, with the resources they are done to.
+    pub fn list_processes(&self, spec: &ProcessSpec) -> Result<Vec<ProcessOn>> {
+        type Row = (Process, String, String, Option<i64>);
+        let mut query = process_instance::table
+            .inner_join(resource::table.on(resource::id.eq(process_instance::resource_id)))
+            .select((process_instance::all_columns, resource::root, resource::kind, resource::account_id))
+            .limit(spec.limit)
+            .into_boxed();
+        if let Some(account) = spec.account {
+            query = query.filter(resource::account_id.eq(account.0));
+        }
+        for condition in &spec.conditions {
+            let expression = condition.field.sql();
+            let compared = condition.value.as_ref().and_then(|value| comparison(expression, &condition.modifier, value));
+            query = match (condition.modifier.as_str(), compared) {
+                ("null", _) => query.filter(sql::<Bool>(&format!("{expression} IS NULL"))),
+                ("notnull", _) => query.filter(sql::<Bool>(&format!("{expression} IS NOT NULL"))),
+                (_, Some((begin, Scalar::Int(number), tail))) => query.filter(sql::<Bool>(&begin).bind::<BigInt, _>(number).sql(tail)),
+                (_, Some((begin, Scalar::Text(text), tail))) => query.filter(sql::<Bool>(&begin).bind::<Text, _>(text).sql(tail)),
+                (_, None) => query.filter(sql::<Bool>("0")),
+            };
+        }
+        query = match (spec.descending, spec.after) {
+            (false, None) => query.order(process_instance::id.asc()),
+            (false, Some(after)) => query.filter(process_instance::id.gt(after)).order(process_instance::id.asc()),
+            (true, None) => query.order(process_instance::id.desc()),
+            (true, Some(after)) => query.filter(process_instance::id.lt(after)).order(process_instance::id.desc()),
+        };
+        let rows: Vec<Row> = query.load(&mut *self.reader()?).map_err(failed("listing processes"))?;
+        let process_on = |(process, root, kind, account): Row| ProcessOn { process, root, kind, account_id: account.map(ResourceId) };
+        Ok(rows.into_iter().map(process_on).collect())
     }
 }
 

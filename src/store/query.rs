@@ -237,30 +237,36 @@ fn holds<'a>(query: Boxed<'a>, condition: &Condition, is_common: bool) -> Boxed<
         Condition::Null(target) => Fragment::new(format!("{}{}", expression(target), empty(target)), Vec::new()),
         Condition::NotNull(target) => Fragment::new(format!("NOT ({}{})", expression(target), empty(target)), Vec::new()),
         Condition::Compare { target, modifier, value } => {
-            let (operator, tail) = match modifier.as_str() {
-                "eq" => ("=", ""),
-                "ne" => ("<>", ""),
-                "lt" => ("<", ""),
-                "lte" => ("<=", ""),
-                "gt" => (">", ""),
-                "gte" => (">=", ""),
-                "prefix" | "like" => ("LIKE", " ESCAPE '\\'"),
-                "notlike" => ("NOT LIKE", " ESCAPE '\\'"),
-                _ => return query.filter(Fragment::new("0", Vec::new())),
+            let Some((begin, value, tail)) = comparison(&expression(target), modifier, value) else {
+                return query.filter(Fragment::new("0", Vec::new()));
             };
-            let value = match (value, modifier.as_str()) {
-                (Scalar::Text(text), "prefix") => {
-                    Scalar::Text(format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")))
-                }
-                (Scalar::Text(text), "like" | "notlike") => Scalar::Text(text.replace('\\', "\\\\")),
-                _ => value.clone(),
-            };
-            let fragment = Fragment::new(format!("{} {operator} ?{tail}", expression(target)), vec![value]);
-            let is_plain = operator == "=" && matches!(target, Target::Column(_));
+            let fragment = Fragment::new(format!("{begin}?{tail}"), vec![value]);
+            let is_plain = modifier == "eq" && matches!(target, Target::Column(_));
             if is_common && is_plain { fragment.common() } else { fragment }
         }
     };
     query.filter(fragment)
+}
+
+/// The SQL before a bound value, the value, and the SQL after it; `None` for a modifier that is none.
+pub(super) fn comparison(expression: &str, modifier: &str, value: &Scalar) -> Option<(String, Scalar, &'static str)> {
+    let (operator, tail) = match modifier {
+        "eq" => ("=", ""),
+        "ne" => ("<>", ""),
+        "lt" => ("<", ""),
+        "lte" => ("<=", ""),
+        "gt" => (">", ""),
+        "gte" => (">=", ""),
+        "prefix" | "like" => ("LIKE", " ESCAPE '\\'"),
+        "notlike" => ("NOT LIKE", " ESCAPE '\\'"),
+        _ => return None,
+    };
+    let value = match (value, modifier) {
+        (Scalar::Text(text), "prefix") => Scalar::Text(format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))),
+        (Scalar::Text(text), "like" | "notlike") => Scalar::Text(text.replace('\\', "\\\\")),
+        (value, _) => value.clone(),
+    };
+    Some((format!("{expression} {operator} "), value, tail))
 }
 
 fn after<'a>(query: Boxed<'a>, order: &Order, key: &serde_json::Value, id: i64) -> Boxed<'a> {

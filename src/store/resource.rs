@@ -60,6 +60,8 @@ pub struct Changes {
     pub purge_after: Option<Timestamp>,
     /// All own fields, new.
     pub fields: Option<Fields>,
+    /// Single own fields, new; the others stay as the row has them at the time of the write.
+    pub patch: Fields,
     /// All notes, new.
     pub internal: Option<String>,
 }
@@ -427,7 +429,15 @@ impl Tx<'_> {
 
     /// Changes a row if it is still as it was read (same version), and announces it. A row that moved on is a conflict.
     pub fn update_if(&mut self, row: &Resource, changes: &Changes) -> Result<Resource> {
-        let packed = changes.fields.as_ref().map(|f| self.layout.pack(&row.kind, f)).transpose()?;
+        let patched = match (&changes.fields, changes.patch.0.is_empty()) {
+            (fields, true) => fields.clone(),
+            (fields, false) => {
+                let mut all = fields.clone().map_or_else(|| Fields::parse(&row.fields), Ok)?;
+                all.0.extend(changes.patch.0.clone());
+                Some(all)
+            }
+        };
+        let packed = patched.as_ref().map(|f| self.layout.pack(&row.kind, f)).transpose()?;
         let (mut text, mut values) = assignments(changes, packed.as_ref());
         text.push_str(" WHERE id = ? AND version = ?");
         values.extend([Value::Int(row.id.0), Value::Int(row.version)]);

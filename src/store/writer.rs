@@ -243,11 +243,12 @@ impl Loop {
                 false
             }
         };
-        for finish in finished {
-            finish(is_durable);
-        }
+        // Before anybody is told: who then waits for what follows finds it in the queue.
         if is_durable && !wakes.is_empty() {
             (self.after_commit)(wakes);
+        }
+        for finish in finished {
+            finish(is_durable);
         }
         true
     }

@@ -132,3 +132,11 @@ fn cases(p: &str, stack: &str, service: &str) -> Vec<Case> {
     }
     all
 }
+
+#[actix_web::test]
+async fn bad_requests_are_refused_and_change_nothing() {
+    let world = crate::support::World::new().await;
+    let stack = world.stack("s").await;
+    let service = world.running(&stack, "web", serde_json::json!({})).await;
+    check(world.api(), crate::support::PROJECT, &stack, &service).await;
+}

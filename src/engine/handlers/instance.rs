@@ -1,11 +1,10 @@
 //! Driving one container through its runtime. The only callers of `Runtime` that change anything on an engine.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, image_reference, is_sim_image, parse_reference};
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::plan;
 use crate::runtime::{self, Found, PullPolicy, Runtime};
 use crate::store::{Changes, NewResource, Process, Tx};
@@ -39,7 +38,7 @@ impl Core {
         if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
             return self.start_failed(process, &row, error).await;
         }
-        if let Err(error) = ensure_volumes(&*runtime, &launch).await {
+        if let Err(error) = self.prepare_volumes(&launch, &*runtime).await? {
             return self.start_failed(process, &row, error).await;
         }
         let (row, network) = match self.network_of(process, &row, &launch).await? {
@@ -62,7 +61,9 @@ impl Core {
 
     /// Writes what the engine made, and goes straight on to the start unless that is not wanted.
     async fn note_creation(&self, process: &Process, row: &Resource, found: Found, launch: &LaunchConfig) -> Result<Outcome> {
-        let starts = launch.start_on_create.unwrap_or(true);
+        // One that is made anew on its way up only goes on: it is its start that noticed.
+        let goes_on = row.state != "creating";
+        let starts = !goes_on && launch.start_on_create.unwrap_or(true);
         let machine = self.machine_of(&row.kind)?.clone();
         let (process_id, row_id) = (process.id, row.id);
         let external_id = found.external_id.clone();
@@ -86,7 +87,11 @@ impl Core {
             Ok(())
         })
         .await?;
-        Ok(if starts { Outcome::Left } else { Outcome::done() })
+        Ok(match (goes_on, starts) {
+            (true, _) => Outcome::Again(Duration::ZERO, row.message.clone()),
+            (false, true) => Outcome::Left,
+            (false, false) => Outcome::done(),
+        })
     }
 
     pub(crate) async fn start_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
@@ -120,15 +125,16 @@ impl Core {
 
     /// Everything that changes with a start, in one go.
     async fn started(&self, row: &Resource, launch: &LaunchConfig, found: Found) -> Result<Outcome> {
-        let mut fields = Fields::parse(&row.fields)?;
+        let fields = Fields::parse(&row.fields)?;
+        let mut patch = Fields::default();
         let count: i64 = fields.read("startCount")?.unwrap_or(0);
-        fields.set("startCount", &(count + 1))?;
+        patch.set("startCount", &(count + 1))?;
         if fields.text("firstRunning").is_none() {
-            fields.set("firstRunning", &self.now().to_wire())?;
+            patch.set("firstRunning", &self.now().to_wire())?;
         }
         let note: InstanceNotes = notes(row);
         let address = found.ip.clone().or_else(|| note.ip.clone()).or(self.provider_address(launch)?);
-        fields.set("primaryIpAddress", &address)?;
+        patch.set("primaryIpAddress", &address)?;
         let restarted = note.ran;
         let health = launch.health_check.as_ref().filter(|c| c.port.is_some()).map(|_| {
             if row.health == "healthy" || row.health == "unhealthy" || row.health == "reinitializing" {
@@ -138,8 +144,7 @@ impl Core {
             }
         });
         let note = InstanceNotes { ran: true, started_at: found.started_at.clone(), ..note };
-        let changes =
-            Changes { fields: Some(fields), internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
+        let changes = Changes { patch, internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
         self.note_ports_and_address(row, &found, address).await?;
         self.monitor.watch(row.id, launch, self.now(), health.is_some());
         if restarted {
@@ -203,7 +208,7 @@ impl Core {
                 self.to_error(process, row, message).await?;
                 Outcome::Left
             }
-            (false, None) => Outcome::done(),
+            (false, None) => Outcome::Done(Box::new(Changes { message: data.because, ..Changes::default() })),
         })
     }
 
@@ -226,8 +231,11 @@ impl Core {
         let dependants = self.store.referrers(row.id, "networkContainerId")?;
         let process_id = process.id;
         let machine = self.machine_of(&row.kind)?.clone();
-        self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+        let volumes = self.machine_of("volume")?.clone();
+        let cleanup = super::super::storage::Cleanup::of(&launch_of(row)?);
+        let is_kept = self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(true) };
+            super::super::storage::release_volumes(tx, &volumes, &row, cleanup)?;
             for root in ["port", "mount", "nic", "ipAddress", "label"] {
                 for part in tx.children(row.id, root)? {
                     retire(tx, &part, keep)?;
@@ -240,17 +248,20 @@ impl Core {
                     tx.delete_refs(map.id, "instanceId")?;
                 }
             }
+            // Given back with the row's knowledge: a second run of this handler must not give it back from a new owner.
+            let note = InstanceNotes { ip: None, ..notes(&row) };
+            tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
             // Who lived in its namespace cannot go on: containers of no service stop, the others are the planner's.
             for id in dependants {
                 if let Some(dependant) = tx.find(id)?.filter(|d| d.parent_id.is_none() && d.state == "running") {
                     request(tx, &machine, &dependant, "stop", "{}", Changes::default())?;
                 }
             }
-            Ok(())
-        })
-        .await?;
+            super::super::steps::keep_address(tx, &row)
+        });
+        let is_kept = is_kept.await?;
         let note: InstanceNotes = notes(row);
-        if let (Some(project), Some(ip)) = (row.account_id, &note.ip) {
+        if let (Some(project), Some(ip), false) = (row.account_id, &note.ip, is_kept) {
             self.addresses.release(project, ip);
         }
         Ok(Outcome::done())
@@ -266,9 +277,11 @@ impl Core {
             // It ran before: it is only stopped.
             let machine = self.machine_of(&row.kind)?.clone();
             let (process_id, row_id) = (process.id, row.id);
+            let data = StopData { because: Some(message.clone()), ..StopData::default() };
+            let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
             self.write(move |tx| {
                 let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
-                request(tx, &machine, &row, "stop", "{}", Changes { message: Some(message), ..Changes::default() })?;
+                request(tx, &machine, &row, "stop", &data, Changes { message: Some(message), ..Changes::default() })?;
                 Ok(())
             })
             .await?;
@@ -560,6 +573,8 @@ pub(crate) struct StopData {
     pub(crate) timeout: Option<u64>,
     /// It stopped by itself: only the row follows.
     pub(crate) by_itself: bool,
+    /// Why it is stopped, if it had to be: kept as the message.
+    pub(crate) because: Option<String>,
     /// End in `error` with this message.
     pub(crate) error: Option<String>,
 }
@@ -568,16 +583,6 @@ fn grace(process: &Process, launch: &LaunchConfig) -> Duration {
     let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
     let configured = launch.stop_timeout.and_then(|s| u64::try_from(s).ok());
     data.timeout.or(configured).map_or(STOP_GRACE, |s| Duration::from_secs(s.min(3_600)))
-}
-
-async fn ensure_volumes(runtime: &dyn Runtime, launch: &LaunchConfig) -> Result<(), String> {
-    let Some(driver) = launch.volume_driver.as_deref().filter(|d| !d.is_empty()) else { return Ok(()) };
-    for volume in launch.data_volumes.iter().flatten() {
-        if let Some((name, _)) = volume.split_once(':').filter(|(name, _)| !name.starts_with('/')) {
-            runtime.ensure_volume(name, driver, &BTreeMap::new()).await.map_err(|e| e.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 /// A part of something that goes: removed at once, readable for a while.

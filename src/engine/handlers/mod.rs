@@ -39,6 +39,7 @@ impl Core {
             | "service.deactivate" => self.reconcile_service(process, row).await,
             "service.remove" => self.remove_service(process, row).await,
             "stack.remove" => self.remove_stack(process, row).await,
+            "volume.deactivate" => Ok(self.deactivate_volume(process)),
             "volume.remove" => self.remove_volume(row).await,
             "host.remove" => self.remove_host(row).await,
             _ => Ok(Outcome::done()),
@@ -61,14 +62,5 @@ impl Core {
         })
         .await?;
         Ok(Outcome::Again(std::time::Duration::from_millis(500), "Waiting for containers to be removed".into()))
-    }
-
-    async fn remove_volume(&self, row: &Resource) -> Result<Outcome> {
-        if let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
-            && let Err(error) = runtime.remove_volume(&row.name).await
-        {
-            return Ok(Outcome::Failed(error.to_string()));
-        }
-        Ok(Outcome::done())
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::port::PortSpec;
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::store::{Changes, Process, Tx};
 
 use super::super::core::{Core, notes, write_notes};
+use super::super::picture::{Picture, ServiceNotes};
 use super::super::process::{Outcome, fenced};
-use super::super::reconcile::{Picture, ServiceNotes};
 use super::instance::retire;
 
 /// The range of a project that says nothing (cattle: `services.port.range`).
@@ -20,12 +20,13 @@ impl Core {
     pub(crate) async fn create_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let (process_id, row_id) = (process.id, row.id);
         let range = self.port_range(row.account_id)?;
+        let busy = self.busy_ports(&Fields::parse(&row.fields)?, range).await?;
         let drawn = self
             .write(move |tx| {
                 let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(Ok(())) };
                 let mut fields = Fields::parse(&row.fields)?;
                 let mut note: ServiceNotes = notes(&row);
-                match draw_ports(tx, &row, range, &mut fields, &mut note)? {
+                match draw_ports(tx, &row, range, &busy, &mut fields, &mut note)? {
                     Err(message) => Ok(Err(message)),
                     Ok(false) => Ok(Ok(())),
                     Ok(true) => {
@@ -77,6 +78,11 @@ impl Core {
         for consumer in touched {
             self.look(consumer);
         }
+        for ip in picture.notes.retained.values() {
+            if let Some(project) = row.account_id {
+                self.addresses.release(project, ip);
+            }
+        }
         Ok(Outcome::done())
     }
 
@@ -101,6 +107,21 @@ impl Core {
         Ok(None)
     }
 
+    /// Ports at the beginning of the range that a program of this machine has, if the service draws any and an engine
+    /// of this machine would bind them.
+    pub(crate) async fn busy_ports(&self, fields: &Fields, range: (u16, u16)) -> Result<BTreeSet<u16>> {
+        let configs: Option<LaunchConfig> = fields.read("launchConfig")?;
+        let draws = configs.iter().flat_map(|c| c.ports.iter().flatten()).any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()));
+        if !draws || self.runtimes().iter().all(|(_, r)| r.kind() == "sim") {
+            return Ok(BTreeSet::new());
+        }
+        let last = range.1.min(range.0.saturating_add(PROBED_PORTS));
+        let probing = tokio::task::spawn_blocking(move || {
+            (range.0..=last).filter(|port| std::net::TcpListener::bind(("0.0.0.0", *port)).is_err()).collect()
+        });
+        probing.await.map_err(|e| Error::internal("looking for free ports", e))
+    }
+
     pub(crate) fn port_range(&self, account: Option<ResourceId>) -> Result<(u16, u16)> {
         let project = account.map(|a| self.store.find(a)).transpose()?.flatten();
         let fields = project.map(|p| Fields::parse(&p.fields)).transpose()?.unwrap_or_default();
@@ -108,6 +129,9 @@ impl Core {
         Ok(range.map_or(DEFAULT_PORTS, |r| (r.start_port.unwrap_or(DEFAULT_PORTS.0), r.end_port.unwrap_or(DEFAULT_PORTS.1))))
     }
 }
+
+/// So many ports at the beginning of a range are tried: more than a project's services draw.
+const PROBED_PORTS: u16 = 512;
 
 /// What an activation by its stack waits for.
 #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
@@ -129,6 +153,7 @@ pub(crate) fn draw_ports(
     tx: &mut Tx<'_>,
     row: &Resource,
     range: (u16, u16),
+    busy: &BTreeSet<u16>,
     fields: &mut Fields,
     note: &mut ServiceNotes,
 ) -> Result<std::result::Result<bool, String>> {
@@ -148,7 +173,10 @@ pub(crate) fn draw_ports(
         let config: Option<LaunchConfig> = Fields::parse(&other.fields)?.read("launchConfig")?;
         used.extend(config.into_iter().flat_map(|c| c.ports.unwrap_or_default()).filter_map(|p| PortSpec::parse(&p).ok()?.public));
     }
-    let mut free = (range.0..=range.1).filter(|p| !used.contains(p));
+    for port in tx.all("port", row.account_id)? {
+        used.extend(Fields::parse(&port.fields)?.read::<u16>("publicPort")?);
+    }
+    let mut free = (range.0..=range.1).filter(|p| !used.contains(p) && !busy.contains(p));
     for config in &mut configs {
         let mut specs = Vec::new();
         for text in ports_of(config) {

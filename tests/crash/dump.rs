@@ -1,0 +1,197 @@
+//! A database and an engine in words: names instead of ids, `v0`, `v1` instead of versions, no times.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use drover::runtime::{Found, Life};
+use serde_json::Value;
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    kind: String,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    uuid: String,
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Text)]
+    health: String,
+    #[diesel(sql_type = Text)]
+    message: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    parent_id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    removed_ms: Option<i64>,
+    #[diesel(sql_type = Text)]
+    fields: String,
+    #[diesel(sql_type = Text)]
+    internal: String,
+}
+
+#[derive(QueryableByName)]
+struct Open {
+    #[diesel(sql_type = BigInt)]
+    resource_id: i64,
+    #[diesel(sql_type = Text)]
+    process: String,
+    #[diesel(sql_type = Text)]
+    message: String,
+}
+
+/// Own fields that are the same in each run, by their JSON pointers.
+const FIELDS: [&str; 17] = [
+    "/scale",
+    "/currentScale",
+    "/createIndex",
+    "/startCount",
+    "/managed",
+    "/privatePort",
+    "/publicPort",
+    "/protocol",
+    "/imageUuid",
+    "/launchConfig/imageUuid",
+    "/secondaryLaunchConfigs/0/imageUuid",
+    "/upgrade/inServiceStrategy/previousLaunchConfig/imageUuid",
+    "/publicEndpoints/0/port",
+    "/networkMode",
+    "/eventType",
+    "/description",
+    "/path",
+];
+
+struct Picture {
+    rows: Vec<Row>,
+    open: Vec<Open>,
+}
+
+fn read(file: &Path) -> Picture {
+    let mut conn = SqliteConnection::establish(&file.display().to_string()).expect("the database opens");
+    let rows = diesel::sql_query("SELECT * FROM resource ORDER BY id").load(&mut conn).expect("rows");
+    let open = diesel::sql_query("SELECT * FROM process_instance WHERE ended_ms IS NULL ORDER BY id").load(&mut conn).expect("processes");
+    Picture { rows, open }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn is_container(row: &Row) -> bool {
+    row.kind == "container"
+}
+
+/// Whether a running container's health is not known yet.
+pub fn awaits_health(file: &Path) -> bool {
+    let waits = |r: &Row| r.removed_ms.is_none() && is_container(r) && r.state == "running" && r.health.ends_with("initializing");
+    read(file).rows.iter().any(waits)
+}
+
+/// One line per row and per container of the engine, sorted.
+pub fn dump(file: &Path, containers: &[Found]) -> String {
+    let picture = read(file);
+    let by_id: HashMap<i64, &Row> = picture.rows.iter().map(|r| (r.id, r)).collect();
+    let mut versions: BTreeMap<String, usize> = BTreeMap::new();
+    let mut version = |value: Option<&Value>| {
+        let text = value.and_then(Value::as_str)?;
+        let next = versions.len();
+        Some(format!("v{}", versions.entry(text.to_owned()).or_insert(next)))
+    };
+    version(Some(&Value::String("0".into())));
+    let mut lines = Vec::new();
+    let mut names: HashMap<&str, String> = HashMap::new();
+    for row in &picture.rows {
+        let fields = json(&row.fields);
+        // Services say which versions there were, oldest first.
+        version(fields.pointer("/upgrade/inServiceStrategy/previousLaunchConfig/version"));
+        // Volumes without a name get one of 64 digits.
+        let mut path = if row.name.len() == 64 { "(anonymous)".to_owned() } else { row.name.clone() };
+        let mut parent = row.parent_id;
+        while let Some(above) = parent.and_then(|id| by_id.get(&id)) {
+            path = format!("{}/{path}", above.name);
+            parent = above.parent_id;
+        }
+        let mut line = format!("{} {path} {}", row.kind, row.state);
+        // How much of it was left, and how ill, when somebody last looked at what is gone: that may differ.
+        for (word, text) in [("health", &row.health), ("message", &row.message)] {
+            if !text.is_empty() && row.removed_ms.is_none() {
+                line.push_str(&format!(" {word}={text}"));
+            }
+        }
+        for pointer in FIELDS.iter().filter(|p| row.removed_ms.is_none() || **p != "/currentScale") {
+            if let Some(value) = fields.pointer(pointer).filter(|v| !v.is_null()) {
+                line.push_str(&format!(" {}={value}", pointer.trim_start_matches('/')));
+            }
+        }
+        for pointer in ["/version", "/launchConfig/version"] {
+            if let Some(version) = version(fields.pointer(pointer)) {
+                line.push_str(&format!(" {}={version}", pointer.trim_start_matches('/')));
+            }
+        }
+        if row.kind == "serviceExposeMap" {
+            let of = fields["instanceId"].as_str().and_then(|w| w.trim_start_matches("1i").parse().ok()).and_then(|id: i64| by_id.get(&id));
+            let of_version = of.and_then(|i| version(json(&i.fields).get("version")));
+            line.push_str(&format!(" parked={} of={}@{}", fields["upgrade"], of.map_or("?", |i| &i.name), of_version.unwrap_or_default()));
+        }
+        if is_container(row) {
+            let notes = json(&row.internal);
+            line.push_str(&format!(" index={} config={}", notes["index"], notes["config"]));
+            names.insert(&row.uuid, format!("{path}@{}", version(fields.get("version")).unwrap_or_default()));
+        }
+        lines.push(if row.removed_ms.is_some() { format!("(gone) {line}") } else { line });
+    }
+    for found in containers {
+        let name = names.get(found.uuid.as_str()).map_or("(of no row)", String::as_str);
+        lines.push(format!("[engine] {name} {:?}", found.life));
+    }
+    for process in &picture.open {
+        let name = by_id.get(&process.resource_id).map_or("?", |r| r.name.as_str());
+        lines.push(format!("[open] {} of {name}: {}", process.process, process.message));
+    }
+    lines.sort();
+    lines.join("\n")
+}
+
+/// What must be so whenever nothing happens any more: nothing is open, and rows and engine tell the same.
+pub fn check(file: &Path, containers: &[Found]) -> Result<(), String> {
+    let picture = read(file);
+    let mut wrong = Vec::new();
+    wrong.extend(picture.open.iter().map(|p| format!("{} of {} is open", p.process, p.resource_id)));
+    let live: Vec<&Row> = picture.rows.iter().filter(|r| r.removed_ms.is_none() && is_container(r)).collect();
+    let mut addresses = BTreeSet::new();
+    for row in &live {
+        let notes = json(&row.internal);
+        let there = containers.iter().find(|c| c.uuid == row.uuid);
+        let fits = match (row.state.as_str(), there.map(|c| c.life)) {
+            ("running", Some(Life::Running)) | ("stopped", Some(Life::Exited | Life::Created)) | ("error", _) => true,
+            ("stopped", None) => notes["is_made"] == false,
+            _ => false,
+        };
+        if !fits {
+            wrong.push(format!("{} is {}, and on the engine {:?}", row.name, row.state, there.map(|c| c.life)));
+        }
+        if let Some(ip) = notes["ip"].as_str() {
+            if !addresses.insert(ip.to_owned()) {
+                wrong.push(format!("{ip} is held twice"));
+            }
+            let shown = json(&row.fields)["primaryIpAddress"].as_str().unwrap_or_default().to_owned();
+            if row.state == "running" && shown != ip {
+                wrong.push(format!("{} holds {ip} and shows {shown}", row.name));
+            }
+        }
+    }
+    for stray in containers.iter().filter(|c| !live.iter().any(|r| r.uuid == c.uuid)) {
+        wrong.push(format!("{} is an orphan", stray.name));
+    }
+    for row in picture.rows.iter().filter(|r| r.removed_ms.is_none()) {
+        let parent = row.parent_id.and_then(|id| picture.rows.iter().find(|r| r.id == id));
+        if row.kind != "serviceLog" && parent.is_some_and(|p| p.removed_ms.is_some()) {
+            wrong.push(format!("{} {} outlives {}", row.kind, row.name, parent.map_or("?", |p| &p.name)));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}

@@ -1,0 +1,13 @@
+//! Dying at every point and starting again: the end is the same as if nothing had happened.
+//!
+//! `matrix` runs whole lives of services in process and dies at each commit, before and after each call of the
+//! runtime, and between a commit and its answer. `process` does what only a real process can: being killed, sharing
+//! a folder, ending with a status.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+
+mod dump;
+mod fate;
+mod matrix;
+mod process;
+mod scenarios;
+mod world;

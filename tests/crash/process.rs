@@ -1,0 +1,269 @@
+//! The program as a process: killed, started twice, told to stop, and refusing to start with the right status.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use serde_json::{Value, json};
+
+/// How long anything may take. Generous, because a slow machine is no bug.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// An upgrade that was interrupted goes on within this.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// The program, untouched by the environment of whoever tests.
+fn drover(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drover"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("DROVER_") || name.starts_with("DOCKER_") || name == "RUST_LOG" {
+            command.env_remove(&*name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// How a run ended that serves nothing: its status, what it said and what it complained of.
+fn ended(arguments: &[&str]) -> (i32, String, String) {
+    let mut child = drover(arguments).spawn().expect("the program runs");
+    let status = wait_for(&mut child);
+    let mut texts = [String::new(), String::new()];
+    child.stdout.take().expect("its output").read_to_string(&mut texts[0]).expect("UTF-8");
+    child.stderr.take().expect("its errors").read_to_string(&mut texts[1]).expect("UTF-8");
+    let [said, told] = texts;
+    match status {
+        Some(status) => (status.code().expect("a status"), said, told),
+        None => panic!("{arguments:?} does not end: {said}{told}"),
+    }
+}
+
+/// Waits for the end; `None` if it had to be brought about.
+fn wait_for(child: &mut Child) -> Option<ExitStatus> {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return Some(status);
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    None
+}
+
+struct Server {
+    child: Child,
+    address: String,
+    client: reqwest::blocking::Client,
+}
+
+impl Server {
+    /// Serves `place` (`--data-dir`, a folder; or `--database`, a file) on a port of its own.
+    fn start(place: [&str; 2]) -> Self {
+        let arguments = ["serve", "--docker", "none", "--listen", "127.0.0.1:0", "--log", "warn", place[0], place[1]];
+        let mut child = drover(&arguments).stderr(Stdio::inherit()).spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let address =
+            lines.by_ref().find_map(|line| line.ok()?.split_once("listening on")?.1.trim().strip_prefix("http://").map(str::to_owned));
+        // The rest is read in the background, so that the pipe neither fills nor breaks.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address: address.expect("the program says where it listens"), client: reqwest::blocking::Client::new() }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/v2-beta/projects/1a5/{path}", self.address)
+    }
+
+    fn get(&self, path: &str) -> Value {
+        self.client.get(self.url(path)).send().and_then(reqwest::blocking::Response::json).expect("an answer")
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let response = self.client.post(self.url(path)).json(body).send().expect("an answer");
+        let (status, answer): (_, Value) = (response.status(), response.json().expect("JSON"));
+        assert!(status.is_success(), "{path}: {status} {answer:#}");
+        answer
+    }
+
+    /// Looks until `is_it` holds.
+    fn wait(&self, path: &str, within: Duration, is_it: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            let found = self.get(path);
+            if is_it(&found) {
+                return found;
+            }
+            assert!(started.elapsed() < within, "waited {within:?} for {path}; at last: {found:#}");
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// A service of so many simulated containers, active.
+    fn active_service(&self, scale: usize) -> String {
+        let stack = self.post("stacks", &json!({"name": "front"}));
+        let config = json!({"imageUuid": "sim:one"});
+        let body = json!({"name": "web", "stackId": stack["id"], "scale": scale, "launchConfig": config, "startOnCreate": true});
+        let path = format!("services/{}", self.post("services", &body)["id"].as_str().expect("an id"));
+        self.wait(&path, PATIENCE, |s| s["state"] == "active" && s["currentScale"] == scale);
+        path
+    }
+
+    /// How many running containers have this image.
+    fn running(&self, image: &str) -> usize {
+        count(&self.get("containers?limit=1000"), image, "running")
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    fn terminate(mut self) -> ExitStatus {
+        let told = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().expect("sh runs");
+        assert!(told.success());
+        wait_for(&mut self.child).expect("it stops")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn count(list: &Value, image: &str, state: &str) -> usize {
+    let all = list["data"].as_array().expect("a list");
+    all.iter().filter(|c| c["imageUuid"] == image && c["state"] == state).count()
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn a_server_killed_in_an_upgrade_goes_on_within_a_second() {
+    let folder = folder();
+    let place = ["--data-dir", text(folder.path())];
+    let server = Server::start(place);
+    let path = server.active_service(20);
+    let strategy = json!({"batchSize": 1, "intervalMillis": 100, "launchConfig": {"imageUuid": "sim:two"}});
+    server.post(&format!("{path}?action=upgrade"), &json!({"inServiceStrategy": strategy}));
+    server.wait("containers?limit=1000", PATIENCE, |list| count(list, "sim:two", "running") >= 5);
+    server.kill();
+
+    let server = Server::start(place);
+    let started = Instant::now();
+    let before = server.running("sim:two");
+    assert!((5..20).contains(&before), "{before} of 20: not in the middle");
+    server.wait("containers?limit=1000", PROMPT.saturating_sub(started.elapsed()), |list| count(list, "sim:two", "running") > before);
+    server.wait(&path, PATIENCE, |s| s["state"] == "upgraded");
+    let list = server.get("containers?limit=1000");
+    assert_eq!((count(&list, "sim:two", "running"), count(&list, "sim:one", "stopped")), (20, 20));
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(40), "none too many");
+
+    server.post(&format!("{path}?action=rollback"), &json!({}));
+    server.wait(&path, PATIENCE, |s| s["state"] == "active");
+    assert_eq!(server.running("sim:one"), 20);
+    assert_eq!(server.running("sim:two"), 0);
+}
+
+#[test]
+fn a_folder_has_one_server_and_a_port_too() {
+    let folder = folder();
+    let place = ["--data-dir", text(folder.path())];
+    let server = Server::start(place);
+    let (status, _, told) = ended(&["serve", "--docker", "none", "--listen", "127.0.0.1:0", place[0], place[1]]);
+    assert_eq!(status, 75, "{told}");
+    assert!(told.contains("another drover uses") && told.contains("--data-dir"), "{told}");
+    let (status, _, told) = ended(&["migrate", place[0], place[1]]);
+    assert_eq!(status, 75, "{told}");
+
+    let other = self::folder();
+    let (status, _, told) = ended(&["serve", "--docker", "none", "--listen", &server.address, "--data-dir", text(other.path())]);
+    assert_eq!(status, 71, "{told}");
+    assert!(told.contains(&server.address) && told.contains("--listen"), "{told}");
+    assert_eq!(server.get("services")["type"], "collection", "the first one serves on");
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_ends_well_and_gives_the_folder_free() {
+    let folder = folder();
+    let place = ["--data-dir", text(folder.path())];
+    let server = Server::start(place);
+    let path = server.active_service(2);
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(!folder.path().join("drover.db-wal").exists(), "the log is folded into the file");
+    let server = Server::start(place);
+    assert_eq!(server.get(&path)["state"], "active");
+    assert_eq!(server.running("sim:one"), 2);
+}
+
+#[test]
+fn a_backup_of_a_serving_server_can_be_served() {
+    let folder = folder();
+    let place = ["--data-dir", text(folder.path())];
+    let server = Server::start(place);
+    let path = server.active_service(2);
+    let copy = folder.path().join("copy.db");
+    let (status, said, told) = ended(&["backup", place[0], place[1], text(&copy)]);
+    assert_eq!(status, 0, "{told}");
+    assert!(said.contains("copy.db"), "{said}");
+    let (status, _, told) = ended(&["backup", place[0], place[1], text(&copy)]);
+    assert_eq!(status, 78, "it overwrites nothing: {told}");
+    server.post(&format!("{path}?action=deactivate"), &json!({}));
+
+    let restored = Server::start(["--database", text(&copy)]);
+    assert_eq!(restored.get(&path)["state"], "active", "as it was then");
+    assert_eq!(restored.running("sim:one"), 2);
+}
+
+#[test]
+fn what_cannot_be_served_is_said_in_a_sentence_and_a_status() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("file"), "").expect("a file");
+    std::fs::write(at("rubbish.db"), "no database".repeat(1000)).expect("a file");
+    let (status, _, told) = ended(&["migrate", "--database", text(&at("future.db"))]);
+    assert_eq!(status, 0, "{told}");
+    let mut conn = SqliteConnection::establish(text(&at("future.db"))).expect("opens");
+    conn.batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')").expect("a later migration");
+    drop(conn);
+
+    let inside = text(&at("file")).to_owned() + "/data";
+    let (rubbish, future, file) = (at("rubbish.db"), at("future.db"), at("file"));
+    let fine = text(folder.path());
+    let cases: [(&[&str], i32, &str); 10] = [
+        (&["--data-dir", text(&file)], 73, "--data-dir"),
+        (&["--data-dir", &inside], 73, "--data-dir"),
+        (&["--database", text(&future)], 76, "newer drover"),
+        (&["--database", text(&rubbish)], 74, "rubbish.db"),
+        (&["--database", "postgres://host/name"], 78, "postgres"),
+        (&["--data-dir", fine, "--listen", "nowhere"], 78, "--listen"),
+        (&["--data-dir", fine, "--listen", "0.0.0.0:0"], 78, "--open-access"),
+        (&["--data-dir", fine, "--network-pool", "10.0.0.0"], 78, "CIDR"),
+        (&["--data-dir", fine, "--schemas", "/nowhere"], 78, "/nowhere"),
+        (&["--data-dir", fine, "--docker", "nonsense"], 78, "--docker"),
+    ];
+    for (arguments, expected, sentence) in cases {
+        let mut all = vec!["serve"];
+        let defaults = [["--docker", "none"], ["--listen", "127.0.0.1:0"]];
+        all.extend(defaults.iter().filter(|d| !arguments.contains(&d[0])).flatten());
+        all.extend(arguments);
+        let (status, said, told) = ended(&all);
+        assert_eq!(status, expected, "{arguments:?}: {said}{told}");
+        assert!(told.contains(sentence), "{arguments:?}: {told}");
+        assert!(!told.contains("panicked") && !told.contains("Error {"), "{arguments:?}: {told}");
+    }
+}

@@ -1,0 +1,345 @@
+//! A server in process that can die: its file and its simulator stay, everything else goes. And its client, who
+//! repeats what was not answered, and only that.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{App, test, web};
+use drover::api::{ApiOptions, ApiState, configure};
+use drover::engine::{Engine, EngineConfig};
+use drover::model::Timestamp;
+use drover::model::time::{Clock, ManualClock};
+use drover::runtime::Life;
+use drover::runtime::sim::{Health, Sim};
+use drover::schema::Registry;
+use drover::store::StoreConfig;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::dump;
+use crate::fate::{Death, Fate, Mortal};
+
+/// A run that is not quiet after this much simulated time never will be.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Between two looks at the health of what initialises.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// One thing that happens in a scenario. Ids in bodies are written as `$name`.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// POST to a collection.
+    Create { path: &'static str, name: &'static str, body: Value },
+    /// POST an action; repeated without an answer only while the state is one of `from`.
+    Act { path: &'static str, name: &'static str, action: &'static str, from: &'static [&'static str], body: Value },
+    /// PUT.
+    Put { path: &'static str, name: &'static str, body: Value },
+    /// DELETE.
+    Delete { path: &'static str, name: &'static str },
+    /// A container of the engine dies, as if its process had crashed.
+    Kill(&'static str),
+    /// A container is removed from the engine by hand.
+    Forget(&'static str),
+    /// Probes of a container fail from now on.
+    Ail(&'static str),
+    /// The engine says that something happened: rows and containers are compared.
+    Hear,
+    /// So many seconds pass.
+    Pass(u64),
+    /// Everything that is due, without time passing.
+    Settle,
+    /// Until nothing happens any more.
+    Rest,
+}
+
+/// The server died.
+#[derive(Debug)]
+pub struct Died;
+
+/// How a world goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One thing after the other, in a fixed order: each run is like the other.
+    Plain,
+    /// Many things side by side.
+    ManyHands,
+    /// The simulator lives in the server and dies with it, as the program's does.
+    NewSimulator,
+    /// The second server dies soon, too.
+    DiesTwice,
+}
+
+/// One server's file, engine of containers and client.
+pub struct World {
+    file: PathBuf,
+    _folder: TempDir,
+    pub sim: Arc<Sim>,
+    pub fate: Arc<Fate>,
+    clock: Arc<ManualClock>,
+    mode: Mode,
+    server: Option<(Arc<Engine>, web::Data<ApiState>)>,
+    ids: HashMap<&'static str, String>,
+}
+
+fn registry() -> Arc<Registry> {
+    static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
+    REGISTRY.get_or_init(|| Arc::new(Registry::load(None).expect("the schemas fit"))).clone()
+}
+
+/// In memory where that can be had: thousands of runs need no disk.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a folder")
+}
+
+fn new_simulator(clock: &Arc<ManualClock>) -> Arc<Sim> {
+    let sim = Arc::new(Sim::new(clock.clone()));
+    sim.set_strict(true);
+    sim
+}
+
+/// A database that was used once, so that not every run migrates and seeds its own.
+async fn template() -> &'static [u8] {
+    static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
+    if TEMPLATE.get().is_none() {
+        let mut world = World::on(folder(), Mode::Plain);
+        world.start().await;
+        if let Some((engine, _)) = &world.server {
+            engine.close();
+        }
+        world.die();
+        let bytes = std::fs::read(&world.file).expect("the template");
+        let _ = TEMPLATE.set(bytes);
+    }
+    TEMPLATE.get().expect("just made")
+}
+
+impl World {
+    fn on(folder: TempDir, mode: Mode) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)));
+        let sim = new_simulator(&clock);
+        let file = folder.path().join("drover.db");
+        Self { file, _folder: folder, sim, fate: Arc::default(), clock, mode, server: None, ids: HashMap::new() }
+    }
+
+    /// A server that has run before and has nothing to do.
+    pub async fn new(mode: Mode) -> Self {
+        let mut world = Self::on(folder(), mode);
+        std::fs::write(&world.file, template().await).expect("a copy of the template");
+        world.start().await;
+        world
+    }
+
+    fn engine(&self) -> Arc<Engine> {
+        self.server.as_ref().expect("a server runs").0.clone()
+    }
+
+    /// Starts as the program does.
+    async fn start(&mut self) {
+        let lives = self.begin_serving().await;
+        assert!(lives.is_ok(), "nobody dies yet");
+    }
+
+    async fn begin_serving(&mut self) -> Result<(), Died> {
+        let config = StoreConfig { readers: 2, ..StoreConfig::new(&self.file) };
+        let fault = Some(self.fate.write_fault());
+        let opened = Engine::open(registry(), &config, self.clock.clone(), EngineConfig::default(), fault).expect("opens");
+        let engine = Arc::new(opened.engine);
+        self.lived(engine.prepare().await)?;
+        if self.mode == Mode::NewSimulator {
+            self.sim = new_simulator(&self.clock);
+            self.sim.adopt(self.lived(engine.simulated_containers())?);
+        }
+        self.lived(engine.attach(Arc::new(Mortal { sim: self.sim.clone(), fate: self.fate.clone() })).await)?;
+        let state = web::Data::new(ApiState::new(engine.clone(), &ApiOptions::default()));
+        self.server = Some((engine, state));
+        Ok(())
+    }
+
+    /// What a call brought, unless the server died of it.
+    fn lived<T>(&self, result: drover::model::Result<T>) -> Result<T, Died> {
+        match result {
+            _ if self.fate.is_dead() => Err(Died),
+            Ok(value) => Ok(value),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// What a start does beside working: remembers, and compares what runs with the rows.
+    pub async fn compare(&self) -> Result<(), Died> {
+        let engine = self.engine();
+        self.lived(engine.remember())?;
+        self.lived(engine.resync().await)
+    }
+
+    fn die(&mut self) {
+        self.server = None;
+    }
+
+    /// Starts again after a death; `next` is when the new server dies. The comparison and the work that was left race
+    /// in the program: both orders occur.
+    pub async fn restart(&mut self, next: Option<Death>, compare_first: bool) -> Result<(), Died> {
+        self.die();
+        self.fate.revive();
+        if next.is_some() {
+            self.fate.begin(next);
+        }
+        self.begin_serving().await?;
+        if !compare_first {
+            self.settle().await?;
+        }
+        self.compare().await
+    }
+
+    /// Does a step; `again` after a death, when it is not known how far it came.
+    pub async fn step(&mut self, step: &Step, again: bool) -> Result<(), Died> {
+        match step {
+            Step::Kill(name) => self.harm(name, |sim, uuid| assert!(sim.kill(uuid))),
+            Step::Forget(name) => self.harm(name, |sim, uuid| assert!(sim.forget(uuid))),
+            Step::Ail(name) => self.harm(name, |sim, uuid| sim.set_health(uuid, Health::Unhealthy)),
+            Step::Hear => self.compare().await,
+            Step::Pass(seconds) => self.pass(Duration::from_secs(*seconds)).await,
+            Step::Settle => self.settle().await,
+            Step::Rest => self.rest().await,
+            Step::Create { path, name, body } => self.create(path, name, body, again).await,
+            Step::Act { path, name, action, from, body } => self.act(path, name, action, from, body, again).await,
+            Step::Put { path, name, body } => {
+                let url = self.url(path, name);
+                let body = self.resolved(body);
+                self.ask(Method::PUT, &url, Some(body), &[StatusCode::OK]).await.map(drop)
+            }
+            Step::Delete { path, name } => {
+                let url = self.url(path, name);
+                if again && matches!(self.state(&url).await.as_str(), "removing" | "removed" | "stopping") {
+                    return Ok(());
+                }
+                self.ask(Method::DELETE, &url, None, &[StatusCode::OK, StatusCode::ACCEPTED]).await.map(drop)
+            }
+        }
+    }
+
+    async fn create(&mut self, path: &str, name: &'static str, body: &Value, again: bool) -> Result<(), Died> {
+        if again {
+            let (_, list) = self.send(Method::GET, &format!("/v2-beta/projects/1a5/{path}?name={name}"), None).await;
+            if let Some(id) = list["data"][0]["id"].as_str() {
+                self.ids.insert(name, id.to_owned());
+                return Ok(());
+            }
+        }
+        let mut body = self.resolved(body);
+        body["name"] = json!(name);
+        let made = self.ask(Method::POST, &format!("/v2-beta/projects/1a5/{path}"), Some(body), &[StatusCode::CREATED]).await?;
+        self.ids.insert(name, made["id"].as_str().expect("an id").to_owned());
+        Ok(())
+    }
+
+    async fn act(&mut self, path: &str, name: &str, action: &str, from: &[&str], body: &Value, again: bool) -> Result<(), Died> {
+        let url = self.url(path, name);
+        let state = self.state(&url).await;
+        if !from.contains(&state.as_str()) {
+            assert!(again, "{action} of {name}: it is {state}\n{}", self.dump());
+            return Ok(());
+        }
+        let body = self.resolved(body);
+        self.ask(Method::POST, &format!("{url}?action={action}"), Some(body), &[StatusCode::OK, StatusCode::ACCEPTED]).await.map(drop)
+    }
+
+    fn url(&self, path: &str, name: &str) -> String {
+        format!("/v2-beta/projects/1a5/{path}/{}", self.ids.get(name).expect("a known name"))
+    }
+
+    fn resolved(&self, body: &Value) -> Value {
+        let mut text = body.to_string();
+        for (name, id) in &self.ids {
+            text = text.replace(&format!("\"${name}\""), &format!("\"{id}\""));
+        }
+        serde_json::from_str(&text).expect("still JSON")
+    }
+
+    async fn state(&self, url: &str) -> String {
+        let (status, row) = self.send(Method::GET, url, None).await;
+        if status == StatusCode::NOT_FOUND { "removed".into() } else { row["state"].as_str().unwrap_or_default().to_owned() }
+    }
+
+    /// Sends a request that changes something. Its answer may be lost.
+    async fn ask(&self, method: Method, url: &str, body: Option<Value>, fine: &[StatusCode]) -> Result<Value, Died> {
+        let (status, answer) = self.send(method, url, body).await;
+        if self.fate.is_dead() || self.fate.loses_answer() {
+            return Err(Died);
+        }
+        assert!(fine.contains(&status), "{url}: {status} {answer:#}");
+        Ok(answer)
+    }
+
+    async fn send(&self, method: Method, url: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let state = self.server.as_ref().expect("a server runs").1.clone();
+        let app = test::init_service(App::new().configure(|c| configure(c, state))).await;
+        let mut request = test::TestRequest::default().method(method).uri(url).insert_header((header::HOST, "localhost"));
+        if let Some(body) = body {
+            request = request.set_json(body);
+        }
+        let response = test::call_service(&app, request.to_request()).await;
+        let status = response.status();
+        (status, serde_json::from_slice(&test::read_body(response).await).unwrap_or_default())
+    }
+
+    async fn settle(&self) -> Result<(), Died> {
+        let engine = self.engine();
+        match self.mode {
+            Mode::ManyHands => engine.settle().await,
+            _ => while !self.fate.is_dead() && engine.settle_next().await {},
+        }
+        self.lived(engine.probe().await)
+    }
+
+    /// Does something to the running container of this name on the engine.
+    fn harm(&self, name: &str, how: impl FnOnce(&Sim, &str)) -> Result<(), Died> {
+        let all = self.sim.containers();
+        let it = all.iter().find(|c| c.name == name && c.life == Life::Running).expect("a running container of this name");
+        how(&self.sim, &it.uuid);
+        Ok(())
+    }
+
+    async fn pass(&self, time: Duration) -> Result<(), Died> {
+        let until = self.clock.now().plus(time);
+        while self.clock.now() < until {
+            self.settle().await?;
+            self.clock.advance(PROBE_EVERY);
+            self.sim.tick();
+        }
+        self.settle().await
+    }
+
+    /// Lets time pass until nothing is due any more and no health is awaited.
+    async fn rest(&self) -> Result<(), Died> {
+        let engine = self.engine();
+        let give_up = self.clock.now().plus(PATIENCE);
+        loop {
+            self.settle().await?;
+            let now = self.clock.now();
+            match engine.next_due() {
+                Some(at) => self.clock.advance(at.since(now)),
+                None if dump::awaits_health(&self.file) => self.clock.advance(PROBE_EVERY),
+                None => return Ok(()),
+            }
+            assert!(now < give_up, "never quiet:\n{}", self.dump());
+        }
+    }
+
+    /// What there is, in words that are the same in each run.
+    pub fn dump(&self) -> String {
+        dump::dump(&self.file, &self.sim.containers())
+    }
+
+    /// What must be so whenever nothing happens any more.
+    pub fn check(&self) -> Result<(), String> {
+        dump::check(&self.file, &self.sim.containers())
+    }
+
+    pub fn begin(&self, death: Option<Death>) {
+        self.fate.begin(death);
+    }
+}
