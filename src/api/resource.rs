@@ -68,22 +68,37 @@ impl<'a> Included<'a> {
     }
 }
 
+/// What a row's kind and state decide of its form.
+struct Appearance<'a> {
+    ty: &'a TypeView,
+    offered: Vec<&'a str>,
+}
+
 impl<'a> Writer<'a> {
     /// Appends a row; false, and nothing is written, if the view hides its type.
     pub fn row(&self, out: &mut String, row: &Resource, derived: &Derived) -> bool {
-        let registry = self.engine.registry();
+        self.row_as(out, row, derived, self.appearance(row).as_ref())
+    }
+
+    /// How rows of this one's kind and state look; none if the view hides its type.
+    fn appearance(&self, row: &Resource) -> Option<Appearance<'a>> {
+        let (engine, view) = (self.engine, self.view);
+        let registry = engine.registry();
         // A kind that is no type (`dockerHost`) is shown as its root.
-        let ty = shown_type(registry, self.view, &row.kind).or_else(|| shown_type(registry, self.view, &row.root));
-        let Some(ty) = ty else { return false };
-        let version = self.view.version;
-        let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());
+        let ty = shown_type(registry, view, &row.kind).or_else(|| shown_type(registry, view, &row.root))?;
         let is_offered =
-            |action: &&str| !ty.def.unavailable_actions.iter().any(|u| u == action) && self.engine.offers(version, ty, row, action);
+            |action: &&str| !ty.def.unavailable_actions.iter().any(|u| u == action) && engine.offers(view.version, ty, row, action);
+        let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());
         offered.extend(ty.actions.keys().map(String::as_str).filter(is_offered));
-        let state = self.engine.shown_state(version, ty, row);
+        Some(Appearance { ty, offered })
+    }
+
+    fn row_as(&self, out: &mut String, row: &Resource, derived: &Derived, appearance: Option<&Appearance<'_>>) -> bool {
+        let Some(Appearance { ty, offered }) = appearance else { return false };
+        let state = self.engine.shown_state(self.view.version, ty, row);
         let derived = derived.get(&row.id).map_or(&[][..], Vec::as_slice);
         let context = render::Context { view: self.view, ty, base: self.root, actions_key: self.actions_key };
-        render::resource(out, &context, row, state, derived, &offered);
+        render::resource(out, &context, row, state, derived, offered);
         true
     }
 
@@ -105,12 +120,22 @@ impl<'a> Writer<'a> {
         included: Option<&Included<'_>>,
     ) {
         let start = out.len();
+        // Neighbours are mostly of one kind and in one state: what follows from these is worked out once.
+        let mut last: Option<(&Resource, Option<Appearance<'_>>)> = None;
         for row in rows {
             let length = out.len();
             if length > start {
                 out.push(',');
             }
-            if !self.row_with(out, row, derived, included) {
+            let is_alike = last.as_ref().is_some_and(|(l, _)| l.kind == row.kind && l.state == row.state && l.root == row.root);
+            if !is_alike {
+                last = Some((row, self.appearance(row)));
+            }
+            if self.row_as(out, row, derived, last.as_ref().and_then(|(_, a)| a.as_ref())) {
+                if let Some(included) = included {
+                    included.splice(out, self, row.id);
+                }
+            } else {
                 out.truncate(length);
             }
         }
