@@ -57,6 +57,7 @@ impl Core {
         let (ty_view, def) = (ty.input_fields(), ty.def.clone());
         let scheduled: Vec<String> = ty_view.iter().filter(|(_, f)| f.schedule_update).map(|(n, _)| n.clone()).collect();
         let machine = ty.def.machine.clone();
+        let label = self.type_of("label")?.clone();
         let written = self
             .store
             .write(Priority::Request, move |tx| {
@@ -64,7 +65,11 @@ impl Core {
                 if row.removed.is_some() {
                     return Err(Error::conflict("the resource is removed"));
                 }
-                apply_update(tx, &def, machine.as_deref(), &row, input, &scheduled)
+                let row = apply_update(tx, &def, machine.as_deref(), &row, input, &scheduled)?;
+                if row.root == "host" {
+                    super::labels::tie_host(tx, &label, &row)?;
+                }
+                Ok(row)
             })
             .await?;
         if written.root == "host" {
