@@ -1,7 +1,10 @@
 //! Tests of the whole server over HTTP, in process; and of what it serves against the contract.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
 mod containers;
 mod contract;
+mod documents;
 mod hostile;
 mod hosts;
 mod input;
@@ -9,9 +12,11 @@ mod lifecycle;
 mod lists;
 mod machine;
 mod matrix;
+mod quirks;
 mod stacks;
 mod support;
 mod tidy;
 mod ties;
+mod trouble;
 mod types;
 mod upgrades;
