@@ -106,7 +106,7 @@ pub struct Serve {
     #[arg(long, env = "DROVER_SCHEMAS", value_name = "DIR")]
     pub schemas: Option<PathBuf>,
     /// What to log, as in RUST_LOG.
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "RUST_LOG", default_value = "info,actix_server=warn", value_name = "FILTER")]
     pub log: String,
     /// How log lines look.
     #[arg(long, env = "DROVER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]

@@ -129,7 +129,7 @@ pub struct Base {
 }
 
 impl Base {
-    /// From the headers (rancher-api: base URL) and the path.
+    /// From the headers and the path.
     pub fn new(headers: &HeaderMap, route: &Route<'_>) -> Self {
         let origin = origin(headers);
         let root = root(&origin, route.version, route.project.as_deref());

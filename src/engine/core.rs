@@ -111,7 +111,7 @@ impl Core {
         find_type(&self.registry, kind).ok_or_else(|| Error::bug(format!("no type {kind}")))
     }
 
-    /// Whether `action` is legal on `row` now, for clients of `version` (§0.2 of the domain rules).
+    /// Whether `action` is legal on `row` now, for clients of `version`.
     pub(crate) fn offers(&self, version: Version, ty: &TypeView, row: &Resource, action: &str) -> bool {
         if action == "restore" || !ty.actions.contains_key(action) {
             return false;

@@ -147,17 +147,18 @@ impl Core {
             ProbeResult::Down(_) => false,
             ProbeResult::Unreachable(why) => {
                 self.monitor.skip(row.id);
-                return self.note_health(row.id, None, &format!("cannot reach {}: {why}", row.name)).await;
+                log::debug!("cannot reach {}: {why}", row.name);
+                return Ok(());
             }
         };
         let Some(verdict) = self.monitor.count(row.id, up) else { return Ok(()) };
         let is_initializing = matches!(row.health.as_str(), "initializing" | "reinitializing");
         if verdict.is_up && row.health != "healthy" {
-            return self.note_health(row.id, Some("healthy"), "").await;
+            return self.note_health(row.id, "healthy").await;
         }
-        // While it initializes only its first success counts (§10 of the domain rules).
+        // While it initializes only its first success counts.
         if verdict.is_down && row.health == "healthy" {
-            return self.note_health(row.id, Some("unhealthy"), "").await;
+            return self.note_health(row.id, "unhealthy").await;
         }
         let limit = if row.health == "initializing" { check.initializing_timeout } else { check.reinitializing_timeout };
         let is_over = limit.filter(|l| *l > 0).is_some_and(|l| self.now().since(verdict.since) > millis(Some(l), 1));
@@ -176,18 +177,10 @@ impl Core {
     }
 
     /// Writes a container's health, and wakes its service.
-    async fn note_health(&self, id: ResourceId, health: Option<&'static str>, message: &str) -> Result<()> {
-        let message = message.to_owned();
+    async fn note_health(&self, id: ResourceId, health: &'static str) -> Result<()> {
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|r| r.state == "running") else { return Ok(()) };
-            let is_new = health.is_some_and(|h| row.health != h);
-            if !is_new {
-                return Ok(());
-            }
-            tx.update_if(&row, &Changes { health: health.map(str::to_owned), ..Changes::default() })?;
-            if !message.is_empty() {
-                log::info!("{}: {message}", row.name);
-            }
+            let Some(row) = tx.find(id)?.filter(|r| r.state == "running" && r.health != health) else { return Ok(()) };
+            tx.update_if(&row, &Changes { health: Some(health.to_owned()), ..Changes::default() })?;
             if let Some(service) = row.parent_id {
                 tx.wake_owner(service);
             }

@@ -115,7 +115,7 @@ impl Core {
     }
 }
 
-/// The labels that every service container carries (§4.1 of the domain rules), over the user's own.
+/// The labels that every service container carries, over the user's own.
 fn service_labels(wanted: &Wanted<'_>) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for (key, value) in wanted.launch.labels.iter().flatten() {
@@ -259,7 +259,7 @@ pub(crate) fn launch_of(row: &Resource) -> Result<LaunchConfig> {
     serde_json::from_str(&row.fields).map_err(|e| Error::internal(format!("reading the launch configuration of {}", row.id), e))
 }
 
-/// A container's name as a host name: 63 characters, the index kept (§3.2 of the domain rules).
+/// A container's name as a host name: 63 characters, the index kept.
 fn host_name(name: &str, domain: Option<&str>) -> String {
     let room = 63_usize.saturating_sub(domain.map_or(0, |d| d.len() + 1));
     if name.len() <= room {

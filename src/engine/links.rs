@@ -15,7 +15,7 @@ use super::core::{Core, new_row, notes, write_notes};
 use super::door::{Answer, Input};
 use super::handlers::retire;
 use super::instance::insert_expose_map;
-use super::reconcile::Picture;
+use super::picture::Picture;
 
 /// A link as an action names it.
 struct Wanted {
@@ -266,7 +266,7 @@ impl Core {
         let mut matching = Vec::new();
         for row in self.store.all("instance", service.account_id)? {
             let labels: BTreeMap<String, String> = Fields::parse(&row.fields)?.read("labels")?.unwrap_or_default();
-            if row.parent_id.is_none() && row.state == "running" && selector.matches(pairs(&labels)) {
+            if row.parent_id.is_none() && selector.matches(pairs(&labels)) {
                 matching.push(row);
             }
         }
@@ -280,13 +280,14 @@ impl Core {
                 let Some(instance) = fields.text("instanceId").and_then(|w| parse_reference(&w)).filter(|_| !is_own) else { continue };
                 if matching.iter().any(|m| m.id == instance) {
                     adopted.push(instance);
-                } else if tx.find(instance)?.is_none_or(|i| i.state != "stopped") {
+                } else {
                     tx.delete_refs(map.id, "serviceId")?;
                     tx.delete_refs(map.id, "instanceId")?;
                     retire(tx, &map, keep)?;
                 }
             }
-            for container in matching.iter().filter(|m| !adopted.contains(&m.id)) {
+            // What runs is adopted; what was adopted stays so when it stops.
+            for container in matching.iter().filter(|m| m.state == "running" && !adopted.contains(&m.id)) {
                 insert_expose_map(tx, &types, &service, container, None, false)?;
             }
             Ok(())

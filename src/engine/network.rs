@@ -9,6 +9,7 @@ use crate::runtime::NetworkSpec;
 
 use super::core::{Core, notes};
 use super::instance::InstanceNotes;
+use super::picture::ServiceNotes;
 
 /// A project's subnet on one engine has this prefix: 1,022 containers, and 64 projects in the default pool.
 const PROJECT_PREFIX: u8 = 22;
@@ -156,7 +157,9 @@ impl Core {
         }
         let rows = self.store.all("instance", Some(project))?;
         let held = rows.iter().filter_map(|row| notes::<InstanceNotes>(row).ip?.parse::<Ipv4Addr>().ok()).map(u32::from);
-        taken.by_project.insert(project, held.collect());
+        let services = self.store.all("service", Some(project))?;
+        let kept = services.iter().flat_map(|row| notes::<ServiceNotes>(row).retained.into_values()).filter_map(|ip| ip.parse().ok());
+        taken.by_project.insert(project, held.chain(kept.map(|ip: Ipv4Addr| u32::from(ip))).collect());
         Ok(())
     }
 }

@@ -9,11 +9,11 @@ use crate::plan;
 use crate::store::{Changes, Wake};
 
 use super::core::Core;
+use super::picture::Picture;
 use super::process::request;
 use super::queue::Key;
-use super::reconcile::Picture;
 
-/// States in which a service counts as up (§1.3 of the domain rules).
+/// States in which a service counts as up.
 pub(crate) fn is_active_like(state: &str) -> bool {
     matches!(
         state,
@@ -65,7 +65,7 @@ impl Core {
             self.follow_container_selector(&picture).await?;
         }
         self.roll_up(&picture).await?;
-        // Background triggers act on an active service only (§3.1): all other states have a worker, or are left alone.
+        // Background triggers act on an active service only: all other states have a worker, or are left alone.
         if row.state == "active" && self.needs_reconcile(&picture) {
             let machine = self.machine_of(&row.kind)?.clone();
             let id = row.id;

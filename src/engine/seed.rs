@@ -6,7 +6,7 @@ use crate::store::{NewResource, Tx};
 
 use super::core::{ADMIN, Core, DEFAULT_PROJECT, new_row};
 
-/// The kinds of network that every project has from the start (§7.10 of the API reference), and managed networking.
+/// The kinds of network that every project has from the start, and managed networking.
 const NETWORKS: [&str; 5] = ["dockerHost", "dockerNone", "dockerBridge", "dockerContainer", "network"];
 
 impl Core {

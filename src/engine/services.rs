@@ -14,8 +14,8 @@ use super::commands::{check_free_in_account, insert_and_start, not_available, ro
 use super::containers::check_launch;
 use super::core::{Core, notes, write_notes};
 use super::door::{Answer, Input, Scope};
+use super::picture::ServiceNotes;
 use super::process::request;
-use super::reconcile::ServiceNotes;
 
 /// `metadata` in its serialised form may be so long.
 const MAX_METADATA: usize = 1_048_576;
@@ -126,7 +126,7 @@ fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
 
 fn check_config(config: &mut Map<String, Value>) -> Result<bool> {
     check_launch(config)?;
-    // Reconcile owns restarts: a policy of the engine's own would fight it (§5).
+    // Reconcile owns restarts: a policy of the engine's own would fight it.
     config.shift_remove("restartPolicy");
     Ok(config.get("imageUuid").and_then(Value::as_str).is_some_and(is_sim_image))
 }
@@ -259,7 +259,7 @@ pub(crate) fn check_update(row: &Resource, mut input: Input) -> Result<Input> {
         input.shift_remove("launchConfig");
         input.shift_remove("secondaryLaunchConfigs");
     }
-    // A scale of null is the default, not nothing (§0.5).
+    // A scale of null is the default, not nothing.
     if input.get("scale").is_some_and(Value::is_null) {
         input.insert("scale".into(), json!(1));
     }

@@ -15,7 +15,7 @@ use super::door::{Answer, Input};
 use super::handlers::ActivateData;
 use super::process::request;
 
-/// A stack's name does not begin or end with a dash (§6 of the domain rules).
+/// A stack's name does not begin or end with a dash.
 pub(crate) fn check_name(input: Input) -> Result<Input> {
     match input.get("name").and_then(Value::as_str) {
         Some(name) if name.starts_with('-') || name.ends_with('-') => Err(Error::invalid("InvalidCharacters", "name")),

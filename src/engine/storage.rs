@@ -1,8 +1,10 @@
 //! Volumes, mounts and images as the engine made them.
 
+use std::collections::BTreeMap;
+
 use crate::model::launch::{LaunchConfig, image_reference, is_sim_image, parse_reference};
 use crate::model::{Fields, Resource, Result};
-use crate::runtime::Found;
+use crate::runtime::{Found, Runtime};
 use crate::schema::{Machine, Type};
 use crate::store::{Changes, NewResource, Process, Tx, Within};
 
@@ -75,6 +77,29 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Makes the volumes of a container present where their driver or its options were chosen by somebody.
+    pub(crate) async fn prepare_volumes(&self, launch: &LaunchConfig, runtime: &dyn Runtime) -> Result<Result<(), String>> {
+        let mut wanted: Vec<(String, String, BTreeMap<String, String>)> = Vec::new();
+        for wire in launch.data_volume_mounts.iter().flatten().map(|(_, wire)| wire) {
+            let Some(row) = parse_reference(wire).map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
+            let fields = Fields::parse(&row.fields)?;
+            let driver = fields.text("driver").filter(|d| !d.is_empty()).unwrap_or_else(|| "local".into());
+            wanted.push((row.name, driver, fields.read("driverOpts")?.unwrap_or_default()));
+        }
+        if let Some(driver) = launch.volume_driver.as_deref().filter(|d| !d.is_empty()) {
+            let named = launch.data_volumes.iter().flatten().filter_map(|v| v.split_once(':')).map(|(name, _)| name);
+            wanted.extend(named.filter(|n| !n.starts_with('/')).map(|n| (n.to_owned(), driver.to_owned(), BTreeMap::new())));
+        }
+        for (name, driver, options) in wanted {
+            if let Err(error) = runtime.ensure_volume(&name, &driver, &options).await {
+                return Ok(Err(error.to_string()));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
 /// Makes the rows of a container's mounts, and of volumes not known yet.
 pub(crate) fn note_mounts(
     tx: &mut Tx<'_>,
@@ -91,14 +116,18 @@ pub(crate) fn note_mounts(
     for made in &found.mounts {
         let name = made.volume.clone().unwrap_or_else(|| made.source.clone());
         let known = tx.named("volume", Within::Account(account), &name)?;
-        let known = tx.many(&known)?.into_iter().find(|v| v.host_id == row.host_id && v.name == name);
+        let known = tx.many(&known)?.into_iter().find(|v| (v.host_id == row.host_id || v.host_id.is_none()) && v.name == name);
         let volume_row = match known {
-            Some(known) => match volume.machine.as_deref() {
-                Some(machine) if machine.start("activate", &known.state).is_some() => {
-                    request(tx, machine, &known, "activate", "{}", Changes::default())?
+            Some(known) => {
+                // One that was made by request belongs to the host that first mounts it.
+                let placed = Changes { host_id: Some(row.host_id), ..Changes::default() };
+                match volume.machine.as_deref() {
+                    Some(machine) if machine.start("activate", &known.state).is_some() => {
+                        request(tx, machine, &known, "activate", "{}", placed)?
+                    }
+                    _ => known,
                 }
-                _ => known,
-            },
+            }
             None => {
                 let mut fields = Fields::default();
                 fields.set("driver", if made.driver.is_empty() { "local" } else { &made.driver })?;

@@ -19,8 +19,8 @@ use super::core::{Core, notes, write_notes};
 use super::door::{Answer, Input};
 use super::handlers::draw_ports;
 use super::links;
+use super::picture::{Picture, ServiceNotes, removes_sidekick};
 use super::process::{Outcome, fenced, request};
-use super::reconcile::{Picture, ServiceNotes, removes_sidekick};
 use super::services;
 
 type Config = Map<String, Value>;
@@ -248,7 +248,7 @@ pub(crate) async fn roll_back(core: &Core, row: &Resource) -> Result<Answer> {
         .map(|row| Answer::Accepted(Box::new(row)))
 }
 
-/// One step of an upgrade to another service, from their scales (§2.4): `(from, to)`, or `None` when it is done.
+/// One step of an upgrade to another service, from their scales: `(from, to)`, or `None` when it is done.
 fn next_scales(from: i64, to: i64, final_scale: i64, batch: i64) -> Option<(i64, i64)> {
     if from == 0 && to == final_scale {
         return None;

@@ -284,7 +284,7 @@ pub trait Runtime: Send + Sync {
     async fn start(&self, uuid: &str) -> Result<Found>;
     /// Stops it with a grace period; one that is not running, or gone, is left alone.
     async fn stop(&self, uuid: &str, grace: Duration) -> Result<()>;
-    /// Removes it with its anonymous volumes; one that is gone is fine.
+    /// Removes it, but none of its volumes: those are let go by `remove_volume`. One that is gone is fine.
     async fn remove(&self, uuid: &str) -> Result<()>;
     /// Makes a named volume present.
     async fn ensure_volume(&self, name: &str, driver: &str, options: &BTreeMap<String, String>) -> Result<()>;

@@ -187,6 +187,53 @@ fn a_container_that_starts_at_the_third_try() {
 }
 
 #[test]
+fn containers_that_die_or_vanish_are_replaced() {
+    let then = vec![Step::Kill("front-web-1"), Step::Hear, Step::Rest, Step::Forget("front-web-2"), Step::Hear, Step::Rest];
+    matrix("heal", active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})), then);
+}
+
+#[test]
+fn an_ill_container_is_replaced() {
+    let config = json!({"imageUuid": "sim:one", "healthCheck": {"port": 80, "interval": 2000, "strategy": "recreate"}});
+    let mut before = active(json!({"scale": 2, "launchConfig": config}));
+    before.push(Step::Rest);
+    matrix("ill", before, vec![Step::Ail("front-web-1"), Step::Pass(12), Step::Rest]);
+}
+
+#[test]
+fn containers_that_end_by_themselves() {
+    let once = json!({"imageUuid": "sim:exit:0:3000", "labels": {"io.rancher.container.start_once": "true"}});
+    let gone = json!({"imageUuid": "sim:exit:3:3000", "instanceTriggeredStop": "remove"});
+    let then = vec![
+        create("web", json!({"startOnCreate": true, "launchConfig": once})),
+        Step::Create { path: "containers", name: "alone", body: gone },
+        Step::Settle,
+        Step::Pass(4),
+        Step::Hear,
+        Step::Rest,
+    ];
+    matrix("end", vec![stack()], then);
+}
+
+#[test]
+fn removing_in_the_middle_of_an_upgrade() {
+    let then = vec![upgrade(json!({"intervalMillis": 5000})), Step::Pass(2), Step::Delete { path: "services", name: "web" }, Step::Rest];
+    matrix("remove early", active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})), then);
+}
+
+#[test]
+fn scaling_in_the_middle_of_an_upgrade() {
+    let then = vec![upgrade(json!({"intervalMillis": 5000})), Step::Settle, scale(3), Step::Settle, scale(1), Step::Rest];
+    matrix("scale early", active(json!({"scale": 2})), then);
+}
+
+#[test]
+fn an_image_that_comes_late() {
+    let new = json!({"launchConfig": {"imageUuid": "sim:fail:pull:2"}});
+    matrix("late", active(json!({"scale": 2})), vec![upgrade(new), Step::Rest]);
+}
+
+#[test]
 fn a_global_service() {
     let config = json!({"imageUuid": "sim:one", "labels": {"io.rancher.scheduler.global": "true"}});
     let then = vec![

@@ -12,7 +12,8 @@ use drover::api::{ApiOptions, ApiState, configure};
 use drover::engine::{Engine, EngineConfig};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
-use drover::runtime::sim::Sim;
+use drover::runtime::Life;
+use drover::runtime::sim::{Health, Sim};
 use drover::schema::Registry;
 use drover::store::StoreConfig;
 use serde_json::{Value, json};
@@ -37,6 +38,16 @@ pub enum Step {
     Put { path: &'static str, name: &'static str, body: Value },
     /// DELETE.
     Delete { path: &'static str, name: &'static str },
+    /// A container of the engine dies, as if its process had crashed.
+    Kill(&'static str),
+    /// A container is removed from the engine by hand.
+    Forget(&'static str),
+    /// Probes of a container fail from now on.
+    Ail(&'static str),
+    /// The engine says that something happened: rows and containers are compared.
+    Hear,
+    /// So many seconds pass.
+    Pass(u64),
     /// Everything that is due, without time passing.
     Settle,
     /// Until nothing happens any more.
@@ -186,6 +197,11 @@ impl World {
     /// Does a step; `again` after a death, when it is not known how far it came.
     pub async fn step(&mut self, step: &Step, again: bool) -> Result<(), Died> {
         match step {
+            Step::Kill(name) => self.harm(name, |sim, uuid| assert!(sim.kill(uuid))),
+            Step::Forget(name) => self.harm(name, |sim, uuid| assert!(sim.forget(uuid))),
+            Step::Ail(name) => self.harm(name, |sim, uuid| sim.set_health(uuid, Health::Unhealthy)),
+            Step::Hear => self.compare().await,
+            Step::Pass(seconds) => self.pass(Duration::from_secs(*seconds)).await,
             Step::Settle => self.settle().await,
             Step::Rest => self.rest().await,
             Step::Create { path, name, body } => self.create(path, name, body, again).await,
@@ -277,6 +293,24 @@ impl World {
             _ => while !self.fate.is_dead() && engine.settle_next().await {},
         }
         self.lived(engine.probe().await)
+    }
+
+    /// Does something to the running container of this name on the engine.
+    fn harm(&self, name: &str, how: impl FnOnce(&Sim, &str)) -> Result<(), Died> {
+        let all = self.sim.containers();
+        let it = all.iter().find(|c| c.name == name && c.life == Life::Running).expect("a running container of this name");
+        how(&self.sim, &it.uuid);
+        Ok(())
+    }
+
+    async fn pass(&self, time: Duration) -> Result<(), Died> {
+        let until = self.clock.now().plus(time);
+        while self.clock.now() < until {
+            self.settle().await?;
+            self.clock.advance(PROBE_EVERY);
+            self.sim.tick();
+        }
+        self.settle().await
     }
 
     /// Lets time pass until nothing is due any more and no health is awaited.

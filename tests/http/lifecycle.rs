@@ -226,7 +226,7 @@ async fn one_that_is_to_start_once_stays_stopped() {
 
 #[actix_web::test]
 async fn a_retained_address_outlives_its_container() {
-    let w = World::new().await;
+    let mut w = World::new().await;
     let stack = w.stack("s").await;
     let id = w.running(&stack, "web", json!({"retainIp": true})).await;
     let later = w.running(&stack, "later", json!({})).await;
@@ -236,15 +236,27 @@ async fn a_retained_address_outlives_its_container() {
         let before = w.containers(service).await.remove(0);
         let ip = text(&before, "primaryIpAddress").to_owned();
         assert!(ip.starts_with("10.42."), "{before:#}");
+        // While it is away somebody else asks for an address.
         w.delete(text(&before, "id")).await.ok();
-        // Somebody else may not get it meanwhile.
-        w.settle().await;
-        let _other = w.running(&stack, &format!("x{}", service.trim_start_matches("1s")), json!({"scale": 3})).await;
+        let other = w.post("containers", json!({"imageUuid": "sim:x"})).await.ok();
         w.advance(Duration::from_secs(2)).await;
         let after = w.containers(service).await.remove(0);
         assert_ne!(before["id"], after["id"]);
         assert_eq!(text(&after, "primaryIpAddress"), ip);
+        assert_ne!(w.show(text(&other, "id")).await["primaryIpAddress"], ip.as_str());
     }
+    // Nobody gets it after a restart of the server, or while an upgrade has two containers with it.
+    let ip = w.containers(&id).await.remove(0)["primaryIpAddress"].clone();
+    w.restart().await;
+    w.act(&id, "upgrade", json!({"inServiceStrategy": {"launchConfig": {"imageUuid": "sim:new"}}})).await.ok();
+    w.wait(&id, "upgraded").await;
+    w.act(&id, "finishupgrade", json!({})).await.ok();
+    w.wait(&id, "active").await;
+    w.settle().await;
+    let rows = w.containers(&id).await;
+    assert_eq!((rows.len(), &rows[0]["primaryIpAddress"], &rows[0]["imageUuid"]), (1, &ip, &json!("sim:new")));
+    let more = w.running(&stack, "more", json!({"scale": 5})).await;
+    assert!(w.containers(&more).await.iter().all(|c| c["primaryIpAddress"] != ip));
 }
 
 #[actix_web::test]

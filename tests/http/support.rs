@@ -4,6 +4,7 @@
 //! Requests only write; what follows from them happens in [`World::settle`] and [`World::advance`]. So every state that a
 //! resource passes through can be looked at: it stands there until the test goes on.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
 use drover::runtime::sim::Sim;
 use drover::schema::Registry;
-use drover::store::StoreConfig;
+use drover::store::{StoreConfig, WriteFault};
 use serde_json::{Value, json};
 
 /// The project of all requests with a relative path.
@@ -37,6 +38,8 @@ pub struct World {
     pub engine: Arc<Engine>,
     state: web::Data<ApiState>,
     registry: Arc<Registry>,
+    /// Commits until the disk is gone; negative is never.
+    commits_left: Arc<AtomicI64>,
     dir: tempfile::TempDir,
 }
 
@@ -130,8 +133,9 @@ impl World {
         let clock = Arc::new(ManualClock::new(START));
         let sims: Vec<(String, Arc<Sim>)> = names.iter().map(|name| ((*name).to_owned(), Arc::new(Sim::new(clock.clone())))).collect();
         let dir = tempfile::tempdir().expect("a folder can be made");
-        let (engine, state) = open(&registry, &dir, &clock, &sims).await;
-        let world = Self { clock, sims, engine, state, registry, dir };
+        let commits_left = Arc::new(AtomicI64::new(-1));
+        let (engine, state) = open(&registry, &dir, &clock, &sims, &commits_left).await;
+        let world = Self { clock, sims, engine, state, registry, commits_left, dir };
         world.settle().await;
         world
     }
@@ -139,10 +143,21 @@ impl World {
     /// Ends the server, at whatever point it is, and starts another one over its file and its hosts.
     pub async fn restart(&mut self) {
         self.engine.close();
-        (self.engine, self.state) = open(&self.registry, &self.dir, &self.clock, &self.sims).await;
+        self.commits_left.store(-1, Ordering::SeqCst);
+        (self.engine, self.state) = open(&self.registry, &self.dir, &self.clock, &self.sims, &self.commits_left).await;
         self.engine.remember().expect("what was watched can be read");
         self.engine.resync().await.expect("hosts can be compared");
         self.settle().await;
+    }
+
+    /// Lets so many more commits succeed; the next one fails, and so does every write after it, until a restart.
+    pub fn die_after(&self, commits: i64) {
+        self.commits_left.store(commits, Ordering::SeqCst);
+    }
+
+    /// Whether [`World::die_after`] has come true.
+    pub fn is_dead(&self) -> bool {
+        self.commits_left.load(Ordering::SeqCst) == 0
     }
 
     /// Adds a simulated host to the running server; gives its id.
@@ -313,10 +328,16 @@ async fn open(
     dir: &tempfile::TempDir,
     clock: &Arc<ManualClock>,
     sims: &[(String, Arc<Sim>)],
+    commits_left: &Arc<AtomicI64>,
 ) -> (Arc<Engine>, web::Data<ApiState>) {
     let store = StoreConfig { readers: 2, ..StoreConfig::new(dir.path().join("drover.db")) };
     let config = EngineConfig { pace: Duration::ZERO, ..EngineConfig::default() };
-    let engine = Engine::open(registry.clone(), &store, clock.clone(), config, None).expect("the database opens").engine;
+    let left = commits_left.clone();
+    let fault: WriteFault = Arc::new(move || {
+        let counted = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n > 0).then(|| n - 1));
+        counted == Err(0)
+    });
+    let engine = Engine::open(registry.clone(), &store, clock.clone(), config, Some(fault)).expect("the database opens").engine;
     engine.prepare().await.expect("the database can be prepared");
     for (name, sim) in sims {
         engine.attach_named(sim.clone(), name).await.expect("a host can be added");

@@ -115,6 +115,20 @@ async fn a_container_selector_adopts_what_fits_and_lets_it_go() {
     w.settle().await;
     assert_eq!(w.show(&id).await["instanceIds"], json!([two]));
 
+    // One that stops stays adopted; another selector lets it go, and back.
+    w.act(&two, "stop", json!({})).await.ok();
+    w.wait(&two, "stopped").await;
+    w.settle().await;
+    assert_eq!(w.show(&id).await["instanceIds"], json!([two]));
+    for (selector, expected) in [("app=other", json!([])), ("app=web", json!([two]))] {
+        w.put(&id, json!({"selectorContainer": selector})).await.expect(200, json!({"state": "updating-active"}));
+        w.act(&two, "start", json!({})).await;
+        w.wait(&two, "running").await;
+        w.wait(&id, "active").await;
+        w.settle().await;
+        assert_eq!(w.show(&id).await["instanceIds"], expected, "{selector}");
+    }
+
     // With containers of its own only those count; removing the service leaves the others alone.
     let mixed = w.running(&stack, "mixed", json!({"selectorContainer": "app=web"})).await;
     has(&w.show(&mixed).await, &json!({"currentScale": 1}), "mixed");

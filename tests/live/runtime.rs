@@ -197,7 +197,11 @@ async fn a_container_lives_from_create_to_remove_and_every_call_may_be_repeated(
             docker.remove(&spec.uuid).await.unwrap();
         }
         assert_eq!(docker.find(&spec.uuid).await.unwrap(), None);
-        assert!(engine.stranger.inspect_volume(&volume).await.is_err(), "anonymous volumes leave with their container");
+        assert!(engine.stranger.inspect_volume(&volume).await.is_ok(), "volumes are let go by name only");
+        for _ in 0..2 {
+            docker.remove_volume(&volume).await.unwrap();
+        }
+        assert!(engine.stranger.inspect_volume(&volume).await.is_err());
         docker.stop(&spec.uuid, AT_ONCE).await.unwrap();
         assert!(matches!(docker.start(&spec.uuid).await, Err(Error::Gone(_))));
         for _ in 0..2 {

@@ -1,6 +1,5 @@
 //! Driving one container through its runtime. The only callers of `Runtime` that change anything on an engine.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ impl Core {
         if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
             return self.start_failed(process, &row, error).await;
         }
-        if let Err(error) = ensure_volumes(&*runtime, &launch).await {
+        if let Err(error) = self.prepare_volumes(&launch, &*runtime).await? {
             return self.start_failed(process, &row, error).await;
         }
         let (row, network) = match self.network_of(process, &row, &launch).await? {
@@ -232,8 +231,8 @@ impl Core {
         let machine = self.machine_of(&row.kind)?.clone();
         let volumes = self.machine_of("volume")?.clone();
         let cleanup = super::super::storage::Cleanup::of(&launch_of(row)?);
-        self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+        let is_kept = self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(true) };
             super::super::storage::release_volumes(tx, &volumes, &row, cleanup)?;
             for root in ["port", "mount", "nic", "ipAddress", "label"] {
                 for part in tx.children(row.id, root)? {
@@ -256,11 +255,11 @@ impl Core {
                     request(tx, &machine, &dependant, "stop", "{}", Changes::default())?;
                 }
             }
-            Ok(())
-        })
-        .await?;
+            super::super::steps::keep_address(tx, &row)
+        });
+        let is_kept = is_kept.await?;
         let note: InstanceNotes = notes(row);
-        if let (Some(project), Some(ip)) = (row.account_id, &note.ip) {
+        if let (Some(project), Some(ip), false) = (row.account_id, &note.ip, is_kept) {
             self.addresses.release(project, ip);
         }
         Ok(Outcome::done())
@@ -581,16 +580,6 @@ fn grace(process: &Process, launch: &LaunchConfig) -> Duration {
     let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
     let configured = launch.stop_timeout.and_then(|s| u64::try_from(s).ok());
     data.timeout.or(configured).map_or(STOP_GRACE, |s| Duration::from_secs(s.min(3_600)))
-}
-
-async fn ensure_volumes(runtime: &dyn Runtime, launch: &LaunchConfig) -> Result<(), String> {
-    let Some(driver) = launch.volume_driver.as_deref().filter(|d| !d.is_empty()) else { return Ok(()) };
-    for volume in launch.data_volumes.iter().flatten() {
-        if let Some((name, _)) = volume.split_once(':').filter(|(name, _)| !name.starts_with('/')) {
-            runtime.ensure_volume(name, driver, &BTreeMap::new()).await.map_err(|e| e.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 /// A part of something that goes: removed at once, readable for a while.

@@ -8,8 +8,8 @@ use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::store::{Changes, Process, Tx};
 
 use super::super::core::{Core, notes, write_notes};
+use super::super::picture::{Picture, ServiceNotes};
 use super::super::process::{Outcome, fenced};
-use super::super::reconcile::{Picture, ServiceNotes};
 use super::instance::retire;
 
 /// The range of a project that says nothing (cattle: `services.port.range`).
@@ -77,6 +77,11 @@ impl Core {
             .await?;
         for consumer in touched {
             self.look(consumer);
+        }
+        for ip in picture.notes.retained.values() {
+            if let Some(project) = row.account_id {
+                self.addresses.release(project, ip);
+            }
         }
         Ok(Outcome::done())
     }

@@ -290,7 +290,7 @@ impl Runtime for Docker {
         // All of them, should an accident have made two.
         for listed in self.inner.list(Some(uuid)).await? {
             let id = listed.external_id;
-            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            let options = RemoveContainerOptionsBuilder::default().force(true).v(false).build();
             match self.inner.call(LONG, self.inner.api()?.remove_container(&id, Some(options))).await {
                 Err(Error::Failed(message)) if message.contains("already in progress") => self.inner.wait_until_gone(&id).await?,
                 other => forgive_gone(other)?,
