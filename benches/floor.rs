@@ -106,7 +106,7 @@ pub fn serve(address: SocketAddr, file: PathBuf) {
 async fn find(id: web::Path<i64>, readers: web::Data<Readers>) -> HttpResponse {
     let body = web::block(move || {
         let mut conn = readers.get().expect("a reader");
-        document::table.find(*id).select(document::body).first::<String>(&mut conn)
+        document::table.find(*id).select(document::body).get_result::<String>(&mut conn)
     });
     match body.await.expect("a thread") {
         Ok(body) => HttpResponse::Ok().insert_header(ContentType::json()).body(body),

@@ -85,10 +85,12 @@ impl Client {
 
     fn service(&self, scale: u32, image: &str) -> String {
         let stack = self.post("stacks", &json!({"name": format!("bench-{scale}")}));
-        let body = json!({
-            "name": "web", "stackId": stack["id"], "scale": scale, "startOnCreate": true,
-            "launchConfig": {"imageUuid": image, "command": ["sleep", "1000"], "networkMode": "bridge"}
-        });
+        let mut launch = json!({"imageUuid": image, "command": ["sleep", "1000"]});
+        if image.starts_with("docker:") {
+            // As the floor does it.
+            launch["networkMode"] = json!("bridge");
+        }
+        let body = json!({"name": "web", "stackId": stack["id"], "scale": scale, "startOnCreate": true, "launchConfig": launch});
         let service = self.post("services", &body);
         format!("services/{}", service["id"].as_str().expect("an id"))
     }
@@ -122,7 +124,7 @@ pub fn simulated(folder: &Path) -> Vec<Figure> {
     for round in 1..=3 {
         let (cpu, written) = (server.cpu(), server.written());
         let began = Instant::now();
-        let strategy = json!({"batchSize": SCALE, "intervalMillis": 100, "launchConfig": {"imageUuid": format!("sim:web:{round}"), "networkMode": "bridge"}});
+        let strategy = json!({"batchSize": SCALE, "intervalMillis": 100, "launchConfig": {"imageUuid": format!("sim:web:{round}")}});
         client.post(&format!("{service}?action=upgrade"), &json!({ "inServiceStrategy": strategy }));
         client.wait(&service, "upgraded", pause);
         upgrades.push(began.elapsed().as_secs_f64());

@@ -98,7 +98,12 @@ impl Core {
             Ok(_) => return,
             Err(error) => return log::error!("{}", chain(&error)),
         };
-        let outcome = match self.handle(&process).await {
+        let row = match self.store.find(process.resource()) {
+            Ok(Some(row)) => row,
+            Ok(None) => return self.end_gone(id).await,
+            Err(error) => return log::error!("{}", chain(&error)),
+        };
+        let outcome = match self.handle(&process, &row).await {
             Ok(outcome) => outcome,
             // Somebody else was quicker: read again.
             Err(error) if error.kind == ErrorKind::Conflict => Outcome::Again(Duration::ZERO, String::new()),
@@ -108,7 +113,7 @@ impl Core {
                 Outcome::Failed(error.external.unwrap_or_else(|| "internal error".to_owned()))
             }
         };
-        if let Err(error) = self.settle(process, outcome).await
+        if let Err(error) = self.settle(process, &row, outcome).await
             && error.kind != ErrorKind::Unavailable
         {
             log::error!("ending process {id}: {}", chain(&error));
@@ -116,15 +121,21 @@ impl Core {
         }
     }
 
-    async fn settle(&self, process: Process, outcome: Outcome) -> Result<()> {
-        let Some(row) = self.store.find(process.resource())? else {
-            return self.write(move |tx| tx.end_process(process.id, "ResourceGone")).await;
-        };
+    /// A process whose row was swept away.
+    async fn end_gone(&self, id: i64) {
+        if let Err(error) = self.write(move |tx| tx.end_process(id, "ResourceGone")).await {
+            log::error!("ending process {id}: {}", chain(&error));
+        }
+    }
+
+    /// `row` is as it was when the handler began; what is written goes by how it is now.
+    async fn settle(&self, process: Process, row: &Resource, outcome: Outcome) -> Result<()> {
         let machine = self.machine_of(&row.kind)?.clone();
         let keep_removed = self.config.keep_removed;
-        let owner = self.owner_of(&row);
+        let owner = self.owner_of(row);
+        let row_id = row.id;
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process.id, row.id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process.id, row_id)? else { return Ok(()) };
             let Some(edge) = edge(&machine, &process, &row) else {
                 return tx.end_process(process.id, "StateChanged");
             };

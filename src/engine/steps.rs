@@ -14,7 +14,7 @@ use super::picture::{Config, Picture, ServiceNotes};
 use super::process::{fenced, request};
 
 /// Steps of one plan are written in transactions of at most so many: other writers get their turn.
-const STEPS_PER_WRITE: usize = 25;
+const STEPS_PER_WRITE: usize = 50;
 
 impl Core {
     /// Writes the steps of a plan as requests, some per transaction. `process` is the fence.

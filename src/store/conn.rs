@@ -30,9 +30,12 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// The defaults for a file: eight readers, 4 MiB of cache each (idle memory counts; hot pages are the kernel's).
+    /// The defaults for a file: two readers for each core, as more only wait for each other; 4 MiB of cache each (idle
+    /// memory counts; hot pages are the kernel's).
     pub fn new(file: impl Into<PathBuf>) -> Self {
-        Self { file: file.into(), readers: 8, cache_kib: 4096 }
+        let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
+        let readers = u32::try_from(cores * 2).unwrap_or(16).clamp(4, 16);
+        Self { file: file.into(), readers, cache_kib: 4096 }
     }
 }
 

@@ -10,6 +10,7 @@ mod migrate;
 mod process;
 mod query;
 mod resource;
+mod statement;
 mod sweep;
 mod tables;
 mod writer;

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::query::comparison;
+use super::statement::{Statement, Value};
 use super::tables::{process_instance, resource};
 use super::{Scalar, Store, Tx, Wake};
 use crate::model::{Error, ResourceId, Result, Timestamp};
@@ -151,7 +152,7 @@ impl Store {
 
     /// A process by its number.
     pub fn find_process(&self, id: i64) -> Result<Option<Process>> {
-        process_instance::table.find(id).first(&mut *self.reader()?).optional().map_err(failed("reading a process"))
+        process_instance::table.find(id).get_result(&mut *self.reader()?).optional().map_err(failed("reading a process"))
     }
 
     /// The open processes of a resource.
@@ -207,7 +208,7 @@ impl Tx<'_> {
             .filter(process_instance::process.eq(new.process))
             .filter(process_instance::ended_ms.is_null())
             .select(process_instance::id)
-            .first(self.conn)
+            .get_result(self.conn)
             .optional()
             .map_err(failed("looking for an open process"))?;
         let id = match open {
@@ -238,7 +239,7 @@ impl Tx<'_> {
         let ended: Option<Option<i64>> = process_instance::table
             .find(id)
             .select(process_instance::ended_ms)
-            .first(self.conn)
+            .get_result(self.conn)
             .optional()
             .map_err(failed("reading a process"))?;
         Ok(ended == Some(None))
@@ -257,8 +258,8 @@ impl Tx<'_> {
     /// Ends a process.
     pub fn end_process(&mut self, id: i64, reason: &str) -> Result<()> {
         let now = self.now();
-        diesel::update(process_instance::table.find(id))
-            .set((process_instance::ended_ms.eq(now.0), process_instance::exit_reason.eq(reason)))
+        let values = vec![Value::Int(now.0), Value::Text(reason), Value::Int(id)];
+        Statement::new("UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE id = ?", values)
             .execute(self.conn)
             .map_err(failed("ending a process"))?;
         Ok(())
@@ -267,19 +268,15 @@ impl Tx<'_> {
     /// Ends every open process of a resource: something else takes over.
     pub fn pre_empt(&mut self, resource: ResourceId) -> Result<()> {
         let now = self.now();
-        diesel::update(
-            process_instance::table.filter(process_instance::resource_id.eq(resource.0)).filter(process_instance::ended_ms.is_null()),
-        )
-        .set((process_instance::ended_ms.eq(now.0), process_instance::exit_reason.eq("StateChanged")))
-        .execute(self.conn)
-        .map_err(failed("ending processes"))?;
+        let text = "UPDATE process_instance SET ended_ms = ?, exit_reason = 'StateChanged' WHERE resource_id = ? AND ended_ms IS NULL";
+        Statement::new(text, vec![Value::Int(now.0), Value::Int(resource.0)]).execute(self.conn).map_err(failed("ending processes"))?;
         Ok(())
     }
 
     /// Lets a process wait: the next run is not before `at`.
     pub fn defer_process(&mut self, id: i64, at: Timestamp, attempts: i32, message: &str) -> Result<()> {
-        diesel::update(process_instance::table.find(id))
-            .set((process_instance::run_after_ms.eq(at.0), process_instance::attempts.eq(attempts), process_instance::message.eq(message)))
+        let values = vec![Value::Int(at.0), Value::Int(attempts.into()), Value::Text(message), Value::Int(id)];
+        Statement::new("UPDATE process_instance SET run_after_ms = ?, attempts = ?, message = ? WHERE id = ?", values)
             .execute(self.conn)
             .map_err(failed("deferring a process"))?;
         self.wake(Wake::Process { id, at });

@@ -11,7 +11,8 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::sqlite::Sqlite;
 
 use super::Store;
-use super::tables::{ResourceRow, resource};
+use super::statement::Fragment;
+use super::tables::{ListedRow, resource};
 use crate::model::{Error, Resource, ResourceId, Result};
 use crate::schema::Column;
 
@@ -217,7 +218,8 @@ fn json_sql(name: &str) -> String {
 
 type Boxed<'a> = resource::BoxedQuery<'a, Sqlite>;
 
-fn holds<'a>(query: Boxed<'a>, condition: &Condition) -> Boxed<'a> {
+/// The query with one more condition. `is_common`: its statement is worth keeping prepared, if it is a plain one.
+fn holds<'a>(query: Boxed<'a>, condition: &Condition, is_common: bool) -> Boxed<'a> {
     let expression = |target: &Target| match target {
         Target::Column(column) => column_sql(*column).to_owned(),
         Target::Json(name) => json_sql(name),
@@ -226,25 +228,24 @@ fn holds<'a>(query: Boxed<'a>, condition: &Condition) -> Boxed<'a> {
         Target::Column(column) if !is_nullable(*column) => " = ''",
         _ => " IS NULL",
     };
-    match condition {
-        Condition::Never => query.filter(sql::<Bool>("0")),
+    let fragment = match condition {
+        Condition::Never => Fragment::new("0", Vec::new()),
         Condition::OneOf(target, texts) => {
-            let list = serde_json::json!(texts).to_string();
-            let fragment = sql::<Bool>(&format!("{} IN (SELECT value FROM json_each(", expression(target)));
-            query.filter(fragment.bind::<Text, _>(list).sql("))"))
+            let list = Scalar::Text(serde_json::json!(texts).to_string());
+            Fragment::new(format!("{} IN (SELECT value FROM json_each(?))", expression(target)), vec![list])
         }
-        Condition::Null(target) => query.filter(sql::<Bool>(&format!("{}{}", expression(target), empty(target)))),
-        Condition::NotNull(target) => query.filter(sql::<Bool>(&format!("NOT ({}{})", expression(target), empty(target)))),
+        Condition::Null(target) => Fragment::new(format!("{}{}", expression(target), empty(target)), Vec::new()),
+        Condition::NotNull(target) => Fragment::new(format!("NOT ({}{})", expression(target), empty(target)), Vec::new()),
         Condition::Compare { target, modifier, value } => {
             let Some((begin, value, tail)) = comparison(&expression(target), modifier, value) else {
-                return query.filter(sql::<Bool>("0"));
+                return query.filter(Fragment::new("0", Vec::new()));
             };
-            match value {
-                Scalar::Int(number) => query.filter(sql::<Bool>(&begin).bind::<BigInt, _>(number).sql(tail)),
-                Scalar::Text(text) => query.filter(sql::<Bool>(&begin).bind::<Text, _>(text).sql(tail)),
-            }
+            let fragment = Fragment::new(format!("{begin}?{tail}"), vec![value]);
+            let is_plain = modifier == "eq" && matches!(target, Target::Column(_));
+            if is_common && is_plain { fragment.common() } else { fragment }
         }
-    }
+    };
+    query.filter(fragment)
 }
 
 /// The SQL before a bound value, the value, and the SQL after it; `None` for a modifier that is none.
@@ -284,7 +285,7 @@ fn after<'a>(query: Boxed<'a>, order: &Order, key: &serde_json::Value, id: i64) 
 }
 
 impl Store {
-    /// One page and the marker of the next.
+    /// One page and the marker of the next. The rows come without the engine's notes.
     pub fn list(&self, spec: &ListSpec) -> Result<(Vec<Resource>, Option<String>)> {
         let mut query: Boxed<'_> = resource::table.filter(resource::root.eq(spec.root.clone())).into_boxed();
         if !spec.with_removed {
@@ -298,8 +299,10 @@ impl Store {
             [only] => query = query.filter(resource::kind.eq(only.clone())),
             several => query = query.filter(resource::kind.eq_any(several.to_vec())),
         }
+        // A client can ask for more combinations than are worth keeping prepared.
+        let is_common = spec.conditions.len() == 1 && spec.order.key == SortKey::Id && spec.kinds.len() <= 1;
         for condition in &spec.conditions {
-            query = holds(query, condition);
+            query = holds(query, condition, is_common);
         }
         match spec.marker.as_deref().and_then(|m| Marker::parse(m, &spec.order)) {
             Some(Marker::After { key, id }) => query = after(query, &spec.order, &key, id),
@@ -314,13 +317,13 @@ impl Store {
                 query.order(sql::<Text>(&format!("{} {direction}, id {direction}", spec.order.sql())))
             }
         };
-        let rows: Vec<ResourceRow> = query
+        let rows: Vec<ListedRow> = query
             .limit(spec.limit.saturating_add(1))
-            .select(ResourceRow::as_select())
+            .select(ListedRow::as_select())
             .load(&mut *self.reader()?)
             .map_err(|e| Error::internal("listing resources", e))?;
         let has_more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > spec.limit;
-        let mut rows: Vec<Resource> = rows.into_iter().map(Resource::from).collect();
+        let mut rows: Vec<Resource> = rows.into_iter().map(|row| row.into_resource(&spec.root)).collect();
         if has_more {
             rows.pop();
         }

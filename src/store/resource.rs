@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
+use super::statement::{OneOf, Statement, Value};
 use super::tables::{ResourceRow, change_event, resource, resource_ref};
 use super::{Store, Tx, Wake};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, Timestamp};
@@ -65,22 +66,6 @@ pub struct Changes {
     pub internal: Option<String>,
 }
 
-#[derive(AsChangeset)]
-#[diesel(table_name = resource)]
-struct Changeset<'a> {
-    state: Option<&'a str>,
-    health: Option<&'a str>,
-    name: Option<&'a str>,
-    message: Option<&'a str>,
-    progress: Option<Option<i32>>,
-    host_id: Option<Option<i64>>,
-    removed_ms: Option<i64>,
-    purge_after_ms: Option<i64>,
-    fields: Option<&'a str>,
-    cuts: Option<&'a str>,
-    internal: Option<&'a str>,
-}
-
 /// A row without its own fields: what counting and scheduling need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slim {
@@ -104,7 +89,8 @@ fn find_on(conn: &mut SqliteConnection, id: ResourceId) -> Result<Option<Resourc
     resource::table
         .find(id.0)
         .select(ResourceRow::as_select())
-        .first(conn)
+        // Not `first`, whose limit would be one more thing to bind and to plan for.
+        .get_result(conn)
         .optional()
         .map(|row| row.map(Resource::from))
         .map_err(failed("reading a resource"))
@@ -159,18 +145,49 @@ fn referenced_on(conn: &mut SqliteConnection, from: ResourceId, field: &str) -> 
 }
 
 fn many_on(conn: &mut SqliteConnection, ids: &[ResourceId]) -> Result<Vec<Resource>> {
-    let mut found = Vec::with_capacity(ids.len());
-    // SQLite binds at most 32,766 values; chunks also keep the statement cache small.
-    for chunk in ids.chunks(500) {
-        let rows: Vec<ResourceRow> = resource::table
-            .filter(resource::id.eq_any(chunk.iter().map(|i| i.0)))
-            .order(resource::id)
-            .select(ResourceRow::as_select())
-            .load(conn)
-            .map_err(failed("reading resources by id"))?;
-        found.extend(rows.into_iter().map(Resource::from));
+    match ids {
+        [] => Ok(Vec::new()),
+        [only] => Ok(find_on(conn, *only)?.into_iter().collect()),
+        several => {
+            let rows: Vec<ResourceRow> = resource::table
+                .filter(OneOf::new("id", several))
+                .order(resource::id)
+                .select(ResourceRow::as_select())
+                .load(conn)
+                .map_err(failed("reading resources by id"))?;
+            Ok(rows.into_iter().map(Resource::from).collect())
+        }
     }
-    Ok(found)
+}
+
+/// `UPDATE resource SET …` for what changes, and the version.
+fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -> (String, Vec<Value<'a>>) {
+    let mut text = "UPDATE resource SET version = version + 1".to_owned();
+    let mut values = Vec::with_capacity(12);
+    let texts = [
+        ("state", changes.state.as_deref()),
+        ("health", changes.health.as_deref()),
+        ("name", changes.name.as_deref()),
+        ("message", changes.message.as_deref()),
+        ("fields", packed.map(|p| p.0.as_str())),
+        ("cuts", packed.map(|p| p.1.as_str())),
+        ("internal", changes.internal.as_deref()),
+    ];
+    let numbers = [
+        ("progress", changes.progress.map(|p| p.map(i64::from))),
+        ("host_id", changes.host_id.map(|h| h.map(|id| id.0))),
+        ("removed_ms", changes.removed.map(|t| Some(t.floor_to_seconds().0))),
+        ("purge_after_ms", changes.purge_after.map(|t| Some(t.0))),
+    ];
+    let texts = texts.into_iter().filter_map(|(column, value)| Some((column, Some(Value::Text(value?)))));
+    let numbers = numbers.into_iter().filter_map(|(column, value)| Some((column, value?.map(Value::Int))));
+    for (column, value) in texts.chain(numbers) {
+        text.push_str(", ");
+        text.push_str(column);
+        text.push_str(if value.is_some() { " = ?" } else { " = NULL" });
+        values.extend(value);
+    }
+    (text, values)
 }
 
 impl Store {
@@ -201,47 +218,57 @@ impl Store {
 
     /// All references `(from, to)` by this field that start (or end) at one of `ids`: one query for a page.
     pub fn references(&self, field: &str, ids: &[ResourceId], direction: Direction) -> Result<Vec<(ResourceId, ResourceId)>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut conn = self.reader()?;
-        let numbers = ids.iter().map(|i| i.0);
-        let mut query = resource_ref::table
+        let known = match direction {
+            Direction::From => "from_id",
+            Direction::To => "to_id",
+        };
+        let pairs: Vec<(i64, i64)> = resource_ref::table
             .filter(resource_ref::field.eq(field))
+            .filter(OneOf::new(known, ids))
             .select((resource_ref::from_id, resource_ref::to_id))
             .order((resource_ref::from_id, resource_ref::to_id))
-            .into_boxed();
-        query = match direction {
-            Direction::From => query.filter(resource_ref::from_id.eq_any(numbers)),
-            Direction::To => query.filter(resource_ref::to_id.eq_any(numbers)),
-        };
-        let pairs: Vec<(i64, i64)> = query.load(&mut conn).map_err(failed("reading references"))?;
+            .load(&mut conn)
+            .map_err(failed("reading references"))?;
         Ok(pairs.into_iter().map(|(a, b)| (ResourceId(a), ResourceId(b))).collect())
     }
 
     /// `(parent, id)` of the live rows of this root that live in one of `parents`.
     pub fn child_ids(&self, parents: &[ResourceId], root: &str) -> Result<Vec<(ResourceId, ResourceId)>> {
+        if parents.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut conn = self.reader()?;
-        let pairs: Vec<(Option<i64>, i64)> = resource::table
-            .filter(resource::parent_id.eq_any(parents.iter().map(|i| i.0)))
+        // Sorted here: asked to sort by id, SQLite walks the index of the whole root instead.
+        let mut pairs: Vec<(Option<i64>, i64)> = resource::table
+            .filter(OneOf::new("parent_id", parents))
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
-            .order(resource::id)
             .select((resource::parent_id, resource::id))
             .load(&mut conn)
             .map_err(failed("reading ids of children"))?;
+        pairs.sort_unstable_by_key(|(_, id)| *id);
         Ok(pairs.into_iter().filter_map(|(p, i)| Some((ResourceId(p?), ResourceId(i)))).collect())
     }
 
     /// `(host, id, kind, state, notes)` of the live rows of this root on any of these hosts.
     pub fn on_hosts(&self, hosts: &[ResourceId], root: &str) -> Result<Vec<Slim>> {
-        let mut conn = self.reader()?;
         type Columns = (i64, String, Option<i64>, String, String);
-        let rows: Vec<Columns> = resource::table
-            .filter(resource::host_id.eq_any(hosts.iter().map(|i| i.0)))
+        if hosts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut conn = self.reader()?;
+        let mut rows: Vec<Columns> = resource::table
+            .filter(OneOf::new("host_id", hosts))
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
-            .order(resource::id)
             .select((resource::id, resource::kind, resource::host_id, resource::state, resource::internal))
             .load(&mut conn)
             .map_err(failed("reading what runs on hosts"))?;
+        rows.sort_unstable_by_key(|(id, ..)| *id);
         Ok(rows
             .into_iter()
             .map(|(id, kind, host, state, internal)| Slim { id: ResourceId(id), kind, host_id: host.map(ResourceId), state, internal })
@@ -425,23 +452,10 @@ impl Tx<'_> {
             }
         };
         let packed = patched.as_ref().map(|f| self.layout.pack(&row.kind, f)).transpose()?;
-        let set = Changeset {
-            state: changes.state.as_deref(),
-            health: changes.health.as_deref(),
-            name: changes.name.as_deref(),
-            message: changes.message.as_deref(),
-            progress: changes.progress,
-            host_id: changes.host_id.map(|h| h.map(|i| i.0)),
-            removed_ms: changes.removed.map(|t| t.floor_to_seconds().0),
-            purge_after_ms: changes.purge_after.map(|t| t.0),
-            fields: packed.as_ref().map(|p| p.0.as_str()),
-            cuts: packed.as_ref().map(|p| p.1.as_str()),
-            internal: changes.internal.as_deref(),
-        };
-        let changed = diesel::update(resource::table.filter(resource::id.eq(row.id.0)).filter(resource::version.eq(row.version)))
-            .set((set, resource::version.eq(row.version + 1)))
-            .execute(self.conn)
-            .map_err(failed("changing a resource"))?;
+        let (mut text, mut values) = assignments(changes, packed.as_ref());
+        text.push_str(" WHERE id = ? AND version = ?");
+        values.extend([Value::Int(row.id.0), Value::Int(row.version)]);
+        let changed = Statement::new(text, values).execute(self.conn).map_err(failed("changing a resource"))?;
         if changed == 0 {
             return Err(Error::conflict("the resource changed meanwhile"));
         }

@@ -128,3 +128,53 @@ impl From<ResourceRow> for Resource {
         }
     }
 }
+
+/// A `resource` row of a list: what is the same for all of them, and what no client sees, stays where it is.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = resource, check_for_backend(diesel::sqlite::Sqlite))]
+pub(super) struct ListedRow {
+    id: i64,
+    kind: String,
+    account_id: Option<i64>,
+    parent_id: Option<i64>,
+    host_id: Option<i64>,
+    uuid: String,
+    name: String,
+    state: String,
+    health: String,
+    message: String,
+    progress: Option<i32>,
+    version: i64,
+    created_ms: i64,
+    removed_ms: Option<i64>,
+    purge_after_ms: Option<i64>,
+    fields: String,
+    cuts: String,
+}
+
+impl ListedRow {
+    /// A row of `root`, without the engine's notes.
+    pub(super) fn into_resource(self, root: &str) -> Resource {
+        Resource {
+            id: ResourceId(self.id),
+            root: root.to_owned(),
+            kind: self.kind,
+            account_id: self.account_id.map(ResourceId),
+            parent_id: self.parent_id.map(ResourceId),
+            host_id: self.host_id.map(ResourceId),
+            uuid: self.uuid,
+            name: self.name,
+            state: self.state,
+            health: self.health,
+            message: self.message,
+            progress: self.progress,
+            version: self.version,
+            created: Timestamp(self.created_ms),
+            removed: self.removed_ms.map(Timestamp),
+            purge_after: self.purge_after_ms.map(Timestamp),
+            fields: self.fields,
+            cuts: self.cuts,
+            internal: String::new(),
+        }
+    }
+}

@@ -11,10 +11,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::LayoutOf;
+use super::statement::Statement;
 use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
 
 /// Closures in one commit take at most about this long together: a request behind them should not notice.
@@ -214,7 +216,7 @@ impl Loop {
 
     /// Runs as many closures as there is time for and commits them. `false` ends the writer.
     fn commit_group(&mut self, first: Job) -> bool {
-        if let Err(error) = self.conn.batch_execute("BEGIN IMMEDIATE") {
+        if let Err(error) = self.run_statement("BEGIN IMMEDIATE") {
             log::error!("cannot begin a write transaction: {error}");
             return true;
         }
@@ -233,7 +235,7 @@ impl Loop {
             self.shared.lock().is_dead = true;
             return false;
         }
-        let is_durable = match self.conn.batch_execute("COMMIT") {
+        let is_durable = match self.run_statement("COMMIT") {
             Ok(()) => true,
             Err(error) => {
                 log::error!("a commit failed: {error}");
@@ -251,8 +253,13 @@ impl Loop {
         true
     }
 
+    /// Begin, end and what is between them are the same few statements for every commit.
+    fn run_statement(&mut self, text: &'static str) -> QueryResult<()> {
+        Statement::new(text, Vec::new()).execute(&mut self.conn).map(|_| ())
+    }
+
     fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, wakes: &mut Vec<Wake>) {
-        if let Err(error) = self.conn.batch_execute("SAVEPOINT job") {
+        if let Err(error) = self.run_statement("SAVEPOINT job") {
             log::error!("cannot set a savepoint: {error}");
             return;
         }
@@ -266,8 +273,8 @@ impl Loop {
         };
         let (keep, finish) = job(&mut tx);
         let woken = tx.wakes;
-        let end = if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-        if let Err(error) = self.conn.batch_execute(end) {
+        let back = if keep { Ok(()) } else { self.run_statement("ROLLBACK TO job") };
+        if let Err(error) = back.and_then(|()| self.run_statement("RELEASE job")) {
             log::error!("cannot end a savepoint: {error}");
         }
         if keep {

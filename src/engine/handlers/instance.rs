@@ -18,6 +18,8 @@ use super::super::spec::SpecError;
 const TRIES: i32 = 5;
 /// How long a container waits for another one before it looks again.
 const SIBLING_WAIT: Duration = Duration::from_millis(100);
+/// A pull that is over so soon says nothing: the image was there.
+const QUICK_PULL_MS: i64 = 200;
 /// What `docker stop` waits by default.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -440,11 +442,12 @@ impl Core {
         }
     }
 
-    /// Makes the image present; progress becomes the message, once a second at most.
+    /// Makes the image present; progress becomes the message, once a second at most, and never of a pull that is over
+    /// before anybody could read it.
     async fn pull(&self, process: &Process, row: &Resource, launch: &LaunchConfig, runtime: &dyn Runtime) -> Result<(), String> {
         let image = image_reference(launch.image_uuid.as_deref().unwrap_or_default()).to_owned();
         let policy = if launch.label(LABEL_PULL_IMAGE) == Some("always") { PullPolicy::Always } else { PullPolicy::IfAbsent };
-        let last = AtomicI64::new(0);
+        let last = AtomicI64::new(self.now().0 - 1_000 + QUICK_PULL_MS);
         let (sender, mut progress) = tokio::sync::mpsc::unbounded_channel::<String>();
         let clock = self.clock.clone();
         let report = move |sentence: String| {

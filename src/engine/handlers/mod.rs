@@ -16,20 +16,19 @@ use super::process::{Outcome, edge};
 impl Core {
     /// Runs the handler of a process: by the root of the row's type and the name of the process.
     /// A process without an entry here only changes the state.
-    pub(crate) async fn handle(&self, process: &Process) -> Result<Outcome> {
-        let Some(row) = self.store.find(process.resource())? else { return Ok(Outcome::Left) };
+    pub(crate) async fn handle(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let machine = self.machine_of(&row.kind)?;
-        if edge(machine, process, &row).is_none() {
+        if edge(machine, process, row).is_none() {
             // The row moved on: settling ends the process.
             return Ok(Outcome::done());
         }
         match process.process.as_str() {
-            "instance.create" => self.create_instance(process, &row).await,
-            "instance.start" => self.start_instance(process, &row).await,
-            "instance.restart" => self.restart_instance(process, &row).await,
-            "instance.stop" => self.stop_instance(process, &row).await,
-            "instance.remove" => self.remove_instance(process, &row).await,
-            "service.create" => self.create_service(process, &row).await,
+            "instance.create" => self.create_instance(process, row).await,
+            "instance.start" => self.start_instance(process, row).await,
+            "instance.restart" => self.restart_instance(process, row).await,
+            "instance.stop" => self.stop_instance(process, row).await,
+            "instance.remove" => self.remove_instance(process, row).await,
+            "service.create" => self.create_service(process, row).await,
             "service.activate"
             | "service.update"
             | "service.upgrade"
@@ -37,12 +36,12 @@ impl Core {
             | "service.rollback"
             | "service.finishupgrade"
             | "service.restart"
-            | "service.deactivate" => self.reconcile_service(process, &row).await,
-            "service.remove" => self.remove_service(process, &row).await,
-            "stack.remove" => self.remove_stack(process, &row).await,
+            | "service.deactivate" => self.reconcile_service(process, row).await,
+            "service.remove" => self.remove_service(process, row).await,
+            "stack.remove" => self.remove_stack(process, row).await,
             "volume.deactivate" => Ok(self.deactivate_volume(process)),
-            "volume.remove" => self.remove_volume(&row).await,
-            "host.remove" => self.remove_host(&row).await,
+            "volume.remove" => self.remove_volume(row).await,
+            "host.remove" => self.remove_host(row).await,
             _ => Ok(Outcome::done()),
         }
     }
