@@ -515,8 +515,11 @@ async fn nothing_that_is_sent_is_our_fault() {
     for n in 0..2_000 {
         let (method, path, body) = strategy.new_tree(&mut runner).expect("a case can be made").current();
         let (path, body) = (real(&path), real(&body.to_string()));
-        let request =
-            test::TestRequest::default().method(method.clone()).uri(&path).insert_header((header::HOST, "localhost")).set_payload(body.clone());
+        let request = test::TestRequest::default()
+            .method(method.clone())
+            .uri(&path)
+            .insert_header((header::HOST, "localhost"))
+            .set_payload(body.clone());
         let response = test::call_service(&app, request.to_request()).await;
         let status = response.status().as_u16();
         let what = || format!("{method} {path} {body}");
