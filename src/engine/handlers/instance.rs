@@ -48,6 +48,11 @@ impl Core {
         let spec = match self.container_spec(&row, network) {
             Ok(spec) => spec,
             Err(SpecError::NotYet(message)) => return Ok(Outcome::Again(SIBLING_WAIT, message)),
+            Err(SpecError::Impossible(message)) if row.parent_id.is_none() => {
+                // Trying again would change nothing.
+                self.to_error(process, &row, message).await?;
+                return Ok(Outcome::Left);
+            }
             Err(SpecError::Impossible(message)) => return self.start_failed(process, &row, message).await,
             Err(SpecError::Internal(error)) => return Err(error),
         };
