@@ -26,6 +26,8 @@ use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 const LOCAL_SOCKET: &str = "/var/run/docker.sock";
 /// How long the local engine may take to show that it is there.
 const DOCKER_PATIENCE: Duration = Duration::from_secs(3);
+/// Threads of each worker for lists: as many as find a reader. More would only wait for one, each with memory of its own.
+const BLOCKING_THREADS: usize = 4;
 /// How long open requests may take when the server stops, in seconds.
 const SHUTDOWN_SECONDS: u64 = 10;
 
@@ -198,6 +200,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let state = web::Data::new(ApiState::new(engine.clone(), &options));
     let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
         .shutdown_timeout(SHUTDOWN_SECONDS)
+        .worker_max_blocking_threads(BLOCKING_THREADS)
         .listen(listener)
         .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {address}: {e}")))?
         .run();
