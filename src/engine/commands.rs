@@ -54,9 +54,13 @@ impl Core {
             "stack" => stacks::check_name(input)?,
             _ => input,
         };
+        if row.root == "port" && input.get("publicPort").is_some_and(|p| !p.is_null()) && self.is_on_docker(&row)? {
+            return Err(Error::not_implemented("moving a published port needs a new container in this build").with_field("publicPort"));
+        }
         let (ty_view, def) = (ty.input_fields(), ty.def.clone());
         let scheduled: Vec<String> = ty_view.iter().filter(|(_, f)| f.schedule_update).map(|(n, _)| n.clone()).collect();
         let machine = ty.def.machine.clone();
+        let label = self.type_of("label")?.clone();
         let written = self
             .store
             .write(Priority::Request, move |tx| {
@@ -64,7 +68,11 @@ impl Core {
                 if row.removed.is_some() {
                     return Err(Error::conflict("the resource is removed"));
                 }
-                apply_update(tx, &def, machine.as_deref(), &row, input, &scheduled)
+                let row = apply_update(tx, &def, machine.as_deref(), &row, input, &scheduled)?;
+                if row.root == "host" {
+                    super::labels::tie_host(tx, &label, &row)?;
+                }
+                Ok(row)
             })
             .await?;
         if written.root == "host" {
@@ -154,6 +162,12 @@ impl Core {
             return Err(Error::not_found());
         }
         Ok(row)
+    }
+
+    /// Whether a row is about something on a real engine.
+    fn is_on_docker(&self, row: &Resource) -> Result<bool> {
+        let host = row.host_id.map(|h| self.store.find(h)).transpose()?.flatten();
+        Ok(host.is_some_and(|h| !super::hosts::is_sim(&h)))
     }
 
     /// Looks at every service of a project: something they all depend on changed.

@@ -1,5 +1,7 @@
 //! Containers of no service: checking and creating them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::model::launch::{LaunchConfig, is_none_image, is_sim_image};
@@ -30,6 +32,7 @@ pub(crate) async fn create(core: &Core, ty: &TypeView, account: ResourceId, mut 
         return Err(Error::invalid("MaxLimitExceeded", "count"));
     }
     let ports: Vec<String> = input.get("ports").and_then(|p| serde_json::from_value(p.clone()).ok()).unwrap_or_default();
+    let labels: BTreeMap<String, String> = input.get("labels").and_then(|l| serde_json::from_value(l.clone()).ok()).unwrap_or_default();
     let (def, types, machine) = (ty.def.clone(), core.instance_types()?, ty.def.machine.clone());
     core.store
         .write(Priority::Request, move |tx| {
@@ -47,6 +50,7 @@ pub(crate) async fn create(core: &Core, ty: &TypeView, account: ResourceId, mut 
                 new.internal = write_notes(&InstanceNotes { docker_name, ..InstanceNotes::default() })?;
                 new.uuid = Some(uuid);
                 let row = insert_and_start(tx, machine.as_deref(), new)?;
+                super::labels::tie(tx, &types.label, &row, &labels)?;
                 insert_ports(tx, &types, &row, &ports)?;
                 rows.push(row);
             }

@@ -52,12 +52,15 @@ impl Core {
             None => {
                 let (info, internal) = (info.clone().unwrap_or_default(), write_notes(&note)?);
                 let fields = host_fields(Fields::default(), &info)?;
+                let label = self.type_of("label")?.clone();
                 self.write(move |tx| {
                     let own = if info.name.is_empty() { note.runtime } else { info.name.clone() };
                     let name = note.name.unwrap_or(own);
                     let mut new = NewResource { name, state: "active".into(), internal, ..new_row(&ty, Some(DEFAULT_PROJECT), fields) };
                     new.kind = "host".into();
-                    tx.insert(new).map(|row| row.id)
+                    let row = tx.insert(new)?;
+                    super::labels::tie_host(tx, &label, &row)?;
+                    Ok(row.id)
                 })
                 .await?
             }
@@ -72,6 +75,7 @@ impl Core {
     /// Writes whether an engine answers, and what it says about itself.
     pub(crate) async fn host_changed(&self, id: ResourceId, info: Option<&EngineInfo>) -> Result<()> {
         let info = info.cloned();
+        let label = self.type_of("label")?.clone();
         self.write(move |tx| {
             let Some(row) = tx.find(id)? else { return Ok(()) };
             let mut fields = Fields::parse(&row.fields)?;
@@ -85,8 +89,8 @@ impl Core {
             if fields == Fields::parse(&row.fields)? {
                 return Ok(());
             }
-            tx.update_if(&row, &Changes { fields: Some(fields), ..Changes::default() })?;
-            Ok(())
+            let row = tx.update_if(&row, &Changes { fields: Some(fields), ..Changes::default() })?;
+            super::labels::tie_host(tx, &label, &row)
         })
         .await
     }

@@ -96,6 +96,7 @@ pub(crate) struct InstanceTypes {
     pub(crate) container: std::sync::Arc<Type>,
     pub(crate) expose_map: std::sync::Arc<Type>,
     pub(crate) port: std::sync::Arc<Type>,
+    pub(crate) label: std::sync::Arc<Type>,
     pub(crate) service_prefix: String,
     pub(crate) instance_prefix: String,
 }
@@ -108,6 +109,7 @@ impl Core {
             container,
             expose_map: self.type_of("serviceExposeMap")?.clone(),
             port: self.type_of("port")?.clone(),
+            label: self.type_of("label")?.clone(),
             service_prefix: self.type_of("service")?.prefix.clone(),
         })
     }
@@ -199,6 +201,9 @@ pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, w
         internal: write_notes(&notes)?,
         ..new_row(ty, wanted.service.account_id, fields)
     })?;
+    if let Some(labels) = &wanted.launch.labels {
+        super::labels::tie(tx, &types.label, &row, labels)?;
+    }
     insert_ports(tx, types, &row, wanted.launch.ports.as_deref().unwrap_or_default())?;
     insert_expose_map(tx, types, wanted.service, &row, wanted.config.as_deref(), true)?;
     tx.start_process(&NewProcess { resource: row.id, process: "instance.create", data: "{}" })?;

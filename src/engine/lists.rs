@@ -159,6 +159,11 @@ pub(crate) fn follow(core: &Core, scope: &Scope, rows: &[ResourceId], link: &Lin
 fn one(core: &Core, rows: &[ResourceId], field: &str) -> Result<Vec<(ResourceId, ResourceId)>> {
     let mut pairs = Vec::new();
     for row in core.store.many(rows)? {
+        let many = core.type_of(&row.kind)?.fields.get(field).filter(|f| matches!(f.ty, FieldType::Array(_)));
+        if many.is_some() {
+            pairs.extend(core.store.references(field, &[row.id], Direction::From)?);
+            continue;
+        }
         let source = core.type_of(&row.kind)?.fields.get(field).map(|f| f.source);
         let far = match source {
             Some(Source::Column(Column::AccountId)) => row.account_id,

@@ -11,6 +11,7 @@ mod handlers;
 mod health;
 mod hosts;
 mod instance;
+mod labels;
 mod life;
 mod links;
 mod lists;

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
-use crate::runtime::NetworkSpec;
+use crate::runtime::{self, NetworkSpec};
 
 use super::core::{Core, notes};
 use super::instance::InstanceNotes;
@@ -111,12 +111,12 @@ pub(crate) struct ManagedNetwork {
 
 impl Core {
     /// Makes a project's network present on a host and says which it is.
-    pub(crate) async fn managed_network(&self, project: &Resource, host: ResourceId) -> Result<ManagedNetwork, String> {
+    pub(crate) async fn managed_network(&self, project: &Resource, host: ResourceId) -> Result<ManagedNetwork, runtime::Error> {
         let key = (project.id, host);
         if let Some((id, subnet)) = self.addresses.lock().networks.get(&key).cloned() {
             return Ok(ManagedNetwork { id, subnet });
         }
-        let runtime = self.runtime(host).ok_or("the host is not connected")?;
+        let runtime = self.runtime(host).ok_or_else(|| runtime::Error::Unreachable("the host is not connected".into()))?;
         let first = u32::try_from(project.id.0.max(0) % 4096).unwrap_or(0);
         let candidates = if runtime.kind() == "sim" {
             vec![self.addresses.pool.to_cidr()]
@@ -125,7 +125,7 @@ impl Core {
         };
         let name = format!("drover-{}", project.uuid.get(..8).unwrap_or(&project.uuid));
         let spec = NetworkSpec { project_uuid: project.uuid.clone(), name, candidates };
-        let found = runtime.ensure_network(&spec).await.map_err(|e| e.to_string())?;
+        let found = runtime.ensure_network(&spec).await?;
         let subnet = Subnet::parse(&found.subnet).ok_or_else(|| format!("the network {} has no IPv4 subnet", found.id))?;
         self.addresses.lock().networks.insert(key, (found.id.clone(), subnet));
         Ok(ManagedNetwork { id: found.id, subnet })

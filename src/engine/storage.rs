@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::launch::{LaunchConfig, image_reference, is_sim_image, parse_reference};
 use crate::model::{Fields, Resource, Result};
-use crate::runtime::{Found, Runtime};
+use crate::runtime::{self, Found, Runtime};
 use crate::schema::{Machine, Type};
 use crate::store::{Changes, NewResource, Process, Tx, Within};
 
@@ -79,7 +79,7 @@ impl Core {
 
 impl Core {
     /// Makes the volumes of a container present where their driver or its options were chosen by somebody.
-    pub(crate) async fn prepare_volumes(&self, launch: &LaunchConfig, runtime: &dyn Runtime) -> Result<Result<(), String>> {
+    pub(crate) async fn prepare_volumes(&self, launch: &LaunchConfig, runtime: &dyn Runtime) -> Result<runtime::Result<()>> {
         let mut wanted: Vec<(String, String, BTreeMap<String, String>)> = Vec::new();
         for wire in launch.data_volume_mounts.iter().flatten().map(|(_, wire)| wire) {
             let Some(row) = parse_reference(wire).map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
@@ -93,7 +93,7 @@ impl Core {
         }
         for (name, driver, options) in wanted {
             if let Err(error) = runtime.ensure_volume(&name, &driver, &options).await {
-                return Ok(Err(error.to_string()));
+                return Ok(Err(error));
             }
         }
         Ok(Ok(()))

@@ -38,6 +38,12 @@ pub enum Error {
     Gone(String),
 }
 
+impl From<String> for Error {
+    fn from(sentence: String) -> Self {
+        Self::Failed(sentence)
+    }
+}
+
 /// The result of a runtime call.
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -367,6 +367,20 @@ impl Tx<'_> {
         Ok(ids.into_iter().map(ResourceId).collect())
     }
 
+    /// The live rows of this root in an account with exactly this name. Unlike [`Tx::named`] it is one step in an index.
+    pub fn called(&mut self, root: &str, account: ResourceId, name: &str) -> Result<Vec<Resource>> {
+        let rows: Vec<ResourceRow> = resource::table
+            .filter(resource::root.eq(root))
+            .filter(resource::account_id.eq(account.0))
+            .filter(resource::name.eq(name))
+            .filter(resource::removed_ms.is_null())
+            .order(resource::id)
+            .select(ResourceRow::as_select())
+            .load(self.conn)
+            .map_err(failed("reading resources by name"))?;
+        Ok(rows.into_iter().map(Resource::from).collect())
+    }
+
     /// Makes a row with its references and announces it.
     pub fn insert(&mut self, new: NewResource) -> Result<Resource> {
         let (fields, cuts) = self.layout.pack(&new.kind, &new.fields)?;

@@ -350,3 +350,19 @@ async fn hosts_take_and_refuse_work() {
     w.get(&first).await.expect(200, json!({"state": "active"}));
     w.get(&waiting).await.expect(200, json!({"state": "running", "hostId": first}));
 }
+
+#[actix_web::test]
+async fn work_waits_for_an_engine_that_does_not_answer() {
+    let w = World::new().await;
+    w.sim().set_disconnected(true);
+    let id = container(&w, json!({})).await;
+    w.settle().await;
+    for _ in 0..20 {
+        w.advance(Duration::from_secs(10)).await;
+    }
+    let waiting = w.get(&id).await;
+    waiting.expect(200, json!({"state": "creating", "transitioning": "yes"}));
+    w.sim().set_disconnected(false);
+    w.advance(Duration::from_secs(3)).await;
+    w.get(&id).await.expect(200, json!({"state": "running", "startCount": 1}));
+}

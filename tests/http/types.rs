@@ -238,6 +238,37 @@ async fn what_is_not_built_says_so_and_is_never_offered() {
 }
 
 #[actix_web::test]
+async fn labels_are_rows_that_lead_to_what_carries_them() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let labels = json!({"tier": "web", "empty": "", "io.rancher.container.pull_image": "always"});
+    let web = w.running(&stack, "web", json!({"scale": 2, "launchConfig": {"labels": labels}})).await;
+    let one = w.post("containers", json!({"imageUuid": "sim:x", "labels": {"tier": "web"}})).await.ok();
+    let host = text(&w.list("hosts").await[0], "id").to_owned();
+    w.put(&host, json!({"labels": {"tier": "web", "disk": "ssd"}})).await.ok();
+    w.settle().await;
+    let rows = w.list("labels?key=tier").await;
+    has(&json!(rows), &json!([{"type": "label", "state": "created", "key": "tier", "value": "web", "accountId": "1a5"}]), "labels");
+    let label = path(&rows[0]["links"]["self"]);
+    assert_eq!(w.list(&format!("{label}/instances")).await.len(), 3);
+    assert_eq!(w.list(&format!("{label}/hosts")).await.len(), 1);
+    let container = w.containers(&web).await.remove(0);
+    let own = w.list(&format!("containers/{}/instancelabels?sort=key", text(&container, "id"))).await;
+    let mut keys: Vec<&str> = own.iter().map(|l| text(l, "key")).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["empty", "io.rancher.container.pull_image", "tier"]);
+    assert_eq!(w.list(&format!("hosts/{host}/hostlabels")).await.len(), 2);
+    w.put(&host, json!({"labels": {"disk": "hdd"}})).await.ok();
+    w.settle().await;
+    has(&json!(w.list(&format!("hosts/{host}/hostlabels")).await), &json!([{"key": "disk", "value": "hdd"}]), "host labels");
+    assert!(w.list(&format!("{label}/hosts")).await.is_empty());
+    w.delete(text(&one, "id")).await.ok();
+    w.settle().await;
+    assert_eq!(w.list(&format!("{label}/instances")).await.len(), 2);
+    w.delete(&label).await.refused(405, "Method not allowed");
+}
+
+#[actix_web::test]
 async fn processes_tell_what_runs_how_often_it_failed_and_why() {
     let w = World::new().await;
     let stack = w.stack("s").await;

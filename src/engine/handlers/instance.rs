@@ -20,6 +20,8 @@ const TRIES: i32 = 5;
 const SIBLING_WAIT: Duration = Duration::from_millis(100);
 /// A pull that is over so soon says nothing: the image was there.
 const QUICK_PULL_MS: i64 = 200;
+/// How long work waits for an engine that does not answer before it asks again.
+const ENGINE_WAIT: Duration = Duration::from_secs(2);
 /// What `docker stop` waits by default.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -34,7 +36,7 @@ impl Core {
             },
         };
         let Some(host) = row.host_id else { return Ok(Outcome::Failed("Waiting for a host".into())) };
-        let Some(runtime) = self.runtime(host) else { return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into())) };
+        let Some(runtime) = self.runtime(host) else { return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into())) };
         if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
             return self.start_failed(process, &row, error).await;
         }
@@ -48,13 +50,18 @@ impl Core {
         let spec = match self.container_spec(&row, network) {
             Ok(spec) => spec,
             Err(SpecError::NotYet(message)) => return Ok(Outcome::Again(SIBLING_WAIT, message)),
+            Err(SpecError::Impossible(message)) if row.parent_id.is_none() => {
+                // Trying again would change nothing.
+                self.to_error(process, &row, message).await?;
+                return Ok(Outcome::Left);
+            }
             Err(SpecError::Impossible(message)) => return self.start_failed(process, &row, message).await,
             Err(SpecError::Internal(error)) => return Err(error),
         };
         let found = match runtime.create(&spec).await {
             Ok(found) => found,
             Err(runtime::Error::NameTaken(_)) => return self.rename(process, &row).await,
-            Err(error) => return self.start_failed(process, &row, error.to_string()).await,
+            Err(error) => return self.start_failed(process, &row, error).await,
         };
         self.note_creation(process, &row, found, &launch).await
     }
@@ -105,7 +112,7 @@ impl Core {
             return Ok(Outcome::Again(SIBLING_WAIT, message));
         }
         let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
-            return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into()));
+            return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
         };
         if launch.label(LABEL_PULL_IMAGE) == Some("always")
             && let Err(error) = self.pull(process, row, &launch, &*runtime).await
@@ -119,7 +126,7 @@ impl Core {
                 log::info!("{}: {message}", row.name);
                 self.new_address(process, row).await
             }
-            Err(error) => self.start_failed(process, row, error.to_string()).await,
+            Err(error) => self.start_failed(process, row, error).await,
         }
     }
 
@@ -175,7 +182,7 @@ impl Core {
 
     pub(crate) async fn restart_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
-            return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into()));
+            return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
         };
         if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch_of(row)?)).await {
             return Ok(Outcome::Failed(error.to_string()));
@@ -193,7 +200,7 @@ impl Core {
                 }
             }
             None if row.host_id.is_some() && self.host_is_there(row.host_id)? => {
-                return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into()));
+                return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
             }
             None => {}
         }
@@ -222,7 +229,7 @@ impl Core {
             }
             // A host that is only away will have to be told later; one that was removed never will be.
             None if row.host_id.is_some() && self.host_is_there(row.host_id)? => {
-                return Ok(Outcome::Again(Duration::from_secs(2), "Waiting for the host".into()));
+                return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
             }
             None => {}
         }
@@ -268,7 +275,12 @@ impl Core {
     }
 
     /// Counts a failed try. A container of no service ends in `error`; a service's is tried on, with the engine's words.
-    async fn start_failed(&self, process: &Process, row: &Resource, message: String) -> Result<Outcome> {
+    async fn start_failed(&self, process: &Process, row: &Resource, error: impl Into<runtime::Error>) -> Result<Outcome> {
+        let message = match error.into() {
+            // Nobody's fault but the engine's: nothing is counted, the work waits.
+            runtime::Error::Unreachable(why) => return Ok(Outcome::Again(ENGINE_WAIT, format!("Waiting for the host: {why}"))),
+            other => other.to_string(),
+        };
         if row.parent_id.is_some() || process.attempts + 1 < TRIES {
             return Ok(Outcome::Failed(message));
         }
@@ -403,14 +415,14 @@ impl Core {
         process: &Process,
         row: &Resource,
         launch: &LaunchConfig,
-    ) -> Result<Result<(Resource, Option<(String, String)>), String>> {
+    ) -> Result<runtime::Result<(Resource, Option<(String, String)>)>> {
         let (Some("managed"), Some(project), Some(host)) = (launch.network_mode.as_deref(), row.account_id, row.host_id) else {
             return Ok(Ok((row.clone(), None)));
         };
-        let Some(project) = self.store.find(project)? else { return Ok(Err("the project is gone".into())) };
+        let Some(project) = self.store.find(project)? else { return Ok(Err("the project is gone".to_owned().into())) };
         let network = match self.managed_network(&project, host).await {
             Ok(network) => network,
-            Err(message) => return Ok(Err(message)),
+            Err(error) => return Ok(Err(error)),
         };
         let note: InstanceNotes = notes(row);
         if let Some(ip) = note.ip {
@@ -422,7 +434,7 @@ impl Core {
             .unwrap_or_default();
         let ip = match self.allocate_address(project.id, &network, &wanted)? {
             Ok(ip) => ip,
-            Err(message) => return Ok(Err(message)),
+            Err(message) => return Ok(Err(message.into())),
         };
         let (process_id, row_id, held) = (process.id, row.id, ip.clone());
         let written = self
@@ -437,14 +449,14 @@ impl Core {
             other => {
                 self.addresses.release(project.id, &ip);
                 other?;
-                Ok(Err("the container moved on".into()))
+                Ok(Err("the container moved on".to_owned().into()))
             }
         }
     }
 
     /// Makes the image present; progress becomes the message, once a second at most, and never of a pull that is over
     /// before anybody could read it.
-    async fn pull(&self, process: &Process, row: &Resource, launch: &LaunchConfig, runtime: &dyn Runtime) -> Result<(), String> {
+    async fn pull(&self, process: &Process, row: &Resource, launch: &LaunchConfig, runtime: &dyn Runtime) -> runtime::Result<()> {
         let image = image_reference(launch.image_uuid.as_deref().unwrap_or_default()).to_owned();
         let policy = if launch.label(LABEL_PULL_IMAGE) == Some("always") { PullPolicy::Always } else { PullPolicy::IfAbsent };
         let last = AtomicI64::new(self.now().0 - 1_000 + QUICK_PULL_MS);
@@ -479,7 +491,7 @@ impl Core {
             }
         };
         let (result, ()) = tokio::join!(pulling, telling);
-        result.map_err(|e| e.to_string())
+        result
     }
 
     /// What has to run before this container may start.
