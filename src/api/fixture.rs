@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::schema::{Field, FieldType, Source, Type, TypeView};
+use crate::schema::{Field, FieldType, Type, TypeView};
 
 /// A view of a root type without anything, then changed by `edit`.
 pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
@@ -49,26 +49,6 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
 
 /// Adds a field that is only there.
 pub fn add_field(ty: &mut TypeView, name: &str, field_type: FieldType) {
-    let field = Field {
-        ty: field_type,
-        ty_text: String::new(),
-        create: true,
-        update: true,
-        read_on_create_only: false,
-        required: false,
-        nullable: true,
-        unique: false,
-        default: None,
-        min: None,
-        max: None,
-        min_length: None,
-        max_length: None,
-        options: None,
-        valid_chars: None,
-        invalid_chars: None,
-        description: None,
-        source: Source::Fields,
-        schedule_update: false,
-    };
+    let field = Field { ty: field_type, create: true, update: true, nullable: true, ..Field::new("json") };
     ty.fields.insert(name.to_owned(), field);
 }

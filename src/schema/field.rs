@@ -150,3 +150,30 @@ pub struct Field {
     /// A change of it starts the `update` process.
     pub schedule_update: bool,
 }
+
+impl Field {
+    /// A field of this type that nobody may write and nothing limits.
+    pub fn new(ty_text: &str) -> Self {
+        Self {
+            ty: FieldType::parse(ty_text),
+            ty_text: ty_text.to_owned(),
+            create: false,
+            update: false,
+            read_on_create_only: false,
+            required: false,
+            nullable: false,
+            unique: false,
+            default: None,
+            min: None,
+            max: None,
+            min_length: None,
+            max_length: None,
+            options: None,
+            valid_chars: None,
+            invalid_chars: None,
+            description: None,
+            source: Source::Fields,
+            schedule_update: false,
+        }
+    }
+}

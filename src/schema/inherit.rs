@@ -282,27 +282,8 @@ fn parse_source(text: Option<&str>) -> Option<Source> {
 impl Draft {
     fn empty() -> Self {
         Self {
-            field: Field {
-                ty: FieldType::Json,
-                ty_text: String::new(),
-                create: false,
-                update: false,
-                read_on_create_only: false,
-                required: false,
-                nullable: false,
-                unique: false,
-                default: None,
-                min: None,
-                max: None,
-                min_length: None,
-                max_length: None,
-                options: None,
-                valid_chars: None,
-                invalid_chars: None,
-                description: None,
-                source: Source::Fields,
-                schedule_update: false,
-            },
+            // Without the text a draft has no type yet; the lint refuses one that stays so.
+            field: Field { ty_text: String::new(), ..Field::new("json") },
             hidden: false,
             filter: FilterPatch::No,
         }

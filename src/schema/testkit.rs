@@ -39,27 +39,7 @@ pub fn type_of(id: &str, classes: &[u32], fields: &[(&str, StoredField)]) -> Typ
 
 /// A field that may be created and updated.
 pub fn writable(ty: &str) -> Field {
-    Field {
-        ty: FieldType::parse(ty),
-        ty_text: ty.to_owned(),
-        create: true,
-        update: true,
-        read_on_create_only: false,
-        required: false,
-        nullable: false,
-        unique: false,
-        default: None,
-        min: None,
-        max: None,
-        min_length: None,
-        max_length: None,
-        options: None,
-        valid_chars: None,
-        invalid_chars: None,
-        description: None,
-        source: Source::Fields,
-        schedule_update: false,
-    }
+    Field { create: true, update: true, ..Field::new(ty) }
 }
 
 /// A view of a type that shows these fields.
