@@ -41,9 +41,7 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
     if wants_vip && !is_sim {
         return Err(Error::not_implemented("a service address (vip) needs simulated hosts in this build").with_field("vip"));
     }
-    if input.get("lbConfig").is_some_and(|v| !v.is_null()) && !is_sim {
-        return Err(Error::not_implemented("balancing is not part of this build").with_field("lbConfig"));
-    }
+    check_balancing(&input, is_sim)?;
     let mut new = row_from_input(&ty.def, account, &input)?;
     new.parent_id = Some(stack);
     if has_containers(&ty.def.id) {
@@ -76,6 +74,14 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
             insert_and_start(tx, machine.as_deref(), new)
         })
         .await
+}
+
+/// Balancing has no data plane here: kept on simulated hosts, refused on others.
+fn check_balancing(input: &Input, is_sim: bool) -> Result<()> {
+    match input.get("lbConfig").is_some_and(|v| !v.is_null()) && !is_sim {
+        true => Err(Error::not_implemented("balancing is not part of this build").with_field("lbConfig")),
+        false => Ok(()),
+    }
 }
 
 /// The lowest address of 169.254.64.0/18 that no service of the project has.
@@ -255,6 +261,8 @@ pub(crate) fn check_name_free(tx: &mut Tx<'_>, row: &Resource, name: &str) -> Re
 /// The checks of a PUT. What a kind cannot change is dropped, as the wire does.
 pub(crate) fn check_update(row: &Resource, mut input: Input) -> Result<Input> {
     check_common(&input)?;
+    let launch: Option<LaunchConfig> = Fields::parse(&row.fields)?.read("launchConfig")?;
+    check_balancing(&input, launch.is_some_and(|l| is_sim_image(l.image_uuid.as_deref().unwrap_or_default())))?;
     if row.kind == "service" {
         input.shift_remove("launchConfig");
         input.shift_remove("secondaryLaunchConfigs");
