@@ -7,9 +7,9 @@ use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, image_reference, is_s
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::plan;
 use crate::runtime::{self, Found, PullPolicy, Runtime};
-use crate::store::{Changes, NewResource, Process, Tx};
+use crate::store::{Changes, Process, Tx};
 
-use super::super::core::{Core, new_row, notes, write_notes};
+use super::super::core::{Core, notes, write_notes};
 use super::super::instance::{InstanceNotes, launch_of};
 use super::super::process::{self, Outcome, fenced, request};
 use super::super::spec::SpecError;
@@ -121,7 +121,7 @@ impl Core {
         }
         match runtime.start(&row.uuid).await {
             Ok(found) => self.started(row, &launch, found).await,
-            Err(runtime::Error::Gone(_)) if self.store.find_process(process.id)?.is_some() => self.make_again(process, row).await,
+            Err(runtime::Error::Gone(_)) => self.make_again(process, row).await,
             Err(runtime::Error::AddressTaken(message)) => {
                 log::info!("{}: {message}", row.name);
                 self.new_address(process, row).await
@@ -513,65 +513,6 @@ impl Core {
     fn host_is_there(&self, host: Option<ResourceId>) -> Result<bool> {
         let host = host.map(|h| self.store.find(h)).transpose()?.flatten();
         Ok(host.is_some_and(|h| h.removed.is_none() && h.state != "removing"))
-    }
-
-    async fn note_ports_and_address(&self, row: &Resource, found: &Found, address: Option<String>) -> Result<()> {
-        let ports = self.store.children(row.id, "port")?;
-        let has_address = !self.store.children(row.id, "ipAddress")?.is_empty();
-        if ports.is_empty() && (has_address || address.is_none()) {
-            return Ok(());
-        }
-        let ip_type = self.type_of("ipAddress")?.clone();
-        let (row, found) = (row.clone(), found.clone());
-        self.write(move |tx| {
-            for port in tx.children(row.id, "port")? {
-                let mut fields = Fields::parse(&port.fields)?;
-                let private: Option<u16> = fields.read("privatePort")?;
-                let protocol = fields.text("protocol");
-                let wanted: Option<u16> = fields.read("publicPort")?;
-                let bound = found
-                    .ports
-                    .iter()
-                    .find(|b| {
-                        Some(b.private) == private
-                            && protocol.as_deref() == Some(b.protocol.as_str())
-                            && wanted.is_none_or(|w| w == b.public)
-                    })
-                    .or_else(|| {
-                        found.ports.iter().find(|b| Some(b.private) == private && protocol.as_deref() == Some(b.protocol.as_str()))
-                    });
-                if let Some(bound) = bound {
-                    fields.set("publicPort", &bound.public)?;
-                }
-                tx.update_if(
-                    &port,
-                    &Changes { state: Some("active".into()), fields: Some(fields), host_id: Some(row.host_id), ..Changes::default() },
-                )?;
-            }
-            if let Some(address) = address.filter(|_| !has_address) {
-                let mut fields = Fields::default();
-                fields.set("address", &address)?;
-                tx.insert(NewResource { parent_id: Some(row.id), state: "active".into(), ..new_row(&ip_type, row.account_id, fields) })?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    pub(crate) async fn note_ports_down(&self, row: &Resource) -> Result<()> {
-        if self.store.children(row.id, "port")?.is_empty() {
-            return Ok(());
-        }
-        let id = row.id;
-        self.write(move |tx| {
-            for port in tx.children(id, "port")? {
-                if port.state == "active" {
-                    tx.update_if(&port, &Changes { state: Some("inactive".into()), ..Changes::default() })?;
-                }
-            }
-            Ok(())
-        })
-        .await
     }
 }
 

@@ -1,6 +1,7 @@
 //! What acts: the handlers of processes, and the one table that says which process has which.
 
 mod instance;
+mod ports;
 mod service;
 mod stack;
 
