@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::{Clock, Error, Fields, Resource, ResourceId, Result, Timestamp};
 use crate::runtime::Runtime;
 use crate::schema::{Machine, Registry, Type, TypeView, Version};
+use crate::secret::{KEY_BYTES, Keeper};
 use crate::store::{LayoutOf, NewResource, Priority, Store, Tx};
 
 use super::health::Monitor;
@@ -35,6 +36,8 @@ pub struct EngineConfig {
     pub keep_removed: Duration,
     /// How long service logs are kept.
     pub keep_logs: Duration,
+    /// Digests and seals secrets with the server's own key.
+    pub secrets: Arc<Keeper>,
 }
 
 impl EngineConfig {
@@ -58,6 +61,8 @@ impl Default for EngineConfig {
             keep_event_count: 1_000_000,
             keep_removed: day * 2,
             keep_logs: day * 7,
+            // For tests: a server is given a key of its own.
+            secrets: Arc::new(Keeper::new(&[0; KEY_BYTES])),
         }
     }
 }

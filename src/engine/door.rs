@@ -16,14 +16,55 @@ use crate::schema::{Link, Registry, Role, TypeView, Version, View};
 pub struct Scope {
     /// The version of the path.
     pub version: Version,
-    /// The project of the path, header or query, if one was named.
+    /// The project that the request is for: named by the path, a header or the query, or the one a key belongs to.
     pub project: Option<ResourceId>,
     /// The role that decides the view.
     pub role: Role,
+    /// Whose rows there are for the caller.
+    pub reach: Reach,
+    /// How the caller proved who it is.
+    pub auth: AuthType,
     /// The authenticated account.
     pub user: Account,
-    /// The account the request acts for: the project if one was named, else the user.
+    /// The account the request acts for: the project if there is one, else the user.
     pub effective: Account,
+}
+
+/// Whose rows a caller sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of every account.
+    All,
+    /// Those of one account.
+    Account(ResourceId),
+}
+
+/// How a caller proved who it is; the audit log has the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthType {
+    /// Access is open: everybody is the first admin.
+    Admin,
+    /// A key or a password, by HTTP Basic.
+    Basic,
+    /// The token of a login.
+    Token,
+    /// A registration token in the place of a key.
+    Registration,
+    /// Nobody yet: may log in.
+    None,
+}
+
+impl AuthType {
+    /// The name in the audit log (cattle: the classes of its authenticators).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "AdminAuth",
+            Self::Basic => "BasicAuth",
+            Self::Token => "TokenAuth",
+            Self::Registration => "RegistrationToken",
+            Self::None => "TokenAccount",
+        }
+    }
 }
 
 /// An account as the identity headers show it.
@@ -119,7 +160,10 @@ pub struct Engine {
 impl Scope {
     /// The account whose rows this caller sees; none is all.
     pub(crate) fn owner(&self) -> Option<ResourceId> {
-        self.project
+        match self.reach {
+            Reach::All => None,
+            Reach::Account(id) => Some(id),
+        }
     }
 
     /// Whether the caller sees a row.
@@ -156,14 +200,15 @@ impl Engine {
     /// Access is open: every caller is the first admin, and the owner of any project.
     pub fn admit(&self, version: Version, project: Option<&str>) -> Result<Scope> {
         let user = Account { id: ADMIN, kind: "admin".into(), name: "admin".into() };
+        let (auth, role) = (AuthType::Admin, Role::Owner);
         let Some(wire) = project else {
-            return Ok(Scope { version, project: None, role: Role::Owner, effective: user.clone(), user });
+            return Ok(Scope { version, project: None, role, reach: Reach::All, auth, effective: user.clone(), user });
         };
         let forbidden = || Error::new(ErrorKind::Forbidden);
         let id = WireId::parse(wire).filter(|w| w.letters == "a").ok_or_else(forbidden)?.id;
         let row = self.core.store.find(id)?.filter(|r| r.kind == "project" && r.state == "active").ok_or_else(forbidden)?;
         let effective = Account { id, kind: row.kind, name: row.name };
-        Ok(Scope { version, project: Some(id), role: Role::Owner, user, effective })
+        Ok(Scope { version, project: Some(id), role, reach: Reach::Account(id), auth, user, effective })
     }
 
     /// A setting's effective value.

@@ -35,21 +35,80 @@ impl Version {
 /// Whose eyes a view is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// A project key, or a member.
+    /// The server itself: everything.
+    Superadmin,
+    /// A service beside the server, for all accounts.
+    Service,
+    /// Who runs the server.
+    Admin,
+    /// Sees what an admin sees and changes nothing.
+    ReadAdmin,
+    /// Somebody with a login, outside any project.
+    User,
+    /// A project key.
     Project,
-    /// The owner of a project; while access is open, everybody.
+    /// The owner of a project; while access is open, everybody inside one.
     Owner,
+    /// A member of a project.
+    Member,
+    /// A member who leaves the hosts alone.
+    Restricted,
+    /// A member who only looks.
+    Readonly,
+    /// An agent that acts for its project and reads its certificates and registries.
+    ProjectAdmin,
+    /// An agent that acts for its project.
+    Environment,
+    /// The agent of a host.
+    Agent,
+    /// A program that may only make an agent.
+    AgentRegister,
+    /// Who holds a registration token.
+    Register,
+    /// Nobody yet: may log in.
+    Token,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Project, Self::Owner];
+    pub const ALL: [Self; 16] = [
+        Self::Superadmin,
+        Self::Service,
+        Self::Admin,
+        Self::ReadAdmin,
+        Self::User,
+        Self::Project,
+        Self::Owner,
+        Self::Member,
+        Self::Restricted,
+        Self::Readonly,
+        Self::ProjectAdmin,
+        Self::Environment,
+        Self::Agent,
+        Self::AgentRegister,
+        Self::Register,
+        Self::Token,
+    ];
 
-    /// The name in the files.
+    /// The name in the files, and of the kind of account that has this role outside projects.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Superadmin => "superadmin",
+            Self::Service => "service",
+            Self::Admin => "admin",
+            Self::ReadAdmin => "readAdmin",
+            Self::User => "user",
             Self::Project => "project",
             Self::Owner => "owner",
+            Self::Member => "member",
+            Self::Restricted => "restricted",
+            Self::Readonly => "readonly",
+            Self::ProjectAdmin => "projectadmin",
+            Self::Environment => "environment",
+            Self::Agent => "agent",
+            Self::AgentRegister => "agentRegister",
+            Self::Register => "register",
+            Self::Token => "token",
         }
     }
 

@@ -5,6 +5,7 @@
 //! (waking the worker) it notes in its [`Tx`].
 
 mod conn;
+mod credential;
 mod layout;
 mod migrate;
 mod process;
@@ -16,6 +17,7 @@ mod tables;
 mod writer;
 
 pub use conn::{OpenError, Reader, Store, StoreConfig};
+pub use credential::CredentialSecret;
 pub use layout::LayoutOf;
 pub use migrate::{MigrateError, SchemaState};
 pub use process::{NewProcess, Process, ProcessCondition, ProcessField, ProcessOn, ProcessSpec};

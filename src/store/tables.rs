@@ -70,6 +70,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    credential (resource_id) {
+        resource_id -> BigInt,
+        kind -> Text,
+        public_value -> Text,
+        secret -> Text,
+    }
+}
+
+diesel::table! {
     server (uuid) {
         uuid -> Text,
         epoch -> BigInt,
