@@ -29,8 +29,8 @@ pub struct Filled {
 struct Packing(Arc<Registry>);
 
 impl LayoutOf for Packing {
-    fn pack(&self, kind: &str, fields: &Fields) -> Result<(String, String)> {
-        let ty = self.0.find_type(kind).expect("a known type");
+    fn pack(&self, root: &str, kind: &str, fields: &Fields) -> Result<(String, String)> {
+        let ty = self.0.type_of(root, kind).expect("a known type");
         Ok(layout::pack(ty, fields))
     }
 }

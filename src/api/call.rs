@@ -90,13 +90,8 @@ impl Call<'_> {
         let Some(PathId::Row(wire)) = PathId::parse(id) else { return Err(Error::not_found()) };
         let row = self.engine.find(self.scope, wire.id)?.ok_or_else(Error::not_found)?;
         let registry = self.engine.registry();
-        // A kind that is no type (`admin`, `dockerHost`) has the ids of its root.
-        let prefix = registry.find_type(&row.kind).or_else(|| registry.find_type(&row.root)).map_or("", |t| t.prefix.as_str());
-        if (ty.kinds.contains(&row.kind) || ty.is_root && ty.def.id == row.root) && letters_fit(wire.letters, prefix) {
-            Ok(row)
-        } else {
-            Err(Error::not_found())
-        }
+        let prefix = registry.type_of(&row.root, &row.kind).map_or("", |t| t.prefix.as_str());
+        if ty.has(&row) && letters_fit(wire.letters, prefix) { Ok(row) } else { Err(Error::not_found()) }
     }
 
     /// The wire id of a row of this type.
@@ -176,7 +171,8 @@ impl Refs for Rows {
     fn exists(&self, kind: &str, wire: &str) -> Result<bool> {
         let Some(wire) = WireId::parse(wire) else { return Ok(false) };
         let Some(row) = self.engine.find(&self.scope, wire.id)? else { return Ok(false) };
-        Ok(row.removed.is_none() && is_kind(&self.engine, &row.kind, kind))
+        let is_kind = self.engine.registry().type_of(&row.root, &row.kind).is_some_and(|ty| is_kind(&self.engine, &ty.id, kind));
+        Ok(row.removed.is_none() && is_kind)
     }
 
     fn is_taken(&self, field: &str, value: &str) -> Result<bool> {

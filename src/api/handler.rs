@@ -235,5 +235,5 @@ fn reply_rows(call: &Call<'_>, status: StatusCode, ty: &TypeView, rows: &[Resour
 
 /// The row's own type where the caller sees it, else the type of the path.
 fn own_view<'c>(call: &'c Call<'_>, ty: &'c Arc<TypeView>, row: &Resource) -> &'c Arc<TypeView> {
-    call.view.find_by_kind(&row.kind).unwrap_or(ty)
+    call.engine.registry().type_of(&row.root, &row.kind).and_then(|own| call.view.find_by_kind(&own.id)).unwrap_or(ty)
 }

@@ -84,8 +84,7 @@ impl<'a> Writer<'a> {
     fn appearance(&self, row: &Resource) -> Option<Appearance<'a>> {
         let (engine, view) = (self.engine, self.view);
         let registry = engine.registry();
-        // A kind that is no type (`dockerHost`) is shown as its root.
-        let ty = shown_type(registry, view, &row.kind).or_else(|| shown_type(registry, view, &row.root))?;
+        let ty = shown_type(registry, view, &registry.type_of(&row.root, &row.kind)?.id)?;
         let is_offered =
             |action: &&str| !ty.def.unavailable_actions.iter().any(|u| u == action) && engine.offers(view.version, ty, row, action);
         let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());

@@ -140,7 +140,7 @@ impl Core {
 
     /// An action that is a process: asked for if the state still allows it.
     pub(crate) async fn start_action(&self, row: &Resource, action: &str, data: String) -> Result<Answer> {
-        let machine = self.machine_of(&row.kind)?.clone();
+        let machine = self.machine_of_row(row)?.clone();
         let (id, action) = (row.id, action.to_owned());
         self.store
             .write(Priority::Request, move |tx| {
@@ -157,8 +157,7 @@ impl Core {
     /// A row the caller may see, of the type that the path names.
     pub(crate) fn visible(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
         let row = self.store.find(id)?.ok_or_else(Error::not_found)?;
-        let is_type = ty.kinds.contains(&row.kind) || ty.is_root && ty.def.id == row.root;
-        if !is_type || !scope.sees(&row) {
+        if !ty.has(&row) || !scope.sees(&row) {
             return Err(Error::not_found());
         }
         Ok(row)

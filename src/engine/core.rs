@@ -111,9 +111,14 @@ impl Core {
         self.runtimes.write().unwrap_or_else(PoisonError::into_inner).insert(host, runtime);
     }
 
-    /// The type of a row; every stored kind is in the registry unless an overlay lost it.
+    /// The type of this name.
     pub(crate) fn type_of(&self, kind: &str) -> Result<&Arc<Type>> {
-        find_type(&self.registry, kind).ok_or_else(|| Error::bug(format!("no type {kind}")))
+        self.registry.find_type(kind).ok_or_else(|| Error::bug(format!("no type {kind}")))
+    }
+
+    /// The type of a row; every stored root is in the registry unless an overlay lost it.
+    pub(crate) fn type_of_row(&self, row: &Resource) -> Result<&Arc<Type>> {
+        self.registry.type_of(&row.root, &row.kind).ok_or_else(|| Error::bug(format!("no type {}", row.root)))
     }
 
     /// Whether `action` is legal on `row` now, for clients of `version`.
@@ -128,6 +133,11 @@ impl Core {
     }
 
     /// The machine of a row's type.
+    pub(crate) fn machine_of_row(&self, row: &Resource) -> Result<&Arc<Machine>> {
+        self.type_of_row(row)?.machine.as_ref().ok_or_else(|| Error::bug(format!("{} has no machine", row.kind)))
+    }
+
+    /// The machine of a type.
     pub(crate) fn machine_of(&self, kind: &str) -> Result<&Arc<Machine>> {
         self.type_of(kind)?.machine.as_ref().ok_or_else(|| Error::bug(format!("{kind} has no machine")))
     }
@@ -155,28 +165,12 @@ impl Core {
     }
 }
 
-/// Kinds of rows that are no types of their own: their discriminator says more than their schema.
-const KINDS: [(&str, &str); 6] = [
-    ("admin", "account"),
-    ("user", "account"),
-    ("dockerHost", "network"),
-    ("dockerNone", "network"),
-    ("dockerBridge", "network"),
-    ("dockerContainer", "network"),
-];
-
-/// The type of a stored kind.
-pub(crate) fn find_type<'r>(registry: &'r Registry, kind: &str) -> Option<&'r Arc<Type>> {
-    let known = registry.find_type(kind);
-    known.or_else(|| KINDS.iter().find(|(k, _)| *k == kind).and_then(|(_, base)| registry.find_type(base)))
-}
-
 /// Packs rows by their types.
 pub(crate) struct Packing(pub(crate) Arc<Registry>);
 
 impl LayoutOf for Packing {
-    fn pack(&self, kind: &str, fields: &Fields) -> Result<(String, String)> {
-        let ty = find_type(&self.0, kind).ok_or_else(|| Error::bug(format!("no type {kind}")))?;
+    fn pack(&self, root: &str, kind: &str, fields: &Fields) -> Result<(String, String)> {
+        let ty = self.0.type_of(root, kind).ok_or_else(|| Error::bug(format!("no type {kind}")))?;
         Ok(crate::schema::layout::pack(ty, fields))
     }
 }

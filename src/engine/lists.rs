@@ -159,12 +159,12 @@ pub(crate) fn follow(core: &Core, scope: &Scope, rows: &[ResourceId], link: &Lin
 fn one(core: &Core, rows: &[ResourceId], field: &str) -> Result<Vec<(ResourceId, ResourceId)>> {
     let mut pairs = Vec::new();
     for row in core.store.many(rows)? {
-        let many = core.type_of(&row.kind)?.fields.get(field).filter(|f| matches!(f.ty, FieldType::Array(_)));
+        let many = core.type_of_row(&row)?.fields.get(field).filter(|f| matches!(f.ty, FieldType::Array(_)));
         if many.is_some() {
             pairs.extend(core.store.references(field, &[row.id], Direction::From)?);
             continue;
         }
-        let source = core.type_of(&row.kind)?.fields.get(field).map(|f| f.source);
+        let source = core.type_of_row(&row)?.fields.get(field).map(|f| f.source);
         let far = match source {
             Some(Source::Column(Column::AccountId)) => row.account_id,
             Some(Source::Column(Column::ParentId)) => row.parent_id,
@@ -204,5 +204,9 @@ fn many(core: &Core, rows: &[ResourceId], kind: &str, field: &str) -> Result<Vec
 /// Those of `ids` that are live rows of this kind or of one derived from it.
 fn live(core: &Core, ids: impl Iterator<Item = ResourceId>, kind: &str) -> Result<Vec<ResourceId>> {
     let rows = core.store.many(&ids.collect::<Vec<_>>())?;
-    Ok(rows.into_iter().filter(|r| r.removed.is_none() && (r.root == kind || core.derives(&r.kind, kind))).map(|r| r.id).collect())
+    Ok(rows
+        .into_iter()
+        .filter(|r| r.removed.is_none() && (r.root == kind || core.type_of_row(r).is_ok_and(|ty| core.derives(&ty.id, kind))))
+        .map(|r| r.id)
+        .collect())
 }

@@ -231,6 +231,11 @@ impl TypeView {
         self.input.as_ref().unwrap_or(&self.fields)
     }
 
+    /// Whether a row is of this type, or of one below it.
+    pub fn has(&self, row: &crate::model::Resource) -> bool {
+        self.def.root == row.root && (self.is_root || self.kinds.contains(&row.kind))
+    }
+
     /// The state that is shown for the stored one.
     pub fn shown_state<'a>(&'a self, stored: &'a str) -> &'a str {
         self.states.iter().find(|(from, _)| from == stored).map_or(stored, |(_, to)| to)
@@ -314,6 +319,12 @@ impl Registry {
     /// The type of this canonical id.
     pub fn find_type(&self, kind: &str) -> Option<&Arc<Type>> {
         self.types.get(kind)
+    }
+
+    /// The type of a row: that of its kind, or of its root where the kind is a word of its own (`dockerHost`) or happens to be
+    /// the name of a type elsewhere (an account of kind `agent`).
+    pub fn type_of(&self, root: &str, kind: &str) -> Option<&Arc<Type>> {
+        self.find_type(kind).filter(|ty| ty.root == root).or_else(|| self.find_type(root))
     }
 
     /// The view by whose schemas the input of `ty` is read: another version's, if that one serves the type.

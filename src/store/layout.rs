@@ -2,8 +2,8 @@
 
 use crate::model::{Fields, Result};
 
-/// Packs the own fields of a row of `kind`: the text and the cuts. Implemented over the registry by `app`.
+/// Packs the own fields of a row of `kind`, whose root is `root`: the text and the cuts. Implemented over the registry by `app`.
 pub trait LayoutOf: Send + Sync {
     /// `(fields, cuts)` as the row stores them.
-    fn pack(&self, kind: &str, fields: &Fields) -> Result<(String, String)>;
+    fn pack(&self, root: &str, kind: &str, fields: &Fields) -> Result<(String, String)>;
 }

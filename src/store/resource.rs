@@ -383,7 +383,7 @@ impl Tx<'_> {
 
     /// Makes a row with its references and announces it.
     pub fn insert(&mut self, new: NewResource) -> Result<Resource> {
-        let (fields, cuts) = self.layout.pack(&new.kind, &new.fields)?;
+        let (fields, cuts) = self.layout.pack(&new.root, &new.kind, &new.fields)?;
         let now = self.now();
         let uuid = new.uuid.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let internal = if new.internal.is_empty() { "{}".to_owned() } else { new.internal };
@@ -451,7 +451,7 @@ impl Tx<'_> {
                 Some(all)
             }
         };
-        let packed = patched.as_ref().map(|f| self.layout.pack(&row.kind, f)).transpose()?;
+        let packed = patched.as_ref().map(|f| self.layout.pack(&row.root, &row.kind, f)).transpose()?;
         let (mut text, mut values) = assignments(changes, packed.as_ref());
         text.push_str(" WHERE id = ? AND version = ?");
         values.extend([Value::Int(row.id.0), Value::Int(row.version)]);

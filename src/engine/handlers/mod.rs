@@ -18,7 +18,7 @@ impl Core {
     /// Runs the handler of a process: by the root of the row's type and the name of the process.
     /// A process without an entry here only changes the state.
     pub(crate) async fn handle(&self, process: &Process, row: &Resource) -> Result<Outcome> {
-        let machine = self.machine_of(&row.kind)?;
+        let machine = self.machine_of_row(row)?;
         if edge(machine, process, row).is_none() {
             // The row moved on: settling ends the process.
             return Ok(Outcome::done());
