@@ -4,6 +4,7 @@
 //! the engine and let `schema::render` write the rows. Nothing here knows what a type does, how rows are stored, or Docker.
 
 mod call;
+mod catalog;
 mod collection;
 mod error;
 #[cfg(test)]
@@ -11,11 +12,13 @@ mod fixture;
 mod guard;
 mod handler;
 mod index;
+mod inspect;
 mod processes;
 mod query;
 mod request;
 mod resource;
 mod route;
+mod scripts;
 mod server;
 mod settings;
 mod text;

@@ -14,7 +14,6 @@ use super::route::Route;
 use super::text::push_lower;
 use crate::engine::Input;
 use crate::model::{Error, ErrorKind, Result};
-use crate::schema::Version;
 
 /// The longest body: no resource comes near it, and a body is held in memory.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -132,17 +131,17 @@ impl Base {
     /// From the headers and the path.
     pub fn new(headers: &HeaderMap, route: &Route<'_>) -> Self {
         let origin = origin(headers);
-        let root = root(&origin, route.version, route.project.as_deref());
+        let root = root(&origin, route.prefix(), route.project.as_deref());
         Self { origin, root }
     }
 }
 
-/// The root of links of a version and a project.
-pub fn root(origin: &str, version: Version, project: Option<&str>) -> String {
+/// The root of links of a version (or of the catalog) and a project.
+pub fn root(origin: &str, prefix: &str, project: Option<&str>) -> String {
     let mut root = String::with_capacity(origin.len() + 32);
     root.push_str(origin);
     root.push('/');
-    root.push_str(version.as_str());
+    root.push_str(prefix);
     // Anything else cannot be a project, and would have to be escaped.
     if let Some(project) = project.filter(|p| p.bytes().all(|b| b.is_ascii_alphanumeric())) {
         root.push_str("/projects/");

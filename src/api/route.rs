@@ -48,8 +48,35 @@ pub enum Target<'p> {
         /// camelCase or lower case.
         link: Cow<'p, str>,
     },
+    /// `/v2-beta/scripts/<name>`: no type, but things that are asked for beside them.
+    Script(Cow<'p, str>),
+    /// `/v1-catalog/<type>/<id>`.
+    Catalog {
+        /// Singular or plural, any case; none for the index.
+        ty: Option<Cow<'p, str>>,
+        /// Unchecked.
+        id: Option<Cow<'p, str>>,
+    },
+    /// `/v1-auth`, `/v1-webhooks`: services that Rancher runs beside the API and this server does not have.
+    NotBuilt(&'static str),
     /// A path below the API's prefixes that can mean nothing: an unknown version, bytes that are no text.
     Nothing,
+}
+
+/// What the catalog's paths begin with.
+pub const CATALOG: &str = "v1-catalog";
+
+/// The other services that Rancher runs beside the API.
+const NOT_BUILT: [&str; 2] = ["v1-auth", "v1-webhooks"];
+
+impl Route<'_> {
+    /// What the links of the answer begin with: the segment of the version, or of the service.
+    pub fn prefix(&self) -> &'static str {
+        match self.target {
+            Target::Catalog { .. } => CATALOG,
+            _ => self.version.as_str(),
+        }
+    }
 }
 
 /// Takes a path apart; `None` if it is not the API's (the user interface, probes …).
@@ -58,11 +85,16 @@ pub fn parse(path: &str) -> Option<Route<'_>> {
     let Some(first) = segments.next() else {
         return Some(Route { version: Version::V1, project: None, target: Target::Root });
     };
-    let Some(version) = Version::parse(first) else {
-        // Quirk: the prefix decides (`/v1-catalog`), and what has no version of ours is answered as the latest one.
+    let version = Version::parse(first);
+    if version.is_none() && first != CATALOG {
+        // Quirk: the prefix decides (`/v1foo`), and what has no version of ours is answered as the latest one.
         let is_ours = Version::ALL.iter().any(|v| first.starts_with(v.as_str()));
-        return is_ours.then_some(Route { version: Version::V2Beta, project: None, target: Target::Nothing });
-    };
+        let target = NOT_BUILT.into_iter().find(|name| *name == first).map_or(Target::Nothing, Target::NotBuilt);
+        return is_ours.then_some(Route { version: Version::V2Beta, project: None, target });
+    }
+    let is_catalog = version.is_none();
+    let version = version.unwrap_or(Version::V2Beta);
+    let target = if is_catalog { catalog_target } else { target };
     let mut decoded = segments.map(decode);
     // Five: /projects/<id>/<type>/<id>/<link>; what follows is ignored.
     let mut parts: [Option<Cow<'_, str>>; 5] = Default::default();
@@ -74,6 +106,9 @@ pub fn parse(path: &str) -> Option<Route<'_>> {
         }
     }
     Some(match parts {
+        [Some(projects), Some(project), None, ..] if is_catalog && projects.eq_ignore_ascii_case("projects") => {
+            Route { version, project: Some(project), target: target(None, None, None) }
+        }
         [Some(projects), Some(project), Some(ty), id, link] if is_scope(&projects, &ty) => {
             Route { version, project: Some(project), target: target(Some(ty), id, link) }
         }
@@ -117,6 +152,11 @@ fn is_scope(first: &str, next: &str) -> bool {
 fn target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, link: Option<Cow<'p, str>>) -> Target<'p> {
     let Some(ty) = ty else { return Target::VersionIndex };
     let is_schema = ty.eq_ignore_ascii_case("schemas") || ty.eq_ignore_ascii_case("schema");
+    if ty.eq_ignore_ascii_case("scripts")
+        && let Some(name) = id
+    {
+        return Target::Script(name);
+    }
     match (id, link) {
         (None, _) if is_schema => Target::Schemas,
         (Some(id), None) if is_schema => Target::Schema(id),
@@ -125,6 +165,11 @@ fn target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, link: Option<C
         (Some(id), None) => Target::Resource { ty, id },
         (Some(id), Some(link)) => Target::Link { ty, id, link },
     }
+}
+
+/// The rest of a path in the catalog. What follows an id (`templates/a:b/icon`) is of a template, and there is none.
+fn catalog_target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, _link: Option<Cow<'p, str>>) -> Target<'p> {
+    Target::Catalog { ty, id }
 }
 
 /// Undoes percent-encoding; `None` for what is no UTF-8 then.
@@ -168,6 +213,9 @@ mod tests {
             Target::Collection(ty) => format!("list {ty}"),
             Target::Resource { ty, id } => format!("row {ty} {id}"),
             Target::Link { ty, id, link } => format!("link {ty} {id} {link}"),
+            Target::Script(name) => format!("script {name}"),
+            Target::Catalog { ty, id } => format!("catalog {} {}", ty.as_deref().unwrap_or("-"), id.as_deref().unwrap_or("-")),
+            Target::NotBuilt(name) => format!("not built {name}"),
             Target::Nothing => "nothing".into(),
         };
         format!("{} {} {target}", route.version.as_str(), route.project.as_deref().unwrap_or("-"))
@@ -212,7 +260,16 @@ mod tests {
             ("/v2-beta/services/%ff", "v2-beta - nothing"),
             ("/v2-beta/services/%C3%A9", "v2-beta - row services é"),
             ("/v1foo", "v2-beta - nothing"),
-            ("/v1-catalog/templates", "v2-beta - nothing"),
+            ("/v2-beta/scripts/transform", "v2-beta - script transform"),
+            ("/v1/projects/1a5/scripts/transform", "v1 1a5 script transform"),
+            ("/v2-beta/scripts", "v2-beta - list scripts"),
+            ("/v1-catalog", "v2-beta - catalog - -"),
+            ("/v1-catalog/templates/x:y/icon", "v2-beta - catalog templates x:y"),
+            ("/v1-catalog/projects/1a5/schemas", "v2-beta 1a5 catalog schemas -"),
+            ("/v1-catalog/projects/1a5", "v2-beta 1a5 catalog - -"),
+            ("/v1-catalogue", "v2-beta - nothing"),
+            ("/v1-webhooks/receivers", "v2-beta - not built v1-webhooks"),
+            ("/v1-auth/token", "v2-beta - not built v1-auth"),
             ("/v2-betamax/services", "v2-beta - nothing"),
             ("/v2", "elsewhere"),
             ("/v3/services", "elsewhere"),

@@ -12,7 +12,7 @@ use super::guard::{Guard, check_disguise};
 use super::index::{self, SchemaCache};
 use super::request::{self, Base, Query, Verb};
 use super::route::{self, Route, Target};
-use super::{error, handler};
+use super::{catalog, error, handler, scripts};
 use crate::engine::{Engine, Input, Scope};
 use crate::model::{Error, Result};
 
@@ -121,7 +121,7 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
             (json(status, body), None)
         }
     };
-    let root = schemas_of.map(|project| request::root(&base.origin, route.version, Some(&project)));
+    let root = schemas_of.map(|project| request::root(&base.origin, route.version.as_str(), Some(&project)));
     let headers = response.headers_mut();
     put(headers, &SCHEMAS, &[root.as_deref().unwrap_or(&base.root), "/schemas"].concat());
     headers.insert(VERSION.clone(), state.rancher_version.clone());
@@ -165,6 +165,9 @@ async fn answer(
         Target::Collection(ty) => handler::collection(&call, ty, body).await,
         Target::Resource { ty, id } => handler::resource(&call, ty, id, body).await,
         Target::Link { ty, id, link } => handler::link(&call, ty, id, link, body).await,
+        Target::Script(name) => scripts::answer(&call, name, &body),
+        Target::Catalog { ty, id } => catalog::answer(&call, ty.as_deref(), id.as_deref()),
+        Target::NotBuilt(name) => Err(Error::not_implemented(format!("{name} is not part of this build"))),
         Target::Nothing => Err(Error::not_found()),
     }
 }

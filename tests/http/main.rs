@@ -12,6 +12,7 @@ mod lifecycle;
 mod lists;
 mod machine;
 mod matrix;
+mod odd_clients;
 mod quirks;
 mod stacks;
 mod support;
