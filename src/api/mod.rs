@@ -3,6 +3,7 @@
 //! A request passes `guard`, `route` and `request`, is let in by the engine, and reaches one of the handlers, which ask
 //! the engine and let `schema::render` write the rows. Nothing here knows what a type does, how rows are stored, or Docker.
 
+mod audit;
 mod call;
 mod catalog;
 mod collection;

@@ -12,7 +12,7 @@ use super::guard::{Guard, check_disguise};
 use super::index::{self, SchemaCache};
 use super::request::{self, Base, Query, Verb};
 use super::route::{self, Route, Target};
-use super::{catalog, error, handler, scripts};
+use super::{audit, catalog, error, handler, scripts};
 use crate::engine::{Engine, Input, Scope};
 use crate::model::{Error, Result};
 
@@ -114,10 +114,16 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
     let mut scope = None;
     let result = answer(&request, payload, &state, &route, &query, &base, &mut scope).await;
     let (mut response, schemas_of) = match result {
-        Ok(Reply { status, body: Text::Own(body), schemas_of }) => (json(status, body), schemas_of),
-        Ok(Reply { status, body: Text::Shared(body), schemas_of }) => (json(status, body), schemas_of),
+        Ok(Reply { status, body, schemas_of }) => {
+            record(&state, scope.as_ref(), status, None).await;
+            match body {
+                Text::Own(body) => (json(status, body), schemas_of),
+                Text::Shared(body) => (json(status, body), schemas_of),
+            }
+        }
         Err(e) => {
             let (status, body) = error::answer(&e);
+            record(&state, scope.as_ref(), status, Some(&body)).await;
             (json(status, body), None)
         }
     };
@@ -127,12 +133,26 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
     headers.insert(VERSION.clone(), state.rancher_version.clone());
     if let Some(scope) = &scope {
         put_identity(headers, scope);
-        let peer = request.peer_addr().map(|a| a.ip());
-        if let Some(ip) = request::client_ip(request.headers(), peer, &state.trusted_proxies) {
-            put(headers, &CLIENT_IP, &ip.to_string());
+        let client_ip = client_ip(&request, &state);
+        if !client_ip.is_empty() {
+            put(headers, &CLIENT_IP, &client_ip);
         }
     }
     response
+}
+
+/// Where a request comes from, or nothing.
+fn client_ip(request: &HttpRequest, state: &ApiState) -> String {
+    let peer = request.peer_addr().map(|a| a.ip());
+    request::client_ip(request.headers(), peer, &state.trusted_proxies).map(|ip| ip.to_string()).unwrap_or_default()
+}
+
+/// Writes the audit row of a request that wrote none with a change: it was refused, or there was nothing to change.
+async fn record(state: &ApiState, scope: Option<&Scope>, status: StatusCode, refusal: Option<&str>) {
+    let Some(scope) = scope.filter(|s| s.attempt.as_ref().is_some_and(|a| !a.is_recorded())) else { return };
+    if let Err(e) = state.engine.record(scope, status.as_u16(), refusal.map(str::to_owned)).await {
+        log::error!("the audit log misses a request answered {status}: {e}");
+    }
 }
 
 /// The way of a request up to its handler. `let_in` says who asks, as soon as that is known.
@@ -153,8 +173,12 @@ async fn answer(
         Verb::Get | Verb::Delete | Verb::Other => Input::new(),
     };
     let scope = state.engine.admit(route.version, request::project(route, headers, query))?;
-    let scope = &*let_in.insert(scope);
-    let view = state.engine.view(scope);
+    let scope = let_in.insert(scope);
+    let view = state.engine.view(scope).clone();
+    let client_ip = client_ip(request, state);
+    let asked = audit::asked(&view, &route.target, verb, query, &body, &client_ip);
+    scope.attempt = asked.and_then(|asked| state.engine.attempt(&asked));
+    let (scope, view) = (&*scope, &view);
     let actions_key = if headers.contains_key("x-api-action-links") { "actionLinks" } else { "actions" };
     let call = Call { engine: &state.engine, scope, view, verb, query, base, path: request.path(), actions_key };
     match &route.target {

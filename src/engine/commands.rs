@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, WireId};
 use crate::schema::{Column, Machine, Source, Type, TypeView};
-use crate::store::{Changes, NewProcess, NewResource, Priority, Tx, Within};
+use crate::store::{Changes, NewProcess, NewResource, Tx, Within};
 
 use super::core::{Core, DEFAULT_PROJECT, new_row};
 use super::door::{Answer, Input, Scope};
@@ -34,17 +34,17 @@ impl Core {
         let account = scope.owner().unwrap_or(DEFAULT_PROJECT);
         match ty.def.root.as_str() {
             "service" => services::create(self, scope, ty, account, input).await.map(|r| vec![r]),
-            "stack" => stacks::create(self, ty, account, input).await.map(|r| vec![r]),
-            "instance" => containers::create(self, ty, account, input).await,
-            _ => self.create_plain(ty, account, input).await.map(|r| vec![r]),
+            "stack" => stacks::create(self, scope, ty, account, input).await.map(|r| vec![r]),
+            "instance" => containers::create(self, scope, ty, account, input).await,
+            _ => self.create_plain(scope, ty, account, input).await.map(|r| vec![r]),
         }
     }
 
     /// A row of a type without behaviour of its own: its machine's first process is asked for, nothing else happens.
-    async fn create_plain(&self, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+    async fn create_plain(&self, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
         let new = row_from_input(&ty.def, account, &input)?;
         let machine = ty.def.machine.clone();
-        self.store.write(Priority::Request, move |tx| insert_and_start(tx, machine.as_deref(), new)).await
+        self.write_for(scope, move |tx| insert_and_start(tx, machine.as_deref(), new)).await
     }
 
     pub(crate) async fn update(&self, scope: &Scope, ty: &TypeView, id: ResourceId, input: Input) -> Result<Resource> {
@@ -62,8 +62,7 @@ impl Core {
         let machine = ty.def.machine.clone();
         let label = self.type_of("label")?.clone();
         let written = self
-            .store
-            .write(Priority::Request, move |tx| {
+            .write_for(scope, move |tx| {
                 let row = tx.get(id)?;
                 if row.removed.is_some() {
                     return Err(Error::conflict("the resource is removed"));
@@ -86,28 +85,27 @@ impl Core {
         let machine = ty.def.machine.clone();
         let keep = self.config.keep_removed;
         let is_container = row.root == "instance";
-        self.store
-            .write(Priority::Request, move |tx| {
-                let row = tx.get(id)?;
-                let not_now = || Error::new(ErrorKind::MethodNotAllowed);
-                let Some(machine) = machine.filter(|m| m.has_process("remove")) else {
-                    if row.removed.is_some() {
-                        return Err(not_now());
-                    }
-                    return super::handlers::retire(tx, &row, keep);
-                };
-                if is_container {
-                    if machine.start("remove", &row.state).is_none() && machine.start("stop", &row.state).is_none() {
-                        return Err(not_now());
-                    }
-                    return remove_container(tx, &machine, &row);
-                }
-                if machine.start("remove", &row.state).is_none() {
+        self.write_for(scope, move |tx| {
+            let row = tx.get(id)?;
+            let not_now = || Error::new(ErrorKind::MethodNotAllowed);
+            let Some(machine) = machine.filter(|m| m.has_process("remove")) else {
+                if row.removed.is_some() {
                     return Err(not_now());
                 }
-                request(tx, &machine, &row, "remove", "{}", Changes::default())
-            })
-            .await
+                return super::handlers::retire(tx, &row, keep);
+            };
+            if is_container {
+                if machine.start("remove", &row.state).is_none() && machine.start("stop", &row.state).is_none() {
+                    return Err(not_now());
+                }
+                return remove_container(tx, &machine, &row);
+            }
+            if machine.start("remove", &row.state).is_none() {
+                return Err(not_now());
+            }
+            request(tx, &machine, &row, "remove", "{}", Changes::default())
+        })
+        .await
     }
 
     pub(crate) async fn act(&self, scope: &Scope, ty: &TypeView, id: ResourceId, action: &str, input: Input) -> Result<Answer> {
@@ -116,42 +114,41 @@ impl Core {
             return Err(not_available());
         }
         match (ty.def.root.as_str(), action) {
-            ("service", "upgrade") => upgrade::accept(self, &row, input).await,
-            ("service", "rollback") => upgrade::roll_back(self, &row).await,
-            ("service", "restart") => services::restart(self, &row, input).await,
-            ("service", "addservicelink") => links::add(self, &row, &input).await,
-            ("service", "removeservicelink") => links::remove(self, &row, &input).await,
-            ("service", "setservicelinks") => links::set(self, &row, &input).await,
-            ("stack", "activateservices") => stacks::activate_services(self, &row).await,
-            ("stack", "deactivateservices") => stacks::deactivate_services(self, &row).await,
-            ("stack", "addoutputs") => stacks::add_outputs(self, &row, &input).await,
-            ("instance", "stop") => self.start_action(&row, action, stop_data(&input)?).await,
+            ("service", "upgrade") => upgrade::accept(self, scope, &row, input).await,
+            ("service", "rollback") => upgrade::roll_back(self, scope, &row).await,
+            ("service", "restart") => services::restart(self, scope, &row, input).await,
+            ("service", "addservicelink") => links::add(self, scope, &row, &input).await,
+            ("service", "removeservicelink") => links::remove(self, scope, &row, &input).await,
+            ("service", "setservicelinks") => links::set(self, scope, &row, &input).await,
+            ("stack", "activateservices") => stacks::activate_services(self, scope, &row).await,
+            ("stack", "deactivateservices") => stacks::deactivate_services(self, scope, &row).await,
+            ("stack", "addoutputs") => stacks::add_outputs(self, scope, &row, &input).await,
+            ("instance", "stop") => self.start_action(scope, &row, action, stop_data(&input)?).await,
             ("instance", "remove") => {
                 let machine = self.machine_of(&row.kind)?.clone();
-                let written = self.store.write(Priority::Request, move |tx| {
+                let written = self.write_for(scope, move |tx| {
                     let row = tx.get(id)?;
                     remove_container(tx, &machine, &row)
                 });
                 written.await.map(|row| Answer::Accepted(Box::new(row)))
             }
-            _ => self.start_action(&row, action, "{}".to_owned()).await,
+            _ => self.start_action(scope, &row, action, "{}".to_owned()).await,
         }
     }
 
     /// An action that is a process: asked for if the state still allows it.
-    pub(crate) async fn start_action(&self, row: &Resource, action: &str, data: String) -> Result<Answer> {
+    pub(crate) async fn start_action(&self, scope: &Scope, row: &Resource, action: &str, data: String) -> Result<Answer> {
         let machine = self.machine_of_row(row)?.clone();
         let (id, action) = (row.id, action.to_owned());
-        self.store
-            .write(Priority::Request, move |tx| {
-                let row = tx.get(id)?;
-                if machine.start(&action, &row.state).is_none() {
-                    return Err(not_available());
-                }
-                request(tx, &machine, &row, &action, &data, Changes::default())
-            })
-            .await
-            .map(|row| Answer::Accepted(Box::new(row)))
+        self.write_for(scope, move |tx| {
+            let row = tx.get(id)?;
+            if machine.start(&action, &row.state).is_none() {
+                return Err(not_available());
+            }
+            request(tx, &machine, &row, &action, &data, Changes::default())
+        })
+        .await
+        .map(|row| Answer::Accepted(Box::new(row)))
     }
 
     /// A row the caller may see, of the type that the path names.

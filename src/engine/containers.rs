@@ -8,17 +8,16 @@ use crate::model::launch::{LaunchConfig, is_none_image, is_sim_image};
 use crate::model::port::PortSpec;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::TypeView;
-use crate::store::Priority;
 
 use super::commands::{insert_and_start, row_from_input};
 use super::core::{Core, write_notes};
-use super::door::Input;
+use super::door::{Input, Scope};
 use super::instance::{InstanceNotes, insert_ports, unique_name};
 
 /// More containers than this in one request are a mistake.
 const MAX_COUNT: i64 = 1_000;
 
-pub(crate) async fn create(core: &Core, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Vec<Resource>> {
+pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Vec<Resource>> {
     let has_image = input.get("imageUuid").and_then(Value::as_str).is_some_and(|i| !i.trim().is_empty() && !is_none_image(i));
     if !has_image {
         return Err(Error::invalid("MissingRequired", "imageUuid"));
@@ -34,29 +33,28 @@ pub(crate) async fn create(core: &Core, ty: &TypeView, account: ResourceId, mut 
     let ports: Vec<String> = input.get("ports").and_then(|p| serde_json::from_value(p.clone()).ok()).unwrap_or_default();
     let labels: BTreeMap<String, String> = input.get("labels").and_then(|l| serde_json::from_value(l.clone()).ok()).unwrap_or_default();
     let (def, types, machine) = (ty.def.clone(), core.instance_types()?, ty.def.machine.clone());
-    core.store
-        .write(Priority::Request, move |tx| {
-            let mut rows = Vec::new();
-            for n in 1..=count {
-                let mut new = row_from_input(&def, account, &input)?;
-                let uuid = uuid::Uuid::now_v7().to_string();
-                let docker_name = match (new.name.is_empty(), n) {
-                    (true, _) => unique_name("drover", &uuid),
-                    (false, 1) => engine_name(&new.name),
-                    (false, n) => format!("{}-{n}", engine_name(&new.name)),
-                };
-                new.fields.set("startCount", &0)?;
-                new.fields.set("version", "0")?;
-                new.internal = write_notes(&InstanceNotes { docker_name, ..InstanceNotes::default() })?;
-                new.uuid = Some(uuid);
-                let row = insert_and_start(tx, machine.as_deref(), new)?;
-                super::labels::tie(tx, &types.label, &row, &labels)?;
-                insert_ports(tx, &types, &row, &ports)?;
-                rows.push(row);
-            }
-            Ok(rows)
-        })
-        .await
+    core.write_for(scope, move |tx| {
+        let mut rows = Vec::new();
+        for n in 1..=count {
+            let mut new = row_from_input(&def, account, &input)?;
+            let uuid = uuid::Uuid::now_v7().to_string();
+            let docker_name = match (new.name.is_empty(), n) {
+                (true, _) => unique_name("drover", &uuid),
+                (false, 1) => engine_name(&new.name),
+                (false, n) => format!("{}-{n}", engine_name(&new.name)),
+            };
+            new.fields.set("startCount", &0)?;
+            new.fields.set("version", "0")?;
+            new.internal = write_notes(&InstanceNotes { docker_name, ..InstanceNotes::default() })?;
+            new.uuid = Some(uuid);
+            let row = insert_and_start(tx, machine.as_deref(), new)?;
+            super::labels::tie(tx, &types.label, &row, &labels)?;
+            insert_ports(tx, &types, &row, &ports)?;
+            rows.push(row);
+        }
+        Ok(rows)
+    })
+    .await
 }
 
 /// A name as an engine takes it: other characters become dashes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::audit::{Asked, Attempt};
 use super::core::{ADMIN, Core};
 use super::lists;
 use super::processes::{ProcessInstance, ProcessPage};
@@ -28,6 +29,8 @@ pub struct Scope {
     pub user: Account,
     /// The account the request acts for: the project if there is one, else the user.
     pub effective: Account,
+    /// What the audit log will say of the request; none if it changes nothing, or is of no account.
+    pub attempt: Option<Arc<Attempt>>,
 }
 
 /// Whose rows a caller sees.
@@ -202,13 +205,23 @@ impl Engine {
         let user = Account { id: ADMIN, kind: "admin".into(), name: "admin".into() };
         let (auth, role) = (AuthType::Admin, Role::Owner);
         let Some(wire) = project else {
-            return Ok(Scope { version, project: None, role, reach: Reach::All, auth, effective: user.clone(), user });
+            return Ok(Scope { version, project: None, role, reach: Reach::All, auth, effective: user.clone(), user, attempt: None });
         };
         let forbidden = || Error::new(ErrorKind::Forbidden);
         let id = WireId::parse(wire).filter(|w| w.letters == "a").ok_or_else(forbidden)?.id;
         let row = self.core.store.find(id)?.filter(|r| r.kind == "project" && r.state == "active").ok_or_else(forbidden)?;
         let effective = Account { id, kind: row.kind, name: row.name };
-        Ok(Scope { version, project: Some(id), role, reach: Reach::Account(id), auth, user, effective })
+        Ok(Scope { version, project: Some(id), role, reach: Reach::Account(id), auth, user, effective, attempt: None })
+    }
+
+    /// What the audit log is to say of a request that asks for a change; `None` if such requests are not logged.
+    pub fn attempt(&self, asked: &Asked<'_>) -> Option<Arc<Attempt>> {
+        Attempt::new(asked, self.core.now()).map(Arc::new)
+    }
+
+    /// Writes the audit row of a request that is over, if it wrote none with its change.
+    pub async fn record(&self, scope: &Scope, status: u16, response: Option<String>) -> Result<()> {
+        self.core.record(scope, status, response).await
     }
 
     /// A setting's effective value.
@@ -228,8 +241,8 @@ impl Engine {
     }
 
     /// Sets a setting, known or not; without a value it goes back to its default.
-    pub async fn write_setting(&self, _scope: &Scope, name: &str, value: Option<String>) -> Result<Setting> {
-        self.core.write_setting(name, value).await
+    pub async fn write_setting(&self, scope: &Scope, name: &str, value: Option<String>) -> Result<Setting> {
+        self.core.write_setting(scope, name, value).await
     }
 
     /// Whether requests can be served.

@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::selector::Selector;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
-use crate::store::{NewResource, Priority, Tx};
+use crate::store::{NewResource, Tx};
 
 use super::core::{Core, new_row, notes, write_notes};
-use super::door::{Answer, Input};
+use super::door::{Answer, Input, Scope};
 use super::handlers::retire;
 use super::instance::insert_expose_map;
 use super::picture::Picture;
@@ -100,10 +100,10 @@ pub(crate) fn retire_link(tx: &mut Tx<'_>, map: &Resource, keep: Duration) -> Re
     Ok(())
 }
 
-pub(crate) async fn add(core: &Core, row: &Resource, input: &Input) -> Result<Answer> {
+pub(crate) async fn add(core: &Core, scope: &Scope, row: &Resource, input: &Input) -> Result<Answer> {
     let wanted = read_link(input.get("serviceLink").ok_or_else(|| Error::invalid("MissingRequired", "serviceLink"))?)?;
     let (id, types) = (row.id, core.link_types()?);
-    change(core, id, move |tx| {
+    change(core, scope, id, move |tx| {
         let row = tx.get(id)?;
         let target = tx.find(wanted.target)?;
         // Quirk: a link to or from something that is going is ignored (cattle: ServiceDiscoveryApiServiceImpl).
@@ -118,12 +118,12 @@ pub(crate) async fn add(core: &Core, row: &Resource, input: &Input) -> Result<An
     .await
 }
 
-pub(crate) async fn remove(core: &Core, row: &Resource, input: &Input) -> Result<Answer> {
+pub(crate) async fn remove(core: &Core, scope: &Scope, row: &Resource, input: &Input) -> Result<Answer> {
     let link = input.get("serviceLink").ok_or_else(|| Error::invalid("MissingRequired", "serviceLink"))?;
     let wanted = read_link(link)?;
     let names_alias = link.get("name").is_some_and(|n| n.as_str().is_some_and(|n| !n.is_empty()));
     let (id, keep) = (row.id, core.config.keep_removed);
-    change(core, id, move |tx| {
+    change(core, scope, id, move |tx| {
         let fits =
             |(_, target, alias): &&(Resource, ResourceId, String)| *target == wanted.target && (!names_alias || *alias == wanted.alias);
         let links = links_of(tx, id)?;
@@ -133,7 +133,7 @@ pub(crate) async fn remove(core: &Core, row: &Resource, input: &Input) -> Result
     .await
 }
 
-pub(crate) async fn set(core: &Core, row: &Resource, input: &Input) -> Result<Answer> {
+pub(crate) async fn set(core: &Core, scope: &Scope, row: &Resource, input: &Input) -> Result<Answer> {
     let list = input.get("serviceLinks").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut wanted: BTreeMap<(ResourceId, String), ()> = BTreeMap::new();
     for link in &list {
@@ -143,7 +143,7 @@ pub(crate) async fn set(core: &Core, row: &Resource, input: &Input) -> Result<An
         }
     }
     let (id, keep, types) = (row.id, core.config.keep_removed, core.link_types()?);
-    change(core, id, move |tx| {
+    change(core, scope, id, move |tx| {
         let row = tx.get(id)?;
         for (target, _) in wanted.keys() {
             let found = tx.find(*target)?;
@@ -166,16 +166,20 @@ pub(crate) async fn set(core: &Core, row: &Resource, input: &Input) -> Result<An
 }
 
 /// Runs a change of links; the service's own row is announced with it.
-async fn change(core: &Core, id: ResourceId, change: impl FnOnce(&mut Tx<'_>) -> Result<()> + Send + 'static) -> Result<Answer> {
-    core.store
-        .write(Priority::Request, move |tx| {
-            change(tx)?;
-            let row = tx.get(id)?;
-            tx.announce(id, row.account_id)?;
-            Ok(row)
-        })
-        .await
-        .map(|row| Answer::Done(Box::new(row)))
+async fn change(
+    core: &Core,
+    scope: &Scope,
+    id: ResourceId,
+    change: impl FnOnce(&mut Tx<'_>) -> Result<()> + Send + 'static,
+) -> Result<Answer> {
+    core.write_for(scope, move |tx| {
+        change(tx)?;
+        let row = tx.get(id)?;
+        tx.announce(id, row.account_id)?;
+        Ok(row)
+    })
+    .await
+    .map(|row| Answer::Done(Box::new(row)))
 }
 
 /// Copies the links that consumers have to one service onto another (updateLinks of an upgrade to a service).

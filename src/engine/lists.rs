@@ -96,6 +96,8 @@ fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, F
             let stored = id.map(|id| if is_column { Scalar::Int(id.0) } else { Scalar::Text(core.wire_id(kind, id)) });
             (one(stored), echo(id.map_or_else(|| "-1".to_owned(), |id| id.to_string())))
         }
+        // What an audit row is about is kept as the wire writes it, whatever the type of the field says.
+        FieldType::Int if ty.def.id == "auditLog" && filter.field == "resourceId" => (one(Some(Scalar::Text(filter.value.clone()))), plain),
         FieldType::Int | FieldType::Float if filter.field == "id" => {
             let id = WireId::parse(&filter.value).map(|w| w.id.0).or_else(|| filter.value.parse().ok());
             (one(id.map(Scalar::Int)), plain)

@@ -2,6 +2,7 @@
 //!
 //! `door` is all that `api` and the dialects may use; `life` is what `app` starts and stops.
 
+mod audit;
 mod commands;
 mod containers;
 mod core;
@@ -34,6 +35,7 @@ mod upgrade;
 mod watch;
 mod worker;
 
+pub use self::audit::{Asked, Attempt};
 pub use self::core::{ADMIN, DEFAULT_PROJECT, EngineConfig};
 pub use door::*;
 pub use life::{Life, Opened};

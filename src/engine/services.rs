@@ -8,7 +8,7 @@ use crate::model::launch::{LABEL_GLOBAL, LaunchConfig, is_sim_image};
 use crate::model::selector::Selector;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, WireId};
 use crate::schema::TypeView;
-use crate::store::{Changes, Priority, Tx};
+use crate::store::{Changes, Tx};
 
 use super::commands::{check_free_in_account, insert_and_start, not_available, row_from_input};
 use super::containers::check_launch;
@@ -55,25 +55,24 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
     let machine = ty.def.machine.clone();
     let name = new.name.clone();
     let sidekicks = sidekick_names(&input);
-    core.store
-        .write(Priority::Request, move |tx| {
-            let in_stack = tx.find(stack)?.filter(|s| s.removed.is_none());
-            let Some(in_stack) = in_stack.filter(|s| !matches!(s.state.as_str(), "removing" | "error" | "erroring")) else {
-                return Err(Error::invalid("InvalidState", "stackId"));
-            };
-            // A service belongs to its stack's project, whatever path it was asked for by.
-            new.account_id = in_stack.account_id;
-            check_names_free(tx, stack, std::iter::once(name.as_str()).chain(sidekicks.iter().map(String::as_str)), None)?;
-            let stack_fields = Fields::parse(&in_stack.fields)?;
-            if stack_fields.read::<bool>("system")?.unwrap_or(false) {
-                new.fields.set("system", &true)?;
-            }
-            if wants_vip && new.fields.text("vip").is_none() {
-                new.fields.set("vip", &free_vip(tx, new.account_id)?)?;
-            }
-            insert_and_start(tx, machine.as_deref(), new)
-        })
-        .await
+    core.write_for(scope, move |tx| {
+        let in_stack = tx.find(stack)?.filter(|s| s.removed.is_none());
+        let Some(in_stack) = in_stack.filter(|s| !matches!(s.state.as_str(), "removing" | "error" | "erroring")) else {
+            return Err(Error::invalid("InvalidState", "stackId"));
+        };
+        // A service belongs to its stack's project, whatever path it was asked for by.
+        new.account_id = in_stack.account_id;
+        check_names_free(tx, stack, std::iter::once(name.as_str()).chain(sidekicks.iter().map(String::as_str)), None)?;
+        let stack_fields = Fields::parse(&in_stack.fields)?;
+        if stack_fields.read::<bool>("system")?.unwrap_or(false) {
+            new.fields.set("system", &true)?;
+        }
+        if wants_vip && new.fields.text("vip").is_none() {
+            new.fields.set("vip", &free_vip(tx, new.account_id)?)?;
+        }
+        insert_and_start(tx, machine.as_deref(), new)
+    })
+    .await
 }
 
 /// Balancing has no data plane here: kept on simulated hosts, refused on others.
@@ -336,38 +335,37 @@ pub(crate) fn is_global(config: Option<&Map<String, Value>>) -> bool {
 }
 
 /// A rolling restart: the start counts of now say later who is done.
-pub(crate) async fn restart(core: &Core, row: &Resource, input: Input) -> Result<Answer> {
+pub(crate) async fn restart(core: &Core, scope: &Scope, row: &Resource, input: Input) -> Result<Answer> {
     if !input.get("rollingRestartStrategy").is_some_and(Value::is_object) {
         return Err(Error::invalid("MissingRequired", "rollingRestartStrategy"));
     }
     let machine = core.machine_of(&row.kind)?.clone();
     let id = row.id;
-    core.store
-        .write(Priority::Request, move |tx| {
-            let row = tx.get(id)?;
-            if machine.start("restart", &row.state).is_none() {
-                return Err(not_available());
-            }
-            let mut fields = Fields::parse(&row.fields)?;
-            let mut note: ServiceNotes = notes(&row);
-            note.start_counts.clear();
-            note.last_batch_at = None;
-            let mut restart = input;
-            let mut wire_counts = Map::new();
-            for instance in tx.children(id, "instance")? {
-                let count: i64 = Fields::parse(&instance.fields)?.read("startCount")?.unwrap_or(0);
-                note.start_counts.insert(instance.id.0, count);
-                wire_counts.insert(instance.id.0.to_string(), json!(count));
-            }
-            if let Some(Value::Object(strategy)) = restart.get_mut("rollingRestartStrategy") {
-                strategy.insert("instanceToStartCount".into(), Value::Object(wire_counts));
-            }
-            fields.set("restart", &restart)?;
-            let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
-            request(tx, &machine, &row, "restart", "{}", changes)
-        })
-        .await
-        .map(|row| Answer::Accepted(Box::new(row)))
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        if machine.start("restart", &row.state).is_none() {
+            return Err(not_available());
+        }
+        let mut fields = Fields::parse(&row.fields)?;
+        let mut note: ServiceNotes = notes(&row);
+        note.start_counts.clear();
+        note.last_batch_at = None;
+        let mut restart = input;
+        let mut wire_counts = Map::new();
+        for instance in tx.children(id, "instance")? {
+            let count: i64 = Fields::parse(&instance.fields)?.read("startCount")?.unwrap_or(0);
+            note.start_counts.insert(instance.id.0, count);
+            wire_counts.insert(instance.id.0.to_string(), json!(count));
+        }
+        if let Some(Value::Object(strategy)) = restart.get_mut("rollingRestartStrategy") {
+            strategy.insert("instanceToStartCount".into(), Value::Object(wire_counts));
+        }
+        fields.set("restart", &restart)?;
+        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        request(tx, &machine, &row, "restart", "{}", changes)
+    })
+    .await
+    .map(|row| Answer::Accepted(Box::new(row)))
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Settings: defaults, and what is stored over them.
 
 use crate::model::{Error, Result};
-use crate::store::Priority;
 
 use super::core::Core;
-use super::door::Setting;
+use super::door::{Scope, Setting};
 
 /// `(name, default, everybody may read it)`.
 const SETTINGS: [(&str, &str, bool); 8] = [
@@ -40,12 +39,12 @@ impl Core {
         SETTINGS.iter().map(|(name, _, _)| self.setting(name)).filter_map(Result::transpose).collect()
     }
 
-    pub(crate) async fn write_setting(&self, name: &str, value: Option<String>) -> Result<Setting> {
+    pub(crate) async fn write_setting(&self, scope: &Scope, name: &str, value: Option<String>) -> Result<Setting> {
         let Some(value) = value else {
             return Err(Error::not_implemented("resetting a setting is not part of this build"));
         };
         let stored = name.to_owned();
-        self.store.write(Priority::Request, move |tx| tx.set_setting(&stored, &value)).await?;
+        self.write_for(scope, move |tx| tx.set_setting(&stored, &value)).await?;
         self.setting(name)?.ok_or_else(Error::not_found)
     }
 }

@@ -7,11 +7,11 @@ use serde_json::Value;
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::schema::TypeView;
-use crate::store::{Changes, Priority};
+use crate::store::Changes;
 
 use super::commands::{check_free_in_account, insert_and_start, row_from_input};
 use super::core::Core;
-use super::door::{Answer, Input};
+use super::door::{Answer, Input, Scope};
 use super::handlers::ActivateData;
 use super::process::request;
 
@@ -23,7 +23,7 @@ pub(crate) fn check_name(input: Input) -> Result<Input> {
     }
 }
 
-pub(crate) async fn create(core: &Core, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
     let input = check_name(input)?;
     for compose in ["dockerCompose", "rancherCompose", "templates"] {
         if input.get(compose).is_some_and(|v| !v.is_null() && v.as_str() != Some("")) {
@@ -33,16 +33,15 @@ pub(crate) async fn create(core: &Core, ty: &TypeView, account: ResourceId, inpu
     let mut new = row_from_input(&ty.def, account, &input)?;
     new.health = "healthy".into();
     let machine = ty.def.machine.clone();
-    core.store
-        .write(Priority::Request, move |tx| {
-            check_free_in_account(tx, "stack", account, &new.name, None)?;
-            insert_and_start(tx, machine.as_deref(), new)
-        })
-        .await
+    core.write_for(scope, move |tx| {
+        check_free_in_account(tx, "stack", account, &new.name, None)?;
+        insert_and_start(tx, machine.as_deref(), new)
+    })
+    .await
 }
 
 /// Activates every inactive service of the stack, what is linked to first.
-pub(crate) async fn activate_services(core: &Core, stack: &Resource) -> Result<Answer> {
+pub(crate) async fn activate_services(core: &Core, scope: &Scope, stack: &Resource) -> Result<Answer> {
     let services = core.store.children(stack.id, "service")?;
     let here: BTreeSet<ResourceId> = services.iter().map(|s| s.id).collect();
     let mut waits: BTreeMap<ResourceId, Vec<i64>> = BTreeMap::new();
@@ -56,60 +55,57 @@ pub(crate) async fn activate_services(core: &Core, stack: &Resource) -> Result<A
     }
     let machine = core.machine_of("service")?.clone();
     let id = stack.id;
-    core.store
-        .write(Priority::Request, move |tx| {
-            for service in tx.children(id, "service")? {
-                if service.state == "inactive" {
-                    let data = ActivateData { wait_for: waits.remove(&service.id).unwrap_or_default() };
-                    let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an activation", e))?;
-                    request(tx, &machine, &service, "activate", &data, Changes::default())?;
-                }
+    core.write_for(scope, move |tx| {
+        for service in tx.children(id, "service")? {
+            if service.state == "inactive" {
+                let data = ActivateData { wait_for: waits.remove(&service.id).unwrap_or_default() };
+                let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an activation", e))?;
+                request(tx, &machine, &service, "activate", &data, Changes::default())?;
             }
-            tx.get(id)
-        })
-        .await
-        .map(|row| Answer::Done(Box::new(row)))
+        }
+        tx.get(id)
+    })
+    .await
+    .map(|row| Answer::Done(Box::new(row)))
 }
 
 /// Deactivates every service; one that cannot be deactivated now refuses it all.
-pub(crate) async fn deactivate_services(core: &Core, stack: &Resource) -> Result<Answer> {
+pub(crate) async fn deactivate_services(core: &Core, scope: &Scope, stack: &Resource) -> Result<Answer> {
     let machine = core.machine_of("service")?.clone();
     let id = stack.id;
-    core.store
-        .write(Priority::Request, move |tx| {
-            for service in tx.children(id, "service")? {
-                if matches!(service.state.as_str(), "inactive" | "deactivating" | "removing" | "removed") {
-                    continue;
-                }
-                if machine.start("deactivate", &service.state).is_none() {
-                    let sentence = format!("service {} is {}", service.name, service.state);
-                    return Err(Error { field: None, ..Error::invalid("InvalidState", "") }.with_message(sentence));
-                }
-                request(tx, &machine, &service, "deactivate", "{}", Changes::default())?;
+    core.write_for(scope, move |tx| {
+        for service in tx.children(id, "service")? {
+            if matches!(service.state.as_str(), "inactive" | "deactivating" | "removing" | "removed") {
+                continue;
             }
-            tx.get(id)
-        })
-        .await
-        .map(|row| Answer::Done(Box::new(row)))
+            if machine.start("deactivate", &service.state).is_none() {
+                let sentence = format!("service {} is {}", service.name, service.state);
+                return Err(Error { field: None, ..Error::invalid("InvalidState", "") }.with_message(sentence));
+            }
+            request(tx, &machine, &service, "deactivate", "{}", Changes::default())?;
+        }
+        tx.get(id)
+    })
+    .await
+    .map(|row| Answer::Done(Box::new(row)))
 }
 
 /// Merges outputs; the state does not change.
-pub(crate) async fn add_outputs(core: &Core, stack: &Resource, input: &Input) -> Result<Answer> {
+pub(crate) async fn add_outputs(core: &Core, scope: &Scope, stack: &Resource, input: &Input) -> Result<Answer> {
     let added: BTreeMap<String, Value> = input
         .get("outputs")
         .and_then(Value::as_object)
         .map(|o| o.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
         .unwrap_or_default();
     let id = stack.id;
-    core.store
-        .write(Priority::Request, move |tx| {
-            let row = tx.get(id)?;
-            let mut fields = Fields::parse(&row.fields)?;
-            let mut outputs: BTreeMap<String, Value> = fields.read("outputs")?.unwrap_or_default();
-            outputs.extend(added);
-            fields.set("outputs", &outputs)?;
-            tx.update_if(&row, &Changes { fields: Some(fields), ..Changes::default() })
-        })
-        .await
-        .map(|row| Answer::Done(Box::new(row)))
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        let mut fields = Fields::parse(&row.fields)?;
+        let mut outputs: BTreeMap<String, Value> = fields.read("outputs")?.unwrap_or_default();
+        outputs.extend(added);
+        fields.set("outputs", &outputs)?;
+        tx.update_if(&row, &Changes { fields: Some(fields), ..Changes::default() })
+    })
+    .await
+    .map(|row| Answer::Done(Box::new(row)))
 }

@@ -12,11 +12,11 @@ use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, Result};
 use crate::plan;
-use crate::store::{Changes, Priority, Process};
+use crate::store::{Changes, Process};
 
 use super::commands::not_available;
 use super::core::{Core, notes, write_notes};
-use super::door::{Answer, Input};
+use super::door::{Answer, Input, Scope};
 use super::handlers::draw_ports;
 use super::links;
 use super::picture::{Picture, ServiceNotes, removes_sidekick};
@@ -26,11 +26,11 @@ use super::services;
 type Config = Map<String, Value>;
 
 /// Takes an upgrade: everything that can be wrong is found here, everything that has to be known is written here.
-pub(crate) async fn accept(core: &Core, row: &Resource, input: Input) -> Result<Answer> {
+pub(crate) async fn accept(core: &Core, scope: &Scope, row: &Resource, input: Input) -> Result<Answer> {
     let strategy = |name: &str| input.get(name).and_then(Value::as_object).cloned();
     match (strategy("inServiceStrategy"), strategy("toServiceStrategy")) {
-        (Some(strategy), _) => accept_in_service(core, row, strategy).await,
-        (None, Some(strategy)) => accept_to_service(core, row, strategy).await,
+        (Some(strategy), _) => accept_in_service(core, scope, row, strategy).await,
+        (None, Some(strategy)) => accept_to_service(core, scope, row, strategy).await,
         (None, None) => Err(Error::invalid("MissingRequired", "inServiceStrategy")),
     }
 }
@@ -44,7 +44,7 @@ fn check_pace(strategy: &Config) -> Result<()> {
     Ok(())
 }
 
-async fn accept_in_service(core: &Core, row: &Resource, mut strategy: Config) -> Result<Answer> {
+async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strategy: Config) -> Result<Answer> {
     check_pace(&strategy)?;
     let is_given = |key: &str| strategy.get(key).is_some_and(|v| !v.is_null());
     let has_primary = is_given("launchConfig");
@@ -71,35 +71,34 @@ async fn accept_in_service(core: &Core, row: &Resource, mut strategy: Config) ->
     let machine = core.machine_of(&row.kind)?.clone();
     let range = core.port_range(row.account_id)?;
     let id = row.id;
-    core.store
-        .write(Priority::Request, move |tx| {
-            let row = tx.get(id)?;
-            if machine.start("upgrade", &row.state).is_none() {
-                return Err(not_available());
-            }
-            let mut fields = Fields::parse(&row.fields)?;
-            let merged = merge(&row.name, &fields, &strategy)?;
-            services::check_complete(&row.name, merged.primary.as_ref(), &merged.sidekicks)?;
-            services::check_names_free_of_sidekicks(tx, &row, &merged.sidekicks)?;
-            fields.set("launchConfig", &merged.primary)?;
-            fields.set("secondaryLaunchConfigs", &merged.sidekicks)?;
-            let mut note: ServiceNotes = notes(&row);
-            note.last_batch_at = None;
-            if let Err(message) = draw_ports(tx, &row, range, &BTreeSet::new(), &mut fields, &mut note)? {
-                return Err(Error::conflict(message));
-            }
-            let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) =
-                (fields.read("launchConfig")?, fields.read("secondaryLaunchConfigs")?);
-            strategy.insert("launchConfig".into(), json!(primary));
-            strategy.insert("secondaryLaunchConfigs".into(), json!(sidekicks.unwrap_or_default()));
-            strategy.insert("previousLaunchConfig".into(), json!(merged.old_primary));
-            strategy.insert("previousSecondaryLaunchConfigs".into(), json!(merged.old_sidekicks));
-            fields.set("upgrade", &json!({"type": "serviceUpgrade", "inServiceStrategy": strategy, "toServiceStrategy": null}))?;
-            let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
-            request(tx, &machine, &row, "upgrade", "{}", changes)
-        })
-        .await
-        .map(|row| Answer::Accepted(Box::new(row)))
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        if machine.start("upgrade", &row.state).is_none() {
+            return Err(not_available());
+        }
+        let mut fields = Fields::parse(&row.fields)?;
+        let merged = merge(&row.name, &fields, &strategy)?;
+        services::check_complete(&row.name, merged.primary.as_ref(), &merged.sidekicks)?;
+        services::check_names_free_of_sidekicks(tx, &row, &merged.sidekicks)?;
+        fields.set("launchConfig", &merged.primary)?;
+        fields.set("secondaryLaunchConfigs", &merged.sidekicks)?;
+        let mut note: ServiceNotes = notes(&row);
+        note.last_batch_at = None;
+        if let Err(message) = draw_ports(tx, &row, range, &BTreeSet::new(), &mut fields, &mut note)? {
+            return Err(Error::conflict(message));
+        }
+        let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) =
+            (fields.read("launchConfig")?, fields.read("secondaryLaunchConfigs")?);
+        strategy.insert("launchConfig".into(), json!(primary));
+        strategy.insert("secondaryLaunchConfigs".into(), json!(sidekicks.unwrap_or_default()));
+        strategy.insert("previousLaunchConfig".into(), json!(merged.old_primary));
+        strategy.insert("previousSecondaryLaunchConfigs".into(), json!(merged.old_sidekicks));
+        fields.set("upgrade", &json!({"type": "serviceUpgrade", "inServiceStrategy": strategy, "toServiceStrategy": null}))?;
+        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        request(tx, &machine, &row, "upgrade", "{}", changes)
+    })
+    .await
+    .map(|row| Answer::Accepted(Box::new(row)))
 }
 
 struct Merged {
@@ -197,7 +196,7 @@ fn inherit_ports(config: &mut Config, old: &Config) {
     }
 }
 
-async fn accept_to_service(core: &Core, row: &Resource, strategy: Config) -> Result<Answer> {
+async fn accept_to_service(core: &Core, scope: &Scope, row: &Resource, strategy: Config) -> Result<Answer> {
     check_pace(&strategy)?;
     let target = strategy.get("toServiceId").and_then(Value::as_str).and_then(parse_reference);
     let Some(target) = target else { return Err(Error::invalid("MissingRequired", "toServiceId")) };
@@ -206,46 +205,44 @@ async fn accept_to_service(core: &Core, row: &Resource, strategy: Config) -> Res
     }
     let machine = core.machine_of(&row.kind)?.clone();
     let id = row.id;
-    core.store
-        .write(Priority::Request, move |tx| {
-            let row = tx.get(id)?;
-            if machine.start("upgrade", &row.state).is_none() {
-                return Err(not_available());
-            }
-            let mut fields = Fields::parse(&row.fields)?;
-            fields.set("upgrade", &json!({"type": "serviceUpgrade", "inServiceStrategy": null, "toServiceStrategy": strategy}))?;
-            let note = ServiceNotes { last_batch_at: None, to_service: Some(target.0), links_copied: false, ..notes::<ServiceNotes>(&row) };
-            let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
-            request(tx, &machine, &row, "upgrade", "{}", changes)
-        })
-        .await
-        .map(|row| Answer::Accepted(Box::new(row)))
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        if machine.start("upgrade", &row.state).is_none() {
+            return Err(not_available());
+        }
+        let mut fields = Fields::parse(&row.fields)?;
+        fields.set("upgrade", &json!({"type": "serviceUpgrade", "inServiceStrategy": null, "toServiceStrategy": strategy}))?;
+        let note = ServiceNotes { last_batch_at: None, to_service: Some(target.0), links_copied: false, ..notes::<ServiceNotes>(&row) };
+        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        request(tx, &machine, &row, "upgrade", "{}", changes)
+    })
+    .await
+    .map(|row| Answer::Accepted(Box::new(row)))
 }
 
 /// Takes a rollback: the previous configurations are the current ones again; the planner brings the old units back.
-pub(crate) async fn roll_back(core: &Core, row: &Resource) -> Result<Answer> {
+pub(crate) async fn roll_back(core: &Core, scope: &Scope, row: &Resource) -> Result<Answer> {
     let machine = core.machine_of(&row.kind)?.clone();
     let id = row.id;
-    core.store
-        .write(Priority::Request, move |tx| {
-            let row = tx.get(id)?;
-            if machine.start("rollback", &row.state).is_none() {
-                return Err(not_available());
-            }
-            let mut fields = Fields::parse(&row.fields)?;
-            let upgrade: Option<Value> = fields.read("upgrade")?;
-            let strategy = upgrade.as_ref().and_then(|u| u.get("inServiceStrategy")).filter(|s| s.is_object());
-            if let Some(strategy) = strategy.filter(|s| s.get("previousLaunchConfig").is_some()) {
-                fields.set("launchConfig", strategy.get("previousLaunchConfig").unwrap_or(&Value::Null))?;
-                let sidekicks = strategy.get("previousSecondaryLaunchConfigs").cloned().filter(Value::is_array).unwrap_or(json!([]));
-                fields.set("secondaryLaunchConfigs", &sidekicks)?;
-            }
-            let note = ServiceNotes { last_batch_at: None, ..notes::<ServiceNotes>(&row) };
-            let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
-            request(tx, &machine, &row, "rollback", "{}", changes)
-        })
-        .await
-        .map(|row| Answer::Accepted(Box::new(row)))
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        if machine.start("rollback", &row.state).is_none() {
+            return Err(not_available());
+        }
+        let mut fields = Fields::parse(&row.fields)?;
+        let upgrade: Option<Value> = fields.read("upgrade")?;
+        let strategy = upgrade.as_ref().and_then(|u| u.get("inServiceStrategy")).filter(|s| s.is_object());
+        if let Some(strategy) = strategy.filter(|s| s.get("previousLaunchConfig").is_some()) {
+            fields.set("launchConfig", strategy.get("previousLaunchConfig").unwrap_or(&Value::Null))?;
+            let sidekicks = strategy.get("previousSecondaryLaunchConfigs").cloned().filter(Value::is_array).unwrap_or(json!([]));
+            fields.set("secondaryLaunchConfigs", &sidekicks)?;
+        }
+        let note = ServiceNotes { last_batch_at: None, ..notes::<ServiceNotes>(&row) };
+        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        request(tx, &machine, &row, "rollback", "{}", changes)
+    })
+    .await
+    .map(|row| Answer::Accepted(Box::new(row)))
 }
 
 /// One step of an upgrade to another service, from their scales: `(from, to)`, or `None` when it is done.

@@ -383,6 +383,13 @@ impl Tx<'_> {
 
     /// Makes a row with its references and announces it.
     pub fn insert(&mut self, new: NewResource) -> Result<Resource> {
+        let row = self.insert_unannounced(new)?;
+        self.announce(row.id, row.account_id)?;
+        Ok(row)
+    }
+
+    /// Makes a row that nobody waits for.
+    pub fn insert_unannounced(&mut self, new: NewResource) -> Result<Resource> {
         let (fields, cuts) = self.layout.pack(&new.root, &new.kind, &new.fields)?;
         let now = self.now();
         let uuid = new.uuid.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
@@ -417,7 +424,6 @@ impl Tx<'_> {
         for (field, to) in &new.refs {
             self.insert_ref(ResourceId(id), field, *to)?;
         }
-        self.announce(ResourceId(id), new.account_id)?;
         Ok(Resource {
             id: ResourceId(id),
             root: new.root,

@@ -92,8 +92,9 @@ async fn every_link_of_every_row_leads_somewhere() {
                     let url = path(link);
                     let answer = w.get(&url).await;
                     assert!(matches!(answer.status, 200 | 404 | 501), "{id}.{name} {url}: {} {}", answer.status, answer.body);
-                    // A link to one thing is only shown if it is there.
-                    assert!(answer.status == 200 || answer.status == 501, "{id}.{name} {url}: {}", answer.body);
+                    // A link to one thing is only shown if it is there; but who acted may be nobody the project knows.
+                    let may_hide = name.starts_with("authenticatedAs");
+                    assert!(matches!(answer.status, 200 | 501) || may_hide, "{id}.{name} {url}: {}", answer.body);
                 }
                 let own = w.show(&path(&row["links"]["self"])).await;
                 assert_eq!(own["id"], row["id"], "{id}");

@@ -1,0 +1,77 @@
+//! The audit log: one row for each request that asks for a change, written with the change.
+
+use serde_json::json;
+
+use crate::support::{World, text};
+
+/// The newest rows first, as `eventType responseCode resourceId`.
+async fn log(world: &World) -> Vec<String> {
+    let rows = world.list("auditlogs?sort=id&order=desc").await;
+    rows.iter().map(|r| format!("{} {} {}", text(r, "eventType"), text(r, "responseCode"), text(r, "resourceId"))).collect()
+}
+
+#[actix_web::test]
+async fn each_change_and_each_refusal_leaves_one_row() {
+    let world = World::new().await;
+    let stack = text(&world.post("stacks", json!({"name": "shop"})).await.ok(), "id").to_owned();
+    world.settle().await;
+    assert_eq!(log(&world).await, [format!("api.stack.create 201 {stack}")]);
+
+    world.post("stacks", json!({"name": "shop"})).await.refused(422, "NotUnique");
+    world.post("stacks", json!({})).await.refused(422, "MissingRequired");
+    world.put(&stack, json!({"description": "d"})).await.ok();
+    world.put(&stack, json!({"description": "d"})).await.ok();
+    world.act(&stack, "nonsense", json!({})).await.refused(422, "InvalidAction");
+    world.act(&stack, "deactivateservices", json!({})).await.ok();
+    world.act(&stack, "remove", json!({})).await.expect(202, json!({"state": "removing"}));
+    world.settle().await;
+    world.delete(&stack).await.refused(405, "Method not allowed");
+    world.get(&stack).await.ok();
+    assert_eq!(
+        log(&world).await,
+        [
+            format!("api.stack.delete 405 {stack}"),
+            format!("api.stack.remove 202 {stack}"),
+            format!("api.stack.deactivateservices 200 {stack}"),
+            format!("api.stack.nonsense 422 {stack}"),
+            format!("api.stack.update 200 {stack}"),
+            format!("api.stack.update 200 {stack}"),
+            "api.stack.create 422 ".to_owned(),
+            "api.stack.create 422 ".to_owned(),
+            format!("api.stack.create 201 {stack}"),
+        ]
+    );
+    let about = world.list(&format!("auditlogs?resourceId={stack}&eventType=api.stack.remove")).await;
+    assert_eq!(about.len(), 1);
+}
+
+#[actix_web::test]
+async fn a_row_says_who_asked_for_what_and_what_came_of_it() {
+    let world = World::new().await;
+    let stack = world.stack("shop").await;
+    let row = world.list("auditlogs").await.remove(0);
+    let request: serde_json::Value = serde_json::from_str(text(&row, "requestObject")).expect("the request is JSON");
+    assert_eq!(request, json!({"name": "shop"}));
+    let response: serde_json::Value = serde_json::from_str(text(&row, "responseObject")).expect("the response is JSON");
+    crate::support::has(&response, &json!({"id": stack, "type": "stack", "name": "shop", "state": "activating"}), "the response");
+    crate::support::has(
+        &row,
+        &json!({"type": "auditLog", "accountId": "1a5", "authType": "AdminAuth", "authenticatedAsAccountId": "1a1",
+            "authenticatedAsIdentityId": "1i!rancher_id:1", "resourceType": "stack", "resourceId": stack, "kind": "auditLog"}),
+        "the row",
+    );
+    // Rows of the log are read, never written.
+    let id = text(&row, "id");
+    world.delete(&format!("auditlogs/{id}")).await.refused(405, "Method not allowed");
+    world.put(&format!("auditlogs/{id}"), json!({"eventType": "x"})).await.refused(405, "Method not allowed");
+    world.get(&format!("/v2-beta/auditlogs/{id}/authenticatedAsAccount")).await.expect(200, json!({"id": "1a1"}));
+}
+
+#[actix_web::test]
+async fn a_change_and_its_row_are_lost_together() {
+    let mut world = World::new().await;
+    world.die_after(0);
+    assert_eq!(world.post("stacks", json!({"name": "lost"})).await.status, 503);
+    world.restart().await;
+    assert!(log(&world).await.is_empty() && world.list("stacks?name=lost").await.is_empty());
+}
