@@ -97,7 +97,7 @@ impl Attempt {
             operation: asked.operation.to_owned(),
             resource_id: asked.id.map(str::to_owned),
             client_ip: asked.client_ip.to_owned(),
-            request: shown(ty, asked.body),
+            request: shown(ty, asked.body).filter(|_| !is_secret_setting(asked)),
             success,
             began,
             is_recorded: AtomicBool::new(false),
@@ -218,6 +218,12 @@ fn entry(attempt: &Attempt, by: &By, end: &End, now: Timestamp) -> Result<NewRes
     fields.set("runtime", &now.since(attempt.began).as_millis())?;
     let kind = "auditLog".to_owned();
     Ok(NewResource { root: kind.clone(), kind, account_id: Some(by.effective), fields, ..NewResource::default() })
+}
+
+/// Whether the value in the body is one that settings do not show.
+fn is_secret_setting(asked: &Asked<'_>) -> bool {
+    let name = asked.id.or_else(|| asked.body.get("name").and_then(Value::as_str)).unwrap_or_default();
+    matches!(asked.ty.id.as_str(), "setting" | "activeSetting") && super::settings::is_secret(name)
 }
 
 /// A body as the log keeps it; `None` if it is too long.

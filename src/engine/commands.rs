@@ -83,7 +83,7 @@ impl Core {
     pub(crate) async fn delete(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
         let row = self.visible(scope, ty, id)?;
         let machine = ty.def.machine.clone();
-        let keep = self.config.keep_removed;
+        let keep = self.keep_removed();
         let is_container = row.root == "instance";
         self.write_for(scope, move |tx| {
             let row = tx.get(id)?;

@@ -16,6 +16,16 @@ use super::queue::{Key, Queue};
 
 /// The account of the first admin.
 pub const ADMIN: ResourceId = ResourceId(1);
+/// The account of what the server does by itself.
+pub const SYSTEM: ResourceId = ResourceId(2);
+/// The account that may do everything.
+pub const SUPERADMIN: ResourceId = ResourceId(3);
+/// Who has not logged in yet.
+pub const TOKEN: ResourceId = ResourceId(4);
+/// Programs beside the server.
+pub const SERVICE: ResourceId = ResourceId(6);
+/// Who holds a registration token.
+pub const REGISTER: ResourceId = ResourceId(7);
 /// The Default project, `1a5`.
 pub const DEFAULT_PROJECT: ResourceId = ResourceId(5);
 
@@ -26,16 +36,8 @@ pub struct EngineConfig {
     pub network_pool: String,
     /// At least this long between two looks at the same thing (zero in tests).
     pub pace: Duration,
-    /// How long an ended process is kept.
-    pub keep_processes: Duration,
-    /// How long a change event is kept.
-    pub keep_events: Duration,
-    /// How many change events are kept.
-    pub keep_event_count: i64,
-    /// How long a removed resource can still be read.
+    /// How long a removed resource can still be read if the settings cannot be.
     pub keep_removed: Duration,
-    /// How long service logs are kept.
-    pub keep_logs: Duration,
     /// Digests and seals secrets with the server's own key.
     pub secrets: Arc<Keeper>,
 }
@@ -56,11 +58,7 @@ impl Default for EngineConfig {
         Self {
             network_pool: "10.42.0.0/16".into(),
             pace: Duration::from_millis(10),
-            keep_processes: day,
-            keep_events: day * 14,
-            keep_event_count: 1_000_000,
             keep_removed: day * 2,
-            keep_logs: day * 7,
             // For tests: a server is given a key of its own.
             secrets: Arc::new(Keeper::new(&[0; KEY_BYTES])),
         }

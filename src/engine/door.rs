@@ -230,14 +230,13 @@ impl Engine {
     }
 
     /// All settings the caller may see, in any order.
-    pub fn settings(&self, _scope: &Scope) -> Result<Vec<Setting>> {
-        self.core.all_settings()
+    pub fn settings(&self, scope: &Scope) -> Result<Vec<Setting>> {
+        self.core.shown_settings(scope)
     }
 
     /// One setting, if the caller may see it. Those who may write settings see unknown names too, without a value.
-    pub fn find_setting(&self, _scope: &Scope, name: &str) -> Result<Option<Setting>> {
-        let unknown = || Setting { name: name.to_owned(), ..Setting::default() };
-        Ok(Some(self.core.setting(name)?.unwrap_or_else(unknown)))
+    pub fn find_setting(&self, scope: &Scope, name: &str) -> Result<Option<Setting>> {
+        self.core.shown_setting(scope, name)
     }
 
     /// Sets a setting, known or not; without a value it goes back to its default.

@@ -14,6 +14,7 @@ use super::core::{Core, EngineConfig, Packing};
 use super::door::Engine;
 use super::process::chain;
 use super::queue::{Key, Queue};
+use super::settings;
 
 /// An engine that was opened but does not work yet.
 pub struct Opened {
@@ -185,17 +186,22 @@ async fn sweep(core: Arc<Core>) {
 }
 
 async fn sweep_once(core: &Core) -> Result<usize> {
+    let now = core.now();
+    let before = |name| {
+        let keep = i64::from(core.setting_count(name)?).saturating_mul(1_000);
+        Ok::<_, crate::model::Error>(Timestamp(now.0.saturating_sub(keep)))
+    };
+    let limits = SweepLimits {
+        processes_before: before(settings::PROCESS_SECONDS)?,
+        events_before: before(settings::EVENT_SECONDS)?,
+        events_kept: core.setting_count(settings::EVENT_ROWS)?.into(),
+        logs_before: before(settings::SERVICE_LOG_SECONDS)?,
+        audit_before: before(settings::AUDIT_SECONDS)?,
+        audit_up_to: core.store.last_beyond("auditLog", core.setting_count(settings::AUDIT_ROWS)?)?,
+        chunk: SWEEP_CHUNK,
+    };
     let mut rows = 0;
     loop {
-        let now = core.now();
-        let before = |keep: Duration| Timestamp(now.0.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
-        let limits = SweepLimits {
-            processes_before: before(core.config.keep_processes),
-            events_before: before(core.config.keep_events),
-            events_kept: core.config.keep_event_count,
-            logs_before: before(core.config.keep_logs),
-            chunk: SWEEP_CHUNK,
-        };
         let swept = core.write(move |tx| tx.sweep(&limits)).await?;
         rows += swept.rows;
         if !swept.has_more {

@@ -122,7 +122,7 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, row: &Resource, input: &I
     let link = input.get("serviceLink").ok_or_else(|| Error::invalid("MissingRequired", "serviceLink"))?;
     let wanted = read_link(link)?;
     let names_alias = link.get("name").is_some_and(|n| n.as_str().is_some_and(|n| !n.is_empty()));
-    let (id, keep) = (row.id, core.config.keep_removed);
+    let (id, keep) = (row.id, core.keep_removed());
     change(core, scope, id, move |tx| {
         let fits =
             |(_, target, alias): &&(Resource, ResourceId, String)| *target == wanted.target && (!names_alias || *alias == wanted.alias);
@@ -142,7 +142,7 @@ pub(crate) async fn set(core: &Core, scope: &Scope, row: &Resource, input: &Inpu
             return Err(Error::invalid("NotUnique", "serviceId").with_message("the same service with the same name twice"));
         }
     }
-    let (id, keep, types) = (row.id, core.config.keep_removed, core.link_types()?);
+    let (id, keep, types) = (row.id, core.keep_removed(), core.link_types()?);
     change(core, scope, id, move |tx| {
         let row = tx.get(id)?;
         for (target, _) in wanted.keys() {
@@ -244,7 +244,7 @@ impl Core {
         if wanted.is_empty() && self.store.children(from, "serviceConsumeMap")?.iter().all(|map| !notes::<LinkNotes>(map).selected) {
             return Ok(());
         }
-        let (types, keep) = (types.clone(), self.config.keep_removed);
+        let (types, keep) = (types.clone(), self.keep_removed());
         self.write(move |tx| {
             let consumer = tx.get(from)?;
             let links = links_of(tx, from)?;
@@ -274,7 +274,7 @@ impl Core {
                 matching.push(row);
             }
         }
-        let (types, id, keep) = (self.instance_types()?, service.id, self.config.keep_removed);
+        let (types, id, keep) = (self.instance_types()?, service.id, self.keep_removed());
         self.write(move |tx| {
             let service = tx.get(id)?;
             let mut adopted = Vec::new();

@@ -36,7 +36,7 @@ mod watch;
 mod worker;
 
 pub use self::audit::{Asked, Attempt};
-pub use self::core::{ADMIN, DEFAULT_PROJECT, EngineConfig};
+pub use self::core::{ADMIN, DEFAULT_PROJECT, EngineConfig, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
 pub use door::*;
 pub use life::{Life, Opened};
 pub use processes::{ProcessInstance, ProcessPage};

@@ -131,7 +131,7 @@ impl Core {
     /// `row` is as it was when the handler began; what is written goes by how it is now.
     async fn settle(&self, process: Process, row: &Resource, outcome: Outcome) -> Result<()> {
         let machine = self.machine_of_row(row)?.clone();
-        let keep_removed = self.config.keep_removed;
+        let keep_removed = self.keep_removed();
         let owner = self.owner_of(row);
         let row_id = row.id;
         self.write(move |tx| {

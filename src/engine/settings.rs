@@ -1,50 +1,216 @@
-//! Settings: defaults, and what is stored over them.
+//! Settings: what is known of them, and what is stored over that.
+//!
+//! Any name can be stored, for clients keep their own things here; docs/settings.md says which names do something.
 
-use crate::model::{Error, Result};
+use std::time::Duration;
+
+use crate::model::{Error, ErrorKind, Result};
+use crate::schema::Role;
 
 use super::core::Core;
-use super::door::{Scope, Setting};
+use super::door::{AuthType, Scope, Setting};
 
-/// `(name, default, everybody may read it)`.
-const SETTINGS: [(&str, &str, bool); 8] = [
-    ("rancher.server.version", "v1.6.30", true),
-    ("drover.version", env!("CARGO_PKG_VERSION"), true),
-    ("api.security.enabled", "false", true),
-    ("api.auth.provider.configured", "none", true),
-    ("api.host", "", false),
-    ("api.show.removed.for.seconds", "-300", false),
-    ("registry.default", "", false),
-    ("ui.pl", "rancher", true),
+/// One setting that the server or a known client reads.
+struct Known {
+    name: &'static str,
+    /// Empty for none.
+    default: &'static str,
+    is_public: bool,
+    form: Form,
+}
+
+/// What a value has to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    /// A whole number from 0 on.
+    Count,
+    /// Says what this server is: nobody sets it.
+    Fixed,
+}
+
+const fn text(name: &'static str, default: &'static str) -> Known {
+    Known { name, default, is_public: false, form: Form::Text }
+}
+
+const fn public(name: &'static str, default: &'static str) -> Known {
+    Known { name, default, is_public: true, form: Form::Text }
+}
+
+const fn count(name: &'static str, default: &'static str) -> Known {
+    Known { name, default, is_public: false, form: Form::Count }
+}
+
+const fn fixed(name: &'static str, value: &'static str) -> Known {
+    Known { name, default: value, is_public: true, form: Form::Fixed }
+}
+
+pub(crate) const AUDIT_SECONDS: &str = "audit_log.purge.after.seconds";
+pub(crate) const AUDIT_ROWS: &str = "audit_log.keep.rows";
+pub(crate) const EVENT_SECONDS: &str = "events.purge.after.seconds";
+pub(crate) const EVENT_ROWS: &str = "events.keep.rows";
+pub(crate) const PROCESS_SECONDS: &str = "process_instance.purge.after.seconds";
+pub(crate) const REMOVED_SECONDS: &str = "main_tables.purge.after.seconds";
+pub(crate) const SERVICE_LOG_SECONDS: &str = "service_log.purge.after.seconds";
+pub(crate) const MEMBER_ROLES: &str = "project.set.member.roles";
+
+/// Sorted by name. The public ones are Rancher's, as its user interface reads them (cattle: `settings.public`).
+const SETTINGS: &[Known] = &[
+    text("account.by.key.credential.types", "agentApiKey,apiKey,usernamePassword"),
+    public("account.version", ""),
+    public("api.auth.jwt.token.expiry", "57600000"),
+    text("api.auth.local.access.mode", "unrestricted"),
+    public("api.auth.provider.configured", "none"),
+    text("api.auth.realm", "Enter API access key and secret key as username and password"),
+    text("api.auth.restrict.concurrent.sessions", "false"),
+    public("api.host", ""),
+    public("api.security.enabled", "false"),
+    public("api.ui.css.url", ""),
+    public("api.ui.js.url", ""),
+    count(AUDIT_ROWS, "1000000"),
+    count(AUDIT_SECONDS, "2592000"),
+    public("catalog.url", ""),
+    fixed("drover.version", env!("CARGO_PKG_VERSION")),
+    count(EVENT_ROWS, "1000000"),
+    count(EVENT_SECONDS, "1209600"),
+    public("lb.instance.image", ""),
+    count(REMOVED_SECONDS, "172800"),
+    public("newest.docker.version", ""),
+    count(PROCESS_SECONDS, "86400"),
+    text(MEMBER_ROLES, "owner"),
+    public("rancher.cli.darwin.url", ""),
+    public("rancher.cli.linux.url", ""),
+    public("rancher.cli.version", ""),
+    public("rancher.cli.windows.url", ""),
+    public("rancher.compose.darwin.url", ""),
+    public("rancher.compose.linux.url", ""),
+    public("rancher.compose.version", ""),
+    public("rancher.compose.windows.url", ""),
+    // Taken from the settings once, at the start.
+    fixed("rancher.server.version", "v1.6.30"),
+    text("registration.token.period.millis", "315360000000"),
+    count(SERVICE_LOG_SECONDS, "604800"),
+    public("supported.docker.range", ""),
+    public("telemetry.opt", ""),
+    public("ui.feedback.form", ""),
+    public("ui.pl", "rancher"),
+    public("ui.show.custom.host", ""),
+    public("ui.show.system", ""),
 ];
 
+fn known(name: &str) -> Option<&'static Known> {
+    SETTINGS.iter().find(|known| known.name == name)
+}
+
+/// Whether a value is a secret: read by services, shown to nobody else.
+pub(crate) fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "secret", "private.key"].iter().any(|word| name.contains(word))
+}
+
+/// Whether the caller sees more than the public settings.
+fn sees_all(scope: &Scope) -> bool {
+    scope.auth == AuthType::Admin || matches!(scope.role, Role::Superadmin | Role::Service | Role::Admin | Role::ReadAdmin)
+}
+
+/// 422 for a value that its setting cannot have.
+fn check(name: &str, value: Option<&str>) -> Result<()> {
+    match (known(name).map(|known| known.form), value) {
+        (Some(Form::Fixed), _) => {
+            Err(Error::new(ErrorKind::MethodNotAllowed).with_message("this setting says what the server is; it cannot be set"))
+        }
+        (Some(Form::Count), Some(value)) if value.trim().parse::<u32>().is_err() => {
+            Err(Error::invalid("InvalidFormat", "value").with_message("a whole number is needed"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Core {
+    /// A setting as the server itself reads it; `None` if there is no such thing.
     pub(crate) fn setting(&self, name: &str) -> Result<Option<Setting>> {
         let stored = self.store.setting(name)?;
-        let known = SETTINGS.iter().find(|(n, _, _)| *n == name);
-        if stored.is_none() && known.is_none() {
-            return Ok(None);
-        }
-        let default = known.map(|(_, d, _)| (*d).to_owned()).filter(|d| !d.is_empty());
-        Ok(Some(Setting {
-            name: name.to_owned(),
-            active_value: stored.clone().or_else(|| default.clone()),
-            source: Some(if stored.is_some() { "Database" } else { "Code Packaged Defaults" }.to_owned()),
-            in_db: stored.is_some(),
-            is_public: known.is_some_and(|(_, _, p)| *p),
-            value: stored.or(default),
-        }))
+        Ok((stored.is_some() || known(name).is_some()).then(|| made(name, stored)))
     }
 
-    pub(crate) fn all_settings(&self) -> Result<Vec<Setting>> {
-        SETTINGS.iter().map(|(name, _, _)| self.setting(name)).filter_map(Result::transpose).collect()
+    /// A number that a setting says.
+    pub(crate) fn setting_count(&self, name: &str) -> Result<u32> {
+        let stored = self.store.setting(name)?.and_then(|value| value.trim().parse().ok());
+        let default = || known(name).and_then(|known| known.default.parse().ok());
+        stored.or_else(default).ok_or_else(|| Error::bug(format!("{name} is no number")))
     }
 
+    /// How long a removed row can still be read.
+    pub(crate) fn keep_removed(&self) -> Duration {
+        self.setting_count(REMOVED_SECONDS).map_or(self.config.keep_removed, |seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// All settings that the caller sees, and that have a value or are stored.
+    pub(crate) fn shown_settings(&self, scope: &Scope) -> Result<Vec<Setting>> {
+        let mut stored: std::collections::BTreeMap<String, String> = self.store.settings()?.into_iter().collect();
+        let mut all: Vec<Setting> = SETTINGS.iter().map(|known| made(known.name, stored.remove(known.name))).collect();
+        all.extend(stored.into_iter().map(|(name, value)| made(&name, Some(value))));
+        let is_all = sees_all(scope);
+        all.retain(|setting| (is_all || setting.is_public) && (setting.in_db || setting.active_value.is_some()));
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all.into_iter().map(|setting| veiled(scope, setting)).collect())
+    }
+
+    /// One setting as the caller sees it. Who sees them all sees unknown names, too, without a value.
+    pub(crate) fn shown_setting(&self, scope: &Scope, name: &str) -> Result<Option<Setting>> {
+        let setting = self.setting(name)?.unwrap_or_else(|| Setting { name: name.to_owned(), ..Setting::default() });
+        Ok(Some(setting).filter(|s| s.is_public || sees_all(scope)).map(|s| veiled(scope, s)))
+    }
+
+    /// Stores a value, or goes back to the default. In effect at once.
     pub(crate) async fn write_setting(&self, scope: &Scope, name: &str, value: Option<String>) -> Result<Setting> {
-        let Some(value) = value else {
-            return Err(Error::not_implemented("resetting a setting is not part of this build"));
-        };
+        check(name, value.as_deref())?;
         let stored = name.to_owned();
-        self.write_for(scope, move |tx| tx.set_setting(&stored, &value)).await?;
-        self.setting(name)?.ok_or_else(Error::not_found)
+        self.write_for(scope, move |tx| match value {
+            Some(value) => tx.set_setting(&stored, &value),
+            None => tx.delete_setting(&stored),
+        })
+        .await?;
+        self.shown_setting(scope, name)?.ok_or_else(Error::not_found)
+    }
+}
+
+fn made(name: &str, stored: Option<String>) -> Setting {
+    let known = known(name);
+    let default = known.map(|k| k.default.to_owned()).filter(|d| !d.is_empty());
+    // What the server is cannot be stored; what an earlier version stored does not count.
+    let stored = stored.filter(|_| known.is_none_or(|k| k.form != Form::Fixed));
+    Setting {
+        name: name.to_owned(),
+        active_value: stored.clone().or_else(|| default.clone()),
+        source: Some(if stored.is_some() { "Database" } else { "Code Packaged Defaults" }.to_owned()),
+        in_db: stored.is_some(),
+        is_public: known.is_some_and(|k| k.is_public),
+        value: stored.or(default),
+    }
+}
+
+/// Secrets are for services only.
+fn veiled(scope: &Scope, setting: Setting) -> Setting {
+    match is_secret(&setting.name) && scope.role != Role::Service {
+        true => Setting { value: None, active_value: None, ..setting },
+        false => setting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_sorted_and_numbers_are_numbers() {
+        assert!(SETTINGS.is_sorted_by_key(|known| known.name));
+        for known in SETTINGS {
+            assert!(known.form != Form::Count || check(known.name, Some(known.default)).is_ok(), "{}", known.name);
+            assert!(!is_secret(known.name), "{}", known.name);
+        }
+        assert!(check(AUDIT_ROWS, Some("-1")).is_err() && check(AUDIT_ROWS, Some("x")).is_err() && check("my.own", Some("x")).is_ok());
+        assert!(check("drover.version", None).is_err());
+        assert!(is_secret("api.auth.ldap.service.account.password") && is_secret("api.github.client.secret"));
     }
 }

@@ -145,6 +145,13 @@ impl Store {
         setting::table.find(name).select(setting::value).first(&mut conn).optional().map_err(|e| Error::internal("reading a setting", e))
     }
 
+    /// All stored settings, by name.
+    pub fn settings(&self) -> Result<Vec<(String, String)>> {
+        let mut conn = self.reader()?;
+        let all = setting::table.order(setting::name).select((setting::name, setting::value)).load(&mut conn);
+        all.map_err(|e| Error::internal("reading settings", e))
+    }
+
     /// Stops the writer after what it has taken on, and folds the log into the database file.
     pub fn close(&self) {
         self.writer.close();

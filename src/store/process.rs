@@ -309,4 +309,11 @@ impl Tx<'_> {
             .map_err(failed("writing a setting"))?;
         Ok(())
     }
+
+    /// Forgets a setting: its default is in effect again.
+    pub fn delete_setting(&mut self, name: &str) -> Result<()> {
+        use super::tables::setting;
+        diesel::delete(setting::table.find(name)).execute(self.conn).map_err(failed("forgetting a setting"))?;
+        Ok(())
+    }
 }

@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 
-use super::Tx;
-use super::tables::{change_event, process_instance, resource, resource_ref};
-use crate::model::{Error, Result, Timestamp};
+use super::tables::{change_event, credential, process_instance, resource, resource_ref};
+use super::{Store, Tx};
+use crate::model::{Error, ResourceId, Result, Timestamp};
 
 /// What may go.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,10 @@ pub struct SweepLimits {
     pub events_kept: i64,
     /// Service logs older than this.
     pub logs_before: Timestamp,
+    /// Rows of the audit log older than this.
+    pub audit_before: Timestamp,
+    /// Rows of the audit log up to this one.
+    pub audit_up_to: ResourceId,
     /// Rows of each table in one call.
     pub chunk: i64,
 }
@@ -28,6 +32,22 @@ pub struct Swept {
     pub rows: usize,
     /// Whether a chunk was full: call again.
     pub has_more: bool,
+}
+
+impl Store {
+    /// The newest row of this root that is one too many if so many are kept; 0 if there are not so many.
+    pub fn last_beyond(&self, root: &str, kept: u32) -> Result<ResourceId> {
+        let mut conn = self.reader()?;
+        let query = resource::table
+            .filter(resource::root.eq(root))
+            .filter(resource::removed_ms.is_null())
+            .order(resource::id.desc())
+            .offset(kept.into())
+            .limit(1)
+            .select(resource::id);
+        let id: Option<i64> = query.first(&mut conn).optional().map_err(|e| Error::internal("counting rows", e))?;
+        Ok(ResourceId(id.unwrap_or(0)))
+    }
 }
 
 impl Tx<'_> {
@@ -72,9 +92,20 @@ impl Tx<'_> {
             .load(self.conn)
             .map_err(failed)?;
         rows.extend(logs);
+        let audit: Vec<i64> = resource::table
+            .filter(resource::root.eq("auditLog"))
+            .filter(resource::removed_ms.is_null())
+            .filter(resource::created_ms.lt(limits.audit_before.0).or(resource::id.le(limits.audit_up_to.0)))
+            .order(resource::id)
+            .limit(limits.chunk)
+            .select(resource::id)
+            .load(self.conn)
+            .map_err(failed)?;
+        rows.extend(audit);
         diesel::delete(resource_ref::table.filter(resource_ref::from_id.eq_any(&rows).or(resource_ref::to_id.eq_any(&rows))))
             .execute(self.conn)
             .map_err(failed)?;
+        diesel::delete(credential::table.filter(credential::resource_id.eq_any(&rows))).execute(self.conn).map_err(failed)?;
         diesel::delete(resource::table.filter(resource::id.eq_any(&rows))).execute(self.conn).map_err(failed)?;
         Ok(Swept {
             rows: processes.len() + events.len() + rows.len(),

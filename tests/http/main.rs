@@ -15,6 +15,7 @@ mod machine;
 mod matrix;
 mod odd_clients;
 mod quirks;
+mod settings;
 mod stacks;
 mod support;
 mod tidy;

@@ -233,7 +233,7 @@ impl Core {
             }
             None => {}
         }
-        let keep = self.config.keep_removed;
+        let keep = self.keep_removed();
         let row_id = row.id;
         let dependants = self.store.referrers(row.id, "networkContainerId")?;
         let process_id = process.id;

@@ -52,7 +52,7 @@ impl Core {
             return self.reconcile_service(process, row).await;
         }
         let (process_id, row_id) = (process.id, row.id);
-        let keep = self.config.keep_removed;
+        let keep = self.keep_removed();
         let touched = self
             .write(move |tx| {
                 let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(Vec::new()) };

@@ -32,7 +32,7 @@ impl Core {
     /// What lives in the stack beside services: templates of volumes.
     async fn remove_stack_rest(&self, row: &Resource) -> Result<Outcome> {
         let id = row.id;
-        let keep = self.config.keep_removed;
+        let keep = self.keep_removed();
         self.write(move |tx| {
             for template in tx.children(id, "volumeTemplate")? {
                 super::instance::retire(tx, &template, keep)?;
