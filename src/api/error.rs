@@ -11,12 +11,14 @@ use crate::model::{Error, ErrorKind};
 fn status_of(error: &Error) -> (StatusCode, &'static str) {
     match error.kind {
         ErrorKind::BadRequest => (StatusCode::BAD_REQUEST, "Bad Request"),
+        ErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
         ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "Not Found"),
         ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
         ErrorKind::Conflict => (StatusCode::CONFLICT, "Conflict"),
         ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Long"),
         ErrorKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "Unprocessable Entity"),
+        ErrorKind::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
         ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
         ErrorKind::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
         ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
@@ -121,12 +123,14 @@ mod tests {
     fn every_kind_has_its_status() {
         let cases = [
             (ErrorKind::BadRequest, 400),
+            (ErrorKind::Unauthorized, 401),
             (ErrorKind::Forbidden, 403),
             (ErrorKind::NotFound, 404),
             (ErrorKind::MethodNotAllowed, 405),
             (ErrorKind::Conflict, 409),
             (ErrorKind::TooLarge, 413),
             (ErrorKind::Invalid, 422),
+            (ErrorKind::TooMany(5), 429),
             (ErrorKind::Internal, 500),
             (ErrorKind::NotImplemented, 501),
             (ErrorKind::Unavailable, 503),

@@ -12,6 +12,7 @@ use crate::store::{LayoutOf, NewResource, Priority, Store, Tx};
 
 use super::health::Monitor;
 use super::network::Addresses;
+use super::proof::Access;
 use super::queue::{Key, Queue};
 
 /// The account of the first admin.
@@ -40,6 +41,8 @@ pub struct EngineConfig {
     pub keep_removed: Duration,
     /// Digests and seals secrets with the server's own key.
     pub secrets: Arc<Keeper>,
+    /// Whether access control may be turned off: where others can reach the server, only if that was said.
+    pub may_be_open: bool,
 }
 
 impl EngineConfig {
@@ -61,6 +64,7 @@ impl Default for EngineConfig {
             keep_removed: day * 2,
             // For tests: a server is given a key of its own.
             secrets: Arc::new(Keeper::new(&[0; KEY_BYTES])),
+            may_be_open: true,
         }
     }
 }
@@ -74,6 +78,7 @@ pub(crate) struct Core {
     pub(crate) config: EngineConfig,
     pub(crate) addresses: Addresses,
     pub(crate) monitor: Monitor,
+    pub(crate) access: Arc<Access>,
     runtimes: RwLock<HashMap<ResourceId, Arc<dyn Runtime>>>,
 }
 
@@ -84,9 +89,10 @@ impl Core {
         clock: Arc<dyn Clock>,
         queue: Arc<Queue>,
         config: EngineConfig,
+        access: Arc<Access>,
     ) -> Result<Self> {
         let addresses = Addresses::new(&config.network_pool)?;
-        Ok(Self { registry, store, clock, queue, config, addresses, monitor: Monitor::default(), runtimes: RwLock::default() })
+        Ok(Self { registry, store, clock, queue, config, addresses, monitor: Monitor::default(), access, runtimes: RwLock::default() })
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::audit::{Asked, Attempt};
-use super::core::{ADMIN, Core};
+use super::core::Core;
 use super::lists;
 use super::processes::{ProcessInstance, ProcessPage};
-use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
+use crate::model::{Clock, Resource, ResourceId, Result};
 use crate::schema::{Link, Registry, Role, TypeView, Version, View};
 
 /// Who asks, for what project, in what version.
@@ -25,6 +25,8 @@ pub struct Scope {
     pub reach: Reach,
     /// How the caller proved who it is.
     pub auth: AuthType,
+    /// By what.
+    pub proof: Proof,
     /// The authenticated account.
     pub user: Account,
     /// The account the request acts for: the project if there is one, else the user.
@@ -68,6 +70,21 @@ impl AuthType {
             Self::None => "TokenAccount",
         }
     }
+}
+
+/// What a caller proved who it is by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// Nothing: access is open.
+    Open,
+    /// A credential.
+    Key(ResourceId),
+    /// A login.
+    Session(i64),
+    /// A registration token.
+    Registration(ResourceId),
+    /// Nothing, and it may only log in.
+    Nobody,
 }
 
 /// An account as the identity headers show it.
@@ -188,6 +205,11 @@ impl Engine {
         &self.core
     }
 
+    /// The time, as the engine sees it.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.core.clock.clone()
+    }
+
     /// All types and views.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.core.registry
@@ -196,22 +218,6 @@ impl Engine {
     /// The view of a request.
     pub fn view(&self, scope: &Scope) -> &Arc<View> {
         self.core.registry.view(scope.version, scope.role)
-    }
-
-    /// Who the caller is; `project` is the wire id named by path, header or query. An unknown or foreign project is 403.
-    ///
-    /// Access is open: every caller is the first admin, and the owner of any project.
-    pub fn admit(&self, version: Version, project: Option<&str>) -> Result<Scope> {
-        let user = Account { id: ADMIN, kind: "admin".into(), name: "admin".into() };
-        let (auth, role) = (AuthType::Admin, Role::Owner);
-        let Some(wire) = project else {
-            return Ok(Scope { version, project: None, role, reach: Reach::All, auth, effective: user.clone(), user, attempt: None });
-        };
-        let forbidden = || Error::new(ErrorKind::Forbidden);
-        let id = WireId::parse(wire).filter(|w| w.letters == "a").ok_or_else(forbidden)?.id;
-        let row = self.core.store.find(id)?.filter(|r| r.kind == "project" && r.state == "active").ok_or_else(forbidden)?;
-        let effective = Account { id, kind: row.kind, name: row.name };
-        Ok(Scope { version, project: Some(id), role, reach: Reach::Account(id), auth, user, effective, attempt: None })
     }
 
     /// What the audit log is to say of a request that asks for a change; `None` if such requests are not logged.

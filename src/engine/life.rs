@@ -13,6 +13,7 @@ use crate::store::{OpenError, SchemaState, Store, StoreConfig, SweepLimits, Wake
 use super::core::{Core, EngineConfig, Packing};
 use super::door::Engine;
 use super::process::chain;
+use super::proof::Access;
 use super::queue::{Key, Queue};
 use super::settings;
 
@@ -49,16 +50,19 @@ impl Engine {
         let queue = Arc::new(Queue::default());
         let waking = queue.clone();
         let wake_clock = clock.clone();
+        let access = Arc::new(Access::default());
+        let known = access.clone();
         let after_commit = Box::new(move |wakes: Vec<Wake>| {
             for wake in wakes {
                 match wake {
                     Wake::Process { id, at } => waking.push(Key::Process(id), at),
                     Wake::Resource(id) => waking.push(Key::Look(id), wake_clock.now()),
+                    Wake::Access => known.forget(),
                 }
             }
         });
         let (store, state) = Store::open(store, clock.clone(), Arc::new(Packing(registry.clone())), after_commit, fault)?;
-        let core = Core::new(registry, store, clock, queue, config)
+        let core = Core::new(registry, store, clock, queue, config, access)
             .map_err(|e| OpenError::Open { file: "the network pool".into(), source: Box::new(e) })?;
         Ok(Opened { engine: Self::new(Arc::new(core)), migrated: state })
     }

@@ -10,6 +10,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// 400: the request cannot be read.
     BadRequest,
+    /// 401: nobody has proved who asks.
+    Unauthorized,
     /// 403.
     Forbidden,
     /// 404: no such type, row or link, or not visible.
@@ -22,6 +24,8 @@ pub enum ErrorKind {
     TooLarge,
     /// 422: a field is wrong; has a code and usually a field.
     Invalid,
+    /// 429: too many attempts; try again after so many seconds.
+    TooMany(u32),
     /// 500: our fault.
     Internal,
     /// 501: part of the API that this build does not have.

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::tables::credential;
-use super::{Store, Tx};
+use super::{Store, Tx, Wake};
 use crate::model::{Error, ResourceId, Result};
 
 /// What is kept of one credential beside its row.
@@ -74,12 +74,14 @@ impl Tx<'_> {
             ))
             .execute(self.conn)
             .map_err(failed("keeping a credential"))?;
+        self.wake(Wake::Access);
         Ok(())
     }
 
     /// Forgets what a credential was proved by: from now on it proves nothing.
     pub fn delete_credential(&mut self, id: ResourceId) -> Result<()> {
         diesel::delete(credential::table.find(id.0)).execute(self.conn).map_err(failed("forgetting a credential"))?;
+        self.wake(Wake::Access);
         Ok(())
     }
 }

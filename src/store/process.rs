@@ -307,6 +307,7 @@ impl Tx<'_> {
             .values((setting::name.eq(name), setting::value.eq(value)))
             .execute(self.conn)
             .map_err(failed("writing a setting"))?;
+        self.wake(Wake::Access);
         Ok(())
     }
 

@@ -424,6 +424,7 @@ impl Tx<'_> {
         for (field, to) in &new.refs {
             self.insert_ref(ResourceId(id), field, *to)?;
         }
+        self.touch(&new.root);
         Ok(Resource {
             id: ResourceId(id),
             root: new.root,
@@ -465,6 +466,7 @@ impl Tx<'_> {
         if changed == 0 {
             return Err(Error::conflict("the resource changed meanwhile"));
         }
+        self.touch(&row.root);
         self.announce(row.id, row.account_id)?;
         let mut new = row.clone();
         new.version += 1;

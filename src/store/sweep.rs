@@ -107,9 +107,10 @@ impl Tx<'_> {
             .map_err(failed)?;
         diesel::delete(credential::table.filter(credential::resource_id.eq_any(&rows))).execute(self.conn).map_err(failed)?;
         diesel::delete(resource::table.filter(resource::id.eq_any(&rows))).execute(self.conn).map_err(failed)?;
+        let sessions = self.sweep_sessions(limits.chunk)?;
         Ok(Swept {
-            rows: processes.len() + events.len() + rows.len(),
-            has_more: full(processes.len()) || full(events.len()) || full(rows.len()),
+            rows: processes.len() + events.len() + rows.len() + sessions,
+            has_more: full(processes.len()) || full(events.len()) || full(rows.len()) || full(sessions),
         })
     }
 }

@@ -79,6 +79,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    session (id) {
+        id -> BigInt,
+        digest -> Text,
+        account_id -> BigInt,
+        created_ms -> BigInt,
+        expires_ms -> BigInt,
+    }
+}
+
+diesel::table! {
     server (uuid) {
         uuid -> Text,
         epoch -> BigInt,

@@ -45,6 +45,8 @@ pub enum Wake {
     },
     /// Something about this resource changed that its owner should look at.
     Resource(ResourceId),
+    /// Who may ask for what changed: what was worked out about it is no longer true.
+    Access,
 }
 
 /// A test's way to die at a chosen commit: asked before each, `true` means that it and everything after is lost.
@@ -64,6 +66,13 @@ impl Tx<'_> {
     /// The time of this transaction.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Notes that rows of this root decide who may ask for what.
+    pub(super) fn touch(&mut self, root: &str) {
+        if matches!(root, "account" | "credential" | "projectMember") {
+            self.wake(Wake::Access);
+        }
     }
 
     /// Wakes the worker after the commit.

@@ -1,0 +1,176 @@
+//! Who asks: from what a request shows of its sender to the scope it gets.
+//!
+//! cattle: `ApiAuthenticator` and its order. A login's token comes first, then a key or a registration token by HTTP
+//! Basic, and while access is open everybody else is the first admin. What proves what is the engine's knowledge; here
+//! are the forms it comes in, and how often one may be wrong.
+
+mod limit;
+mod shown;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+
+pub use limit::Limits;
+pub use shown::{Basic, Shown, cookie};
+
+use crate::engine::{Candidate, Engine, KeyProof, Proof, Scope};
+use crate::model::{Error, ErrorKind, ResourceId, Result};
+use crate::schema::Version;
+use crate::secret;
+
+/// Slow hashes at a time: each takes a core, and 19 MiB.
+const HASHING: usize = 2;
+/// Who may wait for one. More are turned away, before they fill the memory.
+const WAITING: usize = 64;
+/// How long those should stay away, in seconds.
+const BUSY_SECONDS: u32 = 2;
+
+/// Lets requests in.
+pub struct Gate {
+    engine: Arc<Engine>,
+    limits: Limits,
+    hashing: Semaphore,
+    waiting: AtomicUsize,
+    /// The hash of nobody's password: whoever names nobody waits as long.
+    nobody: std::sync::OnceLock<String>,
+}
+
+/// A request that was let in.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    /// As whom.
+    pub scope: Scope,
+    /// Whether a cookie proved it: browsers send those along with requests that other sites' pages make.
+    pub by_cookie: bool,
+}
+
+impl Gate {
+    /// A gate before this engine.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        let limits = Limits::new(engine.clock());
+        Self { engine, limits, hashing: Semaphore::new(HASHING), waiting: AtomicUsize::new(0), nobody: std::sync::OnceLock::new() }
+    }
+
+    /// Who asks.
+    ///
+    /// # Errors
+    /// 401 for nobody, 403 for a project that is not the caller's, 429 for too many wrong passwords and keys.
+    pub async fn admit(&self, version: Version, shown: &Shown<'_>) -> Result<Admitted> {
+        let policy = self.engine.policy()?;
+        let must_prove = policy.is_on || shown.enforce;
+        let proved = match self.prove(shown, policy.provider.is_some(), must_prove).await? {
+            Some((proof, account, own_project, by_cookie)) => {
+                let project = self.project(shown, own_project)?;
+                Some(self.engine.admit(version, proof, account, project.as_deref()).map(|scope| Admitted { scope, by_cookie }))
+            }
+            None => None,
+        };
+        match proved {
+            Some(Err(e)) if e.kind == ErrorKind::Unauthorized && !must_prove => {}
+            Some(admitted) => return admitted,
+            None if must_prove => return Err(Error::new(ErrorKind::Unauthorized)),
+            None => {}
+        }
+        let project = self.project(shown, None)?;
+        Ok(Admitted { scope: self.engine.admit_open(version, project.as_deref())?, by_cookie: false })
+    }
+
+    /// The project a request names: by path, header or parameter, by the user name of a token, by a key of it.
+    fn project(&self, shown: &Shown<'_>, own: Option<String>) -> Result<Option<String>> {
+        if let Some(project) = shown.project.map(str::to_owned).or(own) {
+            return Ok(Some(project));
+        }
+        let Some(key) = shown.client_key else { return Ok(None) };
+        self.engine.project_of_key(key)?.map(Some).ok_or_else(|| Error::new(ErrorKind::Forbidden))
+    }
+
+    /// What the request proves: by what, for which account, for which project, and whether by cookie.
+    async fn prove(&self, shown: &Shown<'_>, has_logins: bool, must_prove: bool) -> Result<Option<(Proof, ResourceId, Option<String>, bool)>> {
+        if has_logins
+            && let Some((token, by_cookie)) = shown.token()
+            && let Some((session, account)) = self.engine.check_session(token)?
+        {
+            return Ok(Some((Proof::Session(session), account, None, by_cookie)));
+        }
+        let Some(basic) = shown.basic() else { return Ok(None) };
+        if let Some(project) = basic.bearer() {
+            let session = if has_logins { self.engine.check_session(&basic.secret)? } else { None };
+            return Ok(session.map(|(id, account)| (Proof::Session(id), account, project.map(str::to_owned), false)));
+        }
+        let found = self.check_basic(&basic, shown.client, must_prove).await?;
+        Ok(found.map(|(proof, account)| (proof, account, None, false)))
+    }
+
+    async fn check_basic(&self, basic: &Basic, client: IpAddr, must_prove: bool) -> Result<Option<(Proof, ResourceId)>> {
+        if basic.is_registration() {
+            let found = self.engine.check_registration(&basic.secret)?;
+            if found.is_none() && must_prove {
+                self.limits.failed(client, &basic.name)?;
+            }
+            return Ok(found.map(|(credential, account)| (Proof::Registration(credential), account)));
+        }
+        match self.engine.check_key(&basic.name, &basic.secret)? {
+            // Nobody guesses the secret of a key: the right one is let in whatever was tried before.
+            KeyProof::Proved(credential, account) => Ok(Some((Proof::Key(credential), account))),
+            KeyProof::Slow(candidates) => {
+                if let Err(blocked) = self.limits.check(client, &basic.name) {
+                    return if must_prove { Err(blocked) } else { Ok(None) };
+                }
+                let found = match self.engine.remembered(&candidates, &basic.secret) {
+                    Some(found) => Some(found),
+                    None => self.hash(candidates, &basic.secret).await?,
+                };
+                if found.is_none() {
+                    let counted = self.limits.failed(client, &basic.name);
+                    if must_prove {
+                        counted?;
+                    }
+                }
+                Ok(found.map(|(credential, account)| (Proof::Key(credential), account)))
+            }
+            // Open access asks for no proof: scripts that send any name at all are many.
+            KeyProof::Nothing { .. } if !must_prove => Ok(None),
+            KeyProof::Nothing { is_known } => {
+                self.limits.check(client, &basic.name)?;
+                self.limits.failed(client, &basic.name)?;
+                if !is_known && !basic.looks_like_key() {
+                    self.hash(Vec::new(), &basic.secret).await?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Compares a password with slow hashes, as many at a time as there are cores to spare. Without any it takes as long.
+    async fn hash(&self, candidates: Vec<Candidate>, password: &str) -> Result<Option<(ResourceId, ResourceId)>> {
+        if self.waiting.fetch_add(1, Ordering::SeqCst) >= WAITING {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            return Err(Error::new(ErrorKind::TooMany(BUSY_SECONDS)));
+        }
+        let permit = self.hashing.acquire().await;
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        let _permit = permit.map_err(|e| Error::internal("waiting to check a password", e))?;
+        let nobody = if candidates.is_empty() { Some(self.nobody()?) } else { None };
+        let (engine, password) = (self.engine.clone(), password.to_owned());
+        let compared = tokio::task::spawn_blocking(move || match nobody {
+            Some(hash) => {
+                secret::check_password(&password, &hash);
+                None
+            }
+            None => engine.check_passwords(&candidates, &password),
+        });
+        compared.await.map_err(|e| Error::internal("checking a password", e))
+    }
+
+    fn nobody(&self) -> Result<String> {
+        if let Some(hash) = self.nobody.get() {
+            return Ok(hash.clone());
+        }
+        let hash = secret::hash_password(&secret::secret_key()?)?;
+        Ok(self.nobody.get_or_init(|| hash).clone())
+    }
+}
+
