@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_web::{App, HttpServer, web};
 use fs4::fs_std::FileExt;
 
-use crate::api::{self, Access, ApiOptions, ApiState};
+use crate::api::{self, ApiOptions, ApiState};
 use crate::cli::{self, Cli, Command, LogFormat, SchemaCommand, Serve};
 use crate::config;
 use crate::engine::{Engine, EngineConfig};
@@ -195,8 +195,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         },
     ));
     let life = engine.start();
-    let options =
-        ApiOptions { allowed_hosts: serve.allowed_hosts.clone(), trusted_proxies: serve.trusted_proxies.clone(), access: Access::Open };
+    let options = ApiOptions { allowed_hosts: serve.allowed_hosts.clone(), trusted_proxies: serve.trusted_proxies.clone() };
     let state = web::Data::new(ApiState::new(engine.clone(), &options));
     let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
         .shutdown_timeout(SHUTDOWN_SECONDS)

@@ -9,9 +9,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::http::Method;
-use actix_web::http::header::{HOST, HeaderMap, ORIGIN, USER_AGENT};
+use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
 
 use super::request::Verb;
+use super::sender::is_browser;
 use crate::model::{Error, ErrorKind, Result};
 
 /// The check, with the names this server goes by beside the loopback ones.
@@ -23,9 +24,7 @@ pub struct Guard {
 /// 403 for a write in the clothes of a read (`GET …?_method=DELETE`) that a browser sends: any page can make it do so.
 pub fn check_disguise(method: &Method, verb: Verb, headers: &HeaderMap) -> Result<()> {
     let is_disguised = method.is_safe() && matches!(verb, Verb::Post | Verb::Put | Verb::Delete);
-    // What Rancher takes for a browser; no page can make its browser call itself something else.
-    let is_browser = || headers.get(USER_AGENT).is_some_and(|ua| ua.as_bytes().to_ascii_lowercase().windows(7).any(|w| w == b"mozilla"));
-    if is_disguised && is_browser() {
+    if is_disguised && is_browser(headers) {
         return Err(Error::new(ErrorKind::Forbidden).with_message("a browser's GET cannot stand for another method"));
     }
     Ok(())
@@ -64,6 +63,22 @@ impl Guard {
             }
         }
         Ok(())
+    }
+
+    /// 403 for a request that a page of another site sends along with this site's cookie. The host may be any: cookies
+    /// are a host's own. Behind a proxy it is the one the proxy was asked for.
+    pub fn check_origin(&self, headers: &HeaderMap) -> Result<()> {
+        let mut origins = headers.get_all(ORIGIN).peekable();
+        if origins.peek().is_none() {
+            return Ok(());
+        }
+        let named = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim).and_then(Authority::parse);
+        let hosts = [named(HOST.as_str()), named("x-forwarded-host")];
+        let is_same = |origin: &str| hosts.iter().flatten().any(|host| self.is_same_site(origin, host));
+        match origins.all(|origin| origin.to_str().is_ok_and(is_same)) {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::Forbidden).with_message("requests from pages of other sites are refused")),
+        }
     }
 
     fn knows(&self, host: &Authority) -> bool {

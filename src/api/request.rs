@@ -19,7 +19,7 @@ use crate::model::{Error, ErrorKind, Result};
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// Parameters that steer the request and are no fields of its body.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 15] = [
     "_method",
     "_format",
     "_removed",
@@ -33,6 +33,8 @@ const RESERVED: [&str; 13] = [
     "order",
     "include",
     "projectId",
+    "token",
+    "CSRF",
 ];
 
 /// The methods the wire knows.

@@ -12,13 +12,17 @@ use super::guard::{Guard, check_disguise};
 use super::index::{self, SchemaCache};
 use super::request::{self, Base, Query, Verb};
 use super::route::{self, Route, Target};
-use super::{audit, catalog, error, handler, scripts};
-use crate::engine::{Engine, Input, Scope};
-use crate::model::{Error, Result};
+use super::{audit, catalog, error, handler, local_auth, scripts, sender, token};
+use crate::auth::Gate;
+use crate::engine::{Engine, Input, Proof, Scope};
+use crate::model::{Error, ErrorKind, Result};
 
 /// What clients take for the version of the server if no setting says otherwise: the last Rancher of this line.
 const RANCHER_VERSION: &str = "v1.6.30";
 
+static WWW_AUTHENTICATE: HeaderName = header::WWW_AUTHENTICATE;
+static RETRY_AFTER: HeaderName = header::RETRY_AFTER;
+static SET_COOKIE: HeaderName = header::SET_COOKIE;
 static SCHEMAS: HeaderName = HeaderName::from_static("x-api-schemas");
 static ACCOUNT_ID: HeaderName = HeaderName::from_static("x-api-account-id");
 static USER_ID: HeaderName = HeaderName::from_static("x-api-user-id");
@@ -34,24 +38,13 @@ pub struct ApiOptions {
     pub allowed_hosts: Vec<String>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
-    /// Whether requests have to prove who they are; while they have not, other sites' pages are kept out.
-    pub access: Access,
-}
-
-/// Who may send requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Access {
-    /// Everybody who reaches the server.
-    #[default]
-    Open,
-    /// Who has a key.
-    Controlled,
 }
 
 /// What all requests share.
 pub struct ApiState {
     engine: Arc<Engine>,
-    guard: Option<Guard>,
+    gate: Gate,
+    guard: Guard,
     trusted_proxies: Vec<IpAddr>,
     schemas: SchemaCache,
     rancher_version: HeaderValue,
@@ -62,7 +55,8 @@ impl ApiState {
     pub fn new(engine: Arc<Engine>, options: &ApiOptions) -> Self {
         let version = engine.setting("rancher.server.version").and_then(|v| HeaderValue::try_from(v).ok());
         Self {
-            guard: (options.access == Access::Open).then(|| Guard::new(&options.allowed_hosts)),
+            gate: Gate::new(engine.clone()),
+            guard: Guard::new(&options.allowed_hosts),
             trusted_proxies: options.trusted_proxies.clone(),
             schemas: SchemaCache::default(),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
@@ -104,18 +98,22 @@ fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
 
 /// Every request of the API.
 async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
-    if let Some(Err(refusal)) = state.guard.as_ref().map(|g| g.check(request.headers())) {
-        let (status, body) = error::answer(&refusal);
-        return json(status, body);
-    }
+    let is_on = match check_host(&request, &state) {
+        Ok(is_on) => is_on,
+        Err(refusal) => {
+            let (status, body) = error::answer(&refusal);
+            return json(status, body);
+        }
+    };
     let Some(route) = route::parse(request.path()) else { return plain(StatusCode::NOT_FOUND, "not found") };
     let query = Query::parse(request.query_string());
     let base = Base::new(request.headers(), &route);
-    let mut scope = None;
-    let result = answer(&request, payload, &state, &route, &query, &base, &mut scope).await;
+    let mut let_in = LetIn::default();
+    let result = answer(&request, payload, &state, &route, &query, &base, &mut let_in).await;
+    let refusal = result.as_ref().err().map(|e| e.kind);
     let (mut response, schemas_of) = match result {
         Ok(Reply { status, body, schemas_of }) => {
-            record(&state, scope.as_ref(), status, None).await;
+            record(&state, let_in.scope.as_ref(), status, None).await;
             match body {
                 Text::Own(body) => (json(status, body), schemas_of),
                 Text::Shared(body) => (json(status, body), schemas_of),
@@ -123,15 +121,30 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
         }
         Err(e) => {
             let (status, body) = error::answer(&e);
-            record(&state, scope.as_ref(), status, Some(&body)).await;
+            record(&state, let_in.scope.as_ref(), status, Some(&body)).await;
             (json(status, body), None)
         }
     };
+    let is_logout = token::is_asked(&route.target) && response.status() == StatusCode::NO_CONTENT;
     let root = schemas_of.map(|project| request::root(&base.origin, route.version.as_str(), Some(&project)));
     let headers = response.headers_mut();
     put(headers, &SCHEMAS, &[root.as_deref().unwrap_or(&base.root), "/schemas"].concat());
     headers.insert(VERSION.clone(), state.rancher_version.clone());
-    if let Some(scope) = &scope {
+    match refusal {
+        Some(ErrorKind::Unauthorized) if is_on && sender::is_challenged(request.headers()) => {
+            let realm = state.engine.policy().map(|p| p.realm.replace(['"', '\\'], "")).unwrap_or_default();
+            put(headers, &WWW_AUTHENTICATE, &format!("Basic realm=\"{realm}\""));
+        }
+        Some(ErrorKind::TooMany(seconds)) => put(headers, &RETRY_AFTER, &seconds.to_string()),
+        _ => {}
+    }
+    if is_logout {
+        append(headers, &SET_COOKIE, token::NO_COOKIE);
+    }
+    if let Some(csrf) = &let_in.csrf {
+        append(headers, &SET_COOKIE, &sender::csrf_cookie(csrf));
+    }
+    if let Some(scope) = let_in.scope.as_ref().filter(|s| s.proof != Proof::Nobody) {
         put_identity(headers, scope);
         let client_ip = client_ip(&request, &state);
         if !client_ip.is_empty() {
@@ -155,6 +168,22 @@ async fn record(state: &ApiState, scope: Option<&Scope>, status: StatusCode, ref
     }
 }
 
+/// Whether access control is on; while it is not, 403 for what another site's page may have sent.
+fn check_host(request: &HttpRequest, state: &ApiState) -> Result<bool> {
+    let is_on = state.engine.policy()?.is_on;
+    if !is_on {
+        state.guard.check(request.headers())?;
+    }
+    Ok(is_on)
+}
+
+/// What is known of a request once it was let in.
+#[derive(Default)]
+struct LetIn {
+    scope: Option<Scope>,
+    csrf: Option<String>,
+}
+
 /// The way of a request up to its handler. `let_in` says who asks, as soon as that is known.
 async fn answer(
     request: &HttpRequest,
@@ -163,7 +192,7 @@ async fn answer(
     route: &Route<'_>,
     query: &Query<'_>,
     base: &Base,
-    let_in: &mut Option<Scope>,
+    let_in: &mut LetIn,
 ) -> Result<Reply> {
     let headers = request.headers();
     let verb = Verb::of(request.method(), query);
@@ -172,15 +201,32 @@ async fn answer(
         Verb::Post | Verb::Put => request::parse_body(headers, &request::read_body(headers, payload).await?, query)?,
         Verb::Get | Verb::Delete | Verb::Other => Input::new(),
     };
-    let scope = state.engine.admit(route.version, request::project(route, headers, query))?;
-    let scope = let_in.insert(scope);
+    let actions_key = if headers.contains_key("x-api-action-links") { "actionLinks" } else { "actions" };
+    let shown = sender::shown(request, route, query, &state.trusted_proxies);
+    if token::is_asked(&route.target) {
+        let_in.scope = Some(state.engine.admit_nobody(route.version));
+    } else {
+        let admitted = state.gate.admit(route.version, &shown).await?;
+        if admitted.by_cookie {
+            state.guard.check_origin(headers)?;
+        }
+        let_in.scope = Some(admitted.scope);
+    }
+    let_in.csrf = sender::check_csrf(headers, verb, query)?;
+    let Some(scope) = &mut let_in.scope else { return Err(Error::bug("let in as nobody")) };
+    if token::is_asked(&route.target) {
+        let request = token::Login { gate: &state.gate, engine: &state.engine, shown: &shown, base, route, verb, actions_key };
+        return token::answer(&request, body).await;
+    }
     let view = state.engine.view(scope).clone();
     let client_ip = client_ip(request, state);
     let asked = audit::asked(&view, &route.target, verb, query, &body, &client_ip);
     scope.attempt = asked.and_then(|asked| state.engine.attempt(&asked));
     let (scope, view) = (&*scope, &view);
-    let actions_key = if headers.contains_key("x-api-action-links") { "actionLinks" } else { "actions" };
     let call = Call { engine: &state.engine, scope, view, verb, query, base, path: request.path(), actions_key };
+    if local_auth::is_asked(&route.target) {
+        return local_auth::answer(&call, &body).await;
+    }
     match &route.target {
         Target::Root => Ok(index::versions(&call)),
         Target::VersionIndex => Ok(index::version(&call)),
@@ -217,6 +263,13 @@ fn put_identity(headers: &mut HeaderMap, scope: &Scope) {
     put(headers, &ACCOUNT_KIND, &scope.user.kind);
     if !scope.user.name.is_empty() {
         put(headers, &ACCOUNT_NAME, &scope.user.name);
+    }
+}
+
+/// Adds a header, unless its value is no header's.
+fn append(headers: &mut header::HeaderMap, name: &HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+        headers.append(name.clone(), value);
     }
 }
 

@@ -88,7 +88,12 @@ impl Gate {
     }
 
     /// What the request proves: by what, for which account, for which project, and whether by cookie.
-    async fn prove(&self, shown: &Shown<'_>, has_logins: bool, must_prove: bool) -> Result<Option<(Proof, ResourceId, Option<String>, bool)>> {
+    async fn prove(
+        &self,
+        shown: &Shown<'_>,
+        has_logins: bool,
+        must_prove: bool,
+    ) -> Result<Option<(Proof, ResourceId, Option<String>, bool)>> {
         if has_logins
             && let Some((token, by_cookie)) = shown.token()
             && let Some((session, account)) = self.engine.check_session(token)?
@@ -102,6 +107,22 @@ impl Gate {
         }
         let found = self.check_basic(&basic, shown.client, must_prove).await?;
         Ok(found.map(|(proof, account)| (proof, account, None, false)))
+    }
+
+    /// The account of `name:password`, for a login.
+    ///
+    /// # Errors
+    /// 401 for a wrong name or password, 429 for too many of them.
+    pub async fn check_login(&self, login: &Basic, client: IpAddr) -> Result<ResourceId> {
+        self.limits.check(client, &login.name)?;
+        let candidates = self.engine.logins(&login.name)?;
+        match self.hash(candidates, &login.secret).await? {
+            Some((_, account)) => Ok(account),
+            None => {
+                self.limits.failed(client, &login.name)?;
+                Err(Error::new(ErrorKind::Unauthorized))
+            }
+        }
     }
 
     async fn check_basic(&self, basic: &Basic, client: IpAddr, must_prove: bool) -> Result<Option<(Proof, ResourceId)>> {
@@ -174,3 +195,12 @@ impl Gate {
     }
 }
 
+/// Compares in a time that says nothing about where the two differ.
+pub fn is_same(one: &str, other: &str) -> bool {
+    secret::is_same(one.as_bytes(), other.as_bytes())
+}
+
+/// So many random bytes, as upper-case hexadecimal digits.
+pub fn random_digits<const BYTES: usize>() -> Result<String> {
+    Ok(secret::random_bytes::<BYTES>()?.iter().map(|byte| format!("{byte:02X}")).collect())
+}

@@ -63,6 +63,18 @@ pub struct Candidate {
     hash: String,
 }
 
+impl Candidate {
+    /// Whose it is.
+    pub(crate) fn account(&self) -> ResourceId {
+        self.account
+    }
+
+    /// Whether this is its password. Slow.
+    pub(crate) fn fits(&self, password: &str) -> bool {
+        secret::check_password(password, &self.hash)
+    }
+}
+
 impl std::fmt::Debug for Candidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Candidate({})", self.credential)
@@ -215,7 +227,7 @@ impl Core {
     }
 
     /// The active admin with the lowest id: who everybody is while access is open.
-    fn first_admin(&self) -> Result<Option<ResourceId>> {
+    pub(crate) fn first_admin(&self) -> Result<Option<ResourceId>> {
         let known = self.access.known();
         if let Some(admin) = known.first_admin.get() {
             return Ok(*admin);
@@ -243,6 +255,24 @@ impl Core {
         let keys: Arc<[Key]> = keys.into();
         known.keys.keep(folded, keys.clone());
         Ok(keys)
+    }
+
+    /// The active credentials of one kind with this name, whose secrets are kept as slow hashes.
+    pub(crate) fn candidates(&self, name: &str, kind: &str) -> Result<Vec<Candidate>> {
+        let keys = self.keys(name)?;
+        let of_kind = keys.iter().filter(|key| key.kind == kind);
+        Ok(of_kind.map(|key| Candidate { credential: key.id, account: key.account, hash: key.secret.clone() }).collect())
+    }
+
+    /// The active projects that an account is a member of.
+    pub(crate) fn projects_of(&self, account: ResourceId) -> Result<Vec<ResourceId>> {
+        let mut projects = Vec::new();
+        for project in self.store.all("account", None)?.into_iter().filter(|row| row.kind == "project" && is_usable(row)) {
+            if self.best_membership(account, project.id)?.is_some() {
+                projects.push(project.id);
+            }
+        }
+        Ok(projects)
     }
 
     fn check_key(&self, name: &str, secret: &str) -> Result<KeyProof> {
@@ -423,7 +453,7 @@ impl Core {
             _ => holder.role,
         };
         let (user, effective) = (holder.user.clone(), holder.effective.clone());
-        Ok(Scope { version, project: holder.project, role, reach: holder.reach, auth: proof.auth_type(), proof, user, effective })
+        Ok(Scope { version, project: holder.project, role, reach: holder.reach, auth: proof.auth_type(), proof, user, effective, attempt: None })
     }
 
     fn still_admits(&self, scope: &Scope) -> Result<bool> {
@@ -535,7 +565,7 @@ impl Engine {
         let nobody = Account { id: super::core::TOKEN, kind: "token".into(), name: "token".into() };
         let proof = Proof::Nobody;
         let (role, auth, reach) = (Role::Token, proof.auth_type(), Reach::Account(nobody.id));
-        Scope { version, project: None, role, reach, auth, proof, effective: nobody.clone(), user: nobody }
+        Scope { version, project: None, role, reach, auth, proof, effective: nobody.clone(), user: nobody, attempt: None }
     }
 
     /// Changes whenever something about who may ask for what has changed.
