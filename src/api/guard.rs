@@ -148,7 +148,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
-    use actix_web::http::header::HeaderValue;
+    use actix_web::http::header::{HeaderValue, USER_AGENT};
 
     fn passes(allowed: &[&str], host: Option<&str>, origin: Option<&str>) -> bool {
         let allowed: Vec<String> = allowed.iter().map(|s| (*s).to_owned()).collect();

@@ -453,7 +453,17 @@ impl Core {
             _ => holder.role,
         };
         let (user, effective) = (holder.user.clone(), holder.effective.clone());
-        Ok(Scope { version, project: holder.project, role, reach: holder.reach, auth: proof.auth_type(), proof, user, effective, attempt: None })
+        Ok(Scope {
+            version,
+            project: holder.project,
+            role,
+            reach: holder.reach,
+            auth: proof.auth_type(),
+            proof,
+            user,
+            effective,
+            attempt: None,
+        })
     }
 
     fn still_admits(&self, scope: &Scope) -> Result<bool> {

@@ -165,6 +165,9 @@ impl Core {
     /// Stores a value, or goes back to the default. In effect at once.
     pub(crate) async fn write_setting(&self, scope: &Scope, name: &str, value: Option<String>) -> Result<Setting> {
         check(name, value.as_deref())?;
+        if name == "api.security.enabled" && !value.as_deref().is_some_and(|v| v.eq_ignore_ascii_case("true")) {
+            self.check_may_be_open()?;
+        }
         let stored = name.to_owned();
         self.write_for(scope, move |tx| match value {
             Some(value) => tx.set_setting(&stored, &value),

@@ -48,10 +48,17 @@ pub struct World {
 pub struct Answer {
     pub status: u16,
     pub body: Value,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
     what: String,
 }
 
 impl Answer {
+    /// The first header of this name (in lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
     /// Checks the status, and that everything in `part` is in the body; gives the body back.
     #[track_caller]
     pub fn expect(self, status: u16, part: Value) -> Value {
@@ -208,18 +215,28 @@ impl World {
     /// A request. `path` is relative to the project in v2-beta (`services/1s7`), or begins with a slash; a bare id
     /// (`1s7`) is a resource's.
     pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.send_with(method, path, &[], body).await
+    }
+
+    /// The same with headers of its own.
+    pub async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
         let uri = uri(path);
         let app = test::init_service(App::new().configure(|c| configure(c, self.state.clone()))).await;
         let mut request = test::TestRequest::default().method(method.clone()).uri(&uri).insert_header((header::HOST, "localhost"));
         if let Some(body) = &body {
             request = request.set_json(body);
         }
+        for (name, value) in headers {
+            request = request.append_header((*name, *value));
+        }
         let response = test::call_service(&app, request.to_request()).await;
         let status = response.status().as_u16();
+        let text = |value: &header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
         let bytes = test::read_body(response).await;
         let answer = serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned()));
         let sent = body.map(|b| b.to_string()).unwrap_or_default();
-        Answer { status, body: answer, what: format!("{method} {uri} {sent}") }
+        Answer { status, body: answer, headers, what: format!("{method} {uri} {sent}") }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
