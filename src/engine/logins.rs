@@ -130,7 +130,7 @@ impl Core {
             return Err(Error::new(ErrorKind::Forbidden).with_message("that account is no admin's"));
         }
         let ty = self.type_of("password")?.clone();
-        let keep = self.config.keep_removed;
+        let keep = self.keep_removed();
         let written = self.write_for(scope, move |tx| {
             if let Some(kept) = hash {
                 for old in tx.all("credential", Some(admin))?.iter().filter(|old| old.kind == "password") {
@@ -173,7 +173,7 @@ impl Core {
     async fn set_key(&self, account: ResourceId, access: String, secret: &str) -> Result<()> {
         let kept = self.config.secrets.digest(secret);
         let ty = self.type_of("apiKey")?.clone();
-        let keep = self.config.keep_removed;
+        let keep = self.keep_removed();
         let written = self.write(move |tx| {
             for found in tx.credentials(&access)? {
                 let Some(row) = tx.find(found.id)? else { continue };

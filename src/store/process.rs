@@ -315,6 +315,7 @@ impl Tx<'_> {
     pub fn delete_setting(&mut self, name: &str) -> Result<()> {
         use super::tables::setting;
         diesel::delete(setting::table.find(name)).execute(self.conn).map_err(failed("forgetting a setting"))?;
+        self.wake(Wake::Access);
         Ok(())
     }
 }

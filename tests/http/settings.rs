@@ -28,7 +28,7 @@ async fn sweeping_goes_by_the_settings_of_the_moment() {
     assert_eq!(world.list("auditlogs").await.len(), 5);
     world.engine.sweep().await.expect("a sweep");
     assert_eq!(world.list("auditlogs").await.len(), 5);
-    let scope = world.engine.admit(drover::schema::Version::V2Beta, None).expect("access is open");
+    let scope = world.engine.admit_open(drover::schema::Version::V2Beta, None).expect("access is open");
     world.engine.write_setting(&scope, "audit_log.keep.rows", Some("2".into())).await.expect("a number");
     world.engine.sweep().await.expect("a sweep");
     let kept = world.list("auditlogs?sort=id").await;
