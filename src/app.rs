@@ -2,7 +2,7 @@
 //! The only place that constructs concrete runtimes.
 
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,18 @@ use actix_web::{App, HttpServer, web};
 use fs4::fs_std::FileExt;
 
 use crate::api::{self, ApiOptions, ApiState};
-use crate::cli::{self, Cli, Command, LogFormat, SchemaCommand, Serve};
-use crate::config;
-use crate::engine::{Engine, EngineConfig};
+use crate::cli::{self, Cli, Command, LogFormat, Place, SchemaCommand, Serve, Switch};
+use crate::config::{self, BootstrapKey};
+use crate::engine::{Engine, EngineConfig, Opened};
 use crate::failure::{Failure, Status};
+use crate::keyfile;
 use crate::model::time::SystemClock;
+use crate::model::{Clock, ErrorKind};
 use crate::runtime::Runtime;
 use crate::runtime::docker::Docker;
 use crate::runtime::sim::Sim;
 use crate::schema::{Registry, Role, Version, schema_json};
+use crate::secret::Keeper;
 use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 
 /// Where Docker listens if nobody says otherwise.
@@ -56,6 +59,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(serve) => serve_until_told(&serve).await,
         Command::Schema { command } => schema(&command),
+        Command::ResetAdmin(place) => reset_admin(&place).await,
         Command::Migrate(place) => {
             let file = config::database_file(&place)?;
             let _lock = lock(&file)?;
@@ -155,16 +159,17 @@ fn start_logging(serve: &Serve) {
 async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     start_logging(serve);
     let address = config::listen_address(serve)?;
-    let engine_config = EngineConfig { network_pool: serve.network_pool.clone(), ..EngineConfig::default() };
+    let keys = config::bootstrap_keys(serve)?;
+    let may_be_open = config::may_be_open(serve, address);
+    let engine_config = EngineConfig { network_pool: serve.network_pool.clone(), may_be_open, ..EngineConfig::default() };
     engine_config.check().map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))?;
     let registry = Arc::new(load_schemas(serve.schemas.as_deref())?);
     let file = config::database_file(&serve.place)?;
     let _lock = lock(&file)?;
     let clock = Arc::new(SystemClock);
-    let opened = Engine::open(registry, &StoreConfig::new(&file), clock.clone(), engine_config, None).map_err(cannot_open)?;
+    let opened = open(registry, &file, clock.clone(), engine_config).await?;
     let engine = Arc::new(opened.engine);
-    let broken = |what: &str, error: crate::model::Error| Failure::new(Status::Internal, format!("{what}: {error}"));
-    engine.prepare().await.map_err(|e| broken("preparing the database", e))?;
+    control_access(serve, &engine, &keys, address).await?;
     let listener = TcpListener::bind(address).map_err(|e| {
         Failure::new(
             Status::Port,
@@ -213,6 +218,73 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         return Err(Failure::new(Status::Internal, format!("closing the database: {error}")));
     }
     ended.map_err(|e| Failure::new(Status::Internal, format!("serving: {e}")))
+}
+
+fn broken(what: &str, error: crate::model::Error) -> Failure {
+    Failure::new(Status::Internal, format!("{what}: {error}"))
+}
+
+/// Opens the database with the key that it was written with, and makes it ready.
+async fn open(registry: Arc<Registry>, file: &Path, clock: Arc<dyn Clock>, config: EngineConfig) -> Result<Opened, Failure> {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let variable = std::env::var(keyfile::VARIABLE).ok();
+    let key = keyfile::find(folder, variable.as_deref())?;
+    let config = EngineConfig { secrets: Arc::new(Keeper::new(&key.bytes)), ..config };
+    let opened = Engine::open(registry, &StoreConfig::new(file), clock, config, None).map_err(cannot_open)?;
+    if !opened.engine.key_fits().map_err(|e| broken("checking the server's key", e))? {
+        return Err(Failure::config(format!(
+            "the secrets in {} were written with another key: put the file secret.key that belongs to it beside it, or set {} to what it was.",
+            file.display(),
+            keyfile::VARIABLE
+        )));
+    }
+    key.keep()?;
+    opened.engine.prepare().await.map_err(|e| broken("preparing the database", e))?;
+    Ok(opened)
+}
+
+/// Does what the flags say about who may ask for what, and refuses to be open where others can reach the server.
+async fn control_access(serve: &Serve, engine: &Engine, keys: &[BootstrapKey], address: SocketAddr) -> Result<(), Failure> {
+    for key in keys {
+        let set = engine.set_key(&key.account, key.access.clone(), &key.secret).await;
+        set.map_err(|e| match e.kind {
+            ErrorKind::NotFound => Failure::config(format!("--bootstrap-key: there is no account {:?}", key.account)),
+            _ => broken("making a key", e),
+        })?;
+    }
+    match serve.access_control {
+        Some(Switch::On) => engine.require_proof(true).await.map_err(|e| broken("turning access control on", e))?,
+        Some(Switch::Off) if config::may_be_open(serve, address) => {
+            engine.require_proof(false).await.map_err(|e| broken("turning access control off", e))?;
+        }
+        Some(Switch::Off) => return Err(config::too_open(address)),
+        None => {}
+    }
+    let is_on = engine.policy().map_err(|e| broken("reading the settings", e))?.is_on;
+    if !is_on && !config::may_be_open(serve, address) {
+        return Err(config::too_open(address));
+    }
+    if is_on && !engine.has_admin_credential().map_err(|e| broken("reading credentials", e))? {
+        log::warn!("access control is on, and no admin has a key or a password: give one with --bootstrap-key, or see drover reset-admin");
+    }
+    Ok(())
+}
+
+/// A new key for the first admin, printed once.
+async fn reset_admin(place: &Place) -> Result<(), Failure> {
+    let file = config::database_file(place)?;
+    if !file.exists() {
+        return Err(Failure::config(format!("there is no database {}", file.display())));
+    }
+    let _lock = lock(&file)?;
+    let opened = open(Arc::new(load_schemas(None)?), &file, Arc::new(SystemClock), EngineConfig::default()).await?;
+    let made = opened.engine.rescue_admin().await;
+    let engine = opened.engine;
+    let closed = tokio::task::spawn_blocking(move || engine.close()).await;
+    let (access, secret) = made.map_err(|e| broken("making a key", e))?;
+    closed.map_err(|e| Failure::new(Status::Internal, format!("closing the database: {e}")))?;
+    say(&format!("a new key of the first admin; it is shown only now:\n  access key  {access}\n  secret key  {secret}"));
+    Ok(())
 }
 
 /// The engine that was named, or the local one if it answers; and the line about it.

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use std::convert::Infallible;
+use std::str::FromStr;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The version and the commit it was made from.
@@ -37,6 +40,8 @@ pub enum Command {
         /// The file to write; must not exist.
         file: PathBuf,
     },
+    /// Make a new key for the first admin and print it once, for when all others are lost; the server must be stopped.
+    ResetAdmin(Place),
 }
 
 /// What to do with the schemas.
@@ -81,6 +86,12 @@ pub struct Serve {
     /// Listen on an address that is not loopback although everybody who reaches it may do everything.
     #[arg(long, env = "DROVER_OPEN_ACCESS", value_parser = parse_switch)]
     pub open_access: bool,
+    /// Whether callers have to prove who they are. [default: what was said last]
+    #[arg(long, env = "DROVER_ACCESS_CONTROL", value_enum, value_name = "ON_OR_OFF")]
+    pub access_control: Option<Switch>,
+    /// A key to be there, as ACCOUNT=ACCESS:SECRET (the account is superadmin, admin or a project's id) or @FILE with one on each line; may be repeated.
+    #[arg(long = "bootstrap-key", env = "DROVER_BOOTSTRAP_KEYS", hide_env_values = true, value_delimiter = ',', value_name = "KEY")]
+    pub bootstrap_keys: Vec<Hidden>,
     /// A host name that requests may name beside the loopback ones; may be repeated.
     #[arg(long = "allowed-host", env = "DROVER_ALLOWED_HOSTS", value_delimiter = ',', value_name = "HOST")]
     pub allowed_hosts: Vec<String>,
@@ -111,6 +122,33 @@ pub struct Serve {
     /// How log lines look.
     #[arg(long, env = "DROVER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+/// A text that is shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
+impl FromStr for Hidden {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
 }
 
 /// How log lines look.

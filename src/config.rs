@@ -3,20 +3,79 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Place, Serve};
+use crate::cli::{Hidden, Place, Serve};
 use crate::failure::Failure;
 
-/// Where the server listens; not loopback only if that was said.
+/// Where the server listens.
 pub fn listen_address(serve: &Serve) -> Result<SocketAddr, Failure> {
     let bad = || Failure::config(format!("--listen {:?} is not an address with a port, for example 127.0.0.1:8080", serve.listen));
-    let address = serve.listen.to_socket_addrs().map_err(|_| bad())?.next().ok_or_else(bad)?;
-    if !address.ip().is_loopback() && !serve.open_access {
-        return Err(Failure::config(format!(
-            "{address} can be reached from other machines, and there is no access control yet: whoever reaches it controls Docker, \
-             which is root. Listen on 127.0.0.1, or say --open-access if everybody there may do everything."
-        )));
+    serve.listen.to_socket_addrs().map_err(|_| bad())?.next().ok_or_else(bad)
+}
+
+/// Whether everybody who reaches this address may do everything: where only this machine does, or if that was said.
+pub fn may_be_open(serve: &Serve, address: SocketAddr) -> bool {
+    address.ip().is_loopback() || serve.open_access
+}
+
+/// What to say if it may not and is.
+pub fn too_open(address: SocketAddr) -> Failure {
+    Failure::config(format!(
+        "{address} can be reached from other machines, and access control is off: whoever reaches it controls Docker, which is root. \
+         Turn it on with --access-control on and a --bootstrap-key, listen on 127.0.0.1, or say --open-access if everybody there may do \
+         everything."
+    ))
+}
+
+/// A key that is to be there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BootstrapKey {
+    /// `superadmin`, `admin` or a project's id.
+    pub account: String,
+    /// The public half.
+    pub access: String,
+    /// The other one.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for BootstrapKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BootstrapKey({} {})", self.account, self.access)
     }
-    Ok(address)
+}
+
+/// The longest half of a key.
+const LONGEST_HALF: usize = 255;
+
+/// The keys that flags, the environment and files say. What does not fit is named by its place, never quoted.
+pub fn bootstrap_keys(serve: &Serve) -> Result<Vec<BootstrapKey>, Failure> {
+    let mut keys: Vec<BootstrapKey> = Vec::new();
+    for (nth, Hidden(text)) in serve.bootstrap_keys.iter().enumerate().filter(|(_, Hidden(text))| !text.trim().is_empty()) {
+        let place = format!("--bootstrap-key number {}", nth + 1);
+        match text.trim().strip_prefix('@') {
+            None => keys.push(bootstrap_key(text.trim(), &place)?),
+            Some(file) => {
+                let text = std::fs::read_to_string(file).map_err(|e| Failure::config(format!("{place}: {file} cannot be read: {e}")))?;
+                for (nth, line) in text.lines().enumerate() {
+                    if !line.trim().is_empty() && !line.starts_with('#') {
+                        keys.push(bootstrap_key(line.trim(), &format!("line {} of {file}", nth + 1))?);
+                    }
+                }
+            }
+        }
+    }
+    Ok(keys)
+}
+
+fn bootstrap_key(text: &str, place: &str) -> Result<BootstrapKey, Failure> {
+    let parts = text.split_once('=').and_then(|(account, key)| Some((account, key.split_once(':')?)));
+    let is_half =
+        |half: &str| !half.is_empty() && half.len() <= LONGEST_HALF && !half.contains(|c: char| c.is_control() || c.is_whitespace());
+    match parts {
+        Some((account, (access, secret))) if !account.is_empty() && is_half(access) && is_half(secret) => {
+            Ok(BootstrapKey { account: account.trim().to_owned(), access: access.to_owned(), secret: secret.to_owned() })
+        }
+        _ => Err(Failure::config(format!("{place} is no key: write ACCOUNT=ACCESS:SECRET, for example admin=KEY:SECRET"))),
+    }
 }
 
 /// The database file, in a folder that exists and can be written.
@@ -67,11 +126,35 @@ mod tests {
 
     #[test]
     fn other_machines_are_let_in_only_when_told() {
-        assert!(listen_address(&serve(&["--listen", "127.0.0.1:0"])).is_ok());
-        assert!(listen_address(&serve(&["--listen", "[::1]:0"])).is_ok());
-        assert!(listen_address(&serve(&["--listen", "0.0.0.0:0"])).is_err_and(|f| f.to_string().contains("--open-access")));
-        assert!(listen_address(&serve(&["--listen", "0.0.0.0:0", "--open-access"])).is_ok());
-        assert!(listen_address(&serve(&["--listen", "nowhere"])).is_err());
+        let open = |arguments: &[&str]| {
+            let serve = serve(arguments);
+            listen_address(&serve).map(|address| may_be_open(&serve, address)).ok()
+        };
+        assert_eq!(open(&["--listen", "127.0.0.1:0"]), Some(true));
+        assert_eq!(open(&["--listen", "[::1]:0"]), Some(true));
+        assert_eq!(open(&["--listen", "0.0.0.0:0"]), Some(false));
+        assert_eq!(open(&["--listen", "0.0.0.0:0", "--open-access"]), Some(true));
+        assert_eq!(open(&["--listen", "nowhere"]), None);
+    }
+
+    #[test]
+    fn keys_come_from_flags_and_files_and_are_never_quoted() {
+        let key = |account: &str, access: &str, secret: &str| BootstrapKey {
+            account: account.to_owned(),
+            access: access.to_owned(),
+            secret: secret.to_owned(),
+        };
+        let file = std::env::temp_dir().join(format!("drover-keys-{}", std::process::id()));
+        let _ = std::fs::write(&file, "# for the machine\n1a5=c:d:e\n\n");
+        let at_file = format!("@{}", file.display());
+        let serve_it = serve(&["--bootstrap-key", "admin=a:b", "--bootstrap-key", &at_file]);
+        assert!(!format!("{serve_it:?}").contains("a:b"));
+        assert_eq!(bootstrap_keys(&serve_it).ok(), Some(vec![key("admin", "a", "b"), key("1a5", "c", "d:e")]));
+        let _ = std::fs::remove_file(&file);
+        for bad in ["topsecret", "admin=topsecret", "admin=:topsecret", "=a:topsecret", "admin=a:top secret", "admin=topsecret:"] {
+            let failure = bootstrap_keys(&serve(&["--bootstrap-key", bad])).err().map(|f| f.to_string()).unwrap_or_default();
+            assert!(failure.contains("number 1") && !failure.contains("top"), "{failure}");
+        }
     }
 
     #[test]

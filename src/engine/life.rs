@@ -70,6 +70,7 @@ impl Engine {
     /// Seeds the database, takes over every open process, and fills what is kept in memory.
     pub async fn prepare(&self) -> Result<()> {
         let core = self.core();
+        core.note_key().await?;
         core.seed().await?;
         for process in core.store.open_processes()? {
             // A back-off that had not ended goes on; everything else starts at once.

@@ -12,6 +12,8 @@ use super::proof::Candidate;
 
 /// The provider that this build has: passwords of its own.
 pub const LOCAL: &str = "localAuthConfig";
+/// A setting that opens with this server's key only.
+pub(crate) const KEY_CHECK: &str = "drover.key.check";
 /// How long a login lasts if no setting says otherwise: sixteen hours.
 const EXPIRY_MS: u64 = 57_600_000;
 /// The longest a setting may let it last: a year.
@@ -64,6 +66,15 @@ impl std::fmt::Debug for LocalAuth {
 }
 
 impl Core {
+    /// Notes which key this database's secrets are written with.
+    pub(crate) async fn note_key(&self) -> Result<()> {
+        if self.store.setting(KEY_CHECK)?.is_some() {
+            return Ok(());
+        }
+        let sealed = self.config.secrets.seal(KEY_CHECK, "drover")?;
+        self.write(move |tx| tx.set_setting(KEY_CHECK, &sealed)).await
+    }
+
     fn password_of(&self, name: &str) -> Result<Vec<Candidate>> {
         self.candidates(name, "password")
     }
@@ -262,9 +273,29 @@ impl Engine {
         self.core().turn_off(scope).await
     }
 
-    /// What `--access-control on` does: callers have to prove who they are.
-    pub async fn require_proof(&self) -> Result<()> {
-        self.core().write(|tx| tx.set_setting("api.security.enabled", "true")).await
+    /// What `--access-control` does: callers have to prove who they are, or not.
+    pub async fn require_proof(&self, is_on: bool) -> Result<()> {
+        self.core().write(move |tx| tx.set_setting("api.security.enabled", if is_on { "true" } else { "false" })).await
+    }
+
+    /// Whether any admin has a key or a password.
+    pub fn has_admin_credential(&self) -> Result<bool> {
+        let core = self.core();
+        let kinds = ["apiKey", "password", "usernamePassword"];
+        let credentials = core.store.all("credential", None)?;
+        let mut owners =
+            credentials.iter().filter(|c| c.state == "active" && kinds.contains(&c.kind.as_str())).filter_map(|c| c.account_id);
+        let is_admin = |id| {
+            Ok::<_, Error>(core.store.find(id)?.is_some_and(|a| a.state == "active" && matches!(a.kind.as_str(), "admin" | "superadmin")))
+        };
+        owners.try_fold(false, |found, id| Ok(found || is_admin(id)?))
+    }
+
+    /// Whether the secrets in the database were written with this server's key, if any were.
+    pub fn key_fits(&self) -> Result<bool> {
+        let core = self.core();
+        let stored = core.store.setting(KEY_CHECK)?;
+        Ok(stored.is_none_or(|sealed| core.config.secrets.unseal(KEY_CHECK, &sealed).is_some()))
     }
 
     /// Makes a key, or makes it right, for the account that `name` says.
@@ -276,14 +307,10 @@ impl Engine {
         self.core().set_key(account, access, secret).await
     }
 
-    /// A new key for the first admin, made active again if it is not: its access key and its secret.
+    /// A new key for the first admin: its access key and its secret.
     pub async fn rescue_admin(&self) -> Result<(String, String)> {
         let core = self.core();
-        let admin = super::core::ADMIN;
-        let account = core.store.find(admin)?.ok_or_else(Error::not_found)?;
-        if account.state != "active" || account.kind != "admin" || account.removed.is_some() {
-            return Err(Error::conflict("the first admin was removed or is inactive"));
-        }
+        let admin = core.first_admin()?.ok_or_else(|| Error::conflict("there is no active admin"))?;
         let (access, secret) = (secret::access_key()?, secret::secret_key()?);
         core.set_key(admin, access.clone(), &secret).await?;
         Ok((access, secret))

@@ -70,6 +70,8 @@ const SETTINGS: &[Known] = &[
     count(AUDIT_ROWS, "1000000"),
     count(AUDIT_SECONDS, "2592000"),
     public("catalog.url", ""),
+    // Written once, by the server itself; shown to nobody.
+    fixed("drover.key.check", ""),
     fixed("drover.version", env!("CARGO_PKG_VERSION")),
     count(EVENT_ROWS, "1000000"),
     count(EVENT_SECONDS, "1209600"),

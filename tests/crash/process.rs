@@ -67,7 +67,11 @@ impl Server {
     /// Serves `place` (`--data-dir`, a folder; or `--database`, a file) on a port of its own.
     fn start(place: [&str; 2]) -> Self {
         let arguments = ["serve", "--docker", "none", "--listen", "127.0.0.1:0", "--log", "warn", place[0], place[1]];
-        let mut child = drover(&arguments).stderr(Stdio::inherit()).spawn().expect("the program starts");
+        Self::of(drover(&arguments).stderr(Stdio::inherit()).spawn().expect("the program starts"))
+    }
+
+    /// Waits until a program that was started says where it listens.
+    fn of(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let address =
             lines.by_ref().find_map(|line| line.ok()?.split_once("listening on")?.1.trim().strip_prefix("http://").map(str::to_owned));
@@ -266,4 +270,43 @@ fn what_cannot_be_served_is_said_in_a_sentence_and_a_status() {
         assert!(told.contains(sentence), "{arguments:?}: {told}");
         assert!(!told.contains("panicked") && !told.contains("Error {"), "{arguments:?}: {told}");
     }
+}
+
+#[test]
+fn the_servers_key_belongs_to_its_database_and_a_lost_admin_gets_a_new_key() {
+    let folder = folder();
+    let place = text(folder.path()).to_owned();
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "admin=FIRST:first-secret\n1a5=OTHER:other-secret\n").expect("a file");
+    let at_file = format!("@{}", text(&keys));
+    let start = || {
+        let arguments =
+            ["serve", "--docker", "none", "--listen", "0.0.0.0:0", "--log", "warn", "--data-dir", &place, "--access-control", "on"];
+        let mut command = drover(&arguments);
+        command.env("DROVER_BOOTSTRAP_KEYS", &at_file).stderr(Stdio::inherit());
+        Server::of(command.spawn().expect("the program starts"))
+    };
+    let status = |server: &Server, key: (&str, &str)| {
+        let port = server.address.rsplit(':').next().expect("a port").to_owned();
+        let url = format!("http://127.0.0.1:{port}/v2-beta/projects");
+        server.client.get(url).basic_auth(key.0, Some(key.1)).send().expect("an answer").status().as_u16()
+    };
+    // Twice: what is there already is no trouble.
+    for _ in 0..2 {
+        let mut server = start();
+        assert_eq!((status(&server, ("FIRST", "first-secret")), status(&server, ("OTHER", "other-secret"))), (200, 200));
+        assert_eq!(status(&server, ("FIRST", "other-secret")), 401);
+        server.child.kill().expect("it can be killed");
+        server.child.wait().expect("it ends");
+    }
+    let (code, said, told) = ended(&["reset-admin", "--data-dir", &place]);
+    assert_eq!(code, 0, "{told}");
+    let value = |name: &str| said.lines().find_map(|l| l.trim().strip_prefix(name)).expect("it is printed").trim().to_owned();
+    let server = start();
+    assert_eq!(status(&server, (&value("access key"), &value("secret key"))), 200);
+    drop(server);
+    std::fs::remove_file(folder.path().join("secret.key")).expect("the key was there");
+    let (code, _, told) = ended(&["serve", "--docker", "none", "--listen", "127.0.0.1:0", "--data-dir", &place]);
+    assert_eq!(code, 78, "{told}");
+    assert!(told.contains("secret.key") && !folder.path().join("secret.key").exists(), "{told}");
 }

@@ -18,9 +18,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("auth", &["engine", "schema", "secret", "model"]),
     ("api", &["auth", "engine", "schema", "model"]),
     ("failure", &[]),
+    ("keyfile", &["failure", "secret"]),
     ("cli", &[]),
     ("config", &["cli", "failure"]),
-    ("app", &["api", "auth", "engine", "store", "runtime", "schema", "secret", "model", "cli", "config", "failure"]),
+    ("app", &["api", "auth", "keyfile", "engine", "store", "runtime", "schema", "secret", "model", "cli", "config", "failure"]),
     ("main", &["app", "cli"]),
     ("lib", &[]),
 ];
