@@ -18,24 +18,30 @@ const SPREAD: f64 = 0.15;
 
 /// Starts Drover on a folder.
 pub fn drover(folder: &Path, cores: Cores) -> Server {
-    let folder = folder.display().to_string();
-    let arguments = ["serve", "--listen", "{address}", "--data-dir", &folder, "--docker", "none", "--log", "error"];
-    Server::start(Path::new(env!("CARGO_BIN_EXE_drover")), &arguments, cores)
+    start_drover(folder, cores, &[])
 }
 
-fn start_floor(file: &Path) -> Server {
+/// The same with more arguments.
+pub fn start_drover(folder: &Path, cores: Cores, more: &[&str]) -> Server {
+    let folder = folder.display().to_string();
+    let arguments = ["serve", "--listen", "{address}", "--data-dir", &folder, "--docker", "none", "--log", "error"];
+    Server::start(Path::new(env!("CARGO_BIN_EXE_drover")), &[&arguments[..], more].concat(), cores)
+}
+
+/// Starts the floor on a database of its own.
+pub fn start_floor(file: &Path) -> Server {
     let this = std::env::current_exe().expect("this program");
     Server::start(&this, &["floor", "--listen", "{address}", "--database", &file.display().to_string()], Cores::One)
 }
 
 /// Spreads requests over rows without a pattern that a cache would like.
-fn scattered(n: u64, of: usize) -> usize {
+pub fn scattered(n: u64, of: usize) -> usize {
     (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) as usize % of
 }
 
-struct Side<'a> {
-    server: &'a Server,
-    request: Box<dyn Fn(u64) -> Vec<u8> + 'a>,
+pub struct Side<'a> {
+    pub server: &'a Server,
+    pub request: Box<dyn Fn(u64) -> Vec<u8> + 'a>,
 }
 
 /// What a side did in a round.
@@ -53,7 +59,7 @@ fn measure(side: &Side<'_>, in_flight: usize, time: Duration) -> Measured {
 }
 
 /// Runs two sides in turn; the ratio is that of their medians.
-fn compare(options: &Options, name: &str, ours: &Side<'_>, floor: &Side<'_>, limit: Limit) -> Figure {
+pub fn compare(options: &Options, name: &str, ours: &Side<'_>, floor: &Side<'_>, limit: Limit) -> Figure {
     for side in [ours, floor] {
         measure(side, IN_FLIGHT, options.round / 4);
     }

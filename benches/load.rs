@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -28,6 +29,35 @@ impl Run {
 /// A request as bytes.
 pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n").into_bytes()
+}
+
+/// A request of somebody with a key, as bytes.
+pub fn get_as(path: &str, key: &Key) -> Vec<u8> {
+    let login = key.basic();
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nAuthorization: Basic {login}\r\n\r\n").into_bytes()
+}
+
+/// A request with a JSON body of somebody with a key, as bytes.
+pub fn post_as(path: &str, body: &str, key: &Key) -> Vec<u8> {
+    let login = key.basic();
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Basic {login}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// An API key.
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub access: String,
+    pub secret: String,
+}
+
+impl Key {
+    fn basic(&self) -> String {
+        base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", self.access, self.secret))
+    }
 }
 
 /// A request with a JSON body, as bytes.

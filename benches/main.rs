@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that goes wrong ends with a panic")]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures are rounded anyway")]
 
+mod access;
 mod fill;
 mod floor;
 mod http;
@@ -38,7 +39,7 @@ pub struct Options {
     /// How long a round takes.
     #[arg(long, default_value = "1500", value_parser = milliseconds, value_name = "MS")]
     round: Duration,
-    /// Only these parts: http, scale, start, simulated, docker.
+    /// Only these parts: http, access, scale, start, simulated, docker.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Where databases are made; removed at the end. [default: a temporary folder]
@@ -68,11 +69,14 @@ fn main() {
     let folder = options.folder.clone().unwrap_or_else(|| temporary.path().to_owned());
     let wants = |part: &str| options.only.is_empty() || options.only.iter().any(|o| o == part);
     let mut figures = vec![http::disk(&folder)];
-    let small = (wants("http") || wants("scale")).then(|| fill(&folder, "small", options.small));
+    let small = (wants("http") || wants("scale") || wants("access")).then(|| fill(&folder, "small", options.small));
     let large = (wants("scale") || wants("start")).then(|| fill(&folder, "large", options.rows));
     machine::pin_loader();
     if let Some(small) = small.as_ref().filter(|_| wants("http")) {
         figures.extend(http::against_floor(&options, &folder, small));
+    }
+    if let Some(small) = small.as_ref().filter(|_| wants("access")) {
+        figures.extend(access::with_keys(&options, &folder, small));
     }
     if let (Some(small), Some(large), true) = (&small, &large, wants("scale")) {
         figures.extend(http::at_scale(&options, &folder, small, large));

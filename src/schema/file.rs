@@ -43,8 +43,6 @@ pub(super) struct TypeFile {
     pub links: BTreeMap<String, Option<String>>,
     #[serde(default)]
     pub versions: BTreeMap<Version, Part>,
-    #[serde(default)]
-    pub roles: BTreeMap<Role, RolePart>,
 }
 
 /// Fields by name; `null` removes an inherited one.
@@ -64,14 +62,6 @@ pub(super) struct Part {
     pub actions: BTreeMap<String, Option<ActionPatch>>,
     #[serde(default)]
     pub links: BTreeMap<String, Option<String>>,
-}
-
-/// What a role sees otherwise.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RolePart {
-    #[serde(default)]
-    pub fields: Fields,
 }
 
 /// What this build does not have.

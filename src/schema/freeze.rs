@@ -1,32 +1,42 @@
 //! Making types and views out of checked shapes. Nothing here can fail: what does not fit is found by `lint`,
 //! and what was made of it is thrown away.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::file::{FilterPatch, TypeFile};
-use super::inherit::{Draft, Shape, Shapes, apply_role, line, process_set};
+use super::grant::{AllRights, Grants, Plain, Rights};
+use super::inherit::{Draft, Shape, Shapes, line, process_set};
 use super::load::Files;
-use super::{
-    Action, Field, FieldType, Link, Machine, Registry, Relation, Role, Source, StoredField, Transition, Type, TypeView, Version, View,
-};
+use super::types::view_index;
+use super::{Action, Field, FieldType, Link, Machine, Relation, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
 
-/// Freezes everything.
-pub(super) fn freeze(files: &Files, shapes: &[(Version, Shapes)]) -> Registry {
-    let world = World { files, shapes, below: below(files) };
+/// Makes all types: what the engine and the store know, whatever the version and the role.
+pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<String, Arc<Type>> {
+    let world = World::new(files, shapes);
     let machines = world.machines();
-    let types: BTreeMap<String, Arc<Type>> =
-        files.types.values().map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines)))).collect();
-    let mut views: Vec<Arc<View>> = Vec::new();
-    for version in Version::ALL {
-        let first = views.len();
-        for role in Role::ALL {
-            // What a role sees as the first one does is shared with it.
-            let view = world.view(version, role, 1 << views.len(), &types, views.get(first).map(|v| &**v));
-            views.push(Arc::new(view));
-        }
-    }
-    Registry { types, views }
+    let shown = world.shown_by_all();
+    files.types.values().map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines, &shown)))).collect()
+}
+
+/// Makes the view of a version and a role.
+pub(super) fn view(
+    files: &Files,
+    shapes: &[(Version, Shapes)],
+    types: &BTreeMap<String, Arc<Type>>,
+    version: Version,
+    role: Role,
+) -> View {
+    let world = World::new(files, shapes);
+    let served = files.versions.get(&version).and_then(|v| v.served.as_ref());
+    let eyes = Eyes {
+        version,
+        role,
+        rights: world.rights(version, role),
+        serving: served.map(|s| (s.version, world.rights(s.version, role))),
+        has_filters: !files.roles.get(&role).is_some_and(|part| part.no_filters),
+    };
+    world.view(&eyes, types)
 }
 
 /// Whether a version shows a type at all.
@@ -91,6 +101,19 @@ struct World<'a> {
     below: HashMap<&'a str, Vec<&'a TypeFile>>,
 }
 
+/// Whose view is made, and what they have.
+struct Eyes<'a> {
+    version: Version,
+    role: Role,
+    rights: AllRights<'a>,
+    /// The version that serves some types of this one, and what the role has there.
+    serving: Option<(Version, AllRights<'a>)>,
+    has_filters: bool,
+}
+
+/// The fields that each view shows of each type: by the place of the view, then by canonical id.
+type Shown<'a> = Vec<HashMap<&'a str, BTreeSet<&'a str>>>;
+
 fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
     let mut below: HashMap<&str, Vec<&TypeFile>> = HashMap::new();
     for file in files.types.values() {
@@ -101,7 +124,55 @@ fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
     below
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
+    fn new(files: &'a Files, shapes: &'a [(Version, Shapes)]) -> Self {
+        Self { files, shapes, below: below(files) }
+    }
+
+    /// The types of a version before any grant.
+    fn plain(&self, version: Version) -> Vec<Plain<'a>> {
+        let shapes = self.shapes.iter().filter(|(v, _)| *v == version).flat_map(|(_, shapes)| shapes);
+        let visible = shapes.filter(|(id, _)| self.files.types.get(*id).is_some_and(|file| is_visible(file, version)));
+        visible
+            .map(|(id, shape)| Plain {
+                id,
+                collection: &shape.collection,
+                resource: &shape.resource,
+                fields: shape
+                    .fields
+                    .iter()
+                    .filter(|(_, draft)| !draft.hidden)
+                    .map(|(name, d)| (name.as_str(), [d.field.create, d.field.update, d.field.read_on_create_only], held(&d.field.ty)))
+                    .collect(),
+                actions: shape.actions.keys().map(String::as_str).collect(),
+            })
+            .collect()
+    }
+
+    fn rights(&self, version: Version, role: Role) -> AllRights<'a> {
+        Grants::new(self.files, version).rights(role, &self.plain(version))
+    }
+
+    fn shown_by_all(&self) -> Shown<'a> {
+        let of_versions: Vec<_> =
+            Version::ALL.into_iter().map(|v| (v, Grants::new(self.files, v).of_all_roles(&self.plain(v)))).collect();
+        let mut shown = Shown::new();
+        for version in Version::ALL {
+            let serving = self.files.versions.get(&version).and_then(|v| v.served.as_ref());
+            for role in Role::ALL {
+                let of = |version: Version| of_versions.iter().find(|(v, _)| *v == version).and_then(|(_, roles)| roles.get(&role));
+                let own = of(version).into_iter().flatten();
+                let fields = own.map(|(id, rights)| {
+                    let other = serving.filter(|s| s.types.iter().any(|t| t == id)).and_then(|s| of(s.version)?.get(id));
+                    let names = rights.fields.keys().chain(other.iter().flat_map(|r| r.fields.keys())).copied();
+                    (*id, names.collect::<BTreeSet<&str>>())
+                });
+                shown.push(fields.collect());
+            }
+        }
+        shown
+    }
+
     fn machines(&self) -> HashMap<&str, Arc<Machine>> {
         let machine = |name: &str, file: &super::file::ProcessFile| Machine {
             name: name.to_owned(),
@@ -132,30 +203,16 @@ impl World<'_> {
         served.types.iter().any(|t| t == id).then_some(served.version)
     }
 
-    /// The fields that resources of a type show in a version.
-    fn shown(&self, version: Version, id: &str) -> BTreeMap<&str, &Arc<Draft>> {
-        let mut shown = BTreeMap::new();
-        for version in [Some(version), self.served_as(version, id)].into_iter().flatten() {
-            let fields = self.shape(version, id).map(|s| &s.fields);
-            shown.extend(fields.into_iter().flatten().filter(|(_, d)| !d.hidden).map(|(n, d)| (n.as_str(), d)));
-        }
-        shown
-    }
-
     fn root<'b>(&'b self, id: &'b str) -> &'b str {
         line(self.files, id).last().map_or(id, |file| file.id.as_str())
     }
 
-    fn make_type(&self, file: &TypeFile, machines: &HashMap<&str, Arc<Machine>>) -> Type {
+    fn make_type(&self, file: &TypeFile, machines: &HashMap<&str, Arc<Machine>>, shown: &Shown<'_>) -> Type {
         let id = file.id.as_str();
         let mut masks: BTreeMap<&str, u32> = BTreeMap::new();
-        for (index, version) in Version::ALL.into_iter().enumerate() {
-            if is_visible(file, version) {
-                // All roles of a version see the same fields; when that changes, the masks are made per role.
-                let roles = (1_u32 << Role::ALL.len()) - 1;
-                for name in self.shown(version, id).into_keys() {
-                    *masks.entry(name).or_default() |= roles << (index * Role::ALL.len());
-                }
+        for (index, of_view) in shown.iter().enumerate() {
+            for name in of_view.get(id).into_iter().flatten() {
+                *masks.entry(name).or_default() |= 1 << index;
             }
         }
         let mut drafts: BTreeMap<&str, &Draft> = BTreeMap::new();
@@ -208,21 +265,17 @@ impl World<'_> {
         format!("1{}", short.collect::<String>().to_ascii_lowercase())
     }
 
-    fn view(&self, version: Version, role: Role, bit: u32, types: &BTreeMap<String, Arc<Type>>, plain: Option<&View>) -> View {
+    fn view(&self, eyes: &Eyes<'_>, types: &BTreeMap<String, Arc<Type>>) -> View {
+        let (version, role) = (eyes.version, eyes.role);
+        let bit = 1 << view_index(version, role);
         let mut view = View { version, role, bit, types: BTreeMap::new(), by_kind: HashMap::new(), by_path: HashMap::new() };
-        let visible = |file: &TypeFile| is_visible(file, version);
         for file in self.files.types.values() {
-            let name = self.name(version, &file.id);
             // A hidden type is shown as its nearest visible parent.
-            if let Some(shown_as) = line(self.files, &file.id).into_iter().find(|f| visible(f)) {
+            if let Some(shown_as) = line(self.files, &file.id).into_iter().find(|f| eyes.sees(&f.id)) {
                 view.by_kind.insert(file.id.clone(), self.name(version, &shown_as.id).to_owned());
             }
-            let Some(def) = types.get(&file.id).filter(|_| visible(file)) else { continue };
-            let differs = line(self.files, &file.id).into_iter().any(|f| f.roles.contains_key(&role));
-            let ty = match plain.and_then(|p| p.types.get(name)).filter(|_| !differs) {
-                Some(same) => Arc::clone(same),
-                None => Arc::new(self.type_view(file, version, role, def)),
-            };
+            let (Some(def), Some(rights)) = (types.get(&file.id), eyes.rights.get(file.id.as_str())) else { continue };
+            let ty = Arc::new(self.type_view(file, eyes, rights, def));
             view.by_path.insert(ty.plural.to_ascii_lowercase(), ty.id.clone());
             view.by_path.insert(ty.id.to_ascii_lowercase(), ty.id.clone());
             view.types.insert(ty.id.clone(), ty);
@@ -234,26 +287,18 @@ impl World<'_> {
         self.files.versions.get(&version).and_then(|v| v.names.get(id)).map_or(id, String::as_str)
     }
 
-    fn for_role(&self, version: Version, role: Role, id: &str) -> Shape {
-        let mut shape = self.shape(version, id).map(|shape| Shape::clone(shape)).unwrap_or_default();
-        let parts = line(self.files, id).into_iter().rev().filter_map(|file| file.roles.get(&role));
-        for part in parts {
-            // What a role changes was checked by the lint.
-            apply_role(&mut shape, id, &part.fields, &mut Vec::new());
-        }
-        shape
-    }
-
-    fn type_view(&self, file: &TypeFile, version: Version, role: Role, def: &Arc<Type>) -> TypeView {
+    fn type_view(&self, file: &TypeFile, eyes: &Eyes<'_>, rights: &Rights<'_>, def: &Arc<Type>) -> TypeView {
         let id = file.id.as_str();
-        let shape = self.for_role(version, role, id);
+        let version = eyes.version;
+        let nothing = Arc::default();
+        let shape: &Arc<Shape> = self.shape(version, id).unwrap_or(&nothing);
         let parts = self.files.versions.get(&version);
         let set = process_set(self.files, id);
         let below = self.below.get(id).map_or(&[] as &[&TypeFile], Vec::as_slice);
-        let visible_below = || below.iter().filter(|f| is_visible(f, version));
         let served_as = self.served_as(version, id);
+        let serving = eyes.serving.as_ref().filter(|(v, _)| Some(*v) == served_as).and_then(|(_, all)| all.get(id));
         let name = self.name(version, id).to_owned();
-        let links = self.links(&shape, version, def);
+        let links = self.links(shape, eyes, rights, def);
         let includes = shape
             .links
             .keys()
@@ -263,36 +308,36 @@ impl World<'_> {
                 false => name.clone(),
             })
             .collect();
-        let has_children = below.len() > 1;
+        let shown: BTreeSet<&str> = rights.fields.keys().chain(serving.into_iter().flat_map(|r| r.fields.keys())).copied().collect();
+        let can_post = |f: &&&TypeFile| eyes.rights.get(f.id.as_str()).is_some_and(|r| r.collection.iter().any(|m| m == "POST"));
         TypeView {
             plan: Default::default(),
             plural: file.plural.clone().unwrap_or_else(|| plural(&name)),
             prefix: parts.and_then(|p| p.prefixes.get(id)).cloned().unwrap_or_else(|| def.prefix.clone()),
             def: Arc::clone(def),
             base_type: match &file.parent {
-                Some(parent) if self.files.types.get(parent).is_some_and(|f| is_visible(f, version)) => {
-                    self.name(version, parent).to_owned()
-                }
+                Some(parent) if eyes.sees(parent) => self.name(version, parent).to_owned(),
                 Some(_) | None => name.clone(),
             },
-            filters: filters(&shape),
-            actions: shape.actions.iter().map(|(n, a)| (n.clone(), self.action(version, a))).collect(),
+            filters: if eyes.has_filters { filters(shape) } else { BTreeMap::new() },
+            actions: shape
+                .actions
+                .iter()
+                .filter(|(n, _)| rights.actions.contains(n.as_str()))
+                .map(|(n, a)| (n.clone(), self.action(version, a)))
+                .collect(),
             links,
             includeable_links: includes,
-            create_types: match has_children {
-                true => visible_below()
-                    .filter(|f| self.shape(version, &f.id).is_some_and(|s| s.collection.iter().any(|m| m == "POST")))
-                    .filter(|f| !f.embedded)
-                    .map(|f| self.name(version, &f.id).to_owned())
-                    .collect(),
+            create_types: match below.len() > 1 {
+                true => below.iter().filter(can_post).filter(|f| !f.embedded).map(|f| self.name(version, &f.id).to_owned()).collect(),
                 false => Vec::new(),
             },
             kinds: below.iter().filter(|f| !f.embedded || f.id == id).map(|f| f.id.clone()).collect(),
             is_root: file.parent.is_none(),
-            is_listable: shape.collection.iter().any(|m| m == "GET"),
+            is_listable: rights.collection.iter().any(|m| m == "GET"),
             is_embedded: file.embedded,
-            shown: self.shown(version, id).into_keys().map(str::to_owned).collect(),
-            input: served_as.map(|other| self.input(version, other, role, id)),
+            shown: shown.into_iter().map(str::to_owned).collect(),
+            input: served_as.zip(serving).map(|(other, serving)| self.input(version, shape, rights, (other, serving), id)),
             served_as,
             copies: parts
                 .and_then(|p| p.served.as_ref())
@@ -306,23 +351,40 @@ impl World<'_> {
                 .and_then(|set| parts?.states.get(set))
                 .map(|s| s.iter().map(|(a, b)| (a.clone(), b.clone())).collect())
                 .unwrap_or_default(),
-            fields: self.fields(version, &shape),
-            collection_methods: shape.collection,
-            resource_methods: shape.resource,
+            fields: self.fields(version, shape, rights),
+            collection_methods: rights.collection.clone(),
+            resource_methods: rights.resource.clone(),
             id: name,
         }
     }
 
-    fn fields(&self, version: Version, shape: &Shape) -> BTreeMap<String, Field> {
-        let visible = shape.fields.iter().filter(|(_, draft)| !draft.hidden);
-        visible.map(|(name, draft)| (name.clone(), self.named(version, &draft.field))).collect()
+    /// The fields that a role sees, and what it may do with them.
+    fn fields(&self, version: Version, shape: &Shape, rights: &Rights<'_>) -> BTreeMap<String, Field> {
+        let seen = rights.fields.iter().filter_map(|(name, letters)| Some((*name, letters, shape.fields.get(*name)?)));
+        seen.map(|(name, letters, draft)| {
+            let mut field = self.named(version, &draft.field);
+            field.create = letters.has('c');
+            field.update = letters.has('u');
+            field.read_on_create_only = letters.has('o');
+            (name.to_owned(), field)
+        })
+        .collect()
     }
 
     /// The fields that input is read by, where another version serves the type: that version's, and besides those that
     /// only this one has. Nothing that is copied to another field is required by its old name.
-    fn input(&self, version: Version, served_as: Version, role: Role, id: &str) -> BTreeMap<String, Field> {
-        let mut fields = self.fields(version, &self.for_role(version, role, id));
-        fields.extend(self.fields(served_as, &self.for_role(served_as, role, id)));
+    fn input(
+        &self,
+        version: Version,
+        shape: &Shape,
+        rights: &Rights<'_>,
+        (other, serving): (Version, &Rights<'_>),
+        id: &str,
+    ) -> BTreeMap<String, Field> {
+        let mut fields = self.fields(version, shape, rights);
+        if let Some(shape) = self.shape(other, id) {
+            fields.extend(self.fields(other, shape, serving));
+        }
         let served = self.files.versions.get(&version).and_then(|v| v.served.as_ref());
         for old in served.into_iter().flat_map(|s| s.copies.keys()) {
             if let Some(field) = fields.get_mut(old) {
@@ -353,9 +415,10 @@ impl World<'_> {
         Action { input: name(&action.input), output: name(&action.output) }
     }
 
-    /// The links that lead somewhere in this version, sorted by name.
-    fn links(&self, shape: &Shape, version: Version, def: &Type) -> Vec<Link> {
-        let visible = |kind: &str| self.files.types.get(kind).is_some_and(|file| is_visible(file, version));
+    /// The links that lead somewhere for a role, sorted by name.
+    fn links(&self, shape: &Shape, eyes: &Eyes<'_>, rights: &Rights<'_>, def: &Type) -> Vec<Link> {
+        let version = eyes.version;
+        let visible = |kind: &str| eyes.sees(kind);
         let far = |shape: Option<&Arc<Shape>>, field: &str| {
             shape.and_then(|s| s.fields.get(field)).and_then(|d| named_type(&d.field.ty).map(str::to_owned))
         };
@@ -365,12 +428,8 @@ impl World<'_> {
             match Notation::parse(text) {
                 Notation::Computed => add(name, Relation::Computed),
                 Notation::Types => {
-                    let listed = self
-                        .files
-                        .types
-                        .values()
-                        .filter(|f| visible(&f.id))
-                        .filter(|f| self.shape(version, &f.id).is_some_and(|s| s.collection.iter().any(|m| m == "GET")));
+                    let is_listed = |f: &&TypeFile| eyes.rights.get(f.id.as_str()).is_some_and(|r| r.collection.iter().any(|m| m == "GET"));
+                    let listed = self.files.types.values().filter(is_listed);
                     for file in listed {
                         let id = self.name(version, &file.id);
                         let plural = file.plural.clone().unwrap_or_else(|| plural(id));
@@ -380,7 +439,7 @@ impl World<'_> {
                     }
                 }
                 Notation::One { field } => {
-                    let shown = shape.fields.get(field).is_some_and(|d| !d.hidden);
+                    let shown = rights.fields.contains_key(field);
                     let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
                     if let Some(kind) = kind.filter(|_| shown) {
                         add(name, Relation::One { field: field.to_owned(), kind: kind.to_owned() });
@@ -407,6 +466,23 @@ impl World<'_> {
         }
         links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         links
+    }
+}
+
+impl Eyes<'_> {
+    fn sees(&self, id: &str) -> bool {
+        self.rights.contains_key(id)
+    }
+}
+
+/// The embedded type that lists and maps of a field type hold.
+fn held(ty: &FieldType) -> Option<&str> {
+    match ty {
+        FieldType::Array(of) | FieldType::Map(of) => match &**of {
+            FieldType::Embedded(id) => Some(id),
+            deeper => held(deeper),
+        },
+        _ => None,
     }
 }
 

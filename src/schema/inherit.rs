@@ -59,20 +59,6 @@ pub(super) fn process_set<'a>(files: &'a Files, id: &'a str) -> Option<&'a str> 
     line(files, id).into_iter().find_map(|file| file.process.as_deref())
 }
 
-/// Applies a role's changes to fields that are there.
-pub(super) fn apply_role(shape: &mut Shape, file: &str, fields: &Fields, problems: &mut Vec<Problem>) {
-    for (name, patch) in fields {
-        match patch {
-            None => drop(shape.fields.remove(name)),
-            Some(patch) => {
-                if let Some(draft) = shape.fields.get_mut(name) {
-                    merge(Arc::make_mut(draft), file, name, patch, problems);
-                }
-            }
-        }
-    }
-}
-
 /// The states that a machine can show in a version, sorted.
 pub(super) fn shown_states(files: &Files, set: &str, version: Version) -> Vec<String> {
     let renamed = files.versions.get(&version).and_then(|v| v.states.get(set));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{FilterPatch, ProcessFile, TypeFile};
 use super::freeze::{Notation, is_visible, named_type, plural};
-use super::inherit::{Shape, Shapes, apply_role, line, process_set, shown_states};
+use super::inherit::{Shape, Shapes, line, process_set, shown_states};
 use super::load::Files;
 use super::{FieldType, Problem, Version};
 
@@ -34,6 +34,16 @@ pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut 
         }
     }
     check_paths(files, problems);
+    let has_member = |id: &str, member: &str, is_action: bool| {
+        // A grant may name what only types below have.
+        let below = files.types.keys().filter(|below| line(files, below).iter().any(|f| f.id == id));
+        let all = below.flat_map(|below| shapes.iter().filter_map(move |(_, shapes)| shapes.get(below)));
+        all.into_iter().any(|shape| match is_action {
+            true => shape.actions.contains_key(member),
+            false => shape.fields.contains_key(member),
+        })
+    };
+    super::grant::check(files, has_member, problems);
 }
 
 fn check_type(files: &Files, file: &TypeFile, problems: &mut Vec<Problem>) {
@@ -155,25 +165,12 @@ impl Lint<'_> {
                 self.say(format!("filters {name} as the unknown {ty:?}"));
             }
         }
-        self.roles();
         let set = process_set(self.files, &self.file.id);
         let options = self.shape.fields.get("state").and_then(|d| d.field.options.clone());
         if let (Some(set), Some(options)) = (set, options) {
             for state in shown_states(self.files, set, self.version) {
                 if !options.contains(&state) {
                     self.say(format!("leaves the state {state} out of the options of its state"));
-                }
-            }
-        }
-    }
-
-    fn roles(&mut self) {
-        let path = format!("types/{}.json", self.file.id);
-        for (role, part) in &self.file.roles {
-            apply_role(&mut self.shape.clone(), &path, &part.fields, self.problems);
-            for name in part.fields.keys() {
-                if !self.has_field(&self.file.id, name) {
-                    self.say(format!("changes {name} for the role {}, which is no field of it", role.as_str()));
                 }
             }
         }

@@ -7,7 +7,11 @@ use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
 
 use super::Problem;
+use super::grant::{GrantFile, RolesFile};
 use super::file::{CommonFile, ProcessFile, TypeFile, VersionsFile};
+
+/// Folders of files that each stand for one thing.
+const FOLDERS: [&str; 3] = ["types", "processes", "grants"];
 
 static BUILT_IN: Dir = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 
@@ -20,6 +24,9 @@ pub(super) struct Files {
     pub processes: BTreeMap<String, ProcessFile>,
     pub common: CommonFile,
     pub versions: VersionsFile,
+    /// By the name of the table.
+    pub grants: BTreeMap<String, GrantFile>,
+    pub roles: RolesFile,
 }
 
 /// Reads everything; all that cannot be read is a problem, not only the first.
@@ -40,13 +47,13 @@ pub(super) fn read(overlay: Option<&Path>) -> (Files, Vec<Problem>) {
 }
 
 fn folders<'a>(root: &'a Dir<'a>) -> impl Iterator<Item = (&'static str, &'a Dir<'a>)> {
-    ["types", "processes"].into_iter().filter_map(|name| Some((name, root.get_dir(name)?))).chain([("", root)])
+    FOLDERS.into_iter().filter_map(|name| Some((name, root.get_dir(name)?))).chain([("", root)])
 }
 
 fn read_overlay(overlay: &Path, files: &mut Files, problems: &mut Vec<Problem>) -> std::io::Result<()> {
     // A folder that is missing is a wrong path on the command line; a missing sub-folder is not.
     std::fs::read_dir(overlay)?;
-    for folder in ["types", "processes"] {
+    for folder in FOLDERS {
         let dir = overlay.join(folder);
         if !dir.is_dir() {
             continue;
@@ -75,6 +82,10 @@ fn take(files: &mut Files, problems: &mut Vec<Problem>, folder: &str, name: &str
         ("processes", _) => parse(contents).map(|file| {
             files.processes.insert(stem.to_owned(), file);
         }),
+        ("grants", _) => parse(contents).map(|file| {
+            files.grants.insert(stem.to_owned(), file);
+        }),
+        (_, "roles") => parse(contents).map(|file| files.roles = file),
         (_, "common") => parse(contents).map(|file| files.common = file),
         (_, "versions") => parse(contents).map(|file| files.versions = file),
         _ => Ok(()),

@@ -8,6 +8,7 @@ mod docs;
 mod field;
 mod file;
 mod freeze;
+mod grant;
 mod inherit;
 pub mod layout;
 mod lint;

@@ -1,8 +1,11 @@
 //! Types, and the views of them that a version and a role have.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::freeze;
+use super::inherit::Shapes;
+use super::load::Files;
 use super::{Field, FieldType, LayoutCell, Machine, PlanCell, Source};
 
 /// A version of the API.
@@ -306,16 +309,23 @@ pub enum Relation {
     Computed,
 }
 
-/// All types and all views, frozen.
+/// All types, and the views of them: frozen, each when it is first asked for.
 #[derive(Debug)]
 pub struct Registry {
     /// By canonical id.
     pub types: BTreeMap<String, Arc<Type>>,
+    files: Files,
+    shapes: Vec<(Version, Shapes)>,
     /// One per version and role.
-    pub views: Vec<Arc<View>>,
+    views: Vec<OnceLock<Arc<View>>>,
 }
 
 impl Registry {
+    pub(super) fn new(types: BTreeMap<String, Arc<Type>>, files: Files, shapes: Vec<(Version, Shapes)>) -> Self {
+        let views = (0..Version::ALL.len() * Role::ALL.len()).map(|_| OnceLock::new()).collect();
+        Self { types, files, shapes, views }
+    }
+
     /// The type of this canonical id.
     pub fn find_type(&self, kind: &str) -> Option<&Arc<Type>> {
         self.types.get(kind)
@@ -326,19 +336,26 @@ impl Registry {
     pub fn type_of(&self, root: &str, kind: &str) -> Option<&Arc<Type>> {
         self.find_type(kind).filter(|ty| ty.root == root).or_else(|| self.find_type(root))
     }
-
     /// The view by whose schemas the input of `ty` is read: another version's, if that one serves the type.
     pub fn input_view<'a>(&'a self, view: &'a View, ty: &TypeView) -> &'a View {
         ty.served_as.map_or(view, |version| self.view(version, view.role))
     }
 
-    /// The view of a version and role; there is one for each pair.
+    /// The view of a version and role. Made the first time, which takes some milliseconds.
     pub fn view(&self, version: Version, role: Role) -> &Arc<View> {
-        match self.views.iter().find(|v| v.version == version && v.role == role) {
-            Some(view) => view,
-            None => unreachable!("Registry::load makes a view for every version and role"),
-        }
+        let Some(cell) = self.views.get(view_index(version, role)) else { unreachable!("there is a cell for each version and role") };
+        cell.get_or_init(|| Arc::new(freeze::view(&self.files, &self.shapes, &self.types, version, role)))
     }
+
+    /// All views, made if they were not yet.
+    pub fn views(&self) -> impl Iterator<Item = &Arc<View>> {
+        Version::ALL.into_iter().flat_map(move |version| Role::ALL.into_iter().map(move |role| self.view(version, role)))
+    }
+}
+
+/// The place of a view among all: its bit in the masks of [`Type::classes`].
+pub(super) fn view_index(version: Version, role: Role) -> usize {
+    version as usize * Role::ALL.len() + role as usize
 }
 
 impl View {
