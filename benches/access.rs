@@ -27,7 +27,8 @@ struct Caller {
 pub fn with_keys(options: &Options, folder: &Path, filled: &Filled) -> Vec<Figure> {
     let project = filled.projects[0];
     let superadmin = key("superadmin");
-    let keys = [("superadmin".to_owned(), superadmin.clone()), ("admin".to_owned(), key("admin")), (format!("1a{project}"), key("project"))];
+    let keys =
+        [("superadmin".to_owned(), superadmin.clone()), ("admin".to_owned(), key("admin")), (format!("1a{project}"), key("project"))];
     let bootstrap: Vec<String> = keys.iter().map(|(account, key)| format!("{account}={}:{}", key.access, key.secret)).collect();
     let mut arguments = vec!["--access-control", "on"];
     for one in &bootstrap {
@@ -56,7 +57,9 @@ pub fn with_keys(options: &Options, folder: &Path, filled: &Filled) -> Vec<Figur
             &format!("GET container by id with a key, {}", caller.role),
             &Side {
                 server: &server,
-                request: Box::new(move |n| load::get_as(&format!("{}/containers/1i{}", caller.root, rows[scattered(n, rows.len())]), &caller.key)),
+                request: Box::new(move |n| {
+                    load::get_as(&format!("{}/containers/1i{}", caller.root, rows[scattered(n, rows.len())]), &caller.key)
+                }),
             },
             &Side { server: &base, request: Box::new(move |n| load::get(&format!("/documents/{}", ids[scattered(n, ids.len())]))) },
             Limit::AtLeast(0.6, 1.0),
@@ -68,7 +71,10 @@ pub fn with_keys(options: &Options, folder: &Path, filled: &Filled) -> Vec<Figur
                 server: &server,
                 request: Box::new(move |_| load::get_as(&format!("{}/containers?limit=100&state=stopped", caller.root), &caller.key)),
             },
-            &Side { server: &base, request: Box::new(|n| load::get(&format!("/documents?kind=container&account={}&state=stopped", scattered(n, 4)))) },
+            &Side {
+                server: &base,
+                request: Box::new(|n| load::get(&format!("/documents?kind=container&account={}&state=stopped", scattered(n, 4)))),
+            },
             Limit::AtLeast(0.45, 0.7),
         ));
     }

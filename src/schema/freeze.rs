@@ -20,13 +20,7 @@ pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<Str
 }
 
 /// Makes the view of a version and a role.
-pub(super) fn view(
-    files: &Files,
-    shapes: &[(Version, Shapes)],
-    types: &BTreeMap<String, Arc<Type>>,
-    version: Version,
-    role: Role,
-) -> View {
+pub(super) fn view(files: &Files, shapes: &[(Version, Shapes)], types: &BTreeMap<String, Arc<Type>>, version: Version, role: Role) -> View {
     let world = World::new(files, shapes);
     let served = files.versions.get(&version).and_then(|v| v.served.as_ref());
     let eyes = Eyes {
@@ -154,8 +148,7 @@ impl<'a> World<'a> {
     }
 
     fn shown_by_all(&self) -> Shown<'a> {
-        let of_versions: Vec<_> =
-            Version::ALL.into_iter().map(|v| (v, Grants::new(self.files, v).of_all_roles(&self.plain(v)))).collect();
+        let of_versions: Vec<_> = Version::ALL.into_iter().map(|v| (v, Grants::new(self.files, v).of_all_roles(&self.plain(v)))).collect();
         let mut shown = Shown::new();
         for version in Version::ALL {
             let serving = self.files.versions.get(&version).and_then(|v| v.served.as_ref());

@@ -144,7 +144,10 @@ enum Member<'a> {
 pub(super) struct Grants<'a> {
     files: &'a Files,
     version: Version,
+    /// Types that some table names.
     named: BTreeSet<&'a str>,
+    /// Fields that some table gives to all types by `*.name`.
+    given: BTreeSet<&'a str>,
 }
 
 impl<'a> Grants<'a> {
@@ -153,7 +156,9 @@ impl<'a> Grants<'a> {
             let versions = file.versions.values().flat_map(BTreeMap::keys);
             file.types.keys().chain(versions).chain(&file.hidden).map(String::as_str)
         };
-        Self { files, version, named: files.grants.values().flat_map(in_file).collect() }
+        let patterns = files.grants.values().flat_map(|file| file.patterns.keys());
+        let given = patterns.filter_map(|pattern| pattern.strip_prefix("*.")).collect();
+        Self { files, version, named: files.grants.values().flat_map(in_file).collect(), given }
     }
 
     /// What `role` has. `plain` are the types of this version.
@@ -195,7 +200,7 @@ impl<'a> Grants<'a> {
         let visible: BTreeSet<&str> = base.keys().copied().filter(|id| sees(id)).collect();
         let mut granted = AllRights::new();
         for (id, rights) in base.into_iter().filter(|(id, _)| visible.contains(id)) {
-            let rights = if is_ungranted(id) { rights } else { self.apply(&table, id, rights, &visible) };
+            let rights = if is_ungranted(id) { self.plain(&table, rights) } else { self.apply(&table, id, rights, &visible) };
             granted.insert(id, rights);
         }
         prune(&mut granted, plain);
@@ -227,6 +232,12 @@ impl<'a> Grants<'a> {
         }
         rights.fields = fields;
         rights.actions.retain(|name| table.of_member(&line, Member::Action(name)).is_none_or(|granted| granted.has('c')));
+        rights
+    }
+
+    /// A type that no table names: as its file says, but for fields that every type has and only some roles are given.
+    fn plain(&self, table: &Table<'a>, mut rights: Rights<'a>) -> Rights<'a> {
+        rights.fields.retain(|name, _| !self.given.contains(name) || table.members.contains_key(name));
         rights
     }
 

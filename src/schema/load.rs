@@ -7,8 +7,8 @@ use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
 
 use super::Problem;
-use super::grant::{GrantFile, RolesFile};
 use super::file::{CommonFile, ProcessFile, TypeFile, VersionsFile};
+use super::grant::{GrantFile, RolesFile};
 
 /// Folders of files that each stand for one thing.
 const FOLDERS: [&str; 3] = ["types", "processes", "grants"];

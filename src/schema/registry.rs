@@ -98,6 +98,13 @@ mod tests {
             assert!(ty.fields["state"].options.as_ref().unwrap().contains(&"updating-active".to_owned()));
             assert_eq!(ty.filters.keys().filter(|n| n.as_str() == "size").count(), 1);
             assert!(ty.fields.contains_key("transitioningMessage") && ty.fields.contains_key("uuid"));
+            assert!(!ty.fields.contains_key("removeTime"), "that is for admins");
+            let admins = registry.view(version, Role::Admin);
+            assert!(admins.types["toolBox"].fields.contains_key("removeTime"));
+            assert!(registry.view(version, Role::Agent).find_by_path("toolBox").is_none());
+            let superadmins = &registry.view(version, Role::Superadmin).types["toolBox"];
+            assert!(superadmins.fields["uuid"].update && superadmins.collection_methods == ["GET", "POST"]);
+            assert!(!registry.view(version, Role::Readonly).types["toolBox"].fields["size"].create);
         }
         assert_eq!(registry.view(Version::V1, Role::Project).types["toolBox"].fields["stackId"].ty_text, "reference[environment]");
     }
@@ -137,10 +144,7 @@ mod tests {
                 r#"{"id": "x", "links": {"ports": "port.instanceId"}}"#,
                 "types/x.json has a link ports by port.instanceId, which no reference to it answers",
             ),
-            (
-                r#"{"id": "x", "roles": {"owner": {"fields": {"a": {"can": "c"}}}}}"#,
-                "types/x.json changes a for the role owner, which is no field of it",
-            ),
+            (r#"{"id": "x", "roles": {}}"#, "types/x.json is not a schema file: unknown field `roles`"),
             (r#"{"id": "x", "plural": "services"}"#, "types/x.json and service are both called services in v1"),
             (
                 r#"{"id": "x", "process": "simple", "fields": {"state": {"options": ["active"]}}}"#,
@@ -151,6 +155,22 @@ mod tests {
             let problems = load_over(&[("types/x.json", text)]).expect_err(text);
             let found = problems.iter().any(|p| p.to_string().starts_with(expected));
             assert!(found, "{text}\n  should be refused with\n{expected}\n  and was with\n{problems:#?}");
+        }
+    }
+
+    #[test]
+    fn grants_of_what_there_is_not_are_refused() {
+        let cases = [
+            (r#""types": {"nothing": {"may": "r"}}"#, "names the unknown type \"nothing\""),
+            (r#""types": {"stack": {"fields": {"r": "colour"}}}"#, "names stack.colour, which there is not"),
+            (r#""types": {"stack": {"may": "x"}}"#, "gives \"x\" of stack; known letters are r, c, u, d and o"),
+            (r#""patterns": {"s*": "r"}"#, "has the pattern \"s*\", which is none of *, *.name, type.*, *.actions.* and type.actions.*"),
+            (r#""hidden": ["nothing"]"#, "hides the unknown type \"nothing\""),
+        ];
+        for (text, expected) in cases {
+            let text = format!(r#"{{"about": "", {text}}}"#);
+            let problems = load_over(&[("grants/mine.json", &text)]).expect_err(&text);
+            assert!(problems.iter().any(|p| p.to_string() == format!("grants/mine.json {expected}")), "{expected}: {problems:#?}");
         }
     }
 
