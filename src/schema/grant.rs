@@ -200,7 +200,12 @@ impl<'a> Grants<'a> {
         let visible: BTreeSet<&str> = base.keys().copied().filter(|id| sees(id)).collect();
         let mut granted = AllRights::new();
         for (id, rights) in base.into_iter().filter(|(id, _)| visible.contains(id)) {
-            let rights = if is_ungranted(id) { self.plain(&table, rights) } else { self.apply(&table, id, rights, &visible) };
+            let rights = match (is_ungranted(id), part.on) {
+                (true, None) => self.plain(&table, rights),
+                // What it is built on has seen to that.
+                (true, Some(_)) => rights,
+                (false, _) => self.apply(&table, id, rights, &visible),
+            };
             granted.insert(id, rights);
         }
         prune(&mut granted, plain);
