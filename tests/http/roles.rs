@@ -127,6 +127,10 @@ async fn each_role_may_do_what_its_schemas_say_and_nothing_else() {
         for caller in &CALLERS {
             let view = registry.view(version, caller.role).clone();
             for whole in everything.types.values().filter(|ty| !ty.is_embedded && !APART.contains(&ty.id.as_str())) {
+                // Below a project's path this is a link of the project, not a list inside it.
+                if caller.inside && whole.id == "projectMember" {
+                    continue;
+                }
                 let Some(ty) = view.types.get(&whole.id) else {
                     let hidden = caller.send(&world, version, Method::GET, &whole.plural, None).await;
                     assert_eq!(hidden.status, 404, "{:?} does not have {}", caller.role, whole.id);
