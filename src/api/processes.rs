@@ -57,24 +57,37 @@ fn push(out: &mut String, ty: &TypeView, root: &str, actions_key: &str, process:
     out.push_str(&id);
     out.push_str(r#""},"#);
     push_key(out, actions_key);
-    out.push_str(r#"{},"baseType":"processInstance","accountId":"#);
-    push_option(out, process.account.map(|a| format!("1a{a}")).as_deref());
-    push_date(out, "endTime", process.end);
-    out.push_str(r#","executionCount":"#);
-    out.push_str(&process.failures.to_string());
-    out.push_str(r#","exitReason":"#);
-    push_option(out, Some(process.exit_reason.as_str()).filter(|r| !r.is_empty()));
-    out.push_str(r#","message":"#);
-    push_option(out, Some(process.message.as_str()).filter(|m| !m.is_empty()));
-    out.push_str(r#","processName":"#);
-    push_str(out, &process.process_name);
-    out.push_str(r#","resourceId":"#);
-    push_str(out, &process.resource_id);
-    out.push_str(r#","resourceType":"#);
-    push_str(out, &process.resource_type);
-    push_date(out, "runAfter", process.run_after);
-    push_date(out, "startTime", Some(process.start));
+    out.push_str(r#"{},"baseType":"processInstance""#);
+    // In order of name; what is not noted of a process is null.
+    for name in ty.fields.keys().filter(|name| *name != "id") {
+        match name.as_str() {
+            "endTime" => push_date(out, name, process.end),
+            "runAfter" => push_date(out, name, process.run_after),
+            "startTime" => push_date(out, name, Some(process.start)),
+            "executionCount" => push_text(out, name, &process.failures.to_string()),
+            "accountId" => push_maybe(out, name, process.account.map(|a| format!("1a{a}")).as_deref()),
+            "exitReason" => push_maybe(out, name, Some(process.exit_reason.as_str()).filter(|r| !r.is_empty())),
+            "message" => push_maybe(out, name, Some(process.message.as_str()).filter(|m| !m.is_empty())),
+            "processName" => push_maybe(out, name, Some(&process.process_name)),
+            "resourceId" => push_maybe(out, name, Some(&process.resource_id)),
+            "resourceType" => push_maybe(out, name, Some(&process.resource_type)),
+            _ => push_text(out, name, "null"),
+        }
+    }
     out.push('}');
+}
+
+/// A member whose value is JSON already.
+fn push_text(out: &mut String, name: &str, json: &str) {
+    out.push(',');
+    push_key(out, name);
+    out.push_str(json);
+}
+
+fn push_maybe(out: &mut String, name: &str, text: Option<&str>) {
+    out.push(',');
+    push_key(out, name);
+    push_option(out, text);
 }
 
 /// A date and its sibling in milliseconds, both cut to seconds as those of rows are.

@@ -26,7 +26,7 @@ const REMEMBER_PASSWORD: Duration = Duration::from_secs(300);
 /// How long a registration token is good for, unless a setting says otherwise: ten years.
 const REGISTRATION_PERIOD_MS: i64 = 315_360_000_000;
 /// What an open server's callers see outside projects.
-const OPEN_ROLE: Role = Role::Owner;
+const OPEN_ROLE: Role = Role::Admin;
 
 /// How access is controlled now.
 #[derive(Debug, Clone, PartialEq, Eq)]

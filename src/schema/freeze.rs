@@ -29,6 +29,7 @@ pub(super) fn view(files: &Files, shapes: &[(Version, Shapes)], types: &BTreeMap
         rights: world.rights(version, role),
         serving: served.map(|s| (s.version, world.rights(s.version, role))),
         has_filters: !files.roles.get(&role).is_some_and(|part| part.no_filters),
+        inside: role.is_outside().then(|| world.rights(version, Role::Owner)),
     };
     world.view(&eyes, types)
 }
@@ -103,6 +104,8 @@ struct Eyes<'a> {
     /// The version that serves some types of this one, and what the role has there.
     serving: Option<(Version, AllRights<'a>)>,
     has_filters: bool,
+    /// What a project can be asked for: its links lead inside it, where whoever comes from outside is its owner.
+    inside: Option<AllRights<'a>>,
 }
 
 /// The fields that each view shows of each type: by the place of the view, then by canonical id.
@@ -411,7 +414,9 @@ impl<'a> World<'a> {
     /// The links that lead somewhere for a role, sorted by name.
     fn links(&self, shape: &Shape, eyes: &Eyes<'_>, rights: &Rights<'_>, def: &Type) -> Vec<Link> {
         let version = eyes.version;
-        let visible = |kind: &str| eyes.sees(kind);
+        let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
+        // What is below a project's address is answered inside it.
+        let visible = |kind: &str| eyes.sees(kind) && (def.id != "project" || inside.contains_key(kind));
         let far = |shape: Option<&Arc<Shape>>, field: &str| {
             shape.and_then(|s| s.fields.get(field)).and_then(|d| named_type(&d.field.ty).map(str::to_owned))
         };
@@ -421,7 +426,7 @@ impl<'a> World<'a> {
             match Notation::parse(text) {
                 Notation::Computed => add(name, Relation::Computed),
                 Notation::Types => {
-                    let is_listed = |f: &&TypeFile| eyes.rights.get(f.id.as_str()).is_some_and(|r| r.collection.iter().any(|m| m == "GET"));
+                    let is_listed = |f: &&TypeFile| inside.get(f.id.as_str()).is_some_and(|r| r.collection.iter().any(|m| m == "GET"));
                     let listed = self.files.types.values().filter(is_listed);
                     for file in listed {
                         let id = self.name(version, &file.id);

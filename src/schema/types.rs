@@ -119,6 +119,11 @@ impl Role {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|r| r.as_str() == text)
     }
+
+    /// Whether it is a role of people and services outside any project, who may go into one.
+    pub fn is_outside(self) -> bool {
+        matches!(self, Self::Superadmin | Self::Service | Self::Admin | Self::ReadAdmin | Self::User)
+    }
 }
 
 /// A type, whatever the version: what the engine and the store know it by.
