@@ -415,8 +415,7 @@ impl<'a> World<'a> {
     fn links(&self, shape: &Shape, eyes: &Eyes<'_>, rights: &Rights<'_>, def: &Type) -> Vec<Link> {
         let version = eyes.version;
         let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
-        // What is below a project's address is answered inside it.
-        let visible = |kind: &str| eyes.sees(kind) && (def.id != "project" || inside.contains_key(kind));
+        let visible = |kind: &str| eyes.sees(kind);
         let far = |shape: Option<&Arc<Shape>>, field: &str| {
             shape.and_then(|s| s.fields.get(field)).and_then(|d| named_type(&d.field.ty).map(str::to_owned))
         };
