@@ -13,7 +13,7 @@ use fs4::fs_std::FileExt;
 use crate::api::{self, ApiOptions, ApiState};
 use crate::cli::{self, Cli, Command, LogFormat, Place, SchemaCommand, Serve, Switch};
 use crate::config::{self, BootstrapKey};
-use crate::engine::{Engine, EngineConfig, Opened};
+use crate::engine::{Engine, EngineConfig, Opened, Simulators};
 use crate::failure::{Failure, Status};
 use crate::keyfile;
 use crate::model::time::SystemClock;
@@ -161,7 +161,8 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let address = config::listen_address(serve)?;
     let keys = config::bootstrap_keys(serve)?;
     let may_be_open = config::may_be_open(serve, address);
-    let engine_config = EngineConfig { network_pool: serve.network_pool.clone(), may_be_open, ..EngineConfig::default() };
+    let engine_config =
+        EngineConfig { network_pool: serve.network_pool.clone(), may_be_open, simulators: Some(simulators()), ..EngineConfig::default() };
     engine_config.check().map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))?;
     let registry = Arc::new(load_schemas(serve.schemas.as_deref())?);
     let file = config::database_file(&serve.place)?;
@@ -285,6 +286,15 @@ async fn reset_admin(place: &Place) -> Result<(), Failure> {
     closed.map_err(|e| Failure::new(Status::Internal, format!("closing the database: {e}")))?;
     say(&format!("a new key of the first admin; it is shown only now:\n  access key  {access}\n  secret key  {secret}"));
     Ok(())
+}
+
+/// Simulated engines for agents that ask for one; each remembers what its rows say.
+fn simulators() -> Simulators {
+    Simulators(Arc::new(|_name, found| {
+        let sim = Sim::new(Arc::new(SystemClock));
+        sim.adopt(found);
+        Arc::new(sim)
+    }))
 }
 
 /// The engine that was named, or the local one if it answers; and the line about it.

@@ -112,7 +112,14 @@ impl Call<'_> {
 
     /// How rows of the answer are written.
     pub fn writer(&self) -> Writer<'_> {
-        Writer { engine: self.engine, scope: self.scope, view: self.view, root: &self.base.root, actions_key: self.actions_key }
+        Writer {
+            engine: self.engine,
+            scope: self.scope,
+            view: self.view,
+            root: &self.base.root,
+            actions_key: self.actions_key,
+            key: self.query.first("key"),
+        }
     }
 
     /// One row as the answer. Reads what is computed for it, inline: a point read is cheaper than a change of threads.

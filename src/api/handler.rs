@@ -96,8 +96,9 @@ async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
     let (engine, scope, view, ty) = (call.engine.clone(), call.scope.clone(), call.view.clone(), ty.clone());
     let (root, actions_key) = (call.base.root.clone(), call.actions_key);
     block(move || {
-        let writer = Writer { engine: &engine, scope: &scope, view: &view, root: &root, actions_key };
         let query = super::request::Query::parse(&query_text);
+        let key = query.first("key");
+        let writer = Writer { engine: &engine, scope: &scope, view: &view, root: &root, actions_key, key };
         let page = engine.list(&scope, &ty, &parameters)?;
         let derived = engine.derive(&scope, &page.rows)?;
         let included = query::include(&ty, &query).map(|link| Included::fetch(&writer, &page.rows, link)).transpose()?;

@@ -17,6 +17,7 @@ mod inspect;
 mod local_auth;
 mod processes;
 mod query;
+mod registration;
 mod request;
 mod resource;
 mod route;

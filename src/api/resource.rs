@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::registration;
 use super::text::push_key;
 use crate::engine::{Derived, Engine, Scope};
 use crate::model::{Resource, ResourceId, Result};
@@ -20,6 +21,8 @@ pub struct Writer<'a> {
     pub root: &'a str,
     /// `actions` or `actionLinks`.
     pub actions_key: &'a str,
+    /// The parameter `key`: who made a registration knows it.
+    pub key: Option<&'a str>,
 }
 
 /// The rows that come along with others by `include`.
@@ -97,7 +100,9 @@ impl<'a> Writer<'a> {
         let state = self.engine.shown_state(self.view.version, ty, row);
         let derived = derived.get(&row.id).map_or(&[][..], Vec::as_slice);
         let context = render::Context { view: self.view, ty, base: self.root, actions_key: self.actions_key };
+        let start = out.len();
         render::resource(out, &context, row, state, derived, offered);
+        registration::finish(out, start, self, row);
         true
     }
 

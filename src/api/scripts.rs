@@ -1,17 +1,26 @@
-//! `/scripts/<name>`: things beside the types. Today one: what a container of Docker's is in Rancher's words.
+//! `/scripts/<name>`: things beside the types: what a container of Docker's is in Rancher's words, and the script by which a
+//! host joins, named by its registration token.
 
 use super::call::{Call, Reply, plain_object};
-use super::inspect;
 use super::request::Verb;
-use crate::engine::Input;
+use super::{inspect, registration};
+use crate::engine::{Engine, Input};
 use crate::model::{Error, Result};
+
+/// The script that tells a container in the words of Rancher.
+pub const TRANSFORM: &str = "transform";
 
 /// `/scripts/<name>`; a name that is none of ours is nobody's.
 pub fn answer(call: &Call<'_>, name: &str, body: &Input) -> Result<Reply> {
     match (call.verb, name) {
-        (Verb::Post, "transform") => transform(call, body),
+        (Verb::Post, TRANSFORM) => transform(call, body),
         _ => Err(Error::not_found()),
     }
+}
+
+/// The script by which a host joins; whoever has the token may read it.
+pub fn joining(engine: &Engine, root: &str, token: &str) -> Result<String> {
+    if engine.is_registration(token)? { Ok(registration::script(engine, root, token)) } else { Err(Error::not_found()) }
 }
 
 /// A container as the caller's view has it, but for what only rows have: no id, no state, no defaults.

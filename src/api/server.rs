@@ -108,6 +108,18 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
     let Some(route) = route::parse(request.path()) else { return plain(StatusCode::NOT_FOUND, "not found") };
     let query = Query::parse(request.query_string());
     let base = Base::new(request.headers(), &route);
+    if let (Target::Script(name), Verb::Get) = (&route.target, Verb::of(request.method(), &query))
+        && name != scripts::TRANSFORM
+    {
+        // Before anybody is asked for a key: the name is one.
+        return match scripts::joining(&state.engine, &base.root, name) {
+            Ok(script) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(script),
+            Err(e) => {
+                let (status, body) = error::answer(&e);
+                json(status, body)
+            }
+        };
+    }
     let mut let_in = LetIn::default();
     let result = answer(&request, payload, &state, &route, &query, &base, &mut let_in).await;
     let refusal = result.as_ref().err().map(|e| e.kind);

@@ -79,6 +79,11 @@ pub struct Asked<'a> {
 }
 
 impl Attempt {
+    /// Where the request came from, or empty.
+    pub(crate) fn client_ip(&self) -> &str {
+        &self.client_ip
+    }
+
     /// Notes what is asked for; `None` if requests of this type are not logged.
     pub(crate) fn new(asked: &Asked<'_>, began: Timestamp) -> Option<Self> {
         let ty = asked.ty.id.as_str();

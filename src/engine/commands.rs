@@ -15,7 +15,7 @@ use super::core::{Core, DEFAULT_PROJECT, new_row};
 use super::door::{Answer, Input, Scope};
 use super::handlers::StopData;
 use super::process::{qualified, request};
-use super::{containers, links, services, stacks, upgrade};
+use super::{agents, containers, links, registration, services, stacks, upgrade};
 
 impl Core {
     /// Whether `kind` is `base` or comes from it.
@@ -36,6 +36,9 @@ impl Core {
             "service" => services::create(self, scope, ty, account, input).await.map(|r| vec![r]),
             "stack" => stacks::create(self, scope, ty, account, input).await.map(|r| vec![r]),
             "instance" => containers::create(self, scope, ty, account, input).await,
+            "agent" => agents::create(self, scope, ty, &input).await.map(|r| vec![r]),
+            _ if ty.def.id == "registrationToken" => registration::create_token(self, scope, ty, account, &input).await.map(|r| vec![r]),
+            _ if ty.def.id == "register" => registration::register(self, scope, ty, account, &input).await.map(|r| vec![r]),
             _ => self.create_plain(scope, ty, account, input).await.map(|r| vec![r]),
         }
     }
@@ -123,6 +126,7 @@ impl Core {
             ("stack", "activateservices") => stacks::activate_services(self, scope, &row).await,
             ("stack", "deactivateservices") => stacks::deactivate_services(self, scope, &row).await,
             ("stack", "addoutputs") => stacks::add_outputs(self, scope, &row, &input).await,
+            ("task", "execute") => super::tasks::execute(self, &row).await,
             ("instance", "stop") => self.start_action(scope, &row, action, stop_data(&input)?).await,
             ("instance", "remove") => {
                 let machine = self.machine_of(&row.kind)?.clone();

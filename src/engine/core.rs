@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::model::{Clock, Error, Fields, Resource, ResourceId, Result, Timestamp};
-use crate::runtime::Runtime;
+use crate::runtime::{Found, Runtime};
 use crate::schema::{Machine, Registry, Type, TypeView, Version};
 use crate::secret::{KEY_BYTES, Keeper};
 use crate::store::{LayoutOf, NewResource, Priority, Store, Tx};
 
+use super::agents::Pings;
 use super::health::Monitor;
 use super::network::Addresses;
 use super::proof::Access;
@@ -43,6 +46,21 @@ pub struct EngineConfig {
     pub secrets: Arc<Keeper>,
     /// Whether access control may be turned off: where others can reach the server, only if that was said.
     pub may_be_open: bool,
+    /// Makes the engines of simulated agents; without it none of them answers.
+    pub simulators: Option<Simulators>,
+}
+
+/// Makes a simulated engine of this name that remembers these containers.
+#[derive(Clone)]
+pub struct Simulators(pub Arc<MakeSimulator>);
+
+/// See [`Simulators`].
+pub type MakeSimulator = dyn Fn(&str, Vec<Found>) -> Arc<dyn Runtime> + Send + Sync;
+
+impl std::fmt::Debug for Simulators {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Simulators")
+    }
 }
 
 impl EngineConfig {
@@ -65,6 +83,7 @@ impl Default for EngineConfig {
             // For tests: a server is given a key of its own.
             secrets: Arc::new(Keeper::new(&[0; KEY_BYTES])),
             may_be_open: true,
+            simulators: None,
         }
     }
 }
@@ -79,7 +98,10 @@ pub(crate) struct Core {
     pub(crate) addresses: Addresses,
     pub(crate) monitor: Monitor,
     pub(crate) access: Arc<Access>,
+    pub(crate) pings: Pings,
     runtimes: RwLock<HashMap<ResourceId, Arc<dyn Runtime>>>,
+    /// Somebody waits to hear that a host got a runtime or lost it.
+    pub(crate) runtimes_changed: Notify,
 }
 
 impl Core {
@@ -92,7 +114,19 @@ impl Core {
         access: Arc<Access>,
     ) -> Result<Self> {
         let addresses = Addresses::new(&config.network_pool)?;
-        Ok(Self { registry, store, clock, queue, config, addresses, monitor: Monitor::default(), access, runtimes: RwLock::default() })
+        Ok(Self {
+            registry,
+            store,
+            clock,
+            queue,
+            config,
+            addresses,
+            monitor: Monitor::default(),
+            access,
+            pings: Pings::default(),
+            runtimes: RwLock::default(),
+            runtimes_changed: Notify::new(),
+        })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -113,6 +147,13 @@ impl Core {
 
     pub(crate) fn add_runtime(&self, host: ResourceId, runtime: Arc<dyn Runtime>) {
         self.runtimes.write().unwrap_or_else(PoisonError::into_inner).insert(host, runtime);
+        self.runtimes_changed.notify_one();
+    }
+
+    /// The host is gone: nothing is asked of its engine any more.
+    pub(crate) fn remove_runtime(&self, host: ResourceId) {
+        self.runtimes.write().unwrap_or_else(PoisonError::into_inner).remove(&host);
+        self.runtimes_changed.notify_one();
     }
 
     /// The type of this name.

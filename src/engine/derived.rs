@@ -28,6 +28,8 @@ impl Core {
             let pairs = on.into_iter().filter_map(|s| Some((s.host_id?, s.id))).collect();
             add(&mut derived, "instanceIds", &hosts, self.grouped(pairs, "container"));
         }
+        self.derive_registrations(rows, &mut derived)?;
+        self.derive_tokens(rows, &mut derived)?;
         let volumes = of_root("volume");
         if !volumes.is_empty() {
             let maps = self.store.references("volumeId", &volumes, Direction::To)?;

@@ -235,6 +235,11 @@ impl Engine {
         self.core.setting(name).ok().flatten().and_then(|s| s.active_value)
     }
 
+    /// Whether a registration token lets somebody in now.
+    pub fn is_registration(&self, token: &str) -> Result<bool> {
+        Ok(self.core.registration(token)?.is_some())
+    }
+
     /// All settings the caller may see, in any order.
     pub fn settings(&self, scope: &Scope) -> Result<Vec<Setting>> {
         self.core.shown_settings(scope)
@@ -290,11 +295,14 @@ impl Engine {
         self.core.offers(version, ty, row, action)
     }
 
-    /// The state a client of `version` reads for `row` (v2-beta has no cancelled rollbacks; an active host whose engine
-    /// does not answer is `disconnected`).
+    /// The state a client of `version` reads for `row` (v2-beta has no cancelled rollbacks; an active host shows how its
+    /// agent is).
     pub fn shown_state<'a>(&self, _version: Version, ty: &'a TypeView, row: &'a Resource) -> &'a str {
-        if row.root == "host" && row.state == "active" && super::hosts::is_disconnected(row) {
-            return "disconnected";
+        if row.root == "host"
+            && row.state == "active"
+            && let Some(state) = super::hosts::agent_state(row)
+        {
+            return state;
         }
         ty.shown_state(&row.state)
     }

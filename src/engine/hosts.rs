@@ -5,31 +5,44 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::launch::parse_reference;
 use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::runtime::{EngineInfo, Found, Life, Runtime};
-use crate::store::{Changes, NewResource};
+use crate::schema::{Machine, Type};
+use crate::store::{Changes, NewResource, Process, Tx, Wake};
 
+use super::commands::remove_container;
 use super::core::{Core, DEFAULT_PROJECT, new_row, notes, write_notes};
+use super::handlers::retire;
 use super::instance::InstanceNotes;
+use super::process::{Outcome, request};
 
 /// What the engine notes of a host.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct HostNotes {
+pub(crate) struct HostNotes {
     /// The kind of its runtime.
-    runtime: String,
+    pub(crate) runtime: String,
     /// Which of several engines of that kind it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    pub(crate) name: Option<String>,
 }
+
+/// The kind of a simulated engine.
+pub(crate) const SIM_RUNTIME: &str = "sim";
+/// The data of a deactivation that a removal follows.
+pub(crate) const REMOVE: &str = r#"{"remove":true}"#;
+/// How its users reach an engine of this machine.
+const OWN_ADDRESS: &str = "127.0.0.1";
 
 /// Whether a host is the simulator.
 pub(crate) fn is_sim(row: &Resource) -> bool {
     row.internal.contains("\"runtime\":\"sim\"")
 }
 
-/// Whether a host's engine does not answer.
-pub(crate) fn is_disconnected(row: &Resource) -> bool {
-    Fields::parse(&row.fields).ok().and_then(|f| f.text("agentState")).is_some_and(|s| s == "disconnected")
+/// What an active host shows instead: that its engine does not answer, or that its agent comes and goes.
+pub(crate) fn agent_state(row: &Resource) -> Option<&'static str> {
+    let state = Fields::parse(&row.fields).ok()?.text("agentState")?;
+    super::agents::SHOWN_BY_HOSTS.into_iter().find(|shown| *shown == state)
 }
 
 impl Core {
@@ -65,6 +78,7 @@ impl Core {
                 .await?
             }
         };
+        self.complete(id, kind).await?;
         self.add_runtime(id, runtime);
         self.host_changed(id, info.as_ref()).await?;
         // Services of every host may want it, and work may wait for it.
@@ -77,13 +91,21 @@ impl Core {
         let info = info.cloned();
         let label = self.type_of("label")?.clone();
         self.write(move |tx| {
-            let Some(row) = tx.find(id)? else { return Ok(()) };
+            let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else { return Ok(()) };
             let mut fields = Fields::parse(&row.fields)?;
+            // Whether a host that has an agent answers is for its pings to say.
+            let has_agent = fields.text("agentId").is_some();
             match &info {
+                Some(info) if has_agent => {
+                    let hostname = fields.text("hostname");
+                    fields = host_fields(fields, info)?;
+                    fields.set("hostname", &hostname)?;
+                }
                 Some(info) => {
                     fields = host_fields(fields, info)?;
                     fields.set("agentState", &None::<String>)?;
                 }
+                None if has_agent => {}
                 None => fields.set("agentState", "disconnected")?,
             }
             if fields == Fields::parse(&row.fields)? {
@@ -95,10 +117,17 @@ impl Core {
         .await
     }
 
-    /// What a simulator is to remember of an earlier life of this server.
+    /// What this machine's own simulator is to remember of an earlier life of this server.
     pub(crate) fn simulated_containers(&self) -> Result<Vec<Found>> {
+        let mut hosts = self.store.all("host", None)?;
+        hosts.retain(|host| is_sim(host) && agent_of(host).is_none());
+        self.simulated_on(&hosts)
+    }
+
+    /// The containers of simulated hosts as their rows have them.
+    pub(crate) fn simulated_on(&self, hosts: &[Resource]) -> Result<Vec<Found>> {
         let mut found = Vec::new();
-        for host in self.store.all("host", None)?.iter().filter(|h| is_sim(h)) {
+        for host in hosts {
             for slim in self.store.on_hosts(&[host.id], "instance")? {
                 let Some(row) = self.store.find(slim.id)? else { continue };
                 let note: InstanceNotes = notes(&row);
@@ -124,6 +153,156 @@ impl Core {
         }
         Ok(found)
     }
+}
+
+/// The agent that speaks for a host.
+pub(crate) fn agent_of(host: &Resource) -> Option<ResourceId> {
+    Fields::parse(&host.fields).ok()?.text("agentId").and_then(|wire| parse_reference(&wire))
+}
+
+impl Core {
+    /// `host.create`: a host is active as soon as it is there.
+    pub(crate) fn create_host(&self) -> Outcome {
+        Outcome::Then(Box::default(), "activate", "{}".into())
+    }
+
+    /// `host.deactivate`: nothing new comes to it.
+    pub(crate) fn deactivate_host(&self, process: &Process) -> Outcome {
+        if process.data == REMOVE { Outcome::Then(Box::default(), "remove", "{}".into()) } else { Outcome::done() }
+    }
+
+    /// `host.evacuate`: the same, and everything leaves; containers of services come up elsewhere (cattle: `ExternalEventCreate`,
+    /// host.evacuate).
+    pub(crate) async fn evacuate_host(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        match self.empty(row).await? {
+            true => Ok(self.deactivate_host(process)),
+            false => Ok(Outcome::Again(LEAVING_WAIT, "Waiting for containers to leave".into())),
+        }
+    }
+
+    /// Asks every container of a host to go; whether none is left.
+    async fn empty(&self, row: &Resource) -> Result<bool> {
+        let machine = self.machine_of("container")?.clone();
+        let containers = self.store.on_hosts(&[row.id], "instance")?;
+        if containers.is_empty() {
+            return Ok(true);
+        }
+        self.write(move |tx| {
+            for slim in containers {
+                let Some(container) = tx.find(slim.id)? else { continue };
+                remove_container(tx, &machine, &container)?;
+            }
+            Ok(false)
+        })
+        .await
+    }
+
+    /// `host.remove`: its containers go first (what runs on an engine that is gone cannot be asked to stop), then what belongs
+    /// to it alone, and its agent.
+    pub(crate) async fn remove_host(&self, row: &Resource) -> Result<Outcome> {
+        if !self.empty(row).await? {
+            return Ok(Outcome::Again(LEAVING_WAIT, "Waiting for containers to be removed".into()));
+        }
+        let (id, keep) = (row.id, self.keep_removed());
+        let agents = self.machine_of("agent")?.clone();
+        self.write(move |tx| {
+            let Some(host) = tx.find(id)? else { return Ok(()) };
+            for part in parts(tx, &host)? {
+                retire(tx, &part, keep)?;
+            }
+            let Some(agent) = agent_of(&host).map(|id| tx.find(id)).transpose()?.flatten() else { return Ok(()) };
+            let others = tx.referrers(agent.id, "agentId")?;
+            let others = tx.many(&others)?;
+            let is_other = |other: &&Resource| other.id != host.id && other.root == "host" && other.removed.is_none();
+            match others.iter().find(is_other) {
+                Some(_) => Ok(()),
+                None => super::agents::ask_to_remove(tx, &agents, &agent),
+            }
+        })
+        .await?;
+        self.remove_runtime(row.id);
+        Ok(Outcome::done())
+    }
+
+    /// Makes what every host has beside its row: a machine, a pool of storage, an address.
+    async fn complete(&self, id: ResourceId, kind: &'static str) -> Result<()> {
+        let (physical, pool, address) =
+            (self.type_of("physicalHost")?.clone(), self.type_of("storagePool")?.clone(), self.type_of("ipAddress")?.clone());
+        self.write(move |tx| {
+            let Some(host) = tx.find(id)? else { return Ok(()) };
+            let fields = Fields::parse(&host.fields)?;
+            let parts = parts(tx, &host)?;
+            let has = |root: &str| parts.iter().any(|part| part.root == root);
+            if !has("storagePool") {
+                insert_pool(tx, &pool, &host, kind, &format!("{} Storage Pool", host.name))?;
+            }
+            if !has("ipAddress") {
+                insert_address(tx, &address, &host, OWN_ADDRESS)?;
+            }
+            if !has("physicalHost") {
+                let new = new_row(&physical, host.account_id, Fields::default());
+                let made = tx.insert(NewResource { name: host.name.clone(), state: "active".into(), ..new })?;
+                let mut patch = Fields::default();
+                patch.set("physicalHostId", &format!("{}{}", physical.prefix, made.id))?;
+                tx.update_if(&host, &Changes { patch, ..Changes::default() })?;
+                tx.insert_ref(host.id, "physicalHostId", made.id)?;
+            } else if fields.text("physicalHostId").is_none() {
+                return Err(crate::model::Error::bug("a host that is not tied to its machine"));
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// How long a process waits for containers before it counts them again.
+const LEAVING_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// What belongs to one host alone: its pools, its addresses, its machine. A pool that other hosts have too stays.
+fn parts(tx: &mut Tx<'_>, host: &Resource) -> Result<Vec<Resource>> {
+    let mut ids = tx.referrers(host.id, "hostId")?;
+    for pool in tx.referrers(host.id, "hostIds")? {
+        if tx.referenced(pool, "hostIds")?.len() == 1 {
+            ids.push(pool);
+        }
+    }
+    ids.extend(tx.referenced(host.id, "physicalHostId")?);
+    let mut rows = tx.many(&ids)?;
+    rows.retain(|row| row.removed.is_none() && matches!(row.root.as_str(), "storagePool" | "ipAddress" | "physicalHost"));
+    Ok(rows)
+}
+
+/// A pool of storage that a host has.
+pub(crate) fn insert_pool(tx: &mut Tx<'_>, ty: &Type, host: &Resource, kind: &str, name: &str) -> Result<Resource> {
+    let mut fields = Fields::default();
+    fields.set("hostIds", &[format!("1h{}", host.id)])?;
+    fields.set("driverName", kind)?;
+    let new = NewResource { kind: kind.into(), name: name.to_owned(), state: "active".into(), ..new_row(ty, host.account_id, fields) };
+    tx.insert(new)
+}
+
+/// An address that a host is reached by.
+pub(crate) fn insert_address(tx: &mut Tx<'_>, ty: &Type, host: &Resource, address: &str) -> Result<Resource> {
+    let mut fields = Fields::default();
+    fields.set("address", address)?;
+    fields.set("hostId", &format!("1h{}", host.id))?;
+    tx.insert(NewResource { state: "active".into(), ..new_row(ty, host.account_id, fields) })
+}
+
+/// Asks a host to go, whatever it does now.
+pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, host: &Resource) -> Result<()> {
+    if machine.start("remove", &host.state).is_some() {
+        request(tx, machine, host, "remove", "{}", Changes::default())?;
+    } else if machine.start("deactivate", &host.state).is_some() {
+        request(tx, machine, host, "deactivate", REMOVE, Changes::default())?;
+    } else if host.state == "deactivating" {
+        for open in tx.open_processes_of(host.id)? {
+            tx.set_process_data(open.id, REMOVE)?;
+            let at = tx.now();
+            tx.wake(Wake::Process { id: open.id, at });
+        }
+    }
+    Ok(())
 }
 
 fn host_fields(mut fields: Fields, info: &EngineInfo) -> Result<Fields> {

@@ -1,9 +1,10 @@
 //! Starting and stopping the engine. One way for the first start, for a start after a crash, and for tests.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::model::{Clock, ResourceId, Result, Timestamp};
 use crate::runtime::{Found, Runtime};
@@ -29,6 +30,9 @@ pub struct Opened {
 const SWEEP_CHUNK: i64 = 200;
 /// The time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// How often it is looked whether it is time for a ping.
+const PING_TICK: Duration = Duration::from_secs(1);
 
 /// The background work of an engine; dropping it ends the work, and nothing of it is lost.
 pub struct Life {
@@ -77,7 +81,7 @@ impl Engine {
             let at = if process.attempts > 0 { process.run_after() } else { Timestamp(0) };
             core.queue.push(Key::Process(process.id), at);
         }
-        Ok(())
+        core.attach_agents()
     }
 
     /// Ties an engine of containers to its host.
@@ -112,9 +116,8 @@ impl Engine {
                 ::log::error!("reading what was watched: {}", chain(&error));
             }
         });
-        for (host, runtime) in core.runtimes() {
-            tasks.spawn(core.clone().watch(host, runtime));
-        }
+        tasks.spawn(watch_all(core.clone()));
+        tasks.spawn(ping(core.clone()));
         tasks.spawn(check_health(core.clone()));
         tasks.spawn(sweep(core.clone()));
         Life { tasks }
@@ -153,6 +156,11 @@ impl Engine {
         self.core().probe_due().await
     }
 
+    /// Pings the agents if it is time to. For tests.
+    pub async fn ping(&self) -> Result<()> {
+        self.core().ping_due().await
+    }
+
     /// Deletes what is no longer needed, now.
     pub async fn sweep(&self) -> Result<usize> {
         sweep_once(self.core()).await
@@ -168,6 +176,35 @@ impl Life {
     /// Ends all background work and waits until it has ended.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
+    }
+}
+
+/// Follows the events of every host that has a runtime, as hosts come and go.
+async fn watch_all(core: Arc<Core>) {
+    let mut watchers = JoinSet::new();
+    let mut watched: HashMap<ResourceId, AbortHandle> = HashMap::new();
+    loop {
+        let runtimes = core.runtimes();
+        watched.retain(|host, watcher| {
+            let stays = runtimes.iter().any(|(id, _)| id == host);
+            if !stays {
+                watcher.abort();
+            }
+            stays
+        });
+        for (host, runtime) in runtimes {
+            watched.entry(host).or_insert_with(|| watchers.spawn(core.clone().watch(host, runtime)));
+        }
+        core.runtimes_changed.notified().await;
+    }
+}
+
+async fn ping(core: Arc<Core>) {
+    loop {
+        if let Err(error) = core.ping_due().await {
+            ::log::warn!("pinging agents: {}", chain(&error));
+        }
+        tokio::time::sleep(PING_TICK).await;
     }
 }
 
@@ -190,7 +227,7 @@ async fn sweep(core: Arc<Core>) {
     }
 }
 
-async fn sweep_once(core: &Core) -> Result<usize> {
+pub(crate) async fn sweep_once(core: &Core) -> Result<usize> {
     let now = core.now();
     let before = |name| {
         let keep = i64::from(core.setting_count(name)?).saturating_mul(1_000);

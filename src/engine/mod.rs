@@ -2,6 +2,7 @@
 //!
 //! `door` is all that `api` and the dialects may use; `life` is what `app` starts and stops.
 
+mod agents;
 mod audit;
 mod commands;
 mod containers;
@@ -25,6 +26,7 @@ mod processes;
 mod proof;
 mod queue;
 mod reconcile;
+mod registration;
 mod rollup;
 mod seed;
 mod services;
@@ -33,12 +35,13 @@ mod spec;
 mod stacks;
 mod steps;
 mod storage;
+mod tasks;
 mod upgrade;
 mod watch;
 mod worker;
 
 pub use self::audit::{Asked, Attempt};
-pub use self::core::{ADMIN, DEFAULT_PROJECT, EngineConfig, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
+pub use self::core::{ADMIN, DEFAULT_PROJECT, EngineConfig, MakeSimulator, REGISTER, SERVICE, SUPERADMIN, SYSTEM, Simulators, TOKEN};
 pub use door::*;
 pub use life::{Life, Opened};
 pub use logins::{AccessMode, LOCAL, LocalAuth};

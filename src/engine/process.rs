@@ -198,7 +198,7 @@ impl Core {
         match row.root.as_str() {
             "instance" => Some(row.parent_id.unwrap_or(row.id)),
             "service" | "serviceExposeMap" => row.parent_id,
-            "host" => Some(row.id),
+            "host" | "agent" => Some(row.id),
             _ => None,
         }
     }

@@ -41,6 +41,7 @@ impl Core {
             "stack" => self.look_at_stack(&row).await,
             "instance" if row.parent_id.is_none() => self.wake_selecting(row.account_id),
             "host" => self.look_at_all(row.account_id),
+            "agent" => self.sync_hosts(&row).await,
             _ => Ok(()),
         }
     }

@@ -19,6 +19,7 @@ impl Core {
         let account = self.type_of("account")?.clone();
         let project = self.type_of("project")?.clone();
         let network = self.type_of("network")?.clone();
+        let task = self.type_of("task")?.clone();
         self.write(move |tx| {
             for (id, kind) in ACCOUNTS {
                 if tx.find(id)?.is_none() {
@@ -32,6 +33,7 @@ impl Core {
                 tx.insert(new)?;
                 insert_networks(tx, &network, DEFAULT_PROJECT)?;
             }
+            super::tasks::seed(tx, &task)?;
             tx.adopt_processes()?;
             Ok(())
         })

@@ -12,6 +12,7 @@ use super::{FieldType, Problem, Version};
 pub const HANDLER_ACTIONS: &[(&str, &[&str])] = &[
     ("service", &["addservicelink", "removeservicelink", "setservicelinks"]),
     ("stack", &["activateservices", "addoutputs", "deactivateservices"]),
+    ("task", &["execute"]),
 ];
 
 /// Types that fields may refer to and that only other roles than ours see.

@@ -54,6 +54,8 @@ pub struct Changes {
     pub progress: Option<Option<i32>>,
     /// A new host.
     pub host_id: Option<Option<ResourceId>>,
+    /// A new owner.
+    pub account_id: Option<Option<ResourceId>>,
     /// When it was removed.
     pub removed: Option<Timestamp>,
     /// When it may be swept.
@@ -176,6 +178,7 @@ fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -
     let numbers = [
         ("progress", changes.progress.map(|p| p.map(i64::from))),
         ("host_id", changes.host_id.map(|h| h.map(|id| id.0))),
+        ("account_id", changes.account_id.map(|a| a.map(|id| id.0))),
         ("removed_ms", changes.removed.map(|t| Some(t.floor_to_seconds().0))),
         ("purge_after_ms", changes.purge_after.map(|t| Some(t.0))),
     ];
@@ -467,7 +470,7 @@ impl Tx<'_> {
             return Err(Error::conflict("the resource changed meanwhile"));
         }
         self.touch(&row.root);
-        self.announce(row.id, row.account_id)?;
+        self.announce(row.id, changes.account_id.unwrap_or(row.account_id))?;
         let mut new = row.clone();
         new.version += 1;
         if let Some(state) = &changes.state {
@@ -487,6 +490,9 @@ impl Tx<'_> {
         }
         if let Some(host) = changes.host_id {
             new.host_id = host;
+        }
+        if let Some(account) = changes.account_id {
+            new.account_id = account;
         }
         if let Some(removed) = changes.removed {
             new.removed = Some(removed.floor_to_seconds());

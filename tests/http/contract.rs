@@ -31,6 +31,13 @@ const DELIBERATE: &[(&str, &str, &str)] = &[
     ("v1-agent", "+", "publish.transitioningMessage string create"),
     ("v1-agent", "-", "serviceEvent.externalTimestamp int create required"),
     ("v1-agent", "+", "serviceEvent.externalTimestamp int create nullable"),
+    // Clients find the host of an agent so.
+    ("v2-beta-", "+", "host.filter agentId"),
+    // Moving away what runs on a host is an action here, as it was in the last versions of the original.
+    ("v2-beta-", "+", "host.action evacuate"),
+    // An agent that comes back passes through states that the original had and did not list.
+    ("", "-", "agent.state"),
+    ("", "+", "agent.state"),
     // Links of an agent's pool that it cannot follow: the fields are not its own.
     ("v1-agent", "-", "storagePool.links"),
     ("v1-agent", "+", "storagePool.links"),

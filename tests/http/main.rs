@@ -16,6 +16,7 @@ mod machine;
 mod matrix;
 mod odd_clients;
 mod quirks;
+mod registration;
 mod roles;
 mod settings;
 mod stacks;

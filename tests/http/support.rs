@@ -4,14 +4,15 @@
 //! Requests only write; what follows from them happens in [`World::settle`] and [`World::advance`]. So every state that a
 //! resource passes through can be looked at: it stands there until the test goes on.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use actix_web::http::{Method, header};
 use actix_web::{App, test, web};
 use drover::api::{ApiOptions, ApiState, configure};
-use drover::engine::{Engine, EngineConfig};
+use drover::engine::{Engine, EngineConfig, Simulators};
 use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
 use drover::runtime::sim::Sim;
@@ -34,6 +35,8 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     /// The simulated hosts, by name.
     pub sims: Vec<(String, Arc<Sim>)>,
+    /// The engines of simulated agents, by name; they outlive the server.
+    pub agents: Agents,
     /// The engine that runs now.
     pub engine: Arc<Engine>,
     state: web::Data<ApiState>,
@@ -42,6 +45,9 @@ pub struct World {
     commits_left: Arc<AtomicI64>,
     dir: tempfile::TempDir,
 }
+
+/// See [`World::agents`].
+pub type Agents = Arc<Mutex<HashMap<String, Arc<Sim>>>>;
 
 /// What a request was answered.
 #[derive(Debug, Clone)]
@@ -141,8 +147,9 @@ impl World {
         let sims: Vec<(String, Arc<Sim>)> = names.iter().map(|name| ((*name).to_owned(), Arc::new(Sim::new(clock.clone())))).collect();
         let dir = tempfile::tempdir().expect("a folder can be made");
         let commits_left = Arc::new(AtomicI64::new(-1));
-        let (engine, state) = open(&registry, &dir, &clock, &sims, &commits_left).await;
-        let world = Self { clock, sims, engine, state, registry, commits_left, dir };
+        let agents = Agents::default();
+        let (engine, state) = open(&registry, &dir, &clock, &sims, &agents, &commits_left).await;
+        let world = Self { clock, sims, agents, engine, state, registry, commits_left, dir };
         world.settle().await;
         world
     }
@@ -151,7 +158,7 @@ impl World {
     pub async fn restart(&mut self) {
         self.engine.close();
         self.commits_left.store(-1, Ordering::SeqCst);
-        (self.engine, self.state) = open(&self.registry, &self.dir, &self.clock, &self.sims, &self.commits_left).await;
+        (self.engine, self.state) = open(&self.registry, &self.dir, &self.clock, &self.sims, &self.agents, &self.commits_left).await;
         self.engine.remember().expect("what was watched can be read");
         self.engine.resync().await.expect("hosts can be compared");
         self.settle().await;
@@ -206,6 +213,7 @@ impl World {
     /// One moment of time: what hosts did by themselves is seen, probes are made, everything due is done.
     pub async fn pass(&self) {
         self.sims.iter().for_each(|(_, sim)| sim.tick());
+        self.engine.ping().await.expect("agents can be pinged");
         self.settle().await;
         self.engine.resync().await.expect("hosts can be compared");
         self.engine.probe().await.expect("probes can be made");
@@ -340,15 +348,26 @@ impl World {
     }
 }
 
+fn simulators(agents: &Agents, clock: &Arc<ManualClock>) -> Simulators {
+    let (agents, clock) = (agents.clone(), clock.clone());
+    Simulators(Arc::new(move |name, found| {
+        let mut agents = agents.lock().expect("no test panics here");
+        let sim = agents.entry(name.to_owned()).or_insert_with(|| Arc::new(Sim::new(clock.clone()))).clone();
+        sim.adopt(found);
+        sim
+    }))
+}
+
 async fn open(
     registry: &Arc<Registry>,
     dir: &tempfile::TempDir,
     clock: &Arc<ManualClock>,
     sims: &[(String, Arc<Sim>)],
+    agents: &Agents,
     commits_left: &Arc<AtomicI64>,
 ) -> (Arc<Engine>, web::Data<ApiState>) {
     let store = StoreConfig { readers: 2, ..StoreConfig::new(dir.path().join("drover.db")) };
-    let config = EngineConfig { pace: Duration::ZERO, ..EngineConfig::default() };
+    let config = EngineConfig { pace: Duration::ZERO, simulators: Some(simulators(agents, clock)), ..EngineConfig::default() };
     let left = commits_left.clone();
     let fault: WriteFault = Arc::new(move || {
         let counted = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n > 0).then(|| n - 1));

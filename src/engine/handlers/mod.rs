@@ -42,26 +42,18 @@ impl Core {
             "stack.remove" => self.remove_stack(process, row).await,
             "volume.deactivate" => Ok(self.deactivate_volume(process)),
             "volume.remove" => self.remove_volume(row).await,
+            "host.create" => Ok(self.create_host()),
+            "host.deactivate" => Ok(self.deactivate_host(process)),
+            "host.evacuate" => self.evacuate_host(process, row).await,
             "host.remove" => self.remove_host(row).await,
+            "agent.activate" => self.activate_agent(row).await,
+            "agent.disconnect" => self.sync_hosts(row).await.map(|()| Outcome::done()),
+            "agent.reconnect" => self.reconnect_agent(row).await,
+            "agent.finishreconnect" => self.finish_reconnect(row).await,
+            "agent.deactivate" => Ok(self.deactivate_agent(process)),
+            "agent.remove" => self.remove_agent(row).await,
+            "genericObject.create" => self.create_generic_object(row).await,
             _ => Ok(Outcome::done()),
         }
-    }
-
-    /// Removing a host removes its containers' rows; what runs on an engine that is gone cannot be asked to stop.
-    async fn remove_host(&self, row: &Resource) -> Result<Outcome> {
-        let machine = self.machine_of("container")?.clone();
-        let containers = self.store.on_hosts(&[row.id], "instance")?;
-        if containers.is_empty() {
-            return Ok(Outcome::done());
-        }
-        self.write(move |tx| {
-            for slim in containers {
-                let Some(container) = tx.find(slim.id)? else { continue };
-                super::commands::remove_container(tx, &machine, &container)?;
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(Outcome::Again(std::time::Duration::from_millis(500), "Waiting for containers to be removed".into()))
     }
 }
