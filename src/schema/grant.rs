@@ -201,9 +201,9 @@ impl<'a> Grants<'a> {
         let mut granted = AllRights::new();
         for (id, rights) in base.into_iter().filter(|(id, _)| visible.contains(id)) {
             let rights = match (is_ungranted(id), part.on) {
-                (true, None) => self.plain(&table, rights),
-                // What it is built on has seen to that.
-                (true, Some(_)) => rights,
+                (true, None) => self.inherited(&table, id, self.plain(&table, rights), plain),
+                // What it is built on has seen to the rest.
+                (true, Some(_)) => self.inherited(&table, id, rights, plain),
                 (false, _) => self.apply(&table, id, rights, &visible),
             };
             granted.insert(id, rights);
@@ -243,6 +243,20 @@ impl<'a> Grants<'a> {
     /// A type that no table names: as its file says, but for fields that every type has and only some roles are given.
     fn plain(&self, table: &Table<'a>, mut rights: Rights<'a>) -> Rights<'a> {
         rights.fields.retain(|name, _| !self.given.contains(name) || table.members.contains_key(name));
+        rights
+    }
+
+    /// What a type that no table names has from one above it that is named: as granted there.
+    fn inherited(&self, table: &Table<'a>, id: &str, mut rights: Rights<'a>, plain: &[Plain<'a>]) -> Rights<'a> {
+        let named: Vec<&str> = line(self.files, id).into_iter().map(|f| f.id.as_str()).skip_while(|id| !self.named.contains(*id)).collect();
+        let above = named.first().and_then(|first| plain.iter().find(|p| p.id == *first));
+        for (name, ..) in above.into_iter().flat_map(|above| &above.fields) {
+            match (rights.fields.get_mut(name), table.of_member(&named, Member::Field(name))) {
+                (Some(letters), Some(granted)) if granted.has('r') => *letters = granted,
+                (Some(_), Some(_)) => drop(rights.fields.remove(name)),
+                (None, _) | (_, None) => {}
+            }
+        }
         rights
     }
 

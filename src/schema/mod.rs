@@ -22,6 +22,8 @@ mod served;
 mod testkit;
 mod types;
 pub mod validate;
+#[cfg(test)]
+mod views_tests;
 
 pub use docs::{states_md, types_md};
 pub use field::*;

@@ -159,6 +159,20 @@ mod tests {
     }
 
     #[test]
+    fn a_new_type_below_another_is_granted_what_that_one_is() {
+        let bench = r#"{"id": "benchService", "parent": "service", "collection": ["GET", "POST"], "resource": ["GET", "PUT"], "fields": {"tools": {"type": "int", "can": "cu"}}}"#;
+        let registry = load_over(&[("types/benchService.json", bench)]).unwrap();
+        for (role, scale, data) in [(Role::Project, true, false), (Role::Readonly, false, false), (Role::Admin, true, true)] {
+            let ty = &registry.view(Version::V2Beta, role).types["benchService"];
+            let (tools, writes) = (&ty.fields["tools"], role != Role::Readonly);
+            assert_eq!((tools.create, tools.update), (writes, writes), "{role:?}");
+            assert_eq!((ty.fields["scale"].create, ty.fields.contains_key("data")), (scale, data), "{role:?}");
+            assert_eq!(ty.collection_methods.contains(&"POST".to_owned()), writes, "{role:?}");
+        }
+        assert!(!registry.view(Version::V2Beta, Role::Token).types.contains_key("benchService"));
+    }
+
+    #[test]
     fn grants_of_what_there_is_not_are_refused() {
         let cases = [
             (r#""types": {"nothing": {"may": "r"}}"#, "names the unknown type \"nothing\""),
