@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_web::{App, HttpServer, web};
 use fs4::fs_std::FileExt;
 
-use crate::api::{self, ApiOptions, ApiState};
+use crate::api::{self, ApiOptions, ApiState, UiFolder};
 use crate::cli::{self, Cli, Command, LogFormat, Place, SchemaCommand, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
@@ -164,6 +164,8 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let engine_config =
         EngineConfig { network_pool: serve.network_pool.clone(), may_be_open, simulators: Some(simulators()), ..EngineConfig::default() };
     engine_config.check().map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))?;
+    let open_ui = |dir: &Path| UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())));
+    let ui = config::ui_dir(serve).map(open_ui).transpose()?;
     let registry = Arc::new(load_schemas(serve.schemas.as_deref())?);
     let file = config::database_file(&serve.place)?;
     let _lock = lock(&file)?;
@@ -201,7 +203,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         },
     ));
     let life = engine.start();
-    let options = ApiOptions { allowed_hosts: serve.allowed_hosts.clone(), trusted_proxies: serve.trusted_proxies.clone() };
+    let options = ApiOptions { allowed_hosts: serve.allowed_hosts.clone(), trusted_proxies: serve.trusted_proxies.clone(), ui };
     let state = web::Data::new(ApiState::new(engine.clone(), &options));
     let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
         .shutdown_timeout(SHUTDOWN_SECONDS)

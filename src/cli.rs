@@ -116,6 +116,9 @@ pub struct Serve {
     /// A folder with types/ and processes/ laid over the built-in ones.
     #[arg(long, env = "DROVER_SCHEMAS", value_name = "DIR")]
     pub schemas: Option<PathBuf>,
+    /// A folder with a single-page application, Rancher's UI for one, to serve at / instead of our own page.
+    #[arg(long, env = "DROVER_UI_DIR", value_name = "DIR")]
+    pub ui_dir: Option<PathBuf>,
     /// What to log, as in RUST_LOG.
     #[arg(long, env = "RUST_LOG", default_value = "info,actix_server=warn", value_name = "FILTER")]
     pub log: String,

@@ -78,6 +78,11 @@ fn bootstrap_key(text: &str, place: &str) -> Result<BootstrapKey, Failure> {
     }
 }
 
+/// The folder of `--ui-dir`; an empty value is none.
+pub fn ui_dir(serve: &Serve) -> Option<&Path> {
+    serve.ui_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty())
+}
+
 /// The database file, in a folder that exists and can be written.
 pub fn database_file(place: &Place) -> Result<PathBuf, Failure> {
     let file = match place.database.as_deref() {

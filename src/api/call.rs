@@ -52,6 +52,16 @@ pub enum Text {
     Shared(web::Bytes),
 }
 
+impl Text {
+    /// The bytes of either.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(text) => text.as_bytes(),
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
 impl Reply {
     /// An answer with this body.
     pub fn new(status: StatusCode, body: String) -> Self {

@@ -12,6 +12,7 @@ mod error;
 mod fixture;
 mod guard;
 mod handler;
+mod html;
 mod index;
 mod inspect;
 mod local_auth;
@@ -29,4 +30,5 @@ mod text;
 mod token;
 
 pub use guard::Guard;
+pub use html::Folder as UiFolder;
 pub use server::{ApiOptions, ApiState, configure};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, header};
+use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::call::{Call, Reply, Text};
@@ -12,7 +13,7 @@ use super::guard::{Guard, check_disguise};
 use super::index::{self, SchemaCache};
 use super::request::{self, Base, Query, Verb};
 use super::route::{self, Route, Target};
-use super::{audit, catalog, error, handler, local_auth, scripts, sender, token};
+use super::{audit, catalog, error, handler, html, local_auth, scripts, sender, token};
 use crate::auth::Gate;
 use crate::engine::{Engine, Input, Proof, Scope};
 use crate::model::{Error, ErrorKind, Result};
@@ -38,6 +39,8 @@ pub struct ApiOptions {
     pub allowed_hosts: Vec<String>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
+    /// A single-page application that is served at `/` instead of our own page.
+    pub ui: Option<html::Folder>,
 }
 
 /// What all requests share.
@@ -48,6 +51,7 @@ pub struct ApiState {
     trusted_proxies: Vec<IpAddr>,
     schemas: SchemaCache,
     rancher_version: HeaderValue,
+    ui: Option<html::Folder>,
 }
 
 impl ApiState {
@@ -59,6 +63,7 @@ impl ApiState {
             guard: Guard::new(&options.allowed_hosts),
             trusted_proxies: options.trusted_proxies.clone(),
             schemas: SchemaCache::default(),
+            ui: options.ui.clone(),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
             engine,
         }
@@ -72,6 +77,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
         .route("/ping", web::get().to(ping))
         .route("/healthz", web::get().to(healthz))
         .route("/readyz", web::get().to(readyz))
+        .service(web::resource("/static/{digest:[0-9a-f]{16}}/{file:[^/]+}").wrap(Compress::default()).route(web::get().to(html::asset)))
         .default_service(web::to(serve));
 }
 
@@ -105,8 +111,17 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
             return json(status, body);
         }
     };
-    let Some(route) = route::parse(request.path()) else { return plain(StatusCode::NOT_FOUND, "not found") };
+    let Some(route) = route::parse(request.path()) else {
+        return match &state.ui {
+            Some(ui) if request.method().is_safe() => ui.serve(request.path(), request.headers()).await,
+            Some(_) | None => plain(StatusCode::NOT_FOUND, "not found"),
+        };
+    };
     let query = Query::parse(request.query_string());
+    let is_page = html::is_wanted(request.headers(), &query);
+    if let (Target::Root, true, true, Some(ui)) = (&route.target, is_page, request.method().is_safe(), &state.ui) {
+        return ui.serve(request.path(), request.headers()).await;
+    }
     let base = Base::new(request.headers(), &route);
     if let (Target::Script(name), Verb::Get) = (&route.target, Verb::of(request.method(), &query))
         && name != scripts::TRANSFORM
@@ -123,27 +138,34 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
     let mut let_in = LetIn::default();
     let result = answer(&request, payload, &state, &route, &query, &base, &mut let_in).await;
     let refusal = result.as_ref().err().map(|e| e.kind);
-    let (mut response, schemas_of) = match result {
+    let (status, body, schemas_of) = match result {
         Ok(Reply { status, body, schemas_of }) => {
             record(&state, let_in.scope.as_ref(), status, None).await;
-            match body {
-                Text::Own(body) => (json(status, body), schemas_of),
-                Text::Shared(body) => (json(status, body), schemas_of),
-            }
+            (status, body, schemas_of)
         }
         Err(e) => {
             let (status, body) = error::answer(&e);
             record(&state, let_in.scope.as_ref(), status, Some(&body)).await;
-            (json(status, body), None)
+            (status, Text::Own(body), None)
         }
     };
-    let is_logout = token::is_asked(&route.target) && response.status() == StatusCode::NO_CONTENT;
+    let is_logout = token::is_asked(&route.target) && status == StatusCode::NO_CONTENT;
     let root = schemas_of.map(|project| request::root(&base.origin, route.version.as_str(), Some(&project)));
+    let schemas = [root.as_deref().unwrap_or(&base.root), "/schemas"].concat();
+    let mut response = if is_page {
+        page(&state, &route, &base, let_in.scope.as_ref(), &schemas, status, &body)
+    } else {
+        match body {
+            Text::Own(body) => json(status, body),
+            Text::Shared(body) => json(status, body),
+        }
+    };
     let headers = response.headers_mut();
-    put(headers, &SCHEMAS, &[root.as_deref().unwrap_or(&base.root), "/schemas"].concat());
+    put(headers, &SCHEMAS, &schemas);
     headers.insert(VERSION.clone(), state.rancher_version.clone());
     match refusal {
-        Some(ErrorKind::Unauthorized) if is_on && sender::is_challenged(request.headers()) => {
+        // Our own page asks for the password itself.
+        Some(ErrorKind::Unauthorized) if is_on && sender::is_challenged(request.headers()) && !(is_page && html::is_own(&state.engine)) => {
             let realm = state.engine.policy().map(|p| p.realm.replace(['"', '\\'], "")).unwrap_or_default();
             put(headers, &WWW_AUTHENTICATE, &format!("Basic realm=\"{realm}\""));
         }
@@ -164,6 +186,28 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
         }
     }
     response
+}
+
+/// The answer for a browser.
+fn page(
+    state: &ApiState,
+    route: &Route<'_>,
+    base: &Base,
+    scope: Option<&Scope>,
+    schemas: &str,
+    status: StatusCode,
+    body: &Text,
+) -> HttpResponse {
+    let has_docs = scope.is_some_and(|scope| state.engine.view(scope).types.contains_key("typeDocumentation"));
+    let docs = has_docs.then(|| [base.root.as_str(), "/typedocumentations"].concat());
+    let page = html::Page {
+        origin: &base.origin,
+        schemas,
+        docs: docs.as_deref(),
+        user: scope.map_or("", |scope| scope.user.name.as_str()),
+        is_root: route.target == Target::Root,
+    };
+    html::answer(&state.engine, &page, status, body.as_bytes())
 }
 
 /// Where a request comes from, or nothing.

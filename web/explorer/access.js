@@ -1,0 +1,78 @@
+// Logging in and out, and turning access control on. The cookie is written here, as Rancher's own interface does.
+
+import { append, el, uniqueId } from './dom.js';
+import { get, send } from './request.js';
+
+const LATEST = '/v2-beta';
+
+/** What the server says of logins: `{security, userType, authProvider, …}`; undefined if it says nothing. */
+export async function loginState() {
+  try {
+    return (await get(`${LATEST}/token`)).data?.[0];
+  } catch {
+    return undefined;
+  }
+}
+
+async function logIn(name, password) {
+  const { data } = await send({ method: 'POST', url: `${LATEST}/token`, body: { code: `${name}:${password}`, authProvider: 'localauthconfig' } });
+  document.cookie = `token=${data.jwt}; path=/; SameSite=Strict${location.protocol === 'https:' ? '; Secure' : ''}`;
+}
+
+export async function logOut() {
+  try {
+    await send({ method: 'DELETE', url: `${LATEST}/token/current` });
+  } catch {
+    // It may have ended by itself.
+  }
+  document.cookie = 'token=; path=/; SameSite=Strict; expires=Thu, 01 Jan 1970 00:00:00 GMT';
+  location.assign('/');
+}
+
+function field(label, props) {
+  const id = uniqueId();
+  return el('div', { class: 'f' }, el('div', { class: 'label' }, el('label', { for: id }, label)), el('input', { id, required: true, ...props }));
+}
+
+/** A form with a name and a password; `submit(name, password)` may refuse. */
+function passwordForm({ title, text, verb, submit, isNew }) {
+  const name = field('User name', { type: 'text', name: 'username', autocomplete: 'username', autocapitalize: 'none' });
+  const password = field('Password', { type: 'password', name: 'password', autocomplete: isNew ? 'new-password' : 'current-password' });
+  const error = el('div', { class: 'summary', role: 'alert' });
+  const go = el('button', { type: 'submit', class: 'go' }, verb);
+  const value = (node) => node.querySelector('input').value;
+  return el('form', { class: 'login', 'aria-label': title, onsubmit: async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    error.replaceChildren();
+    try {
+      await submit(value(name), value(password));
+    } catch (failure) {
+      append(error, [failure.status === 401 ? 'The name or the password is wrong.' : failure.status === 429 ? 'Too many attempts: wait a little.' : failure.sentence ?? String(failure)]);
+      password.querySelector('input').focus();
+    } finally {
+      go.disabled = false;
+    }
+  } }, el('h1', {}, title), text ? el('p', {}, text) : null, name, password, error, go);
+}
+
+/** Logs in, and shows the page that was asked for. */
+export function loginForm() {
+  return passwordForm({ title: 'Log in', verb: 'Log in', submit: async (name, password) => {
+    await logIn(name, password);
+    location.reload();
+  } });
+}
+
+/** Turns access control on, and logs in with what was just said. */
+export function turnOnForm() {
+  return passwordForm({
+    title: 'Turn access control on', verb: 'Turn on', isNew: true,
+    text: 'Everybody who reaches this server may do everything. Choose the administrator’s name and password; from then on every request has to prove who sends it.',
+    submit: async (name, password) => {
+      await send({ method: 'POST', url: `${LATEST}/localauthconfig`, body: { enabled: true, accessMode: 'unrestricted', username: name, name, password } });
+      await logIn(name, password);
+      location.reload();
+    },
+  });
+}
