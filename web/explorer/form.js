@@ -6,7 +6,7 @@ import { makeInput, typeOf } from './input.js';
 import { describeField, explain, inputFields } from './schema.js';
 
 /** Types with more fields than this show the needed ones, and the others when asked for. */
-const MANY = 12;
+const MANY = 20;
 
 export class Form {
   /**
@@ -56,7 +56,8 @@ export class Form {
     const listId = uniqueId();
     const take = () => {
       const found = left.find(([name]) => name === input.value);
-      if (!found) return;
+      // Leaving the line tells of the change once more.
+      if (!found || this.rows.some((row) => row.name === found[0])) return;
       const row = this.add(...found, true);
       this.offer();
       row.input.focus();

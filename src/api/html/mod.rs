@@ -107,7 +107,9 @@ fn own(page: &Page<'_>, json: &str) -> String {
     out.push_str("<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Drover</title>\n");
     assets::push_head(&mut out);
-    out.push_str("</head>\n<body>\n<noscript><p>This page needs JavaScript. <a href=\"?_format=json\">The same as JSON</a></p></noscript>\n");
+    out.push_str(
+        "</head>\n<body>\n<noscript><p>This page needs JavaScript. <a href=\"?_format=json\">The same as JSON</a></p></noscript>\n",
+    );
     out.push_str("<script type=\"application/json\" id=\"page\">{");
     let mut put = |key: &str, value: Option<&str>| {
         let mut pair = String::new();
@@ -254,7 +256,8 @@ mod tests {
 
     #[test]
     fn api_ui_finds_its_globals() {
-        let page = Page { origin: "http://h", schemas: "http://h/v1/schemas", docs: Some("http://h/v1/d"), user: "a</script>", is_root: false };
+        let page =
+            Page { origin: "http://h", schemas: "http://h/v1/schemas", docs: Some("http://h/v1/d"), user: "a</script>", is_root: false };
         let text = foreign(&page, r#"{"type":"x"}"#, "https://r/ui.min.js", "https://r/ui.min.css", "n1");
         for part in [
             "<link rel=\"stylesheet\" type=\"text/css\" href=\"https://r/ui.min.css\"/>",
