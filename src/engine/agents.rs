@@ -169,6 +169,11 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: &In
     if text("uri").is_none() {
         fields.set("uri", &format!("ssh://{}@{client}:22", text("user").unwrap_or("root")))?;
     }
+    if let Some(account) = text("agentResourcesAccountId").and_then(parse_reference) {
+        let mut data: Map<String, Value> = fields.read("data")?.unwrap_or_default();
+        data.insert("agentResourcesAccountId".into(), account.0.into());
+        fields.set("data", &data)?;
+    }
     let (types, key) = (core.agent_types()?, core.new_key(KEY_CONTEXT)?);
     core.write_for(scope, move |tx| insert_agent(tx, &types, NewAgent { kind: "agent", name: new.name, fields }, key)).await
 }

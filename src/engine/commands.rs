@@ -60,6 +60,10 @@ impl Core {
         if row.root == "port" && input.get("publicPort").is_some_and(|p| !p.is_null()) && self.is_on_docker(&row)? {
             return Err(Error::not_implemented("moving a published port needs a new container in this build").with_field("publicPort"));
         }
+        let space = input.get("localStorageMb").filter(|v| row.root == "host" && !v.is_null());
+        if space.is_some() && space != Fields::parse(&row.fields)?.read::<Value>("localStorageMb")?.as_ref() {
+            return Err(Error::not_implemented("storage cannot be reserved in this build").with_field("localStorageMb"));
+        }
         let (ty_view, def) = (ty.input_fields(), ty.def.clone());
         let scheduled: Vec<String> = ty_view.iter().filter(|(_, f)| f.schedule_update).map(|(n, _)| n.clone()).collect();
         let machine = ty.def.machine.clone();

@@ -283,6 +283,13 @@ async fn an_agent_without_an_address_is_at_its_maker() {
     let row =
         sudo(&w, Method::POST, "/v2-beta/agents", Some(json!({}))).await.expect(201, json!({"type": "agent", "state": "registering"}));
     assert_eq!(text(&row, "uri"), "ssh://root@localhost:22");
+    // Whose its hosts are to be is said with it.
+    let body = json!({"uri": "sim://mine", "agentResourcesAccountId": "1a5"});
+    sudo(&w, Method::POST, "/v2-beta/agents", Some(body)).await.expect(201, json!({"data": {"agentResourcesAccountId": 5}}));
+    w.settle().await;
+    let hosts = w.list("hosts?kind=sim").await;
+    assert_eq!(hosts.len(), 1, "{hosts:#?}");
+    w.put(text(&hosts[0], "id"), json!({"localStorageMb": 5})).await.expect(501, json!({"fieldName": "localStorageMb"}));
 }
 
 #[actix_web::test]
