@@ -10,7 +10,7 @@ use super::collection::{self, Head};
 use super::request::{Base, Verb};
 use super::route::{Route, Target};
 use crate::auth::{Basic, Gate, Shown};
-use crate::engine::{Account, Engine, Input, LOCAL};
+use crate::engine::{Account, Engine, Input, LOCAL, Proof};
 use crate::model::{Error, ErrorKind, Result};
 
 /// What a browser is told to forget when it has logged out.
@@ -79,7 +79,9 @@ async fn log_in(login: &Login<'_>, body: &Input) -> Result<Reply> {
     };
     let basic = Basic::parse(code).ok_or_else(|| Error::new(ErrorKind::Forbidden))?;
     let id = login.gate.check_login(&basic, login.shown.client).await?;
-    let (_, token) = login.engine.begin_session(id).await?;
+    let (session, token) = login.engine.begin_session(id).await?;
+    let scope = login.engine.admit(login.route.version, Proof::Session(session), id, None)?;
+    login.engine.make_first_project(&scope, &basic.name).await?;
     let account = login.engine.account(id)?.ok_or_else(|| Error::new(ErrorKind::Unauthorized))?;
     let mut fields = login.fields(Some((&account, &basic.name)))?;
     fields.insert("jwt".into(), Value::from(token));

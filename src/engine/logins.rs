@@ -241,6 +241,20 @@ impl Engine {
         self.core().begin_session(account).await
     }
 
+    /// Gives a user that has no project one of its own, called after the login.
+    pub async fn make_first_project(&self, scope: &Scope, login: &str) -> Result<()> {
+        let core = self.core();
+        let wanted = core.setting("project.create.default")?.and_then(|s| s.active_value);
+        let is_off = wanted.is_some_and(|v| v.eq_ignore_ascii_case("false"));
+        if is_off || scope.user.kind != "user" || !core.projects_of(scope.user.id)?.is_empty() {
+            return Ok(());
+        }
+        let Some(ty) = core.registry.view(scope.version, scope.role).types.get("project").cloned() else { return Ok(()) };
+        let mut input = super::door::Input::new();
+        input.insert("name".into(), format!("{login}-Default").into());
+        self.create(scope, &ty, input).await.map(drop)
+    }
+
     /// Ends a session; its token is worth nothing from then on.
     pub async fn end_session(&self, id: i64) -> Result<()> {
         self.core().store.write(crate::store::Priority::Request, move |tx| tx.delete_session(id)).await

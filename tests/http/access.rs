@@ -239,7 +239,7 @@ async fn a_page_of_another_site_cannot_use_the_cookie() {
     let key = basic("ADMIN", "admins-secret");
     let by_key = [("authorization", key.as_str()), ("origin", "http://evil.example")];
     assert_eq!(get(&world, "/v2-beta/projects", &by_key).await.status, 200, "no page can send a key it does not know");
-    let disguised = [("cookie", cookie.as_str()), ("user-agent", "Mozilla/5.0")];
+    let disguised = [("cookie", cookie.as_str()), ("user-agent", "Mozilla/5.0"), ("accept", "application/json")];
     get(&world, "/v2-beta/projects/1a5/stacks?_method=POST&name=x", &disguised).await.refused(403, "Forbidden");
 }
 
@@ -252,7 +252,8 @@ async fn browsers_get_a_csrf_cookie_and_repeat_it() {
     let stack = |headers: Vec<(&'static str, String)>| {
         let world = &world;
         async move {
-            let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            let mut headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            headers.push(("accept", "application/json"));
             world.send_with(Method::POST, "stacks", &headers, Some(json!({"name": "s"}))).await
         }
     };
