@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix_web::{App, HttpServer, web};
 use fs4::fs_std::FileExt;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::{self, ApiOptions, ApiState, UiFolder};
 use crate::cli::{self, Cli, Command, LogFormat, Place, SchemaCommand, Serve, Switch};
@@ -205,14 +206,25 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let life = engine.start();
     let options = ApiOptions { allowed_hosts: serve.allowed_hosts.clone(), trusted_proxies: serve.trusted_proxies.clone(), ui };
     let state = web::Data::new(ApiState::new(engine.clone(), &options));
+    raise_file_limit();
+    let sockets = state.clone();
     let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .worker_max_blocking_threads(BLOCKING_THREADS)
+        .disable_signals()
         .listen(listener)
         .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {address}: {e}")))?
         .run();
-    // Stops by itself on SIGTERM, SIGINT and SIGQUIT, after the requests it has taken.
+    let handle = server.handle();
+    let stopping = tokio::spawn(async move {
+        told_to_stop().await;
+        // These would go on for as long as the requests that were taken are waited for.
+        sockets.close_sockets();
+        handle.stop(true).await;
+    });
+    // Ends after the requests it has taken.
     let ended = server.await;
+    stopping.abort();
     life.stop().await;
     let closing = engine.clone();
     let closed = tokio::task::spawn_blocking(move || closing.close()).await;
@@ -297,6 +309,28 @@ fn simulators() -> Simulators {
         sim.adopt(found);
         Arc::new(sim)
     }))
+}
+
+/// Returns on SIGTERM, SIGINT or SIGQUIT.
+async fn told_to_stop() {
+    let mut signals: Vec<_> = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()]
+        .into_iter()
+        .filter_map(|kind| signal(kind).map_err(|e| log::warn!("a signal cannot be caught: {e}")).ok())
+        .collect();
+    let waiting: Vec<_> = signals.iter_mut().map(|s| Box::pin(s.recv())).collect();
+    match waiting.is_empty() {
+        false => drop(futures_util::future::select_all(waiting).await),
+        true => std::future::pending().await,
+    }
+}
+
+/// Every subscriber holds a file descriptor open, and what a shell gives is often 1024.
+fn raise_file_limit() {
+    let wanted = rlimit::Resource::NOFILE.get_hard().unwrap_or(u64::MAX);
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) => log::debug!("at most {limit} open files"),
+        Err(error) => log::warn!("the limit of open files cannot be raised: {error}"),
+    }
 }
 
 /// The engine that was named, or the local one if it answers; and the line about it.

@@ -202,7 +202,7 @@ impl Refs for Rows {
 }
 
 /// Whether `kind` is `wanted` or derived from it; an empty `wanted` is anything.
-fn is_kind(engine: &Engine, kind: &str, wanted: &str) -> bool {
+pub fn is_kind(engine: &Engine, kind: &str, wanted: &str) -> bool {
     let mut next = Some(kind);
     while let Some(kind) = next {
         if wanted.is_empty() || kind == wanted {

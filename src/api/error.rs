@@ -62,7 +62,7 @@ fn body(error: &Error, id: &str, status: StatusCode, default_code: &'static str)
 }
 
 /// The error and its causes, outermost first.
-fn chain(error: &Error) -> String {
+pub fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {

@@ -30,6 +30,7 @@ pub async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<R
     match (ty.def.id.as_str(), call.verb) {
         ("setting" | "activeSetting", _) => settings::collection(call, ty, body).await,
         ("typeDocumentation", _) => Ok(index::type_documentations(call)),
+        ("publish", Verb::Post) => super::live::publish(call, ty, body).await,
         ("processInstance", _) => processes::list(call, ty).await,
         (_, Verb::Get) => list(call, ty).await,
         (_, Verb::Post) => create(call, ty, body).await,

@@ -15,6 +15,7 @@ mod handler;
 mod html;
 mod index;
 mod inspect;
+mod live;
 mod local_auth;
 mod processes;
 mod query;

@@ -26,7 +26,11 @@ pub fn list(version: Version, ty: &TypeView, query: &Query<'_>) -> ListQuery {
 
 /// The link whose rows come along; only the first `include` counts.
 pub fn include<'t>(ty: &'t TypeView, query: &Query<'_>) -> Option<&'t Link> {
-    let wanted = query.first("include")?;
+    include_named(ty, query.first("include")?)
+}
+
+/// The link of this name, in any case, if its rows may come along.
+pub fn include_named<'t>(ty: &'t TypeView, wanted: &str) -> Option<&'t Link> {
     let is_includeable = |link: &&Link| ty.includeable_links.iter().any(|l| l.eq_ignore_ascii_case(&link.name));
     ty.links.iter().find(|l| l.name.eq_ignore_ascii_case(wanted)).filter(is_includeable)
 }

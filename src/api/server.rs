@@ -13,10 +13,11 @@ use super::guard::{Guard, check_disguise};
 use super::index::{self, SchemaCache};
 use super::request::{self, Base, Query, Verb};
 use super::route::{self, Route, Target};
-use super::{audit, catalog, error, handler, html, local_auth, scripts, sender, token};
+use super::{audit, catalog, error, handler, html, live, local_auth, scripts, sender, token};
 use crate::auth::Gate;
 use crate::engine::{Engine, Input, Proof, Scope};
 use crate::model::{Error, ErrorKind, Result};
+use crate::schema::View;
 
 /// What clients take for the version of the server if no setting says otherwise: the last Rancher of this line.
 const RANCHER_VERSION: &str = "v1.6.30";
@@ -50,6 +51,7 @@ pub struct ApiState {
     guard: Guard,
     trusted_proxies: Vec<IpAddr>,
     schemas: SchemaCache,
+    live: Arc<live::Hub>,
     rancher_version: HeaderValue,
     ui: Option<html::Folder>,
 }
@@ -64,9 +66,15 @@ impl ApiState {
             trusted_proxies: options.trusted_proxies.clone(),
             schemas: SchemaCache::default(),
             ui: options.ui.clone(),
+            live: live::Hub::new(engine.clone()),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
             engine,
         }
+    }
+
+    /// Ends the connections that stay open, so that the server can stop.
+    pub fn close_sockets(&self) {
+        self.live.stop();
     }
 }
 
@@ -152,13 +160,11 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
     let is_logout = token::is_asked(&route.target) && status == StatusCode::NO_CONTENT;
     let root = schemas_of.map(|project| request::root(&base.origin, route.version.as_str(), Some(&project)));
     let schemas = [root.as_deref().unwrap_or(&base.root), "/schemas"].concat();
-    let mut response = if is_page {
-        page(&state, &route, &base, let_in.scope.as_ref(), &schemas, status, &body)
-    } else {
-        match body {
-            Text::Own(body) => json(status, body),
-            Text::Shared(body) => json(status, body),
-        }
+    let mut response = match (let_in.socket.take(), body) {
+        (Some(socket), _) => socket,
+        (None, body) if is_page => page(&state, &route, &base, let_in.scope.as_ref(), &schemas, status, &body),
+        (None, Text::Own(body)) => json(status, body),
+        (None, Text::Shared(body)) => json(status, body),
     };
     let headers = response.headers_mut();
     put(headers, &SCHEMAS, &schemas);
@@ -238,6 +244,8 @@ fn check_host(request: &HttpRequest, state: &ApiState) -> Result<bool> {
 struct LetIn {
     scope: Option<Scope>,
     csrf: Option<String>,
+    /// The whole response, where the connection goes on as a WebSocket.
+    socket: Option<HttpResponse>,
 }
 
 /// The way of a request up to its handler. `let_in` says who asks, as soon as that is known.
@@ -253,9 +261,9 @@ async fn answer(
     let headers = request.headers();
     let verb = Verb::of(request.method(), query);
     check_disguise(request.method(), verb, headers)?;
-    let body = match verb {
-        Verb::Post | Verb::Put => request::parse_body(headers, &request::read_body(headers, payload).await?, query)?,
-        Verb::Get | Verb::Delete | Verb::Other => Input::new(),
+    let (body, payload) = match verb {
+        Verb::Post | Verb::Put => (request::parse_body(headers, &request::read_body(headers, payload).await?, query)?, None),
+        Verb::Get | Verb::Delete | Verb::Other => (Input::new(), Some(payload)),
     };
     let actions_key = if headers.contains_key("x-api-action-links") { "actionLinks" } else { "actions" };
     let shown = sender::shown(request, route, query, &state.trusted_proxies);
@@ -288,6 +296,10 @@ async fn answer(
         Target::VersionIndex => Ok(index::version(&call)),
         Target::Schemas => read_only(verb).map(|()| index::schemas(&call, &state.schemas)),
         Target::Schema(id) => read_only(verb).and_then(|()| index::schema(&call, id)),
+        Target::Collection(name) if is_live(view, name) => {
+            let ty = call.find_type(name)?;
+            live::subscribe(&call, ty, &state.live, live::Handshake { request, payload, response: &mut let_in.socket }, body).await
+        }
         Target::Collection(ty) => handler::collection(&call, ty, body).await,
         Target::Resource { ty, id } => handler::resource(&call, ty, id, body).await,
         Target::Link { ty, id, link } => handler::link(&call, ty, id, link, body).await,
@@ -296,6 +308,11 @@ async fn answer(
         Target::NotBuilt(name) => Err(Error::not_implemented(format!("{name} is not part of this build"))),
         Target::Nothing => Err(Error::not_found()),
     }
+}
+
+/// Whether a collection is a stream of events.
+fn is_live(view: &View, name: &str) -> bool {
+    view.find_by_path(name).is_some_and(|ty| ty.def.id == "subscribe")
 }
 
 fn read_only(verb: Verb) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::secret::{KEY_BYTES, Keeper};
 use crate::store::{LayoutOf, NewResource, Priority, Store, Tx};
 
 use super::agents::Pings;
+use super::feed::Feed;
 use super::health::Monitor;
 use super::network::Addresses;
 use super::proof::Access;
@@ -94,6 +95,7 @@ pub(crate) struct Core {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) config: EngineConfig,
     pub(crate) addresses: Addresses,
     pub(crate) monitor: Monitor,
@@ -110,6 +112,7 @@ impl Core {
         store: Store,
         clock: Arc<dyn Clock>,
         queue: Arc<Queue>,
+        feed: Arc<Feed>,
         config: EngineConfig,
         access: Arc<Access>,
     ) -> Result<Self> {
@@ -119,6 +122,7 @@ impl Core {
             store,
             clock,
             queue,
+            feed,
             config,
             addresses,
             monitor: Monitor::default(),

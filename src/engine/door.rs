@@ -36,7 +36,7 @@ pub struct Scope {
 }
 
 /// Whose rows a caller sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Those of every account.
     All,
@@ -263,6 +263,13 @@ impl Engine {
     /// A row by number, if the caller may see it (removed ones too, until they are purged). Quick: no blocking pool needed.
     pub fn find(&self, scope: &Scope, id: ResourceId) -> Result<Option<Resource>> {
         Ok(self.core.store.find(id)?.filter(|row| scope.sees(row)))
+    }
+
+    /// Those of these rows that the caller may see, removed ones too, in order of id. Blocking.
+    pub fn find_all(&self, scope: &Scope, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+        let mut rows = self.core.store.many(ids)?;
+        rows.retain(|row| scope.sees(row));
+        Ok(rows)
     }
 
     /// One page. Blocking.

@@ -13,6 +13,7 @@ use crate::store::{OpenError, SchemaState, Store, StoreConfig, SweepLimits, Wake
 
 use super::core::{Core, EngineConfig, Packing};
 use super::door::Engine;
+use super::feed::Feed;
 use super::process::chain;
 use super::proof::Access;
 use super::queue::{Key, Queue};
@@ -28,6 +29,8 @@ pub struct Opened {
 
 /// Rows deleted in one write of a sweep.
 const SWEEP_CHUNK: i64 = 200;
+/// What is committed in this time is told together: many small changes then cost little more than one.
+const TELL_PAUSE: Duration = Duration::from_millis(3);
 /// The time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
@@ -52,7 +55,8 @@ impl Engine {
         fault: Option<WriteFault>,
     ) -> Result<Opened, OpenError> {
         let queue = Arc::new(Queue::default());
-        let waking = queue.clone();
+        let feed = Arc::new(Feed::default());
+        let (waking, growing) = (queue.clone(), feed.clone());
         let wake_clock = clock.clone();
         let access = Arc::new(Access::default());
         let known = access.clone();
@@ -62,11 +66,12 @@ impl Engine {
                     Wake::Process { id, at } => waking.push(Key::Process(id), at),
                     Wake::Resource(id) => waking.push(Key::Look(id), wake_clock.now()),
                     Wake::Access => known.forget(),
+                    Wake::Outbox => growing.grow(),
                 }
             }
         });
         let (store, state) = Store::open(store, clock.clone(), Arc::new(Packing(registry.clone())), after_commit, fault)?;
-        let core = Core::new(registry, store, clock, queue, config, access)
+        let core = Core::new(registry, store, clock, queue, feed, config, access)
             .map_err(|e| OpenError::Open { file: "the network pool".into(), source: Box::new(e) })?;
         Ok(Opened { engine: Self::new(Arc::new(core)), migrated: state })
     }
@@ -118,6 +123,7 @@ impl Engine {
         });
         tasks.spawn(watch_all(core.clone()));
         tasks.spawn(ping(core.clone()));
+        tasks.spawn(tell(core.clone()));
         tasks.spawn(check_health(core.clone()));
         tasks.spawn(sweep(core.clone()));
         Life { tasks }
@@ -205,6 +211,19 @@ async fn ping(core: Arc<Core>) {
             ::log::warn!("pinging agents: {}", chain(&error));
         }
         tokio::time::sleep(PING_TICK).await;
+    }
+}
+
+async fn tell(core: Arc<Core>) {
+    loop {
+        match core.tell() {
+            None => core.feed.grown().await,
+            Some(at) => {
+                let wait = at.since(core.now()).max(TELL_PAUSE);
+                let _ = tokio::time::timeout(wait, core.feed.grown()).await;
+            }
+        }
+        tokio::time::sleep(TELL_PAUSE).await;
     }
 }
 

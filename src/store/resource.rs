@@ -538,6 +538,7 @@ impl Tx<'_> {
             ))
             .execute(self.conn)
             .map_err(failed("writing a change event"))?;
+        self.has_announced = true;
         Ok(())
     }
 

@@ -47,6 +47,8 @@ pub enum Wake {
     Resource(ResourceId),
     /// Who may ask for what changed: what was worked out about it is no longer true.
     Access,
+    /// The outbox has grown.
+    Outbox,
 }
 
 /// A test's way to die at a chosen commit: asked before each, `true` means that it and everything after is lost.
@@ -60,6 +62,7 @@ pub struct Tx<'a> {
     pub(super) epoch: i64,
     now: Timestamp,
     wakes: Vec<Wake>,
+    pub(super) has_announced: bool,
 }
 
 impl Tx<'_> {
@@ -279,15 +282,19 @@ impl Loop {
             epoch: self.epoch,
             now: self.clock.now(),
             wakes: Vec::new(),
+            has_announced: false,
         };
         let (keep, finish) = job(&mut tx);
-        let woken = tx.wakes;
+        let (woken, has_announced) = (tx.wakes, tx.has_announced);
         let back = if keep { Ok(()) } else { self.run_statement("ROLLBACK TO job") };
         if let Err(error) = back.and_then(|()| self.run_statement("RELEASE job")) {
             log::error!("cannot end a savepoint: {error}");
         }
         if keep {
             wakes.extend(woken);
+            if has_announced {
+                wakes.push(Wake::Outbox);
+            }
         }
         finished.push(finish);
     }

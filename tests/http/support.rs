@@ -193,9 +193,10 @@ impl World {
         self.state.clone()
     }
 
-    /// Does everything that is due now.
+    /// Does everything that is due now, and tells subscribers of it.
     pub async fn settle(&self) {
         self.engine.settle().await;
+        self.engine.tell();
     }
 
     /// Lets time pass: everything that falls due meanwhile happens at its time, health probes too.

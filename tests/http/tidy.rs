@@ -33,6 +33,7 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("bollard", &["runtime"]),
     ("actix_web", &["api", "app"]),
     ("actix_ws", &["api"]),
+    ("bytestring", &["api"]),
     ("argon2", &["secret"]),
     ("chacha20poly1305", &["secret"]),
     ("governor", &["auth"]),

@@ -1,0 +1,16 @@
+//! Live changes: WebSockets over which clients are told what changes, as it happens.
+//!
+//! `subscribe` reads the request and answers 101; `socket` is one connection from then on. All connections that would get
+//! the same bytes share a `channel`, which follows the engine's feed, reads the rows that changed, and writes each of
+//! them once. `names` says which events are asked for, `frame` how one looks, and `publish` takes events in.
+
+mod channel;
+mod frame;
+mod names;
+mod publish;
+mod socket;
+mod subscribe;
+
+pub use channel::Hub;
+pub use publish::publish;
+pub use subscribe::{Handshake, subscribe};
