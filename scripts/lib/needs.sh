@@ -9,6 +9,8 @@ clients_dir="$target_dir/venv"
 
 # The clients under test, unmodified, in the last versions ever published.
 clients=(cattle==0.5.4 gdapi-python==0.5.3)
+# What drives the browser.
+clients+=(selenium==4.51.0)
 
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -45,6 +47,8 @@ need_live_packages() {
     local missing=()
     has dockerd || missing+=(docker.io)
     has iptables || missing+=(iptables)
+    has chromium || missing+=(chromium)
+    has chromedriver || missing+=(chromium-driver)
     # A plain busybox is linked dynamically and would not run in an image of its own.
     dpkg -s busybox-static >/dev/null 2>&1 || missing+=(busybox-static)
     has python3 || missing+=(python3)

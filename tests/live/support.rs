@@ -174,14 +174,16 @@ pub fn merge(into: &mut Value, more: Value) {
 }
 
 /// The `drover` program on a data directory of its own.
-struct Server {
+/// The built program, as a process with a data folder of its own.
+pub struct Server {
     data: TempDir,
     port: u16,
     child: Option<Child>,
 }
 
 impl Server {
-    fn start(docker: &str) -> Self {
+    /// Starts it and waits until it is ready.
+    pub fn start(docker: &str) -> Self {
         let data = tempfile::Builder::new().prefix("drover-live-").tempdir().unwrap();
         // The system chooses; that nobody else takes the port in between is likely enough.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -233,6 +235,11 @@ impl Server {
         assert!(asked.success());
         let status = wait_until("the server to stop on SIGTERM", PATIENCE, || child.try_wait().unwrap().ok_or("it still runs"));
         assert!(status.success(), "a stop on SIGTERM is no failure: {status}");
+    }
+
+    /// Where it listens, with this path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
     }
 
     fn api(&self, path: &str) -> Api {

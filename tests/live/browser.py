@@ -1,0 +1,219 @@
+"""Drives the pages of a server with a real browser: browser.py BASE_URL SCENARIO FOLDER
+
+Debian's Chromium, headless, through its own driver. Screenshots go to FOLDER.
+"""
+
+import json
+import sys
+import tempfile
+import time
+import urllib.request
+
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+PATIENCE = 60
+BASE, SCENARIO, FOLDER = sys.argv[1:4]
+PROJECT = BASE + "/v2-beta/projects/1a5"
+
+
+def open_browser(width=1280, height=900, dark=False):
+    options = Options()
+    options.binary_location = "/usr/bin/chromium"
+    for argument in [
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
+        "--disable-dev-shm-usage", f"--window-size={width},{height}", "--user-data-dir=" + tempfile.mkdtemp(),
+    ]:
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    if dark:
+        media = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    return browser
+
+
+class Page:
+    """A browser and the few things that a person does with it."""
+
+    def __init__(self, **how):
+        self.browser = open_browser(**how)
+
+    def open(self, url):
+        # Changing the fragment alone loads nothing.
+        self.browser.get("about:blank")
+        self.browser.get(url)
+
+    def one(self, selector):
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def wait(self, what, look):
+        """Looks until there is something; a page that is being drawn anew is looked at again."""
+        deadline, last = time.time() + PATIENCE, None
+        while time.time() < deadline:
+            try:
+                found = look()
+                if found:
+                    return found
+            except Exception as error:  # the element went away, or is not there yet
+                last = error
+            time.sleep(0.05)
+        self.shoot("failed-" + SCENARIO)
+        raise SystemExit(f"never came: {what}\n{last}\n{self.one('body').text[-1500:]}")
+
+    def field(self, name):
+        return self.wait("the field " + name, lambda: self.one(f'.panel .f[data-field="{name}"]'))
+
+    def fill(self, name, text):
+        box = self.field(name).find_element(By.TAG_NAME, "input")
+        box.clear()
+        box.send_keys(text)
+
+    def error_at(self, name):
+        return self.wait("an error at " + name, lambda: self.field(name).find_element(By.CSS_SELECTOR, ".err").text)
+
+    def press(self, text, within="aside"):
+        def go():
+            for button in self.all(within + " button"):
+                if button.text == text and button.is_enabled():
+                    button.click()
+                    return True
+        self.wait("the button " + text, go)
+
+    def state(self, wanted):
+        self.wait("the state " + wanted, lambda: self.one("#state").text == wanted)
+
+    def shoot(self, name):
+        self.browser.save_screenshot(f"{FOLDER}/{name}.png")
+
+    def close(self):
+        self.browser.quit()
+
+
+def post(path, body):
+    request = urllib.request.Request(
+        PROJECT + path, json.dumps(body).encode(), {"Content-Type": "application/json", "Accept": "application/json"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return json.load(opener.open(request))
+
+
+def service():
+    """A stack and a service by form, activated, upgraded and rolled back: nothing is ever loaded again by hand."""
+    page = Page()
+    page.open(PROJECT + "/stacks#create")
+    page.fill("name", "shop")
+    page.press("Create")
+    page.state("active")
+    page.open(PROJECT + "/services#create=service")
+    page.fill("name", "we b")
+    stack = page.field("stackId")
+    stack.find_element(By.TAG_NAME, "button").click()
+    page.wait("a stack to pick", lambda: stack.find_element(By.CSS_SELECTOR, ".item")).click()
+    page.press("Add launchConfig")
+    page.one('input[aria-label="add a field to launchConfig"]').send_keys("imageUuid" + Keys.ENTER)
+    page.fill("imageUuid", "sim:web")
+    page.press("Create")
+    assert "InvalidCharacters" in page.error_at("name"), page.error_at("name")
+    page.shoot("error-at-its-field")
+    page.fill("name", "web")
+    page.press("Create")
+    page.state("inactive")
+    page.press("activate")
+    page.press("Send")
+    page.state("active")
+    page.press("upgrade")
+    page.press("Add inServiceStrategy")
+    page.fill("intervalMillis", "50")
+    assert page.field("imageUuid").find_element(By.TAG_NAME, "input").get_attribute("value") == "sim:web"
+    page.fill("imageUuid", "sim:web2")
+    page.press("Send")
+    assert "MinLimitExceeded" in page.error_at("intervalMillis")
+    page.fill("intervalMillis", "100")
+    page.press("Send")
+    page.state("upgraded")
+    page.shoot("upgraded")
+    page.press("rollback")
+    page.press("Send")
+    page.state("active")
+    page.close()
+
+
+def pages():
+    """A thousand rows, page by page; a filter; and what a keyboard and a screen reader find."""
+    for number in range(1000):
+        post("/genericobjects", {"name": f"row-{number:04}", "key": str(number)})
+    page = Page()
+    page.open(PROJECT + "/genericobjects?limit=100&sort=name")
+    seen = []
+    for number in range(10):
+        first = f"row-{number * 100:04}"
+        page.wait("the page of " + first, lambda: first in page.one("#middle table").text)
+        names = "return [...document.querySelectorAll('#middle tbody tr')].map(row => row.innerText.match(/row-[0-9]+/)[0])"
+        seen += page.browser.execute_script(names)
+        if number < 9:
+            page.press("Next", within="#middle")
+    assert seen == [f"row-{number:04}" for number in range(1000)], f"{len(seen)} rows, {seen[:3]} … {seen[-3:]}"
+    nameless = page.browser.execute_script(
+        """return [...document.querySelectorAll('button, a[href], input, select, textarea, summary')].filter(e =>
+             e.offsetParent && !((e.getAttribute('aria-label') || e.textContent || e.title || '').trim()
+               || (e.labels && [...e.labels].some(l => l.textContent.trim())) || e.getAttribute('aria-labelledby')))
+           .map(e => e.outerHTML.slice(0, 120))""")
+    assert not nameless, f"controls without a name: {nameless}"
+    # By keyboard alone: every step of the tab key lands on something that can be seen and used.
+    page.open(PROJECT + "/genericobjects?limit=10")
+    page.wait("the table", lambda: page.one("#middle table"))
+    reached = set()
+    for _ in range(160):
+        page.browser.switch_to.active_element.send_keys(Keys.TAB)
+        reached.add(page.browser.execute_script("return document.activeElement.tagName"))
+    assert {"A", "BUTTON", "SELECT", "INPUT"} <= reached, reached
+    page.shoot("a-thousand-rows")
+    page.close()
+    phone = Page(width=360, height=740, dark=True)
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    phone.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for name, path in [("project", ""), ("list", "/genericobjects?limit=10"), ("form", "/services#create=service")]:
+        phone.open(PROJECT + path)
+        phone.wait("a page", lambda: phone.one("#middle").text)
+        width = phone.browser.execute_script("return document.documentElement.scrollWidth")
+        assert width <= 360, f"{path} is {width} wide on a phone"
+        phone.shoot("phone-" + name)
+    phone.close()
+
+
+def access():
+    """Access control, turned on from the first page; a login at a deep address; a key, shown once."""
+    page = Page()
+    page.open(BASE + "/")
+    page.wait("the way to turn it on", lambda: page.one(".turn-on summary")).click()
+    page.one("[name=username]").send_keys("admin")
+    page.one("[name=password]").send_keys("correct horse 1")
+    page.one(".turn-on button.go").click()
+    page.wait("a login cookie", lambda: page.browser.get_cookie("token"))
+    page.browser.delete_cookie("token")
+    page.open(BASE + "/v2-beta/projects")
+    page.wait("the login page", lambda: page.one("[name=password]")).send_keys("wrong")
+    page.one("[name=username]").send_keys("admin")
+    page.one("button.go").click()
+    page.wait("a refusal", lambda: "password" in page.one("body").text.lower() and page.one("[name=password]"))
+    page.one("[name=username]").clear()
+    page.one("[name=username]").send_keys("admin")
+    page.one("[name=password]").clear()
+    page.one("[name=password]").send_keys("correct horse 1")
+    page.one("button.go").click()
+    page.wait("the projects", lambda: "Default" in page.one("#middle").text)
+    page.open(BASE + "/v2-beta/apikeys#create")
+    page.press("Create")
+    shown = page.wait("the new key", lambda: page.all(".once input"))
+    assert len(shown) == 2 and all(box.get_attribute("value") for box in shown)
+    page.shoot("a-new-key")
+    page.close()
+
+
+{"service": service, "pages": pages, "access": access}[SCENARIO]()
