@@ -255,6 +255,8 @@ fn apply_update(
         }
     }
     if changed.is_empty() {
+        // Whoever asked for it is told all the same (cattle: every successful PUT is announced).
+        tx.announce(row.id, row.account_id)?;
         return Ok(row.clone());
     }
     let starts = changed.iter().any(|n| scheduled.contains(n));
