@@ -7,6 +7,7 @@ use actix_web::web;
 
 use super::call::{Call, Reply, Text};
 use super::collection::{self, Head};
+use super::openapi::Document;
 use super::text::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
 use crate::model::{Error, Result};
 use crate::schema::{TypeView, Version, View, schema_json, write_schema};
@@ -14,7 +15,7 @@ use crate::schema::{TypeView, Version, View, schema_json, write_schema};
 /// How many schema collections are kept: each is some hundred kilobytes, and clients ask with few host names.
 const KEPT: usize = 8;
 
-/// Schema collections as they were last served, by view and root of links.
+/// Descriptions of a view as they were last served: schema collections, OpenAPI documents; by view and root of links.
 #[derive(Debug, Default)]
 pub struct SchemaCache(Mutex<Vec<Kept>>);
 
@@ -90,17 +91,30 @@ fn close_version(out: &mut String, call: &Call<'_>) {
 
 /// `/v2-beta/schemas`: all of them, in the order of their names.
 pub fn schemas(call: &Call<'_>, cache: &SchemaCache) -> Reply {
-    let is_same = |kept: &Kept| Arc::ptr_eq(&kept.view, call.view) && kept.root == call.base.root && kept.actions_key == call.actions_key;
-    let mut kept = cache.0.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(found) = kept.iter().find(|k| is_same(k)) {
-        return Reply { body: Text::Shared(found.body.clone()), ..Reply::ok(String::new()) };
+    cache.reply(call, || schema_collection(call))
+}
+
+/// `/v2-beta/openapi.json`.
+pub fn openapi(call: &Call<'_>, cache: &SchemaCache) -> Reply {
+    cache.reply(call, || Document::of(call).text())
+}
+
+impl SchemaCache {
+    /// What was made for this view and root before, or what `make` makes.
+    fn reply(&self, call: &Call<'_>, make: impl FnOnce() -> String) -> Reply {
+        let is_same =
+            |kept: &Kept| Arc::ptr_eq(&kept.view, call.view) && kept.root == call.base.root && kept.actions_key == call.actions_key;
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = kept.iter().find(|k| is_same(k)) {
+            return Reply { body: Text::Shared(found.body.clone()), ..Reply::ok(String::new()) };
+        }
+        let body = web::Bytes::from(make());
+        if kept.len() >= KEPT {
+            kept.remove(0);
+        }
+        kept.push(Kept { view: call.view.clone(), root: call.base.root.clone(), actions_key: call.actions_key, body: body.clone() });
+        Reply { body: Text::Shared(body), ..Reply::ok(String::new()) }
     }
-    let body = web::Bytes::from(schema_collection(call));
-    if kept.len() >= KEPT {
-        kept.remove(0);
-    }
-    kept.push(Kept { view: call.view.clone(), root: call.base.root.clone(), actions_key: call.actions_key, body: body.clone() });
-    Reply { body: Text::Shared(body), ..Reply::ok(String::new()) }
 }
 
 fn schema_collection(call: &Call<'_>) -> String {
@@ -154,12 +168,15 @@ fn push_documentation(out: &mut String, call: &Call<'_>, ty: &TypeView) {
     push_lower(out, &ty.id);
     out.push_str(r#""},"#);
     push_key(out, call.actions_key);
-    out.push_str(r#"{},"baseType":"typeDocumentation","description":null,"resourceFields":{"#);
+    out.push_str(r#"{},"baseType":"typeDocumentation","description":"#);
+    let registry = call.engine.registry();
+    push_option(out, registry.text_of(&ty.def));
+    out.push_str(r#","resourceFields":{"#);
     for (name, field) in &ty.fields {
         push_comma(out);
         push_key(out, name);
         out.push_str(r#"{"description":"#);
-        push_option(out, field.description.as_deref());
+        push_option(out, registry.text_of_field(&ty.def, name).or(field.description.as_deref()));
         out.push_str(r#","placeholder":null}"#);
     }
     out.push_str("}}");

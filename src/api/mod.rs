@@ -17,6 +17,7 @@ mod index;
 mod inspect;
 mod live;
 mod local_auth;
+mod openapi;
 mod processes;
 mod query;
 mod registration;

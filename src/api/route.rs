@@ -30,6 +30,8 @@ pub enum Target<'p> {
     Schemas,
     /// `/v2-beta/schemas/<id>`: a type's name or plural, any case.
     Schema(Cow<'p, str>),
+    /// `/v2-beta/openapi.json`.
+    OpenApi,
     /// `/v2-beta/<type>`.
     Collection(Cow<'p, str>),
     /// `/v2-beta/<type>/<id>`.
@@ -152,6 +154,9 @@ fn is_scope(first: &str, next: &str) -> bool {
 fn target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, link: Option<Cow<'p, str>>) -> Target<'p> {
     let Some(ty) = ty else { return Target::VersionIndex };
     let is_schema = ty.eq_ignore_ascii_case("schemas") || ty.eq_ignore_ascii_case("schema");
+    if ty == "openapi.json" && id.is_none() {
+        return Target::OpenApi;
+    }
     if ty.eq_ignore_ascii_case("scripts")
         && let Some(name) = id
     {
@@ -213,6 +218,7 @@ mod tests {
             Target::Collection(ty) => format!("list {ty}"),
             Target::Resource { ty, id } => format!("row {ty} {id}"),
             Target::Link { ty, id, link } => format!("link {ty} {id} {link}"),
+            Target::OpenApi => "openapi".into(),
             Target::Script(name) => format!("script {name}"),
             Target::Catalog { ty, id } => format!("catalog {} {}", ty.as_deref().unwrap_or("-"), id.as_deref().unwrap_or("-")),
             Target::NotBuilt(name) => format!("not built {name}"),
@@ -263,6 +269,8 @@ mod tests {
             ("/v2-beta/scripts/transform", "v2-beta - script transform"),
             ("/v1/projects/1a5/scripts/transform", "v1 1a5 script transform"),
             ("/v2-beta/scripts", "v2-beta - list scripts"),
+            ("/v2-beta/projects/1a5/openapi.json", "v2-beta 1a5 openapi"),
+            ("/v1/openapi.json/x", "v1 - row openapi.json x"),
             ("/v1-catalog", "v2-beta - catalog - -"),
             ("/v1-catalog/templates/x:y/icon", "v2-beta - catalog templates x:y"),
             ("/v1-catalog/projects/1a5/schemas", "v2-beta 1a5 catalog schemas -"),

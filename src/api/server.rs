@@ -52,6 +52,7 @@ pub struct ApiState {
     trusted_proxies: Vec<IpAddr>,
     schemas: SchemaCache,
     live: Arc<live::Hub>,
+    openapi: SchemaCache,
     rancher_version: HeaderValue,
     ui: Option<html::Folder>,
 }
@@ -67,6 +68,7 @@ impl ApiState {
             schemas: SchemaCache::default(),
             ui: options.ui.clone(),
             live: live::Hub::new(engine.clone()),
+            openapi: SchemaCache::default(),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
             engine,
         }
@@ -300,6 +302,7 @@ async fn answer(
             let ty = call.find_type(name)?;
             live::subscribe(&call, ty, &state.live, live::Handshake { request, payload, response: &mut let_in.socket }, body).await
         }
+        Target::OpenApi => read_only(verb).map(|()| index::openapi(&call, &state.openapi)),
         Target::Collection(ty) => handler::collection(&call, ty, body).await,
         Target::Resource { ty, id } => handler::resource(&call, ty, id, body).await,
         Target::Link { ty, id, link } => handler::link(&call, ty, id, link, body).await,

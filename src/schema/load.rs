@@ -6,9 +6,9 @@ use std::path::Path;
 use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
 
-use super::Problem;
 use super::file::{CommonFile, ProcessFile, TypeFile, VersionsFile};
 use super::grant::{GrantFile, RolesFile};
+use super::{Problem, Texts};
 
 /// Folders of files that each stand for one thing.
 const FOLDERS: [&str; 3] = ["types", "processes", "grants"];
@@ -27,6 +27,8 @@ pub(super) struct Files {
     /// By the name of the table.
     pub grants: BTreeMap<String, GrantFile>,
     pub roles: RolesFile,
+    /// What types and fields are for.
+    pub texts: Texts,
 }
 
 /// Reads everything; all that cannot be read is a problem, not only the first.
@@ -87,6 +89,7 @@ fn take(files: &mut Files, problems: &mut Vec<Problem>, folder: &str, name: &str
         }),
         (_, "roles") => parse(contents).map(|file| files.roles = file),
         (_, "common") => parse(contents).map(|file| files.common = file),
+        ("", "docs") => parse(contents).map(|file| files.texts = file),
         (_, "versions") => parse(contents).map(|file| files.versions = file),
         _ => Ok(()),
     };

@@ -20,6 +20,7 @@ pub mod render;
 mod served;
 #[cfg(test)]
 mod testkit;
+mod texts;
 mod types;
 pub mod validate;
 #[cfg(test)]
@@ -33,4 +34,5 @@ pub use machine::*;
 pub use registry::Problem;
 pub use render::PlanCell;
 pub use served::{schema_json, write_schema};
+pub use texts::Texts;
 pub use types::*;

@@ -317,6 +317,8 @@ pub enum Relation {
 /// All types, and the views of them: frozen, each when it is first asked for.
 #[derive(Debug)]
 pub struct Registry {
+    /// What types and fields are for.
+    pub texts: super::Texts,
     /// By canonical id.
     pub types: BTreeMap<String, Arc<Type>>,
     files: Files,
@@ -328,7 +330,7 @@ pub struct Registry {
 impl Registry {
     pub(super) fn new(types: BTreeMap<String, Arc<Type>>, files: Files, shapes: Vec<(Version, Shapes)>) -> Self {
         let views = (0..Version::ALL.len() * Role::ALL.len()).map(|_| OnceLock::new()).collect();
-        Self { types, files, shapes, views }
+        Self { texts: files.texts.clone(), types, files, shapes, views }
     }
 
     /// The type of this canonical id.

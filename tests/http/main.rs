@@ -16,6 +16,7 @@ mod live;
 mod machine;
 mod matrix;
 mod odd_clients;
+mod openapi;
 mod quirks;
 mod registration;
 mod roles;
