@@ -15,8 +15,8 @@ use super::{Action, Field, FieldType, Link, Machine, Relation, Role, Source, Sto
 pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<String, Arc<Type>> {
     let world = World::new(files, shapes);
     let machines = world.machines();
-    let shown = world.shown_by_all();
-    files.types.values().map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines, &shown)))).collect()
+    let masks = world.masks();
+    files.types.values().map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines, &masks)))).collect()
 }
 
 /// Makes the view of a version and a role.
@@ -108,8 +108,8 @@ struct Eyes<'a> {
     inside: Option<AllRights<'a>>,
 }
 
-/// The fields that each view shows of each type: by the place of the view, then by canonical id.
-type Shown<'a> = Vec<HashMap<&'a str, BTreeSet<&'a str>>>;
+/// Which views show a field, as a mask of their bits: by canonical type id, then by field.
+type Masks<'a> = HashMap<&'a str, BTreeMap<&'a str, u32>>;
 
 fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
     let mut below: HashMap<&str, Vec<&TypeFile>> = HashMap::new();
@@ -150,23 +150,24 @@ impl<'a> World<'a> {
         Grants::new(self.files, version).rights(role, &self.plain(version))
     }
 
-    fn shown_by_all(&self) -> Shown<'a> {
+    fn masks(&self) -> Masks<'a> {
         let of_versions: Vec<_> = Version::ALL.into_iter().map(|v| (v, Grants::new(self.files, v).of_all_roles(&self.plain(v)))).collect();
-        let mut shown = Shown::new();
+        let rights = |version: Version, role| of_versions.iter().find(|(v, _)| *v == version).and_then(|(_, roles)| roles.get(&role));
+        let mut masks = Masks::new();
         for version in Version::ALL {
-            let serving = self.files.versions.get(&version).and_then(|v| v.served.as_ref());
+            let served = self.files.versions.get(&version).and_then(|v| v.served.as_ref());
             for role in Role::ALL {
-                let of = |version: Version| of_versions.iter().find(|(v, _)| *v == version).and_then(|(_, roles)| roles.get(&role));
-                let own = of(version).into_iter().flatten();
-                let fields = own.map(|(id, rights)| {
-                    let other = serving.filter(|s| s.types.iter().any(|t| t == id)).and_then(|s| of(s.version)?.get(id));
-                    let names = rights.fields.keys().chain(other.iter().flat_map(|r| r.fields.keys())).copied();
-                    (*id, names.collect::<BTreeSet<&str>>())
-                });
-                shown.push(fields.collect());
+                let bit = 1 << view_index(version, role);
+                for (id, own) in rights(version, role).into_iter().flatten() {
+                    let serving = served.filter(|s| s.types.iter().any(|t| t == id)).and_then(|s| rights(s.version, role)?.get(id));
+                    let of_type = masks.entry(id).or_default();
+                    for name in own.fields.keys().chain(serving.into_iter().flat_map(|r| r.fields.keys())) {
+                        *of_type.entry(name).or_default() |= bit;
+                    }
+                }
             }
         }
-        shown
+        masks
     }
 
     fn machines(&self) -> HashMap<&str, Arc<Machine>> {
@@ -203,20 +204,15 @@ impl<'a> World<'a> {
         line(self.files, id).last().map_or(id, |file| file.id.as_str())
     }
 
-    fn make_type(&self, file: &TypeFile, machines: &HashMap<&str, Arc<Machine>>, shown: &Shown<'_>) -> Type {
+    fn make_type(&self, file: &TypeFile, machines: &HashMap<&str, Arc<Machine>>, masks: &Masks<'_>) -> Type {
         let id = file.id.as_str();
-        let mut masks: BTreeMap<&str, u32> = BTreeMap::new();
-        for (index, of_view) in shown.iter().enumerate() {
-            for name in of_view.get(id).into_iter().flatten() {
-                *masks.entry(name).or_default() |= 1 << index;
-            }
-        }
+        let masks = masks.get(id);
         let mut drafts: BTreeMap<&str, &Draft> = BTreeMap::new();
         for (_, shapes) in self.shapes {
             let fields = shapes.get(id).map(|shape| &shape.fields);
             drafts.extend(fields.into_iter().flatten().map(|(n, d)| (n.as_str(), &**d)));
         }
-        let mask = |name: &str| masks.get(name).copied().unwrap_or_default();
+        let mask = |name: &str| masks.and_then(|m| m.get(name)).copied().unwrap_or_default();
         let mut classes: Vec<u32> = drafts.iter().filter(|(_, d)| d.field.source == Source::Fields).map(|(n, _)| mask(n)).collect();
         // What most views show comes first.
         classes.sort_unstable_by_key(|mask| (u32::MAX - mask.count_ones(), *mask));
