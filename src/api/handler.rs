@@ -11,7 +11,7 @@ use super::call::{Call, Reply, block, plain_object};
 use super::collection::{self, Head, Paging};
 use super::request::Verb;
 use super::resource::{Included, Writer};
-use super::{index, processes, query, settings};
+use super::{identities, index, processes, query, settings};
 use crate::engine::{Answer, Input};
 use crate::model::{Error, ErrorKind, Resource, Result};
 use crate::schema::validate::Purpose;
@@ -32,6 +32,7 @@ pub async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<R
         ("typeDocumentation", _) => Ok(index::type_documentations(call)),
         ("publish", Verb::Post) => super::live::publish(call, ty, body).await,
         ("processInstance", _) => processes::list(call, ty).await,
+        ("identity", _) => identities::list(call, ty).await,
         (_, Verb::Get) => list(call, ty).await,
         (_, Verb::Post) => create(call, ty, body).await,
         (_, Verb::Put | Verb::Delete | Verb::Other) => Err(Error::new(ErrorKind::MethodNotAllowed)),
@@ -47,6 +48,10 @@ pub async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> 
     if ty.def.id == "typeDocumentation" {
         call.require_resource_method(ty)?;
         return index::type_documentation(call, id);
+    }
+    if ty.def.id == "identity" {
+        call.require_resource_method(ty)?;
+        return identities::one(call, id);
     }
     if ty.def.id == "processInstance" {
         call.require_resource_method(ty)?;
@@ -65,7 +70,12 @@ pub async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> 
         Verb::Get => read(call, ty, &row).await,
         Verb::Put => update(call, ty, &row, body).await,
         Verb::Delete => {
-            let row = call.engine.delete(call.scope, own_view(call, ty, &row), row.id).await?;
+            let own = own_view(call, ty, &row);
+            let row = call.engine.delete(call.scope, own, row.id).await?;
+            // Quirk: a project that goes is answered as a list of one (cattle: `ProjectResourceManager.deleteInternal`).
+            if ty.def.id == "project" {
+                return reply_rows(call, StatusCode::OK, own, &[row], None);
+            }
             call.reply_row(StatusCode::OK, &row)
         }
         Verb::Post | Verb::Other => Err(Error::new(ErrorKind::MethodNotAllowed)),
@@ -89,8 +99,12 @@ async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
     let is_paged = !UNPAGED.contains(&ty.def.id.as_str());
     let mut parameters = query::list(call.view.version, ty, call.query);
     if !is_paged {
-        parameters =
-            crate::engine::ListQuery { filters: parameters.filters, with_removed: parameters.with_removed, ..collection::everything() };
+        parameters = crate::engine::ListQuery {
+            filters: parameters.filters,
+            with_removed: parameters.with_removed,
+            all: parameters.all,
+            ..collection::everything()
+        };
     }
     let url = call.url();
     let query_text = call.query.raw().to_owned();
@@ -179,6 +193,10 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     match call.engine.act(call.scope, ty, row.id, name, input).await? {
         Answer::Accepted(row) => call.reply_row(StatusCode::ACCEPTED, &row),
         Answer::Done(row) => call.reply_row(StatusCode::OK, &row),
+        Answer::Rows(kind, rows) => {
+            let far = call.view.find_by_kind(kind).ok_or_else(Error::not_found)?;
+            reply_rows(call, StatusCode::OK, far, &rows, None)
+        }
         Answer::Object(kind, fields) => Ok(Reply::ok(plain_object(kind, &fields, call.actions_key))),
     }
 }

@@ -13,6 +13,7 @@ mod fixture;
 mod guard;
 mod handler;
 mod html;
+mod identities;
 mod index;
 mod inspect;
 mod live;

@@ -15,6 +15,7 @@ pub const MAX_LIMIT: u32 = 3000;
 pub fn list(version: Version, ty: &TypeView, query: &Query<'_>) -> ListQuery {
     let sort = query.first("sort").and_then(|name| filterable(version, ty, name)).filter(|name| ty.fields.contains_key(*name));
     ListQuery {
+        all: query.first("all").is_some_and(|all| all.eq_ignore_ascii_case("true")),
         filters: query.pairs().filter_map(|(name, value)| filter(version, ty, name, value)).collect(),
         descending: sort.is_some() && query.first("order").is_some_and(|o| o.trim().eq_ignore_ascii_case("desc")),
         sort: sort.map(str::to_owned),

@@ -15,7 +15,9 @@ use super::core::{Core, DEFAULT_PROJECT, new_row};
 use super::door::{Answer, Input, Scope};
 use super::handlers::StopData;
 use super::process::{qualified, request};
-use super::{agents, containers, links, registration, services, stacks, upgrade};
+use super::{
+    accounts, agents, containers, credentials, links, preferences, projects, registration, services, stacks, upgrade,
+};
 
 impl Core {
     /// Whether `kind` is `base` or comes from it.
@@ -31,8 +33,20 @@ impl Core {
     }
 
     pub(crate) async fn create(&self, scope: &Scope, ty: &TypeView, input: Input) -> Result<Vec<Resource>> {
-        let account = scope.owner().unwrap_or(DEFAULT_PROJECT);
+        let given = input.get("accountId").and_then(Value::as_str).and_then(WireId::parse).map(|w| w.id);
+        let account = given.or(scope.owner()).unwrap_or(DEFAULT_PROJECT);
         match ty.def.root.as_str() {
+            "account" if ty.def.id == "project" => projects::create(self, scope, ty, input).await.map(|r| vec![r]),
+            "account" => accounts::create(self, scope, ty, input).await.map(|r| vec![r]),
+            "userPreference" => preferences::create(self, scope, ty, given.unwrap_or(scope.user.id), input).await.map(|r| vec![r]),
+            // Whoever asks gets the key: an account its own, a project its own.
+            "credential" if ty.def.id == "registryCredential" => {
+                credentials::create(self, scope, ty, account, input).await.map(|r| vec![r])
+            }
+            "credential" => credentials::create(self, scope, ty, given.unwrap_or(scope.effective.id), input).await.map(|r| vec![r]),
+            "storagePool" if ty.def.id == "registry" => {
+                credentials::create_registry(self, scope, ty, account, input).await.map(|r| vec![r])
+            }
             "service" => services::create(self, scope, ty, account, input).await.map(|r| vec![r]),
             "stack" => stacks::create(self, scope, ty, account, input).await.map(|r| vec![r]),
             "instance" => containers::create(self, scope, ty, account, input).await,
@@ -52,7 +66,11 @@ impl Core {
 
     pub(crate) async fn update(&self, scope: &Scope, ty: &TypeView, id: ResourceId, input: Input) -> Result<Resource> {
         let row = self.visible(scope, ty, id)?;
+        if row.kind == "project" && row.root == "account" {
+            self.require_owner(scope, &row)?;
+        }
         let input = match ty.def.root.as_str() {
+            "credential" => return credentials::update(self, scope, ty, &row, input).await,
             "service" => services::check_update(&row, input)?,
             "stack" => stacks::check_name(input)?,
             _ => input,
@@ -74,7 +92,11 @@ impl Core {
                 if row.removed.is_some() {
                     return Err(Error::conflict("the resource is removed"));
                 }
-                let row = apply_update(tx, &def, machine.as_deref(), &row, input, &scheduled)?;
+                let kind = if row.root == "account" { accounts::new_kind(tx, &row, &input)? } else { None };
+                let mut row = apply_update(tx, &def, machine.as_deref(), &row, input, &scheduled)?;
+                if kind.is_some() {
+                    row = tx.update_if(&row, &Changes { kind, ..Changes::default() })?;
+                }
                 if row.root == "host" {
                     super::labels::tie_host(tx, &label, &row)?;
                 }
@@ -89,11 +111,16 @@ impl Core {
 
     pub(crate) async fn delete(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
         let row = self.visible(scope, ty, id)?;
+        let is_project = row.kind == "project" && row.root == "account";
+        if is_project {
+            self.require_owner(scope, &row)?;
+        }
         let machine = ty.def.machine.clone();
         let keep = self.keep_removed();
         let is_container = row.root == "instance";
         self.write_for(scope, move |tx| {
             let row = tx.get(id)?;
+            accounts::check_leaving(tx, &row, "delete")?;
             let not_now = || Error::new(ErrorKind::MethodNotAllowed);
             let Some(machine) = machine.filter(|m| m.has_process("remove")) else {
                 if row.removed.is_some() {
@@ -101,6 +128,9 @@ impl Core {
                 }
                 return super::handlers::retire(tx, &row, keep);
             };
+            if is_project {
+                return projects::remove(tx, &machine, &row);
+            }
             if is_container {
                 if machine.start("remove", &row.state).is_none() && machine.start("stop", &row.state).is_none() {
                     return Err(not_now());
@@ -120,7 +150,13 @@ impl Core {
         if !self.offers(scope.version, ty, &row, action) {
             return Err(not_available());
         }
+        if row.kind == "project" && row.root == "account" && action != "setmembers" {
+            self.require_owner(scope, &row)?;
+        }
         match (ty.def.root.as_str(), action) {
+            ("account", "setmembers") => projects::set_members(self, scope, &row, &input).await,
+            ("account", "delete") => self.delete(scope, ty, id).await.map(|row| Answer::Accepted(Box::new(row))),
+            ("credential", "changesecret") => credentials::change_secret(self, scope, &row, &input).await,
             ("service", "upgrade") => upgrade::accept(self, scope, &row, input).await,
             ("service", "rollback") => upgrade::roll_back(self, scope, &row).await,
             ("service", "restart") => services::restart(self, scope, &row, input).await,
@@ -150,6 +186,7 @@ impl Core {
         let (id, action) = (row.id, action.to_owned());
         self.write_for(scope, move |tx| {
             let row = tx.get(id)?;
+            accounts::check_leaving(tx, &row, &action)?;
             if machine.start(&action, &row.state).is_none() {
                 return Err(not_available());
             }
@@ -162,7 +199,7 @@ impl Core {
     /// A row the caller may see, of the type that the path names.
     pub(crate) fn visible(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
         let row = self.store.find(id)?.ok_or_else(Error::not_found)?;
-        if !ty.has(&row) || !scope.sees(&row) {
+        if !ty.has(&row) || !self.sees(scope, &row)? {
             return Err(Error::not_found());
         }
         Ok(row)
@@ -222,7 +259,7 @@ pub(crate) fn insert_and_start(tx: &mut Tx<'_>, machine: Option<&Machine>, mut n
 }
 
 /// Writes the changed fields of a PUT; a change of a scheduled field starts the update process.
-fn apply_update(
+pub(crate) fn apply_update(
     tx: &mut Tx<'_>,
     ty: &Type,
     machine: Option<&Machine>,

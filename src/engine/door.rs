@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::accounts::Identity;
 use super::audit::{Asked, Attempt};
 use super::core::Core;
 use super::lists;
@@ -113,6 +114,8 @@ pub struct ListQuery {
     pub marker: Option<String>,
     /// Lists include removed rows.
     pub with_removed: bool,
+    /// Projects that the caller is no member of, too.
+    pub all: bool,
 }
 
 /// One condition.
@@ -169,6 +172,8 @@ pub enum Answer {
     Done(Box<Resource>),
     /// 200 with another object of this type.
     Object(&'static str, Map<String, Value>),
+    /// 200 with rows of this type.
+    Rows(&'static str, Vec<Resource>),
 }
 
 /// The engine, as `api` and `app` see it.
@@ -255,6 +260,16 @@ impl Engine {
         self.core.write_setting(scope, name, value).await
     }
 
+    /// The identities that are called so, exactly or in part; without a name the caller's own. Blocking.
+    pub fn identities(&self, scope: &Scope, name: Option<&str>, is_exact: bool) -> Result<Vec<Identity>> {
+        self.core.identities(scope, name, is_exact)
+    }
+
+    /// The identity of an account, if it is a person's.
+    pub fn find_identity(&self, scope: &Scope, id: ResourceId) -> Result<Option<Identity>> {
+        self.core.find_identity(scope, id)
+    }
+
     /// Whether requests can be served.
     pub fn is_ready(&self) -> bool {
         self.core.store.setting("ready").is_ok()
@@ -262,7 +277,10 @@ impl Engine {
 
     /// A row by number, if the caller may see it (removed ones too, until they are purged). Quick: no blocking pool needed.
     pub fn find(&self, scope: &Scope, id: ResourceId) -> Result<Option<Resource>> {
-        Ok(self.core.store.find(id)?.filter(|row| scope.sees(row)))
+        match self.core.store.find(id)? {
+            Some(row) if self.core.sees(scope, &row)? => self.core.reveal(scope, row).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Those of these rows that the caller may see, removed ones too, in order of id. Blocking.
@@ -274,7 +292,12 @@ impl Engine {
 
     /// One page. Blocking.
     pub fn list(&self, scope: &Scope, ty: &TypeView, query: &ListQuery) -> Result<Page> {
-        lists::list(&self.core, scope, ty, query)
+        let page = lists::list(&self.core, scope, ty, query)?;
+        if ty.def.root != "credential" {
+            return Ok(page);
+        }
+        let rows = page.rows.into_iter().map(|row| self.core.reveal(scope, row)).collect::<Result<_>>()?;
+        Ok(Page { rows, ..page })
     }
 
     /// One page of processes, by number. Blocking.

@@ -19,10 +19,22 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
         marker: query.marker.clone(),
         ..ListSpec::default()
     };
-    if ty.def.root == "account" {
+    // What a person prefers is of nobody else's concern; what projects are made from is of everybody's.
+    match ty.def.root.as_str() {
+        "userPreference" => spec.account = Some(scope.user.id),
+        "projectTemplate" => spec.account = None,
+        _ => {}
+    }
+    if ty.def.id == "project" {
+        spec.account = None;
+        if let Some(projects) = core.listed_projects(scope, query.all)? {
+            let ids: Vec<String> = projects.iter().map(ToString::to_string).collect();
+            spec.conditions.push(if ids.is_empty() { Condition::Never } else { Condition::OneOf(Target::Column(Column::Id), ids) });
+        }
+    } else if ty.def.root == "account" {
         // A project does not belong to an account, it is one.
         spec.account = None;
-        if let (Some(id), false) = (scope.owner(), ty.def.id == "project" && scope.project.is_none()) {
+        if let Some(id) = scope.owner() {
             spec.conditions.push(compare(Target::Column(Column::Id), "eq", Scalar::Int(id.0)));
         }
     }
@@ -46,7 +58,12 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
     {
         spec.order = Order { key, descending: query.descending };
     }
-    let (rows, next) = core.store.list(&spec)?;
+    let (mut rows, next) = core.store.list(&spec)?;
+    if is_named_in_any_case(ty) {
+        // The comparison that knows no case knows wildcards.
+        let names = || query.filters.iter().filter(|f| f.field == "name" && f.modifier == "eq");
+        rows.retain(|row| names().all(|f| f.value.eq_ignore_ascii_case(&row.name)));
+    }
     Ok(Page { rows, next, filters: echoed })
 }
 
@@ -112,6 +129,10 @@ fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, F
             let is_true = matches!(filter.value.as_str(), "true" | "1");
             (one(Some(Scalar::Int(i64::from(is_true)))), plain)
         }
+        // Quirk: names of projects, and of what they are made from, are found in whatever case (MySQL's own comparison).
+        FieldType::String if filter.field == "name" && filter.modifier == "eq" && is_named_in_any_case(ty) => {
+            (vec![compare(target, "like", Scalar::Text(filter.value.clone()))], plain)
+        }
         FieldType::Enum if target == Target::Column(Column::State) => (state_conditions(ty, filter, &target), plain),
         FieldType::Enum if target == Target::Column(Column::Transitioning) => (Vec::new(), plain),
         _ => (one(Some(Scalar::Text(filter.value.clone()))), plain),
@@ -151,11 +172,14 @@ pub(crate) fn follow(core: &Core, scope: &Scope, rows: &[ResourceId], link: &Lin
     let ids: Vec<ResourceId> = pairs.iter().map(|(_, far)| *far).collect();
     let found: HashMap<ResourceId, Resource> = core.store.many(&ids)?.into_iter().map(|r| (r.id, r)).collect();
     let is_one = matches!(link.to, Relation::One { .. });
-    Ok(pairs
-        .into_iter()
-        .filter_map(|(near, far)| found.get(&far).map(|row| (near, row.clone())))
-        .filter(|(_, row)| scope.sees(row) && (is_one || row.removed.is_none()))
-        .collect())
+    let mut seen = Vec::with_capacity(pairs.len());
+    for (near, far) in pairs {
+        let Some(row) = found.get(&far).filter(|row| is_one || row.removed.is_none()) else { continue };
+        if core.sees(scope, row)? {
+            seen.push((near, core.reveal(scope, row.clone())?));
+        }
+    }
+    Ok(seen)
 }
 
 fn one(core: &Core, rows: &[ResourceId], field: &str) -> Result<Vec<(ResourceId, ResourceId)>> {
@@ -211,4 +235,8 @@ fn live(core: &Core, ids: impl Iterator<Item = ResourceId>, kind: &str) -> Resul
         .filter(|r| r.removed.is_none() && (r.root == kind || core.type_of_row(r).is_ok_and(|ty| core.derives(&ty.id, kind))))
         .map(|r| r.id)
         .collect())
+}
+
+fn is_named_in_any_case(ty: &TypeView) -> bool {
+    matches!(ty.def.id.as_str(), "project" | "projectTemplate")
 }

@@ -2,11 +2,13 @@
 //!
 //! `door` is all that `api` and the dialects may use; `life` is what `app` starts and stops.
 
+mod accounts;
 mod agents;
 mod audit;
 mod commands;
 mod containers;
 mod core;
+mod credentials;
 mod derived;
 mod door;
 mod feed;
@@ -22,8 +24,10 @@ mod log;
 mod logins;
 mod network;
 mod picture;
+mod preferences;
 mod process;
 mod processes;
+mod projects;
 mod proof;
 mod queue;
 mod reconcile;
@@ -41,6 +45,7 @@ mod upgrade;
 mod watch;
 mod worker;
 
+pub use self::accounts::Identity;
 pub use self::audit::{Asked, Attempt};
 pub use self::core::{ADMIN, DEFAULT_PROJECT, EngineConfig, MakeSimulator, REGISTER, SERVICE, SUPERADMIN, SYSTEM, Simulators, TOKEN};
 pub use door::*;

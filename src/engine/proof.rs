@@ -415,7 +415,7 @@ impl Core {
     }
 
     /// The role of the best of an account's memberships in a project.
-    fn best_membership(&self, account: ResourceId, project: ResourceId) -> Result<Option<Role>> {
+    pub(crate) fn best_membership(&self, account: ResourceId, project: ResourceId) -> Result<Option<Role>> {
         let identity = self.wire_id("account", account);
         let members: Vec<ResourceId> =
             self.store.references("projectId", &[project], Direction::To)?.into_iter().map(|(member, _)| member).collect();

@@ -10,6 +10,8 @@ use super::{FieldType, Problem, Version};
 
 /// Actions without a process: the engine answers them by code, in every state. By the root type.
 pub const HANDLER_ACTIONS: &[(&str, &[&str])] = &[
+    ("account", &["delete", "setmembers"]),
+    ("credential", &["changesecret"]),
     ("service", &["addservicelink", "removeservicelink", "setservicelinks"]),
     ("stack", &["activateservices", "addoutputs", "deactivateservices"]),
     ("task", &["execute"]),

@@ -63,6 +63,13 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(CredentialSecret::from).collect())
     }
 
+    /// See [`Store::credential`].
+    pub fn credentials_of(&mut self, id: ResourceId) -> Result<Option<CredentialSecret>> {
+        let row: Option<Columns> =
+            credential::table.find(id.0).select(ALL).get_result(self.conn).optional().map_err(failed("reading a credential"))?;
+        Ok(row.map(CredentialSecret::from))
+    }
+
     /// Keeps, or replaces, what a credential is proved by.
     pub fn set_credential(&mut self, credential: &CredentialSecret) -> Result<()> {
         diesel::replace_into(credential::table)

@@ -46,6 +46,8 @@ pub struct Changes {
     pub state: Option<String>,
     /// A new `healthState`.
     pub health: Option<String>,
+    /// A new kind; of accounts only, which are all of one type.
+    pub kind: Option<String>,
     /// A new name.
     pub name: Option<String>,
     /// A new message; empty for none.
@@ -169,6 +171,7 @@ fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -
     let texts = [
         ("state", changes.state.as_deref()),
         ("health", changes.health.as_deref()),
+        ("kind", changes.kind.as_deref()),
         ("name", changes.name.as_deref()),
         ("message", changes.message.as_deref()),
         ("fields", packed.map(|p| p.0.as_str())),
@@ -478,6 +481,9 @@ impl Tx<'_> {
         }
         if let Some(health) = &changes.health {
             new.health.clone_from(health);
+        }
+        if let Some(kind) = &changes.kind {
+            new.kind.clone_from(kind);
         }
         if let Some(name) = &changes.name {
             new.name.clone_from(name);

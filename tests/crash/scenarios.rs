@@ -339,3 +339,21 @@ fn the_life_of_a_container_of_no_service() {
     ];
     matrix("container", vec![], then);
 }
+
+#[test]
+fn making_a_key_and_letting_a_registry_go_with_its_credential() {
+    let key = |action, from| Step::Act { path: "apikeys", name: "ci", action, from, body: json!({}) };
+    let registry = |action, from| Step::Act { path: "registries", name: "reg", action, from, body: json!({}) };
+    let steps = vec![
+        Step::Create { path: "apikeys", name: "ci", body: json!({}) },
+        Step::Create { path: "registries", name: "reg", body: json!({"serverAddress": "reg.example"}) },
+        Step::Rest,
+        key("deactivate", &["active"]),
+        registry("deactivate", &["active"]),
+        Step::Rest,
+        key("remove", &["inactive"]),
+        Step::Delete { path: "registries", name: "reg" },
+        Step::Rest,
+    ];
+    matrix("credentials", vec![], steps);
+}

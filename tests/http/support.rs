@@ -193,6 +193,12 @@ impl World {
         self.state.clone()
     }
 
+    /// The files of the server.
+    pub fn files(&self) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(self.dir.path()).expect("the folder can be read");
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect()
+    }
+
     /// Does everything that is due now, and tells subscribers of it.
     pub async fn settle(&self) {
         self.engine.settle().await;

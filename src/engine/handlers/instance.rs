@@ -459,6 +459,7 @@ impl Core {
     async fn pull(&self, process: &Process, row: &Resource, launch: &LaunchConfig, runtime: &dyn Runtime) -> runtime::Result<()> {
         let image = image_reference(launch.image_uuid.as_deref().unwrap_or_default()).to_owned();
         let policy = if launch.label(LABEL_PULL_IMAGE) == Some("always") { PullPolicy::Always } else { PullPolicy::IfAbsent };
+        let auth = self.registry_auth(row, &image).map_err(|e| runtime::Error::Failed(e.to_string()))?;
         let last = AtomicI64::new(self.now().0 - 1_000 + QUICK_PULL_MS);
         let (sender, mut progress) = tokio::sync::mpsc::unbounded_channel::<String>();
         let clock = self.clock.clone();
@@ -472,7 +473,7 @@ impl Core {
         };
         let (process_id, row_id) = (process.id, row.id);
         let pulling = async {
-            let result = runtime.pull(&image, policy, None, &report).await;
+            let result = runtime.pull(&image, policy, auth.as_ref(), &report).await;
             drop(report);
             result
         };

@@ -1,0 +1,217 @@
+//! Projects, their members, and accounts: who is in, who may change what, and what goes when one goes.
+
+use drover::engine::{Account, AuthType, Engine, Reach, Scope};
+use drover::model::{Error, ResourceId};
+use drover::schema::{Role, Version};
+use serde_json::{Value, json};
+
+use crate::support::{World, text};
+
+/// An account of this kind, by the engine itself: the open view may have no such POST. Gives its number.
+async fn account(world: &World, kind: &str, name: &str) -> i64 {
+    let scope = open(&world.engine);
+    let ty = world.engine.view(&scope).find_by_kind("account").expect("the type").clone();
+    let Value::Object(input) = json!({"kind": kind, "name": name}) else { unreachable!() };
+    let made = world.engine.create(&scope, &ty, input).await.expect("an account").remove(0);
+    world.settle().await;
+    made.id.0
+}
+
+fn open(engine: &Engine) -> Scope {
+    engine.admit_open(Version::V2Beta, None).expect("access is open")
+}
+
+/// What a person with a login asks with, outside any project.
+fn person(engine: &Engine, id: i64) -> Scope {
+    let account = Account { id: ResourceId(id), kind: "user".into(), name: "x".into() };
+    Scope {
+        role: Role::User,
+        reach: Reach::Account(account.id),
+        auth: AuthType::Basic,
+        effective: account.clone(),
+        user: account,
+        ..open(engine)
+    }
+}
+
+async fn project(world: &World, scope: &Scope, body: Value) -> Result<i64, String> {
+    let ty = world.engine.view(scope).find_by_kind("project").expect("the type").clone();
+    let Value::Object(input) = body else { unreachable!() };
+    match world.engine.create(scope, &ty, input).await {
+        Ok(rows) => {
+            world.settle().await;
+            Ok(rows[0].id.0)
+        }
+        Err(e) => Err(what(&e)),
+    }
+}
+
+fn what(e: &Error) -> String {
+    format!("{:?} {}", e.kind, e.code.as_deref().unwrap_or_default())
+}
+
+async fn put(world: &World, scope: &Scope, id: i64, name: &str) -> Result<(), String> {
+    let ty = world.engine.view(scope).find_by_kind("project").expect("the type").clone();
+    let Value::Object(input) = json!({"name": name}) else { unreachable!() };
+    world.engine.update(scope, &ty, ResourceId(id), input).await.map(drop).map_err(|e| what(&e))
+}
+
+async fn set_members(world: &World, scope: &Scope, id: i64, members: Value) -> Result<(), String> {
+    let ty = world.engine.view(scope).find_by_kind("project").expect("the type").clone();
+    let Value::Object(input) = json!({"members": members}) else { unreachable!() };
+    world.engine.act(scope, &ty, ResourceId(id), "setmembers", input).await.map(drop).map_err(|e| what(&e))
+}
+
+fn member(id: i64, role: &str) -> Value {
+    json!({"externalId": format!("1a{id}"), "externalIdType": "rancher_id", "role": role})
+}
+
+#[actix_web::test]
+async fn a_project_begins_with_an_owner_and_its_networks() {
+    let world = World::new().await;
+    let user = account(&world, "user", "ann").await;
+    let scope = person(&world.engine, user);
+    let id = project(&world, &scope, json!({"name": "Shop"})).await.expect("a project");
+    let row = world.get(&format!("/v2-beta/projects/1a{id}")).await;
+    row.expect(200, json!({"state": "active", "orchestration": "cattle", "healthState": "healthy", "kind": "project", "name": "Shop"}));
+    let members = world.list(&format!("/v2-beta/projects/1a{id}/projectMembers")).await;
+    assert_eq!(members.len(), 1);
+    crate::support::has(&members[0], &json!({"externalId": format!("1a{user}"), "role": "owner", "name": "ann", "state": "active"}), "it");
+    let networks = world.list(&format!("/v2-beta/projects/1a{id}/networks")).await;
+    let mut kinds: Vec<&str> = networks.iter().map(|n| text(n, "kind")).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["dockerBridge", "dockerContainer", "dockerHost", "dockerNone", "network"]);
+    assert!(networks.iter().all(|n| n["state"] == "active"));
+    // A container runs there like anywhere.
+    let found = world.list("/v2-beta/projects?name=sHOP").await;
+    assert_eq!(found.len(), 1);
+    assert!(world.list("/v2-beta/projects?name=Sh%25").await.is_empty());
+}
+
+#[actix_web::test]
+async fn members_are_checked_before_anything_is_written() {
+    let world = World::new().await;
+    let (ann, bob) = (account(&world, "user", "ann").await, account(&world, "user", "bob").await);
+    let scope = person(&world.engine, ann);
+    let cases = [
+        (json!([member(ann, "member")]), "BadRequest InvalidFormat"),
+        (json!([member(ann, "owner"), member(ann, "member")]), "BadRequest InvalidFormat"),
+        (json!([member(ann, "owner"), member(999_999, "member")]), "BadRequest InvalidIdentity"),
+        (json!([member(5, "owner")]), "BadRequest InvalidIdentity"),
+        (json!([{"externalId": "x", "externalIdType": "github_user", "role": "owner"}]), "BadRequest InvalidIdentity"),
+        (json!([{"externalIdType": "rancher_id", "role": "owner"}]), "BadRequest InvalidIdentity"),
+        (json!([member(ann, "king")]), "Invalid InvalidOption"),
+    ];
+    let before = world.list("/v2-beta/projects?all=true").await.len();
+    for (members, expected) in cases {
+        assert_eq!(project(&world, &scope, json!({"name": "p", "members": members})).await, Err(expected.into()), "{members}");
+    }
+    assert_eq!(world.list("/v2-beta/projects?all=true").await.len(), before);
+    let id = project(&world, &scope, json!({"name": "p", "members": [member(ann, "owner"), member(bob, "readonly")]})).await;
+    let id = id.expect("a project");
+    assert_eq!(set_members(&world, &scope, id, json!([])).await, Err("Invalid MissingRequired".into()));
+    assert_eq!(set_members(&world, &scope, id, json!([member(bob, "member")])).await, Err("BadRequest InvalidFormat".into()));
+    let names = |rows: Vec<Value>| rows.iter().map(|r| format!("{} {}", text(r, "name"), text(r, "role"))).collect::<Vec<_>>();
+    let path = format!("/v2-beta/projects/1a{id}/projectMembers");
+    assert_eq!(names(world.list(&path).await), ["ann owner", "bob readonly"]);
+    set_members(&world, &scope, id, json!([member(bob, "owner")])).await.expect("a new list");
+    assert_eq!(names(world.list(&path).await), ["bob owner"]);
+    assert_eq!(set_members(&world, &scope, id, json!([member(ann, "owner")])).await, Err("NotFound ".into()), "ann is no member now");
+}
+
+#[actix_web::test]
+async fn a_project_is_there_for_its_members_only() {
+    let world = World::new().await;
+    let (ann, bob, eve) =
+        (account(&world, "user", "ann").await, account(&world, "user", "bob").await, account(&world, "user", "eve").await);
+    let (owner, other, stranger) = (person(&world.engine, ann), person(&world.engine, bob), person(&world.engine, eve));
+    let id = project(&world, &owner, json!({"name": "p", "members": [member(ann, "owner"), member(bob, "member")]})).await.expect("it");
+    let sees = |scope: &Scope| world.engine.find(scope, ResourceId(id)).expect("a read").is_some();
+    assert!(sees(&owner) && sees(&other) && !sees(&stranger));
+    assert_eq!(put(&world, &owner, id, "q").await, Ok(()));
+    world.settle().await;
+    assert_eq!(put(&world, &other, id, "r").await, Err("Forbidden ".into()));
+    assert_eq!(put(&world, &stranger, id, "s").await, Err("NotFound ".into()));
+    assert_eq!(set_members(&world, &other, id, json!([member(bob, "owner")])).await, Err("Forbidden ".into()));
+    assert_eq!(set_members(&world, &stranger, id, json!([member(eve, "owner")])).await, Err("NotFound ".into()));
+    let listed = |scope: &Scope| {
+        let ty = world.engine.view(scope).find_by_kind("project").expect("the type").clone();
+        let query = drover::engine::ListQuery { limit: 100, all: true, ..Default::default() };
+        world.engine.list(scope, &ty, &query).expect("a list").rows.iter().map(|r| r.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!((listed(&owner), listed(&other), listed(&stranger)), (vec![id], vec![id], vec![]));
+    // One that sleeps is there for its owners.
+    world.act(&format!("/v2-beta/projects/1a{id}"), "deactivate", json!({})).await.ok();
+    world.settle().await;
+    assert!(sees(&owner) && !sees(&other));
+    assert_eq!((listed(&owner), listed(&other)), (vec![id], vec![]));
+}
+
+#[actix_web::test]
+async fn a_project_takes_everything_in_it_along() {
+    let world = World::new().await;
+    let id = project(&world, &open(&world.engine), json!({"name": "gone"})).await.expect("a project");
+    let base = format!("/v2-beta/projects/1a{id}");
+    let stack = text(&world.post(&format!("{base}/stacks"), json!({"name": "s"})).await.ok(), "id").to_owned();
+    let service = json!({"name": "web", "stackId": stack, "scale": 2, "startOnCreate": true, "launchConfig": {"imageUuid": "sim:web"}});
+    world.post(&format!("{base}/services"), service).await.ok();
+    world.post(&format!("{base}/apikeys"), json!({"name": "k"})).await.ok();
+    world.pass().await;
+    assert!(!world.list(&format!("{base}/instances")).await.is_empty() || world.list(&format!("{base}/hosts")).await.is_empty());
+
+    world.act(&base, "delete", json!({})).await.expect(202, json!({"state": "deactivating"}));
+    world.wait(&base, "removed").await;
+    world.get(&format!("{base}/stacks")).await.refused(403, "Forbidden");
+    for kind in ["stacks", "services", "instances", "apikeys", "networks", "projectmembers"] {
+        let left = world.list(&format!("/v2-beta/{kind}?accountId=1a{id}&removed_null")).await;
+        assert!(left.iter().all(|row| !row["removed"].is_null()), "{kind}: {left:#?}");
+    }
+    assert!(!world.list(&format!("/v2-beta/auditlogs?accountId=1a{id}")).await.is_empty(), "the log stays");
+    world.act("/v2-beta/projects/1a5", "delete", json!({})).await.refused(405, "Method not allowed");
+}
+
+#[actix_web::test]
+async fn the_last_admin_stays_and_so_do_the_servers_own_accounts() {
+    let world = World::new().await;
+    let scope = open(&world.engine);
+    let ty = world.engine.view(&scope).find_by_kind("account").expect("the type").clone();
+    let act = |id: i64, action: &'static str| {
+        let (engine, scope, ty) = (world.engine.clone(), scope.clone(), ty.clone());
+        async move { engine.act(&scope, &ty, ResourceId(id), action, Default::default()).await.map(drop).map_err(|e| what(&e)) }
+    };
+    assert_eq!(act(1, "deactivate").await, Err("MethodNotAllowed LastAdminAccount".into()));
+    for own in [2, 3, 4, 6, 7] {
+        assert_eq!(act(own, "deactivate").await, Err("MethodNotAllowed ".into()), "{own}");
+    }
+    let second = account(&world, "admin", "second").await;
+    act(1, "deactivate").await.expect("there is another one");
+    world.settle().await;
+    assert_eq!(act(second, "deactivate").await, Err("MethodNotAllowed LastAdminAccount".into()));
+    let Value::Object(demotion) = json!({"kind": "user"}) else { unreachable!() };
+    let demoted = world.engine.update(&scope, &ty, ResourceId(second), demotion.clone()).await;
+    assert_eq!(demoted.map(drop).map_err(|e| what(&e)), Err("MethodNotAllowed LastAdminAccount".into()));
+    act(1, "activate").await.expect("back again");
+    world.settle().await;
+    let demoted = world.engine.update(&scope, &ty, ResourceId(second), demotion).await.expect("there is another one again");
+    assert_eq!(demoted.kind, "user");
+}
+
+#[actix_web::test]
+async fn identities_are_found_by_name_in_whole_or_in_part() {
+    let world = World::new().await;
+    let ann = account(&world, "user", "Ann Example").await;
+    let own = world.list("/v2-beta/identities").await;
+    assert_eq!(own.len(), 1);
+    crate::support::has(
+        &own[0],
+        &json!({"id": "1i!rancher_id:1", "externalId": "1a1", "externalIdType": "rancher_id", "user": true}),
+        "own",
+    );
+    let ids = |rows: Vec<Value>| rows.iter().map(|r| text(r, "id").to_owned()).collect::<Vec<_>>();
+    let expected = format!("1i!rancher_id:{ann}");
+    assert_eq!(ids(world.list("/v2-beta/identities?name=ann%20example").await), std::slice::from_ref(&expected));
+    assert!(world.list("/v2-beta/identities?name=ann").await.is_empty());
+    assert_eq!(ids(world.list("/v2-beta/identities?all=exam").await), std::slice::from_ref(&expected));
+    world.get(&format!("/v2-beta/identities/{expected}")).await.expect(200, json!({"name": "Ann Example", "user": false}));
+    world.get("/v2-beta/identities/1i!rancher_id:2").await.refused(404, "Not Found");
+}
