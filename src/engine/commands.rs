@@ -15,9 +15,7 @@ use super::core::{Core, DEFAULT_PROJECT, new_row};
 use super::door::{Answer, Input, Scope};
 use super::handlers::StopData;
 use super::process::{qualified, request};
-use super::{
-    accounts, agents, containers, credentials, links, preferences, projects, registration, services, stacks, upgrade,
-};
+use super::{accounts, agents, containers, credentials, links, preferences, projects, registration, services, stacks, upgrade};
 
 impl Core {
     /// Whether `kind` is `base` or comes from it.
@@ -43,7 +41,9 @@ impl Core {
             "credential" if ty.def.id == "registryCredential" => {
                 credentials::create(self, scope, ty, account, input).await.map(|r| vec![r])
             }
-            "credential" => credentials::create(self, scope, ty, given.unwrap_or(scope.effective.id), input).await.map(|r| vec![r]),
+            "credential" if ty.def.id != "registrationToken" => {
+                credentials::create(self, scope, ty, given.unwrap_or(scope.effective.id), input).await.map(|r| vec![r])
+            }
             "storagePool" if ty.def.id == "registry" => {
                 credentials::create_registry(self, scope, ty, account, input).await.map(|r| vec![r])
             }
