@@ -62,15 +62,10 @@ impl Core {
     /// Shows a sealed secret to those whose view has it for reading; everybody else reads null.
     pub(crate) fn reveal(&self, scope: &Scope, row: Resource) -> Result<Resource> {
         let may_read = matches!(scope.role, Role::ProjectAdmin | Role::Service | Role::Superadmin);
-        let context = match row.kind.as_str() {
-            "registryCredential" => REGISTRY_SECRET,
-            "agentApiKey" if scope.role == Role::Superadmin => "agentApiKey.secretValue",
-            _ => return Ok(row),
-        };
-        if row.root != "credential" || !may_read {
+        if row.kind != "registryCredential" || row.root != "credential" || !may_read {
             return Ok(row);
         }
-        let kept = self.store.credential(row.id)?.and_then(|kept| self.config.secrets.unseal(context, &kept.secret));
+        let kept = self.store.credential(row.id)?.and_then(|kept| self.config.secrets.unseal(REGISTRY_SECRET, &kept.secret));
         match kept {
             Some(plain) => Self::with_secret(self.type_of_row(&row)?, row, &plain),
             None => Ok(row),
