@@ -181,3 +181,40 @@ async fn a_server_that_stops_closes_its_sockets() {
     server.stop().await;
     assert_eq!(client.end().await, Some(1001));
 }
+
+#[actix_web::test]
+async fn who_comes_back_gets_what_was_missed_and_nothing_is_lost() {
+    let mut w = World::new().await;
+    let server = Server::of(&w);
+    let mut client = server.subscribe(CHANGES).await;
+    let first = text(&w.post("stacks", json!({"name": "a"})).await.ok(), "id").to_owned();
+    w.engine.tell();
+    let event = loop {
+        let event = client.event().await;
+        if event["resourceId"] == json!(first) {
+            break event;
+        }
+    };
+    let since = text(&event, "id").to_owned();
+    drop(client);
+    server.stop().await;
+    let second = w.stack("b").await;
+    w.restart().await;
+    let server = Server::of(&w);
+    let mut back = server.subscribe(&format!("{CHANGES}&since={since}&resourceType=stack&include=services&_actionLinks=true")).await;
+    assert_eq!(back.any().await["name"], "ping");
+    let row = back.change(&second).await;
+    has(&row, &json!({"state": "active"}), "as it is now");
+    assert!(row["actionLinks"].is_object() && row["actions"].is_null(), "{row:#}");
+    let third = text(&w.post("stacks", json!({"name": "c"})).await.ok(), "id").to_owned();
+    w.engine.tell();
+    assert_eq!(back.change(&third).await["name"], "c", "and then goes on");
+    for old in ["999999", "999999-999999"] {
+        let mut lost = server.subscribe(&format!("{CHANGES}&since={old}")).await;
+        assert_eq!(lost.any().await["name"], "ping");
+        has(&lost.any().await, &json!({"name": "events.gone", "data": {"code": "EventsGone"}}), old);
+    }
+    let mut v1 = server.subscribe(&format!("/v1/projects/1a5/{CHANGES}&since={since}&resourceType=environment")).await;
+    let event = v1.event().await;
+    has(&event, &json!({"resourceType": "environment", "data": {"resource": {"type": "environment"}}}), "v1");
+}
