@@ -11,6 +11,7 @@ mod documents;
 mod hostile;
 mod hosts;
 mod input;
+mod leaks;
 mod lifecycle;
 mod lists;
 mod live;
