@@ -111,7 +111,7 @@ pub fn parse(path: &str) -> Option<Route<'_>> {
         [Some(projects), Some(project), None, ..] if is_catalog && projects.eq_ignore_ascii_case("projects") => {
             Route { version, project: Some(project), target: target(None, None, None) }
         }
-        [Some(projects), Some(project), Some(ty), id, link] if is_scope(&projects, &ty) => {
+        [Some(projects), Some(project), Some(ty), id, link] if is_scope(&projects, &ty, id.is_some()) => {
             Route { version, project: Some(project), target: target(Some(ty), id, link) }
         }
         [ty, id, link, _, _] => Route { version, project: None, target: target(ty, id, link) },
@@ -147,8 +147,8 @@ pub fn letters_fit(letters: &str, prefix: &str) -> bool {
 }
 
 /// Whether `/projects/<id>/<next>` is the thing `next` in a project, and not a link of the project.
-fn is_scope(first: &str, next: &str) -> bool {
-    first.eq_ignore_ascii_case("projects") && !next.eq_ignore_ascii_case("projectmembers")
+fn is_scope(first: &str, next: &str, has_id: bool) -> bool {
+    first.eq_ignore_ascii_case("projects") && (has_id || !next.eq_ignore_ascii_case("projectmembers"))
 }
 
 fn target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, link: Option<Cow<'p, str>>) -> Target<'p> {
@@ -250,7 +250,7 @@ mod tests {
             ("/v2-beta/projects/1a5", "v2-beta - row projects 1a5"),
             ("/v2-beta/projects/1a5/", "v2-beta - row projects 1a5"),
             ("/v2-beta/projects/1a5/projectMembers", "v2-beta - link projects 1a5 projectMembers"),
-            ("/v2-beta/projects/1a5/projectmembers/1pm1", "v2-beta - link projects 1a5 projectmembers"),
+            ("/v2-beta/projects/1a5/projectmembers/1pm1", "v2-beta 1a5 row projectmembers 1pm1"),
             ("/v2-beta/Projects/1a5/services", "v2-beta 1a5 list services"),
             ("/v2-beta/projects/1a5/services/1s5", "v2-beta 1a5 row services 1s5"),
             ("/v2-beta/projects/1a5/services/1s5/instances", "v2-beta 1a5 link services 1s5 instances"),

@@ -123,7 +123,10 @@ impl<'a> Bodies<'a> {
 
     fn shown_field(&mut self, ty: &TypeView, name: &str, field: &Field) -> Value {
         let view = self.view;
-        let mut schema = self.of_type(&field.ty, view, Use::Shown);
+        // Quirk: the number of a row that may be of any type is an id on the wire.
+        let is_any_id = name == "resourceId" && field.ty == FieldType::Int;
+        let ty_shown = if is_any_id { &FieldType::String } else { &field.ty };
+        let mut schema = self.of_type(ty_shown, view, Use::Shown);
         // What is not set is null, whatever may be sent; only flags are always true or false.
         if field.ty != FieldType::Boolean || field.nullable {
             schema = or_null(schema);
