@@ -11,7 +11,7 @@ use crate::store::{Changes, Direction, NewResource, Process, Tx};
 
 use super::accounts::{RANCHER_ID, retire_part};
 use super::commands::{insert_and_start, remove_container, row_from_input};
-use super::core::{Core, DEFAULT_PROJECT, new_row};
+use super::core::{ADMIN, Core, DEFAULT_PROJECT, new_row};
 use super::door::{Answer, Input, Reach, Scope};
 use super::process::{Outcome, request};
 use super::seed::insert_networks;
@@ -134,6 +134,16 @@ fn insert_member(tx: &mut Tx<'_>, ty: &Type, account_prefix: &str, project: Reso
     let mut new = NewResource { name: member.name.clone(), state: "active".into(), ..new_row(ty, Some(project), fields) };
     new.refs.push((MEMBER.into(), member.account));
     tx.insert(new)
+}
+
+/// The Default project belongs to the first admin until somebody says otherwise: with access control on, its clients
+/// look for a project among their own (a list of members is never empty once it was set).
+pub(crate) fn give_default_to_admin(tx: &mut Tx<'_>, member: &Type, account_prefix: &str) -> Result<()> {
+    if !tx.all("projectMember", Some(DEFAULT_PROJECT))?.is_empty() {
+        return Ok(());
+    }
+    let admin = Member { account: ADMIN, name: "admin".into(), role: "owner".into() };
+    insert_member(tx, member, account_prefix, DEFAULT_PROJECT, &admin).map(|_| ())
 }
 
 /// A new project, with its members and its first networks.

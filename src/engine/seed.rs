@@ -2,7 +2,7 @@
 
 use crate::model::{Fields, ResourceId, Result};
 use crate::schema::Type;
-use crate::store::{NewResource, Tx};
+use crate::store::{Changes, NewResource, Tx};
 
 use super::core::{ADMIN, Core, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN, new_row};
 
@@ -20,6 +20,7 @@ impl Core {
         let project = self.type_of("project")?.clone();
         let network = self.type_of("network")?.clone();
         let task = self.type_of("task")?.clone();
+        let member = self.type_of("projectMember")?.clone();
         self.write(move |tx| {
             for (id, kind) in ACCOUNTS {
                 if tx.find(id)?.is_none() {
@@ -28,17 +29,33 @@ impl Core {
                     tx.insert(new)?;
                 }
             }
-            if tx.find(DEFAULT_PROJECT)?.is_none() {
-                let new = NewResource { id: Some(DEFAULT_PROJECT), name: "Default".into(), ..active(&project)? };
-                tx.insert(new)?;
-                insert_networks(tx, &network, DEFAULT_PROJECT)?;
+            match tx.find(DEFAULT_PROJECT)? {
+                None => {
+                    let fields = orchestration()?;
+                    let new = NewResource { id: Some(DEFAULT_PROJECT), name: "Default".into(), fields, ..active(&project)? };
+                    tx.insert(new)?;
+                    insert_networks(tx, &network, DEFAULT_PROJECT)?;
+                }
+                // A database that was made before projects said how they are run.
+                Some(row) if Fields::parse(&row.fields)?.text("orchestration").is_none() => {
+                    tx.update_if(&row, &Changes { patch: orchestration()?, ..Changes::default() })?;
+                }
+                Some(_) => {}
             }
+            super::projects::give_default_to_admin(tx, &member, &account.prefix)?;
             super::tasks::seed(tx, &task)?;
             tx.adopt_processes()?;
             Ok(())
         })
         .await
     }
+}
+
+/// How projects are run: there is one way, and clients ask for it by this name.
+fn orchestration() -> Result<Fields> {
+    let mut fields = Fields::default();
+    fields.set("orchestration", "cattle")?;
+    Ok(fields)
 }
 
 fn active(ty: &Type) -> Result<NewResource> {

@@ -215,3 +215,21 @@ async fn identities_are_found_by_name_in_whole_or_in_part() {
     world.get(&format!("/v2-beta/identities/{expected}")).await.expect(200, json!({"name": "Ann Example", "user": false}));
     world.get("/v2-beta/identities/1i!rancher_id:2").await.refused(404, "Not Found");
 }
+
+#[actix_web::test]
+async fn the_default_project_says_how_it_is_run() {
+    let w = World::new().await;
+    w.get("/v2-beta/projects/1a5").await.expect(200, json!({"name": "Default", "orchestration": "cattle", "state": "active"}));
+}
+
+#[actix_web::test]
+async fn the_default_project_belongs_to_the_first_admin() {
+    let mut w = World::new().await;
+    for _ in 0..2 {
+        let members = w.list("/v2-beta/projects/1a5/projectmembers").await;
+        assert_eq!(members.len(), 1, "{members:?}");
+        assert_eq!((&members[0]["externalId"], &members[0]["role"]), (&json!("1a1"), &json!("owner")));
+        // Another start changes nothing.
+        w.restart().await;
+    }
+}

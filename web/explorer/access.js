@@ -70,8 +70,14 @@ export function turnOnForm() {
     title: 'Turn access control on', verb: 'Turn on', isNew: true,
     text: 'Everybody who reaches this server may do everything. Choose the administrator’s name and password; from then on every request has to prove who sends it.',
     submit: async (name, password) => {
-      await send({ method: 'POST', url: `${LATEST}/localauthconfig`, body: { enabled: true, accessMode: 'unrestricted', username: name, name, password } });
-      await logIn(name, password);
+      // The server ends what is open to everybody; the line to it must not take the page away before the login is done.
+      document.body.dataset.entering = '';
+      try {
+        await send({ method: 'POST', url: `${LATEST}/localauthconfig`, body: { enabled: true, accessMode: 'unrestricted', username: name, name, password } });
+        await logIn(name, password);
+      } finally {
+        delete document.body.dataset.entering;
+      }
       location.reload();
     },
   });

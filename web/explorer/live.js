@@ -53,7 +53,8 @@ export class Live {
       } catch {
         return;
       }
-      if (event.name === 'logout') location.reload();
+      // Whoever is just logging in is shown the page again by that.
+      if (event.name === 'logout' && !('entering' in document.body.dataset)) location.reload();
       if (event.name === 'resource.change' && this.concerns(event)) this.soon();
     };
     socket.onclose = () => {
