@@ -153,6 +153,8 @@ pub fn dump(file: &Path, containers: &[Found]) -> String {
         lines.push(format!("[open] {} of {name}: {}", process.process, process.message));
     }
     lines.sort();
+    // Who heard no answer asks again, and that is written down again.
+    lines.dedup_by(|a, b| a == b && a.starts_with("auditLog"));
     lines.join("\n")
 }
 
