@@ -27,10 +27,16 @@ pub async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<R
         return Err(Error::invalid("InvalidAction", "action"));
     }
     call.require_collection_method(ty)?;
+    // The one thing that is sent and never becomes a row.
+    if ty.def.id == "publish" && call.verb == Verb::Post {
+        return super::live::publish(call, ty, body).await;
+    }
+    if call.verb == Verb::Post {
+        require_creatable(ty)?;
+    }
     match (ty.def.id.as_str(), call.verb) {
         ("setting" | "activeSetting", _) => settings::collection(call, ty, body).await,
         ("typeDocumentation", _) => Ok(index::type_documentations(call)),
-        ("publish", Verb::Post) => super::live::publish(call, ty, body).await,
         ("processInstance", _) => processes::list(call, ty).await,
         ("identity", _) => identities::list(call, ty).await,
         (_, Verb::Get) => list(call, ty).await,
@@ -147,10 +153,17 @@ async fn read(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource) -> Result<Rep
     Ok(reply)
 }
 
-async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
-    if !ty.def.can_create {
-        return Err(Error::not_implemented(format!("creating a {} is not part of this build", ty.id)));
+/// 501 for what a schema lists and nothing can be made of: structures, what only the server writes, what is not built.
+fn require_creatable(ty: &TypeView) -> Result<()> {
+    match (ty.def.can_create, ty.is_embedded) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Error::not_implemented(format!("a {} is a part of other types: it has no rows", ty.id))),
+        (false, false) => Err(Error::not_implemented(format!("creating a {} is not part of this build", ty.id))),
     }
+}
+
+async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
+    require_creatable(ty)?;
     let input = call.validate(call.input_view(ty), ty, body, Purpose::Create, None).await?;
     let rows = call.engine.create(call.scope, ty, input).await?;
     match rows.as_slice() {

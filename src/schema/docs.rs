@@ -5,15 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{Machine, Registry, Role, Type, TypeView, Version, load};
+use super::{Machine, Registry, Role, Type, TypeView, Version, View, load};
 
 /// Types whose rows this server makes or moves by code of its own. Those derived from them are not meant.
 const ACTING: &[&str] = &[
     "account",
+    "auditLog",
     "container",
     "dnsService",
     "externalService",
     "host",
+    "identity",
     "image",
     "instance",
     "ipAddress",
@@ -51,7 +53,8 @@ impl Fate {
 
     fn of(registry: &Registry, ty: &Type) -> Self {
         let views: Vec<_> = views_of(registry, ty).collect();
-        if views.iter().any(|(_, view)| view.is_embedded) {
+        let is_embedded = |view: &View| view.find_by_kind(&ty.id).is_some_and(|shown| shown.def.id == ty.id && shown.is_embedded);
+        if registry.views().any(|view| is_embedded(view)) {
             Self::Embedded
         } else if ACTING.contains(&ty.id.as_str()) {
             Self::Acts
@@ -73,7 +76,10 @@ impl Fate {
                  answered with 501 `NotImplemented`."
             }
             Self::Empty => "## Empty\n\nNothing makes rows of them here, and clients cannot: their lists are empty.",
-            Self::Embedded => "## Structures\n\nParts of other types, and inputs and outputs of actions. They have no rows.",
+            Self::Embedded => {
+                "## Structures\n\nParts of other types, and inputs and outputs of actions. They have no rows: a POST is answered with 501 where the \
+                 schema lists one."
+            }
         }
     }
 }

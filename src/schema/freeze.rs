@@ -234,7 +234,8 @@ impl<'a> World<'a> {
             machine: process_set(self.files, id).and_then(|set| machines.get(set)).cloned(),
             fields,
             classes,
-            can_create: !file.unavailable.create,
+            // A structure has no rows, whatever methods its schema lists.
+            can_create: !file.unavailable.create && !file.embedded,
             unavailable_actions: self.unavailable_actions(id),
         }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix_web::http::{Method, header};
 use actix_web::{App, test, web};
+use diesel::prelude::*;
 use drover::api::{ApiOptions, ApiState, configure};
 use drover::engine::{Engine, EngineConfig, Simulators};
 use drover::model::time::ManualClock;
@@ -44,6 +45,12 @@ pub struct World {
     /// Commits until the disk is gone; negative is never.
     commits_left: Arc<AtomicI64>,
     dir: tempfile::TempDir,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
 }
 
 /// See [`World::agents`].
@@ -197,6 +204,23 @@ impl World {
     pub fn files(&self) -> Vec<std::path::PathBuf> {
         let entries = std::fs::read_dir(self.dir.path()).expect("the folder can be read");
         entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect()
+    }
+
+    /// All that is stored, but for the audit log: what a refused request must not change.
+    pub fn stored(&self) -> Vec<String> {
+        let file = self.dir.path().join("drover.db");
+        let mut db = SqliteConnection::establish(&file.to_string_lossy()).expect("the database can be opened");
+        let lines = diesel::sql_query(
+            "SELECT 'resource ' || id || ' ' || kind || ' ' || state || ' ' || version || ' ' || name || ' ' || fields || internal AS line \
+               FROM resource WHERE root <> 'auditLog' \
+             UNION ALL SELECT 'ref ' || from_id || ' ' || field || ' ' || to_id FROM resource_ref \
+             UNION ALL SELECT 'process ' || id || ' ' || process || ' ' || exit_reason FROM process_instance \
+             UNION ALL SELECT 'setting ' || name || ' ' || value FROM setting \
+             UNION ALL SELECT 'credential ' || resource_id || ' ' || public_value || ' ' || secret FROM credential \
+             UNION ALL SELECT 'session ' || id || ' ' || digest || ' ' || expires_ms FROM session",
+        );
+        let lines = lines.load::<Line>(&mut db).expect("the tables can be read");
+        lines.into_iter().map(|row| row.line).collect()
     }
 
     /// Does everything that is due now, and tells subscribers of it.

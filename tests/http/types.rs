@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use drover::schema::{Role, TypeView, Version};
 use serde_json::{Map, Value, json};
 
 use crate::support::{Answer, World, actions, has, text};
@@ -372,4 +375,39 @@ async fn a_type_is_added_by_one_file() {
     w.get(&own).await.expect(200, json!({"state": "removed"}));
     assert!(w.list("toolboxes").await.is_empty());
     w.send(Method::GET, "toolboxes?_removed", None).await.expect(200, json!({"data": [{"state": "removed"}]}));
+}
+
+/// Types that only the server makes rows of, computed or written with what happened; a superadmin's schemas list POST for them.
+const MADE_BY_THE_SERVER: [&str; 5] = ["auditLog", "identity", "processInstance", "serviceLog", "typeDocumentation"];
+
+#[actix_web::test]
+async fn what_has_no_rows_of_its_own_cannot_be_created_by_any_role() {
+    let w = World::new().await;
+    let registry = w.engine.registry().clone();
+    for account in ["superadmin", "admin", "1a5", "1a6"] {
+        w.engine.set_key(account, format!("key-{account}"), "secret").await.expect(account);
+    }
+    w.engine.require_proof(true).await.expect("access control goes on");
+    let mut seen = 0;
+    for (account, role) in [("superadmin", Role::Superadmin), ("admin", Role::Admin), ("1a5", Role::Project), ("1a6", Role::Service)] {
+        let key = format!("Basic {}", STANDARD.encode(format!("key-{account}:secret")));
+        let key = [("authorization", key.as_str())];
+        for version in Version::ALL {
+            let view = registry.view(version, role).clone();
+            let is_rowless = |ty: &TypeView| ty.is_embedded || MADE_BY_THE_SERVER.contains(&ty.def.id.as_str());
+            let before = w.stored();
+            for ty in view.types.values().filter(|ty| is_rowless(ty) && ty.collection_methods.iter().any(|m| m == "POST")) {
+                let path = format!("/{}/{}", version.as_str(), ty.plural);
+                for body in
+                    [json!({}), json!({"name": "x", "members": [{"externalId": "1a1", "externalIdType": "rancher_id", "role": "owner"}]})]
+                {
+                    let refusal = w.send_with(Method::POST, &path, &key, Some(body)).await.refused(501, "NotImplemented");
+                    assert!(text(&refusal, "message").contains(&ty.id), "{path}: {refusal}");
+                }
+                seen += 1;
+            }
+            assert_eq!(w.stored(), before, "{role:?} {version:?}: nothing was stored");
+        }
+    }
+    assert!(seen > 200, "{seen} were asked for");
 }
