@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::registration;
 use super::text::push_key;
-use crate::engine::{Derived, Engine, Scope};
+use crate::engine::{Derived, Engine, Scope, is_project};
 use crate::model::{Resource, ResourceId, Result};
 use crate::schema::{Link, Registry, Relation, TypeView, View, render};
 
@@ -88,8 +88,10 @@ impl<'a> Writer<'a> {
         let (engine, view) = (self.engine, self.view);
         let registry = engine.registry();
         let ty = shown_type(registry, view, &registry.type_of(&row.root, &row.kind)?.id)?;
-        let is_offered =
-            |action: &&str| !ty.def.unavailable_actions.iter().any(|u| u == action) && engine.offers(view.version, ty, row, action);
+        let is_offered = |action: &&str| {
+            let is_built = !ty.def.unavailable_actions.iter().any(|u| u == action);
+            is_built && engine.offers(view.version, ty, row, action) && engine.may_act(self.scope, row, action)
+        };
         let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());
         offered.extend(ty.actions.keys().map(String::as_str).filter(is_offered));
         Some(Appearance { ty, offered })
@@ -131,7 +133,9 @@ impl<'a> Writer<'a> {
             if length > start {
                 out.push(',');
             }
+            // Of two projects a caller may own one.
             let is_alike = last.as_ref().is_some_and(|(l, _)| l.kind == row.kind && l.state == row.state && l.root == row.root);
+            let is_alike = is_alike && !is_project(row);
             if !is_alike {
                 last = Some((row, self.appearance(row)));
             }

@@ -124,11 +124,12 @@ impl Core {
 }
 
 impl NewKey {
-    /// Makes the row of a credential with this key.
+    /// Makes the row of a credential with this key. One that is active already has no process to wait for.
     pub(crate) fn insert(self, tx: &mut Tx<'_>, ty: &Type, kind: &str, new: NewResource) -> Result<Resource> {
         let mut fields = new.fields.clone();
         fields.set("publicValue", &self.public)?;
-        let row = insert_and_start(tx, ty.machine.as_deref(), NewResource { kind: kind.to_owned(), fields, ..new })?;
+        let machine = ty.machine.as_deref().filter(|_| new.state.is_empty());
+        let row = insert_and_start(tx, machine, NewResource { kind: kind.to_owned(), fields, ..new })?;
         tx.set_credential(&CredentialSecret { id: row.id, kind: kind.to_owned(), public_value: self.public, secret: self.sealed })?;
         Ok(row)
     }
@@ -146,7 +147,9 @@ pub(crate) fn insert_agent(tx: &mut Tx<'_>, types: &AgentTypes, new: NewAgent, k
         state: "active".into(),
         ..new_row(&types.account, None, Fields::default())
     })?;
-    key.insert(tx, &types.credential, KEY_KIND, new_row(&types.credential, Some(account.id), Fields::default()))?;
+    // Usable at once: whoever sees the registration active logs in with the key that it shows.
+    let credential = new_row(&types.credential, Some(account.id), Fields::default());
+    key.insert(tx, &types.credential, KEY_KIND, NewResource { state: "active".into(), ..credential })?;
     tx.update_if(&agent, &Changes { account_id: Some(Some(account.id)), ..Changes::default() })
 }
 

@@ -47,6 +47,8 @@ impl Core {
             "storagePool" if ty.def.id == "registry" => {
                 credentials::create_registry(self, scope, ty, account, input).await.map(|r| vec![r])
             }
+            // A person's own; public ones are there from the start.
+            "projectTemplate" => self.create_plain(scope, ty, given.unwrap_or(scope.user.id), input).await.map(|r| vec![r]),
             "service" => services::create(self, scope, ty, account, input).await.map(|r| vec![r]),
             "stack" => stacks::create(self, scope, ty, account, input).await.map(|r| vec![r]),
             "instance" => containers::create(self, scope, ty, account, input).await,
@@ -66,8 +68,8 @@ impl Core {
 
     pub(crate) async fn update(&self, scope: &Scope, ty: &TypeView, id: ResourceId, input: Input) -> Result<Resource> {
         let row = self.visible(scope, ty, id)?;
-        if row.kind == "project" && row.root == "account" {
-            self.require_owner(scope, &row)?;
+        if projects::is_project(&row) {
+            self.require(scope, &row, "update")?;
         }
         let input = match ty.def.root.as_str() {
             "credential" => return credentials::update(self, scope, ty, &row, input).await,
@@ -111,9 +113,9 @@ impl Core {
 
     pub(crate) async fn delete(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
         let row = self.visible(scope, ty, id)?;
-        let is_project = row.kind == "project" && row.root == "account";
+        let is_project = projects::is_project(&row);
         if is_project {
-            self.require_owner(scope, &row)?;
+            self.require(scope, &row, "remove")?;
         }
         let machine = ty.def.machine.clone();
         let keep = self.keep_removed();
@@ -150,8 +152,8 @@ impl Core {
         if !self.offers(scope.version, ty, &row, action) {
             return Err(not_available());
         }
-        if row.kind == "project" && row.root == "account" && action != "setmembers" {
-            self.require_owner(scope, &row)?;
+        if projects::is_project(&row) {
+            self.require(scope, &row, action)?;
         }
         match (ty.def.root.as_str(), action) {
             ("account", "setmembers") => projects::set_members(self, scope, &row, &input).await,

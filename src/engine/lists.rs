@@ -19,10 +19,14 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
         marker: query.marker.clone(),
         ..ListSpec::default()
     };
-    // What a person prefers is of nobody else's concern; what projects are made from is of everybody's.
     match ty.def.root.as_str() {
+        // What a person prefers is of nobody else's concern.
         "userPreference" => spec.account = Some(scope.user.id),
-        "projectTemplate" => spec.account = None,
+        // Everybody makes projects from the public ones, and from their own.
+        "projectTemplate" => {
+            spec.account = scope.owner().map(|_| scope.user.id);
+            spec.with_shared = true;
+        }
         _ => {}
     }
     if ty.def.id == "project" {
@@ -88,6 +92,12 @@ fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, F
     let echo = |value: String| Filter { value, ..filter.clone() };
     let plain = echo(filter.value.clone());
     let hidden = || (filter.field == "removeTime").then_some(Target::Column(Column::PurgeAfter));
+    // A public template is one of nobody.
+    if ty.def.root == "projectTemplate" && filter.field == "isPublic" {
+        let wants_public = matches!(filter.value.as_str(), "true" | "1") == (filter.modifier != "ne");
+        let owner = Target::Column(Column::AccountId);
+        return (vec![if wants_public { Condition::Null(owner) } else { Condition::NotNull(owner) }], plain);
+    }
     let target = match ty.def.fields.get(&filter.field).map(|f| f.source) {
         Some(Source::Column(column)) => Some(Target::Column(column)),
         Some(Source::Fields) => Some(Target::Json(filter.field.clone())),

@@ -53,4 +53,5 @@ pub use feed::{Change, Changed, Missed, News, Published};
 pub use life::{Life, Opened};
 pub use logins::{AccessMode, LOCAL, LocalAuth};
 pub use processes::{ProcessInstance, ProcessPage};
+pub use projects::is_project;
 pub use proof::{Candidate, KeyProof, Policy};

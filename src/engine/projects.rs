@@ -11,14 +11,17 @@ use crate::store::{Changes, Direction, NewResource, Process, Tx};
 
 use super::accounts::{RANCHER_ID, retire_part};
 use super::commands::{insert_and_start, remove_container, row_from_input};
-use super::core::{ADMIN, Core, DEFAULT_PROJECT, new_row};
-use super::door::{Answer, Input, Reach, Scope};
+use super::core::{ADMIN, Core, DEFAULT_PROJECT, new_row, notes, write_notes};
+use super::door::{Answer, Engine, Input, Reach, Scope};
 use super::process::{Outcome, request};
 use super::seed::insert_networks;
 use super::settings::MEMBER_ROLES;
 
 /// The reference from a member to the account it stands for.
 pub(crate) const MEMBER: &str = "memberAccount";
+
+/// The action that says who belongs to a project.
+const SET_MEMBERS: &str = "setmembers";
 
 /// Rows looked at in one write while a project goes.
 const CHUNK: usize = 50;
@@ -31,6 +34,14 @@ pub(crate) struct Member {
     account: ResourceId,
     name: String,
     role: String,
+}
+
+/// What the engine notes of a member.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+struct MemberNotes {
+    /// It was a member until the project was removed.
+    left_with_project: bool,
 }
 
 impl Core {
@@ -48,11 +59,22 @@ impl Core {
             // Who may not come in does not learn that a project sleeps.
             Some(project) => Ok(match self.best_membership(scope.user.id, project)? {
                 Some(Role::Owner) => true,
-                Some(_) => self.store.find(project)?.is_some_and(|p| p.state == "active" || p.removed.is_some()),
-                None => false,
+                Some(_) => self.store.find(project)?.is_some_and(|p| p.state == "active"),
+                None => self.owned_to_the_end(scope.user.id, project)?,
             }),
             None => Ok(false),
         }
+    }
+
+    /// Whether a project is removed, and the account was an owner until then: it may see how that went.
+    fn owned_to_the_end(&self, account: ResourceId, project: ResourceId) -> Result<bool> {
+        let members: Vec<ResourceId> =
+            self.store.references(MEMBER, &[account], Direction::To)?.into_iter().map(|(member, _)| member).collect();
+        let is_last_owner = |m: &Resource| {
+            let is_owner = || Fields::parse(&m.fields).ok().and_then(|f| f.text("role")).as_deref() == Some("owner");
+            m.account_id == Some(project) && notes::<MemberNotes>(m).left_with_project && is_owner()
+        };
+        Ok(self.store.many(&members)?.iter().any(is_last_owner))
     }
 
     /// The projects an account is a member of.
@@ -84,12 +106,31 @@ impl Core {
         Ok(Some(projects))
     }
 
-    /// 403 for a member who is no owner. Who is not even a member has not come this far.
-    pub(crate) fn require_owner(&self, scope: &Scope, project: &Resource) -> Result<()> {
-        let is_owner = scope.reach == Reach::All
-            || scope.project == Some(project.id) && scope.role == Role::Owner
-            || scope.project.is_none() && self.best_membership(scope.user.id, project.id)? == Some(Role::Owner);
-        match is_owner {
+    /// What the caller is in a project.
+    fn role_in(&self, scope: &Scope, project: &Resource) -> Result<Option<Role>> {
+        match scope.reach {
+            Reach::All => Ok(Some(Role::Owner)),
+            Reach::Account(_) if scope.project == Some(project.id) => Ok(Some(scope.role)),
+            Reach::Account(_) if scope.project.is_none() => self.best_membership(scope.user.id, project.id),
+            Reach::Account(_) => Ok(None),
+        }
+    }
+
+    /// Whether a role may do this to its project: owners everything, and others at most say who belongs to it.
+    fn may_do(&self, role: Option<Role>, action: &str) -> Result<bool> {
+        match role {
+            Some(Role::Owner) => Ok(true),
+            Some(role) if action == SET_MEMBERS => {
+                let allowed = self.setting(MEMBER_ROLES)?.and_then(|s| s.active_value).unwrap_or_default();
+                Ok(allowed.split(',').any(|r| r.trim() == role.as_str()))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// 403 for a member who may not do this to the project. Who is not even a member has not come this far.
+    pub(crate) fn require(&self, scope: &Scope, project: &Resource, action: &str) -> Result<()> {
+        match self.may_do(self.role_in(scope, project)?, action)? {
             true => Ok(()),
             false => Err(Error::new(ErrorKind::Forbidden).with_message("only an owner may change a project")),
         }
@@ -125,6 +166,19 @@ impl Core {
     }
 }
 
+impl Engine {
+    /// Whether this caller may ask for an action, were it legal now: of a project, who is not an owner may not.
+    pub fn may_act(&self, scope: &Scope, row: &Resource, action: &str) -> bool {
+        let core = self.core();
+        !is_project(row) || core.role_in(scope, row).and_then(|role| core.may_do(role, action)).unwrap_or(false)
+    }
+}
+
+/// Whether an account is a project.
+pub fn is_project(row: &Resource) -> bool {
+    row.kind == "project" && row.root == "account"
+}
+
 fn insert_member(tx: &mut Tx<'_>, ty: &Type, account_prefix: &str, project: ResourceId, member: &Member) -> Result<Resource> {
     let mut fields = Fields::default();
     fields.set("externalId", &format!("{account_prefix}{}", member.account))?;
@@ -146,6 +200,20 @@ pub(crate) fn give_default_to_admin(tx: &mut Tx<'_>, member: &Type, account_pref
     insert_member(tx, member, account_prefix, DEFAULT_PROJECT, &admin).map(|_| ())
 }
 
+impl Core {
+    /// 501 for a template that a project cannot be made of: its stacks would come from a catalog.
+    fn check_template(&self, wire: Option<&Value>) -> Result<()> {
+        let id = wire.and_then(Value::as_str).and_then(WireId::parse).map(|w| w.id);
+        let Some(template) = id.map(|id| self.store.find(id)).transpose()?.flatten() else { return Ok(()) };
+        match Fields::parse(&template.fields)?.read::<Vec<Value>>("stacks")?.is_none_or(|stacks| stacks.is_empty()) {
+            true => Ok(()),
+            false => {
+                Err(Error::not_implemented("making the stacks of a template is not part of this build").with_field("projectTemplateId"))
+            }
+        }
+    }
+}
+
 /// A new project, with its members and its first networks.
 pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, mut input: Input) -> Result<Resource> {
     if scope.project.is_some() {
@@ -156,6 +224,7 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, mut input:
         vec![json!({"externalId": core.wire_id("account", scope.user.id), "externalIdType": RANCHER_ID, "role": "owner"})]
     });
     let members = core.read_members(&given)?;
+    core.check_template(input.get("projectTemplateId"))?;
     let mut new = row_from_input(&ty.def, DEFAULT_PROJECT, &input)?;
     (new.account_id, new.health) = (None, "healthy".into());
     if new.fields.text("orchestration").is_none() {
@@ -179,18 +248,9 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, mut input:
 pub(crate) async fn set_members(core: &Core, scope: &Scope, project: &Resource, input: &Input) -> Result<Answer> {
     let list = input.get("members").and_then(Value::as_array).filter(|m| !m.is_empty());
     let list = list.ok_or_else(|| Error::invalid("MissingRequired", "members"))?;
-    let own_role = match scope.reach {
-        Reach::All => Some(Role::Owner),
-        Reach::Account(_) if scope.project == Some(project.id) => Some(scope.role),
-        Reach::Account(_) => core.best_membership(scope.user.id, project.id)?,
-    };
-    let allowed = core.setting(MEMBER_ROLES)?.and_then(|s| s.active_value).unwrap_or_default();
-    let may = own_role.is_some_and(|role| role == Role::Owner || allowed.split(',').any(|r| r.trim() == role.as_str()));
-    if !may {
-        return Err(Error::new(ErrorKind::Forbidden).with_message("only an owner may set the members of a project"));
-    }
+    core.require(scope, project, SET_MEMBERS)?;
     let wanted = core.read_members(list)?;
-    let is_owner = own_role == Some(Role::Owner);
+    let is_owner = core.role_in(scope, project)? == Some(Role::Owner);
     let ty = core.type_of("projectMember")?.clone();
     let prefix = core.type_of("project")?.prefix.clone();
     let (id, keep) = (project.id, core.keep_removed());
@@ -307,12 +367,20 @@ impl Core {
     async fn retire_rest(&self, project: ResourceId) -> Result<()> {
         let keep = self.keep_removed();
         let roots: BTreeSet<&str> = self.registry.types.values().map(|ty| ty.root.as_str()).collect();
-        for root in roots.into_iter().filter(|root| !matches!(*root, "auditLog" | "account")) {
+        for root in roots.into_iter().filter(|root| !matches!(*root, "auditLog" | "account" | "projectMember")) {
             for rows in self.store.all(root, Some(project))?.chunks(CHUNK) {
                 let ids: Vec<ResourceId> = rows.iter().map(|row| row.id).collect();
                 self.write(move |tx| ids.into_iter().try_for_each(|id| retire_part(tx, id, keep))).await?;
             }
         }
-        Ok(())
+        let left = write_notes(&MemberNotes { left_with_project: true })?;
+        self.write(move |tx| {
+            for member in tx.all("projectMember", Some(project))? {
+                tx.update_if(&member, &Changes { internal: Some(left.clone()), ..Changes::default() })?;
+                retire_part(tx, member.id, keep)?;
+            }
+            Ok(())
+        })
+        .await
     }
 }

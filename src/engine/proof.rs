@@ -391,7 +391,7 @@ impl Core {
             return Ok(Standing::Holder(Arc::new(holder)));
         }
         // A kind that no role is named after (`system`, `registeredAgent`) is nobody's who may ask.
-        let Some(role) = Role::parse(&row.kind).filter(|role| *role != Role::Token) else { return Ok(Standing::Nobody) };
+        let Some(role) = Role::parse(&row.kind) else { return Ok(Standing::Nobody) };
         let reach = if reaches_all(&row.kind) { Reach::All } else { Reach::Account(row.id) };
         Ok(Standing::Holder(Arc::new(Holder { effective: user.clone(), user, project: None, role, reach })))
     }

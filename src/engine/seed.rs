@@ -21,6 +21,7 @@ impl Core {
         let network = self.type_of("network")?.clone();
         let task = self.type_of("task")?.clone();
         let member = self.type_of("projectMember")?.clone();
+        let template = self.type_of("projectTemplate")?.clone();
         self.write(move |tx| {
             for (id, kind) in ACCOUNTS {
                 if tx.find(id)?.is_none() {
@@ -44,11 +45,22 @@ impl Core {
             }
             super::projects::give_default_to_admin(tx, &member, &account.prefix)?;
             super::tasks::seed(tx, &task)?;
+            seed_template(tx, &template)?;
             tx.adopt_processes()?;
             Ok(())
         })
         .await
     }
+}
+
+/// The public template of the one way in which projects are run; clients look for it by this name. It brings no stacks.
+fn seed_template(tx: &mut Tx<'_>, ty: &Type) -> Result<()> {
+    if tx.all("projectTemplate", None)?.iter().any(|row| row.account_id.is_none()) {
+        return Ok(());
+    }
+    let mut fields = Fields::default();
+    fields.set("stacks", &[(); 0])?;
+    tx.insert(NewResource { name: "Cattle".into(), state: "active".into(), ..new_row(ty, None, fields) }).map(drop)
 }
 
 /// How projects are run: there is one way, and clients ask for it by this name.

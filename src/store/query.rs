@@ -28,6 +28,8 @@ pub struct ListSpec {
     pub kinds: Vec<String>,
     /// Only this account's; none is all.
     pub account: Option<ResourceId>,
+    /// With `account`: and those of nobody, which are everybody's.
+    pub with_shared: bool,
     /// Only live rows, unless set.
     pub with_removed: bool,
     /// All must hold.
@@ -292,7 +294,10 @@ impl Store {
             query = query.filter(resource::removed_ms.is_null());
         }
         if let Some(account) = spec.account {
-            query = query.filter(resource::account_id.eq(account.0));
+            query = match spec.with_shared {
+                true => query.filter(resource::account_id.eq(account.0).or(resource::account_id.is_null())),
+                false => query.filter(resource::account_id.eq(account.0)),
+            };
         }
         match spec.kinds.as_slice() {
             [] => {}

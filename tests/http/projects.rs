@@ -1,5 +1,8 @@
 //! Projects, their members, and accounts: who is in, who may change what, and what goes when one goes.
 
+use actix_web::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use drover::engine::{Account, AuthType, Engine, Reach, Scope};
 use drover::model::{Error, ResourceId};
 use drover::schema::{Role, Version};
@@ -232,4 +235,45 @@ async fn the_default_project_belongs_to_the_first_admin() {
         // Another start changes nothing.
         w.restart().await;
     }
+}
+
+#[actix_web::test]
+async fn projects_are_made_from_public_templates_and_from_ones_own() {
+    let world = World::new().await;
+    let mut keys = Vec::new();
+    for name in ["ann", "ben"] {
+        let id = account(&world, "user", name).await;
+        world.engine.set_key(&format!("1a{id}"), format!("key-{name}"), "secret").await.expect("a key");
+        keys.push(format!("Basic {}", STANDARD.encode(format!("key-{name}:secret"))));
+    }
+    world.engine.require_proof(true).await.expect("access control goes on");
+    let ask = |who: usize, method: Method, path: &'static str, body: Option<Value>| {
+        let (world, key) = (&world, keys[who].clone());
+        async move { world.send_with(method, path, &[("authorization", &key)], body).await }
+    };
+    let names =
+        |list: Value| -> Vec<String> { list["data"].as_array().expect("a list").iter().map(|row| text(row, "name").to_owned()).collect() };
+
+    // As Terraform looks for it, in its own case.
+    let found = ask(0, Method::GET, "/v2-beta/projecttemplates?isPublic=true&name=cattle&sort=created", None).await.ok();
+    assert_eq!(names(found.clone()), ["Cattle"]);
+    let public = text(&found["data"][0], "id").to_owned();
+    let body = json!({"name": "from-public", "projectTemplateId": public});
+    let made = ask(0, Method::POST, "/v2-beta/projects", Some(body)).await;
+    made.expect(201, json!({"orchestration": "cattle", "projectTemplateId": public}));
+
+    let stacks = json!([{"name": "web", "dockerCompose": "web:\n  image: nginx"}]);
+    let body = json!({"name": "mine", "stacks": stacks});
+    let own = ask(0, Method::POST, "/v2-beta/projecttemplates", Some(body)).await.expect(201, json!({"name": "mine", "stacks": stacks}));
+    let own = text(&own, "id").to_owned();
+    assert_eq!(names(ask(0, Method::GET, "/v2-beta/projecttemplates", None).await.ok()), ["Cattle", "mine"]);
+    assert_eq!(names(ask(0, Method::GET, "/v2-beta/projecttemplates?isPublic=false", None).await.ok()), ["mine"]);
+    assert_eq!(names(ask(1, Method::GET, "/v2-beta/projecttemplates", None).await.ok()), ["Cattle"], "another's is not shown");
+    let body = json!({"name": "from-anothers", "projectTemplateId": own});
+    ask(1, Method::POST, "/v2-beta/projects", Some(body.clone())).await.refused(422, "InvalidReference");
+    // Its stacks would be made by what this build has not.
+    let refused = ask(0, Method::POST, "/v2-beta/projects", Some(body)).await.refused(501, "NotImplemented");
+    assert_eq!(refused["fieldName"], "projectTemplateId");
+    let projects = ask(0, Method::GET, "/v2-beta/projects", None).await.ok();
+    assert_eq!(names(projects), ["from-public"], "what is refused makes no project");
 }

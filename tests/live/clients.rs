@@ -1,38 +1,40 @@
-//! Real clients, unmodified: PyPI's `cattle` drives a service through its whole life.
+//! Real clients, unmodified: PyPI's `cattle` drives a service through its whole life, and asks as every role.
 
-use std::process::Command;
+use crate::support::{Server, World, real_part, run_script};
 
-use crate::support::{World, beside, real_part};
-
-/// Runs the client's script against one version of the API.
-fn check_cattle_client(version: &str, stack: &str) {
-    let Some(python) = real_part("DROVER_TEST_PYTHON") else { return };
+fn check_life(version: &str, stack: &str) {
     let Some(world) = World::start() else { return };
     world.remember_stack(stack);
-    let output = Command::new(python)
-        .arg(beside("cattle_client.py"))
-        .arg(world.url(&format!("{version}/projects/1a5")))
-        .arg(stack)
-        // A proxy of the machine's environment is not for the local server.
-        .env("NO_PROXY", "*")
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "the client failed: {}\n{}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    run_script("cattle_client.py", &[&world.url(&format!("{version}/projects/1a5")), stack]);
     world.wait_gone(stack);
+}
+
+fn check_roles(version: &str) {
+    if real_part("DROVER_TEST_PYTHON").is_none() {
+        return;
+    }
+    let keys = ["superadmin=superadmin:of-superadmin", "admin=admin:of-admin"];
+    let flags = ["--access-control", "on", "--bootstrap-key", keys[0], "--bootstrap-key", keys[1]];
+    let server = Server::start_with("none", &flags);
+    run_script("cattle_roles.py", &[&server.url("/"), version]);
 }
 
 #[test]
 fn the_cattle_client_drives_a_service_on_v1() {
-    check_cattle_client("v1", "python-one");
+    check_life("v1", "python-one");
 }
 
 #[test]
 fn the_cattle_client_drives_a_service_on_v2_beta() {
-    check_cattle_client("v2-beta", "python-two");
+    check_life("v2-beta", "python-two");
+}
+
+#[test]
+fn the_cattle_client_may_do_what_its_role_may_on_v1() {
+    check_roles("v1");
+}
+
+#[test]
+fn the_cattle_client_may_do_what_its_role_may_on_v2_beta() {
+    check_roles("v2-beta");
 }

@@ -33,6 +33,18 @@ pub fn real_part(variable: &str) -> Option<String> {
     value
 }
 
+/// Runs a script beside the tests in Python, with the clients that `scripts/test` installs; what it said is shown if it fails.
+///
+/// # Panics
+/// If it fails, or if Python is missing and must not be.
+pub fn run_script(script: &str, arguments: &[&str]) {
+    let Some(python) = real_part("DROVER_TEST_PYTHON") else { return };
+    // A proxy of the machine's environment is not for the local server, nor for the browser's driver.
+    let output = Command::new(python).arg(beside(script)).args(arguments).env("NO_PROXY", "*").output().unwrap();
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script} {arguments:?} failed: {}\n{said}\n{complained}", output.status);
+}
+
 /// Looks again and again until `look` finds something.
 ///
 /// # Panics
@@ -173,10 +185,10 @@ pub fn merge(into: &mut Value, more: Value) {
     into.extend(more);
 }
 
-/// The `drover` program on a data directory of its own.
 /// The built program, as a process with a data folder of its own.
 pub struct Server {
     data: TempDir,
+    flags: Vec<String>,
     port: u16,
     child: Option<Child>,
 }
@@ -184,10 +196,16 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it is ready.
     pub fn start(docker: &str) -> Self {
+        Self::start_with(docker, &[])
+    }
+
+    /// The same with further flags.
+    pub fn start_with(docker: &str, flags: &[&str]) -> Self {
         let data = tempfile::Builder::new().prefix("drover-live-").tempdir().unwrap();
         // The system chooses; that nobody else takes the port in between is likely enough.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { data, port, child: None };
+        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let mut server = Self { data, flags, port, child: None };
         server.launch(docker);
         server
     }
@@ -203,6 +221,7 @@ impl Server {
             .arg("--data-dir")
             .arg(data)
             .args(["--docker", docker])
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
