@@ -11,7 +11,7 @@ use actix_web::{App, HttpServer, web};
 use fs4::fs_std::FileExt;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::{self, ApiOptions, ApiState, UiFolder};
+use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
 use crate::cli::{self, Cli, Command, LogFormat, Place, SchemaCommand, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
@@ -204,9 +204,15 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         },
     ));
     let life = engine.start();
-    let options = ApiOptions { allowed_hosts: serve.allowed_hosts.clone(), trusted_proxies: serve.trusted_proxies.clone(), ui };
+    let sockets = SocketLimits::default();
+    let options = ApiOptions {
+        allowed_hosts: serve.allowed_hosts.clone(),
+        trusted_proxies: serve.trusted_proxies.clone(),
+        ui,
+        sockets: raise_file_limit().map_or(sockets, |files| sockets.within(files)),
+        ..ApiOptions::default()
+    };
     let state = web::Data::new(ApiState::new(engine.clone(), &options));
-    raise_file_limit();
     let sockets = state.clone();
     let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
         .shutdown_timeout(SHUTDOWN_SECONDS)
@@ -324,12 +330,18 @@ async fn told_to_stop() {
     }
 }
 
-/// Every subscriber holds a file descriptor open, and what a shell gives is often 1024.
-fn raise_file_limit() {
+/// Every subscriber holds a file descriptor open, and what a shell gives is often 1024. Says how many there may be now.
+fn raise_file_limit() -> Option<u64> {
     let wanted = rlimit::Resource::NOFILE.get_hard().unwrap_or(u64::MAX);
     match rlimit::increase_nofile_limit(wanted) {
-        Ok(limit) => log::debug!("at most {limit} open files"),
-        Err(error) => log::warn!("the limit of open files cannot be raised: {error}"),
+        Ok(limit) => {
+            log::debug!("at most {limit} open files");
+            Some(limit)
+        }
+        Err(error) => {
+            log::warn!("the limit of open files cannot be raised: {error}");
+            rlimit::Resource::NOFILE.get_soft().ok()
+        }
     }
 }
 

@@ -34,4 +34,5 @@ mod token;
 
 pub use guard::Guard;
 pub use html::Folder as UiFolder;
+pub use live::SocketLimits;
 pub use server::{ApiOptions, ApiState, configure};

@@ -4,10 +4,12 @@
 //! is no body. What cannot be read at all is 400, what is too big 413.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap};
 use actix_web::web;
+use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 
 use super::route::Route;
@@ -228,19 +230,26 @@ pub fn client_ip(headers: &HeaderMap, peer: Option<std::net::IpAddr>, trusted_pr
     trusted.then(forwarded).flatten().or(peer)
 }
 
-/// Takes the whole body in; 413 beyond [`BODY_LIMIT`].
-pub async fn read_body(headers: &HeaderMap, payload: web::Payload) -> Result<web::Bytes> {
-    let too_large = || Error::new(ErrorKind::TooLarge);
+/// Takes the whole body in; 413 beyond [`BODY_LIMIT`], 408 if it takes longer than `patience`.
+pub async fn read_body(headers: &HeaderMap, payload: &mut web::Payload, patience: Duration) -> Result<Vec<u8>> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
     if announced.is_some_and(|length| length > BODY_LIMIT) {
-        return Err(too_large());
+        return Err(Error::new(ErrorKind::TooLarge));
     }
-    match payload.to_bytes_limited(BODY_LIMIT).await {
-        Err(_) => Err(too_large()),
-        Ok(Ok(bytes)) => Ok(bytes),
-        // The client went away or sent a broken encoding.
-        Ok(Err(_)) => Err(unreadable("the body cannot be read")),
-    }
+    let whole = async {
+        let mut body = Vec::with_capacity(announced.unwrap_or_default());
+        while let Some(piece) = payload.next().await {
+            // The client went away or sent a broken encoding.
+            let piece = piece.map_err(|_| unreadable("the body cannot be read"))?;
+            if body.len() + piece.len() > BODY_LIMIT {
+                return Err(Error::new(ErrorKind::TooLarge));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    };
+    let late = |_| Error::new(ErrorKind::Timeout).with_message("the body took too long");
+    tokio::time::timeout(patience, whole).await.map_err(late)?
 }
 
 /// The fields of a request: its parameters, and over them those of its body.

@@ -1,8 +1,13 @@
 //! Where requests enter and answers leave: the way of every request, and the headers of every answer.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Compress;
@@ -11,6 +16,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::call::{Call, Reply, Text};
 use super::guard::{Guard, check_disguise};
 use super::index::{self, SchemaCache};
+use super::live::SocketLimits;
 use super::request::{self, Base, Query, Verb};
 use super::route::{self, Route, Target};
 use super::{audit, catalog, error, handler, html, live, local_auth, scripts, sender, token};
@@ -21,6 +27,9 @@ use crate::schema::View;
 
 /// What clients take for the version of the server if no setting says otherwise: the last Rancher of this line.
 const RANCHER_VERSION: &str = "v1.6.30";
+
+/// Enough for the largest body on a slow line; whoever dribbles longer holds a connection and memory for nothing.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 static WWW_AUTHENTICATE: HeaderName = header::WWW_AUTHENTICATE;
 static RETRY_AFTER: HeaderName = header::RETRY_AFTER;
@@ -34,7 +43,7 @@ static CLIENT_IP: HeaderName = HeaderName::from_static("x-api-client-ip");
 static VERSION: HeaderName = HeaderName::from_static("x-rancher-version");
 
 /// What the API is told at start.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ApiOptions {
     /// Names, with or without a port, that requests may come for beside the loopback ones. Only looked at while access is open.
     pub allowed_hosts: Vec<String>,
@@ -42,6 +51,17 @@ pub struct ApiOptions {
     pub trusted_proxies: Vec<IpAddr>,
     /// A single-page application that is served at `/` instead of our own page.
     pub ui: Option<html::Folder>,
+    /// How long a body may take to arrive.
+    pub body_patience: Duration,
+    /// WebSockets that may be open at a time.
+    pub sockets: SocketLimits,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        let (allowed_hosts, trusted_proxies, ui) = (Vec::new(), Vec::new(), None);
+        Self { allowed_hosts, trusted_proxies, ui, body_patience: BODY_PATIENCE, sockets: SocketLimits::default() }
+    }
 }
 
 /// What all requests share.
@@ -50,6 +70,7 @@ pub struct ApiState {
     gate: Gate,
     guard: Guard,
     trusted_proxies: Vec<IpAddr>,
+    body_patience: Duration,
     schemas: SchemaCache,
     live: Arc<live::Hub>,
     openapi: SchemaCache,
@@ -65,9 +86,10 @@ impl ApiState {
             gate: Gate::new(engine.clone()),
             guard: Guard::new(&options.allowed_hosts),
             trusted_proxies: options.trusted_proxies.clone(),
+            body_patience: options.body_patience,
             schemas: SchemaCache::default(),
             ui: options.ui.clone(),
-            live: live::Hub::new(engine.clone()),
+            live: live::Hub::new(engine.clone(), options.sockets),
             openapi: SchemaCache::default(),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
             engine,
@@ -114,7 +136,38 @@ fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
 
 /// Every request of the API.
 async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
-    let is_on = match check_host(&request, &state) {
+    let mut payload = Some(payload);
+    let response = respond(&request, &mut payload, &state).await;
+    match payload.map(web::Payload::into_inner) {
+        // The rest of a body that is let go would be waited for without end: of one that is held, actix closes the
+        // connection after the answer.
+        Some(rest @ (Payload::H1 { .. } | Payload::Stream { .. })) => {
+            response.map_body(|_, body| Holding { body, _rest: rest }).map_into_boxed_body()
+        }
+        Some(Payload::None) | None => response,
+    }
+}
+
+/// An answer that holds on to the rest of a request.
+struct Holding {
+    body: BoxBody,
+    _rest: Payload,
+}
+
+impl MessageBody for Holding {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<std::result::Result<web::Bytes, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_next(cx)
+    }
+}
+
+async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, state: &ApiState) -> HttpResponse {
+    let is_on = match check_host(request, state) {
         Ok(is_on) => is_on,
         Err(refusal) => {
             let (status, body) = error::answer(&refusal);
@@ -146,16 +199,16 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
         };
     }
     let mut let_in = LetIn::default();
-    let result = answer(&request, payload, &state, &route, &query, &base, &mut let_in).await;
+    let result = answer(request, payload, state, &route, &query, &base, &mut let_in).await;
     let refusal = result.as_ref().err().map(|e| e.kind);
     let (status, body, schemas_of) = match result {
         Ok(Reply { status, body, schemas_of }) => {
-            record(&state, let_in.scope.as_ref(), status, None).await;
+            record(state, let_in.scope.as_ref(), status, None).await;
             (status, body, schemas_of)
         }
         Err(e) => {
             let (status, body) = error::answer(&e);
-            record(&state, let_in.scope.as_ref(), status, Some(&body)).await;
+            record(state, let_in.scope.as_ref(), status, Some(&body)).await;
             (status, Text::Own(body), None)
         }
     };
@@ -164,7 +217,7 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
     let schemas = [root.as_deref().unwrap_or(&base.root), "/schemas"].concat();
     let mut response = match (let_in.socket.take(), body) {
         (Some(socket), _) => socket,
-        (None, body) if is_page => page(&state, &route, &base, let_in.scope.as_ref(), &schemas, status, &body),
+        (None, body) if is_page => page(state, &route, &base, let_in.scope.as_ref(), &schemas, status, &body),
         (None, Text::Own(body)) => json(status, body),
         (None, Text::Shared(body)) => json(status, body),
     };
@@ -188,7 +241,7 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
     }
     if let Some(scope) = let_in.scope.as_ref().filter(|s| s.proof != Proof::Nobody) {
         put_identity(headers, scope);
-        let client_ip = client_ip(&request, &state);
+        let client_ip = client_ip(request, state);
         if !client_ip.is_empty() {
             put(headers, &CLIENT_IP, &client_ip);
         }
@@ -253,7 +306,7 @@ struct LetIn {
 /// The way of a request up to its handler. `let_in` says who asks, as soon as that is known.
 async fn answer(
     request: &HttpRequest,
-    payload: web::Payload,
+    payload: &mut Option<web::Payload>,
     state: &ApiState,
     route: &Route<'_>,
     query: &Query<'_>,
@@ -262,10 +315,12 @@ async fn answer(
 ) -> Result<Reply> {
     let headers = request.headers();
     let verb = Verb::of(request.method(), query);
-    check_disguise(request.method(), verb, headers)?;
-    let (body, payload) = match verb {
-        Verb::Post | Verb::Put => (request::parse_body(headers, &request::read_body(headers, payload).await?, query)?, None),
-        Verb::Get | Verb::Delete | Verb::Other => (Input::new(), Some(payload)),
+    check_disguise(request.method(), verb)?;
+    let body = match (verb, payload.as_mut()) {
+        (Verb::Post | Verb::Put, Some(payload)) => {
+            request::parse_body(headers, &request::read_body(headers, payload, state.body_patience).await?, query)?
+        }
+        (Verb::Post | Verb::Put, None) | (Verb::Get | Verb::Delete | Verb::Other, _) => Input::new(),
     };
     let actions_key = if headers.contains_key("x-api-action-links") { "actionLinks" } else { "actions" };
     let shown = sender::shown(request, route, query, &state.trusted_proxies);

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     NotFound,
     /// 405: the method is not in the schema, or not legal in this state.
     MethodNotAllowed,
+    /// 408: the body did not come in time.
+    Timeout,
     /// 409: the state changed meanwhile, or something else holds the resource.
     Conflict,
     /// 413.

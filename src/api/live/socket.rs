@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use super::channel::{CHUNK, Frames, Seat, Told};
+use super::channel::{CHUNK, Frames, Place, Seat, Told};
 use super::frame;
 use crate::engine::Missed;
 
@@ -32,6 +32,8 @@ pub struct Socket {
     pub stream: MessageStream,
     /// What it is told.
     pub seat: Seat,
+    /// What it may be there by.
+    pub place: Place,
     /// The time between two pings.
     pub beat: Duration,
     /// Where to go on from; none is now.
@@ -64,7 +66,8 @@ struct Run {
 impl Socket {
     /// Serves the connection until it ends.
     pub async fn run(self) {
-        let Self { session, mut stream, seat, beat, since } = self;
+        // The place is given back when everything here has ended.
+        let Self { session, mut stream, seat, place: _place, beat, since } = self;
         let seen = seat.channel.sent();
         let mut run = Run { session, seat, caught_up: 0, seen };
         let end = run.serve(&mut stream, beat, since).await;

@@ -27,8 +27,8 @@ const MAX_NAMES: usize = 64;
 pub struct Handshake<'r> {
     /// The request.
     pub request: &'r HttpRequest,
-    /// What the client goes on to send; none if the request had a body of its own.
-    pub payload: Option<web::Payload>,
+    /// What the client goes on to send; taken if it is taken.
+    pub payload: &'r mut Option<web::Payload>,
     /// Where the response goes.
     pub response: &'r mut Option<HttpResponse>,
 }
@@ -50,12 +50,16 @@ pub async fn subscribe(call: &Call<'_>, ty: &Arc<TypeView>, hub: &Arc<Hub>, shak
         (Verb::Put | Verb::Delete | Verb::Other, _) => return Err(Error::new(ErrorKind::MethodNotAllowed)),
     }
     let no_handshake = |why: String| Error { detail: Some(why), ..Error::new(ErrorKind::BadRequest).with_code("InvalidHandshake") };
-    let payload = shake.payload.ok_or_else(|| no_handshake("a WebSocket begins with a GET".to_owned()))?;
+    if call.verb != Verb::Get {
+        return Err(no_handshake("a WebSocket begins with a GET".to_owned()));
+    }
+    let place = hub.admit(call.scope.user.id)?;
     // Listening before the answer: whoever has it misses nothing.
     let seat = hub.join(call.scope, call.view, class)?;
+    let payload = shake.payload.take().ok_or_else(|| Error::bug("a request without its payload"))?;
     let (response, session, stream) = actix_ws::handle(shake.request, payload).map_err(|e| no_handshake(e.to_string()))?;
     let stream = stream.max_frame_size(MAX_FRAME);
-    actix_web::rt::spawn(Socket { session, stream, seat, beat: beat(call), since }.run());
+    actix_web::rt::spawn(Socket { session, stream, seat, place, beat: beat(call), since }.run());
     *shake.response = Some(response);
     Ok(Reply::new(StatusCode::SWITCHING_PROTOCOLS, String::new()))
 }
