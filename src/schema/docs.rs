@@ -20,6 +20,7 @@ const ACTING: &[&str] = &[
     "instance",
     "ipAddress",
     "label",
+    "localAuthConfig",
     "mount",
     "network",
     "nic",

@@ -10,6 +10,7 @@ mod browser;
 mod clients;
 mod containers;
 mod crash;
+mod fuzz;
 mod names;
 mod runtime;
 mod services;

@@ -210,6 +210,17 @@ impl Server {
         server
     }
 
+    /// Stops it as an operator would, and starts it again on the same data.
+    pub fn restart(&mut self, docker: &str) {
+        self.stop();
+        self.launch(docker);
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
     fn launch(&mut self, docker: &str) {
         assert!(self.child.is_none(), "the server runs already");
         let data = self.data.path().join("data");
@@ -272,7 +283,7 @@ impl Server {
     }
 
     fn print_log(&self) {
-        let log = std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let last = &lines[lines.len().saturating_sub(60)..];
         eprintln!("---- the server's last words ----\n{}\n----", last.join("\n"));

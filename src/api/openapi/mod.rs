@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::call::Call;
 use super::query::{DEFAULT_LIMIT, MAX_LIMIT};
+use crate::engine::LOCAL;
 use crate::schema::{FieldType, Link, Registry, Relation, TypeView, Version, View};
 use bodies::{Bodies, reference};
 
@@ -65,7 +66,8 @@ impl<'a> Document<'a> {
         if !collection.is_empty() {
             paths.insert(path.clone(), Value::Object(collection));
         }
-        if resource.is_empty() {
+        // Whatever id is given, of access control there is one answer: the collection's.
+        if resource.is_empty() || ty.def.id == LOCAL {
             return;
         }
         let item = format!("{path}/{{id}}");
@@ -134,9 +136,11 @@ impl<'a> Document<'a> {
             operations.insert("put".to_owned(), changed);
         }
         if has(&ty.resource_methods, "DELETE") && !ty.is_embedded {
+            // Quirk: a project that goes is answered as a list of one.
+            let gone = if ty.def.id == "project" { bodies.collection(ty) } else { bodies.shown(ty) };
             let removed = json!({
                 "operationId": format!("delete{name}"), "tags": [ty.id], "summary": format!("Remove one of the {}", ty.plural),
-                "responses": responses(&[("200", "It, on its way out.", bodies.shown(ty)), ("204", "It is gone.", Value::Null)]),
+                "responses": responses(&[("200", "It, on its way out.", gone), ("204", "It is gone.", Value::Null)]),
             });
             operations.insert("delete".to_owned(), removed);
         }
