@@ -56,6 +56,8 @@ pub(crate) const MEMBER_ROLES: &str = "project.set.member.roles";
 
 /// Sorted by name. The public ones are Rancher's, as its user interface reads them (cattle: `settings.public`).
 const SETTINGS: &[Known] = &[
+    // There is no log of accesses, which is what this value says to clients that ask for it.
+    fixed("access.log", "/dev/null"),
     text("account.by.key.credential.types", "agentApiKey,apiKey,usernamePassword"),
     public("account.version", ""),
     public("api.auth.jwt.token.expiry", "57600000"),

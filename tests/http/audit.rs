@@ -68,6 +68,20 @@ async fn a_row_says_who_asked_for_what_and_what_came_of_it() {
 }
 
 #[actix_web::test]
+async fn in_the_names_of_events_a_project_is_an_environment_and_a_stack_stays_a_stack() {
+    let world = World::new().await;
+    let made = world.post("/v2-beta/projects", json!({"name": "new"})).await.expect(201, json!({"type": "project"}));
+    world.post("/v1/projects/1a5/environments", json!({"name": "shop"})).await.expect(201, json!({"type": "environment"}));
+    world.settle().await;
+    let gone = world.delete(&format!("/v2-beta/projects/{}", text(&made, "id"))).await;
+    // Quirk: a list of one.
+    gone.expect(200, json!({"type": "collection", "resourceType": "project", "data": [{"id": made["id"], "state": "deactivating"}]}));
+    let rows = world.list("/v2-beta/auditlogs?sort=id").await;
+    let names: Vec<_> = rows.iter().map(|r| (text(r, "eventType"), text(r, "resourceType"))).collect();
+    assert_eq!(names, [("api.environment.create", "project"), ("api.stack.create", "stack"), ("api.environment.delete", "project")]);
+}
+
+#[actix_web::test]
 async fn a_change_and_its_row_are_lost_together() {
     let mut world = World::new().await;
     world.die_after(0);

@@ -19,6 +19,7 @@ mod machine;
 mod matrix;
 mod odd_clients;
 mod openapi;
+mod pages;
 mod projects;
 mod quirks;
 mod registration;

@@ -171,6 +171,11 @@ impl World {
         self.settle().await;
     }
 
+    /// Serves the API with other options from now on.
+    pub fn serve(&mut self, options: ApiOptions) {
+        self.state = web::Data::new(ApiState::new(self.engine.clone(), &options));
+    }
+
     /// Lets so many more commits succeed; the next one fails, and so does every write after it, until a restart.
     pub fn die_after(&self, commits: i64) {
         self.commits_left.store(commits, Ordering::SeqCst);
