@@ -44,6 +44,7 @@ impl Core {
             "credential" if ty.def.id != "registrationToken" => {
                 credentials::create(self, scope, ty, given.unwrap_or(scope.effective.id), input).await.map(|r| vec![r])
             }
+            "secret" => credentials::create_secret(self, scope, ty, account, input).await.map(|r| vec![r]),
             "storagePool" if ty.def.id == "registry" => {
                 credentials::create_registry(self, scope, ty, account, input).await.map(|r| vec![r])
             }

@@ -1,10 +1,12 @@
-//! Keys, passwords, and what registries are opened with.
+//! Keys, passwords, what registries are opened with, and other secrets.
 //!
 //! A row says that a credential is there, whose it is and in what state; what proves it is kept apart (`store::credential`),
 //! as a digest, a slow hash or a seal. A secret that was made here is shown once, in the answer to the POST that made it.
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
@@ -19,6 +21,9 @@ use super::door::{Answer, Input, Scope};
 
 /// What a secret is sealed for, where it has to be read again.
 pub(crate) const REGISTRY_SECRET: &str = "registryCredential.secretValue";
+
+/// What a secret's value is sealed for.
+pub(crate) const SECRET_VALUE: &str = "secret.value";
 
 /// Kinds whose public half belongs to one credential only.
 fn has_own_name(kind: &str) -> bool {
@@ -53,8 +58,13 @@ impl Core {
 
     /// A row as the answer to its own POST: with the secret in it.
     fn with_secret(ty: &Type, row: Resource, plain: &str) -> Result<Resource> {
+        Self::with_shown(ty, row, "secretValue", plain)
+    }
+
+    /// The same with the field that the secret is shown in.
+    fn with_shown(ty: &Type, row: Resource, field: &str, plain: &str) -> Result<Resource> {
         let mut fields = Fields::parse(&row.fields)?;
-        fields.set("secretValue", plain)?;
+        fields.set(field, plain)?;
         let (fields, cuts) = layout::pack(ty, &fields);
         Ok(Resource { fields, cuts, ..row })
     }
@@ -154,6 +164,29 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
         Some(plain) => Core::with_secret(&ty.def, row, &plain),
         None => Ok(row),
     }
+}
+
+/// A new secret: its row says what it is called, its value is sealed beside it. Shown in this answer only.
+pub(crate) async fn create_secret(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Resource> {
+    let value = input.shift_remove("value").and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    if value.is_empty() {
+        return Err(Error::invalid("EmptySecret", "value"));
+    }
+    if STANDARD.decode(&value).is_err() {
+        return Err(Error::invalid("InvalidBase64", "value"));
+    }
+    let sealed = core.config.secrets.seal(SECRET_VALUE, &value)?;
+    let new = row_from_input(&ty.def, account, &input)?;
+    let machine = ty.def.machine.clone();
+    let row = core
+        .write_for(scope, move |tx| {
+            let row = insert_and_start(tx, machine.as_deref(), new)?;
+            // Nothing is proved by it: it has no public half.
+            tx.set_credential(&CredentialSecret { id: row.id, kind: row.kind.clone(), public_value: String::new(), secret: sealed })?;
+            Ok(row)
+        })
+        .await?;
+    Core::with_shown(&ty.def, row, "value", &value)
 }
 
 /// A PUT that may change either half; everything else of it is as with any row.

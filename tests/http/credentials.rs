@@ -1,5 +1,7 @@
 //! Keys, passwords, and what registries are opened with: their lives, and that their secrets are shown once or never.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use drover::schema::{Role, Version};
 use serde_json::{Value, json};
 
@@ -145,4 +147,40 @@ async fn no_answer_and_no_file_of_the_server_holds_a_secret() {
             assert!(!holds, "{} holds {secret}", file.display());
         }
     }
+}
+
+#[actix_web::test]
+async fn a_secret_is_shown_once_and_kept_sealed() {
+    let world = World::new().await;
+    world.post("secrets", json!({"name": "tls"})).await.refused(422, "EmptySecret");
+    assert_eq!(world.post("secrets", json!({"name": "tls", "value": null})).await.refused(422, "EmptySecret")["fieldName"], "value");
+    assert_eq!(
+        world.post("secrets", json!({"name": "tls", "value": "not base64!"})).await.refused(422, "InvalidBase64")["fieldName"],
+        "value"
+    );
+    assert!(world.list("secrets").await.is_empty());
+
+    let value = STANDARD.encode("a very long and telling secret");
+    let made = world.post("secrets", json!({"name": "tls", "value": value})).await;
+    let made = made.expect(201, json!({"type": "secret", "state": "creating", "value": value}));
+    let id = text(&made, "id").to_owned();
+    assert!(id.starts_with("1se"), "{id}");
+    world.settle().await;
+    let path = format!("secrets/{id}");
+    let row = world.show(&path).await;
+    assert_eq!((text(&row, "state"), &row["value"]), ("active", &Value::Null), "{row}");
+    world.put(&path, json!({"description": "for the front", "value": "other"})).await.expect(200, json!({"description": "for the front"}));
+    let list = world.get("secrets?name=tls").await.ok().to_string();
+    let audited = world.get("auditlogs?limit=100").await.ok().to_string();
+    assert!(!list.contains(&value) && !audited.contains(&value) && audited.contains("api.secret.create"));
+    for file in world.files() {
+        let bytes = std::fs::read(&file).expect("a file of the server");
+        for plain in [value.as_bytes(), b"telling secret"] {
+            assert!(!bytes.windows(plain.len()).any(|w| w == plain), "{}", file.display());
+        }
+    }
+    world.delete(&path).await.expect(200, json!({"state": "removing"}));
+    world.settle().await;
+    assert_eq!(world.show(&path).await["state"], "removed");
+    assert!(world.list("secrets").await.is_empty());
 }

@@ -3,6 +3,7 @@
 Debian's Chromium, headless, through its own driver. Screenshots go to FOLDER.
 """
 
+import base64
 import json
 import sys
 import tempfile
@@ -96,9 +97,11 @@ class Page:
         self.browser.quit()
 
 
-def post(path, body):
-    request = urllib.request.Request(
-        PROJECT + path, json.dumps(body).encode(), {"Content-Type": "application/json", "Accept": "application/json"})
+def post(path, body, key=None):
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if key:
+        headers["Authorization"] = "Basic " + base64.b64encode(":".join(key).encode()).decode()
+    request = urllib.request.Request(PROJECT + path, json.dumps(body).encode(), headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     return json.load(opener.open(request))
 
@@ -201,7 +204,7 @@ def access():
     page.wait("the login page", lambda: page.one("[name=password]")).send_keys("wrong")
     page.one("[name=username]").send_keys("admin")
     page.one("button.go").click()
-    page.wait("a refusal", lambda: "password" in page.one("body").text.lower() and page.one("[name=password]"))
+    page.wait("a refusal", lambda: "is wrong" in page.one("body").text and page.one("[name=password]"))
     page.one("[name=username]").clear()
     page.one("[name=username]").send_keys("admin")
     page.one("[name=password]").clear()
@@ -211,9 +214,34 @@ def access():
     page.open(BASE + "/v2-beta/apikeys#create")
     page.press("Create")
     shown = page.wait("the new key", lambda: page.all(".once input"))
-    assert len(shown) == 2 and all(box.get_attribute("value") for box in shown)
+    key = [box.get_attribute("value") for box in shown]
+    assert len(key) == 2 and all(key)
     page.shoot("a-new-key")
+    watch_in_a_second_tab(page, key)
     page.close()
+
+
+def watch_in_a_second_tab(page, key):
+    """What a script does with the key shows in another tab by itself, row for row and state for state."""
+    page.browser.switch_to.new_window("tab")
+    page.open(PROJECT + "/services")
+    page.wait("an empty list", lambda: "0" in page.one("#middle").text)
+    page.browser.execute_script("window.loadedOnce = true")
+    stack = post("/stacks", {"name": "shop"}, key)
+    body = {"name": "web", "stackId": stack["id"], "scale": 2, "launchConfig": {"imageUuid": "sim:web"}, "startOnCreate": True}
+    service = post("/services", body, key)
+
+    def row():
+        return next((row.text for row in page.all("#middle tbody tr") if service["id"] in row.text), "")
+
+    page.wait("the service to be active", lambda: "active" in row().split() and "web" in row())
+    strategy = {"batchSize": 1, "intervalMillis": 100, "launchConfig": {"imageUuid": "sim:web2"}}
+    post(f"/services/{service['id']}?action=upgrade", {"inServiceStrategy": strategy}, key)
+    page.wait("the upgrade to end", lambda: "upgraded" in row().split())
+    post(f"/services/{service['id']}?action=rollback", {}, key)
+    page.wait("the service to be active again", lambda: "active" in row().split())
+    assert page.browser.execute_script("return window.loadedOnce"), "the page was loaded again"
+    page.shoot("watched-live")
 
 
 {"service": service, "pages": pages, "access": access}[SCENARIO]()

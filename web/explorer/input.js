@@ -89,7 +89,7 @@ function json(value, props) {
 }
 
 function reference(name, value, props, label, context) {
-  const node = el('input', { type: 'text', ...props, value: value ?? '', placeholder: `id of a ${name ?? 'resource'}` });
+  const node = el('input', { type: 'text', ...props, value: value ?? '', placeholder: `${name ?? 'resource'} id` });
   const url = context.schemas.find(name)?.links?.collection;
   if (!url) return simple(node);
   const place = el('div');

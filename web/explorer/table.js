@@ -9,7 +9,7 @@ const MOST = 7;
 const DULL = new Set(['id', 'type', 'kind', 'uuid', 'accountId', 'baseType', 'removed', 'removeTime', 'data', 'transitioning', 'transitioningProgress', 'description', 'externalId', 'created', 'transitioningMessage']);
 const FIRST = ['name', 'state', 'healthState'];
 
-/** Chooses the columns: name, state, health, then what differs most. */
+/** Chooses the columns: name, state, health, then what differs most from row to row and from what is usual. */
 export function chooseColumns(schema, rows) {
   const fields = schema?.resourceFields ?? {};
   const names = Object.keys(Object.keys(fields).length ? fields : rows[0] ?? {});
@@ -18,7 +18,11 @@ export function chooseColumns(schema, rows) {
   const told = (name) => {
     const type = parseType(fields[name]?.type ?? 'string').name;
     if (!['string', 'int', 'enum', 'boolean', 'reference', 'float', 'date'].includes(type)) return 0;
-    return new Set(rows.map((row) => row[name]).filter((v) => v !== null && v !== undefined && typeof v !== 'object' && String(v).length < 80)).size;
+    const { default: usual, create, update } = fields[name] ?? {};
+    const isTelling = (v) => v !== null && v !== undefined && v !== (usual ?? false) && typeof v !== 'object' && String(v).length < 80;
+    const values = new Set(rows.map((row) => row[name]).filter(isTelling)).size;
+    // Among equals, what somebody chose before what follows from it.
+    return values && values + (create || update ? 0.5 : 0) + (type === 'reference' ? 0.25 : 0);
   };
   const rest = names.filter((name) => !DULL.has(name) && !FIRST.includes(name)).map((name) => [name, told(name)])
     .filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]).map(([name]) => name);

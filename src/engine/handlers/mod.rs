@@ -26,7 +26,7 @@ impl Core {
         match process.process.as_str() {
             "account.deactivate" => Ok(self.deactivated_account(process)),
             "account.remove" => self.remove_account_or_project(row).await,
-            "credential.remove" => self.forget_credential(row).await.map(|()| Outcome::done()),
+            "credential.remove" | "secret.remove" => self.forget_credential(row).await.map(|()| Outcome::done()),
             "storagePool.remove" if row.kind == "registry" => self.remove_registry(row).await.map(|()| Outcome::done()),
             "instance.create" => self.create_instance(process, row).await,
             "instance.start" => self.start_instance(process, row).await,
