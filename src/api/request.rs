@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, UPGRADE};
 use actix_web::web;
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
@@ -236,9 +236,12 @@ pub async fn read_body(headers: &HeaderMap, payload: &mut web::Payload, patience
     if announced.is_some_and(|length| length > BODY_LIMIT) {
         return Err(Error::new(ErrorKind::TooLarge));
     }
+    // What comes from a connection that could become a WebSocket does not end with the body.
+    let end = if is_websocket(headers) { announced.unwrap_or_default() } else { usize::MAX };
     let whole = async {
         let mut body = Vec::with_capacity(announced.unwrap_or_default());
-        while let Some(piece) = payload.next().await {
+        while body.len() < end {
+            let Some(piece) = payload.next().await else { break };
             // The client went away or sent a broken encoding.
             let piece = piece.map_err(|_| unreadable("the body cannot be read"))?;
             if body.len() + piece.len() > BODY_LIMIT {
@@ -246,10 +249,16 @@ pub async fn read_body(headers: &HeaderMap, payload: &mut web::Payload, patience
             }
             body.extend_from_slice(&piece);
         }
+        body.truncate(end);
         Ok(body)
     };
     let late = |_| Error::new(ErrorKind::Timeout).with_message("the body took too long");
     tokio::time::timeout(patience, whole).await.map_err(late)?
+}
+
+/// Whether the connection is to become a WebSocket.
+pub fn is_websocket(headers: &HeaderMap) -> bool {
+    headers.get(UPGRADE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// The fields of a request: its parameters, and over them those of its body.

@@ -287,7 +287,7 @@ impl Engine {
     pub fn find_all(&self, scope: &Scope, ids: &[ResourceId]) -> Result<Vec<Resource>> {
         let mut rows = self.core.store.many(ids)?;
         rows.retain(|row| scope.sees(row));
-        Ok(rows)
+        rows.into_iter().map(|row| self.core.reveal(scope, row)).collect()
     }
 
     /// One page. Blocking.

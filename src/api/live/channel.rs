@@ -296,7 +296,11 @@ impl Channel {
             let result = tokio::select! {
                 // A session that is over hears no more news.
                 biased;
-                Ok(()) = access.changed() => self.check(),
+                Ok(()) = access.changed() => match self.engine.still_admits(&self.scope) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => return self.log_out(&hub),
+                    Err(error) => Err(error),
+                },
                 news = news.recv() => match news {
                     Ok(News::Changes(changed)) => self.tell(&changed).await,
                     Ok(News::Published(event)) => {
@@ -320,12 +324,12 @@ impl Channel {
         }
     }
 
-    /// Makes everybody leave whose proof no longer counts: after a logout, or when a key or a membership was taken away.
-    fn check(&self) -> Result<()> {
-        if !self.engine.still_admits(&self.scope)? {
-            let _ = self.told.send(Told::Logout);
-        }
-        Ok(())
+    /// Makes everybody leave, for their proof no longer counts: after a logout, or when a key or a membership was taken
+    /// away. It is the last that this channel tells, so nobody is too far behind to hear it; and who comes in now, admitted
+    /// before, gets another channel, which looks for itself.
+    fn log_out(&self, hub: &Hub) {
+        hub.lock().remove(&self.class);
+        let _ = self.told.send(Told::Logout);
     }
 
     async fn tell(self: &Arc<Self>, changed: &Changed) -> Result<()> {
@@ -392,12 +396,13 @@ impl Channel {
     /// The type as which the class sees a row.
     fn shown(&self, row: &Resource) -> Option<&TypeView> {
         let registry = self.engine.registry();
-        shown_type(registry, &self.view, &row.kind).or_else(|| shown_type(registry, &self.view, &row.root))
+        shown_type(registry, &self.view, &registry.type_of(&row.root, &row.kind)?.id)
     }
 
     fn is_of_kind(&self, row: &Resource) -> bool {
         let kinds = &self.class.kinds;
-        kinds.is_empty() || kinds.iter().any(|kind| *kind == row.root || crate::api::call::is_kind(&self.engine, &row.kind, kind))
+        let own = self.engine.registry().type_of(&row.root, &row.kind);
+        kinds.is_empty() || own.is_some_and(|ty| kinds.iter().any(|kind| crate::api::call::is_kind(&self.engine, &ty.id, kind)))
     }
 }
 

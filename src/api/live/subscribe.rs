@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::UPGRADE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::Value;
 
@@ -13,7 +12,7 @@ use super::frame;
 use super::names::{Confined, EventName};
 use super::socket::{MAX_FRAME, Socket};
 use crate::api::call::{Call, Reply};
-use crate::api::request::Verb;
+use crate::api::request::{self, Verb};
 use crate::engine::Input;
 use crate::model::{Error, ErrorKind, Result};
 use crate::schema::{Role, TypeView};
@@ -41,8 +40,7 @@ pub async fn subscribe(call: &Call<'_>, ty: &Arc<TypeView>, hub: &Arc<Hub>, shak
         None | Some("") => None,
         Some(text) => Some(frame::parse_position(text).ok_or_else(|| Error::invalid("InvalidFormat", "since"))?),
     };
-    let is_upgrade = shake.request.headers().get(UPGRADE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    match (call.verb, is_upgrade) {
+    match (call.verb, request::is_websocket(shake.request.headers())) {
         // Quirk: nothing takes these, and they are not the same nothing (cattle: no handler of `SubscribeManager` answers).
         (Verb::Get, false) => return Err(Error::not_found()),
         (Verb::Post, false) => return Ok(Reply::new(StatusCode::CREATED, String::new())),
