@@ -10,37 +10,52 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, World, text};
 
-/// Sends as the key of an account; the key is called like it.
-async fn send(world: &World, account: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
-    let key = format!("Basic {}", STANDARD.encode(format!("key-{account}:of-{account}")));
-    world.send_with(method, path, &[("authorization", &key)], body).await
+/// What the key of an account proves itself by; the key is called like it.
+pub fn login(account: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("key-{account}:of-{account}")))
 }
 
-async fn key(world: &World, account: &str) {
+/// Sends as the key of an account.
+pub async fn send(world: &World, account: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+    world.send_with(method, path, &[("authorization", &login(account))], body).await
+}
+
+/// Gives an account a key.
+pub async fn key(world: &World, account: &str) {
     world.engine.set_key(account, format!("key-{account}"), &format!("of-{account}")).await.expect(account);
 }
 
 /// A row of the other project: the type it is listed under, its id and uuid, and what it links to.
-struct Foreign {
+pub struct Foreign {
     plural: String,
     ty: String,
     id: String,
-    uuid: String,
+    pub uuid: String,
     links: Vec<String>,
     actions: Vec<String>,
 }
 
-struct Scene {
-    world: World,
+pub struct Scene {
+    pub world: World,
     /// Everything in `1a5`.
-    foreign: Vec<Foreign>,
+    pub foreign: Vec<Foreign>,
     /// `(account of the key, prefix of its paths, role)`: strangers to `1a5`.
-    strangers: Vec<(String, String, Role)>,
+    pub strangers: Vec<(String, String, Role)>,
     /// The project of the strangers.
-    project: String,
+    pub project: String,
 }
 
-async fn scene() -> Scene {
+/// A user with a key; gives its id.
+pub async fn user(world: &World, name: &str) -> String {
+    let made = send(world, "superadmin", Method::POST, "/v2-beta/accounts", Some(json!({"kind": "user", "name": name}))).await;
+    let id = text(&made.expect(201, json!({"kind": "user"})), "id").to_owned();
+    world.settle().await;
+    key(world, &id).await;
+    id
+}
+
+/// Two projects, and members of one of them in every role.
+pub async fn scene() -> Scene {
     let world = World::new().await;
     let stack = world.stack("front").await;
     let web = world.running(&stack, "web", json!({"scale": 2})).await;
@@ -51,10 +66,8 @@ async fn scene() -> Scene {
     world.engine.require_proof(true).await.expect("access control goes on");
     let mut users = Vec::new();
     for name in ["olga", "mia", "rex", "ron"] {
-        let made = send(&world, "superadmin", Method::POST, "/v2-beta/accounts", Some(json!({"kind": "user", "name": name}))).await;
-        users.push(text(&made.expect(201, json!({"kind": "user"})), "id").to_owned());
+        users.push(user(&world, name).await);
     }
-    world.settle().await;
     let roles = [Role::Owner, Role::Member, Role::Restricted, Role::Readonly];
     let members: Vec<Value> = (users.iter().zip(roles))
         .map(|(user, role)| json!({"externalId": user, "externalIdType": "rancher_id", "role": role.as_str()}))
@@ -65,7 +78,6 @@ async fn scene() -> Scene {
     key(&world, &project).await;
     let mut strangers = vec![(project.clone(), String::new(), Role::Project)];
     for (user, role) in users.iter().zip(roles) {
-        key(&world, user).await;
         strangers.push((user.clone(), String::new(), Role::User));
         strangers.push((user.clone(), format!("/projects/{project}"), role));
     }
@@ -178,4 +190,119 @@ async fn another_projects_rows_cannot_be_referred_to() {
         let project = send(&scene.world, account, Method::GET, &format!("/v2-beta{prefix}/projects/1a5"), None).await;
         assert_eq!(project.status, 404, "{account} {prefix}: {}", project.body);
     }
+}
+
+#[actix_web::test]
+async fn processes_and_the_audit_log_of_another_project_are_not_there() {
+    let Scene { world: w, strangers, project, .. } = scene().await;
+    send(&w, &project, Method::POST, "/v2-beta/stacks", Some(json!({"name": "own"}))).await.ok();
+    // One that has ended, one that is open, and what was asked for and refused.
+    send(&w, "1a5", Method::POST, "/v2-beta/stacks", Some(json!({"name": "theirs"}))).await.ok();
+    send(&w, "1a5", Method::POST, "/v2-beta/stacks", Some(json!({"name": "theirs"}))).await.refused(422, "NotUnique");
+    let all = async |path: &str| {
+        let list = send(&w, "superadmin", Method::GET, &format!("/v2-beta/{path}?limit=1000"), None).await;
+        list.expect(200, json!({}))["data"].as_array().cloned().unwrap_or_default()
+    };
+    let of_theirs = |rows: Vec<Value>| rows.into_iter().filter(|row| row["accountId"] == "1a5").collect::<Vec<_>>();
+    let processes = of_theirs(all("processinstances").await);
+    let audited = of_theirs(all("auditlogs").await);
+    assert!(processes.len() > 5 && audited.len() >= 2, "{} {}", processes.len(), audited.len());
+    assert!(processes.iter().any(|p| p["endTime"].is_null()) && processes.iter().any(|p| !p["endTime"].is_null()));
+    let ids: BTreeSet<&str> = processes.iter().map(|p| text(p, "resourceId")).collect();
+    let mut looked = 0;
+    for (account, prefix, role) in &strangers {
+        for version in Version::ALL.map(Version::as_str) {
+            let root = format!("/{version}{prefix}");
+            assert_eq!(send(&w, account, Method::GET, &format!("{root}/processexecutions"), None).await.status, 404, "{role:?}");
+            for (plural, rows) in [("processinstances", &processes), ("auditlogs", &audited)] {
+                for query in ["limit=1000", "accountId=1a5", "accountId_ne=1a1", "accountId_null=true", "sort=id&order=desc&limit=1000"] {
+                    let list = send(&w, account, Method::GET, &format!("{root}/{plural}?{query}"), None).await;
+                    if list.status == 404 {
+                        continue;
+                    }
+                    for row in list.expect(200, json!({}))["data"].as_array().into_iter().flatten() {
+                        looked += 1;
+                        assert!(row["accountId"] != "1a5" && !ids.contains(text(row, "resourceId")), "{role:?} {root}/{plural}: {row:#}");
+                    }
+                }
+                let row = rows.last().expect("a row");
+                let path = format!("{root}/{plural}/{}", text(row, "id"));
+                assert_eq!(send(&w, account, Method::GET, &path, None).await.status, 404, "{role:?} {path}");
+                for link in row["links"].as_object().into_iter().flatten().map(|(link, _)| link) {
+                    assert_eq!(send(&w, account, Method::GET, &format!("{path}/{link}"), None).await.status, 404, "{role:?} {path}/{link}");
+                }
+                for field in ["resourceId", "accountId"] {
+                    let list = send(&w, account, Method::GET, &format!("{root}/{plural}?{field}={}", text(row, field)), None).await;
+                    assert!(list.status == 404 || list.body["data"] == json!([]), "{role:?} {path}: {}", list.body);
+                }
+            }
+        }
+    }
+    assert!(looked > 20, "they see their own: {looked}");
+}
+
+#[actix_web::test]
+async fn who_is_put_out_is_out_from_the_next_request_on() {
+    let w = World::new().await;
+    for account in ["superadmin", "1a5"] {
+        key(&w, account).await;
+    }
+    w.engine.require_proof(true).await.expect("access control goes on");
+    let (ann, bob, cid) = (user(&w, "ann").await, user(&w, "bob").await, user(&w, "cid").await);
+    let own = send(&w, "superadmin", Method::POST, "/v2-beta/projects", Some(json!({"name": "own"}))).await.ok();
+    let own = text(&own, "id").to_owned();
+    let member = |id: &str, role: &str| json!({"externalId": id, "externalIdType": "rancher_id", "role": role});
+    let set = async |project: &str, members: Vec<Value>| {
+        let path = format!("/v2-beta/projects/{project}?action=setmembers");
+        send(&w, "superadmin", Method::POST, &path, Some(json!({"members": members}))).await.ok();
+    };
+    let act = async |path: &str, action: &str| {
+        send(&w, "superadmin", Method::POST, &format!("/v2-beta/{path}?action={action}"), Some(json!({}))).await.ok();
+    };
+    let status = async |account: &str, path: &str| send(&w, account, Method::GET, path, None).await.status;
+    w.settle().await;
+    set("1a5", vec![member("1a1", "owner"), member(&ann, "member"), member(&bob, "readonly"), member(&cid, "member")]).await;
+    set(&own, vec![member("1a1", "owner"), member(&ann, "member")]).await;
+    w.settle().await;
+    let (inside, project) = ("/v2-beta/projects/1a5/stacks", "/v2-beta/projects/1a5");
+    for account in [&ann, &bob, &cid] {
+        assert_eq!((status(account, inside).await, status(account, project).await), (200, 200));
+    }
+    // From here on nothing settles: what counts is the commit, not what follows from it.
+    set("1a5", vec![member("1a1", "owner"), member(&bob, "readonly"), member(&cid, "member")]).await;
+    assert_eq!((status(&ann, inside).await, status(&ann, project).await), (403, 404));
+    let listed = send(&w, &ann, Method::GET, "/v2-beta/projects", None).await.ok();
+    assert_eq!(listed["data"].as_array().map(|all| all.iter().map(|p| text(p, "id")).collect::<Vec<_>>()), Some(vec![own.as_str()]));
+    assert_eq!(status(&ann, &format!("/v2-beta/projects/{own}/stacks")).await, 200, "still a member of the other");
+
+    act(&format!("accounts/{bob}"), "deactivate").await;
+    assert_eq!((status(&bob, inside).await, status(&bob, "/v2-beta").await), (401, 401));
+    w.settle().await;
+    act(&format!("accounts/{bob}"), "remove").await;
+    assert_eq!((status(&bob, inside).await, status(&bob, "/v2-beta").await), (401, 401));
+    w.settle().await;
+    assert_eq!(status(&bob, inside).await, 401);
+
+    let made = send(&w, &cid, Method::POST, "/v2-beta/apikeys", Some(json!({"name": "k"}))).await.ok();
+    w.settle().await;
+    let basic = format!("Basic {}", STANDARD.encode(format!("{}:{}", text(&made, "publicValue"), text(&made, "secretValue"))));
+    let by_key = async |path: &str| w.send_with(Method::GET, path, &[("authorization", &basic)], None).await.status;
+    assert_eq!(by_key(inside).await, 200);
+    let key = format!("apikeys/{}", text(&made, "id"));
+    act(&key, "deactivate").await;
+    assert_eq!((by_key(inside).await, status(&cid, inside).await), (401, 200), "the other key is good");
+    w.settle().await;
+    act(&key, "activate").await;
+    w.settle().await;
+    assert_eq!(by_key(inside).await, 200);
+    act(&key, "deactivate").await;
+    w.settle().await;
+    act(&key, "remove").await;
+    assert_eq!(by_key(inside).await, 401);
+    w.settle().await;
+    assert_eq!(by_key(inside).await, 401);
+
+    act(&format!("projects/{own}"), "deactivate").await;
+    assert_eq!((status(&ann, &format!("/v2-beta/projects/{own}/stacks")).await, status(&ann, "/v2-beta").await), (403, 200));
+    assert_eq!(status(&ann, &format!("/v2-beta/projects/{own}")).await, 404, "who may not come in does not learn that it sleeps");
 }

@@ -92,15 +92,33 @@ impl Server {
         }
     }
 
+    /// What a GET answers who shows these headers: the body as it is.
+    pub async fn get(&self, path: &str, headers: &[(&'static str, &str)]) -> (u16, String) {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let host = self.address;
+        let answer = self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n")).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        (head.get(9..12).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned())
+    }
+
     /// Sends a request as it is written and reads the answer up to the end of the connection.
     pub async fn send(&self, request: impl AsRef<[u8]>) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("a server that listens");
         // A server that has read enough may have answered and closed: what it said is asked for all the same.
         let _ = stream.write_all(request.as_ref()).await;
         let mut answer = Vec::new();
-        let _ = within(stream.read_to_end(&mut answer)).await;
+        // One that does not end with the connection ends with its body.
+        while !is_whole(&answer) && within(stream.read_buf(&mut answer)).await.is_ok_and(|read| read > 0) {}
         String::from_utf8_lossy(&answer).into_owned()
     }
+}
+
+/// Whether an answer says how long it is, and is.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| body.len() >= length)
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
