@@ -141,6 +141,8 @@ fn lock(database: &Path) -> Result<std::fs::File, Failure> {
 
 fn start_logging(serve: &Serve) {
     let mut builder = env_logger::Builder::new();
+    // It writes down all that is said to the engine, the environments of containers too: for those who ask for it by name.
+    builder.filter_module("bollard", log::LevelFilter::Info);
     builder.parse_filters(&serve.log);
     if serve.log_format == LogFormat::Json {
         builder.format(|out, record| {

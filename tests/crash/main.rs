@@ -2,12 +2,15 @@
 //!
 //! `matrix` runs whole lives of services in process and dies at each commit, before and after each call of the
 //! runtime, and between a commit and its answer. `process` does what only a real process can: being killed, sharing
-//! a folder, ending with a status.
+//! a folder, ending with a status; `resume` is about those who listen to a server that is killed, `logs` about what a
+//! server writes down while secrets pass through it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod dump;
 mod fate;
+mod logs;
 mod matrix;
 mod process;
+mod resume;
 mod scenarios;
 mod world;

@@ -10,14 +10,14 @@ use diesel::prelude::*;
 use serde_json::{Value, json};
 
 /// How long anything may take. Generous, because a slow machine is no bug.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// An upgrade that was interrupted goes on within this.
 const PROMPT: Duration = Duration::from_secs(1);
 
 /// The program, untouched by the environment of whoever tests.
-fn drover(arguments: &[&str]) -> Command {
+pub fn drover(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drover"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
@@ -57,21 +57,24 @@ fn wait_for(child: &mut Child) -> Option<ExitStatus> {
     None
 }
 
-struct Server {
+/// A server that runs.
+pub struct Server {
     child: Child,
-    address: String,
-    client: reqwest::blocking::Client,
+    /// Where it listens.
+    pub address: String,
+    /// Asks it.
+    pub client: reqwest::blocking::Client,
 }
 
 impl Server {
     /// Serves `place` (`--data-dir`, a folder; or `--database`, a file) on a port of its own.
-    fn start(place: [&str; 2]) -> Self {
+    pub fn start(place: [&str; 2]) -> Self {
         let arguments = ["serve", "--docker", "none", "--listen", "127.0.0.1:0", "--log", "warn", place[0], place[1]];
         Self::of(drover(&arguments).stderr(Stdio::inherit()).spawn().expect("the program starts"))
     }
 
     /// Waits until a program that was started says where it listens.
-    fn of(mut child: Child) -> Self {
+    pub fn of(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let address =
             lines.by_ref().find_map(|line| line.ok()?.split_once("listening on")?.1.trim().strip_prefix("http://").map(str::to_owned));
@@ -80,15 +83,18 @@ impl Server {
         Self { child, address: address.expect("the program says where it listens"), client: reqwest::blocking::Client::new() }
     }
 
-    fn url(&self, path: &str) -> String {
+    /// Of a path inside the project.
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}/v2-beta/projects/1a5/{path}", self.address)
     }
 
-    fn get(&self, path: &str) -> Value {
+    /// What a GET answers.
+    pub fn get(&self, path: &str) -> Value {
         self.client.get(self.url(path)).send().and_then(reqwest::blocking::Response::json).expect("an answer")
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    /// What a POST answers that succeeds.
+    pub fn post(&self, path: &str, body: &Value) -> Value {
         let response = self.client.post(self.url(path)).json(body).send().expect("an answer");
         let (status, answer): (_, Value) = (response.status(), response.json().expect("JSON"));
         assert!(status.is_success(), "{path}: {status} {answer:#}");
@@ -123,12 +129,14 @@ impl Server {
         count(&self.get("containers?limit=1000"), image, "running")
     }
 
-    fn kill(mut self) {
+    /// Kills it, without a word.
+    pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
     }
 
-    fn terminate(mut self) -> ExitStatus {
+    /// Tells it to stop, and waits until it has.
+    pub fn terminate(mut self) -> ExitStatus {
         let told = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().expect("sh runs");
         assert!(told.success());
         wait_for(&mut self.child).expect("it stops")
@@ -148,11 +156,11 @@ fn count(list: &Value, image: &str, state: &str) -> usize {
     all.iter().filter(|c| c["imageUuid"] == image && c["state"] == state).count()
 }
 
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
