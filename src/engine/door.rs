@@ -240,6 +240,11 @@ impl Engine {
         self.core.setting(name).ok().flatten().and_then(|s| s.active_value)
     }
 
+    /// A setting that is a whole number.
+    pub fn setting_count(&self, name: &str) -> Result<u32> {
+        self.core.setting_count(name)
+    }
+
     /// Whether a registration token lets somebody in now.
     pub fn is_registration(&self, token: &str) -> Result<bool> {
         Ok(self.core.registration(token)?.is_some())

@@ -55,3 +55,4 @@ pub use logins::{AccessMode, LOCAL, LocalAuth};
 pub use processes::{ProcessInstance, ProcessPage};
 pub use projects::is_project;
 pub use proof::{Candidate, KeyProof, Policy};
+pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};

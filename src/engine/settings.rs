@@ -52,6 +52,12 @@ pub(crate) const EVENT_ROWS: &str = "events.keep.rows";
 pub(crate) const PROCESS_SECONDS: &str = "process_instance.purge.after.seconds";
 pub(crate) const REMOVED_SECONDS: &str = "main_tables.purge.after.seconds";
 pub(crate) const SERVICE_LOG_SECONDS: &str = "service_log.purge.after.seconds";
+/// The time between two pings of a subscription.
+pub const PING_MILLIS: &str = "api.sub.ping.interval.millis";
+/// After so many pings a subscription ends.
+pub const MAX_PINGS: &str = "api.sub.max.pings";
+/// So many events may wait for a subscriber that does not read.
+pub const MAX_QUEUED: &str = "subscribe.max.queued.messages";
 pub(crate) const MEMBER_ROLES: &str = "project.set.member.roles";
 
 /// Sorted by name. The public ones are Rancher's, as its user interface reads them (cattle: `settings.public`).
@@ -62,15 +68,20 @@ const SETTINGS: &[Known] = &[
     public("account.version", ""),
     public("api.auth.jwt.token.expiry", "57600000"),
     text("api.auth.local.access.mode", "unrestricted"),
+    text("api.auth.local.allowed.identities", ""),
     public("api.auth.provider.configured", "none"),
     text("api.auth.realm", "Enter API access key and secret key as username and password"),
     text("api.auth.restrict.concurrent.sessions", "false"),
     public("api.host", ""),
     public("api.security.enabled", "false"),
+    count(MAX_PINGS, "8640"),
+    count(PING_MILLIS, "5000"),
     public("api.ui.css.url", ""),
     public("api.ui.js.url", ""),
     count(AUDIT_ROWS, "1000000"),
     count(AUDIT_SECONDS, "2592000"),
+    // Without one, it is the image that `api::registration` names.
+    text("bootstrap.required.image", ""),
     public("catalog.url", ""),
     // Written once, by the server itself; shown to nobody.
     fixed("drover.key.check", ""),
@@ -81,6 +92,7 @@ const SETTINGS: &[Known] = &[
     count(REMOVED_SECONDS, "172800"),
     public("newest.docker.version", ""),
     count(PROCESS_SECONDS, "86400"),
+    text("project.create.default", "true"),
     text(MEMBER_ROLES, "owner"),
     public("rancher.cli.darwin.url", ""),
     public("rancher.cli.linux.url", ""),
@@ -94,6 +106,7 @@ const SETTINGS: &[Known] = &[
     fixed("rancher.server.version", "v1.6.30"),
     text("registration.token.period.millis", "315360000000"),
     count(SERVICE_LOG_SECONDS, "604800"),
+    count(MAX_QUEUED, "100"),
     public("supported.docker.range", ""),
     public("telemetry.opt", ""),
     public("ui.feedback.form", ""),

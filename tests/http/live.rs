@@ -173,6 +173,26 @@ async fn a_client_that_does_not_read_is_cut_and_disturbs_nobody() {
 }
 
 #[actix_web::test]
+async fn a_subscription_lasts_as_many_pings_as_the_settings_say() {
+    let w = World::new().await;
+    let server = Server::of(&w);
+    let set = async |name: &str, value: &str| w.put(&format!("/v2-beta/settings/{name}"), json!({"value": value})).await;
+    set("api.sub.ping.interval.millis", "soon").await.expect(422, json!({"code": "InvalidFormat", "fieldName": "value"}));
+    set("api.sub.ping.interval.millis", "1").await.expect(200, json!({"activeValue": "1", "inDb": true}));
+    set("api.sub.max.pings", "3").await.ok();
+    let mut client = server.subscribe(CHANGES).await;
+    let began = std::time::Instant::now();
+    for _ in 0..3 {
+        assert_eq!(client.any().await["name"], "ping");
+    }
+    assert_eq!(client.end().await, Some(1000));
+    assert!(began.elapsed() >= Duration::from_millis(250), "not more often than every 100 ms: {:?}", began.elapsed());
+    let shown = w.list("/v2-beta/settings?limit=-1").await;
+    let value = |name: &str| shown.iter().find(|s| s["name"] == name).map(|s| text(s, "value").to_owned());
+    assert_eq!(value("subscribe.max.queued.messages").as_deref(), Some("100"));
+}
+
+#[actix_web::test]
 async fn a_server_that_stops_closes_its_sockets() {
     let w = World::new().await;
     let server = Server::of(&w);

@@ -15,14 +15,21 @@ use crate::engine::Missed;
 pub const MAX_FRAME: usize = 4096;
 /// Frames that a client may send between two pings.
 const MAX_HEARD: u32 = 100;
-/// Pings until the connection ends (cattle: `api.sub.max.pings`): twelve hours, as they come.
-const MAX_PINGS: u32 = 8640;
-/// Events that may wait for a client that does not read (cattle: `subscribe.max.queued.messages`).
-const MAX_QUEUED: u64 = 100;
 /// A client that takes nothing for this long does not read.
 const STALL: Duration = Duration::from_secs(1);
 /// A client for which nothing else waits has this long.
 const PATIENCE: u32 = 30;
+
+/// What the settings say of connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The time between two pings.
+    pub beat: Duration,
+    /// Pings until the connection ends: twelve hours, as they come.
+    pub pings: u32,
+    /// Events that may wait for a client that does not read.
+    pub queued: u64,
+}
 
 /// A connection that has been accepted.
 pub struct Socket {
@@ -34,8 +41,8 @@ pub struct Socket {
     pub seat: Seat,
     /// What it may be there by.
     pub place: Place,
-    /// The time between two pings.
-    pub beat: Duration,
+    /// How it is served.
+    pub limits: Limits,
     /// Where to go on from; none is now.
     pub since: Option<i64>,
 }
@@ -61,16 +68,17 @@ struct Run {
     caught_up: i64,
     /// How many events of the channel have been seen.
     seen: u64,
+    limits: Limits,
 }
 
 impl Socket {
     /// Serves the connection until it ends.
     pub async fn run(self) {
         // The place is given back when everything here has ended.
-        let Self { session, mut stream, seat, place: _place, beat, since } = self;
+        let Self { session, mut stream, seat, place: _place, limits, since } = self;
         let seen = seat.channel.sent();
-        let mut run = Run { session, seat, caught_up: 0, seen };
-        let end = run.serve(&mut stream, beat, since).await;
+        let mut run = Run { session, seat, caught_up: 0, seen, limits };
+        let end = run.serve(&mut stream, since).await;
         if let End::Close(code, word) = end {
             // A client that is gone needs no goodbye.
             let _ = run.session.close(Some(CloseReason { code, description: Some(word.to_owned()) })).await;
@@ -79,8 +87,8 @@ impl Socket {
 }
 
 impl Run {
-    async fn serve(&mut self, stream: &mut MessageStream, beat: Duration, since: Option<i64>) -> End {
-        let mut beats = interval(beat);
+    async fn serve(&mut self, stream: &mut MessageStream, since: Option<i64>) -> End {
+        let mut beats = interval(self.limits.beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first is at once.
         beats.tick().await;
@@ -94,7 +102,7 @@ impl Run {
                 _ = beats.tick() => {
                     heard = 0;
                     pings += 1;
-                    if pings > MAX_PINGS { Err(End::Close(CloseCode::Normal, "come again")) } else { self.ping().await }
+                    if pings > self.limits.pings { Err(End::Close(CloseCode::Normal, "come again")) } else { self.ping().await }
                 }
                 told = self.seat.told.recv() => match told {
                     Ok(Told::Frames(frames)) => self.tell(&frames).await,
@@ -171,12 +179,12 @@ impl Run {
 
     /// Sends, unless the client does not read and too much waits for it.
     async fn send(&mut self, text: ByteString) -> Result<(), End> {
-        let (channel, seen) = (self.seat.channel.clone(), self.seen);
+        let (channel, seen, queued) = (self.seat.channel.clone(), self.seen, self.limits.queued);
         let stalled = async {
             let mut looks = interval_at(Instant::now() + STALL, STALL);
             for _ in 0..PATIENCE {
                 looks.tick().await;
-                if channel.sent().saturating_sub(seen) > MAX_QUEUED {
+                if channel.sent().saturating_sub(seen) > queued {
                     break;
                 }
             }

@@ -10,15 +10,15 @@ use serde_json::Value;
 use super::channel::{Class, Hub};
 use super::frame;
 use super::names::{Confined, EventName};
-use super::socket::{MAX_FRAME, Socket};
+use super::socket::{Limits, MAX_FRAME, Socket};
 use crate::api::call::{Call, Reply};
 use crate::api::request::{self, Verb};
-use crate::engine::Input;
+use crate::engine::{Input, MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 use crate::model::{Error, ErrorKind, Result};
 use crate::schema::{Role, TypeView};
 
-/// The setting with the time between two pings, its default, and the least that is taken.
-const BEAT: (&str, u64, u64) = ("api.sub.ping.interval.millis", 5000, 100);
+/// The shortest time between two pings, whatever the setting says.
+const SHORTEST_BEAT: Duration = Duration::from_millis(100);
 /// Event names, and types, that one connection may ask for.
 const MAX_NAMES: usize = 64;
 
@@ -51,21 +51,25 @@ pub async fn subscribe(call: &Call<'_>, ty: &Arc<TypeView>, hub: &Arc<Hub>, shak
     if call.verb != Verb::Get {
         return Err(no_handshake("a WebSocket begins with a GET".to_owned()));
     }
+    let limits = limits(call)?;
     let place = hub.admit(call.scope.user.id)?;
     // Listening before the answer: whoever has it misses nothing.
     let seat = hub.join(call.scope, call.view, class)?;
     let payload = shake.payload.take().ok_or_else(|| Error::bug("a request without its payload"))?;
     let (response, session, stream) = actix_ws::handle(shake.request, payload).map_err(|e| no_handshake(e.to_string()))?;
     let stream = stream.max_frame_size(MAX_FRAME);
-    actix_web::rt::spawn(Socket { session, stream, seat, place, beat: beat(call), since }.run());
+    actix_web::rt::spawn(Socket { session, stream, seat, place, limits, since }.run());
     *shake.response = Some(response);
     Ok(Reply::new(StatusCode::SWITCHING_PROTOCOLS, String::new()))
 }
 
-fn beat(call: &Call<'_>) -> Duration {
-    let (name, default, least) = BEAT;
-    let millis = call.engine.setting(name).and_then(|v| v.trim().parse().ok()).unwrap_or(default);
-    Duration::from_millis(millis.max(least))
+fn limits(call: &Call<'_>) -> Result<Limits> {
+    let millis = call.engine.setting_count(PING_MILLIS)?;
+    Ok(Limits {
+        beat: Duration::from_millis(millis.into()).max(SHORTEST_BEAT),
+        pings: call.engine.setting_count(MAX_PINGS)?,
+        queued: call.engine.setting_count(MAX_QUEUED)?.into(),
+    })
 }
 
 /// What is asked for, by parameters and body.
