@@ -509,6 +509,8 @@ async fn what_is_published_is_told_to_those_who_may_hear_it() {
     assert_eq!(w.engine.missed(0, None).expect("the outbox"), before, "nothing is kept");
     let audited = send(&w, "superadmin", Method::GET, "/v2-beta/auditlogs?limit=1000", None).await.body.to_string();
     assert!(!audited.contains("publish"), "nor audited");
+    let described = send(&w, "superadmin", Method::GET, "/v2-beta/openapi.json", None).await.ok();
+    assert!(described["paths"]["/publish"]["post"].is_object(), "{:#?}", described["paths"]);
     // An agent may answer, and nothing else.
     let made = send(&w, "superadmin", Method::POST, "/v2-beta/accounts", Some(json!({"kind": "agent", "name": "a"}))).await.ok();
     w.settle().await;
