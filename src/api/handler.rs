@@ -66,12 +66,9 @@ pub async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> 
     if let (Verb::Post, Some(action)) = (call.verb, call.query.first("action")) {
         return act(call, ty, id, action, body).await;
     }
-    let row = call.get(ty, id);
-    // A row that is not there is 404 whatever the method; one that is there may not know it.
-    if row.is_ok() {
-        call.require_resource_method(ty)?;
-    }
-    let row = row?;
+    // What a type does not know is 405 before anything is looked for (cattle: `ValidationHandler`).
+    call.require_resource_method(ty)?;
+    let row = call.get(ty, id)?;
     match call.verb {
         Verb::Get => read(call, ty, &row).await,
         Verb::Put => update(call, ty, &row, body).await,

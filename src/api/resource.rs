@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::registration;
 use super::text::push_key;
-use crate::engine::{Derived, Engine, Scope, is_project};
+use crate::engine::{Allowed, Derived, Engine, Scope};
 use crate::model::{Resource, ResourceId, Result};
 use crate::schema::{Link, Registry, Relation, TypeView, View, render};
 
@@ -80,17 +80,18 @@ struct Appearance<'a> {
 impl<'a> Writer<'a> {
     /// Appends a row; false, and nothing is written, if the view hides its type.
     pub fn row(&self, out: &mut String, row: &Resource, derived: &Derived) -> bool {
-        self.row_as(out, row, derived, self.appearance(row).as_ref())
+        let allowed = self.engine.allowed(self.scope, row);
+        self.row_as(out, row, derived, self.appearance(row, allowed).as_ref())
     }
 
-    /// How rows of this one's kind and state look; none if the view hides its type.
-    fn appearance(&self, row: &Resource) -> Option<Appearance<'a>> {
+    /// How rows of this one's kind and state look to whom this is allowed; none if the view hides its type.
+    fn appearance(&self, row: &Resource, allowed: Allowed) -> Option<Appearance<'a>> {
         let (engine, view) = (self.engine, self.view);
         let registry = engine.registry();
         let ty = shown_type(registry, view, &registry.type_of(&row.root, &row.kind)?.id)?;
         let is_offered = |action: &&str| {
             let is_built = !ty.def.unavailable_actions.iter().any(|u| u == action);
-            is_built && engine.offers(view.version, ty, row, action) && engine.may_act(self.scope, row, action)
+            is_built && allowed.includes(action) && engine.offers(view.version, ty, row, action)
         };
         let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());
         offered.extend(ty.actions.keys().map(String::as_str).filter(is_offered));
@@ -127,19 +128,19 @@ impl<'a> Writer<'a> {
     ) {
         let start = out.len();
         // Neighbours are mostly of one kind and in one state: what follows from these is worked out once.
-        let mut last: Option<(&Resource, Option<Appearance<'_>>)> = None;
+        let mut last: Option<(&Resource, Allowed, Option<Appearance<'_>>)> = None;
         for row in rows {
             let length = out.len();
             if length > start {
                 out.push(',');
             }
-            // Of two projects a caller may own one.
-            let is_alike = last.as_ref().is_some_and(|(l, _)| l.kind == row.kind && l.state == row.state && l.root == row.root);
-            let is_alike = is_alike && !is_project(row);
-            if !is_alike {
-                last = Some((row, self.appearance(row)));
+            let allowed = self.engine.allowed(self.scope, row);
+            let is_alike =
+                |(l, a, _): &(&Resource, Allowed, _)| l.kind == row.kind && l.state == row.state && l.root == row.root && *a == allowed;
+            if !last.as_ref().is_some_and(is_alike) {
+                last = Some((row, allowed, self.appearance(row, allowed)));
             }
-            if self.row_as(out, row, derived, last.as_ref().and_then(|(_, a)| a.as_ref())) {
+            if self.row_as(out, row, derived, last.as_ref().and_then(|(_, _, a)| a.as_ref())) {
                 if let Some(included) = included {
                     included.splice(out, self, row.id);
                 }

@@ -69,9 +69,7 @@ impl Core {
 
     pub(crate) async fn update(&self, scope: &Scope, ty: &TypeView, id: ResourceId, input: Input) -> Result<Resource> {
         let row = self.visible(scope, ty, id)?;
-        if projects::is_project(&row) {
-            self.require(scope, &row, "update")?;
-        }
+        self.require(scope, &row, "update")?;
         let input = match ty.def.root.as_str() {
             "credential" => return credentials::update(self, scope, ty, &row, input).await,
             "service" => services::check_update(&row, input)?,
@@ -115,9 +113,7 @@ impl Core {
     pub(crate) async fn delete(&self, scope: &Scope, ty: &TypeView, id: ResourceId) -> Result<Resource> {
         let row = self.visible(scope, ty, id)?;
         let is_project = projects::is_project(&row);
-        if is_project {
-            self.require(scope, &row, "remove")?;
-        }
+        self.require(scope, &row, "remove")?;
         let machine = ty.def.machine.clone();
         let keep = self.keep_removed();
         let is_container = row.root == "instance";
@@ -153,9 +149,7 @@ impl Core {
         if !self.offers(scope.version, ty, &row, action) {
             return Err(not_available());
         }
-        if projects::is_project(&row) {
-            self.require(scope, &row, action)?;
-        }
+        self.require(scope, &row, action)?;
         match (ty.def.root.as_str(), action) {
             ("account", "setmembers") => projects::set_members(self, scope, &row, &input).await,
             ("account", "delete") => self.delete(scope, ty, id).await.map(|row| Answer::Accepted(Box::new(row))),

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::model::launch::parse_reference;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
 use crate::runtime::RegistryAuth;
 use crate::schema::{Machine, Role, Type, TypeView, layout};
@@ -24,6 +25,9 @@ pub(crate) const REGISTRY_SECRET: &str = "registryCredential.secretValue";
 
 /// What a secret's value is sealed for.
 pub(crate) const SECRET_VALUE: &str = "secret.value";
+
+/// Where a container says what its image was pulled with.
+pub(crate) const CREDENTIAL_FIELD: &str = "registryCredentialId";
 
 /// Kinds whose public half belongs to one credential only.
 fn has_own_name(kind: &str) -> bool {
@@ -82,28 +86,36 @@ impl Core {
         }
     }
 
-    /// What a container's image is pulled with: the newest active credential of its project for the image's registry.
-    pub(crate) fn registry_auth(&self, container: &Resource, image: &str) -> Result<Option<RegistryAuth>> {
-        let (account, server) = (container.account_id, registry_of(image));
+    /// What a container's image is pulled with, and where: the credential that the container names, else the newest of
+    /// its project for the image's registry. Both it and its registry are active.
+    pub(crate) fn registry_credential(&self, container: &Resource, image: &str) -> Result<Option<(Resource, String)>> {
         let names =
             |address: &str| address.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/').to_lowercase();
-        for credential in self.store.all("credential", account)?.into_iter().rev() {
+        let named = Fields::parse(&container.fields)?.text(CREDENTIAL_FIELD).and_then(|wire| parse_reference(&wire));
+        let credentials = match named {
+            Some(id) => self.store.find(id)?.filter(|c| c.account_id == container.account_id).into_iter().collect(),
+            None => self.store.all("credential", container.account_id)?,
+        };
+        for credential in credentials.into_iter().rev() {
             if credential.kind != "registryCredential" || credential.state != "active" {
                 continue;
             }
-            let fields = Fields::parse(&credential.fields)?;
-            let registry = fields.text("registryId").and_then(|w| crate::model::launch::parse_reference(&w));
+            let registry = Fields::parse(&credential.fields)?.text("registryId").and_then(|wire| parse_reference(&wire));
             let Some(registry) = registry.map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
             let address = Fields::parse(&registry.fields)?.text("serverAddress").unwrap_or_default();
-            if registry.state != "active" || names(&address) != names(server) {
-                continue;
-            }
-            let Some(kept) = self.store.credential(credential.id)? else { continue };
-            if let Some(plain) = self.config.secrets.unseal(REGISTRY_SECRET, &kept.secret) {
-                return Ok(Some(RegistryAuth { username: kept.public_value, password: plain, server: address }));
+            if registry.state == "active" && (named.is_some() || names(&address) == names(registry_of(image))) {
+                return Ok(Some((credential, address)));
             }
         }
         Ok(None)
+    }
+
+    /// The same as an engine takes it.
+    pub(crate) fn registry_auth(&self, container: &Resource, image: &str) -> Result<Option<RegistryAuth>> {
+        let Some((credential, server)) = self.registry_credential(container, image)? else { return Ok(None) };
+        let Some(kept) = self.store.credential(credential.id)? else { return Ok(None) };
+        let plain = self.config.secrets.unseal(REGISTRY_SECRET, &kept.secret);
+        Ok(plain.map(|password| RegistryAuth { username: kept.public_value, password, server }))
     }
 
     /// The last of a credential: what proved it goes before the row does.

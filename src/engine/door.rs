@@ -290,9 +290,13 @@ impl Engine {
 
     /// Those of these rows that the caller may see, removed ones too, in order of id. Blocking.
     pub fn find_all(&self, scope: &Scope, ids: &[ResourceId]) -> Result<Vec<Resource>> {
-        let mut rows = self.core.store.many(ids)?;
-        rows.retain(|row| scope.sees(row));
-        rows.into_iter().map(|row| self.core.reveal(scope, row)).collect()
+        let mut seen = Vec::new();
+        for row in self.core.store.many(ids)? {
+            if self.core.sees(scope, &row)? {
+                seen.push(self.core.reveal(scope, row)?);
+            }
+        }
+        Ok(seen)
     }
 
     /// One page. Blocking.

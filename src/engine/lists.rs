@@ -8,6 +8,7 @@ use crate::store::{Condition, Direction, ListSpec, Order, Scalar, SortKey, Targe
 
 use super::core::Core;
 use super::door::{Filter, ListQuery, Page, Scope};
+use super::registration::TOKEN_KIND;
 
 pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery) -> Result<Page> {
     let mut spec = ListSpec {
@@ -20,6 +21,9 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
         ..ListSpec::default()
     };
     match ty.def.root.as_str() {
+        "credential" if !core.has_infrastructure(scope.role)? => {
+            spec.conditions.push(compare(Target::Column(Column::Kind), "ne", Scalar::Text(TOKEN_KIND.to_owned())));
+        }
         // What a person prefers is of nobody else's concern.
         "userPreference" => spec.account = Some(scope.user.id),
         // Everybody makes projects from the public ones, and from their own.

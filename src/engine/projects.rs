@@ -12,7 +12,8 @@ use crate::store::{Changes, Direction, NewResource, Process, Tx};
 use super::accounts::{RANCHER_ID, retire_part};
 use super::commands::{insert_and_start, remove_container, row_from_input};
 use super::core::{ADMIN, Core, DEFAULT_PROJECT, new_row, notes, write_notes};
-use super::door::{Answer, Engine, Input, Reach, Scope};
+use super::door::{Answer, Input, Reach, Scope};
+use super::infrastructure::is_token;
 use super::process::{Outcome, request};
 use super::seed::insert_networks;
 use super::settings::MEMBER_ROLES;
@@ -21,7 +22,7 @@ use super::settings::MEMBER_ROLES;
 pub(crate) const MEMBER: &str = "memberAccount";
 
 /// The action that says who belongs to a project.
-const SET_MEMBERS: &str = "setmembers";
+pub(crate) const SET_MEMBERS: &str = "setmembers";
 
 /// Rows looked at in one write while a project goes.
 const CHUNK: usize = 50;
@@ -47,6 +48,9 @@ struct MemberNotes {
 impl Core {
     /// Whether the caller sees a row: of its own account, or a project it is a member of, and that one's members.
     pub(crate) fn sees(&self, scope: &Scope, row: &Resource) -> Result<bool> {
+        if is_token(row) && !self.has_infrastructure(scope.role)? {
+            return Ok(false);
+        }
         if scope.sees(row) {
             return Ok(true);
         }
@@ -107,7 +111,7 @@ impl Core {
     }
 
     /// What the caller is in a project.
-    fn role_in(&self, scope: &Scope, project: &Resource) -> Result<Option<Role>> {
+    pub(crate) fn role_in(&self, scope: &Scope, project: &Resource) -> Result<Option<Role>> {
         match scope.reach {
             Reach::All => Ok(Some(Role::Owner)),
             Reach::Account(_) if scope.project == Some(project.id) => Ok(Some(scope.role)),
@@ -116,24 +120,10 @@ impl Core {
         }
     }
 
-    /// Whether a role may do this to its project: owners everything, and others at most say who belongs to it.
-    fn may_do(&self, role: Option<Role>, action: &str) -> Result<bool> {
-        match role {
-            Some(Role::Owner) => Ok(true),
-            Some(role) if action == SET_MEMBERS => {
-                let allowed = self.setting(MEMBER_ROLES)?.and_then(|s| s.active_value).unwrap_or_default();
-                Ok(allowed.split(',').any(|r| r.trim() == role.as_str()))
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// 403 for a member who may not do this to the project. Who is not even a member has not come this far.
-    pub(crate) fn require(&self, scope: &Scope, project: &Resource, action: &str) -> Result<()> {
-        match self.may_do(self.role_in(scope, project)?, action)? {
-            true => Ok(()),
-            false => Err(Error::new(ErrorKind::Forbidden).with_message("only an owner may change a project")),
-        }
+    /// Whether a role that is no owner may say who belongs to its project.
+    pub(crate) fn may_set_members(&self, role: Role) -> Result<bool> {
+        let allowed = self.setting(MEMBER_ROLES)?.and_then(|s| s.active_value).unwrap_or_default();
+        Ok(allowed.split(',').any(|r| r.trim() == role.as_str()))
     }
 
     /// Reads a list of members: each has to be an account of this server, none twice, and one an owner.
@@ -166,16 +156,8 @@ impl Core {
     }
 }
 
-impl Engine {
-    /// Whether this caller may ask for an action, were it legal now: of a project, who is not an owner may not.
-    pub fn may_act(&self, scope: &Scope, row: &Resource, action: &str) -> bool {
-        let core = self.core();
-        !is_project(row) || core.role_in(scope, row).and_then(|role| core.may_do(role, action)).unwrap_or(false)
-    }
-}
-
 /// Whether an account is a project.
-pub fn is_project(row: &Resource) -> bool {
+pub(crate) fn is_project(row: &Resource) -> bool {
     row.kind == "project" && row.root == "account"
 }
 

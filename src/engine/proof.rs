@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::core::{Core, notes};
 use super::door::{Account, AuthType, Engine, Proof, Reach, Scope};
+use super::settings::INFRASTRUCTURE_ROLES;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, Timestamp, WireId};
 use crate::schema::{Role, Version};
 use crate::secret;
@@ -37,6 +38,8 @@ pub struct Policy {
     pub provider: Option<String>,
     /// What a challenge says.
     pub realm: String,
+    /// The roles that may change what runs everything else.
+    pub(crate) infrastructure: Vec<String>,
     /// The kinds of credentials that prove an account by HTTP Basic.
     key_kinds: Vec<String>,
 }
@@ -217,10 +220,12 @@ impl Core {
         let value = |name: &str| Ok::<_, Error>(self.setting(name)?.and_then(|s| s.active_value));
         let kinds = value("account.by.key.credential.types")?.unwrap_or_else(|| "agentApiKey,apiKey,usernamePassword".to_owned());
         let realm = value("api.auth.realm")?;
+        let infrastructure = value(INFRASTRUCTURE_ROLES)?.unwrap_or_default();
         let policy = Arc::new(Policy {
             is_on: value("api.security.enabled")?.is_some_and(|v| v.eq_ignore_ascii_case("true")),
             provider: value("api.auth.provider.configured")?.filter(|p| !p.is_empty() && p != "none"),
             realm: realm.unwrap_or_else(|| "Enter API access key and secret key as username and password".to_owned()),
+            infrastructure: infrastructure.split(',').map(|name| name.trim().to_owned()).collect(),
             key_kinds: kinds.split(',').map(|k| k.trim().to_owned()).collect(),
         });
         Ok(known.policy.get_or_init(|| policy).clone())

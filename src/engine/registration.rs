@@ -5,8 +5,8 @@
 use serde_json::Value;
 
 use crate::model::launch::parse_reference;
-use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, Timestamp};
-use crate::schema::{Role, TypeView};
+use crate::model::{Fields, Resource, ResourceId, Result, Timestamp};
+use crate::schema::TypeView;
 use crate::secret;
 
 use super::agents::{KEY_CONTEXT, KEY_KIND, NewAgent, insert_agent, registered_fields};
@@ -16,29 +16,11 @@ use super::door::{Derived, Input, Scope};
 use super::process::Outcome;
 
 /// The kind of a token's credential.
-const TOKEN_KIND: &str = "registrationToken";
+pub(crate) const TOKEN_KIND: &str = "registrationToken";
 /// What the secret of a token is sealed for.
 const TOKEN_CONTEXT: &str = "registrationToken.secretValue";
 /// Where agents are if a registration says nothing else; the register object's uuid comes into its place.
 const AGENT_URI: &str = "event://%s";
-/// Which roles may change what runs everything (cattle: `modify.infrastructure.roles`).
-const INFRASTRUCTURE: &str = "modify.infrastructure.roles";
-
-impl Core {
-    /// Whether a role may change hosts and tokens, and sees the latter.
-    pub(crate) fn has_infrastructure(&self, role: Role) -> Result<bool> {
-        let roles = self.setting(INFRASTRUCTURE)?.and_then(|s| s.active_value);
-        Ok(match roles {
-            Some(roles) => roles.split(',').any(|name| name.trim() == role.as_str()),
-            None => !matches!(role, Role::User | Role::ReadAdmin | Role::Restricted | Role::Readonly),
-        })
-    }
-
-    /// 403 unless the caller may change what runs everything.
-    pub(crate) fn require_infrastructure(&self, scope: &Scope) -> Result<()> {
-        if self.has_infrastructure(scope.role)? { Ok(()) } else { Err(Error::new(ErrorKind::Forbidden)) }
-    }
-}
 
 /// Whose a new token or registration is: the caller's, or whoever's a caller for all accounts says.
 fn owner(scope: &Scope, account: ResourceId, input: &Input) -> ResourceId {

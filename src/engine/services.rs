@@ -29,6 +29,7 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
     let stack = input.get("stackId").and_then(Value::as_str).and_then(WireId::parse).map(|w| w.id);
     let stack_field = if scope.version == crate::schema::Version::V1 { "environmentId" } else { "stackId" };
     let Some(stack) = stack else { return Err(Error::invalid("MissingRequired", stack_field)) };
+    core.require_stack(scope, core.store.find(stack)?.as_ref())?;
     let is_sim = check_configs(&ty.def.id, &mut input)?;
     check_common(&input)?;
     if ty.def.id == "externalService" {

@@ -60,6 +60,11 @@ pub const MAX_PINGS: &str = "api.sub.max.pings";
 pub const MAX_QUEUED: &str = "subscribe.max.queued.messages";
 pub(crate) const MEMBER_ROLES: &str = "project.set.member.roles";
 
+/// Which roles may change what runs everything else; by default all that change anything else, but `restricted`.
+pub(crate) const INFRASTRUCTURE_ROLES: &str = "modify.infrastructure.roles";
+const WITH_INFRASTRUCTURE: &str =
+    "admin,agent,agentRegister,environment,member,owner,project,projectadmin,register,service,superadmin,token";
+
 /// Sorted by name. The public ones are Rancher's, as its user interface reads them (cattle: `settings.public`).
 const SETTINGS: &[Known] = &[
     // There is no log of accesses, which is what this value says to clients that ask for it.
@@ -90,18 +95,19 @@ const SETTINGS: &[Known] = &[
     count(EVENT_SECONDS, "1209600"),
     public("lb.instance.image", ""),
     count(REMOVED_SECONDS, "172800"),
+    text(INFRASTRUCTURE_ROLES, WITH_INFRASTRUCTURE),
     public("newest.docker.version", ""),
     count(PROCESS_SECONDS, "86400"),
     text("project.create.default", "true"),
     text(MEMBER_ROLES, "owner"),
-    public("rancher.cli.darwin.url", ""),
-    public("rancher.cli.linux.url", ""),
-    public("rancher.cli.version", ""),
-    public("rancher.cli.windows.url", ""),
-    public("rancher.compose.darwin.url", ""),
-    public("rancher.compose.linux.url", ""),
-    public("rancher.compose.version", ""),
-    public("rancher.compose.windows.url", ""),
+    public("rancher.cli.darwin.url", "https://releases.rancher.com/cli/v0.6.14/rancher-darwin-amd64-v0.6.14.tar.gz"),
+    public("rancher.cli.linux.url", "https://releases.rancher.com/cli/v0.6.14/rancher-linux-amd64-v0.6.14.tar.gz"),
+    public("rancher.cli.version", "v0.6.14"),
+    public("rancher.cli.windows.url", "https://releases.rancher.com/cli/v0.6.14/rancher-windows-386-v0.6.14.zip"),
+    public("rancher.compose.darwin.url", "https://releases.rancher.com/compose/v0.12.5/rancher-compose-darwin-amd64-v0.12.5.tar.gz"),
+    public("rancher.compose.linux.url", "https://releases.rancher.com/compose/v0.12.5/rancher-compose-linux-amd64-v0.12.5.tar.gz"),
+    public("rancher.compose.version", "v0.12.5"),
+    public("rancher.compose.windows.url", "https://releases.rancher.com/compose/v0.12.5/rancher-compose-windows-386-v0.12.5.zip"),
     // Taken from the settings once, at the start.
     fixed("rancher.server.version", "v1.6.30"),
     text("registration.token.period.millis", "315360000000"),

@@ -114,6 +114,39 @@ async fn only_roles_that_read_registry_secrets_read_them() {
 }
 
 #[actix_web::test]
+async fn a_container_says_which_credential_its_image_was_pulled_with() {
+    let world = World::new().await;
+    let credential = |server: &'static str| {
+        let world = &world;
+        async move {
+            let registry = world.post("registries", json!({"serverAddress": server})).await.ok();
+            let body = json!({"registryId": registry["id"], "email": "e@x", "publicValue": "user", "secretValue": "hunter2"});
+            let made = world.post("registrycredentials", body).await.ok();
+            world.settle().await;
+            text(&made, "id").to_owned()
+        }
+    };
+    let (one, other) = (credential("one.example").await, credential("other.example").await);
+    let pulled_with = |body: Value| {
+        let world = &world;
+        async move {
+            let made = world.post("containers", body).await.ok();
+            world.wait(text(&made, "id"), "running").await["registryCredentialId"].clone()
+        }
+    };
+    assert_eq!(pulled_with(json!({"imageUuid": "sim:one.example/shop/web:2"})).await, json!(one));
+    assert_eq!(pulled_with(json!({"imageUuid": "sim:shop/web:2"})).await, Value::Null);
+    let named = json!({"imageUuid": "sim:one.example/shop/web:2", "registryCredentialId": other});
+    assert_eq!(pulled_with(named).await, json!(other));
+    let users = world.list(&format!("registrycredentials/{one}/instances")).await;
+    assert_eq!(users.len(), 1, "{users:#?}");
+    // One that sleeps opens nothing.
+    world.act(&format!("registrycredentials/{one}"), "deactivate", json!({})).await.ok();
+    world.settle().await;
+    assert_eq!(pulled_with(json!({"imageUuid": "sim:one.example/shop/web:2"})).await, Value::Null);
+}
+
+#[actix_web::test]
 async fn no_answer_and_no_file_of_the_server_holds_a_secret() {
     let world = World::new().await;
     let key = world.post("apikeys", json!({})).await.ok();

@@ -11,6 +11,7 @@ mod documents;
 mod hearing;
 mod hostile;
 mod hosts;
+mod infrastructure;
 mod input;
 mod leaks;
 mod lifecycle;

@@ -10,6 +10,7 @@ use crate::runtime::{self, Found, PullPolicy, Runtime};
 use crate::store::{Changes, Process, Tx};
 
 use super::super::core::{Core, notes, write_notes};
+use super::super::credentials::CREDENTIAL_FIELD;
 use super::super::instance::{InstanceNotes, launch_of};
 use super::super::process::{self, Outcome, fenced, request};
 use super::super::spec::SpecError;
@@ -77,10 +78,16 @@ impl Core {
         let types = self.instance_types()?;
         let image = self.type_of("image")?.clone();
         let (volume, mount) = (self.type_of("volume")?.clone(), self.type_of("mount")?.clone());
+        let pulled_with = self.registry_credential(row, image_reference(launch.image_uuid.as_deref().unwrap_or_default()))?;
+        let pulled_with = pulled_with.map(|(credential, _)| (credential.id, self.wire_id("registryCredential", credential.id)));
         self.write(move |tx| {
             let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
             let mut fields = Fields::parse(&row.fields)?;
             fields.set("externalId", &external_id)?;
+            if let Some((credential, wire)) = pulled_with {
+                fields.set(CREDENTIAL_FIELD, &wire)?;
+                tx.insert_ref(row.id, CREDENTIAL_FIELD, credential)?;
+            }
             let note = InstanceNotes { is_made: true, docker_name: found.name.clone(), ..notes(&row) };
             super::super::storage::note_mounts(tx, &types, &volume, &mount, &row, &found)?;
             super::super::storage::note_image(tx, &image, &row)?;

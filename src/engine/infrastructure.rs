@@ -1,0 +1,109 @@
+//! What runs everything else: hosts, the tokens by which they join, and what is marked as the system's own. Not every
+//! role may change it (cattle: the capability `modifyInfra`).
+
+use crate::model::{Error, ErrorKind, Fields, Resource, Result};
+use crate::schema::Role;
+
+use super::core::Core;
+use super::door::{Engine, Scope};
+use super::projects::{SET_MEMBERS, is_project};
+use super::registration::TOKEN_KIND;
+
+/// What a caller may do to a row, whatever its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    /// Everything that its schemas have.
+    All,
+    /// This action.
+    Only(&'static str),
+    /// Nothing: it reads.
+    Nothing,
+}
+
+impl Allowed {
+    /// Whether the action is allowed.
+    pub fn includes(self, action: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(only) => only == action,
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// Whether only roles with the capability change a row.
+fn is_infrastructure(row: &Resource) -> bool {
+    match row.root.as_str() {
+        "host" | "physicalHost" => true,
+        "credential" => is_token(row),
+        "stack" | "service" | "instance" => is_system(row),
+        _ => false,
+    }
+}
+
+/// Whether a stack, a service or a container is the system's own.
+fn is_system(row: &Resource) -> bool {
+    Fields::parse(&row.fields).and_then(|fields| fields.read::<bool>("system")).ok().flatten().unwrap_or(false)
+}
+
+/// Whether a row is a registration token: only who could use it sees it.
+pub(crate) fn is_token(row: &Resource) -> bool {
+    row.root == "credential" && row.kind == TOKEN_KIND
+}
+
+impl Core {
+    /// Whether a role may change what runs everything.
+    pub(crate) fn has_infrastructure(&self, role: Role) -> Result<bool> {
+        Ok(self.policy()?.infrastructure.iter().any(|name| name == role.as_str()))
+    }
+
+    /// 403 unless the caller may change what runs everything.
+    pub(crate) fn require_infrastructure(&self, scope: &Scope) -> Result<()> {
+        match self.has_infrastructure(scope.role)? {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::Forbidden).with_message("this role may not change what runs everything else")),
+        }
+    }
+
+    /// 403 for a caller that may not put anything into this stack.
+    pub(crate) fn require_stack(&self, scope: &Scope, stack: Option<&Resource>) -> Result<()> {
+        if stack.is_some_and(is_system) { self.require_infrastructure(scope) } else { Ok(()) }
+    }
+
+    /// What the caller may do to a row.
+    fn allowed(&self, scope: &Scope, row: &Resource) -> Result<Allowed> {
+        if is_project(row) {
+            return self.allowed_to_project(scope, row);
+        }
+        if self.has_infrastructure(scope.role)? || !is_infrastructure(row) {
+            return Ok(Allowed::All);
+        }
+        // What the system's own containers say may be read.
+        Ok(if row.root == "instance" { Allowed::Only("logs") } else { Allowed::Nothing })
+    }
+
+    fn allowed_to_project(&self, scope: &Scope, project: &Resource) -> Result<Allowed> {
+        let role = self.role_in(scope, project)?;
+        Ok(match role {
+            Some(Role::Owner) => Allowed::All,
+            Some(role) if self.may_set_members(role)? => Allowed::Only(SET_MEMBERS),
+            _ => Allowed::Nothing,
+        })
+    }
+
+    /// 403 for who may not do this to the row. Who does not even see it has not come this far.
+    pub(crate) fn require(&self, scope: &Scope, row: &Resource, action: &str) -> Result<()> {
+        if self.allowed(scope, row)?.includes(action) {
+            return Ok(());
+        }
+        let why = if is_project(row) { "only an owner may change a project" } else { "this role may not change what runs everything else" };
+        Err(Error::new(ErrorKind::Forbidden).with_message(why))
+    }
+}
+
+impl Engine {
+    /// What the caller may do to a row, whatever its state. What cannot be found out is not allowed.
+    pub fn allowed(&self, scope: &Scope, row: &Resource) -> Allowed {
+        self.core().allowed(scope, row).unwrap_or(Allowed::Nothing)
+    }
+}
