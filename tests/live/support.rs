@@ -290,6 +290,13 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Not every test that starts one has a world that ends it.
+        self.kill();
+    }
+}
+
 /// The API as a client sees it. Paths begin with a slash and are below the base; a URL from an answer works as well.
 pub struct Api {
     base: String,
