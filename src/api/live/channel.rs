@@ -140,16 +140,16 @@ pub struct SocketLimits {
 
 impl Default for SocketLimits {
     fn default() -> Self {
-        // Ten thousand clients, and as many again before those of one account are all there are.
-        Self { total: 20_000, of_account: 10_000 }
+        // Ten thousand clients have room, whoever they are, and leave some to others.
+        Self { total: 20_000, of_account: 15_000 }
     }
 }
 
 impl SocketLimits {
-    /// The same where at most so many files may be open: a quarter of them is left for requests and the database, for a
-    /// server without any hears nobody.
+    /// The same where at most so many files may be open: some of them are left for requests and the database, for a server
+    /// without any hears nobody.
     pub fn within(self, files: u64) -> Self {
-        let most = usize::try_from(files - files / 4).unwrap_or(usize::MAX);
+        let most = usize::try_from(files - (files / 4).min(1_000)).unwrap_or(usize::MAX);
         Self { total: self.total.min(most), of_account: self.of_account.min(most) }
     }
 }
