@@ -48,10 +48,11 @@ async function readProject(project) {
 
 function showProject({ project, base, stacks, services, hosts }) {
   const of = (stack) => services.filter((service) => service.stackId === stack.id);
-  const link = (name) => el('a', { href: `${base}/${name}`, 'data-key': `${project.id} ${name}` }, name);
+  const link = (name, text = name) => el('a', { href: `${base}/${name}`, 'data-key': `${project.id} ${name}` }, text);
+  const counted = (rows, name) => [`${rows.length} `, link(name, rows.length === 1 ? name.slice(0, -1) : name)];
   return el('article', { class: 'project', 'aria-label': `project ${project.name ?? project.id}` },
     el('h2', {}, el('a', { href: base, 'data-key': project.id }, project.name ?? project.id), ' ', el('small', {}, `project · ${project.id}`), ' ', stateMark(project)),
-    el('p', { class: 'help' }, `${stacks.length} `, link('stacks'), `, ${services.length} `, link('services'), `, ${hosts.length} `, link('hosts'), ' · ', link('containers'), ' · ',
+    el('p', { class: 'help' }, counted(stacks, 'stacks'), ', ', counted(services, 'services'), ', ', counted(hosts, 'hosts'), ' · ', link('containers'), ' · ',
       el('a', { href: `${base}/stacks#create`, 'data-key': `${project.id} new` }, 'new stack')),
     stacks.map((stack) => el('div', { class: 'stack' },
       el('div', { class: 'stack-head' }, el('a', { href: `${base}/stacks/${stack.id}`, 'data-key': stack.id }, stack.name ?? stack.id), ' ', stateMark(stack), health(stack)),
