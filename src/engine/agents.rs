@@ -196,11 +196,20 @@ fn data_of(agent: &Resource) -> Result<AgentData> {
 impl Core {
     /// `agent.activate`: it answers, and what it speaks for has rows.
     pub(crate) async fn activate_agent(&self, agent: &Resource) -> Result<Outcome> {
+        self.call(agent);
         self.await_answer(agent).await
+    }
+
+    /// A simulated agent that a container told to be silent answers again when it is asked for by name.
+    fn call(&self, agent: &Resource) {
+        if let Some(runtime) = self.simulated(agent) {
+            runtime.pick_up();
+        }
     }
 
     /// `agent.reconnect`: it answers again.
     pub(crate) async fn reconnect_agent(&self, agent: &Resource) -> Result<Outcome> {
+        self.call(agent);
         self.sync_hosts(agent).await?;
         self.await_answer(agent).await
     }

@@ -148,6 +148,7 @@ impl Core {
                     exit_code: None,
                     started_at: note.started_at,
                     mounts: Vec::new(),
+                    native: None,
                 });
             }
         }

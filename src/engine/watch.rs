@@ -10,9 +10,9 @@ use futures_util::StreamExt;
 
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::runtime::{Found, Life, Runtime, RuntimeEvent};
-use crate::store::Changes;
+use crate::store::{Changes, NewResource};
 
-use super::core::{Core, notes, write_notes};
+use super::core::{Core, new_row, notes, write_notes};
 use super::handlers::StopData;
 use super::instance::{InstanceNotes, launch_of, plan_state};
 use super::process::{chain, request};
@@ -32,7 +32,7 @@ impl Core {
         loop {
             let result = tokio::select! {
                 event = events.next() => match event {
-                    Some(RuntimeEvent::Changed { uuid }) => self.changed(&*runtime, &uuid).await,
+                    Some(RuntimeEvent::Changed { uuid }) => self.changed(host, &*runtime, &uuid).await,
                     Some(RuntimeEvent::Connected) => self.connected(host, &*runtime).await,
                     Some(RuntimeEvent::Disconnected(why)) => {
                         log::warn!("host {host} does not answer: {why}");
@@ -76,22 +76,68 @@ impl Core {
         for stray in found.iter().filter(|f| !known.contains(f.uuid.as_str())) {
             // Made after the rows were read, or ours from a row that is gone: only the latter is an orphan.
             let row = self.store.find_by_uuid(&stray.uuid)?;
-            if row.as_ref().is_none_or(|r| r.removed.is_some()) {
-                log::info!("removing {}, which no row knows", stray.name);
-                if let Err(error) = runtime.remove(&stray.uuid).await {
-                    log::warn!("cannot remove {}: {error}", stray.name);
+            match (&row, &stray.native) {
+                (None, Some(image)) => self.import(host, stray, image).await?,
+                (Some(row), _) if row.removed.is_none() => {}
+                _ => {
+                    log::info!("removing {}, which no row knows", stray.name);
+                    if let Err(error) = runtime.remove(&stray.uuid).await {
+                        log::warn!("cannot remove {}: {error}", stray.name);
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    async fn changed(&self, runtime: &dyn Runtime, uuid: &str) -> Result<()> {
-        let Some(row) = self.store.find_by_uuid(uuid)?.filter(|r| r.removed.is_none()) else { return Ok(()) };
-        match runtime.find(uuid).await {
-            Ok(found) => self.compare(runtime, &row, found.as_ref()).await,
-            Err(error) => Err(Error::bug(format!("looking at container {uuid}")).with_message(error.to_string())),
+    async fn changed(&self, host: ResourceId, runtime: &dyn Runtime, uuid: &str) -> Result<()> {
+        let row = self.store.find_by_uuid(uuid)?;
+        if row.as_ref().is_some_and(|r| r.removed.is_some()) {
+            return Ok(());
         }
+        let found = match runtime.find(uuid).await {
+            Ok(found) => found,
+            Err(error) => return Err(Error::bug(format!("looking at container {uuid}")).with_message(error.to_string())),
+        };
+        match (row, found) {
+            (Some(row), found) => self.compare(runtime, &row, found.as_ref()).await,
+            (None, Some(found)) => match &found.native {
+                Some(image) => self.import(host, &found, image).await,
+                None => Ok(()),
+            },
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Makes the row of a container that somebody else made (cattle: `PingInstancesMonitorImpl`, `importInstance`).
+    async fn import(&self, host: ResourceId, found: &Found, image: &str) -> Result<()> {
+        let ty = self.type_of("container")?.clone();
+        let mut fields = Fields::default();
+        fields.set("imageUuid", image)?;
+        fields.set("externalId", &found.external_id)?;
+        fields.set("nativeContainer", &true)?;
+        fields.set("startCount", &1)?;
+        fields.set("firstRunning", &self.now().to_wire())?;
+        let note = InstanceNotes {
+            docker_name: found.name.clone(),
+            started_at: found.started_at.clone(),
+            ran: true,
+            is_made: true,
+            ..InstanceNotes::default()
+        };
+        let state = if found.life == Life::Running { "running" } else { "stopped" };
+        let (uuid, name, internal) = (found.uuid.clone(), found.name.clone(), write_notes(&note)?);
+        self.write(move |tx| {
+            // Hosts that share an engine all see it: the first one has it.
+            let Some(host) = tx.find(host)?.filter(|host| host.removed.is_none()) else { return Ok(()) };
+            if tx.find_by_uuid(&uuid)?.is_some() {
+                return Ok(());
+            }
+            let new = new_row(&ty, host.account_id, fields);
+            let new = NewResource { host_id: Some(host.id), uuid: Some(uuid), name, state: state.into(), internal, ..new };
+            tx.insert(new).map(drop)
+        })
+        .await
     }
 
     /// Makes a row follow what the engine says. Rows on their way somewhere are left to their process.

@@ -123,6 +123,8 @@ pub struct LaunchConfig {
     pub io_maximum_iops: Option<i64>,
     pub disk_quota: Option<i64>,
     pub instance_triggered_stop: Option<String>,
+    /// Notes of administrators, some of them read by the simulator.
+    pub data: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// `logConfig`.

@@ -161,6 +161,8 @@ pub struct Found {
     pub started_at: String,
     /// Volumes it mounts.
     pub mounts: Vec<FoundMount>,
+    /// The image of a container that was not made through the API and is to get a row all the same.
+    pub native: Option<String>,
 }
 
 /// A mount as the engine made it.
@@ -267,6 +269,8 @@ pub trait Runtime: Send + Sync {
     async fn describe(&self) -> Result<EngineInfo>;
     /// A cheap sign of life.
     async fn ping(&self) -> Result<()>;
+    /// Asks an engine that was told to be silent to answer again; only a simulated one ever was.
+    fn pick_up(&self) {}
     /// Every container of ours, by label; without what only a closer look tells, which [`Runtime::find`] takes:
     /// `started_at`, and the `source` of volumes in `mounts`, are empty.
     async fn observe(&self) -> Result<Vec<Found>>;

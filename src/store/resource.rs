@@ -297,15 +297,18 @@ impl Store {
 
     /// A live row of this root by its uuid.
     pub fn find_by_uuid(&self, uuid: &str) -> Result<Option<Resource>> {
-        let mut conn = self.reader()?;
-        resource::table
-            .filter(resource::uuid.eq(uuid))
-            .select(ResourceRow::as_select())
-            .first(&mut conn)
-            .optional()
-            .map(|row| row.map(Resource::from))
-            .map_err(failed("reading a resource by uuid"))
+        find_by_uuid_on(&mut *self.reader()?, uuid)
     }
+}
+
+fn find_by_uuid_on(conn: &mut SqliteConnection, uuid: &str) -> Result<Option<Resource>> {
+    resource::table
+        .filter(resource::uuid.eq(uuid))
+        .select(ResourceRow::as_select())
+        .first(conn)
+        .optional()
+        .map(|row| row.map(Resource::from))
+        .map_err(failed("reading a resource by uuid"))
 }
 
 /// Which end of a reference is known.
@@ -321,6 +324,11 @@ impl Tx<'_> {
     /// A row by id, removed ones too, as this transaction sees it.
     pub fn find(&mut self, id: ResourceId) -> Result<Option<Resource>> {
         find_on(self.conn, id)
+    }
+
+    /// See [`Store::find_by_uuid`].
+    pub fn find_by_uuid(&mut self, uuid: &str) -> Result<Option<Resource>> {
+        find_by_uuid_on(self.conn, uuid)
     }
 
     /// A row that must be there.

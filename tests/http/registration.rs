@@ -340,3 +340,116 @@ async fn an_evacuated_host_is_left_by_all_and_services_go_on_elsewhere() {
     assert!(w.sims[1].1.containers().is_empty());
     assert_eq!(actions(&w.show(&b).await), ["activate", "evacuate", "remove", "update"]);
 }
+
+/// A world with an agent's host only.
+async fn open_with_agent() -> (World, String, String) {
+    let w = World::with_hosts(&[]).await;
+    w.engine.set_key("superadmin", "SUPER".into(), "secret").await.expect("a key can be set");
+    let (_, agent) = register(&w, "k").await;
+    ping(&w).await;
+    let host = text(&w.list("hosts").await[0], "id").to_owned();
+    (w, format!("/v2-beta/agents/{agent}"), host)
+}
+
+/// A container that only the superadmin can make: with `data`.
+async fn with_data(w: &World, data: Value) -> String {
+    let body = json!({"imageUuid": "sim:one", "accountId": "1a5", "data": data});
+    let made = sudo(w, Method::POST, "/v2-beta/containers", Some(body)).await;
+    text(&made.expect(201, json!({"type": "container"})), "id").to_owned()
+}
+
+#[actix_web::test]
+async fn commands_fail_whose_names_stand_anywhere_in_what_is_sent() {
+    let (w, ..) = open_with_agent().await;
+    let once = json!({"computeTries": 1});
+    for command in ["compute.instance.activate", "storage.volume.activate", "storage.image.activate"] {
+        let data = json!({format!("{command}::fail"): true, "io.cattle.platform.process.instance.InstanceStart": once});
+        let id = with_data(&w, data).await;
+        w.settle().await;
+        let row = w.show(&id).await;
+        assert_eq!((text(&row, "state"), text(&row, "transitioning")), ("error", "error"), "{row:#}");
+        assert_eq!(text(&row, "transitioningMessage"), format!("Failing [{command}]"));
+    }
+    // Without that it is tried five times.
+    let labels = json!({"compute.instance.activate::fail": "true"});
+    let row = w.post("containers", json!({"imageUuid": "sim:one", "labels": labels})).await.ok();
+    let id = text(&row, "id").to_owned();
+    w.settle().await;
+    assert_eq!(w.show(&id).await["transitioning"], "yes");
+    assert_eq!(text(&w.wait(&id, "error").await, "transitioningMessage"), "Failing [compute.instance.activate]");
+    // What fails on the way down is tried again and again.
+    let row = w.post("containers", json!({"imageUuid": "sim:one", "environment": {"compute.instance.deactivate::fail": "1"}})).await.ok();
+    let id = text(&row, "id").to_owned();
+    w.wait(&id, "running").await;
+    w.act(&id, "stop", json!({})).await.expect(202, json!({"state": "stopping"}));
+    w.advance(Duration::from_secs(5)).await;
+    let row = w.show(&id).await;
+    assert_eq!((text(&row, "state"), text(&row, "transitioningMessage")), ("stopping", "Failing [compute.instance.deactivate]"));
+}
+
+#[actix_web::test]
+async fn containers_vanish_when_their_words_say_so() {
+    let (w, ..) = open_with_agent().await;
+    for body in [json!({"name": "simForgetImmediately"}), json!({"environment": {"simForgetImmediately": "1"}})] {
+        let mut body = body;
+        body["imageUuid"] = json!("sim:one");
+        let row = w.post("containers", body).await.ok();
+        w.wait(text(&row, "id"), "removed").await;
+    }
+    w.wait(&with_data(&w, json!({"simForgetImmediately": true})).await, "removed").await;
+    for body in [json!({"command": ["simShutdownAfter", "20"]}), json!({"environment": {"simShutdownAfter": "20"}})] {
+        let mut body = body;
+        body["imageUuid"] = json!("sim:one");
+        let row = w.post("containers", body).await.ok();
+        let id = text(&row, "id");
+        w.wait(id, "running").await;
+        w.advance(Duration::from_secs(15)).await;
+        assert_eq!(w.show(id).await["state"], "running");
+        w.advance(Duration::from_secs(10)).await;
+        assert_eq!(w.show(id).await["state"], "removed");
+    }
+}
+
+#[actix_web::test]
+async fn an_agent_told_to_be_silent_is_disconnected_until_it_is_called() {
+    let (w, agent, host) = open_with_agent().await;
+    let row = w.post("containers", json!({"imageUuid": "sim:one", "labels": {"simDisconnectAgent": "true"}})).await.ok();
+    let id = text(&row, "id").to_owned();
+    w.settle().await;
+    assert_eq!(w.show(&id).await["state"], "running", "the start itself is answered");
+    w.advance(Duration::from_secs(190)).await;
+    assert_eq!(sudo_show(&w, &agent).await["state"], "disconnected");
+    assert_eq!(w.show(&host).await["state"], "disconnected");
+    w.advance(Duration::from_secs(60)).await;
+    assert_eq!(sudo_show(&w, &agent).await["state"], "disconnected");
+    sudo_act(&w, &agent, "reconnect").await.expect(202, json!({"state": "reconnecting"}));
+    w.advance(Duration::from_secs(10)).await;
+    assert_eq!(sudo_show(&w, &agent).await["state"], "active");
+    assert_eq!(w.show(&host).await["state"], "active");
+    assert_eq!(w.show(&id).await["state"], "running");
+}
+
+#[actix_web::test]
+async fn a_container_that_nobody_asked_for_gets_a_row() {
+    let (mut w, _, host) = open_with_agent().await;
+    let row = w.post("containers", json!({"imageUuid": "sim:one", "name": "simCreateAnother_abc123"})).await.ok();
+    w.wait(text(&row, "id"), "running").await;
+    w.advance(Duration::from_secs(60)).await;
+    let found = w.list("containers?externalId=abc123").await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let expected = json!({"state": "running", "nativeContainer": true, "hostId": host, "imageUuid": "sim:one", "name": "abc123"});
+    crate::support::has(&found[0], &expected, "the other one");
+    let id = text(&found[0], "id").to_owned();
+    // It lives like any other from now on.
+    w.restart().await;
+    assert_eq!(w.show(&id).await["state"], "running");
+    w.act(&id, "stop", json!({})).await.ok();
+    w.wait(&id, "stopped").await;
+    w.act(&id, "start", json!({})).await.ok();
+    w.wait(&id, "running").await;
+    w.delete(&id).await.ok();
+    w.wait(&id, "removed").await;
+    w.advance(Duration::from_secs(120)).await;
+    assert!(w.list("containers?externalId=abc123").await.is_empty());
+    assert_eq!(w.agents.lock().unwrap().values().map(|sim| sim.containers().len()).sum::<usize>(), 1);
+}

@@ -288,7 +288,7 @@ impl Core {
             runtime::Error::Unreachable(why) => return Ok(Outcome::Again(ENGINE_WAIT, format!("Waiting for the host: {why}"))),
             other => other.to_string(),
         };
-        if row.parent_id.is_some() || process.attempts + 1 < TRIES {
+        if row.parent_id.is_some() || process.attempts + 1 < tries(&launch_of(row)?) {
             return Ok(Outcome::Failed(message));
         }
         let note: InstanceNotes = notes(row);
@@ -538,6 +538,12 @@ pub(crate) struct StopData {
     pub(crate) because: Option<String>,
     /// End in `error` with this message.
     pub(crate) error: Option<String>,
+}
+
+/// How often a start is tried: administrators may say so in `data` (cattle: `computeTries`, `InstanceStart`).
+fn tries(launch: &LaunchConfig) -> i32 {
+    let own = launch.data.as_ref().and_then(|d| d.get("io.cattle.platform.process.instance.InstanceStart")?.get("computeTries")?.as_i64());
+    own.and_then(|n| i32::try_from(n).ok()).map_or(TRIES, |n| n.clamp(1, TRIES))
 }
 
 fn grace(process: &Process, launch: &LaunchConfig) -> Duration {

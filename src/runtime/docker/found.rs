@@ -47,6 +47,7 @@ pub(super) fn from_summary(summary: ContainerSummary) -> Option<Found> {
         exit_code: if life == Life::Exited { summary.status.as_deref().and_then(exit_code) } else { None },
         started_at: String::new(),
         mounts: mounts(summary.mounts),
+        native: None,
     })
 }
 
@@ -88,6 +89,7 @@ pub(super) fn from_inspect(inspect: ContainerInspectResponse) -> Option<Found> {
         exit_code: if life == Life::Exited { state.exit_code } else { None },
         started_at: state.started_at.filter(|t| t != NEVER).unwrap_or_default(),
         mounts: mounts(inspect.mounts),
+        native: None,
     })
 }
 

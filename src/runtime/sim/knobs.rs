@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use crate::model::launch::{LaunchConfig, image_reference};
 
+/// The name that the API knows a container by.
+const LABEL_NAME: &str = "io.rancher.container.name";
+
 /// A step that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Step {
     Pull,
+    Volume,
     Create,
     Start,
     Stop,
@@ -16,9 +20,12 @@ pub(super) enum Step {
 }
 
 impl Step {
+    const ALL: [Self; 6] = [Self::Pull, Self::Volume, Self::Create, Self::Start, Self::Stop, Self::Remove];
+
     fn parse(word: &str) -> Option<Self> {
         match word {
             "pull" => Some(Self::Pull),
+            "volume" => Some(Self::Volume),
             "create" => Some(Self::Create),
             "start" => Some(Self::Start),
             "stop" => Some(Self::Stop),
@@ -27,16 +34,21 @@ impl Step {
         }
     }
 
-    /// The words of Rancher's own simulator, which clients and tests know.
-    pub(super) fn failure(self) -> String {
-        let command = match self {
+    /// What Rancher's simulator calls the command.
+    fn command(self) -> &'static str {
+        match self {
             Self::Pull => "storage.image.activate",
+            Self::Volume => "storage.volume.activate",
             Self::Create => "compute.instance.create",
             Self::Start => "compute.instance.activate",
             Self::Stop => "compute.instance.deactivate",
             Self::Remove => "compute.instance.remove",
-        };
-        format!("Failing [{command}]")
+        }
+    }
+
+    /// The words of Rancher's own simulator, which clients and tests know.
+    pub(super) fn failure(self) -> String {
+        format!("Failing [{}]", self.command())
     }
 }
 
@@ -72,7 +84,14 @@ pub(super) struct Knobs {
     pub(super) slow: Duration,
     pub(super) exit: Option<(i64, Duration)>,
     pub(super) health: Health,
+    /// It vanishes right after its start.
     pub(super) forget: bool,
+    /// It vanishes so long after its start.
+    pub(super) vanish: Option<Duration>,
+    /// Once it runs, the engine does not answer any more.
+    pub(super) hang_up: bool,
+    /// Once it runs, somebody else's container with this external id runs too.
+    pub(super) another: Option<String>,
 }
 
 impl Knobs {
@@ -96,16 +115,11 @@ impl Knobs {
         knobs
     }
 
-    /// The knobs of a container: those of its image, then its environment's, then its labels'.
+    /// The knobs of a container: those of its image, then Rancher's words, then its labels'.
     pub(super) fn of(launch: &LaunchConfig, labels: &BTreeMap<String, String>) -> Self {
         let mut knobs = Self::of_image(launch.image_uuid.as_deref().unwrap_or_default());
         let label = |key: &str| labels.get(key).map(String::as_str).or_else(|| launch.label(key));
-        let env = |key: &str| launch.environment.as_ref().and_then(|e| e.get(key));
-        // The next two are the words of Rancher's simulator.
-        knobs.forget = env("simForgetImmediately").is_some();
-        if let Some(seconds) = env("simShutdownAfter").and_then(|s| s.trim().parse().ok()) {
-            knobs.exit = Some((0, Duration::from_secs(seconds)));
-        }
+        knobs.hear_rancher(launch, labels);
         if let Some(list) = label("sim.fail") {
             knobs.fail = steps(list);
         }
@@ -125,10 +139,33 @@ impl Knobs {
         knobs
     }
 
+    /// The words of Rancher's simulator, which count wherever they stand: in the name, the environment, the command, the labels or
+    /// `data` (cattle: `SimulatorFailedProcessor`, `SimulatorStartStopProcessor`, which search the whole event).
+    fn hear_rancher(&mut self, launch: &LaunchConfig, labels: &BTreeMap<String, String>) {
+        let Ok(text) = serde_json::to_string(&(launch, labels)) else { return };
+        let fails = |step: &Step| text.contains(&format!("{}::fail", step.command()));
+        self.fail.extend(Step::ALL.into_iter().filter(fails));
+        if !text.contains("sim") {
+            return;
+        }
+        self.forget = text.contains("simForgetImmediately");
+        self.hang_up = text.contains("simDisconnectAgent");
+        self.vanish = after(&text, "simShutdownAfter\"").map(Duration::from_secs);
+        let name = labels.get(LABEL_NAME).map_or("", String::as_str);
+        self.another = name.split_once("simCreateAnother_").map(|(_, id)| id.to_owned()).filter(|id| !id.is_empty());
+    }
+
     /// Whether attempt number `attempt` (from 0) of this step fails.
     pub(super) fn fails(&self, step: Step, attempt: u32) -> bool {
         self.fail.contains(&step) && self.fail_times.is_none_or(|times| attempt < times)
     }
+}
+
+/// The number that follows a word as the next element of a list or as the value of a key.
+fn after(text: &str, word: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(word)?;
+    let digits = rest.trim_start_matches([',', ':', '"']);
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn steps(list: &str) -> Vec<Step> {
@@ -146,6 +183,10 @@ fn exit(code: Option<&str>, ms: Option<&str>) -> Option<(i64, Duration)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -179,5 +220,30 @@ mod tests {
             let map = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             assert_eq!(Knobs::of(&launch, &map), expected, "{labels:?}");
         }
+    }
+
+    #[test]
+    fn the_words_of_rancher_count_wherever_they_stand() {
+        let plain = LaunchConfig { image_uuid: Some("sim:one".into()), ..LaunchConfig::default() };
+        let read = |launch: Value| Knobs::of(&serde_json::from_value(launch).expect("a launch configuration"), &BTreeMap::new());
+        let fails = |steps: &[Step]| Knobs { fail: steps.to_vec(), ..Knobs::default() };
+        let vanishes = Knobs { vanish: Some(Duration::from_secs(5)), ..Knobs::default() };
+        for (launch, expected) in [
+            (json!({"data": {"compute.instance.activate::fail": true}}), fails(&[Step::Start])),
+            (json!({"environment": {"A": "storage.image.activate::fail"}}), fails(&[Step::Pull])),
+            (
+                json!({"labels": {"storage.volume.activate::fail": "", "compute.instance.remove::fail": ""}}),
+                fails(&[Step::Volume, Step::Remove]),
+            ),
+            (json!({"command": ["simShutdownAfter", "5"]}), vanishes.clone()),
+            (json!({"environment": {"simShutdownAfter": "5"}}), vanishes.clone()),
+            (json!({"data": {"simShutdownAfter": 5}}), vanishes),
+            (json!({"data": {"simForgetImmediately": true}}), Knobs { forget: true, ..Knobs::default() }),
+            (json!({"environment": {"simDisconnectAgent": "1"}}), Knobs { hang_up: true, ..Knobs::default() }),
+        ] {
+            assert_eq!(read(launch.clone()), expected, "{launch}");
+        }
+        let named = BTreeMap::from([(LABEL_NAME.to_owned(), "simCreateAnother_abc".to_owned())]);
+        assert_eq!(Knobs::of(&plain, &named), Knobs { another: Some("abc".into()), ..Knobs::default() });
     }
 }

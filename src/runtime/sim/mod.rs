@@ -49,8 +49,16 @@ struct Shared {
 struct World {
     state: State,
     disconnected: bool,
+    /// It was told not to answer any more, by a container.
+    hung_up: bool,
     log: VecDeque<String>,
     counts: HashMap<&'static str, u64>,
+}
+
+impl World {
+    fn is_silent(&self) -> bool {
+        self.disconnected || self.hung_up
+    }
 }
 
 impl Sim {
@@ -99,10 +107,7 @@ impl Sim {
 
     /// While disconnected every call fails as [`Error::Unreachable`] and no event comes; containers go on.
     pub fn set_disconnected(&self, disconnected: bool) {
-        let was = std::mem::replace(&mut self.shared.lock().disconnected, disconnected);
-        if was != disconnected {
-            self.shared.send(if disconnected { RuntimeEvent::Disconnected(AWAY.to_owned()) } else { RuntimeEvent::Connected });
-        }
+        self.shared.silence(|world| world.disconnected = disconnected);
     }
 
     /// When strict, names, public ports and fixed addresses of this simulator's own containers clash as in Docker.
@@ -163,7 +168,7 @@ impl Sim {
             }
             world.log.push_back(format!("{method} {name}"));
         }
-        if world.disconnected { Err(Error::Unreachable(AWAY.to_owned())) } else { Ok(world) }
+        if world.is_silent() { Err(Error::Unreachable(AWAY.to_owned())) } else { Ok(world) }
     }
 }
 
@@ -178,8 +183,21 @@ impl Shared {
         let _no_listener = self.events.send(event);
     }
 
+    /// Changes whether it answers, and tells who listens if that makes a difference.
+    fn silence(&self, change: impl FnOnce(&mut World)) {
+        let (was, is) = {
+            let mut world = self.lock();
+            let was = world.is_silent();
+            change(&mut world);
+            (was, world.is_silent())
+        };
+        if was != is {
+            self.send(if is { RuntimeEvent::Disconnected(AWAY.to_owned()) } else { RuntimeEvent::Connected });
+        }
+    }
+
     fn changed(&self, uuid: &str) {
-        if !self.lock().disconnected {
+        if !self.lock().is_silent() {
             self.send(RuntimeEvent::Changed { uuid: uuid.to_owned() });
         }
     }
@@ -226,6 +244,10 @@ impl Runtime for Sim {
         self.enter("ping", None).map(drop)
     }
 
+    fn pick_up(&self) {
+        self.shared.silence(|world| world.hung_up = false);
+    }
+
     async fn observe(&self) -> Result<Vec<Found>> {
         let mut all = self.enter("observe", None)?.state.all();
         // No more than a real engine's list tells, so that nothing comes to rely on it.
@@ -270,9 +292,10 @@ impl Runtime for Sim {
             return Ok(there.found.clone());
         }
         let knobs = Knobs::of(&spec.launch, &spec.labels);
-        // Labels are not known to `pull`: the container that wanted the image fails in its place.
-        world.state.attempt(&spec.uuid, Step::Pull, &knobs)?;
-        world.state.attempt(&spec.uuid, Step::Create, &knobs)?;
+        // Labels are not known to `pull`: the container that wanted the image fails in its place, and so it is with volumes.
+        for step in [Step::Pull, Step::Volume, Step::Create] {
+            world.state.attempt(&spec.uuid, step, &knobs)?;
+        }
         world.state.create(spec, knobs)
     }
 
@@ -291,19 +314,25 @@ impl Runtime for Sim {
             tokio::time::sleep(slow).await;
         }
         let now = self.shared.clock.now();
-        let (found, due, forget) = {
+        let (found, after) = {
             let mut world = self.shared.lock();
-            if world.disconnected {
+            if world.is_silent() {
                 return Err(Error::Unreachable(AWAY.to_owned()));
             }
             world.state.start(uuid, now)?
         };
         self.shared.changed(uuid);
-        if forget {
+        if let Some(stranger) = &after.stranger {
+            self.shared.changed(stranger);
+        }
+        if after.forget {
             self.forget(uuid);
         }
+        if after.hang_up {
+            self.shared.silence(|world| world.hung_up = true);
+        }
         // Without tokio around (a plain unit test) the next call ends it.
-        if let (Some(due), Ok(handle)) = (due, tokio::runtime::Handle::try_current()) {
+        if let (Some(due), Ok(handle)) = (after.due, tokio::runtime::Handle::try_current()) {
             drop(handle.spawn(Arc::clone(&self.shared).end_later(due)));
         }
         Ok(found)
@@ -355,7 +384,7 @@ impl Runtime for Sim {
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
         // Subscribed before the first word is chosen, so that nothing falls in between.
         let receiver = self.shared.events.subscribe();
-        let first = if self.shared.lock().disconnected { RuntimeEvent::Disconnected(AWAY.to_owned()) } else { RuntimeEvent::Connected };
+        let first = if self.shared.lock().is_silent() { RuntimeEvent::Disconnected(AWAY.to_owned()) } else { RuntimeEvent::Connected };
         let later = stream::unfold(receiver, |mut receiver| async move {
             match receiver.recv().await {
                 Ok(event) => Some((event, receiver)),

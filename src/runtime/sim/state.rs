@@ -15,6 +15,7 @@ const FIRST_RANDOM_PORT: u16 = 49153;
 pub(super) struct Container {
     pub(super) found: Found,
     pub(super) knobs: Knobs,
+    image: String,
     /// The address it gets when it runs.
     address: Option<String>,
     /// The network on which the address is fixed.
@@ -24,6 +25,19 @@ pub(super) struct Container {
     provider: Option<String>,
     starts: u32,
     due: Option<Timestamp>,
+}
+
+/// What follows a start by itself.
+#[derive(Default)]
+pub(super) struct Aftermath {
+    /// When the container ends.
+    pub(super) due: Option<Timestamp>,
+    /// It vanishes at once.
+    pub(super) forget: bool,
+    /// The engine does not answer any more.
+    pub(super) hang_up: bool,
+    /// The uuid of a container that came up beside it.
+    pub(super) stranger: Option<String>,
 }
 
 /// Everything the engine holds.
@@ -101,6 +115,7 @@ impl State {
             starts: u32::from(!found.started_at.is_empty()),
             due: None,
             knobs: Knobs::default(),
+            image: found.native.clone().unwrap_or_default(),
             found,
         };
         self.containers.insert(container.found.uuid.clone(), container);
@@ -133,6 +148,7 @@ impl State {
             exit_code: None,
             started_at: String::new(),
             mounts,
+            native: None,
         };
         let mut ports = spec.ports.clone();
         if spec.launch.publish_all_ports == Some(true) {
@@ -141,16 +157,17 @@ impl State {
                 exposed.filter(|e| !spec.ports.iter().any(|p| (p.private, p.protocol) == (e.private, e.protocol))).collect::<Vec<_>>(),
             );
         }
-        let container = Container { found: found.clone(), knobs, address, network, ports, provider, starts: 0, due: None };
+        let image = spec.launch.image_uuid.clone().unwrap_or_default();
+        let container = Container { found: found.clone(), knobs, image, address, network, ports, provider, starts: 0, due: None };
         self.containers.insert(spec.uuid.clone(), container);
         Ok(found)
     }
 
-    /// Starts a container; returns it with the time at which it ends by itself and whether it vanishes at once.
-    pub(super) fn start(&mut self, uuid: &str, now: Timestamp) -> Result<(Found, Option<Timestamp>, bool)> {
+    /// Starts a container; returns it with what follows by itself.
+    pub(super) fn start(&mut self, uuid: &str, now: Timestamp) -> Result<(Found, Aftermath)> {
         let container = self.containers.get(uuid).ok_or_else(|| gone(uuid))?;
         if container.found.life == Life::Running {
-            return Ok((container.found.clone(), None, false));
+            return Ok((container.found.clone(), Aftermath::default()));
         }
         self.check_provider(container)?;
         self.check_address(container)?;
@@ -158,7 +175,7 @@ impl State {
         let ports = self.bind(&wanted)?;
         let container = self.containers.get_mut(uuid).ok_or_else(|| gone(uuid))?;
         container.starts = container.starts.saturating_add(1);
-        container.due = container.knobs.exit.map(|(_, after)| now.plus(after));
+        container.due = container.knobs.vanish.or(container.knobs.exit.map(|(_, after)| after)).map(|after| now.plus(after));
         let found = &mut container.found;
         found.life = Life::Running;
         found.ip.clone_from(&container.address);
@@ -169,7 +186,30 @@ impl State {
         if container.due.is_some() {
             self.timed.insert(uuid.to_owned());
         }
-        Ok((container.found.clone(), container.due, container.knobs.forget))
+        let (due, forget, hang_up) = (container.due, container.knobs.forget, container.knobs.hang_up);
+        let (found, image, another) = (container.found.clone(), container.image.clone(), container.knobs.another.clone());
+        let stranger = another.filter(|id| !self.containers.values().any(|c| c.found.external_id == *id));
+        let stranger = stranger.map(|id| self.add_stranger(&id, &image, now));
+        Ok((found, Aftermath { due, forget, hang_up, stranger }))
+    }
+
+    /// A running container that nobody asked for; returns its uuid.
+    fn add_stranger(&mut self, external_id: &str, image: &str, now: Timestamp) -> String {
+        let uuid = format!("name-{external_id}");
+        let found = Found {
+            uuid: uuid.clone(),
+            external_id: external_id.to_owned(),
+            name: external_id.to_owned(),
+            life: Life::Running,
+            ip: None,
+            ports: Vec::new(),
+            exit_code: None,
+            started_at: format!("{}.{:09}Z", now.to_wire().trim_end_matches('Z'), 1),
+            mounts: Vec::new(),
+            native: Some(image.to_owned()),
+        };
+        self.adopt(found);
+        uuid
     }
 
     /// Ends a running container.
@@ -190,15 +230,19 @@ impl State {
         if self.timed.is_empty() {
             return Vec::new();
         }
-        let mut due: Vec<(String, i64)> = self
+        let mut due: Vec<(String, Option<i64>)> = self
             .timed
             .iter()
             .filter_map(|uuid| self.containers.get(uuid))
             .filter(|c| c.due.is_some_and(|d| d <= now))
-            .filter_map(|c| c.knobs.exit.map(|(code, _)| (c.found.uuid.clone(), code)))
+            .map(|c| (c.found.uuid.clone(), c.knobs.exit.filter(|_| c.knobs.vanish.is_none()).map(|(code, _)| code)))
             .collect();
         due.sort();
-        due.into_iter().filter(|(uuid, code)| self.end(uuid, *code)).map(|(uuid, _)| uuid).collect()
+        let mut ended = |uuid: &str, code: Option<i64>| match code {
+            Some(code) => self.end(uuid, code),
+            None => self.forget(uuid),
+        };
+        due.into_iter().filter(|(uuid, code)| ended(uuid, *code)).map(|(uuid, _)| uuid).collect()
     }
 
     /// Removes a container and every memory of it.
