@@ -495,6 +495,7 @@ fn insert_host(tx: &mut Tx<'_>, types: &ReportTypes, agent: &Resource, data: &Ag
         let pool = if nth == 0 { format!("{name} Storage Pool") } else { format!("{name} Storage Pool {nth}") };
         super::hosts::insert_pool(tx, &types.pool, &host, "sim", &pool)?;
     }
+    super::drivers::join_pools(tx, &host, &format!("1h{}", host.id))?;
     super::hosts::insert_address(tx, &types.address, &host, SIM_ADDRESS)?;
     Ok(host.id)
 }

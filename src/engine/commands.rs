@@ -15,7 +15,9 @@ use super::core::{Core, DEFAULT_PROJECT, new_row};
 use super::door::{Answer, Input, Scope};
 use super::handlers::StopData;
 use super::process::{qualified, request};
-use super::{accounts, agents, containers, credentials, links, preferences, projects, registration, services, stacks, upgrade};
+use super::{
+    accounts, agents, containers, credentials, drivers, links, preferences, projects, registration, services, stacks, storage, upgrade,
+};
 
 impl Core {
     /// Whether `kind` is `base` or comes from it.
@@ -51,6 +53,7 @@ impl Core {
             // A person's own; public ones are there from the start.
             "projectTemplate" => self.create_plain(scope, ty, given.unwrap_or(scope.user.id), input).await.map(|r| vec![r]),
             "service" => services::create(self, scope, ty, account, input).await.map(|r| vec![r]),
+            "volume" => storage::create(self, scope, ty, account, &input).await.map(|r| vec![r]),
             "stack" => stacks::create(self, scope, ty, account, input).await.map(|r| vec![r]),
             "instance" => containers::create(self, scope, ty, account, input).await,
             "agent" => agents::create(self, scope, ty, &input).await.map(|r| vec![r]),
@@ -78,6 +81,9 @@ impl Core {
         };
         if row.root == "port" && input.get("publicPort").is_some_and(|p| !p.is_null()) && self.is_on_docker(&row)? {
             return Err(Error::not_implemented("moving a published port needs a new container in this build").with_field("publicPort"));
+        }
+        if row.root == "volume" {
+            storage::check_update(&row, &input)?;
         }
         let space = input.get("localStorageMb").filter(|v| row.root == "host" && !v.is_null());
         if space.is_some() && space != Fields::parse(&row.fields)?.read::<Value>("localStorageMb")?.as_ref() {
@@ -117,9 +123,11 @@ impl Core {
         let machine = ty.def.machine.clone();
         let keep = self.keep_removed();
         let is_container = row.root == "instance";
+        let users = self.driver_users()?;
         self.write_for(scope, move |tx| {
             let row = tx.get(id)?;
             accounts::check_leaving(tx, &row, "delete")?;
+            drivers::check_unused(tx, &users, &row)?;
             let not_now = || Error::new(ErrorKind::MethodNotAllowed);
             let Some(machine) = machine.filter(|m| m.has_process("remove")) else {
                 if row.removed.is_some() {
@@ -181,9 +189,13 @@ impl Core {
     pub(crate) async fn start_action(&self, scope: &Scope, row: &Resource, action: &str, data: String) -> Result<Answer> {
         let machine = self.machine_of_row(row)?.clone();
         let (id, action) = (row.id, action.to_owned());
+        let users = self.driver_users()?;
         self.write_for(scope, move |tx| {
             let row = tx.get(id)?;
             accounts::check_leaving(tx, &row, &action)?;
+            if matches!(action.as_str(), "remove" | "deactivate") {
+                drivers::check_unused(tx, &users, &row)?;
+            }
             if machine.start(&action, &row.state).is_none() {
                 return Err(not_available());
             }
@@ -282,6 +294,13 @@ pub(crate) fn apply_update(
                 let old: Option<Value> = fields.read(name)?;
                 if old.as_ref().unwrap_or(&Value::Null) != value {
                     fields.set(name, value)?;
+                    changed.push(name);
+                }
+            }
+            Source::Column(Column::HostId) if row.root == "volume" => {
+                let host = value.as_str().and_then(WireId::parse).map(|w| w.id);
+                if host != row.host_id {
+                    changes.host_id = Some(host);
                     changed.push(name);
                 }
             }

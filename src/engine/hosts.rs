@@ -211,6 +211,7 @@ impl Core {
             for part in parts(tx, &host)? {
                 retire(tx, &part, keep)?;
             }
+            super::drivers::leave_pools(tx, &host, &format!("1h{}", host.id))?;
             let Some(agent) = agent_of(&host).map(|id| tx.find(id)).transpose()?.flatten() else { return Ok(()) };
             let others = tx.referrers(agent.id, "agentId")?;
             let others = tx.many(&others)?;
@@ -240,6 +241,7 @@ impl Core {
             if !has("ipAddress") {
                 insert_address(tx, &address, &host, OWN_ADDRESS)?;
             }
+            super::drivers::join_pools(tx, &host, &format!("1h{}", host.id))?;
             if !has("physicalHost") {
                 let new = new_row(&physical, host.account_id, Fields::default());
                 let made = tx.insert(NewResource { name: host.name.clone(), state: "active".into(), ..new })?;
@@ -263,7 +265,8 @@ const LEAVING_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
 fn parts(tx: &mut Tx<'_>, host: &Resource) -> Result<Vec<Resource>> {
     let mut ids = tx.referrers(host.id, "hostId")?;
     for pool in tx.referrers(host.id, "hostIds")? {
-        if tx.referenced(pool, "hostIds")?.len() == 1 {
+        let is_shared = tx.find(pool)?.is_some_and(|pool| super::drivers::is_of_driver(&pool));
+        if !is_shared && tx.referenced(pool, "hostIds")?.len() == 1 {
             ids.push(pool);
         }
     }

@@ -11,6 +11,7 @@ mod core;
 mod credentials;
 mod derived;
 mod door;
+mod drivers;
 mod feed;
 mod handlers;
 mod health;

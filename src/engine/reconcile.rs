@@ -18,6 +18,9 @@ impl Core {
     /// One pass of a service's process: plan, ask for the steps, say how things stand.
     pub(crate) async fn reconcile_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let name = short_name(process);
+        if matches!(name, "activate" | "update") {
+            self.ensure_driver(process, row).await?;
+        }
         let Some(picture) = self.picture(row.id)? else { return Ok(Outcome::done()) };
         if name == "update" && row.state == "updating-inactive" {
             self.follow_selectors(&picture).await?;

@@ -12,6 +12,7 @@ use crate::store::Changes;
 use super::commands::{check_free_in_account, insert_and_start, row_from_input};
 use super::core::Core;
 use super::door::{Answer, Input, Scope};
+use super::drivers;
 use super::handlers::ActivateData;
 use super::process::request;
 
@@ -72,8 +73,10 @@ pub(crate) async fn activate_services(core: &Core, scope: &Scope, stack: &Resour
 /// Deactivates every service; one that cannot be deactivated now refuses it all.
 pub(crate) async fn deactivate_services(core: &Core, scope: &Scope, stack: &Resource) -> Result<Answer> {
     let machine = core.machine_of("service")?.clone();
-    let id = stack.id;
+    let (id, users) = (stack.id, core.driver_users()?);
     core.write_for(scope, move |tx| {
+        let stack = tx.get(id)?;
+        drivers::check_unused(tx, &users, &stack)?;
         for service in tx.children(id, "service")? {
             if matches!(service.state.as_str(), "inactive" | "deactivating" | "removing" | "removed") {
                 continue;

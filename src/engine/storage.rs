@@ -2,15 +2,61 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::model::launch::{LaunchConfig, image_reference, is_sim_image, parse_reference};
-use crate::model::{Fields, Resource, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::runtime::{self, Found, Runtime};
-use crate::schema::{Machine, Type};
+use crate::schema::{Machine, Type, TypeView};
 use crate::store::{Changes, NewResource, Process, Tx, Within};
 
+use super::commands::{insert_and_start, row_from_input};
 use super::core::{Core, new_row};
+use super::door::{Input, Scope};
+use super::drivers::storage_driver;
 use super::instance::{InstanceTypes, launch_of};
 use super::process::{Outcome, request};
+
+/// What ids of storage drivers begin with.
+const DRIVER_PREFIX: &str = "1sd";
+
+/// A volume that is made by request: it names its driver, or a row of one, and both are kept.
+pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: &Input) -> Result<Resource> {
+    let mut new = row_from_input(&ty.def, account, input)?;
+    let machine = ty.def.machine.clone();
+    core.write_for(scope, move |tx| {
+        let by_id = new.fields.text("storageDriverId").and_then(|wire| parse_reference(&wire));
+        let name = new.fields.text("driver").unwrap_or_default();
+        match by_id.map(|id| tx.find(id)).transpose()?.flatten() {
+            Some(driver) if name.is_empty() => new.fields.set("driver", &driver.name)?,
+            Some(driver) if driver.name != name => return Err(Error::invalid("InvalidOption", "driver")),
+            Some(_) => {}
+            None => {
+                if let Some(driver) = storage_driver(tx, account, &name)? {
+                    new.fields.set("storageDriverId", &format!("{DRIVER_PREFIX}{driver}"))?;
+                    new.refs.push(("storageDriverId".into(), driver));
+                }
+            }
+        }
+        insert_and_start(tx, machine.as_deref(), new)
+    })
+    .await
+}
+
+/// What a PUT may still change: once a volume is on its engine, neither its options nor its host.
+pub(crate) fn check_update(row: &Resource, input: &Input) -> Result<()> {
+    if matches!(row.state.as_str(), "requested" | "registering" | "inactive" | "updating-inactive") {
+        return Ok(());
+    }
+    let refuse =
+        |field: &str| Err(Error::not_implemented(format!("the {field} of a volume that was made cannot change")).with_field(field));
+    let options: Option<Value> = Fields::parse(&row.fields)?.read("driverOpts")?;
+    if input.get("driverOpts").is_some_and(|new| *new != options.unwrap_or_default()) {
+        return refuse("driverOpts");
+    }
+    let host = input.get("hostId").map(|new| new.as_str().and_then(parse_reference));
+    if host.is_some_and(|new| new != row.host_id) { refuse("hostId") } else { Ok(()) }
+}
 
 /// What becomes of a container's volumes that nothing else mounts (`io.rancher.container.volume_cleanup_strategy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +125,12 @@ impl Core {
 
 impl Core {
     /// Makes the volumes of a container present where their driver or its options were chosen by somebody.
-    pub(crate) async fn prepare_volumes(&self, launch: &LaunchConfig, runtime: &dyn Runtime) -> Result<runtime::Result<()>> {
+    pub(crate) async fn prepare_volumes(
+        &self,
+        container: &Resource,
+        launch: &LaunchConfig,
+        runtime: &dyn Runtime,
+    ) -> Result<runtime::Result<()>> {
         let mut wanted: Vec<(String, String, BTreeMap<String, String>)> = Vec::new();
         for wire in launch.data_volume_mounts.iter().flatten().map(|(_, wire)| wire) {
             let Some(row) = parse_reference(wire).map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
@@ -87,9 +138,19 @@ impl Core {
             let driver = fields.text("driver").filter(|d| !d.is_empty()).unwrap_or_else(|| "local".into());
             wanted.push((row.name, driver, fields.read("driverOpts")?.unwrap_or_default()));
         }
-        if let Some(driver) = launch.volume_driver.as_deref().filter(|d| !d.is_empty()) {
-            let named = launch.data_volumes.iter().flatten().filter_map(|v| v.split_once(':')).map(|(name, _)| name);
-            wanted.extend(named.filter(|n| !n.starts_with('/')).map(|n| (n.to_owned(), driver.to_owned(), BTreeMap::new())));
+        let driver = launch.volume_driver.as_deref().filter(|d| !d.is_empty());
+        let named = launch.data_volumes.iter().flatten().filter_map(|v| v.split_once(':')).map(|(name, _)| name);
+        for name in named.filter(|name| !name.starts_with('/')) {
+            // One that was made by request, and is on no engine yet, says itself what it is.
+            let own = self.requested_volume(container, name)?;
+            let fields = own.map(|row| Fields::parse(&row.fields)).transpose()?.unwrap_or_default();
+            let options: BTreeMap<String, String> = fields.read("driverOpts")?.unwrap_or_default();
+            let own = fields.text("driver").filter(|d| !d.is_empty());
+            match own.or(driver.map(str::to_owned)) {
+                Some(driver) => wanted.push((name.to_owned(), driver, options)),
+                None if !options.is_empty() => wanted.push((name.to_owned(), "local".into(), options)),
+                None => {}
+            }
         }
         for (name, driver, options) in wanted {
             if let Err(error) = runtime.ensure_volume(&name, &driver, &options).await {
@@ -97,6 +158,15 @@ impl Core {
             }
         }
         Ok(Ok(()))
+    }
+}
+
+impl Core {
+    /// The volume of this name in the container's project that nothing has mounted yet.
+    fn requested_volume(&self, container: &Resource, name: &str) -> Result<Option<Resource>> {
+        let all = self.store.all("volume", container.account_id)?;
+        let here = |v: &Resource| v.host_id.is_none() || v.host_id == container.host_id;
+        Ok(all.into_iter().find(|v| v.name == name && matches!(v.state.as_str(), "inactive" | "updating-inactive") && here(v)))
     }
 }
 
@@ -134,6 +204,9 @@ pub(crate) fn note_mounts(
                 fields.set("isHostPath", &made.volume.is_none())?;
                 fields.set("uri", &format!("{}://{}", if made.volume.is_some() { "local" } else { "file" }, made.source))?;
                 fields.set("externalId", &made.volume)?;
+                if let Some(driver) = storage_driver(tx, account, &made.driver)? {
+                    fields.set("storageDriverId", &format!("{DRIVER_PREFIX}{driver}"))?;
+                }
                 tx.insert(NewResource { host_id: row.host_id, name, state: "active".into(), ..new_row(volume, row.account_id, fields) })?
             }
         };

@@ -8,6 +8,7 @@ mod containers;
 mod contract;
 mod credentials;
 mod documents;
+mod drivers;
 mod hearing;
 mod hostile;
 mod hosts;

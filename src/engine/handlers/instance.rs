@@ -41,7 +41,7 @@ impl Core {
         if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
             return self.start_failed(process, &row, error).await;
         }
-        if let Err(error) = self.prepare_volumes(&launch, &*runtime).await? {
+        if let Err(error) = self.prepare_volumes(&row, &launch, &*runtime).await? {
             return self.start_failed(process, &row, error).await;
         }
         let (row, network) = match self.network_of(process, &row, &launch).await? {
@@ -77,6 +77,8 @@ impl Core {
         let external_id = found.external_id.clone();
         let types = self.instance_types()?;
         let image = self.type_of("image")?.clone();
+        let on_managed = launch.network_mode.as_deref() == Some("managed");
+        let network_prefix = self.type_of("network")?.prefix.clone();
         let (volume, mount) = (self.type_of("volume")?.clone(), self.type_of("mount")?.clone());
         let pulled_with = self.registry_credential(row, image_reference(launch.image_uuid.as_deref().unwrap_or_default()))?;
         let pulled_with = pulled_with.map(|(credential, _)| (credential.id, self.wire_id("registryCredential", credential.id)));
@@ -87,6 +89,13 @@ impl Core {
             if let Some((credential, wire)) = pulled_with {
                 fields.set(CREDENTIAL_FIELD, &wire)?;
                 tx.insert_ref(row.id, CREDENTIAL_FIELD, credential)?;
+            }
+            if on_managed
+                && fields.text("primaryNetworkId").is_none()
+                && let Some(network) = super::super::drivers::default_network(tx, row.account_id)?
+            {
+                fields.set("primaryNetworkId", &format!("{network_prefix}{network}"))?;
+                tx.insert_ref(row.id, "primaryNetworkId", network)?;
             }
             let note = InstanceNotes { is_made: true, docker_name: found.name.clone(), ..notes(&row) };
             super::super::storage::note_mounts(tx, &types, &volume, &mount, &row, &found)?;

@@ -15,6 +15,9 @@ use super::instance::retire;
 /// The range of a project that says nothing (cattle: `services.port.range`).
 const DEFAULT_PORTS: (u16, u16) = (49_153, 65_535);
 
+/// How long a service that goes waits for a driver that is on its way up.
+const DRIVER_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+
 impl Core {
     /// Draws random public ports, ties selected containers and services, and goes on to activate if that was asked for.
     pub(crate) async fn create_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
@@ -39,6 +42,7 @@ impl Core {
         if let Err(message) = drawn {
             return Ok(Outcome::Failed(message));
         }
+        self.ensure_driver(process, row).await?;
         let Some(picture) = self.picture(row.id)? else { return Ok(Outcome::done()) };
         self.follow_selectors(&picture).await?;
         self.roll_up(&picture).await?;
@@ -50,6 +54,9 @@ impl Core {
         let Some(picture) = self.picture(row.id)? else { return Ok(Outcome::done()) };
         if !picture.instances.is_empty() {
             return self.reconcile_service(process, row).await;
+        }
+        if !self.remove_drivers(process, row).await? {
+            return Ok(Outcome::Again(DRIVER_WAIT, "Waiting for its driver".into()));
         }
         let (process_id, row_id) = (process.id, row.id);
         let keep = self.keep_removed();
