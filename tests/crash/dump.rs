@@ -85,6 +85,14 @@ fn is_container(row: &Row) -> bool {
     row.kind == "container"
 }
 
+/// Hosts of simulated agents are called by a uuid.
+fn without_uuid(name: &str) -> String {
+    match name.split_once("testhost-") {
+        Some((before, rest)) => format!("{before}testhost-(uuid){}", rest.get(36..).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
 /// Whether a running container's health is not known yet.
 pub fn awaits_health(file: &Path) -> bool {
     let waits = |r: &Row| r.removed_ms.is_none() && is_container(r) && r.state == "running" && r.health.ends_with("initializing");
@@ -109,7 +117,7 @@ pub fn dump(file: &Path, containers: &[Found]) -> String {
         // Services say which versions there were, oldest first.
         version(fields.pointer("/upgrade/inServiceStrategy/previousLaunchConfig/version"));
         // Volumes without a name get one of 64 digits.
-        let mut path = if row.name.len() == 64 { "(anonymous)".to_owned() } else { row.name.clone() };
+        let mut path = if row.name.len() == 64 { "(anonymous)".to_owned() } else { without_uuid(&row.name) };
         let mut parent = row.parent_id;
         while let Some(above) = parent.and_then(|id| by_id.get(&id)) {
             path = format!("{}/{path}", above.name);

@@ -357,3 +357,73 @@ fn making_a_key_and_letting_a_registry_go_with_its_credential() {
     ];
     matrix("credentials", vec![], steps);
 }
+
+/// A registration in a project whose agent is simulated and brings up a host there.
+fn registration(account: &'static str) -> Step {
+    let body = json!({"key": "k", "accountId": account, "agentUriFormat": "sim://%s"});
+    Step::Create { path: "/v2-beta/register", name: "joining", body }
+}
+
+#[test]
+fn a_host_registers() {
+    matrix("register", vec![], vec![registration("1a5"), Step::Rest]);
+}
+
+/// A project with a host of its own, and what runs on it.
+fn project() -> Vec<Step> {
+    let stack = Step::Create { path: "/v2-beta/projects/$shop/stacks", name: "front", body: json!({}) };
+    let body = json!({"stackId": "$front", "startOnCreate": true, "launchConfig": {"imageUuid": "sim:one", "ports": ["80/tcp"]}});
+    vec![
+        Step::Create { path: "/v2-beta/projects", name: "shop", body: json!({}) },
+        Step::Rest,
+        registration("$shop"),
+        stack,
+        Step::Rest,
+        Step::Create { path: "/v2-beta/projects/$shop/services", name: "web", body },
+        Step::Create {
+            path: "/v2-beta/projects/$shop/containers",
+            name: "alone",
+            body: json!({"imageUuid": "sim:one", "dataVolumes": ["d:/d"]}),
+        },
+        Step::Rest,
+    ]
+}
+
+#[test]
+fn a_project_is_removed() {
+    matrix("project", project(), vec![Step::Delete { path: "/v2-beta/projects", name: "shop" }, Step::Rest]);
+}
+
+#[test]
+fn a_host_of_an_agent_is_removed() {
+    let hosts = |action, from| Step::Act { path: "/v2-beta/agents", name: "mine", action, from, body: json!({}) };
+    let agent = json!({"uri": "sim://mine", "agentResourcesAccountId": "1a5"});
+    let before = vec![Step::Create { path: "/v2-beta/agents", name: "mine", body: agent }, Step::Rest];
+    let then = vec![hosts("deactivate", &["active"]), Step::Rest, hosts("remove", &["inactive"]), Step::Rest];
+    matrix("agent", before, then);
+}
+
+#[test]
+fn services_that_bring_drivers() {
+    let infra = Step::Create { path: "stacks", name: "front", body: json!({"system": true}) };
+    let network = json!({"stackId": "$front", "startOnCreate": true, "networkDriver": {"cniConfig": {"a": 1},
+        "defaultNetwork": {"name": "net", "subnets": [{"networkAddress": "10.42.0.0/16"}, {"networkAddress": "10.43.0.0/16"}]}}});
+    let storage = json!({"stackId": "$front", "startOnCreate": true, "storageDriver": {"name": "nfs"}});
+    let then = vec![
+        infra,
+        Step::Create { path: "networkdriverservices", name: "web", body: network },
+        Step::Create { path: "storagedriverservices", name: "db", body: storage },
+        Step::Rest,
+        Step::Create {
+            path: "containers",
+            name: "alone",
+            body: json!({"imageUuid": "sim:one", "dataVolumes": ["d:/d"], "volumeDriver": "nfs"}),
+        },
+        Step::Rest,
+        Step::Delete { path: "containers", name: "alone" },
+        Step::Rest,
+        Step::Delete { path: "services", name: "web" },
+        Step::Rest,
+    ];
+    matrix("drivers", vec![], then);
+}

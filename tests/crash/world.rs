@@ -1,19 +1,21 @@
 //! A server in process that can die: its file and its simulator stay, everything else goes. And its client, who
 //! repeats what was not answered, and only that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{App, test, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
-use drover::engine::{Engine, EngineConfig};
+use drover::engine::{Engine, EngineConfig, Simulators};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
-use drover::runtime::Life;
 use drover::runtime::sim::{Health, Sim};
+use drover::runtime::{Found, Life};
 use drover::schema::Registry;
 use drover::store::StoreConfig;
 use serde_json::{Value, json};
@@ -27,7 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Between two looks at the health of what initialises.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
-/// One thing that happens in a scenario. Ids in bodies are written as `$name`.
+/// The superadmin's key.
+const SUPER: (&str, &str) = ("SUPER", "secret");
+
+/// One thing that happens in a scenario. Ids in bodies and paths are written as `$name`. A path that begins with a slash is asked for
+/// by the superadmin; any other one is in the Default project.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// POST to a collection.
@@ -76,12 +82,16 @@ pub struct World {
     file: PathBuf,
     _folder: TempDir,
     pub sim: Arc<Sim>,
+    agents: Agents,
     pub fate: Arc<Fate>,
     clock: Arc<ManualClock>,
     mode: Mode,
     server: Option<(Arc<Engine>, web::Data<ApiState>)>,
     ids: HashMap<&'static str, String>,
 }
+
+/// The engines of simulated agents by name: like the server's own they outlive it.
+type Agents = Arc<Mutex<BTreeMap<String, Arc<Sim>>>>;
 
 fn registry() -> Arc<Registry> {
     static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
@@ -108,6 +118,7 @@ async fn template() -> &'static [u8] {
         let mut world = World::on(folder(), Mode::Plain);
         world.start().await;
         if let Some((engine, _)) = &world.server {
+            engine.set_key("superadmin", SUPER.0.into(), SUPER.1).await.expect("a key can be set");
             engine.close();
         }
         world.die();
@@ -122,7 +133,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)));
         let sim = new_simulator(&clock);
         let file = folder.path().join("drover.db");
-        Self { file, _folder: folder, sim, fate: Arc::default(), clock, mode, server: None, ids: HashMap::new() }
+        Self { file, _folder: folder, sim, agents: Agents::default(), fate: Arc::default(), clock, mode, server: None, ids: HashMap::new() }
     }
 
     /// A server that has run before and has nothing to do.
@@ -146,7 +157,8 @@ impl World {
     async fn begin_serving(&mut self) -> Result<(), Died> {
         let config = StoreConfig { readers: 2, ..StoreConfig::new(&self.file) };
         let fault = Some(self.fate.write_fault());
-        let opened = Engine::open(registry(), &config, self.clock.clone(), EngineConfig::default(), fault).expect("opens");
+        let engine_config = EngineConfig { simulators: Some(self.simulators()), ..EngineConfig::default() };
+        let opened = Engine::open(registry(), &config, self.clock.clone(), engine_config, fault).expect("opens");
         let engine = Arc::new(opened.engine);
         self.lived(engine.prepare().await)?;
         if self.mode == Mode::NewSimulator {
@@ -157,6 +169,27 @@ impl World {
         let state = web::Data::new(ApiState::new(engine.clone(), &ApiOptions::default()));
         self.server = Some((engine, state));
         Ok(())
+    }
+
+    fn simulators(&self) -> Simulators {
+        let (agents, clock, fate) = (self.agents.clone(), self.clock.clone(), self.fate.clone());
+        let is_new = self.mode == Mode::NewSimulator;
+        if is_new {
+            agents.lock().unwrap().clear();
+        }
+        Simulators(Arc::new(move |name, found| {
+            let sim = agents.lock().unwrap().entry(name.to_owned()).or_insert_with(|| new_simulator(&clock)).clone();
+            if is_new {
+                sim.adopt(found);
+            }
+            Arc::new(Mortal { sim, fate: fate.clone() })
+        }))
+    }
+
+    /// The containers of all engines.
+    fn containers(&self) -> Vec<Found> {
+        let agents = self.agents.lock().unwrap();
+        self.sim.containers().into_iter().chain(agents.values().flat_map(|sim| sim.containers())).collect()
     }
 
     /// What a call brought, unless the server died of it.
@@ -213,7 +246,7 @@ impl World {
             }
             Step::Delete { path, name } => {
                 let url = self.url(path, name);
-                if again && matches!(self.state(&url).await.as_str(), "removing" | "removed" | "stopping") {
+                if again && matches!(self.state(&url).await.as_str(), "removing" | "removed" | "stopping" | "deactivating") {
                     return Ok(());
                 }
                 self.ask(Method::DELETE, &url, None, &[StatusCode::OK, StatusCode::ACCEPTED]).await.map(drop)
@@ -222,8 +255,9 @@ impl World {
     }
 
     async fn create(&mut self, path: &str, name: &'static str, body: &Value, again: bool) -> Result<(), Died> {
+        let collection = self.collection(path);
         if again {
-            let (_, list) = self.send(Method::GET, &format!("/v2-beta/projects/1a5/{path}?name={name}"), None).await;
+            let (_, list) = self.send(Method::GET, &format!("{collection}?name={name}"), None).await;
             if let Some(id) = list["data"][0]["id"].as_str() {
                 self.ids.insert(name, id.to_owned());
                 return Ok(());
@@ -231,7 +265,7 @@ impl World {
         }
         let mut body = self.resolved(body);
         body["name"] = json!(name);
-        let made = self.ask(Method::POST, &format!("/v2-beta/projects/1a5/{path}"), Some(body), &[StatusCode::CREATED]).await?;
+        let made = self.ask(Method::POST, &collection, Some(body), &[StatusCode::CREATED]).await?;
         self.ids.insert(name, made["id"].as_str().expect("an id").to_owned());
         Ok(())
     }
@@ -248,7 +282,14 @@ impl World {
     }
 
     fn url(&self, path: &str, name: &str) -> String {
-        format!("/v2-beta/projects/1a5/{path}/{}", self.ids.get(name).expect("a known name"))
+        format!("{}/{}", self.collection(path), self.ids.get(name).expect("a known name"))
+    }
+
+    fn collection(&self, path: &str) -> String {
+        if !path.starts_with('/') {
+            return format!("/v2-beta/projects/1a5/{path}");
+        }
+        self.ids.iter().fold(path.to_owned(), |path, (name, id)| path.replace(&format!("${name}/"), &format!("{id}/")))
     }
 
     fn resolved(&self, body: &Value) -> Value {
@@ -278,6 +319,10 @@ impl World {
         let state = self.server.as_ref().expect("a server runs").1.clone();
         let app = test::init_service(App::new().configure(|c| configure(c, state))).await;
         let mut request = test::TestRequest::default().method(method).uri(url).insert_header((header::HOST, "localhost"));
+        if !url.starts_with("/v2-beta/projects/1a5/") {
+            request =
+                request.insert_header((header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(format!("{}:{}", SUPER.0, SUPER.1)))));
+        }
         if let Some(body) = body {
             request = request.set_json(body);
         }
@@ -331,12 +376,12 @@ impl World {
 
     /// What there is, in words that are the same in each run.
     pub fn dump(&self) -> String {
-        dump::dump(&self.file, &self.sim.containers())
+        dump::dump(&self.file, &self.containers())
     }
 
     /// What must be so whenever nothing happens any more.
     pub fn check(&self) -> Result<(), String> {
-        dump::check(&self.file, &self.sim.containers())
+        dump::check(&self.file, &self.containers())
     }
 
     pub fn begin(&self, death: Option<Death>) {
