@@ -20,6 +20,7 @@ use crate::store::{Changes, CredentialSecret, NewResource, Process, Tx, Wake};
 
 use super::commands::{insert_and_start, row_from_input};
 use super::core::{Core, new_row, notes, write_notes};
+use super::credentials::check_name_free;
 use super::door::{Input, Scope};
 use super::handlers::retire;
 use super::hosts::{HostNotes, SIM_RUNTIME};
@@ -42,6 +43,8 @@ pub(crate) const KEY_KIND: &str = "agentApiKey";
 const SIM_ADDRESS: &str = "192.168.0.21";
 /// So many hosts of one agent at most: the number comes from a client.
 const MAX_HOSTS: i64 = 100;
+/// The kinds of agent: made by hand, and by a registration.
+const KINDS: [&str; 2] = ["agent", "registeredAgent"];
 /// The states of an agent that its hosts show in place of their own.
 pub(crate) const SHOWN_BY_HOSTS: [&str; 5] = ["reconnecting", "reconnected", "finishing-reconnect", "disconnecting", "disconnected"];
 
@@ -91,6 +94,8 @@ pub(crate) struct NewAgent {
     /// `agent`, or `registeredAgent` if by a registration.
     pub(crate) kind: &'static str,
     pub(crate) name: String,
+    /// Drawn if none.
+    pub(crate) uuid: Option<String>,
     pub(crate) fields: Fields,
 }
 
@@ -119,7 +124,14 @@ impl Core {
 
     /// Draws a key whose secret can be read again.
     pub(crate) fn new_key(&self, context: &str) -> Result<NewKey> {
-        Ok(NewKey { public: secret::access_key()?, sealed: self.config.secrets.seal(context, &secret::secret_key()?)? })
+        self.key_of(context, None, None)
+    }
+
+    /// The same of halves that are given; those that are not are drawn.
+    fn key_of(&self, context: &str, public: Option<&str>, plain: Option<&str>) -> Result<NewKey> {
+        let public = public.map_or_else(secret::access_key, |given| Ok(given.to_owned()))?;
+        let plain = plain.map_or_else(secret::secret_key, |given| Ok(given.to_owned()))?;
+        Ok(NewKey { public, sealed: self.config.secrets.seal(context, &plain)? })
     }
 }
 
@@ -139,8 +151,10 @@ impl NewKey {
 pub(crate) fn insert_agent(tx: &mut Tx<'_>, types: &AgentTypes, new: NewAgent, key: NewKey) -> Result<Resource> {
     let uri = new.fields.text("uri").unwrap_or_default();
     check_uri(tx, &uri, None)?;
+    check_name_free(tx, KEY_KIND, &key.public, None)?;
     let base = new_row(&types.agent, None, new.fields);
-    let agent = insert_and_start(tx, types.agent.machine.as_deref(), NewResource { kind: new.kind.into(), name: new.name, ..base })?;
+    let base = NewResource { kind: new.kind.into(), name: new.name, uuid: new.uuid, ..base };
+    let agent = insert_and_start(tx, types.agent.machine.as_deref(), base)?;
     let account = tx.insert(NewResource {
         kind: "agent".into(),
         uuid: Some(format!("agentAccount{}", agent.id)),
@@ -165,6 +179,7 @@ pub(crate) fn check_uri(tx: &mut Tx<'_>, uri: &str, except: Option<ResourceId>) 
 
 /// An agent that a client makes by itself. One without an address is at the client's own.
 pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: &Input) -> Result<Resource> {
+    check_create(input)?;
     let text = |name: &str| input.get(name).and_then(Value::as_str).filter(|t| !t.is_empty());
     let new = row_from_input(&ty.def, ResourceId(0), input)?;
     let mut fields = new.fields;
@@ -177,8 +192,58 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: &In
         data.insert("agentResourcesAccountId".into(), account.0.into());
         fields.set("data", &data)?;
     }
-    let (types, key) = (core.agent_types()?, core.new_key(KEY_CONTEXT)?);
-    core.write_for(scope, move |tx| insert_agent(tx, &types, NewAgent { kind: "agent", name: new.name, fields }, key)).await
+    let kind = match text("kind") {
+        None => KINDS[0],
+        Some(kind) => KINDS.into_iter().find(|known| *known == kind).ok_or_else(|| Error::invalid("InvalidOption", "kind"))?,
+    };
+    // The secret is kept sealed, with its key, and shown in this one answer.
+    fields.0.remove("secretValue");
+    let (types, key) = (core.agent_types()?, core.key_of(KEY_CONTEXT, text("publicValue"), text("secretValue"))?);
+    let new = NewAgent { kind, name: new.name, uuid: new.uuid, fields };
+    let row = core.write_for(scope, move |tx| insert_agent(tx, &types, new, key)).await?;
+    match text("secretValue") {
+        Some(plain) => Core::with_secret(&ty.def, row, plain),
+        None => Ok(row),
+    }
+}
+
+/// 501 for what somebody may write and would mean nothing here.
+fn refuse(field: &str, why: &str) -> Result<()> {
+    Err(Error::not_implemented(why.to_owned()).with_field(field))
+}
+
+/// What the server says of an agent, and nobody else (the superadmin's view lets it be written).
+const OWN: [&str; 8] =
+    ["created", "id", "removed", "removeTime", "state", "transitioning", "transitioningMessage", "transitioningProgress"];
+
+/// An agent has an account of its own, with its own rights.
+fn check_create(input: &Input) -> Result<()> {
+    let is_given = |field: &str| input.get(field).is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()));
+    if is_given("accountId") {
+        return refuse("accountId", "an agent gets an account of its own");
+    }
+    if is_given("authorizedRoleAccountIds") {
+        return refuse("authorizedRoleAccountIds", "agents have the rights of their own account only");
+    }
+    match OWN.into_iter().find(|field| is_given(field)) {
+        Some(field) => refuse(field, "the server itself says this of an agent"),
+        None => Ok(()),
+    }
+}
+
+/// What a PUT may not change: an agent keeps its key, its account, and whose its hosts are.
+pub(crate) fn check_update(row: &Resource, input: &Input) -> Result<()> {
+    let fields = Fields::parse(&row.fields)?;
+    for field in ["accountId", "authorizedRoleAccountIds", "agentResourcesAccountId", "publicValue", "secretValue", "activateOnCreate"] {
+        let Some(new) = input.get(field) else { continue };
+        let old: Value = fields.read(field)?.unwrap_or_default();
+        let own_account = || new.as_str().and_then(parse_reference) == row.account_id;
+        let is_same = *new == old || field == "accountId" && own_account() || field == "activateOnCreate" && *new == json!(false);
+        if !is_same {
+            return refuse(field, "an agent keeps its key, its account, and the account of its hosts");
+        }
+    }
+    Ok(())
 }
 
 /// The name in `sim://<name>`.

@@ -82,6 +82,9 @@ impl Core {
         if row.root == "port" && input.get("publicPort").is_some_and(|p| !p.is_null()) && self.is_on_docker(&row)? {
             return Err(Error::not_implemented("moving a published port needs a new container in this build").with_field("publicPort"));
         }
+        if row.root == "agent" {
+            agents::check_update(&row, &input)?;
+        }
         if row.root == "volume" {
             storage::check_update(&row, &input)?;
         }

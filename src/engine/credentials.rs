@@ -61,7 +61,7 @@ impl Core {
     }
 
     /// A row as the answer to its own POST: with the secret in it.
-    fn with_secret(ty: &Type, row: Resource, plain: &str) -> Result<Resource> {
+    pub(crate) fn with_secret(ty: &Type, row: Resource, plain: &str) -> Result<Resource> {
         Self::with_shown(ty, row, "secretValue", plain)
     }
 
@@ -126,7 +126,7 @@ impl Core {
 }
 
 /// 422 if another credential that is not removed has this public half, in whatever case.
-fn check_name_free(tx: &mut Tx<'_>, kind: &str, public_value: &str, own: Option<ResourceId>) -> Result<()> {
+pub(crate) fn check_name_free(tx: &mut Tx<'_>, kind: &str, public_value: &str, own: Option<ResourceId>) -> Result<()> {
     if !has_own_name(kind) {
         return Ok(());
     }

@@ -62,7 +62,8 @@ impl Core {
             let format = fields.text("agentUriFormat").filter(|f| !f.is_empty()).unwrap_or_else(|| AGENT_URI.into());
             let key_text = fields.text("key").unwrap_or_default();
             let own = registered_fields(&format.replace("%s", &row.uuid), &key_text, row.account_id, &wire)?;
-            let agent = insert_agent(tx, &types, NewAgent { kind: "registeredAgent", name: row.name.clone(), fields: own }, key)?;
+            let agent =
+                insert_agent(tx, &types, NewAgent { kind: "registeredAgent", name: row.name.clone(), uuid: None, fields: own }, key)?;
             let mut data: serde_json::Map<String, Value> = fields.read("data").ok().flatten().unwrap_or_default();
             data.insert("agentId".into(), agent.id.0.into());
             let mut patch = Fields::default();

@@ -366,3 +366,23 @@ async fn work_waits_for_an_engine_that_does_not_answer() {
     w.advance(Duration::from_secs(3)).await;
     w.get(&id).await.expect(200, json!({"state": "running", "startCount": 1}));
 }
+
+#[actix_web::test]
+async fn a_volume_is_what_was_said_until_it_is_made() {
+    let w = World::new().await;
+    let host = text(&w.list("hosts").await[0], "id").to_owned();
+    let made = w.post("volumes", json!({"name": "data", "driver": "nfs", "driverOpts": {"size": "1"}})).await.ok();
+    let id = text(&made, "id").to_owned();
+    w.settle().await;
+    w.put(&id, json!({"driverOpts": {"size": "2"}})).await.expect(200, json!({"driverOpts": {"size": "2"}}));
+    w.put(&id, json!({"hostId": host})).await.expect(200, json!({"hostId": host}));
+    w.settle().await;
+    let container = w.post("containers", json!({"imageUuid": "sim:web", "dataVolumes": ["data:/data"]})).await.ok();
+    w.wait(text(&container, "id"), "running").await;
+    assert!(w.sim().calls().contains(&"ensure_volume data".to_owned()), "its driver and options reach the engine: {:?}", w.sim().calls());
+    assert_eq!(w.show(&id).await["state"], "active");
+    w.put(&id, json!({"driverOpts": {"size": "3"}})).await.expect(501, json!({"code": "NotImplemented", "fieldName": "driverOpts"}));
+    w.put(&id, json!({"hostId": null})).await.expect(501, json!({"code": "NotImplemented", "fieldName": "hostId"}));
+    // What says nothing new is fine.
+    w.put(&id, json!({"driverOpts": {"size": "2"}, "hostId": host, "description": "d"})).await.expect(200, json!({"description": "d"}));
+}

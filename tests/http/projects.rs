@@ -277,3 +277,65 @@ async fn projects_are_made_from_public_templates_and_from_ones_own() {
     let projects = ask(0, Method::GET, "/v2-beta/projects", None).await.ok();
     assert_eq!(names(projects), ["from-public"], "what is refused makes no project");
 }
+
+/// A project with a host that an agent speaks for, a service and a container on it, and a key.
+async fn furnished(w: &World) -> (String, String) {
+    let id = project(w, &open(&w.engine), json!({"name": "shop"})).await.expect("a project");
+    let base = format!("/v2-beta/projects/1a{id}");
+    let agent = json!({"uri": "sim://shop", "agentResourcesAccountId": format!("1a{id}")});
+    let agent = text(&w.post("/v2-beta/agents", agent).await.ok(), "id").to_owned();
+    w.pass().await;
+    let stack = text(&w.post(&format!("{base}/stacks"), json!({"name": "front"})).await.ok(), "id").to_owned();
+    let service = json!({"name": "web", "stackId": stack, "scale": 2, "startOnCreate": true, "launchConfig": {"imageUuid": "sim:web"}});
+    let service = text(&w.post(&format!("{base}/services"), service).await.ok(), "id").to_owned();
+    w.post(&format!("{base}/containers"), json!({"imageUuid": "sim:web", "dataVolumes": ["d:/d"]})).await.ok();
+    w.post(&format!("{base}/volumes"), json!({"name": "v", "driver": "local"})).await.ok();
+    w.post(&format!("{base}/registrationtokens"), json!({})).await.ok();
+    w.wait(&format!("{base}/services/{service}"), "active").await;
+    assert_eq!(w.list(&format!("{base}/containers?state=running")).await.len(), 3);
+    (base, agent)
+}
+
+#[actix_web::test]
+async fn a_project_that_sleeps_keeps_everything() {
+    let w = World::new().await;
+    let (base, _) = furnished(&w).await;
+    w.act(&base, "deactivate", json!({})).await.expect(202, json!({"state": "deactivating"}));
+    let row = w.wait(&base, "inactive").await;
+    assert_eq!(crate::support::actions(&row), ["activate", "delete", "remove", "setmembers", "update"]);
+    w.advance(std::time::Duration::from_secs(120)).await;
+    assert_eq!(w.agents.lock().unwrap()["shop"].containers().len(), 3, "what runs there goes on");
+    w.act(&base, "activate", json!({})).await.expect(202, json!({"state": "activating"}));
+    w.wait(&base, "active").await;
+    assert_eq!(w.list(&format!("{base}/containers?state=running")).await.len(), 3);
+    assert_eq!(w.list(&format!("{base}/hosts?state=active")).await.len(), 1);
+}
+
+#[actix_web::test]
+async fn a_project_that_is_deleted_takes_hosts_and_what_runs_on_them_along() {
+    for asleep in [false, true] {
+        let w = World::new().await;
+        let (base, agent) = furnished(&w).await;
+        if asleep {
+            w.act(&base, "deactivate", json!({})).await.ok();
+            w.wait(&base, "inactive").await;
+        }
+        let state = if asleep { "removing" } else { "deactivating" };
+        w.delete(&base).await.expect(200, json!({"type": "collection", "data": [{"state": state}]}));
+        w.wait(&base, "removed").await;
+        w.advance(std::time::Duration::from_secs(10)).await;
+        assert_eq!(w.show(&format!("/v2-beta/agents/{agent}")).await["state"], "removed");
+        assert!(w.agents.lock().unwrap()["shop"].containers().is_empty());
+        let account = base.rsplit('/').next().expect("an id").to_owned();
+        for kind in ["stacks", "services", "instances", "hosts", "volumes", "storagepools", "ipaddresses", "registrationtokens", "networks"]
+        {
+            let left = w.list(&format!("/v2-beta/{kind}?accountId={account}&removed_null")).await;
+            assert!(left.is_empty(), "{kind}: {left:#?}");
+        }
+        // The server's own host, of another project, is as it was; and one that is gone is not deleted twice.
+        assert_eq!(w.list("hosts?state=active").await.len(), 1);
+        w.delete(&base).await.refused(405, "Method not allowed");
+        w.act(&base, "purge", json!({})).await.expect(202, json!({"state": "purging"}));
+        w.wait(&base, "purged").await;
+    }
+}

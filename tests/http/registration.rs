@@ -453,3 +453,72 @@ async fn a_container_that_nobody_asked_for_gets_a_row() {
     assert!(w.list("containers?externalId=abc123").await.is_empty());
     assert_eq!(w.agents.lock().unwrap().values().map(|sim| sim.containers().len()).sum::<usize>(), 1);
 }
+
+#[actix_web::test]
+async fn an_agent_may_bring_its_key_and_what_cannot_be_honoured_is_refused() {
+    let w = open().await;
+    let agents = "/v2-beta/agents";
+    let body = json!({"uri": "sim://keyed", "name": "keyed", "publicValue": "OWNKEY", "secretValue": "own-secret", "activateOnCreate": true,
+        "labels": {"zone": "a"}, "uuid": "11111111-2222-3333-4444-555555555555", "kind": "registeredAgent", "agentResourcesAccountId": "1a5"});
+    let made = sudo(&w, Method::POST, agents, Some(body.clone())).await;
+    let made = made.expect(
+        201,
+        json!({"publicValue": "OWNKEY", "secretValue": "own-secret", "kind": "registeredAgent",
+        "uuid": "11111111-2222-3333-4444-555555555555", "activateOnCreate": true}),
+    );
+    w.settle().await;
+    let path = format!("{agents}/{}", text(&made, "id"));
+    crate::support::has(&sudo_show(&w, &path).await, &json!({"state": "active", "secretValue": null}), "the secret is shown once");
+    let host = &w.list("hosts?kind=sim").await[0];
+    assert_eq!(host["labels"]["zone"], "a");
+    // It is the agent's login.
+    let own = list_as(&w, "OWNKEY", "own-secret", agents).await;
+    assert_eq!(own.iter().map(|a| &a["id"]).collect::<Vec<_>>(), [&made["id"]]);
+
+    let refuse = |change: Value| {
+        let mut body = json!({"uri": "sim://other"});
+        crate::support::lay_over(&mut body, change);
+        let w = &w;
+        async move {
+            let refused = sudo(w, Method::POST, agents, Some(body)).await;
+            format!("{} {} {}", refused.status, text(&refused.body, "code"), text(&refused.body, "fieldName"))
+        }
+    };
+    assert_eq!(refuse(json!({"publicValue": "ownkey"})).await, "422 NotUnique publicValue");
+    assert_eq!(refuse(json!({"kind": "x"})).await, "422 InvalidOption kind");
+    assert_eq!(refuse(json!({"agentResourcesAccountId": "1a999999"})).await, "422 InvalidReference agentResourcesAccountId");
+    for (field, value) in [
+        ("accountId", json!("1a5")),
+        ("authorizedRoleAccountIds", json!(["1a5"])),
+        ("state", json!("active")),
+        ("created", json!("2020-01-01T00:00:00Z")),
+        ("transitioningMessage", json!("x")),
+    ] {
+        assert_eq!(refuse(json!({field: value})).await, format!("501 NotImplemented {field}"));
+    }
+    // What it was made with stays with it.
+    for (field, value) in [
+        ("secretValue", json!("x")),
+        ("publicValue", json!("x")),
+        ("agentResourcesAccountId", json!("1a1")),
+        ("activateOnCreate", json!(true)),
+        ("authorizedRoleAccountIds", json!(["1a5"])),
+        ("accountId", json!("1a5")),
+    ] {
+        let changed = sudo(&w, Method::PUT, &path, Some(json!({field: value}))).await;
+        if field == "activateOnCreate" {
+            changed.ok();
+        } else {
+            changed.expect(501, json!({"code": "NotImplemented", "fieldName": field}));
+        }
+    }
+    let row = sudo_show(&w, &path).await;
+    sudo(&w, Method::PUT, &path, Some(row)).await.ok();
+    // An agent of the API's users, who are admins here: the same, as far as they may write it.
+    let body = json!({"uri": "sim://by-admin", "publicValue": "ADMINKEY"});
+    let made = w.post(agents, body).await.expect(201, json!({"publicValue": "ADMINKEY"}));
+    w.settle().await;
+    let keys = sudo(&w, Method::GET, "/v2-beta/credentials?publicValue=ADMINKEY", None).await.ok();
+    assert_eq!((keys["data"].as_array().map(Vec::len), &keys["data"][0]["kind"]), (Some(1), &json!("agentApiKey")));
+    assert_eq!(w.show(&format!("{agents}/{}", text(&made, "id"))).await["state"], "active");
+}
