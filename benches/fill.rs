@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drover::engine::{Engine, EngineConfig};
+use drover::keyfile;
 use drover::model::time::SystemClock;
 use drover::model::{Fields, ResourceId, Result};
 use drover::schema::{Registry, layout};
+use drover::secret::Keeper;
 use drover::store::{LayoutOf, NewResource, Priority, Store, StoreConfig};
 use serde_json::{Value, json};
 
@@ -75,7 +77,11 @@ pub fn drover(folder: &Path, rows: u64) -> Filled {
     let clock = Arc::new(SystemClock);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let opened = Engine::open(registry.clone(), &config, clock.clone(), EngineConfig::default(), None).expect("a new database");
+        // As the server will find it.
+        let key = keyfile::find(folder, None).expect("a key");
+        key.keep().expect("a writable folder");
+        let with_key = EngineConfig { secrets: Arc::new(Keeper::new(&key.bytes)), ..EngineConfig::default() };
+        let opened = Engine::open(registry.clone(), &config, clock.clone(), with_key, None).expect("a new database");
         opened.engine.prepare().await.expect("seeds");
         opened.engine.close();
         let packing = Arc::new(Packing(registry.clone()));

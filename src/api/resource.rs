@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::registration;
 use super::text::push_key;
-use crate::engine::{Allowed, Derived, Engine, Scope};
+use crate::engine::{Allowed, Derived, Engine, Rights, Scope};
 use crate::model::{Resource, ResourceId, Result};
 use crate::schema::{Link, Registry, Relation, TypeView, View, render};
 
@@ -80,8 +80,13 @@ struct Appearance<'a> {
 impl<'a> Writer<'a> {
     /// Appends a row; false, and nothing is written, if the view hides its type.
     pub fn row(&self, out: &mut String, row: &Resource, derived: &Derived) -> bool {
-        let allowed = self.engine.allowed(self.scope, row);
+        let allowed = Self::allowed(self.engine.rights(self.scope).ok().as_ref(), row);
         self.row_as(out, row, derived, self.appearance(row, allowed).as_ref())
+    }
+
+    /// What the reader may do to a row; nothing, if that cannot be found out.
+    fn allowed(rights: Option<&Rights<'_>>, row: &Resource) -> Allowed {
+        rights.and_then(|rights| rights.to(row).ok()).unwrap_or(Allowed::Nothing)
     }
 
     /// How rows of this one's kind and state look to whom this is allowed; none if the view hides its type.
@@ -127,6 +132,7 @@ impl<'a> Writer<'a> {
         included: Option<&Included<'_>>,
     ) {
         let start = out.len();
+        let rights = self.engine.rights(self.scope).ok();
         // Neighbours are mostly of one kind and in one state: what follows from these is worked out once.
         let mut last: Option<(&Resource, Allowed, Option<Appearance<'_>>)> = None;
         for row in rows {
@@ -134,7 +140,7 @@ impl<'a> Writer<'a> {
             if length > start {
                 out.push(',');
             }
-            let allowed = self.engine.allowed(self.scope, row);
+            let allowed = Self::allowed(rights.as_ref(), row);
             let is_alike =
                 |(l, a, _): &(&Resource, Allowed, _)| l.kind == row.kind && l.state == row.state && l.root == row.root && *a == allowed;
             if !last.as_ref().is_some_and(is_alike) {

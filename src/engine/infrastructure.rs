@@ -31,6 +31,9 @@ impl Allowed {
     }
 }
 
+/// What is in the text of every row that is the system's own; of others, too, if it stands deeper.
+const IS_SYSTEM: &str = r#""system":true"#;
+
 /// Whether only roles with the capability change a row.
 fn is_infrastructure(row: &Resource) -> bool {
     match row.root.as_str() {
@@ -41,9 +44,11 @@ fn is_infrastructure(row: &Resource) -> bool {
     }
 }
 
-/// Whether a stack, a service or a container is the system's own.
+/// Whether a stack, a service or a container is the system's own. Asked of every row of a list: few get so far as to be
+/// read.
 fn is_system(row: &Resource) -> bool {
-    Fields::parse(&row.fields).and_then(|fields| fields.read::<bool>("system")).ok().flatten().unwrap_or(false)
+    row.fields.contains(IS_SYSTEM)
+        && Fields::parse(&row.fields).and_then(|fields| fields.read::<bool>("system")).ok().flatten().unwrap_or(false)
 }
 
 /// Whether a row is a registration token: only who could use it sees it.
@@ -70,16 +75,8 @@ impl Core {
         if stack.is_some_and(is_system) { self.require_infrastructure(scope) } else { Ok(()) }
     }
 
-    /// What the caller may do to a row.
-    fn allowed(&self, scope: &Scope, row: &Resource) -> Result<Allowed> {
-        if is_project(row) {
-            return self.allowed_to_project(scope, row);
-        }
-        if self.has_infrastructure(scope.role)? || !is_infrastructure(row) {
-            return Ok(Allowed::All);
-        }
-        // What the system's own containers say may be read.
-        Ok(if row.root == "instance" { Allowed::Only("logs") } else { Allowed::Nothing })
+    fn rights<'a>(&'a self, scope: &'a Scope) -> Result<Rights<'a>> {
+        Ok(Rights { core: self, scope, has_infrastructure: self.has_infrastructure(scope.role)? })
     }
 
     fn allowed_to_project(&self, scope: &Scope, project: &Resource) -> Result<Allowed> {
@@ -93,7 +90,7 @@ impl Core {
 
     /// 403 for who may not do this to the row. Who does not even see it has not come this far.
     pub(crate) fn require(&self, scope: &Scope, row: &Resource, action: &str) -> Result<()> {
-        if self.allowed(scope, row)?.includes(action) {
+        if self.rights(scope)?.to(row)?.includes(action) {
             return Ok(());
         }
         let why = if is_project(row) { "only an owner may change a project" } else { "this role may not change what runs everything else" };
@@ -101,9 +98,30 @@ impl Core {
     }
 }
 
+/// What a caller may do, asked of many rows.
+pub struct Rights<'a> {
+    core: &'a Core,
+    scope: &'a Scope,
+    has_infrastructure: bool,
+}
+
+impl Rights<'_> {
+    /// What the caller may do to a row, whatever its state.
+    pub fn to(&self, row: &Resource) -> Result<Allowed> {
+        if is_project(row) {
+            return self.core.allowed_to_project(self.scope, row);
+        }
+        if self.has_infrastructure || !is_infrastructure(row) {
+            return Ok(Allowed::All);
+        }
+        // What the system's own containers say may be read.
+        Ok(if row.root == "instance" { Allowed::Only("logs") } else { Allowed::Nothing })
+    }
+}
+
 impl Engine {
-    /// What the caller may do to a row, whatever its state. What cannot be found out is not allowed.
-    pub fn allowed(&self, scope: &Scope, row: &Resource) -> Allowed {
-        self.core().allowed(scope, row).unwrap_or(Allowed::Nothing)
+    /// What the caller may do as things are now.
+    pub fn rights<'a>(&'a self, scope: &'a Scope) -> Result<Rights<'a>> {
+        self.core().rights(scope)
     }
 }

@@ -52,7 +52,7 @@ pub use self::audit::{Asked, Attempt};
 pub use self::core::{ADMIN, DEFAULT_PROJECT, EngineConfig, MakeSimulator, REGISTER, SERVICE, SUPERADMIN, SYSTEM, Simulators, TOKEN};
 pub use door::*;
 pub use feed::{Change, Changed, Missed, News, Published};
-pub use infrastructure::Allowed;
+pub use infrastructure::{Allowed, Rights};
 pub use life::{Life, Opened};
 pub use logins::{AccessMode, LOCAL, LocalAuth};
 pub use processes::{ProcessInstance, ProcessPage};
