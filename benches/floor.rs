@@ -1,17 +1,20 @@
 //! The floor: actix, diesel and SQLite with nothing else. Documents are kept and answered as text; reads go through
-//! the blocking pool; writes through one thread that commits what waits, durable, in one transaction.
+//! the blocking pool; writes through one thread that commits what waits, durable, in one transaction. Events are one
+//! broadcast of shared bytes, with a WebSocket for each who listens.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use actix_web::http::header::ContentType;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use bytestring::ByteString;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
 use diesel::sqlite::SqliteConnection;
-use tokio::sync::oneshot;
+use futures_util::StreamExt as _;
+use tokio::sync::{broadcast, oneshot};
 
 diesel::table! {
     document (id) {
@@ -75,6 +78,8 @@ pub fn fill(file: &Path, documents: impl Iterator<Item = (String, i64, String, S
 
 /// Serves until killed.
 pub fn serve(address: SocketAddr, file: PathBuf) {
+    let most = rlimit::Resource::NOFILE.get_hard().expect("a limit");
+    rlimit::increase_nofile_limit(most).expect("more files");
     let readers: Readers = Pool::builder()
         .max_size(2)
         .test_on_check_out(false)
@@ -83,6 +88,7 @@ pub fn serve(address: SocketAddr, file: PathBuf) {
         .expect("readers");
     let (writer, waiting) = mpsc::channel::<Write>();
     std::thread::spawn(move || write(open(&file), &waiting));
+    let (events, _) = broadcast::channel::<ByteString>(64);
     let system = actix_web::rt::System::new();
     system
         .block_on(
@@ -90,10 +96,13 @@ pub fn serve(address: SocketAddr, file: PathBuf) {
                 App::new()
                     .app_data(web::Data::new(readers.clone()))
                     .app_data(web::Data::new(writer.clone()))
+                    .app_data(web::Data::new(events.clone()))
                     .app_data(web::PayloadConfig::new(1 << 20))
                     .route("/documents", web::get().to(list))
                     .route("/documents", web::post().to(create))
                     .route("/documents/{id}", web::get().to(find))
+                    .route("/events", web::get().to(subscribe))
+                    .route("/events", web::post().to(publish))
             })
             .workers(1)
             .bind(address)
@@ -154,6 +163,31 @@ async fn create(body: String, writer: web::Data<mpsc::Sender<Write>>) -> HttpRes
         Ok(id) => HttpResponse::Created().insert_header(ContentType::json()).insert_header(("Location", id.to_string())).body(body),
         Err(_) => HttpResponse::InternalServerError().finish(),
     }
+}
+
+async fn subscribe(request: HttpRequest, body: web::Payload, events: web::Data<broadcast::Sender<ByteString>>) -> HttpResponse {
+    let (response, mut session, mut stream) = actix_ws::handle(&request, body).expect("a handshake");
+    let mut events = events.subscribe();
+    actix_web::rt::spawn(async move {
+        loop {
+            tokio::select! {
+                event = events.recv() => {
+                    let Ok(event) = event else { return };
+                    if session.text(event).await.is_err() {
+                        return;
+                    }
+                }
+                message = stream.next() => if message.is_none() { return },
+            }
+        }
+    });
+    response
+}
+
+async fn publish(body: String, events: web::Data<broadcast::Sender<ByteString>>) -> HttpResponse {
+    // Nobody there is no failure.
+    let _ = events.send(body.into());
+    HttpResponse::Ok().finish()
 }
 
 fn write(mut conn: SqliteConnection, waiting: &mpsc::Receiver<Write>) {

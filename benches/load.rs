@@ -146,7 +146,7 @@ impl Connection {
 }
 
 /// Status, where the body begins, how long it is.
-fn read_head(bytes: &[u8]) -> Option<(u16, usize, usize)> {
+pub fn read_head(bytes: &[u8]) -> Option<(u16, usize, usize)> {
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).expect("a head of text");
     let status = head.get(9..12).and_then(|s| s.parse().ok()).expect("a status line");

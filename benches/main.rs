@@ -13,6 +13,7 @@ mod life;
 mod load;
 mod machine;
 mod report;
+mod subscribers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,9 +40,12 @@ pub struct Options {
     /// How long a round takes.
     #[arg(long, default_value = "1500", value_parser = milliseconds, value_name = "MS")]
     round: Duration,
-    /// Only these parts: http, access, scale, start, simulated, docker.
+    /// Only these parts: http, access, scale, subscribers, start, simulated, docker.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Who listens.
+    #[arg(long, default_value_t = subscribers::SUBSCRIBERS)]
+    subscribers: usize,
     /// Where databases are made; removed at the end. [default: a temporary folder]
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -81,6 +85,9 @@ fn main() {
     if let (Some(small), Some(large), true) = (&small, &large, wants("scale")) {
         figures.extend(http::at_scale(&options, &folder, small, large));
     }
+    if wants("subscribers") {
+        figures.extend(subscribers::listen(&folder, options.subscribers));
+    }
     machine::unpin_loader();
     if let Some(large) = large.as_ref().filter(|_| wants("start")) {
         figures.extend(life::cold_start(&folder.join("large"), large));
@@ -98,7 +105,7 @@ fn main() {
     });
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder").to_owned();
     report::publish(&figures, &about, &target);
-    for part in ["small", "large", "simulated", "docker"].iter().filter(|_| options.folder.is_some()) {
+    for part in ["small", "large", "subscribers", "simulated", "docker"].iter().filter(|_| options.folder.is_some()) {
         let _ = std::fs::remove_dir_all(folder.join(part));
     }
 }

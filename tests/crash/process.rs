@@ -318,3 +318,19 @@ fn the_servers_key_belongs_to_its_database_and_a_lost_admin_gets_a_new_key() {
     assert_eq!(code, 78, "{told}");
     assert!(told.contains("secret.key") && !folder.path().join("secret.key").exists(), "{told}");
 }
+
+#[test]
+fn a_server_may_open_as_many_files_as_it_is_allowed_to() {
+    let folder = folder();
+    let whole = drover(&["serve", "--docker", "none", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir", text(folder.path())]);
+    // As a shell gives it: few at first, and a limit that the program may raise them to.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 256 && exec \"$0\" \"$@\""]).arg(whole.get_program()).args(whole.get_args());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let server = Server::of(command.spawn().expect("the program starts"));
+    server.get("services");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).expect("the kernel says");
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a line");
+    let files: Vec<&str> = files.split_whitespace().collect();
+    assert!(files[0] == files[1] && files[0] != "256", "{files:?}");
+}

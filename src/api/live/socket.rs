@@ -73,15 +73,21 @@ struct Run {
 
 impl Socket {
     /// Serves the connection until it ends.
-    pub async fn run(self) {
-        // The place is given back when everything here has ended.
-        let Self { session, mut stream, seat, place: _place, limits, since } = self;
+    ///
+    /// There are thousands of these: what is kept while nothing happens is kept once, and what takes part in rare steps
+    /// only is boxed there.
+    pub fn run(self) -> impl Future<Output = ()> {
+        let Self { session, mut stream, seat, place, limits, since } = self;
         let seen = seat.channel.sent();
         let mut run = Run { session, seat, caught_up: 0, seen, limits };
-        let end = run.serve(&mut stream, since).await;
-        if let End::Close(code, word) = end {
-            // A client that is gone needs no goodbye.
-            let _ = run.session.close(Some(CloseReason { code, description: Some(word.to_owned()) })).await;
+        async move {
+            // The place is given back when everything here has ended.
+            let _place = &place;
+            let end = run.serve(&mut stream, since).await;
+            if let End::Close(code, word) = end {
+                // A client that is gone needs no goodbye.
+                let _ = run.session.close(Some(CloseReason { code, description: Some(word.to_owned()) })).await;
+            }
         }
     }
 }
@@ -110,7 +116,7 @@ impl Run {
                     Ok(Told::Away) => Err(End::Close(CloseCode::Away, "the server stops")),
                     Ok(Told::Failed) => Err(End::Close(CloseCode::Error, "events cannot be read")),
                     // It was not this client that was slow, or it would have been cut.
-                    Err(RecvError::Lagged(_)) => self.catch_up(self.seat.position).await,
+                    Err(RecvError::Lagged(_)) => Box::pin(self.catch_up(self.seat.position)).await,
                     Err(RecvError::Closed) => Err(End::Close(CloseCode::Away, "the server stops")),
                 },
                 message = stream.recv() => {
@@ -129,7 +135,7 @@ impl Run {
         if let Some(since) = since {
             // The ping does not claim more than the client has.
             self.send(frame::ping(since.min(self.seat.position), self.seat.channel.engine().now())).await?;
-            return self.catch_up(since).await;
+            return Box::pin(self.catch_up(since)).await;
         }
         self.ping().await
     }
