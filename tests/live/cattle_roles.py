@@ -147,6 +147,23 @@ def register_host(server, superadmin, project_client):
     return host, agent_client
 
 
+def bring_network(server, client):
+    """The service that brings a driver and its network, in a stack that only owners can mark as the system's."""
+    if server.stack_type == "environment":
+        # v1 has neither the mark nor the service.
+        return
+    stack = server.create_stack(client, "network", system=True)
+    assert stack.system, stack
+    driver = {"name": "bridge", "defaultNetwork": {"subnets": [{"networkAddress": "10.42.0.0/16"}]}, "cniConfig": {}}
+    service = client.create_networkDriverService(
+        name="bridge", stackId=stack.id, startOnCreate=True, selectorContainer="none", networkDriver=driver)
+    service = client.wait_success(service, timeout=TIMEOUT)
+    assert service.state == "active", service
+    made = client.wait_success(only(client.list_networkDriver(serviceId=service.id, name="bridge")), timeout=TIMEOUT)
+    network = client.wait_success(only(made.networks()), timeout=TIMEOUT)
+    assert (made.state, network.state) == ("active", "active"), (made, network)
+
+
 def check_life(server, name, client, host):
     """What everybody who may run things in a project can do there."""
     stack = server.create_stack(client, "of-" + name)
@@ -213,6 +230,9 @@ def main():
     assert clients["user"].by_id_project(project.id) is None
     assert project.id not in [p.id for p in admin.list_project()]
     assert project.id in [p.id for p in admin.list_project(all="true")]
+
+    step("an owner's system stack brings the project a network")
+    bring_network(server, clients["owner"])
 
     step("an owner's host joins")
     host, agent_client = register_host(server, everything, clients["owner"])
