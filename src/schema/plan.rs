@@ -109,6 +109,8 @@ impl Plan {
                 Source::Column(Column::Transitioning | Column::Message | Column::Progress) if ty.def.machine.is_none() => {}
                 Source::Column(Column::Id) if name == "id" => {}
                 Source::Column(Column::ParentId) if has_environment => {}
+                // A field of this name says nothing beside the type that every resource begins with.
+                _ if name == "type" => {}
                 Source::Column(column) => columns.push((name, plain_column(view, ty, name, column, &field.ty))),
                 Source::Computed => computed.push(Computed { name: name.clone(), key: key(name), empty: empty_of(ty, name) }),
                 Source::Fields => {}

@@ -411,3 +411,24 @@ async fn what_has_no_rows_of_its_own_cannot_be_created_by_any_role() {
     }
     assert!(seen > 200, "{seen} were asked for");
 }
+
+#[actix_web::test]
+async fn no_resource_says_anything_twice() {
+    let world = World::new().await;
+    let host = text(&world.list("hosts").await[0], "id").to_owned();
+    world.put(&host, json!({"labels": {"disk": "ssd"}})).await.ok();
+    world.running(&world.stack("front").await, "web", json!({})).await;
+    let view = world.engine.registry().view(Version::V2Beta, Role::Project).clone();
+    let mut seen = 0;
+    for ty in view.types.values().filter(|ty| ty.is_listable && ty.collection_methods.iter().any(|m| m == "GET")) {
+        let path = format!("/v2-beta/projects/1a5/{}?limit=-1", ty.plural);
+        let whole = world.get(&path).await.body;
+        for row in whole["data"].as_array().into_iter().flatten() {
+            assert!(row["type"].is_string() && row["id"].is_string(), "{path}: {row}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen} rows");
+    let label = world.list("labels").await.into_iter().find(|row| row["key"] == "disk").expect("a label");
+    assert_eq!((text(&label, "type"), text(&label, "value")), ("label", "ssd"));
+}
