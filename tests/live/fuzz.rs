@@ -2,12 +2,11 @@
 //! simulated hosts. No Docker is needed.
 
 use std::io::Write;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Server, beside, real_part};
+use crate::support::{Server, real_part, run_script};
 
 /// How many requests an ordinary run makes; `DROVER_TEST_FUZZ` says another number.
 const REQUESTS: u32 = 4000;
@@ -30,23 +29,16 @@ fn seed(requests: u32) -> u32 {
 
 #[test]
 fn requests_that_nobody_would_think_of_are_answered_as_the_documents_say() {
-    let Some(python) = real_part("DROVER_TEST_PYTHON") else { return };
+    if real_part("DROVER_TEST_PYTHON").is_none() {
+        return;
+    }
     let mut server = Server::start_with("none", FLAGS);
     let requests = number_in("DROVER_TEST_FUZZ").unwrap_or(REQUESTS);
     let seed = seed(requests);
     // Not `eprintln!`, whose text the harness keeps to itself when a test passes.
     let _ = writeln!(std::io::stderr(), "{requests} requests, to be repeated with DROVER_TEST_FUZZ_SEED={seed}");
-    let output = Command::new(python)
-        .arg(beside("fuzz.py"))
-        .arg(server.url(""))
-        .args([seed.to_string(), requests.to_string()])
-        // A proxy of the machine's environment is not for the local server.
-        .env("NO_PROXY", "*")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = run_script("fuzz.py", &[&server.url(""), &seed.to_string(), &requests.to_string()]);
     let _ = writeln!(std::io::stderr(), "{said}");
-    assert!(output.status.success(), "seed {seed}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     let log = server.log();
     let panic = log.lines().find(|line| line.contains("panicked at"));
     assert_eq!(panic, None, "seed {seed}");

@@ -33,16 +33,17 @@ pub fn real_part(variable: &str) -> Option<String> {
     value
 }
 
-/// Runs a script beside the tests in Python, with the clients that `scripts/test` installs; what it said is shown if it fails.
+/// Runs a script beside the tests in Python, with the clients that `scripts/test` installs; gives back what it said.
 ///
 /// # Panics
-/// If it fails, or if Python is missing and must not be.
-pub fn run_script(script: &str, arguments: &[&str]) {
-    let Some(python) = real_part("DROVER_TEST_PYTHON") else { return };
+/// If it fails, with what it said; or if Python is missing and must not be.
+pub fn run_script(script: &str, arguments: &[&str]) -> String {
+    let Some(python) = real_part("DROVER_TEST_PYTHON") else { return String::new() };
     // A proxy of the machine's environment is not for the local server, nor for the browser's driver.
     let output = Command::new(python).arg(beside(script)).args(arguments).env("NO_PROXY", "*").output().unwrap();
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script} {arguments:?} failed: {}\n{said}\n{complained}", output.status);
+    said.into_owned()
 }
 
 /// Looks again and again until `look` finds something.
