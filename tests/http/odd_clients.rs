@@ -334,3 +334,65 @@ async fn an_inspect_document_becomes_a_container() {
     let stack = world.stack("s").await;
     world.service(&stack, "web", json!({"launchConfig": first})).await;
 }
+
+/// Lets the server work, and gives back a row that is in this state now.
+async fn settled(world: &World, row: &Value, state: &str) -> Value {
+    let url = text(&row["links"], "self").to_owned();
+    world.settle().await;
+    world.get(url.trim_start_matches("http://localhost")).await.expect(200, json!({"state": state}))
+}
+
+async fn act(world: &World, row: &Value, action: &str) -> Value {
+    let url = text(&row["actions"], action);
+    assert!(!url.is_empty(), "{action} is not offered: {row:#}");
+    world.post(url.trim_start_matches("http://localhost"), json!({})).await.ok()
+}
+
+#[actix_web::test]
+async fn terraforms_provider_makes_reads_changes_and_removes_what_it_manages() {
+    let world = World::new().await;
+    let found = world.get("/v2-beta/projecttemplates?isPublic=true&name=cattle&sort=created").await.ok();
+    let template = found["data"][0]["id"].clone();
+    let body = json!({"name": "foo", "description": "d", "projectTemplateId": template, "members": null, "links": null, "actions": null,
+        "id": "", "type": "", "servicesPortRange": null, "allowSystemRole": false});
+    let project = world.post("/v2-beta/projects", body).await.expect(201, json!({"state": "registering"}));
+    let project = settled(&world, &project, "active").await;
+    has(&project, &json!({"orchestration": "cattle", "description": "d", "projectTemplateId": template}), "the project");
+    let inside = format!("/v2-beta/projects/{}", text(&project, "id"));
+    let schemas = world.get(&format!("{inside}/schemas")).await;
+    assert_eq!(schemas.header("x-api-schemas"), Some(format!("http://localhost{inside}/schemas").as_str()));
+    let members = world.list(&format!("{inside}/projectmembers")).await;
+    assert_eq!(members.len(), 1, "{members:#?}");
+    let owner = json!({"externalId": members[0]["externalId"], "externalIdType": "rancher_id", "role": "owner"});
+    world.act(&inside, "setmembers", json!({"members": [owner]})).await.expect(200, json!({"type": "collection"}));
+    let mut whole = project.clone();
+    whole["name"] = json!("foo2");
+    world.put(&inside, whole).await.expect(200, json!({"name": "foo2", "description": "d"}));
+
+    let token = world.post(&format!("{inside}/registrationtokens"), json!({"name": "foo"})).await.expect(201, json!({}));
+    let token = settled(&world, &token, "active").await;
+    for field in ["command", "registrationUrl", "token", "image"] {
+        assert!(!text(&token, field).is_empty(), "{field} is missing: {token:#}");
+    }
+    let registry = world.post(&format!("{inside}/registries"), json!({"name": "foo", "serverAddress": "http://bar.com:8080"})).await.ok();
+    let registry = settled(&world, &registry, "active").await;
+    assert_eq!(text(&registry, "serverAddress"), "http://bar.com:8080");
+    let body = json!({"name": "u", "registryId": registry["id"], "publicValue": "user", "secretValue": "pass", "email": "x@y.z"});
+    let credential = world.post(&format!("{inside}/registrycredentials"), body).await.ok();
+    let credential = settled(&world, &credential, "active").await;
+    // Each leaves in the same two steps.
+    for row in [&token, &credential, &registry] {
+        act(&world, row, "deactivate").await;
+        let row = settled(&world, row, "inactive").await;
+        act(&world, &row, "remove").await;
+        settled(&world, &row, "removed").await;
+    }
+    let secret = world.post(&format!("{inside}/secrets"), json!({"name": "s", "value": "aGVsbG8="})).await.ok();
+    let secret = settled(&world, &secret, "active").await;
+    world.delete(&format!("{inside}/secrets/{}", text(&secret, "id"))).await.ok();
+    settled(&world, &secret, "removed").await;
+
+    world.delete(&inside).await.ok();
+    world.settle().await;
+    world.wait(&inside, "removed").await;
+}
