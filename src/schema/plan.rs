@@ -196,8 +196,8 @@ pub(super) fn prefix_in(version: Version, ty: &Type) -> &str {
     if version == Version::V1 && ty.id == "stack" { "1e" } else { &ty.prefix }
 }
 
-/// The kinds that v1 shows with an `environmentId` and a link to it. Quirk: driver services are not among them
-/// (cattle: `CompatibilityOutputFilter`).
+/// The kinds that v1 shows with an `environmentId` and a link to it (cattle: `CompatibilityOutputFilter`). Driver services
+/// are not among them, for v1 has no such types and shows them as services.
 fn is_v1_service(ty: &Type) -> bool {
     let kinds = ["service", "dnsService", "externalService", "loadBalancerService", "kubernetesService", "composeService"];
     kinds.contains(&ty.id.as_str())

@@ -59,6 +59,10 @@ async fn a_network_driver_comes_with_its_service_and_goes_with_it() {
     the_only(&w, &format!("services/{service}/networkdrivers")).await;
     assert_eq!(w.show(&format!("networkdrivers/{id}/service")).await["id"], json!(service));
 
+    // v1 has no type for it.
+    let old = w.get(&format!("/v1/projects/1a5/services/{service}")).await;
+    old.expect(200, json!({"type": "service", "kind": "networkDriverService", "environmentId": stack.replace("1st", "1e")}));
+
     // Nothing is made twice, not by activating and not by another start.
     w.act(&service, "activate", json!({})).await.expect(202, json!({"state": "activating"}));
     w.wait(&service, "active").await;
