@@ -28,6 +28,7 @@ mod quirks;
 mod registration;
 mod replay;
 mod roles;
+mod rooms;
 mod settings;
 mod sockets;
 mod stacks;

@@ -63,10 +63,10 @@ const MAX_LINES: usize = 800;
 /// What stays out of the program: whatever is asked for must not bring the server down.
 const NO_PANIC: [&str; 6] = [".unwrap()", ".expect(", ".expect_err(", "panic!(", "todo!(", "unimplemented!("];
 
-struct Source {
+pub(crate) struct Source {
     /// Below `src/` (or the root), with slashes.
-    path: String,
-    text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl Source {
@@ -84,7 +84,7 @@ impl Source {
     }
 
     /// The lines of the program itself, numbered: without comments, and without the tests at the end.
-    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         let end = if self.is_test() { 0 } else { self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len()) };
         let program = &self.text[..end];
         program.lines().enumerate().map(|(n, line)| (n + 1, line)).filter(|(_, line)| !line.trim_start().starts_with("//"))
@@ -112,7 +112,7 @@ fn collect(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
 }
 
 /// The files with these endings below some folders, in order.
-fn files(folders: &[&str], endings: &[&str], below: &str) -> Vec<Source> {
+pub(crate) fn files(folders: &[&str], endings: &[&str], below: &str) -> Vec<Source> {
     let mut paths = Vec::new();
     folders.iter().for_each(|folder| collect(&root().join(folder), endings, &mut paths));
     paths.sort();
