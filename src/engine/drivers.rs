@@ -7,24 +7,23 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Map, Value, json};
 
+use crate::engine::core::{Core, Outcome, fenced, insert_and_start, new_row, notes, qualified, request, retire_part, write_notes};
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::schema::Type;
 use crate::store::{Changes, NewProcess, NewResource, Process, Tx, Within};
 
-use super::accounts::retire_part;
-use super::commands::insert_and_start;
-use super::core::{Core, new_row, notes, write_notes};
-use super::process::{Outcome, fenced, qualified, request};
-
 /// The kinds of driver; their services are called after them.
 pub(crate) const DRIVERS: [&str; 2] = ["networkDriver", "storageDriver"];
+
 /// A network that a driver configures by CNI.
 const CNI: &str = "cni";
+
 /// What an address without a length has (cattle: `SubnetCreate`).
 const DEFAULT_PREFIX: u8 = 24;
 
 /// Where a storage driver's volumes can be mounted; the first one is meant if nothing is said.
 const SCOPES: [&str; 3] = ["environment", "local", "custom"];
+
 /// By how many at once; the first one is meant if nothing is said.
 const ACCESS_MODES: [&str; 3] = ["multiHostRW", "singleHostRW", "singleInstanceRW"];
 
@@ -296,6 +295,18 @@ impl Core {
         })
         .await?;
         Ok(Outcome::done())
+    }
+}
+
+/// Runs the handler of a process. One without an entry only changes the state.
+pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Result<Outcome> {
+    match process.process.as_str() {
+        "networkDriver.activate" => core.activate_network_driver(process, row).await,
+        "networkDriver.remove" => core.remove_network_driver(process, row).await,
+        "network.create" => core.create_network(process, row).await,
+        "storageDriver.activate" => core.activate_storage_driver(process, row).await,
+        "storageDriver.remove" => core.remove_storage_driver(process, row).await,
+        _ => Ok(Outcome::done()),
     }
 }
 

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::core::new_row;
 use crate::model::{Fields, Resource, Result};
 use crate::schema::Type;
 use crate::store::{NewResource, Tx};
 
-use super::core::new_row;
-
 /// The references from what carries a label to the label's row; no field of that name is stored or shown.
 const FIELD: &str = "labelIds";
+
 /// A row's name has so many characters at most; longer labels are told apart by their fields.
 const MAX_NAME: usize = 255;
 

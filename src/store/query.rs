@@ -103,6 +103,13 @@ pub enum Condition {
     Never,
 }
 
+impl Condition {
+    /// A comparison; for the modifiers see [`Condition::Compare`].
+    pub fn compare(target: Target, modifier: &str, value: Scalar) -> Self {
+        Self::Compare { target, modifier: modifier.to_owned(), value }
+    }
+}
+
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Marker {

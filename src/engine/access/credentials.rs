@@ -1,0 +1,210 @@
+//! Keys, passwords and other secrets.
+//!
+//! A row says that a credential is there, whose it is and in what state; what proves it is kept apart (`store::credential`),
+//! as a digest, a slow hash or a seal. A secret that was made here is shown once, in the answer to the POST that made it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::engine::core::{Answer, Core, Input, Scope, TOKEN_KIND, Update, apply_update, insert_and_start, live, row_from_input};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
+use crate::schema::{Column, Role, Type, TypeView, layout};
+use crate::secret;
+use crate::store::{Condition, CredentialSecret, ListSpec, Scalar, Target, Tx};
+
+use super::registries::REGISTRY_SECRET;
+
+/// What a secret's value is sealed for.
+pub(crate) const SECRET_VALUE: &str = "secret.value";
+
+/// Kinds whose public half belongs to one credential only.
+fn has_own_name(kind: &str) -> bool {
+    matches!(kind, "apiKey" | "agentApiKey" | "password" | "usernamePassword" | "registrationToken")
+}
+
+pub(super) fn text<'i>(input: &'i Input, field: &str) -> Option<&'i str> {
+    input.get(field).and_then(Value::as_str)
+}
+
+impl Core {
+    /// What is kept of a secret. A password takes some ten milliseconds, on a thread of its own.
+    async fn kept(&self, kind: &str, plain: &str) -> Result<String> {
+        match kind {
+            "registryCredential" => self.config.secrets.seal(REGISTRY_SECRET, plain),
+            "password" | "usernamePassword" => {
+                let plain = plain.to_owned();
+                let hashed = tokio::task::spawn_blocking(move || secret::hash_password(&plain)).await;
+                hashed.map_err(|e| Error::internal("hashing a password", e))?
+            }
+            _ => Ok(self.config.secrets.digest(plain)),
+        }
+    }
+
+    /// A row as the answer to its own POST: with the secret in it.
+    pub(crate) fn with_secret(ty: &Type, row: Resource, plain: &str) -> Result<Resource> {
+        Self::with_shown(ty, row, "secretValue", plain)
+    }
+
+    /// The same with the field that the secret is shown in.
+    fn with_shown(ty: &Type, row: Resource, field: &str, plain: &str) -> Result<Resource> {
+        let mut fields = Fields::parse(&row.fields)?;
+        fields.set(field, plain)?;
+        let (fields, cuts) = layout::pack(ty, &fields);
+        Ok(Resource { fields, cuts, ..row })
+    }
+
+    /// Shows a sealed secret to those whose view has it for reading; everybody else reads null.
+    pub(crate) fn reveal(&self, scope: &Scope, row: Resource) -> Result<Resource> {
+        let may_read = matches!(scope.role, Role::ProjectAdmin | Role::Service | Role::Superadmin);
+        if row.kind != "registryCredential" || row.root != "credential" || !may_read {
+            return Ok(row);
+        }
+        let kept = self.store.credential(row.id)?.and_then(|kept| self.config.secrets.unseal(REGISTRY_SECRET, &kept.secret));
+        match kept {
+            Some(plain) => Self::with_secret(self.type_of_row(&row)?, row, &plain),
+            None => Ok(row),
+        }
+    }
+
+    /// The last of a credential: what proved it goes before the row does.
+    pub(crate) async fn forget_credential(&self, row: &Resource) -> Result<()> {
+        let id = row.id;
+        self.write(move |tx| tx.delete_credential(id)).await
+    }
+}
+
+/// Narrows a list of credentials: registration tokens are for who could use them.
+pub(crate) fn restrict_list(core: &Core, scope: &Scope, ty: &TypeView, spec: &mut ListSpec) -> Result<()> {
+    if ty.def.root == "credential" && !core.has_infrastructure(scope.role)? {
+        spec.conditions.push(Condition::compare(Target::Column(Column::Kind), "ne", Scalar::Text(TOKEN_KIND.to_owned())));
+    }
+    Ok(())
+}
+
+/// 422 if another credential that is not removed has this public half, in whatever case.
+pub(crate) fn check_name_free(tx: &mut Tx<'_>, kind: &str, public_value: &str, own: Option<ResourceId>) -> Result<()> {
+    if !has_own_name(kind) {
+        return Ok(());
+    }
+    for other in tx.credentials(public_value)?.into_iter().filter(|c| Some(c.id) != own && has_own_name(&c.kind)) {
+        if tx.find(other.id)?.is_some_and(|row| row.removed.is_none()) {
+            return Err(Error::invalid("NotUnique", "publicValue"));
+        }
+    }
+    Ok(())
+}
+
+/// A new credential. Only those whose view lets them give the two halves do; for all others they are made.
+pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Resource> {
+    let kind = ty.def.id.clone();
+    let is_key = matches!(kind.as_str(), "apiKey" | "credential");
+    let public_value = match text(&input, "publicValue").filter(|v| !v.is_empty()) {
+        Some(given) => given.to_owned(),
+        None if is_key => secret::access_key()?,
+        None => return Err(Error::invalid("MissingRequired", "publicValue")),
+    };
+    let is_null = input.get("secretValue") == Some(&Value::Null);
+    let plain = match (text(&input, "secretValue").filter(|v| !v.is_empty()), is_key) {
+        (Some(given), _) => Some(given.to_owned()),
+        // Quirk: a public half with a null for the other makes a key without a secret (cattle: `ApiKeyFilter`).
+        (None, true) if is_null && text(&input, "publicValue").is_some() => None,
+        (None, true) => Some(secret::secret_key()?),
+        (None, false) => return Err(Error::invalid("MissingRequired", "secretValue")),
+    };
+    let kept = match &plain {
+        Some(plain) => core.kept(&kind, plain).await?,
+        // Fits nothing.
+        None => String::new(),
+    };
+    input.shift_remove("secretValue");
+    input.insert("publicValue".into(), Value::from(public_value.as_str()));
+    let new = row_from_input(&ty.def, account, &input)?;
+    let machine = ty.def.machine.clone();
+    let row = core
+        .write_for(scope, move |tx| {
+            check_name_free(tx, &kind, &public_value, None)?;
+            let row = insert_and_start(tx, machine.as_deref(), new)?;
+            tx.set_credential(&CredentialSecret { id: row.id, kind, public_value, secret: kept })?;
+            Ok(row)
+        })
+        .await?;
+    match plain.filter(|_| ty.def.id == "apiKey") {
+        Some(plain) => Core::with_secret(&ty.def, row, &plain),
+        None => Ok(row),
+    }
+}
+
+/// A new secret: its row says what it is called, its value is sealed beside it. Shown in this answer only.
+pub(crate) async fn create_secret(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Resource> {
+    let value = input.shift_remove("value").and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    if value.is_empty() {
+        return Err(Error::invalid("EmptySecret", "value"));
+    }
+    if STANDARD.decode(&value).is_err() {
+        return Err(Error::invalid("InvalidBase64", "value"));
+    }
+    let sealed = core.config.secrets.seal(SECRET_VALUE, &value)?;
+    let new = row_from_input(&ty.def, account, &input)?;
+    let machine = ty.def.machine.clone();
+    let row = core
+        .write_for(scope, move |tx| {
+            let row = insert_and_start(tx, machine.as_deref(), new)?;
+            // Nothing is proved by it: it has no public half.
+            tx.set_credential(&CredentialSecret { id: row.id, kind: row.kind.clone(), public_value: String::new(), secret: sealed })?;
+            Ok(row)
+        })
+        .await?;
+    Core::with_shown(&ty.def, row, "value", &value)
+}
+
+/// A PUT that may change either half; everything else of it is as with any row.
+pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, mut input: Input) -> Result<Resource> {
+    let (id, kind) = (row.id, row.kind.clone());
+    let plain = text(&input, "secretValue").filter(|v| !v.is_empty()).map(str::to_owned);
+    let kept = match &plain {
+        Some(plain) => Some(core.kept(&kind, plain).await?),
+        None => None,
+    };
+    input.shift_remove("secretValue");
+    let public_value = text(&input, "publicValue").filter(|v| !v.is_empty()).map(str::to_owned);
+    if input.contains_key("publicValue") && public_value.is_none() {
+        return Err(Error::invalid("MissingRequired", "publicValue"));
+    }
+    let update = Update::of(ty).at_once();
+    core.write_for(scope, move |tx| {
+        let row = live(tx, id)?;
+        if kept.is_some() || public_value.is_some() {
+            let known = tx.credentials_of(id)?.ok_or_else(|| Error::conflict("the credential is being removed"))?;
+            let public_value = public_value.unwrap_or_else(|| known.public_value.clone());
+            check_name_free(tx, &kind, &public_value, Some(id))?;
+            tx.set_credential(&CredentialSecret { public_value, secret: kept.unwrap_or(known.secret.clone()), ..known })?;
+        }
+        apply_update(tx, &update, &row, &input)
+    })
+    .await
+}
+
+/// `changesecret`: an administrator need not know the old one.
+pub(crate) async fn change_secret(core: &Core, scope: &Scope, row: &Resource, input: &Input) -> Result<Answer> {
+    let new = text(input, "newSecret").filter(|v| !v.is_empty()).ok_or_else(|| Error::invalid("MissingRequired", "newSecret"))?;
+    let id = row.id;
+    if scope.owner().is_some() {
+        let old = text(input, "oldSecret").unwrap_or_default().to_owned();
+        let hash = core.store.credential(id)?.map(|c| c.secret).unwrap_or_default();
+        let checked = tokio::task::spawn_blocking(move || secret::check_password(&old, &hash)).await;
+        if !checked.map_err(|e| Error::internal("checking a password", e))? {
+            return Err(Error::new(ErrorKind::BadRequest).with_code("InvalidOldPassword").with_field("oldSecret"));
+        }
+    }
+    let kept = core.kept(&row.kind, new).await?;
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        let known = tx.credentials_of(id)?.ok_or_else(|| Error::conflict("the password is being removed"))?;
+        tx.set_credential(&CredentialSecret { secret: kept, ..known })?;
+        tx.announce(id, row.account_id)?;
+        Ok(row)
+    })
+    .await
+    .map(|row| Answer::Done(Box::new(row)))
+}

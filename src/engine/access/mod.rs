@@ -1,0 +1,21 @@
+//! Who may do what: what proves an account, what it is for a project, what it may do to a row; and the rows that prove it
+//! (keys, passwords, registries). Here is asked, not acted: nothing here knows what the rows that are protected are for.
+
+mod credentials;
+mod dispatch;
+mod keys;
+mod members;
+mod new_key;
+mod policy;
+mod registries;
+mod rights;
+mod standing;
+
+pub(crate) use credentials::{check_name_free, restrict_list};
+pub(crate) use dispatch::{Owner, act, create, handle, update};
+pub use keys::{Candidate, KeyProof};
+pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS};
+pub(crate) use new_key::NewKey;
+pub(crate) use registries::CREDENTIAL_FIELD;
+pub use rights::{Allowed, Rights};
+pub(crate) use standing::unauthorized;

@@ -1,0 +1,18 @@
+//! People, programs and projects: making them, their members and logins, and what goes with them.
+//! What an account may do is said in `access`; what runs in a project is asked to go by processes, not known.
+
+mod beginnings;
+mod dispatch;
+mod lists;
+mod logins;
+mod people;
+mod preferences;
+mod project_removal;
+mod projects;
+
+pub(crate) use beginnings::Beginnings;
+pub(crate) use dispatch::{act, create, handle, remove, update};
+pub(crate) use lists::{is_named_in_any_case, own_condition, restrict_list};
+pub(crate) use logins::KEY_CHECK;
+pub use logins::{AccessMode, LOCAL, LocalAuth};
+pub use people::Identity;

@@ -1,0 +1,112 @@
+//! How a project goes: first what runs in it, then what that ran on, then everything that is only a row.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::engine::access::MemberNotes;
+use crate::engine::core::{Core, Outcome, request, retire_part, write_notes};
+use crate::engine::instances::remove_container;
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
+use crate::store::{Changes, Process, Tx};
+
+/// Rows looked at in one write while a project goes.
+const CHUNK: usize = 50;
+
+/// How long a project that goes waits before it looks again.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// What a deactivation is to be followed by.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+struct Leaving {
+    remove: bool,
+}
+
+/// DELETE of a project: an active one is deactivated on the way.
+pub(crate) fn remove(tx: &mut Tx<'_>, machine: &crate::schema::Machine, row: &Resource) -> Result<Resource> {
+    if machine.start("remove", &row.state).is_some() {
+        return request(tx, machine, row, "remove", "{}", Changes::default());
+    }
+    if machine.start("deactivate", &row.state).is_none() {
+        return Err(Error::new(ErrorKind::MethodNotAllowed));
+    }
+    let data = serde_json::to_string(&Leaving { remove: true }).map_err(|e| Error::internal("writing a removal", e))?;
+    request(tx, machine, row, "deactivate", &data, Changes::default())
+}
+
+impl Core {
+    /// The process `account.deactivate`.
+    pub(crate) fn deactivated_account(&self, process: &Process) -> Outcome {
+        let leaving: Leaving = serde_json::from_str(&process.data).unwrap_or_default();
+        match leaving.remove {
+            true => Outcome::Then(Box::default(), "remove", "{}".into()),
+            false => Outcome::done(),
+        }
+    }
+
+    /// The process `account.remove`. Each run asks for what can go now, and waits for it; so it may be cut short anywhere.
+    pub(crate) async fn remove_account_or_project(&self, row: &Resource) -> Result<Outcome> {
+        if row.kind != "project" {
+            self.remove_account(row).await?;
+            return Ok(Outcome::done());
+        }
+        // What runs first, then what it ran on.
+        for roots in [&["stack", "service", "instance"][..], &["volume"], &["host"]] {
+            let mut waiting = Vec::new();
+            for root in roots {
+                waiting.extend(self.store.all(root, Some(row.id))?);
+            }
+            if !waiting.is_empty() {
+                let message = format!("Waiting for {} to be removed", waiting.first().map_or("", |w| w.root.as_str()));
+                for part in waiting.chunks(CHUNK) {
+                    self.ask_to_go(part).await?;
+                }
+                return Ok(Outcome::Again(WAIT, message));
+            }
+        }
+        self.retire_rest(row.id).await?;
+        Ok(Outcome::done())
+    }
+
+    async fn ask_to_go(&self, rows: &[Resource]) -> Result<()> {
+        let mut asked = Vec::with_capacity(rows.len());
+        for row in rows {
+            asked.push((row.id, self.machine_of_row(row)?.clone()));
+        }
+        self.write(move |tx| {
+            for (id, machine) in asked {
+                let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else { continue };
+                if row.root == "instance" {
+                    remove_container(tx, &machine, &row)?;
+                } else if machine.start("remove", &row.state).is_some() {
+                    request(tx, &machine, &row, "remove", "{}", Changes::default())?;
+                } else if row.root != "stack" && machine.start("deactivate", &row.state).is_some() {
+                    request(tx, &machine, &row, "deactivate", "{}", Changes::default())?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Everything that is only a row: networks, keys, registries, members. The audit log stays.
+    async fn retire_rest(&self, project: ResourceId) -> Result<()> {
+        let keep = self.keep_removed();
+        let roots: BTreeSet<&str> = self.registry.types.values().map(|ty| ty.root.as_str()).collect();
+        for root in roots.into_iter().filter(|root| !matches!(*root, "auditLog" | "account" | "projectMember")) {
+            for rows in self.store.all(root, Some(project))?.chunks(CHUNK) {
+                let ids: Vec<ResourceId> = rows.iter().map(|row| row.id).collect();
+                self.write(move |tx| ids.into_iter().try_for_each(|id| retire_part(tx, id, keep))).await?;
+            }
+        }
+        let left = write_notes(&MemberNotes { left_with_project: true })?;
+        self.write(move |tx| {
+            for member in tx.all("projectMember", Some(project))? {
+                tx.update_if(&member, &Changes { internal: Some(left.clone()), ..Changes::default() })?;
+                retire_part(tx, member.id, keep)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}

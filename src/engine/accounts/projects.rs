@@ -1,0 +1,175 @@
+//! Projects: what one begins with, who belongs to it, and what it takes with it when it goes.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::engine::access::{MEMBER, SET_MEMBERS};
+use crate::engine::core::{ADMIN, Answer, Core, DEFAULT_PROJECT, Input, Scope, insert_and_start, new_row, retire_part, row_from_input};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, WireId};
+use crate::schema::{Role, Type, TypeView};
+use crate::store::{NewResource, Tx};
+
+use super::people::RANCHER_ID;
+
+/// A member as a request names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    account: ResourceId,
+    name: String,
+    role: String,
+}
+
+impl Core {
+    /// Reads a list of members: each has to be an account of this server, none twice, and one an owner.
+    fn read_members(&self, list: &[Value]) -> Result<Vec<Member>> {
+        let bad = |code: &'static str, why: &str| Error::new(ErrorKind::BadRequest).with_code(code).with_field("members").with_message(why);
+        let mut members: Vec<Member> = Vec::new();
+        for member in list {
+            let text = |field: &str| member.get(field).and_then(Value::as_str);
+            if text("externalIdType").unwrap_or(RANCHER_ID) != RANCHER_ID {
+                return Err(bad("InvalidIdentity", "no directory of such identities is set up"));
+            }
+            let id = text("externalId").unwrap_or_default();
+            let id = WireId::parse(id).filter(|w| w.letters == "a").map(|w| w.id).or_else(|| id.parse().ok().map(ResourceId));
+            let account = id.map(|id| self.store.find(id)).transpose()?.flatten();
+            let account = account.filter(|a| a.root == "account" && a.kind != "project" && a.removed.is_none());
+            let Some(account) = account else { return Err(bad("InvalidIdentity", "there is no such account")) };
+            let role = text("role").unwrap_or("member").to_owned();
+            if !matches!(role.as_str(), "owner" | "member" | "restricted" | "readonly") {
+                return Err(Error::invalid("InvalidOption", "role"));
+            }
+            if members.iter().any(|m| m.account == account.id) {
+                return Err(bad("InvalidFormat", "the same member twice"));
+            }
+            members.push(Member { account: account.id, name: account.name, role });
+        }
+        match members.iter().any(|m| m.role == "owner") {
+            true => Ok(members),
+            false => Err(bad("InvalidFormat", "a project needs an owner")),
+        }
+    }
+}
+
+fn insert_member(tx: &mut Tx<'_>, ty: &Type, account_prefix: &str, project: ResourceId, member: &Member) -> Result<Resource> {
+    let mut fields = Fields::default();
+    fields.set("externalId", &format!("{account_prefix}{}", member.account))?;
+    fields.set("externalIdType", RANCHER_ID)?;
+    fields.set("projectId", &format!("{account_prefix}{project}"))?;
+    fields.set("role", &member.role)?;
+    let mut new = NewResource { name: member.name.clone(), state: "active".into(), ..new_row(ty, Some(project), fields) };
+    new.refs.push((MEMBER.into(), member.account));
+    tx.insert(new)
+}
+
+/// The Default project belongs to the first admin until somebody says otherwise: with access control on, its clients
+/// look for a project among their own (a list of members is never empty once it was set).
+pub(crate) fn give_default_to_admin(tx: &mut Tx<'_>, member: &Type, account_prefix: &str) -> Result<()> {
+    if !tx.all("projectMember", Some(DEFAULT_PROJECT))?.is_empty() {
+        return Ok(());
+    }
+    let admin = Member { account: ADMIN, name: "admin".into(), role: "owner".into() };
+    insert_member(tx, member, account_prefix, DEFAULT_PROJECT, &admin).map(|_| ())
+}
+
+impl Core {
+    /// 501 for a template that a project cannot be made of: its stacks would come from a catalog.
+    fn check_template(&self, wire: Option<&Value>) -> Result<()> {
+        let id = wire.and_then(Value::as_str).and_then(WireId::parse).map(|w| w.id);
+        let Some(template) = id.map(|id| self.store.find(id)).transpose()?.flatten() else { return Ok(()) };
+        match Fields::parse(&template.fields)?.read::<Vec<Value>>("stacks")?.is_none_or(|stacks| stacks.is_empty()) {
+            true => Ok(()),
+            false => {
+                Err(Error::not_implemented("making the stacks of a template is not part of this build").with_field("projectTemplateId"))
+            }
+        }
+    }
+}
+
+/// A new project, with its members and its first networks.
+pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, mut input: Input) -> Result<Resource> {
+    if scope.project.is_some() {
+        return Err(Error::new(ErrorKind::Forbidden).with_message("a project cannot make another one"));
+    }
+    let given: Option<Vec<Value>> = input.shift_remove("members").and_then(|m| m.as_array().cloned()).filter(|m| !m.is_empty());
+    let given = given.unwrap_or_else(|| {
+        vec![json!({"externalId": core.wire_id("account", scope.user.id), "externalIdType": RANCHER_ID, "role": "owner"})]
+    });
+    let members = core.read_members(&given)?;
+    core.check_template(input.get("projectTemplateId"))?;
+    let mut new = row_from_input(&ty.def, DEFAULT_PROJECT, &input)?;
+    (new.account_id, new.health) = (None, "healthy".into());
+    if new.fields.text("orchestration").is_none() {
+        new.fields.set("orchestration", "cattle")?;
+    }
+    let machine = ty.def.machine.clone();
+    let (member, network) = (core.type_of("projectMember")?.clone(), core.type_of("network")?.clone());
+    let prefix = ty.def.prefix.clone();
+    core.write_for(scope, move |tx| {
+        let project = insert_and_start(tx, machine.as_deref(), new)?;
+        for one in &members {
+            insert_member(tx, &member, &prefix, project.id, one)?;
+        }
+        insert_networks(tx, &network, project.id)?;
+        Ok(project)
+    })
+    .await
+}
+
+/// `setmembers`: the list as it is to be from now on.
+pub(crate) async fn set_members(core: &Core, scope: &Scope, project: &Resource, input: &Input) -> Result<Answer> {
+    let list = input.get("members").and_then(Value::as_array).filter(|m| !m.is_empty());
+    let list = list.ok_or_else(|| Error::invalid("MissingRequired", "members"))?;
+    core.require(scope, project, SET_MEMBERS)?;
+    let wanted = core.read_members(list)?;
+    let is_owner = core.role_in(scope, project)? == Some(Role::Owner);
+    let ty = core.type_of("projectMember")?.clone();
+    let prefix = core.type_of("project")?.prefix.clone();
+    let (id, keep) = (project.id, core.keep_removed());
+    let rows = core.write_for(scope, move |tx| {
+        if tx.get(id)?.removed.is_some() {
+            return Err(Error::conflict("the resource is removed"));
+        }
+        let mut rows = Vec::new();
+        let mut kept = BTreeSet::new();
+        let mut owners_before = BTreeSet::new();
+        for row in tx.all("projectMember", Some(id))? {
+            let fields = Fields::parse(&row.fields)?;
+            let account = fields.text("externalId").as_deref().and_then(WireId::parse).map(|w| w.id);
+            let role = fields.text("role").unwrap_or_default();
+            if role == "owner" {
+                owners_before.extend(account);
+            }
+            match wanted.iter().find(|w| Some(w.account) == account && w.role == role) {
+                Some(same) => {
+                    kept.insert(same.account);
+                    rows.push(row);
+                }
+                None => retire_part(tx, row.id, keep)?,
+            }
+        }
+        let owners_after: BTreeSet<ResourceId> = wanted.iter().filter(|w| w.role == "owner").map(|w| w.account).collect();
+        if !is_owner && owners_before != owners_after {
+            let refusal = Error::new(ErrorKind::BadRequest).with_code("InvalidFormat").with_field("members");
+            return Err(refusal.with_message("only an owner may change who the owners are"));
+        }
+        for member in wanted.iter().filter(|w| !kept.contains(&w.account)) {
+            rows.push(insert_member(tx, &ty, &prefix, id, member)?);
+        }
+        Ok(rows)
+    });
+    Ok(Answer::Rows("projectMember", rows.await?))
+}
+
+/// The kinds of network that every project has from the start, and managed networking.
+const NETWORKS: [&str; 5] = ["dockerHost", "dockerNone", "dockerBridge", "dockerContainer", "network"];
+
+/// The networks that a project begins with.
+pub(crate) fn insert_networks(tx: &mut Tx<'_>, network: &Type, project: ResourceId) -> Result<()> {
+    for kind in NETWORKS {
+        let name = if kind == "network" { "managed" } else { kind };
+        let new = new_row(network, Some(project), Fields::default());
+        tx.insert(NewResource { kind: kind.into(), name: name.into(), state: "active".into(), ..new })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Which addresses of managed networking are taken: the state alone, in memory. What hands them out is with the containers.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::model::{Error, ErrorKind, ResourceId, Result};
+
+/// An IPv4 subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subnet {
+    base: u32,
+    prefix: u8,
+}
+
+impl Subnet {
+    /// Reads CIDR.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/')?;
+        let address: Ipv4Addr = address.parse().ok()?;
+        let prefix: u8 = prefix.parse().ok().filter(|p| (8..=30).contains(p))?;
+        let subnet = Self { base: 0, prefix };
+        Some(Self { base: u32::from(address) & !(subnet.size() - 1), prefix })
+    }
+
+    fn size(self) -> u32 {
+        1 << (32 - self.prefix)
+    }
+
+    fn contains(self, address: u32) -> bool {
+        address > self.base + 1 && address < self.base + self.size() - 1
+    }
+
+    /// The subnets of a longer prefix in it, starting with the n-th.
+    pub(crate) fn split(self, prefix: u8, first: u32) -> Vec<Self> {
+        let prefix = prefix.max(self.prefix);
+        let count = 1_u32 << (prefix - self.prefix);
+        let size = 1_u32 << (32 - prefix);
+        (0..count).map(|n| Self { base: self.base + ((first + n) % count) * size, prefix }).collect()
+    }
+
+    pub(crate) fn to_cidr(self) -> String {
+        format!("{}/{}", Ipv4Addr::from(self.base), self.prefix)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// A project is here once its rows were read.
+    pub(crate) by_project: HashMap<ResourceId, BTreeSet<u32>>,
+    /// The network of a project on a host: the engine's id and the subnet, once made sure of in this process.
+    pub(crate) networks: HashMap<(ResourceId, ResourceId), (String, Subnet)>,
+}
+
+/// Who has which address. In memory; filled from a project's rows when the first address is asked for.
+pub(crate) struct Addresses {
+    pub(crate) pool: Subnet,
+    taken: Mutex<Taken>,
+}
+
+impl Addresses {
+    pub(crate) fn new(pool: &str) -> Result<Self> {
+        let pool = Subnet::parse(pool).ok_or_else(|| {
+            Error::new(ErrorKind::BadRequest).with_message(format!("not a network in CIDR form: {pool:?} (for example 10.42.0.0/16)"))
+        })?;
+        Ok(Self { pool, taken: Mutex::default() })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives an address back.
+    pub(crate) fn release(&self, project: ResourceId, address: &str) {
+        if let Ok(address) = address.parse::<Ipv4Addr>()
+            && let Some(used) = self.lock().by_project.get_mut(&project)
+        {
+            used.remove(&address.into());
+        }
+    }
+
+    /// Takes one of `wanted` that is free and fits, else the lowest free one; `None` if the subnet is full.
+    pub(crate) fn allocate(&self, project: ResourceId, subnet: Subnet, wanted: &[String]) -> Option<String> {
+        let mut taken = self.lock();
+        let used = taken.by_project.entry(project).or_default();
+        let preferred = wanted.iter().filter_map(|w| w.trim().parse::<Ipv4Addr>().ok()).map(u32::from);
+        let address = preferred
+            .filter(|a| subnet.contains(*a) && !used.contains(a))
+            .chain((subnet.base + 2..subnet.base + subnet.size() - 1).filter(|a| !used.contains(a)))
+            .next()?;
+        used.insert(address);
+        Some(Ipv4Addr::from(address).to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_handed_out_lowest_first_and_come_back() {
+        let addresses = Addresses::new("10.42.0.0/29").expect("a pool");
+        let (project, subnet) = (ResourceId(5), Subnet::parse("10.42.0.0/29").expect("a subnet"));
+        let next = |wanted: &[&str]| addresses.allocate(project, subnet, &wanted.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(next(&[]).as_deref(), Some("10.42.0.2"));
+        assert_eq!(next(&["10.42.0.2", "10.42.0.5"]).as_deref(), Some("10.42.0.5"));
+        assert_eq!(next(&["10.99.0.1"]).as_deref(), Some("10.42.0.3"));
+        assert_eq!((next(&[]), next(&[]), next(&[])), (Some("10.42.0.4".into()), Some("10.42.0.6".into()), None));
+        addresses.release(project, "10.42.0.4");
+        assert_eq!(next(&[]).as_deref(), Some("10.42.0.4"));
+    }
+
+    #[test]
+    fn a_pool_is_split_from_a_projects_own_place_on() {
+        let pool = Subnet::parse("10.42.0.0/16").expect("a pool");
+        let subnets = pool.split(22, 5);
+        assert_eq!((subnets.len(), subnets.first().map(|s| s.to_cidr())), (64, Some("10.42.20.0/22".into())));
+        assert!(Subnet::parse("10.42.0.0").is_none() && Subnet::parse("x/8").is_none());
+    }
+}

@@ -1,0 +1,48 @@
+//! What every noun needs, and nothing that knows a noun: rows, processes, the queue, the feed, settings, the audit log, the words
+//! of a request, and the state that nouns keep in memory. Nothing here calls another room; what it needs is handed in.
+
+mod access_cache;
+mod addresses;
+mod audit;
+mod derived;
+mod feed;
+mod ids;
+mod loops;
+mod monitor;
+mod pings;
+mod process;
+mod process_list;
+mod queue;
+mod request;
+mod rows;
+mod service_log;
+mod settings;
+mod state;
+mod sweep;
+
+pub use access_cache::Policy;
+pub(crate) use access_cache::{Access, Holder, KEPT, KnownKey, Standing};
+pub(crate) use addresses::Subnet;
+pub(crate) use audit::is_kept_as_written;
+pub use audit::{Asked, Attempt};
+pub(crate) use derived::{add_ids, of_root};
+pub(crate) use feed::Feed;
+pub use feed::{Change, Changed, Missed, News, Published};
+pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
+pub(crate) use ids::{SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable};
+pub use loops::LoopStatus;
+pub(crate) use monitor::millis;
+pub(crate) use process::{Outcome, back_off, chain, edge, fenced, qualified, request, short_name};
+pub use process_list::{ProcessInstance, ProcessPage};
+pub(crate) use queue::{Key, Queue};
+pub use request::{Account, Answer, AuthType, Derived, Filter, Input, ListQuery, Page, Proof, Reach, Scope, Setting};
+pub(crate) use rows::{
+    Update, apply_update, check_free_in_account, insert_and_start, live, new_row, not_available, not_now, notes, retire, retire_part,
+    row_from_input, unchecked, write_notes,
+};
+pub(crate) use service_log::log_to_service;
+pub(crate) use settings::{INFRASTRUCTURE_ROLES, MEMBER_ROLES};
+pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
+pub(crate) use state::{Core, Packing};
+pub use state::{EngineConfig, MakeSimulator, Simulators};
+pub(crate) use sweep::sweep_once;

@@ -1,0 +1,112 @@
+//! The life-cycle mechanism: asking for a process, and what a run of it can say. Every change of state goes through here.
+
+use std::time::Duration;
+
+use crate::model::{Error, Resource, ResourceId, Result};
+use crate::schema::{Machine, Transition};
+use crate::store::{Changes, NewProcess, Process, Tx, Wake};
+
+/// How a run of a handler ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The goal is reached: the row goes to the done state, with these changes.
+    Done(Box<Changes>),
+    /// The same, and another process is asked for in the same transaction.
+    Then(Box<Changes>, &'static str, String),
+    /// Not yet: look again after this; the message is what the client reads meanwhile. No attempt is counted.
+    Again(Duration, String),
+    /// It failed, in these words; tried again after the back-off.
+    Failed(String),
+    /// The row moved on without this process.
+    Left,
+}
+
+impl Outcome {
+    pub(crate) fn done() -> Self {
+        Self::Done(Box::default())
+    }
+}
+
+/// How long a failed process waits: `min(2 s + 2^(n−1) × 100 ms, 2 min)`.
+pub(crate) fn back_off(attempts: i32) -> Duration {
+    let doubled = 100_u64.saturating_mul(1_u64 << u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0));
+    Duration::from_millis((2_000 + doubled).min(120_000))
+}
+
+/// Starts `process` on a row that is in a state where it may: the transitioning state, the process row and the event
+/// in one transaction. Whatever else ran on the row is pre-empted. `data` is the process's own JSON.
+///
+/// A process that only joins the running one changes no state and wakes that one.
+pub(crate) fn request(
+    tx: &mut Tx<'_>,
+    machine: &Machine,
+    row: &Resource,
+    process: &str,
+    data: &str,
+    mut changes: Changes,
+) -> Result<Resource> {
+    let Some(edge) = machine.start(process, &row.state) else {
+        return Err(Error::conflict(format!("{process} is not possible in state {}", row.state)));
+    };
+    if edge.joins {
+        let row = tx.update_if(row, &changes)?;
+        for open in tx.open_processes_of(row.id)? {
+            let at = tx.now();
+            tx.wake(Wake::Process { id: open.id, at });
+        }
+        return Ok(row);
+    }
+    tx.pre_empt(row.id)?;
+    changes.state = Some(edge.via.clone());
+    changes.message.get_or_insert_default();
+    changes.progress = Some(None);
+    let row = tx.update_if(row, &changes)?;
+    tx.start_process(&NewProcess { resource: row.id, process: &qualified(&row, process), data })?;
+    Ok(row)
+}
+
+/// `service.upgrade`: the name of a process on this row.
+pub(crate) fn qualified(row: &Resource, process: &str) -> String {
+    format!("{}.{process}", row.root)
+}
+
+/// The process's name without the type.
+pub(crate) fn short_name(process: &Process) -> &str {
+    process.process.split_once('.').map_or(process.process.as_str(), |(_, short)| short)
+}
+
+/// The edge an open process is on, or `None` if its row moved on.
+pub(crate) fn edge<'m>(machine: &'m Machine, process: &Process, row: &Resource) -> Option<&'m Transition> {
+    machine.running(short_name(process), &row.state)
+}
+
+/// The row of an open process as it is now; `None` if the process is over or the row moved on: the handler leaves.
+pub(crate) fn fenced(tx: &mut Tx<'_>, process: i64, resource: ResourceId) -> Result<Option<Resource>> {
+    if !tx.is_open(process)? {
+        return Ok(None);
+    }
+    tx.find(resource)
+}
+
+/// An error with its causes, for the log.
+pub(crate) fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_grows_and_is_bounded() {
+        let waits: Vec<u128> = [1, 2, 3, 12, 30].into_iter().map(|n| back_off(n).as_millis()).collect();
+        assert_eq!(waits, [2_100, 2_200, 2_400, 120_000, 120_000]);
+    }
+}

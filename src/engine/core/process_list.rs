@@ -1,0 +1,107 @@
+//! Processes, as those who look into the machinery read them: what runs, how often it failed, what it said last.
+
+use crate::model::{ResourceId, Result, Timestamp, WireId};
+use crate::store::{ProcessCondition, ProcessField, ProcessOn, ProcessSpec, Scalar};
+
+use super::request::{Filter, ListQuery, Scope};
+use super::state::Core;
+
+/// A process, as the wire shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessInstance {
+    /// Its number; the wire puts `1pi` before it.
+    pub id: i64,
+    /// `service.upgrade`
+    pub process_name: String,
+    /// The root of the resource's type.
+    pub resource_type: String,
+    /// The resource, as a wire id.
+    pub resource_id: String,
+    /// The resource's account.
+    pub account: Option<ResourceId>,
+    /// When it was asked for.
+    pub start: Timestamp,
+    /// When it ended, if it has.
+    pub end: Option<Timestamp>,
+    /// When it runs next; none once it ended.
+    pub run_after: Option<Timestamp>,
+    /// How often it failed.
+    pub failures: i32,
+    /// How it ended: `Done`, `StateChanged` …; empty while it is open.
+    pub exit_reason: String,
+    /// The last thing it said, or empty.
+    pub message: String,
+}
+
+/// One page of processes.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessPage {
+    /// In order of their numbers.
+    pub processes: Vec<ProcessInstance>,
+    /// The marker of the next page, if there is more.
+    pub next: Option<String>,
+}
+
+impl Core {
+    pub(crate) fn processes(&self, scope: &Scope, query: &ListQuery) -> Result<ProcessPage> {
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let spec = ProcessSpec {
+            account: scope.owner(),
+            conditions: query.filters.iter().filter_map(condition).collect(),
+            descending: query.descending && query.sort.as_deref() == Some("id"),
+            after: query.marker.as_deref().and_then(|m| m.strip_prefix("mp")).and_then(|id| id.parse().ok()),
+            limit: i64::from(query.limit).saturating_add(1),
+        };
+        let mut rows = self.store.list_processes(&spec)?;
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| has_more).map(|row| format!("mp{}", row.process.id));
+        Ok(ProcessPage { processes: rows.into_iter().map(|row| self.shown_process(row)).collect(), next })
+    }
+
+    pub(crate) fn find_process_instance(&self, scope: &Scope, id: i64) -> Result<Option<ProcessInstance>> {
+        let is_it = ProcessCondition { field: ProcessField::Id, modifier: "eq".into(), value: Some(Scalar::Int(id)) };
+        let spec = ProcessSpec { account: scope.owner(), conditions: vec![is_it], limit: 1, ..ProcessSpec::default() };
+        Ok(self.store.list_processes(&spec)?.pop().map(|row| self.shown_process(row)))
+    }
+
+    fn shown_process(&self, row: ProcessOn) -> ProcessInstance {
+        let process = row.process;
+        ProcessInstance {
+            id: process.id,
+            resource_id: self.wire_id(&row.kind, process.resource()),
+            start: Timestamp(process.started_ms),
+            end: process.ended_ms.map(Timestamp),
+            run_after: process.ended_ms.is_none().then(|| process.run_after()),
+            failures: process.attempts,
+            process_name: process.process,
+            exit_reason: process.exit_reason,
+            message: process.message,
+            resource_type: row.root,
+            account: row.account_id,
+        }
+    }
+}
+
+/// A filter as the store's condition; `None` for what processes do not have.
+fn condition(filter: &Filter) -> Option<ProcessCondition> {
+    let text = || Some(Scalar::Text(filter.value.clone()));
+    let number = || filter.value.trim().parse().ok().map(Scalar::Int);
+    let id = || WireId::parse(&filter.value).map(|w| w.id.0).or_else(|| filter.value.parse().ok()).map(Scalar::Int);
+    let date = || Timestamp::parse(filter.value.trim()).map(|at| Scalar::Int(at.0)).or_else(number);
+    let (field, value) = match filter.field.as_str() {
+        "id" => (ProcessField::Id, id()),
+        "processName" => (ProcessField::Process, text()),
+        "resourceType" => (ProcessField::ResourceRoot, text()),
+        "resourceId" => (ProcessField::ResourceId, id()),
+        "accountId" => (ProcessField::AccountId, id()),
+        "executionCount" => (ProcessField::Attempts, number()),
+        "startTime" => (ProcessField::StartedMs, date()),
+        "runAfter" => (ProcessField::RunAfterMs, date()),
+        "endTime" => (ProcessField::EndedMs, date()),
+        "exitReason" => (ProcessField::ExitReason, text()),
+        "message" => (ProcessField::Message, text()),
+        _ => return None,
+    };
+    Some(ProcessCondition { field, modifier: filter.modifier.clone(), value })
+}

@@ -1,0 +1,235 @@
+//! The engine's inside: what every noun works with, and what it is told from outside.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::model::{Clock, Error, Fields, Resource, ResourceId, Result, Timestamp};
+use crate::runtime::{Found, Runtime};
+use crate::schema::{Machine, Registry, Type, TypeView, Version};
+use crate::secret::{KEY_BYTES, Keeper};
+use crate::store::{LayoutOf, Priority, Store, Tx};
+
+use super::access_cache::Access;
+use super::addresses::Addresses;
+use super::feed::Feed;
+use super::loops::Loops;
+use super::monitor::Monitor;
+use super::pings::Pings;
+use super::queue::{Key, Queue};
+
+/// What the engine is told from outside.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// From which project subnets are taken, CIDR.
+    pub network_pool: String,
+    /// At least this long between two looks at the same thing (zero in tests).
+    pub pace: Duration,
+    /// How long a removed resource can still be read if the settings cannot be.
+    pub keep_removed: Duration,
+    /// Digests and seals secrets with the server's own key.
+    pub secrets: Arc<Keeper>,
+    /// Whether access control may be turned off: where others can reach the server, only if that was said.
+    pub may_be_open: bool,
+    /// Makes the engines of simulated agents; without it none of them answers.
+    pub simulators: Option<Simulators>,
+}
+
+/// Makes a simulated engine of this name that remembers these containers.
+#[derive(Clone)]
+pub struct Simulators(pub Arc<MakeSimulator>);
+
+/// See [`Simulators`].
+pub type MakeSimulator = dyn Fn(&str, Vec<Found>) -> Arc<dyn Runtime> + Send + Sync;
+
+impl std::fmt::Debug for Simulators {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Simulators")
+    }
+}
+
+impl EngineConfig {
+    /// Says what does not fit, before anything is opened.
+    ///
+    /// # Errors
+    /// The network pool is not CIDR.
+    pub fn check(&self) -> Result<()> {
+        Addresses::new(&self.network_pool).map(drop)
+    }
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self {
+            network_pool: "10.42.0.0/16".into(),
+            pace: Duration::from_millis(10),
+            keep_removed: day * 2,
+            // For tests: a server is given a key of its own.
+            secrets: Arc::new(Keeper::new(&[0; KEY_BYTES])),
+            may_be_open: true,
+            simulators: None,
+        }
+    }
+}
+
+/// The engine's inside.
+pub(crate) struct Core {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) config: EngineConfig,
+    pub(crate) addresses: Addresses,
+    pub(crate) monitor: Monitor,
+    pub(crate) access: Arc<Access>,
+    pub(crate) pings: Pings,
+    pub(crate) loops: Loops,
+    runtimes: RwLock<HashMap<ResourceId, Arc<dyn Runtime>>>,
+    /// Somebody waits to hear that a host got a runtime or lost it.
+    pub(crate) runtimes_changed: Notify,
+}
+
+impl Core {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        queue: Arc<Queue>,
+        feed: Arc<Feed>,
+        config: EngineConfig,
+        access: Arc<Access>,
+    ) -> Result<Self> {
+        let addresses = Addresses::new(&config.network_pool)?;
+        Ok(Self {
+            registry,
+            store,
+            clock,
+            queue,
+            feed,
+            config,
+            addresses,
+            monitor: Monitor::default(),
+            access,
+            pings: Pings::default(),
+            loops: Loops::default(),
+            runtimes: RwLock::default(),
+            runtimes_changed: Notify::new(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The runtime of a host, if it is connected in this process.
+    pub(crate) fn runtime(&self, host: ResourceId) -> Option<Arc<dyn Runtime>> {
+        self.runtimes.read().unwrap_or_else(PoisonError::into_inner).get(&host).cloned()
+    }
+
+    /// All hosts with a runtime.
+    pub(crate) fn runtimes(&self) -> Vec<(ResourceId, Arc<dyn Runtime>)> {
+        let mut all: Vec<_> = self.runtimes.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, r)| (*id, r.clone())).collect();
+        all.sort_by_key(|(id, _)| *id);
+        all
+    }
+
+    pub(crate) fn add_runtime(&self, host: ResourceId, runtime: Arc<dyn Runtime>) {
+        self.runtimes.write().unwrap_or_else(PoisonError::into_inner).insert(host, runtime);
+        self.runtimes_changed.notify_one();
+    }
+
+    /// The host is gone: nothing is asked of its engine any more.
+    pub(crate) fn remove_runtime(&self, host: ResourceId) {
+        self.runtimes.write().unwrap_or_else(PoisonError::into_inner).remove(&host);
+        self.runtimes_changed.notify_one();
+    }
+
+    /// The type of this name.
+    pub(crate) fn type_of(&self, kind: &str) -> Result<&Arc<Type>> {
+        self.registry.find_type(kind).ok_or_else(|| Error::bug(format!("no type {kind}")))
+    }
+
+    /// The type of a row; every stored root is in the registry unless an overlay lost it.
+    pub(crate) fn type_of_row(&self, row: &Resource) -> Result<&Arc<Type>> {
+        self.registry.type_of(&row.root, &row.kind).ok_or_else(|| Error::bug(format!("no type {}", row.root)))
+    }
+
+    /// Whether `action` is legal on `row` now, for clients of `version`.
+    pub(crate) fn offers(&self, version: Version, ty: &TypeView, row: &Resource, action: &str) -> bool {
+        if action == "restore" || !ty.actions.contains_key(action) {
+            return false;
+        }
+        match ty.def.machine.as_deref() {
+            Some(machine) if machine.has_process(action) => machine.offers(action, &row.state, version),
+            _ => true,
+        }
+    }
+
+    /// The machine of a row's type.
+    pub(crate) fn machine_of_row(&self, row: &Resource) -> Result<&Arc<Machine>> {
+        self.type_of_row(row)?.machine.as_ref().ok_or_else(|| Error::bug(format!("{} has no machine", row.kind)))
+    }
+
+    /// The machine of a type.
+    pub(crate) fn machine_of(&self, kind: &str) -> Result<&Arc<Machine>> {
+        self.type_of(kind)?.machine.as_ref().ok_or_else(|| Error::bug(format!("{kind} has no machine")))
+    }
+
+    /// A row's id as the wire writes it.
+    pub(crate) fn wire_id(&self, kind: &str, id: ResourceId) -> String {
+        match self.registry.find_type(kind) {
+            Some(ty) => format!("{}{id}", ty.prefix),
+            None => format!("1{id}"),
+        }
+    }
+
+    /// Looks at a resource as soon as possible.
+    pub(crate) fn look(&self, id: ResourceId) {
+        self.queue.push(Key::Look(id), self.now());
+    }
+
+    /// A background write.
+    pub(crate) async fn write<T, F>(&self, closure: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.store.write(Priority::Background, closure).await
+    }
+}
+
+/// Packs rows by their types.
+pub(crate) struct Packing(pub(crate) Arc<Registry>);
+
+impl LayoutOf for Packing {
+    fn pack(&self, root: &str, kind: &str, fields: &Fields) -> Result<(String, String)> {
+        let ty = self.0.type_of(root, kind).ok_or_else(|| Error::bug(format!("no type {kind}")))?;
+        Ok(crate::schema::layout::pack(ty, fields))
+    }
+}
+
+impl Core {
+    /// Whether `kind` is `base` or comes from it.
+    pub(crate) fn derives(&self, kind: &str, base: &str) -> bool {
+        let mut current = Some(kind.to_owned());
+        while let Some(name) = current {
+            if name == base {
+                return true;
+            }
+            current = self.registry.find_type(&name).and_then(|t| t.parent.clone());
+        }
+        false
+    }
+
+    /// Looks at every service of a project: something they all depend on changed.
+    pub(crate) fn look_at_all(&self, account: Option<ResourceId>) -> Result<()> {
+        for service in self.store.all("service", account)? {
+            self.look(service.id);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Opening the engine, starting and stopping its background work, and stepping it in tests.
+
+use std::sync::Arc;
+
+use crate::engine::core::{Access, Core, EngineConfig, Feed, Key, LoopStatus, Packing, Queue, sweep_once};
+use crate::engine::work::Background;
+use crate::model::{Clock, ResourceId, Result, Timestamp};
+use crate::runtime::{Found, Runtime};
+use crate::schema::Registry;
+use crate::store::{OpenError, SchemaState, Store, StoreConfig, Wake, WriteFault};
+
+use super::Engine;
+
+/// An engine that was opened but does not work yet.
+pub struct Opened {
+    /// The engine.
+    pub engine: Engine,
+    /// How many migrations were applied.
+    pub migrated: SchemaState,
+}
+
+impl Engine {
+    /// Opens the database and everything that is read from it. Nothing runs yet.
+    ///
+    /// # Errors
+    /// The database cannot be opened, or is newer than this binary.
+    pub fn open(
+        registry: Arc<Registry>,
+        store: &StoreConfig,
+        clock: Arc<dyn Clock>,
+        config: EngineConfig,
+        fault: Option<WriteFault>,
+    ) -> Result<Opened, OpenError> {
+        let queue = Arc::new(Queue::default());
+        let feed = Arc::new(Feed::default());
+        let (waking, growing) = (queue.clone(), feed.clone());
+        let wake_clock = clock.clone();
+        let access = Arc::new(Access::default());
+        let known = access.clone();
+        let after_commit = Box::new(move |wakes: Vec<Wake>| {
+            for wake in wakes {
+                match wake {
+                    Wake::Process { id, at } => waking.push(Key::Process(id), at),
+                    Wake::Resource(id) => waking.push(Key::Look(id), wake_clock.now()),
+                    Wake::Access => known.forget(),
+                    Wake::Outbox => growing.grow(),
+                }
+            }
+        });
+        let (store, state) = Store::open(store, clock.clone(), Arc::new(Packing(registry.clone())), after_commit, fault)?;
+        let core = Core::new(registry, store, clock, queue, feed, config, access)
+            .map_err(|e| OpenError::Open { file: "the network pool".into(), source: Box::new(e) })?;
+        Ok(Opened { engine: Self::new(Arc::new(core)), migrated: state })
+    }
+
+    /// Seeds the database, takes over every open process, and fills what is kept in memory.
+    pub async fn prepare(&self) -> Result<()> {
+        let core = self.core();
+        core.note_key().await?;
+        core.seed().await?;
+        for process in core.store.open_processes()? {
+            // A back-off that had not ended goes on; everything else starts at once.
+            let at = if process.attempts > 0 { process.run_after() } else { Timestamp(0) };
+            core.queue.push(Key::Process(process.id), at);
+        }
+        core.attach_agents()
+    }
+
+    /// Ties an engine of containers to its host.
+    pub async fn attach(&self, runtime: Arc<dyn Runtime>) -> Result<ResourceId> {
+        self.core().attach(runtime, None).await
+    }
+
+    /// The same for one of several engines of a kind; each has a name and a host of its own.
+    pub async fn attach_named(&self, runtime: Arc<dyn Runtime>, name: &str) -> Result<ResourceId> {
+        self.core().attach(runtime, Some(name)).await
+    }
+
+    /// What a simulator that begins anew is to remember.
+    pub fn simulated_containers(&self) -> Result<Vec<Found>> {
+        self.core().simulated_containers()
+    }
+
+    /// The identity of this database, by which its containers are known.
+    pub fn server_uuid(&self) -> &str {
+        self.core().store.server_uuid()
+    }
+
+    /// Begins all background work.
+    pub fn start(&self) -> Background {
+        Background::start(self.core())
+    }
+
+    /// How each loop of the background fares.
+    pub fn background(&self) -> Vec<LoopStatus> {
+        self.core().loops.all()
+    }
+
+    /// Reads again what is only kept in memory: which containers are probed, which services to look at.
+    pub fn remember(&self) -> Result<()> {
+        self.core().remember()
+    }
+
+    /// Does everything that is due at the clock's time, and what follows from it. For tests.
+    pub async fn settle(&self) {
+        self.core().settle_all().await;
+    }
+
+    /// Does the one thing that is due first, alone; `false` if nothing is due. For tests that count what happens.
+    pub async fn settle_next(&self) -> bool {
+        self.core().settle_next().await
+    }
+
+    /// When something is due next. For tests.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.core().queue.next_at()
+    }
+
+    /// Compares every host with its rows, as after a lost event. For tests and after a start.
+    pub async fn resync(&self) -> Result<()> {
+        for (host, runtime) in self.core().runtimes() {
+            self.core().resync(host, &*runtime).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes every health probe that is due. For tests.
+    pub async fn probe(&self) -> Result<()> {
+        self.core().probe_due().await
+    }
+
+    /// Pings the agents if it is time to. For tests.
+    pub async fn ping(&self) -> Result<()> {
+        self.core().ping_due().await
+    }
+
+    /// Deletes what is no longer needed, now.
+    pub async fn sweep(&self) -> Result<usize> {
+        sweep_once(self.core()).await
+    }
+
+    /// Writes what was taken on, and closes the database.
+    pub fn close(&self) {
+        self.core().store.close();
+    }
+}

@@ -1,0 +1,260 @@
+//! Hosts: one row per engine that containers run on.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::engine::core::{Core, DEFAULT_PROJECT, is_sim, new_row, notes, request, write_notes};
+use crate::engine::instances::InstanceNotes;
+use crate::engine::{drivers, labels};
+use crate::model::launch::parse_reference;
+use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::runtime::{EngineInfo, Found, Life, Runtime};
+use crate::schema::{Machine, Type};
+use crate::store::{Changes, NewResource, Tx, Wake};
+
+use super::agents;
+
+/// What the engine notes of a host.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HostNotes {
+    /// The kind of its runtime.
+    pub(crate) runtime: String,
+    /// Which of several engines of that kind it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+}
+
+/// The data of a deactivation that a removal follows.
+pub(crate) const REMOVE: &str = r#"{"remove":true}"#;
+
+/// How its users reach an engine of this machine.
+const OWN_ADDRESS: &str = "127.0.0.1";
+
+/// What an active host shows instead: that its engine does not answer, or that its agent comes and goes.
+pub(crate) fn agent_state(row: &Resource) -> Option<&'static str> {
+    let state = Fields::parse(&row.fields).ok()?.text("agentState")?;
+    agents::SHOWN_BY_HOSTS.into_iter().find(|shown| *shown == state)
+}
+
+impl Core {
+    /// Ties a runtime to its host row, which is made on the first start, and fills in what the engine says. `name` tells
+    /// several engines of one kind apart.
+    pub(crate) async fn attach(&self, runtime: Arc<dyn Runtime>, name: Option<&str>) -> Result<ResourceId> {
+        let info = match runtime.describe().await {
+            Ok(info) => Some(info),
+            Err(error) => {
+                log::warn!("the {} engine does not describe itself: {error}", runtime.kind());
+                None
+            }
+        };
+        let kind = runtime.kind();
+        let ty = self.type_of("host")?.clone();
+        let note = HostNotes { runtime: kind.to_owned(), name: name.map(str::to_owned) };
+        let known = self.store.all("host", Some(DEFAULT_PROJECT))?.into_iter().find(|h| notes::<HostNotes>(h) == note);
+        let id = match known {
+            Some(row) => row.id,
+            None => {
+                let (info, internal) = (info.clone().unwrap_or_default(), write_notes(&note)?);
+                let fields = host_fields(Fields::default(), &info)?;
+                let label = self.type_of("label")?.clone();
+                self.write(move |tx| {
+                    let own = if info.name.is_empty() { note.runtime } else { info.name.clone() };
+                    let name = note.name.unwrap_or(own);
+                    let mut new = NewResource { name, state: "active".into(), internal, ..new_row(&ty, Some(DEFAULT_PROJECT), fields) };
+                    new.kind = "host".into();
+                    let row = tx.insert(new)?;
+                    labels::tie_host(tx, &label, &row)?;
+                    Ok(row.id)
+                })
+                .await?
+            }
+        };
+        self.complete(id, kind).await?;
+        self.add_runtime(id, runtime);
+        self.host_changed(id, info.as_ref()).await?;
+        // Services of every host may want it, and work may wait for it.
+        self.look(id);
+        Ok(id)
+    }
+
+    /// Writes whether an engine answers, and what it says about itself.
+    pub(crate) async fn host_changed(&self, id: ResourceId, info: Option<&EngineInfo>) -> Result<()> {
+        let info = info.cloned();
+        let label = self.type_of("label")?.clone();
+        self.write(move |tx| {
+            let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else { return Ok(()) };
+            let mut fields = Fields::parse(&row.fields)?;
+            // Whether a host that has an agent answers is for its pings to say.
+            let has_agent = fields.text("agentId").is_some();
+            match &info {
+                Some(info) if has_agent => {
+                    let hostname = fields.text("hostname");
+                    fields = host_fields(fields, info)?;
+                    fields.set("hostname", &hostname)?;
+                }
+                Some(info) => {
+                    fields = host_fields(fields, info)?;
+                    fields.set("agentState", &None::<String>)?;
+                }
+                None if has_agent => {}
+                None => fields.set("agentState", "disconnected")?,
+            }
+            if fields == Fields::parse(&row.fields)? {
+                return Ok(());
+            }
+            let row = tx.update_if(&row, &Changes { fields: Some(fields), ..Changes::default() })?;
+            labels::tie_host(tx, &label, &row)
+        })
+        .await
+    }
+
+    /// What this machine's own simulator is to remember of an earlier life of this server.
+    pub(crate) fn simulated_containers(&self) -> Result<Vec<Found>> {
+        let mut hosts = self.store.all("host", None)?;
+        hosts.retain(|host| is_sim(host) && agent_of(host).is_none());
+        self.simulated_on(&hosts)
+    }
+
+    /// The containers of simulated hosts as their rows have them.
+    pub(crate) fn simulated_on(&self, hosts: &[Resource]) -> Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for host in hosts {
+            for slim in self.store.on_hosts(&[host.id], "instance")? {
+                let Some(row) = self.store.find(slim.id)? else { continue };
+                let note: InstanceNotes = notes(&row);
+                let fields = Fields::parse(&row.fields)?;
+                let Some(external_id) = fields.text("externalId").filter(|_| note.is_made) else { continue };
+                let life = match row.state.as_str() {
+                    "running" | "updating-running" | "stopping" | "restarting" => Life::Running,
+                    _ if note.ran => Life::Exited,
+                    _ => Life::Created,
+                };
+                found.push(Found {
+                    uuid: row.uuid,
+                    external_id,
+                    name: note.docker_name,
+                    life,
+                    ip: note.ip,
+                    ports: Vec::new(),
+                    exit_code: None,
+                    started_at: note.started_at,
+                    mounts: Vec::new(),
+                    native: None,
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The agent that speaks for a host.
+pub(crate) fn agent_of(host: &Resource) -> Option<ResourceId> {
+    Fields::parse(&host.fields).ok()?.text("agentId").and_then(|wire| parse_reference(&wire))
+}
+
+/// How long a process waits for containers before it counts them again.
+pub(super) const LEAVING_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// What belongs to one host alone: its pools, its addresses, its machine. A pool that other hosts have too stays.
+pub(super) fn parts(tx: &mut Tx<'_>, host: &Resource) -> Result<Vec<Resource>> {
+    let mut ids = tx.referrers(host.id, "hostId")?;
+    for pool in tx.referrers(host.id, "hostIds")? {
+        let is_shared = tx.find(pool)?.is_some_and(|pool| drivers::is_of_driver(&pool));
+        if !is_shared && tx.referenced(pool, "hostIds")?.len() == 1 {
+            ids.push(pool);
+        }
+    }
+    ids.extend(tx.referenced(host.id, "physicalHostId")?);
+    let mut rows = tx.many(&ids)?;
+    rows.retain(|row| row.removed.is_none() && matches!(row.root.as_str(), "storagePool" | "ipAddress" | "physicalHost"));
+    Ok(rows)
+}
+
+/// A pool of storage that a host has.
+pub(crate) fn insert_pool(tx: &mut Tx<'_>, ty: &Type, host: &Resource, kind: &str, name: &str) -> Result<Resource> {
+    let mut fields = Fields::default();
+    fields.set("hostIds", &[format!("1h{}", host.id)])?;
+    fields.set("driverName", kind)?;
+    let new = NewResource { kind: kind.into(), name: name.to_owned(), state: "active".into(), ..new_row(ty, host.account_id, fields) };
+    tx.insert(new)
+}
+
+/// An address that a host is reached by.
+pub(crate) fn insert_address(tx: &mut Tx<'_>, ty: &Type, host: &Resource, address: &str) -> Result<Resource> {
+    let mut fields = Fields::default();
+    fields.set("address", address)?;
+    fields.set("hostId", &format!("1h{}", host.id))?;
+    tx.insert(NewResource { state: "active".into(), ..new_row(ty, host.account_id, fields) })
+}
+
+/// Asks a host to go, whatever it does now.
+pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, host: &Resource) -> Result<()> {
+    if machine.start("remove", &host.state).is_some() {
+        request(tx, machine, host, "remove", "{}", Changes::default())?;
+    } else if machine.start("deactivate", &host.state).is_some() {
+        request(tx, machine, host, "deactivate", REMOVE, Changes::default())?;
+    } else if host.state == "deactivating" {
+        for open in tx.open_processes_of(host.id)? {
+            tx.set_process_data(open.id, REMOVE)?;
+            let at = tx.now();
+            tx.wake(Wake::Process { id: open.id, at });
+        }
+    }
+    Ok(())
+}
+
+fn host_fields(mut fields: Fields, info: &EngineInfo) -> Result<Fields> {
+    fields.set("hostname", &info.name)?;
+    let mut labels: std::collections::BTreeMap<String, String> = fields.read("labels")?.unwrap_or_default();
+    labels.extend(info.labels.clone());
+    if !info.version.is_empty() {
+        let short: String = info.version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+        labels.insert("io.rancher.host.docker_version".into(), short);
+        labels.insert("io.rancher.host.linux_kernel_version".into(), info.kernel.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
+    }
+    fields.set("labels", &labels)?;
+    fields.set(
+        "info",
+        &json!({
+            "osInfo": {"dockerVersion": info.version, "kernelVersion": info.kernel, "operatingSystem": info.os, "distribution": info.os},
+            "cpuInfo": {"count": info.cores},
+            "memoryInfo": {"memTotal": info.memory_bytes / 1_048_576},
+        }),
+    )?;
+    Ok(fields)
+}
+
+impl Core {
+    /// Makes what every host has beside its row: a machine, a pool of storage, an address.
+    async fn complete(&self, id: ResourceId, kind: &'static str) -> Result<()> {
+        let (physical, pool, address) =
+            (self.type_of("physicalHost")?.clone(), self.type_of("storagePool")?.clone(), self.type_of("ipAddress")?.clone());
+        self.write(move |tx| {
+            let Some(host) = tx.find(id)? else { return Ok(()) };
+            let fields = Fields::parse(&host.fields)?;
+            let parts = parts(tx, &host)?;
+            let has = |root: &str| parts.iter().any(|part| part.root == root);
+            if !has("storagePool") {
+                insert_pool(tx, &pool, &host, kind, &format!("{} Storage Pool", host.name))?;
+            }
+            if !has("ipAddress") {
+                insert_address(tx, &address, &host, OWN_ADDRESS)?;
+            }
+            drivers::join_pools(tx, &host, &format!("1h{}", host.id))?;
+            if !has("physicalHost") {
+                let new = new_row(&physical, host.account_id, Fields::default());
+                let made = tx.insert(NewResource { name: host.name.clone(), state: "active".into(), ..new })?;
+                let mut patch = Fields::default();
+                patch.set("physicalHostId", &format!("{}{}", physical.prefix, made.id))?;
+                tx.update_if(&host, &Changes { patch, ..Changes::default() })?;
+                tx.insert_ref(host.id, "physicalHostId", made.id)?;
+            } else if fields.text("physicalHostId").is_none() {
+                return Err(crate::model::Error::bug("a host that is not tied to its machine"));
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,76 @@
+//! The processes of hosts: they come, are emptied, and go.
+
+use crate::engine::core::{Core, Outcome, retire};
+use crate::engine::drivers;
+use crate::engine::instances::remove_container;
+use crate::model::{Resource, Result};
+use crate::store::Process;
+
+use super::agents;
+use super::host::{LEAVING_WAIT, REMOVE, agent_of, parts};
+
+impl Core {
+    /// `host.create`: a host is active as soon as it is there.
+    pub(crate) fn create_host(&self) -> Outcome {
+        Outcome::Then(Box::default(), "activate", "{}".into())
+    }
+
+    /// `host.deactivate`: nothing new comes to it.
+    pub(crate) fn deactivate_host(&self, process: &Process) -> Outcome {
+        if process.data == REMOVE { Outcome::Then(Box::default(), "remove", "{}".into()) } else { Outcome::done() }
+    }
+
+    /// `host.evacuate`: the same, and everything leaves; containers of services come up elsewhere (cattle: `ExternalEventCreate`,
+    /// host.evacuate).
+    pub(crate) async fn evacuate_host(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        match self.empty(row).await? {
+            true => Ok(self.deactivate_host(process)),
+            false => Ok(Outcome::Again(LEAVING_WAIT, "Waiting for containers to leave".into())),
+        }
+    }
+
+    /// Asks every container of a host to go; whether none is left.
+    async fn empty(&self, row: &Resource) -> Result<bool> {
+        let machine = self.machine_of("container")?.clone();
+        let containers = self.store.on_hosts(&[row.id], "instance")?;
+        if containers.is_empty() {
+            return Ok(true);
+        }
+        self.write(move |tx| {
+            for slim in containers {
+                let Some(container) = tx.find(slim.id)? else { continue };
+                remove_container(tx, &machine, &container)?;
+            }
+            Ok(false)
+        })
+        .await
+    }
+
+    /// `host.remove`: its containers go first (what runs on an engine that is gone cannot be asked to stop), then what belongs
+    /// to it alone, and its agent.
+    pub(crate) async fn remove_host(&self, row: &Resource) -> Result<Outcome> {
+        if !self.empty(row).await? {
+            return Ok(Outcome::Again(LEAVING_WAIT, "Waiting for containers to be removed".into()));
+        }
+        let (id, keep) = (row.id, self.keep_removed());
+        let agents = self.machine_of("agent")?.clone();
+        self.write(move |tx| {
+            let Some(host) = tx.find(id)? else { return Ok(()) };
+            for part in parts(tx, &host)? {
+                retire(tx, &part, keep)?;
+            }
+            drivers::leave_pools(tx, &host, &format!("1h{}", host.id))?;
+            let Some(agent) = agent_of(&host).map(|id| tx.find(id)).transpose()?.flatten() else { return Ok(()) };
+            let others = tx.referrers(agent.id, "agentId")?;
+            let others = tx.many(&others)?;
+            let is_other = |other: &&Resource| other.id != host.id && other.root == "host" && other.removed.is_none();
+            match others.iter().find(is_other) {
+                Some(_) => Ok(()),
+                None => agents::ask_to_remove(tx, &agents, &agent),
+            }
+        })
+        .await?;
+        self.remove_runtime(row.id);
+        Ok(Outcome::done())
+    }
+}

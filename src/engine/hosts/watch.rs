@@ -1,0 +1,231 @@
+//! Watching the engines: what happened to a container there becomes what its row says.
+//!
+//! An event is only a hint to look. A slow comparison of everything finds what no event told.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use crate::engine::core::{Core, chain, is_active_like, new_row, notes, request, write_notes};
+use crate::engine::instances::{InstanceNotes, StopData, launch_of, plan_state};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::plan::InstanceState;
+use crate::runtime::{Found, Life, Runtime, RuntimeEvent};
+use crate::store::{Changes, NewResource};
+
+/// All containers of an engine are compared with their rows this often, whatever events say.
+const RESYNC: Duration = Duration::from_secs(60);
+
+impl Core {
+    /// Follows the events of one host until the task is dropped.
+    pub(crate) async fn watch(self: Arc<Self>, host: ResourceId, runtime: Arc<dyn Runtime>) {
+        let mut events = runtime.events();
+        let mut resync = tokio::time::interval(RESYNC);
+        // The first tick comes at once; the stream's own `Connected` is the first comparison.
+        resync.tick().await;
+        loop {
+            let result = tokio::select! {
+                event = events.next() => match event {
+                    Some(RuntimeEvent::Changed { uuid }) => self.changed(host, &*runtime, &uuid).await,
+                    Some(RuntimeEvent::Connected) => self.connected(host, &*runtime).await,
+                    Some(RuntimeEvent::Disconnected(why)) => {
+                        log::warn!("host {host} does not answer: {why}");
+                        self.host_changed(host, None).await
+                    }
+                    None => return,
+                },
+                _ = resync.tick() => self.resync(host, &*runtime).await,
+            };
+            if let Err(error) = result {
+                log::warn!("watching host {host}: {}", chain(&error));
+            }
+        }
+    }
+
+    async fn connected(&self, host: ResourceId, runtime: &dyn Runtime) -> Result<()> {
+        if let Ok(info) = runtime.describe().await {
+            self.host_changed(host, Some(&info)).await?;
+        }
+        self.resync(host, runtime).await?;
+        let account = self.store.find(host)?.and_then(|h| h.account_id);
+        self.look_at_all(account)
+    }
+
+    /// Compares every container of a host with its row; removes those of ours that no row knows.
+    pub(crate) async fn resync(&self, host: ResourceId, runtime: &dyn Runtime) -> Result<()> {
+        let slims = self.store.on_hosts(&[host], "instance")?;
+        let found = match runtime.observe().await {
+            Ok(found) => found,
+            Err(error) => {
+                log::debug!("host {host} cannot be compared: {error}");
+                return Ok(());
+            }
+        };
+        let by_uuid: HashMap<&str, &Found> = found.iter().map(|f| (f.uuid.as_str(), f)).collect();
+        let rows = self.store.many(&slims.iter().map(|s| s.id).collect::<Vec<_>>())?;
+        let known: HashSet<&str> = rows.iter().map(|r| r.uuid.as_str()).collect();
+        for row in &rows {
+            self.compare(runtime, row, by_uuid.get(row.uuid.as_str()).copied()).await?;
+        }
+        for stray in found.iter().filter(|f| !known.contains(f.uuid.as_str())) {
+            // Made after the rows were read, or ours from a row that is gone: only the latter is an orphan.
+            let row = self.store.find_by_uuid(&stray.uuid)?;
+            match (&row, &stray.native) {
+                (None, Some(image)) => self.import(host, stray, image).await?,
+                (Some(row), _) if row.removed.is_none() => {}
+                _ => {
+                    log::info!("removing {}, which no row knows", stray.name);
+                    if let Err(error) = runtime.remove(&stray.uuid).await {
+                        log::warn!("cannot remove {}: {error}", stray.name);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn changed(&self, host: ResourceId, runtime: &dyn Runtime, uuid: &str) -> Result<()> {
+        let row = self.store.find_by_uuid(uuid)?;
+        if row.as_ref().is_some_and(|r| r.removed.is_some()) {
+            return Ok(());
+        }
+        let found = match runtime.find(uuid).await {
+            Ok(found) => found,
+            Err(error) => return Err(Error::bug(format!("looking at container {uuid}")).with_message(error.to_string())),
+        };
+        match (row, found) {
+            (Some(row), found) => self.compare(runtime, &row, found.as_ref()).await,
+            (None, Some(found)) => match &found.native {
+                Some(image) => self.import(host, &found, image).await,
+                None => Ok(()),
+            },
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Makes the row of a container that somebody else made (cattle: `PingInstancesMonitorImpl`, `importInstance`).
+    async fn import(&self, host: ResourceId, found: &Found, image: &str) -> Result<()> {
+        let ty = self.type_of("container")?.clone();
+        let mut fields = Fields::default();
+        fields.set("imageUuid", image)?;
+        fields.set("externalId", &found.external_id)?;
+        fields.set("nativeContainer", &true)?;
+        fields.set("startCount", &1)?;
+        fields.set("firstRunning", &self.now().to_wire())?;
+        let note = InstanceNotes {
+            docker_name: found.name.clone(),
+            started_at: found.started_at.clone(),
+            ran: true,
+            is_made: true,
+            ..InstanceNotes::default()
+        };
+        let state = if found.life == Life::Running { "running" } else { "stopped" };
+        let (uuid, name, internal) = (found.uuid.clone(), found.name.clone(), write_notes(&note)?);
+        self.write(move |tx| {
+            // Hosts that share an engine all see it: the first one has it.
+            let Some(host) = tx.find(host)?.filter(|host| host.removed.is_none()) else { return Ok(()) };
+            if tx.find_by_uuid(&uuid)?.is_some() {
+                return Ok(());
+            }
+            let new = new_row(&ty, host.account_id, fields);
+            let new = NewResource { host_id: Some(host.id), uuid: Some(uuid), name, state: state.into(), internal, ..new };
+            tx.insert(new).map(drop)
+        })
+        .await
+    }
+
+    /// Makes a row follow what the engine says. Rows on their way somewhere are left to their process.
+    async fn compare(&self, runtime: &dyn Runtime, row: &Resource, found: Option<&Found>) -> Result<()> {
+        let note: InstanceNotes = notes(row);
+        if !note.is_made {
+            return Ok(());
+        }
+        match (plan_state(&row.state), found.map(|f| f.life)) {
+            (InstanceState::Running, Some(Life::Exited | Life::Created)) => self.follow_stop(row, false).await,
+            (InstanceState::Running | InstanceState::Stopped, None) => self.follow_stop(row, true).await,
+            (InstanceState::Running, Some(Life::Running)) => self.follow_restart(row, &note, found).await,
+            (InstanceState::Stopped, Some(Life::Running)) => self.follow_start(runtime, row).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// It stopped by itself, or by somebody's hand; `gone`: it was removed.
+    async fn follow_stop(&self, row: &Resource, gone: bool) -> Result<()> {
+        let machine = self.machine_of(&row.kind)?.clone();
+        let (id, version) = (row.id, row.version);
+        let launch = launch_of(row)?;
+        let removes = gone || row.parent_id.is_none() && launch.instance_triggered_stop.as_deref() == Some("remove");
+        let data = StopData { by_itself: true, remove: removes, ..StopData::default() };
+        let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
+        self.write(move |tx| {
+            let Some(row) = tx.find(id)?.filter(|r| r.version == version) else { return Ok(()) };
+            if machine.start("stop", &row.state).is_some() {
+                request(tx, &machine, &row, "stop", &data, Changes::default())?;
+            } else if gone && machine.start("remove", &row.state).is_some() {
+                request(tx, &machine, &row, "remove", "{}", Changes::default())?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Somebody started it: wanted or not, that is what the row says next.
+    async fn follow_start(&self, runtime: &dyn Runtime, row: &Resource) -> Result<()> {
+        if !self.may_run(row)? {
+            log::info!("stopping {}, which was started by hand", row.name);
+            if let Err(error) = runtime.stop(&row.uuid, Duration::from_secs(10)).await {
+                log::warn!("cannot stop {}: {error}", row.name);
+            }
+            return Ok(());
+        }
+        let machine = self.machine_of(&row.kind)?.clone();
+        let (id, version) = (row.id, row.version);
+        self.write(move |tx| {
+            if let Some(row) = tx.find(id)?.filter(|r| r.version == version && machine.start("start", &r.state).is_some()) {
+                request(tx, &machine, &row, "start", "{}", Changes::default())?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A container of a service runs while its service is up and it is not put aside.
+    fn may_run(&self, row: &Resource) -> Result<bool> {
+        let Some(service) = row.parent_id.map(|id| self.store.find(id)).transpose()?.flatten() else { return Ok(true) };
+        let mut parked = false;
+        for map in self.store.referrers(row.id, "instanceId")? {
+            if let Some(map) = self.store.find(map)?.filter(|m| m.root == "serviceExposeMap") {
+                parked |= Fields::parse(&map.fields)?.read::<bool>("upgrade")?.unwrap_or(false);
+            }
+        }
+        Ok(is_active_like(&service.state) && !parked)
+    }
+
+    /// It was restarted behind our back: addresses and ports may be new, and who shares its network has a dead one.
+    async fn follow_restart(&self, row: &Resource, note: &InstanceNotes, found: Option<&Found>) -> Result<()> {
+        let Some(found) = found.filter(|f| !f.started_at.is_empty() && f.started_at != note.started_at) else { return Ok(()) };
+        if note.started_at.is_empty() {
+            return Ok(());
+        }
+        let machine = self.machine_of(&row.kind)?.clone();
+        let dependants = self.store.referrers(row.id, "networkContainerId")?;
+        let (id, version, started_at) = (row.id, row.version, found.started_at.clone());
+        self.write(move |tx| {
+            let Some(row) = tx.find(id)?.filter(|r| r.version == version) else { return Ok(()) };
+            let note = InstanceNotes { started_at, ..notes(&row) };
+            let mut fields = Fields::parse(&row.fields)?;
+            let count: i64 = fields.read("startCount")?.unwrap_or(0);
+            fields.set("startCount", &(count + 1))?;
+            tx.update_if(&row, &Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() })?;
+            for id in dependants {
+                if let Some(dependant) = tx.find(id)?.filter(|d| d.state == "running") {
+                    request(tx, &machine, &dependant, "restart", "{}", Changes::default())?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,277 @@
+//! Container rows: what the engine keeps about them, and how a service makes them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::core::{Core, new_row, write_notes};
+use crate::engine::labels;
+use crate::model::launch::LaunchConfig;
+use crate::model::port::PortSpec;
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::plan;
+use crate::schema::{Source, Type};
+use crate::store::{NewProcess, NewResource, Tx};
+
+/// The engine's own notes of a container.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct InstanceNotes {
+    /// The index of its unit: the `n` of its name. 0 for a container of no service.
+    pub(crate) index: u32,
+    /// The launch configuration that made it; none is the primary.
+    pub(crate) config: Option<String>,
+    /// Its name on the engine, fixed with the intent to create it.
+    pub(crate) docker_name: String,
+    /// The address it holds until it is removed.
+    pub(crate) ip: Option<String>,
+    /// When it last started, in the engine's words.
+    pub(crate) started_at: String,
+    /// Whether it was ever started.
+    pub(crate) ran: bool,
+    /// Whether the engine has it.
+    pub(crate) is_made: bool,
+}
+
+/// What planning reads of a container's own fields.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct InstanceFacts {
+    pub(crate) deployment_unit_uuid: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) create_index: Option<i64>,
+    pub(crate) start_count: Option<i64>,
+}
+
+/// What the planner calls a container's state.
+pub(crate) fn plan_state(state: &str) -> plan::InstanceState {
+    use plan::InstanceState as S;
+    match state {
+        "running" | "updating-running" | "migrating" => S::Running,
+        "stopping" => S::Stopping,
+        "stopped" | "updating-stopped" => S::Stopped,
+        "error" | "erroring" => S::Broken,
+        "removing" | "removed" | "purging" | "purged" => S::Removing,
+        _ => S::Starting,
+    }
+}
+
+/// What the planner calls a container's health.
+pub(crate) fn plan_health(health: &str) -> plan::Health {
+    match health {
+        "healthy" | "updating-healthy" => plan::Health::Healthy,
+        "unhealthy" | "updating-unhealthy" => plan::Health::Unhealthy,
+        "initializing" | "reinitializing" | "updating-reinitializing" => plan::Health::Initializing,
+        _ => plan::Health::None,
+    }
+}
+
+/// One container that a plan asks for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) service: &'a Resource,
+    pub(crate) stack: &'a Resource,
+    pub(crate) project_uuid: &'a str,
+    /// The launch configuration as stored, parsed, and as text pieces.
+    pub(crate) launch: &'a LaunchConfig,
+    pub(crate) raw: &'a BTreeMap<String, Box<serde_json::value::RawValue>>,
+    pub(crate) config: Option<String>,
+    pub(crate) version: String,
+    pub(crate) unit: String,
+    pub(crate) index: u32,
+    pub(crate) host: ResourceId,
+    pub(crate) host_is_global: bool,
+    pub(crate) name: String,
+    pub(crate) create_index: i64,
+    /// Address to ask for, if the service retains addresses.
+    pub(crate) requested_ip: Option<String>,
+    /// The containers of the same unit, by configuration.
+    pub(crate) siblings: &'a BTreeMap<Option<String>, ResourceId>,
+    pub(crate) is_system: bool,
+    /// Whether another container of the service still has the plain name on the engine.
+    pub(crate) name_is_taken: bool,
+}
+
+/// Types that a container needs beside its own.
+pub(crate) struct InstanceTypes {
+    pub(crate) container: std::sync::Arc<Type>,
+    pub(crate) expose_map: std::sync::Arc<Type>,
+    pub(crate) port: std::sync::Arc<Type>,
+    pub(crate) label: std::sync::Arc<Type>,
+    pub(crate) service_prefix: String,
+    pub(crate) instance_prefix: String,
+}
+
+impl Core {
+    pub(crate) fn instance_types(&self) -> Result<InstanceTypes> {
+        let container = self.type_of("container")?.clone();
+        Ok(InstanceTypes {
+            instance_prefix: container.prefix.clone(),
+            container,
+            expose_map: self.type_of("serviceExposeMap")?.clone(),
+            port: self.type_of("port")?.clone(),
+            label: self.type_of("label")?.clone(),
+            service_prefix: self.type_of("service")?.prefix.clone(),
+        })
+    }
+}
+
+/// The labels that every service container carries, over the user's own.
+fn service_labels(wanted: &Wanted<'_>) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in wanted.launch.labels.iter().flatten() {
+        let key = if key.to_ascii_lowercase().starts_with("io.rancher") { key.to_ascii_lowercase() } else { key.clone() };
+        labels.insert(key, value.clone());
+    }
+    let stack = &wanted.stack.name;
+    let service = match &wanted.config {
+        None => format!("{stack}/{}", wanted.service.name),
+        Some(sidekick) => format!("{stack}/{}/{sidekick}", wanted.service.name),
+    };
+    let config = wanted.config.as_deref().unwrap_or("io.rancher.service.primary.launch.config");
+    for (key, value) in [
+        ("io.rancher.stack.name", stack.as_str()),
+        ("io.rancher.project.name", stack),
+        ("io.rancher.stack_service.name", &service),
+        ("io.rancher.project_service.name", &service),
+        ("io.rancher.service.deployment.unit", &wanted.unit),
+        ("io.rancher.service.launch.config", config),
+        ("io.rancher.environment.uuid", wanted.project_uuid),
+        ("io.rancher.container.name", &wanted.name),
+    ] {
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    if wanted.host_is_global {
+        labels.insert("io.rancher.service.requested.host.id".into(), wanted.host.0.to_string());
+    }
+    if wanted.is_system {
+        labels.insert("io.rancher.container.system".into(), "true".into());
+    }
+    labels
+}
+
+/// Makes the rows of one service container and asks for its creation; returns its id.
+pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, wanted: &Wanted<'_>) -> Result<ResourceId> {
+    let ty = &types.container;
+    let mut fields = Fields::default();
+    for (key, value) in wanted.raw {
+        if ty.fields.get(key).is_some_and(|f| f.source == Source::Fields) {
+            fields.0.insert(key.clone(), value.clone());
+        }
+    }
+    let sibling = |config: &Option<String>| wanted.siblings.get(config).map(|id| format!("{}{id}", types.instance_prefix));
+    let to_config = |name: &String| (!name.eq_ignore_ascii_case(&wanted.service.name)).then(|| name.clone());
+    if let Some(provider) = &wanted.launch.network_launch_config {
+        fields.set("networkContainerId", &sibling(&to_config(provider)))?;
+        fields.set("networkMode", "container")?;
+    }
+    let from_siblings: Vec<String> =
+        wanted.launch.data_volumes_from_launch_configs.iter().flatten().filter_map(|n| sibling(&to_config(n))).collect();
+    if !from_siblings.is_empty() {
+        let mut all = wanted.launch.data_volumes_from.clone().unwrap_or_default();
+        all.extend(from_siblings);
+        fields.set("dataVolumesFrom", &all)?;
+    }
+    let display = wanted.launch.label("io.rancher.container.display_name").map(str::to_owned);
+    let name = display.unwrap_or_else(|| wanted.name.clone());
+    if wanted.launch.label("io.rancher.container.hostname_override") == Some("container_name") {
+        fields.set("hostname", &host_name(&name, wanted.launch.domain_name.as_deref()))?;
+    }
+    fields.set("labels", &service_labels(wanted))?;
+    fields.set("version", &wanted.version)?;
+    fields.set("deploymentUnitUuid", &wanted.unit)?;
+    fields.set("createIndex", &wanted.create_index)?;
+    fields.set("startCount", &0)?;
+    fields.set("startOnCreate", &true)?;
+    fields.set("system", &wanted.is_system)?;
+    fields.set("nativeContainer", &false)?;
+    let uuid = uuid::Uuid::now_v7().to_string();
+    let notes = InstanceNotes {
+        index: wanted.index,
+        config: wanted.config.clone(),
+        docker_name: if wanted.name_is_taken { unique_name(&wanted.name, &uuid) } else { wanted.name.clone() },
+        ip: wanted.requested_ip.clone(),
+        ..InstanceNotes::default()
+    };
+    let row = tx.insert(NewResource {
+        parent_id: Some(wanted.service.id),
+        host_id: Some(wanted.host),
+        uuid: Some(uuid),
+        name,
+        state: "creating".into(),
+        internal: write_notes(&notes)?,
+        ..new_row(ty, wanted.service.account_id, fields)
+    })?;
+    if let Some(labels) = &wanted.launch.labels {
+        labels::tie(tx, &types.label, &row, labels)?;
+    }
+    insert_ports(tx, types, &row, wanted.launch.ports.as_deref().unwrap_or_default())?;
+    insert_expose_map(tx, types, wanted.service, &row, wanted.config.as_deref(), true)?;
+    tx.start_process(&NewProcess { resource: row.id, process: "instance.create", data: "{}" })?;
+    Ok(row.id)
+}
+
+/// The port rows of a container: inactive until it runs.
+pub(crate) fn insert_ports(tx: &mut Tx<'_>, types: &InstanceTypes, container: &Resource, specs: &[String]) -> Result<()> {
+    for spec in specs {
+        let port = PortSpec::parse(spec)?;
+        let mut fields = Fields::default();
+        fields.set("publicPort", &port.public)?;
+        fields.set("privatePort", &port.private)?;
+        fields.set("protocol", port.protocol)?;
+        fields.set("bindAddress", &port.ip)?;
+        fields.set("instanceId", &format!("{}{}", types.instance_prefix, container.id))?;
+        tx.insert(NewResource {
+            parent_id: Some(container.id),
+            host_id: container.host_id,
+            state: "inactive".into(),
+            kind: "port".into(),
+            ..new_row(&types.port, container.account_id, fields)
+        })?;
+    }
+    Ok(())
+}
+
+/// Ties a container to a service.
+pub(crate) fn insert_expose_map(
+    tx: &mut Tx<'_>,
+    types: &InstanceTypes,
+    service: &Resource,
+    container: &Resource,
+    dns_prefix: Option<&str>,
+    managed: bool,
+) -> Result<()> {
+    let mut fields = Fields::default();
+    fields.set("serviceId", &format!("{}{}", types.service_prefix, service.id))?;
+    fields.set("instanceId", &format!("{}{}", types.instance_prefix, container.id))?;
+    fields.set("dnsPrefix", &dns_prefix)?;
+    fields.set("managed", &managed)?;
+    fields.set("upgrade", &false)?;
+    tx.insert(NewResource {
+        parent_id: Some(service.id),
+        state: "active".into(),
+        ..new_row(&types.expose_map, service.account_id, fields)
+    })?;
+    Ok(())
+}
+
+/// Reads a container's launch configuration from its own fields.
+pub(crate) fn launch_of(row: &Resource) -> Result<LaunchConfig> {
+    serde_json::from_str(&row.fields).map_err(|e| Error::internal(format!("reading the launch configuration of {}", row.id), e))
+}
+
+/// A container's name as a host name: 63 characters, the index kept.
+fn host_name(name: &str, domain: Option<&str>) -> String {
+    let room = 63_usize.saturating_sub(domain.map_or(0, |d| d.len() + 1));
+    if name.len() <= room {
+        return name.to_owned();
+    }
+    let suffix = name.rfind('-').map_or("", |at| name.get(at..).unwrap_or_default());
+    let head: String = name.chars().take(room.saturating_sub(suffix.len())).collect();
+    format!("{head}{suffix}")
+}
+
+/// A name on the engine that nobody else has: the plain one and eight digits of the uuid's random end.
+pub(crate) fn unique_name(name: &str, uuid: &str) -> String {
+    let tail: String = uuid.chars().rev().filter(|c| *c != '-').take(8).collect();
+    format!("{name}-{tail}")
+}

@@ -1,0 +1,150 @@
+//! Containers of no service: checking and creating them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::engine::core::{Core, Input, Scope, insert_and_start, row_from_input, write_notes};
+use crate::engine::labels;
+use crate::model::launch::{LaunchConfig, is_none_image, is_sim_image};
+use crate::model::port::PortSpec;
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
+use crate::schema::TypeView;
+
+use super::container_rows::{InstanceNotes, insert_ports, unique_name};
+
+/// More containers than this in one request are a mistake.
+const MAX_COUNT: i64 = 1_000;
+
+pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Vec<Resource>> {
+    let has_image = input.get("imageUuid").and_then(Value::as_str).is_some_and(|i| !i.trim().is_empty() && !is_none_image(i));
+    if !has_image {
+        return Err(Error::invalid("MissingRequired", "imageUuid"));
+    }
+    check_launch(&mut input)?;
+    let count = input.get("count").and_then(Value::as_i64).unwrap_or(1);
+    if count < 1 {
+        return Err(Error::invalid("MinLimitExceeded", "count"));
+    }
+    if count > MAX_COUNT {
+        return Err(Error::invalid("MaxLimitExceeded", "count"));
+    }
+    let ports: Vec<String> = input.get("ports").and_then(|p| serde_json::from_value(p.clone()).ok()).unwrap_or_default();
+    let labels: BTreeMap<String, String> = input.get("labels").and_then(|l| serde_json::from_value(l.clone()).ok()).unwrap_or_default();
+    let (def, types, machine) = (ty.def.clone(), core.instance_types()?, ty.def.machine.clone());
+    core.write_for(scope, move |tx| {
+        let mut rows = Vec::new();
+        for n in 1..=count {
+            let mut new = row_from_input(&def, account, &input)?;
+            let uuid = uuid::Uuid::now_v7().to_string();
+            let docker_name = match (new.name.is_empty(), n) {
+                (true, _) => unique_name("drover", &uuid),
+                (false, 1) => engine_name(&new.name),
+                (false, n) => format!("{}-{n}", engine_name(&new.name)),
+            };
+            new.fields.set("startCount", &0)?;
+            new.fields.set("version", "0")?;
+            new.internal = write_notes(&InstanceNotes { docker_name, ..InstanceNotes::default() })?;
+            new.uuid = Some(uuid);
+            let row = insert_and_start(tx, machine.as_deref(), new)?;
+            labels::tie(tx, &types.label, &row, &labels)?;
+            insert_ports(tx, &types, &row, &ports)?;
+            rows.push(row);
+        }
+        Ok(rows)
+    })
+    .await
+}
+
+/// A name as an engine takes it: other characters become dashes.
+fn engine_name(name: &str) -> String {
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' }).collect();
+    let name = name.trim_start_matches(['-', '.', '_']);
+    if name.len() < 2 { format!("c-{name}") } else { name.to_owned() }
+}
+
+/// Checks a launch configuration beyond its schema, and writes its ports in their canonical form.
+/// What a Docker Engine cannot do here is refused, never kept without effect; simulated containers keep everything.
+pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
+    if let Some(ports) = config.get("ports").filter(|p| !p.is_null()) {
+        let specs: Vec<Value> = ports.as_array().cloned().unwrap_or_default();
+        let mut canonical = Vec::with_capacity(specs.len());
+        for spec in &specs {
+            let text = spec.as_str().ok_or_else(|| Error::invalid("MissingRequired", "ports"))?;
+            canonical.push(PortSpec::parse(text)?.to_string());
+        }
+        config.insert("ports".into(), json!(canonical));
+    }
+    let launch: LaunchConfig = serde_json::from_value(Value::Object(config.clone()))
+        .map_err(|e| Error::invalid("InvalidFormat", "launchConfig").with_message(e.to_string()))?;
+    if let Some(strategy) = launch.label("io.rancher.container.volume_cleanup_strategy")
+        && !matches!(strategy, "none" | "unnamed" | "all")
+    {
+        return Err(Error { kind: ErrorKind::BadRequest, ..Error::invalid("InvalidOption", "labels") });
+    }
+    for path in launch.data_volumes.iter().flatten() {
+        if path.trim().is_empty() {
+            return Err(Error::invalid("InvalidFormat", "dataVolumes"));
+        }
+    }
+    if is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()) {
+        return Ok(());
+    }
+    let refuse = |field: &str| Err(Error::not_implemented(format!("{field} is not part of this build")).with_field(field));
+    if launch.build.is_some() {
+        return refuse("build");
+    }
+    if launch.network_ids.as_ref().is_some_and(|n| !n.is_empty()) {
+        return refuse("networkIds");
+    }
+    if launch.disk_quota.is_some() {
+        return refuse("diskQuota");
+    }
+    if launch.kernel_memory.is_some() {
+        return refuse("kernelMemory");
+    }
+    for field in ["lxcConf", "secrets", "disks", "userdata"] {
+        let is_given = config.get(field).is_some_and(|v| match v {
+            Value::Null => false,
+            Value::Object(map) => !map.is_empty(),
+            Value::Array(list) => !list.is_empty(),
+            _ => true,
+        });
+        if is_given {
+            return refuse(field);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
+    use super::*;
+
+    fn checked(config: Value) -> Result<Value, String> {
+        let Value::Object(mut map) = config else { return Err("not an object".into()) };
+        check_launch(&mut map).map_err(|e| e.to_string())?;
+        Ok(Value::Object(map))
+    }
+
+    #[test]
+    fn ports_become_canonical() {
+        let config = checked(json!({"imageUuid": "docker:a", "ports": ["80", "8081:81/udp"]})).expect("legal");
+        assert_eq!(config.get("ports"), Some(&json!(["80/tcp", "8081:81/udp"])));
+        assert!(checked(json!({"ports": ["x"]})).is_err_and(|e| e.contains("PortWrongFormat")));
+    }
+
+    #[test]
+    fn what_docker_cannot_do_here_is_refused_but_kept_for_the_simulator() {
+        let build = json!({"context": "x"});
+        assert!(checked(json!({"imageUuid": "docker:a", "build": build})).is_err_and(|e| e.contains("NotImplemented")));
+        assert!(checked(json!({"imageUuid": "sim:a", "build": build})).is_ok());
+    }
+
+    #[test]
+    fn names_are_made_fit_for_the_engine() {
+        assert_eq!(["a b/c", "-x", "web-1"].map(engine_name), ["a-b-c", "c-x", "web-1"]);
+    }
+}

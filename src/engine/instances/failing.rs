@@ -1,0 +1,63 @@
+//! What becomes of a container that cannot be made or started.
+
+use crate::engine::core::{Core, Outcome, fenced, notes, request};
+use crate::model::launch::LaunchConfig;
+use crate::model::{Error, Resource, Result};
+use crate::runtime;
+use crate::store::{Changes, Process};
+
+use super::container_rows::{InstanceNotes, launch_of};
+use super::making::ENGINE_WAIT;
+use super::stopping::StopData;
+
+/// A start that fails this often is an error (of a container of no service), or waits for long (of a service).
+const TRIES: i32 = 5;
+
+impl Core {
+    /// Counts a failed try. A container of no service ends in `error`; a service's is tried on, with the engine's words.
+    pub(super) async fn start_failed(&self, process: &Process, row: &Resource, error: impl Into<runtime::Error>) -> Result<Outcome> {
+        let message = match error.into() {
+            // Nobody's fault but the engine's: nothing is counted, the work waits.
+            runtime::Error::Unreachable(why) => return Ok(Outcome::Again(ENGINE_WAIT, format!("Waiting for the host: {why}"))),
+            other => other.to_string(),
+        };
+        if row.parent_id.is_some() || process.attempts + 1 < tries(&launch_of(row)?) {
+            return Ok(Outcome::Failed(message));
+        }
+        let note: InstanceNotes = notes(row);
+        if note.ran {
+            // It ran before: it is only stopped.
+            let machine = self.machine_of(&row.kind)?.clone();
+            let (process_id, row_id) = (process.id, row.id);
+            let data = StopData { because: Some(message.clone()), ..StopData::default() };
+            let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
+            self.write(move |tx| {
+                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+                request(tx, &machine, &row, "stop", &data, Changes { message: Some(message), ..Changes::default() })?;
+                Ok(())
+            })
+            .await?;
+            return Ok(Outcome::Left);
+        }
+        self.to_error(process, row, message).await?;
+        Ok(Outcome::Left)
+    }
+
+    /// Ends in `error` with the engine's words kept as the message.
+    pub(super) async fn to_error(&self, process: &Process, row: &Resource, message: String) -> Result<()> {
+        let (process_id, row_id) = (process.id, row.id);
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            tx.end_process(process_id, "Error")?;
+            tx.update_if(&row, &Changes { state: Some("error".into()), message: Some(message), ..Changes::default() })?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// How often a start is tried: administrators may say so in `data` (cattle: `computeTries`, `InstanceStart`).
+fn tries(launch: &LaunchConfig) -> i32 {
+    let own = launch.data.as_ref().and_then(|d| d.get("io.cattle.platform.process.instance.InstanceStart")?.get("computeTries")?.as_i64());
+    own.and_then(|n| i32::try_from(n).ok()).map_or(TRIES, |n| n.clamp(1, TRIES))
+}

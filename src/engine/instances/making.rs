@@ -1,0 +1,182 @@
+//! `instance.create`: a container is placed, its image pulled, its network and volumes made present, and it is made.
+
+use std::time::Duration;
+
+use crate::engine::access::CREDENTIAL_FIELD;
+use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
+use crate::engine::drivers;
+use crate::model::launch::{LaunchConfig, image_reference};
+use crate::model::{Fields, Resource, Result};
+use crate::runtime::{self, Found};
+use crate::store::{Changes, Process};
+
+use super::container_rows::{InstanceNotes, launch_of};
+use super::spec::SpecError;
+use super::{container_rows, volumes};
+
+/// How long a container waits for another one before it looks again.
+pub(super) const SIBLING_WAIT: Duration = Duration::from_millis(100);
+
+/// How long work waits for an engine that does not answer before it asks again.
+pub(super) const ENGINE_WAIT: Duration = Duration::from_secs(2);
+
+impl Core {
+    pub(crate) async fn create_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let launch = launch_of(row)?;
+        let row = match row.host_id {
+            Some(_) => row.clone(),
+            None => match self.place(process, row, &launch).await? {
+                Ok(row) => row,
+                Err(message) => return self.start_failed(process, row, message).await,
+            },
+        };
+        let Some(host) = row.host_id else { return Ok(Outcome::Failed("Waiting for a host".into())) };
+        let Some(runtime) = self.runtime(host) else { return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into())) };
+        if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
+            return self.start_failed(process, &row, error).await;
+        }
+        if let Err(error) = self.prepare_volumes(&row, &launch, &*runtime).await? {
+            return self.start_failed(process, &row, error).await;
+        }
+        let (row, network) = match self.network_of(process, &row, &launch).await? {
+            Ok(found) => found,
+            Err(message) => return self.start_failed(process, &row, message).await,
+        };
+        let spec = match self.container_spec(&row, network) {
+            Ok(spec) => spec,
+            Err(SpecError::NotYet(message)) => return Ok(Outcome::Again(SIBLING_WAIT, message)),
+            Err(SpecError::Impossible(message)) if row.parent_id.is_none() => {
+                // Trying again would change nothing.
+                self.to_error(process, &row, message).await?;
+                return Ok(Outcome::Left);
+            }
+            Err(SpecError::Impossible(message)) => return self.start_failed(process, &row, message).await,
+            Err(SpecError::Internal(error)) => return Err(error),
+        };
+        let found = match runtime.create(&spec).await {
+            Ok(found) => found,
+            Err(runtime::Error::NameTaken(_)) => return self.rename(process, &row).await,
+            Err(error) => return self.start_failed(process, &row, error).await,
+        };
+        self.note_creation(process, &row, found, &launch).await
+    }
+
+    /// Writes what the engine made, and goes straight on to the start unless that is not wanted.
+    async fn note_creation(&self, process: &Process, row: &Resource, found: Found, launch: &LaunchConfig) -> Result<Outcome> {
+        // One that is made anew on its way up only goes on: it is its start that noticed.
+        let goes_on = row.state != "creating";
+        let starts = !goes_on && launch.start_on_create.unwrap_or(true);
+        let machine = self.machine_of(&row.kind)?.clone();
+        let (process_id, row_id) = (process.id, row.id);
+        let external_id = found.external_id.clone();
+        let types = self.instance_types()?;
+        let image = self.type_of("image")?.clone();
+        let on_managed = launch.network_mode.as_deref() == Some("managed");
+        let network_prefix = self.type_of("network")?.prefix.clone();
+        let (volume, mount) = (self.type_of("volume")?.clone(), self.type_of("mount")?.clone());
+        let pulled_with = self.registry_credential(row, image_reference(launch.image_uuid.as_deref().unwrap_or_default()))?;
+        let pulled_with = pulled_with.map(|(credential, _)| (credential.id, self.wire_id("registryCredential", credential.id)));
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let mut fields = Fields::parse(&row.fields)?;
+            fields.set("externalId", &external_id)?;
+            if let Some((credential, wire)) = pulled_with {
+                fields.set(CREDENTIAL_FIELD, &wire)?;
+                tx.insert_ref(row.id, CREDENTIAL_FIELD, credential)?;
+            }
+            if on_managed
+                && fields.text("primaryNetworkId").is_none()
+                && let Some(network) = drivers::default_network(tx, row.account_id)?
+            {
+                fields.set("primaryNetworkId", &format!("{network_prefix}{network}"))?;
+                tx.insert_ref(row.id, "primaryNetworkId", network)?;
+            }
+            let note = InstanceNotes { is_made: true, docker_name: found.name.clone(), ..notes(&row) };
+            volumes::note_mounts(tx, &types, &volume, &mount, &row, &found)?;
+            volumes::note_image(tx, &image, &row)?;
+            let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+            if starts {
+                tx.end_process(process_id, "Done")?;
+                request(tx, &machine, &row, "start", "{}", changes)?;
+            } else {
+                tx.update_if(&row, &changes)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(match (goes_on, starts) {
+            (true, _) => Outcome::Again(Duration::ZERO, row.message.clone()),
+            (false, true) => Outcome::Left,
+            (false, false) => Outcome::done(),
+        })
+    }
+
+    /// The name is taken by a stranger: the intent is written with a name that cannot be, and tried again.
+    async fn rename(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let name = container_rows::unique_name(&row.name, &row.uuid);
+        self.change_notes(process, row, move |note| note.docker_name = name).await?;
+        Ok(Outcome::Again(Duration::ZERO, String::new()))
+    }
+
+    /// The network and address of a container in managed networking, decided and written before it is made.
+    async fn network_of(
+        &self,
+        process: &Process,
+        row: &Resource,
+        launch: &LaunchConfig,
+    ) -> Result<runtime::Result<(Resource, Option<(String, String)>)>> {
+        let (Some("managed"), Some(project), Some(host)) = (launch.network_mode.as_deref(), row.account_id, row.host_id) else {
+            return Ok(Ok((row.clone(), None)));
+        };
+        let Some(project) = self.store.find(project)? else { return Ok(Err("the project is gone".to_owned().into())) };
+        let network = match self.managed_network(&project, host).await {
+            Ok(network) => network,
+            Err(error) => return Ok(Err(error)),
+        };
+        let note: InstanceNotes = notes(row);
+        if let Some(ip) = note.ip {
+            return Ok(Ok((row.clone(), Some((network.id, ip)))));
+        }
+        let wanted: Vec<String> = launch
+            .label("io.rancher.container.requested_ip")
+            .map(|l| l.split(',').map(|w| w.trim().to_owned()).collect())
+            .unwrap_or_default();
+        let ip = match self.allocate_address(project.id, &network, &wanted)? {
+            Ok(ip) => ip,
+            Err(message) => return Ok(Err(message.into())),
+        };
+        let (process_id, row_id, held) = (process.id, row.id, ip.clone());
+        let written = self
+            .write(move |tx| {
+                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(None) };
+                let note = InstanceNotes { ip: Some(held), ..notes(&row) };
+                tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() }).map(Some)
+            })
+            .await;
+        match written {
+            Ok(Some(row)) => Ok(Ok((row, Some((network.id, ip))))),
+            other => {
+                self.addresses.release(project.id, &ip);
+                other?;
+                Ok(Err("the container moved on".to_owned().into()))
+            }
+        }
+    }
+
+    pub(super) async fn change_notes(
+        &self,
+        process: &Process,
+        row: &Resource,
+        change: impl FnOnce(&mut InstanceNotes) + Send + 'static,
+    ) -> Result<()> {
+        let (process_id, row_id) = (process.id, row.id);
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let mut note: InstanceNotes = notes(&row);
+            change(&mut note);
+            tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
+            Ok(())
+        })
+        .await
+    }
+}

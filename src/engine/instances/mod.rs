@@ -1,0 +1,26 @@
+//! Containers and what they have: ports, volumes, addresses, health. The only callers of `Runtime` that change anything on an
+//! engine. Why a container is wanted is not known here: that is the services' business, or the client's.
+
+mod container_fields;
+mod container_rows;
+mod containers;
+mod dispatch;
+mod failing;
+mod health;
+mod making;
+mod network;
+mod placement;
+mod ports;
+mod pulling;
+mod spec;
+mod starting;
+mod stopping;
+mod volumes;
+
+pub(crate) use container_fields::derive;
+pub(crate) use container_rows::{
+    InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_expose_map, insert_service_container, launch_of, plan_health, plan_state,
+};
+pub(crate) use containers::check_launch;
+pub(crate) use dispatch::{act, create, handle, remove, update};
+pub(crate) use stopping::{StopData, is_leaving, remove_container};

@@ -1,0 +1,88 @@
+//! Managed networking: the network of a project on an engine, and the address of a container on it. The server hands
+//! addresses out, so that a stopped container keeps its own.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use crate::engine::core::{Core, Subnet, notes};
+use crate::model::{Resource, ResourceId, Result};
+use crate::runtime::{self, NetworkSpec};
+
+/// A project's subnet on one engine has this prefix: 1,022 containers, and 64 projects in the default pool.
+pub(crate) const PROJECT_PREFIX: u8 = 22;
+
+/// Where a container is to be attached on its engine.
+#[derive(Debug, Clone)]
+pub(crate) struct ManagedNetwork {
+    /// The engine's id of the network.
+    pub(crate) id: String,
+    subnet: Subnet,
+}
+
+impl Core {
+    /// Makes a project's network present on a host and says which it is.
+    pub(crate) async fn managed_network(&self, project: &Resource, host: ResourceId) -> Result<ManagedNetwork, runtime::Error> {
+        let key = (project.id, host);
+        if let Some((id, subnet)) = self.addresses.lock().networks.get(&key).cloned() {
+            return Ok(ManagedNetwork { id, subnet });
+        }
+        let runtime = self.runtime(host).ok_or_else(|| runtime::Error::Unreachable("the host is not connected".into()))?;
+        let first = u32::try_from(project.id.0.max(0) % 4096).unwrap_or(0);
+        let candidates = if runtime.kind() == "sim" {
+            vec![self.addresses.pool.to_cidr()]
+        } else {
+            self.addresses.pool.split(PROJECT_PREFIX, first).into_iter().map(Subnet::to_cidr).collect()
+        };
+        let name = format!("drover-{}", project.uuid.get(..8).unwrap_or(&project.uuid));
+        let spec = NetworkSpec { project_uuid: project.uuid.clone(), name, candidates };
+        let found = runtime.ensure_network(&spec).await?;
+        let subnet = Subnet::parse(&found.subnet).ok_or_else(|| format!("the network {} has no IPv4 subnet", found.id))?;
+        self.addresses.lock().networks.insert(key, (found.id.clone(), subnet));
+        Ok(ManagedNetwork { id: found.id, subnet })
+    }
+
+    /// Forgets what is known of a project's network on a host: it is looked up again.
+    pub(crate) fn forget_network(&self, project: ResourceId, host: ResourceId) {
+        self.addresses.lock().networks.remove(&(project, host));
+    }
+
+    /// An address for a new container: one of `wanted` if it can be had.
+    pub(crate) fn allocate_address(
+        &self,
+        project: ResourceId,
+        network: &ManagedNetwork,
+        wanted: &[String],
+    ) -> Result<Result<String, String>> {
+        self.read_addresses(project)?;
+        let address = self.addresses.allocate(project, network.subnet, wanted);
+        Ok(address.ok_or_else(|| "no address is left in the project's network".to_owned()))
+    }
+
+    /// Reads the addresses that a project's rows hold, once.
+    fn read_addresses(&self, project: ResourceId) -> Result<()> {
+        // Held while the rows are read: whoever allocates next to us must not see a half of them.
+        let mut taken = self.addresses.lock();
+        if taken.by_project.contains_key(&project) {
+            return Ok(());
+        }
+        let rows = self.store.all("instance", Some(project))?;
+        let services = self.store.all("service", Some(project))?;
+        let held = rows.iter().chain(&services).flat_map(|row| notes::<Held>(row).addresses()).collect();
+        taken.by_project.insert(project, held);
+        Ok(())
+    }
+}
+
+/// What the notes of a row say about addresses: a container's own, and those that a service keeps for containers to come.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Held {
+    ip: Option<String>,
+    retained: BTreeMap<String, String>,
+}
+
+impl Held {
+    fn addresses(self) -> impl Iterator<Item = u32> {
+        self.ip.into_iter().chain(self.retained.into_values()).filter_map(|ip| ip.parse::<Ipv4Addr>().ok()).map(u32::from)
+    }
+}

@@ -1,0 +1,69 @@
+//! The port and address rows of a container: active while it runs.
+
+use crate::engine::core::{Core, new_row};
+use crate::model::{Fields, Resource, Result};
+use crate::runtime::Found;
+use crate::store::{Changes, NewResource};
+
+impl Core {
+    /// Writes where the ports of a container that started were bound, and its address.
+    pub(super) async fn note_ports_and_address(&self, row: &Resource, found: &Found, address: Option<String>) -> Result<()> {
+        let ports = self.store.children(row.id, "port")?;
+        let has_address = !self.store.children(row.id, "ipAddress")?.is_empty();
+        if ports.is_empty() && (has_address || address.is_none()) {
+            return Ok(());
+        }
+        let ip_type = self.type_of("ipAddress")?.clone();
+        let (row, found) = (row.clone(), found.clone());
+        self.write(move |tx| {
+            for port in tx.children(row.id, "port")? {
+                let mut fields = Fields::parse(&port.fields)?;
+                let private: Option<u16> = fields.read("privatePort")?;
+                let protocol = fields.text("protocol");
+                let wanted: Option<u16> = fields.read("publicPort")?;
+                let bound = found
+                    .ports
+                    .iter()
+                    .find(|b| {
+                        Some(b.private) == private
+                            && protocol.as_deref() == Some(b.protocol.as_str())
+                            && wanted.is_none_or(|w| w == b.public)
+                    })
+                    .or_else(|| {
+                        found.ports.iter().find(|b| Some(b.private) == private && protocol.as_deref() == Some(b.protocol.as_str()))
+                    });
+                if let Some(bound) = bound {
+                    fields.set("publicPort", &bound.public)?;
+                }
+                tx.update_if(
+                    &port,
+                    &Changes { state: Some("active".into()), fields: Some(fields), host_id: Some(row.host_id), ..Changes::default() },
+                )?;
+            }
+            if let Some(address) = address.filter(|_| !has_address) {
+                let mut fields = Fields::default();
+                fields.set("address", &address)?;
+                tx.insert(NewResource { parent_id: Some(row.id), state: "active".into(), ..new_row(&ip_type, row.account_id, fields) })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The ports of a container that stopped are bound no more.
+    pub(super) async fn note_ports_down(&self, row: &Resource) -> Result<()> {
+        if self.store.children(row.id, "port")?.is_empty() {
+            return Ok(());
+        }
+        let id = row.id;
+        self.write(move |tx| {
+            for port in tx.children(id, "port")? {
+                if port.state == "active" {
+                    tx.update_if(&port, &Changes { state: Some("inactive".into()), ..Changes::default() })?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}

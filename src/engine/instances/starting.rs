@@ -1,0 +1,134 @@
+//! `instance.start`, and all that changes with a start.
+
+use std::time::Duration;
+
+use crate::engine::core::{Core, Outcome, notes, request, write_notes};
+use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, parse_reference};
+use crate::model::{Fields, Resource, Result};
+use crate::runtime::{self, Found};
+use crate::store::{Changes, Process};
+
+use super::container_rows::{InstanceNotes, launch_of};
+use super::making::{ENGINE_WAIT, SIBLING_WAIT};
+
+impl Core {
+    pub(crate) async fn start_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let note: InstanceNotes = notes(row);
+        if !note.is_made {
+            // Stopped before the engine ever had it: make it now.
+            return self.create_instance(process, row).await;
+        }
+        let launch = launch_of(row)?;
+        if let Some(message) = self.waits_for(&launch)? {
+            return Ok(Outcome::Again(SIBLING_WAIT, message));
+        }
+        let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
+            return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
+        };
+        if launch.label(LABEL_PULL_IMAGE) == Some("always")
+            && let Err(error) = self.pull(process, row, &launch, &*runtime).await
+        {
+            return self.start_failed(process, row, error).await;
+        }
+        match runtime.start(&row.uuid).await {
+            Ok(found) => self.started(row, &launch, found).await,
+            Err(runtime::Error::Gone(_)) => self.make_again(process, row).await,
+            Err(runtime::Error::AddressTaken(message)) => {
+                log::info!("{}: {message}", row.name);
+                self.new_address(process, row).await
+            }
+            Err(error) => self.start_failed(process, row, error).await,
+        }
+    }
+
+    /// Everything that changes with a start, in one go.
+    async fn started(&self, row: &Resource, launch: &LaunchConfig, found: Found) -> Result<Outcome> {
+        let fields = Fields::parse(&row.fields)?;
+        let mut patch = Fields::default();
+        let count: i64 = fields.read("startCount")?.unwrap_or(0);
+        patch.set("startCount", &(count + 1))?;
+        if fields.text("firstRunning").is_none() {
+            patch.set("firstRunning", &self.now().to_wire())?;
+        }
+        let note: InstanceNotes = notes(row);
+        let address = found.ip.clone().or_else(|| note.ip.clone()).or(self.provider_address(launch)?);
+        patch.set("primaryIpAddress", &address)?;
+        let restarted = note.ran;
+        let health = launch.health_check.as_ref().filter(|c| c.port.is_some()).map(|_| {
+            if row.health == "healthy" || row.health == "unhealthy" || row.health == "reinitializing" {
+                "reinitializing"
+            } else {
+                "initializing"
+            }
+        });
+        let note = InstanceNotes { ran: true, started_at: found.started_at.clone(), ..note };
+        let changes = Changes { patch, internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
+        self.note_ports_and_address(row, &found, address).await?;
+        self.monitor.watch(row.id, launch, self.now(), health.is_some());
+        if restarted {
+            self.restart_dependants(row).await?;
+        }
+        Ok(Outcome::Done(Box::new(changes)))
+    }
+
+    /// Containers that share this one's network namespace hold a dead one after its restart: they start again too.
+    async fn restart_dependants(&self, row: &Resource) -> Result<()> {
+        let dependants = self.store.referrers(row.id, "networkContainerId")?;
+        if dependants.is_empty() {
+            return Ok(());
+        }
+        let machine = self.machine_of(&row.kind)?.clone();
+        self.write(move |tx| {
+            for id in dependants {
+                if let Some(dependant) = tx.find(id)?
+                    && dependant.state == "running"
+                {
+                    request(tx, &machine, &dependant, "restart", "{}", Changes::default())?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Somebody has the address: another one is taken, and the container made anew with it.
+    async fn new_address(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        if let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
+            && let Err(error) = runtime.remove(&row.uuid).await
+        {
+            return Ok(Outcome::Failed(error.to_string()));
+        }
+        // The old address stays reserved: whoever has it is not ours.
+        self.change_notes(process, row, |note| {
+            note.ip = None;
+            note.is_made = false;
+        })
+        .await?;
+        Ok(Outcome::Again(Duration::ZERO, String::new()))
+    }
+
+    /// The engine no longer has it: it is made again as it was.
+    async fn make_again(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        if let (Some(project), Some(host)) = (row.account_id, row.host_id) {
+            self.forget_network(project, host);
+        }
+        self.change_notes(process, row, |note| note.is_made = false).await?;
+        Ok(Outcome::Again(Duration::ZERO, String::new()))
+    }
+
+    /// What has to run before this container may start.
+    fn waits_for(&self, launch: &LaunchConfig) -> Result<Option<String>> {
+        let Some(provider) = launch.network_container_id.as_deref().filter(|_| launch.network_mode.as_deref() == Some("container")) else {
+            return Ok(None);
+        };
+        let row = parse_reference(provider).map(|id| self.store.find(id)).transpose()?.flatten();
+        Ok(row.filter(|r| r.state != "running" && r.removed.is_none()).map(|r| format!("Waiting for {} to start", r.name)))
+    }
+
+    /// A container in another's namespace has the other's address.
+    fn provider_address(&self, launch: &LaunchConfig) -> Result<Option<String>> {
+        let provider = launch.network_container_id.as_deref().and_then(parse_reference);
+        let row = provider.map(|id| self.store.find(id)).transpose()?.flatten();
+        row.map(|r| Fields::parse(&r.fields)).transpose().map(|f| f.and_then(|f| f.text("primaryIpAddress")))
+    }
+}

@@ -1,0 +1,180 @@
+//! `instance.stop`, `instance.restart` and `instance.remove`, and how they are asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::engine::core::{Core, Input, Outcome, fenced, notes, request, retire, write_notes};
+use crate::model::launch::LaunchConfig;
+use crate::model::{Error, Resource, ResourceId, Result};
+use crate::schema::Machine;
+use crate::store::{Changes, Process, Tx};
+
+use super::container_rows::{InstanceNotes, launch_of};
+use super::dispatch::KeepAddress;
+use super::making::ENGINE_WAIT;
+use super::volumes;
+
+/// What `docker stop` waits by default.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+impl Core {
+    pub(crate) async fn restart_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
+            return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
+        };
+        if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch_of(row)?)).await {
+            return Ok(Outcome::Failed(error.to_string()));
+        }
+        self.start_instance(process, row).await
+    }
+
+    pub(crate) async fn stop_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let launch = launch_of(row)?;
+        self.monitor.forget(row.id);
+        match row.host_id.and_then(|h| self.runtime(h)) {
+            Some(runtime) => {
+                if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch)).await {
+                    return Ok(Outcome::Failed(error.to_string()));
+                }
+            }
+            None if row.host_id.is_some() && self.host_is_there(row.host_id)? => {
+                return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
+            }
+            None => {}
+        }
+        self.note_ports_down(row).await?;
+        let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
+        let removes =
+            data.remove || launch.instance_triggered_stop.as_deref() == Some("remove") && row.parent_id.is_none() && data.by_itself;
+        let failed = data.error.clone();
+        Ok(match (removes, failed) {
+            (true, _) => Outcome::Then(Box::default(), "remove", "{}".into()),
+            (false, Some(message)) => {
+                self.to_error(process, row, message).await?;
+                Outcome::Left
+            }
+            (false, None) => Outcome::Done(Box::new(Changes { message: data.because, ..Changes::default() })),
+        })
+    }
+
+    pub(crate) async fn remove_instance(&self, process: &Process, row: &Resource, keep_address: KeepAddress) -> Result<Outcome> {
+        self.monitor.forget(row.id);
+        match row.host_id.and_then(|h| self.runtime(h)) {
+            Some(runtime) => {
+                if let Err(error) = runtime.remove(&row.uuid).await {
+                    return Ok(Outcome::Failed(error.to_string()));
+                }
+            }
+            // A host that is only away will have to be told later; one that was removed never will be.
+            None if row.host_id.is_some() && self.host_is_there(row.host_id)? => {
+                return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
+            }
+            None => {}
+        }
+        let keep = self.keep_removed();
+        let row_id = row.id;
+        let dependants = self.store.referrers(row.id, "networkContainerId")?;
+        let process_id = process.id;
+        let machine = self.machine_of(&row.kind)?.clone();
+        let volumes = self.machine_of("volume")?.clone();
+        let cleanup = volumes::Cleanup::of(&launch_of(row)?);
+        let is_kept = self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(true) };
+            volumes::release_volumes(tx, &volumes, &row, cleanup)?;
+            for root in ["port", "mount", "nic", "ipAddress", "label"] {
+                for part in tx.children(row.id, root)? {
+                    retire(tx, &part, keep)?;
+                }
+            }
+            for map in tx.referrers(row.id, "instanceId")? {
+                if let Some(map) = tx.find(map)?.filter(|m| m.root == "serviceExposeMap" && m.removed.is_none()) {
+                    retire(tx, &map, keep)?;
+                    tx.delete_refs(map.id, "serviceId")?;
+                    tx.delete_refs(map.id, "instanceId")?;
+                }
+            }
+            // Given back with the row's knowledge: a second run of this handler must not give it back from a new owner.
+            let note = InstanceNotes { ip: None, ..notes(&row) };
+            tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
+            // Who lived in its namespace cannot go on: containers of no service stop, the others are the planner's.
+            for id in dependants {
+                if let Some(dependant) = tx.find(id)?.filter(|d| d.parent_id.is_none() && d.state == "running") {
+                    request(tx, &machine, &dependant, "stop", "{}", Changes::default())?;
+                }
+            }
+            keep_address(tx, &row)
+        });
+        let is_kept = is_kept.await?;
+        let note: InstanceNotes = notes(row);
+        if let (Some(project), Some(ip), false) = (row.account_id, &note.ip, is_kept) {
+            self.addresses.release(project, ip);
+        }
+        Ok(Outcome::done())
+    }
+
+    fn host_is_there(&self, host: Option<ResourceId>) -> Result<bool> {
+        let host = host.map(|h| self.store.find(h)).transpose()?.flatten();
+        Ok(host.is_some_and(|h| h.removed.is_none() && h.state != "removing"))
+    }
+}
+
+/// What a stop is asked with.
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct StopData {
+    /// Remove it afterwards.
+    pub(crate) remove: bool,
+    /// Seconds.
+    pub(crate) timeout: Option<u64>,
+    /// It stopped by itself: only the row follows.
+    pub(crate) by_itself: bool,
+    /// Why it is stopped, if it had to be: kept as the message.
+    pub(crate) because: Option<String>,
+    /// End in `error` with this message.
+    pub(crate) error: Option<String>,
+}
+
+fn grace(process: &Process, launch: &LaunchConfig) -> Duration {
+    let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
+    let configured = launch.stop_timeout.and_then(|s| u64::try_from(s).ok());
+    data.timeout.or(configured).map_or(STOP_GRACE, |s| Duration::from_secs(s.min(3_600)))
+}
+
+/// Removes a container: at once where that is legal, else by stopping it first.
+pub(crate) fn remove_container(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -> Result<Resource> {
+    if machine.start("remove", &row.state).is_some() {
+        return request(tx, machine, row, "remove", "{}", Changes::default());
+    }
+    let data = serde_json::to_string(&StopData { remove: true, ..StopData::default() })
+        .map_err(|e| Error::internal("writing a stop request", e))?;
+    if machine.start("stop", &row.state).is_some() {
+        return request(tx, machine, row, "stop", &data, Changes::default());
+    }
+    if row.state == "stopping" {
+        for open in tx.open_processes_of(row.id)? {
+            tx.set_process_data(open.id, &data)?;
+        }
+    }
+    Ok(row.clone())
+}
+
+/// Whether a container is being removed, or stopped in order to be removed.
+pub(crate) fn is_leaving(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
+    let removes = |data: &str| serde_json::from_str::<StopData>(data).is_ok_and(|d| d.remove);
+    Ok(match row.state.as_str() {
+        "removing" => true,
+        "stopping" => tx.open_processes_of(row.id)?.iter().any(|p| removes(&p.data)),
+        _ => false,
+    })
+}
+
+pub(crate) fn stop_data(input: &Input) -> Result<String> {
+    let data = StopData {
+        remove: input.get("remove").and_then(Value::as_bool).unwrap_or(false),
+        timeout: input.get("timeout").and_then(Value::as_u64),
+        ..StopData::default()
+    };
+    serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))
+}

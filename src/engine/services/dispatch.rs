@@ -1,0 +1,75 @@
+//! What requests and processes do to rows of this room: here the noun is chosen.
+
+use crate::engine::core::{Answer, Core, Input, Outcome, Scope, Update};
+use crate::engine::drivers;
+use crate::model::{Resource, ResourceId, Result};
+use crate::schema::TypeView;
+use crate::store::{Process, Tx};
+
+use super::{links, names, service, stack, upgrade};
+
+pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+    match ty.def.root.as_str() {
+        "service" => service::create(core, scope, ty, account, input).await,
+        _ => stack::create(core, scope, ty, account, input).await,
+    }
+}
+
+pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, input: Input) -> Result<Resource> {
+    let input = match row.root.as_str() {
+        "service" => service::check_update(row, input)?,
+        _ => stack::check_name(input)?,
+    };
+    core.update_row(scope, row.id, input, Update::of(ty).named_by(names::check_name_free)).await
+}
+
+pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource) -> Result<Resource> {
+    let users = core.driver_users()?;
+    core.remove_row(scope, ty, row.id, move |tx, row| drivers::check_unused(tx, &users, row)).await
+}
+
+pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str, input: Input) -> Result<Answer> {
+    match (row.root.as_str(), action) {
+        ("service", "upgrade") => upgrade::accept(core, scope, row, input).await,
+        ("service", "rollback") => upgrade::roll_back(core, scope, row).await,
+        ("service", "restart") => service::restart(core, scope, row, input).await,
+        ("service", "addservicelink") => links::add(core, scope, row, &input).await,
+        ("service", "removeservicelink") => links::remove(core, scope, row, &input).await,
+        ("service", "setservicelinks") => links::set(core, scope, row, &input).await,
+        ("stack", "activateservices") => stack::activate_services(core, scope, row).await,
+        ("stack", "deactivateservices") => stack::deactivate_services(core, scope, row).await,
+        ("stack", "addoutputs") => stack::add_outputs(core, scope, row, &input).await,
+        _ => {
+            let users = core.driver_users()?;
+            let goes = matches!(action, "remove" | "deactivate");
+            let check = move |tx: &mut Tx<'_>, row: &Resource| if goes { drivers::check_unused(tx, &users, row) } else { Ok(()) };
+            core.start_action(scope, row, action, "{}".to_owned(), check).await
+        }
+    }
+}
+
+/// Runs the handler of a process. One without an entry only changes the state.
+pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Result<Outcome> {
+    match process.process.as_str() {
+        "service.create" => core.create_service(process, row).await,
+        "service.activate"
+        | "service.update"
+        | "service.upgrade"
+        | "service.continueupgrade"
+        | "service.rollback"
+        | "service.finishupgrade"
+        | "service.restart"
+        | "service.deactivate" => core.reconcile_service(process, row).await,
+        "service.remove" => core.remove_service(process, row).await,
+        "stack.remove" => core.remove_stack(process, row).await,
+        _ => Ok(Outcome::done()),
+    }
+}
+
+/// Looks at a row that was woken: rolls up, and starts what has to be started.
+pub(crate) async fn look_at(core: &Core, row: &Resource) -> Result<()> {
+    match row.root.as_str() {
+        "service" => core.look_at_service(row).await,
+        _ => core.look_at_stack(row).await,
+    }
+}

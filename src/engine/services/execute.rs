@@ -1,0 +1,270 @@
+//! The steps of a plan, written as requests: some in each transaction, and fenced by the process that planned them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::engine::core::{Core, fenced, log_to_service, notes, request, write_notes};
+use crate::engine::instances::{InstanceNotes, InstanceTypes, Wanted, insert_service_container, is_leaving, remove_container};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::plan::{Plan, Step, UnitId, Why};
+use crate::schema::Machine;
+use crate::store::{Changes, Tx};
+
+use super::snapshot::{Config, Picture, ServiceNotes};
+
+/// Steps of one plan are written in transactions of at most so many: other writers get their turn.
+const STEPS_PER_WRITE: usize = 50;
+
+impl Core {
+    /// Writes the steps of a plan as requests, some per transaction. `process` is the fence.
+    pub(crate) async fn carry_out(&self, process: Option<i64>, picture: &Picture, plan: Plan) -> Result<()> {
+        let machine = self.machine_of("container")?.clone();
+        let mut units: HashMap<UnitId, String> = HashMap::new();
+        let mut siblings: HashMap<String, BTreeMap<Option<String>, ResourceId>> = HashMap::new();
+        for instance in picture.observed.instances.iter().filter(|i| !i.is_parked) {
+            siblings.entry(instance.unit.clone()).or_default().insert(instance.config.clone(), instance.id);
+        }
+        let project = picture.service.account_id.map(|id| self.store.find(id)).transpose()?.flatten();
+        let mut work = Work {
+            service_id: picture.service.id,
+            process,
+            machine,
+            types: std::sync::Arc::new(self.instance_types()?),
+            stack: picture.stack.clone(),
+            project_uuid: project.map(|p| p.uuid).unwrap_or_default(),
+            configs: picture.configs.iter().map(|c| Config { launch: c.launch.clone(), raw: c.raw.clone() }).collect::<Vec<_>>().into(),
+            is_global: picture.is_global(),
+            is_system: picture.fields.system.unwrap_or(false),
+            retain_ip: picture.fields.retain_ip.unwrap_or(false),
+            siblings: BTreeMap::new(),
+            taken_names: picture.instances.iter().map(|i| notes::<InstanceNotes>(i).docker_name).collect(),
+        };
+        let mut steps = plan.steps.into_iter().peekable();
+        while steps.peek().is_some() {
+            let mut some: Vec<Step> = steps.by_ref().take(STEPS_PER_WRITE).collect();
+            for step in &mut some {
+                if let Step::Create { unit, .. } = step {
+                    let uuid = match &*unit {
+                        UnitId::Known(uuid) => uuid.clone(),
+                        new @ UnitId::New(index) => {
+                            units.entry(new.clone()).or_insert_with(|| unit_uuid(&picture.service.uuid, *index)).clone()
+                        }
+                    };
+                    work.siblings.insert(uuid.clone(), siblings.get(&uuid).cloned().unwrap_or_default());
+                    *unit = UnitId::Known(uuid);
+                }
+            }
+            let writing = work.clone();
+            let made = self.write(move |tx| writing.run(tx, some)).await?;
+            let Some(made) = made else { return Ok(()) };
+            for (unit, config, id) in made {
+                siblings.entry(unit).or_default().insert(config, id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a transaction of steps needs.
+#[derive(Clone)]
+struct Work {
+    service_id: ResourceId,
+    process: Option<i64>,
+    machine: std::sync::Arc<Machine>,
+    types: std::sync::Arc<InstanceTypes>,
+    stack: Resource,
+    project_uuid: String,
+    configs: std::sync::Arc<[Config]>,
+    is_global: bool,
+    is_system: bool,
+    retain_ip: bool,
+    siblings: BTreeMap<String, BTreeMap<Option<String>, ResourceId>>,
+    /// Names on the engine that containers of this service still have: the kept ones of an upgrade, above all.
+    taken_names: BTreeSet<String>,
+}
+
+type Made = Vec<(String, Option<String>, ResourceId)>;
+
+impl Work {
+    /// Writes some steps; `None` if the process is over and the rest must not be written.
+    fn run(mut self, tx: &mut Tx<'_>, steps: Vec<Step>) -> Result<Option<Made>> {
+        let service = match self.process {
+            Some(process) => fenced(tx, process, self.service_id)?,
+            None => tx.find(self.service_id)?,
+        };
+        let Some(service) = service else { return Ok(None) };
+        let mut fields = Fields::parse(&service.fields)?;
+        let mut note: ServiceNotes = notes(&service);
+        let first_index: i64 = fields.read("createIndex")?.unwrap_or(0);
+        let mut create_index = first_index;
+        let mut made = Vec::new();
+        let mut log = Vec::new();
+        let mut notes_changed = false;
+        for step in steps {
+            match step {
+                Step::Create { unit: UnitId::Known(unit), index, config, version, host, name } => {
+                    create_index += 1;
+                    let id = self.create(tx, &service, &note, &unit, index, config.clone(), version, host, &name, create_index)?;
+                    if let Some(id) = id {
+                        self.siblings.entry(unit.clone()).or_default().insert(config.clone(), id);
+                        made.push((unit, config, id));
+                        log.push(("service.instance.create", format!("Creating extra service instance {name}"), id));
+                    }
+                }
+                Step::Create { unit: UnitId::New(_), .. } => return Err(Error::bug("a unit without a name")),
+                Step::Start(id) => self.ask(tx, id, "start", "{}")?,
+                Step::Stop(id) => self.ask(tx, id, "stop", "{}")?,
+                Step::Remove { id, why } => {
+                    // Asked for once: who is on its way out is neither asked again nor logged again.
+                    if let Some(row) = tx.find(id)?
+                        && !is_leaving(tx, &row)?
+                    {
+                        if why != Why::Removed {
+                            log.push(("service.instance.delete", format!("{} {}", why_text(why), row.name), id));
+                        }
+                        remove_container(tx, &self.machine, &row)?;
+                    }
+                }
+                Step::Park(id) => {
+                    if let Some(row) = tx.find(id)?.filter(|_| self.retain_ip) {
+                        notes_changed |= retain(&mut note, &row);
+                    }
+                    set_parked(tx, id, true)?;
+                }
+                Step::Unpark(id) => set_parked(tx, id, false)?,
+                Step::BeginBatch => {
+                    note.last_batch_at = Some(tx.now());
+                    notes_changed = true;
+                }
+            }
+        }
+        let mut changes = Changes::default();
+        if create_index != first_index {
+            fields.set("createIndex", &create_index)?;
+            changes.fields = Some(fields);
+        }
+        if notes_changed {
+            changes.internal = Some(write_notes(&note)?);
+        }
+        if changes.fields.is_some() || changes.internal.is_some() {
+            tx.update_if(&service, &changes)?;
+        }
+        for (event, sentence, id) in log {
+            log_to_service(tx, &service, event, &sentence, Some(id), false)?;
+        }
+        Ok(Some(made))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one step, taken apart where it is matched")]
+    fn create(
+        &self,
+        tx: &mut Tx<'_>,
+        service: &Resource,
+        note: &ServiceNotes,
+        unit: &str,
+        index: u32,
+        config: Option<String>,
+        version: String,
+        host: ResourceId,
+        name: &str,
+        create_index: i64,
+    ) -> Result<Option<ResourceId>> {
+        let is_it = |c: &&Config| match (&config, &c.launch.name) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+            _ => false,
+        };
+        let Some(found) = self.configs.iter().find(is_it) else { return Ok(None) };
+        let none = BTreeMap::new();
+        let retained = note.retained.get(&retained_key(config.as_deref(), index)).filter(|_| self.retain_ip).cloned();
+        let wanted = Wanted {
+            service,
+            stack: &self.stack,
+            project_uuid: &self.project_uuid,
+            launch: &found.launch,
+            raw: &found.raw,
+            config,
+            version,
+            unit: unit.to_owned(),
+            index,
+            host,
+            host_is_global: self.is_global,
+            name: name.to_owned(),
+            create_index,
+            requested_ip: retained,
+            siblings: self.siblings.get(unit).unwrap_or(&none),
+            is_system: self.is_system,
+            name_is_taken: self.taken_names.contains(name),
+        };
+        insert_service_container(tx, &self.types, &wanted).map(Some)
+    }
+
+    /// Asks for a process of a container, if it may still start there.
+    fn ask(&self, tx: &mut Tx<'_>, id: ResourceId, process: &str, data: &str) -> Result<()> {
+        if let Some(row) = tx.find(id)?
+            && self.machine.start(process, &row.state).is_some()
+        {
+            request(tx, &self.machine, &row, process, data, Changes::default())?;
+        }
+        Ok(())
+    }
+}
+
+/// The uuid of a service's unit with this index: the same when all its containers are gone and it is made again.
+fn unit_uuid(service: &str, index: u32) -> String {
+    // FNV-1a, 128 bits: stable over versions, and as unlikely to meet another as a random one.
+    let bytes = service.bytes().chain(index.to_be_bytes());
+    let hash = bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    });
+    uuid::Builder::from_random_bytes(hash.to_be_bytes()).into_uuid().to_string()
+}
+
+fn retained_key(config: Option<&str>, index: u32) -> String {
+    format!("{}/{index}", config.unwrap_or_default())
+}
+
+/// Whether the service of a container that goes keeps its address for the next one; then it is noted.
+pub(crate) fn keep_address(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
+    let service = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten();
+    let Some(service) = service.filter(|s| s.removed.is_none() && s.state != "removing") else { return Ok(false) };
+    if !Fields::parse(&service.fields)?.read::<bool>("retainIp")?.unwrap_or(false) {
+        return Ok(false);
+    }
+    let mut note: ServiceNotes = notes(&service);
+    if retain(&mut note, row) {
+        tx.update_if(&service, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
+    }
+    Ok(true)
+}
+
+/// Notes the address of a container that will be made again.
+fn retain(note: &mut ServiceNotes, row: &Resource) -> bool {
+    let own: InstanceNotes = notes(row);
+    match own.ip {
+        Some(ip) => note.retained.insert(retained_key(own.config.as_deref(), own.index), ip.clone()) != Some(ip),
+        None => false,
+    }
+}
+
+fn why_text(why: Why) -> &'static str {
+    match why {
+        Why::Broken => "Removing bad service instance",
+        Why::Unhealthy => "Removing unhealthy service instance",
+        Why::Dependent => "Removing dependent service instance",
+        Why::Surplus => "Removing extra service instance",
+        Why::Upgraded => "Removing upgraded service instance",
+        Why::Removed => "Removing service instance",
+    }
+}
+
+/// The pair of flags that is the whole bookkeeping of an upgrade.
+fn set_parked(tx: &mut Tx<'_>, instance: ResourceId, parked: bool) -> Result<()> {
+    for id in tx.referrers(instance, "instanceId")? {
+        let Some(map) = tx.find(id)?.filter(|m| m.root == "serviceExposeMap" && m.removed.is_none()) else { continue };
+        let mut fields = Fields::parse(&map.fields)?;
+        fields.set("managed", &!parked)?;
+        fields.set("upgrade", &parked)?;
+        tx.update_if(&map, &Changes { fields: Some(fields), ..Changes::default() })?;
+    }
+    Ok(())
+}

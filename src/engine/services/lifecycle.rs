@@ -1,0 +1,117 @@
+//! Making and removing services; all in between is reconciling.
+
+use crate::engine::core::{Core, Outcome, fenced, notes, retire, write_notes};
+use crate::model::launch::parse_reference;
+use crate::model::{Fields, Resource, Result};
+use crate::store::{Changes, Process};
+
+use super::links;
+use super::random_ports::draw_ports;
+use super::snapshot::{Picture, ServiceNotes};
+
+/// How long a service that goes waits for a driver that is on its way up.
+const DRIVER_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+
+impl Core {
+    /// Draws random public ports, ties selected containers and services, and goes on to activate if that was asked for.
+    pub(crate) async fn create_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let (process_id, row_id) = (process.id, row.id);
+        let range = self.port_range(row.account_id)?;
+        let busy = self.busy_ports(&Fields::parse(&row.fields)?, range).await?;
+        let drawn = self
+            .write(move |tx| {
+                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(Ok(())) };
+                let mut fields = Fields::parse(&row.fields)?;
+                let mut note: ServiceNotes = notes(&row);
+                match draw_ports(tx, &row, range, &busy, &mut fields, &mut note)? {
+                    Err(message) => Ok(Err(message)),
+                    Ok(false) => Ok(Ok(())),
+                    Ok(true) => {
+                        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+                        tx.update_if(&row, &changes).map(|_| Ok(()))
+                    }
+                }
+            })
+            .await?;
+        if let Err(message) = drawn {
+            return Ok(Outcome::Failed(message));
+        }
+        self.ensure_driver(process, row).await?;
+        let Some(picture) = self.picture(row.id)? else { return Ok(Outcome::done()) };
+        self.follow_selectors(&picture).await?;
+        self.roll_up(&picture).await?;
+        let starts = Fields::parse(&row.fields)?.read::<bool>("startOnCreate")?.unwrap_or(false);
+        Ok(if starts { Outcome::Then(Box::default(), "activate", "{}".into()) } else { Outcome::done() })
+    }
+
+    pub(crate) async fn remove_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let Some(picture) = self.picture(row.id)? else { return Ok(Outcome::done()) };
+        if !picture.instances.is_empty() {
+            return self.reconcile_service(process, row).await;
+        }
+        if !self.remove_drivers(process, row).await? {
+            return Ok(Outcome::Again(DRIVER_WAIT, "Waiting for its driver".into()));
+        }
+        let (process_id, row_id) = (process.id, row.id);
+        let keep = self.keep_removed();
+        let touched = self
+            .write(move |tx| {
+                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(Vec::new()) };
+                let mut consumers = Vec::new();
+                for map in tx.children(row.id, "serviceExposeMap")? {
+                    retire(tx, &map, keep)?;
+                    tx.delete_refs(map.id, "serviceId")?;
+                    tx.delete_refs(map.id, "instanceId")?;
+                }
+                let mut maps = tx.children(row.id, "serviceConsumeMap")?;
+                for id in tx.referrers(row.id, "consumedServiceId")? {
+                    maps.extend(tx.find(id)?.filter(|m| m.removed.is_none() && m.root == "serviceConsumeMap"));
+                }
+                for map in maps {
+                    if let Some(map) = tx.find(map.id)?.filter(|m| m.removed.is_none()) {
+                        consumers.extend(map.parent_id.filter(|p| *p != row.id));
+                        links::retire_link(tx, &map, keep)?;
+                    }
+                }
+                Ok(consumers)
+            })
+            .await?;
+        for consumer in touched {
+            self.look(consumer);
+        }
+        for ip in picture.notes.retained.values() {
+            if let Some(project) = row.account_id {
+                self.addresses.release(project, ip);
+            }
+        }
+        Ok(Outcome::done())
+    }
+
+    /// On activation: linked services that are on their way are waited for, a little.
+    pub(crate) fn waits_for_linked(&self, process: &Process, picture: &Picture) -> Result<Option<String>> {
+        // A circle of links must not wait for itself for ever.
+        let waited = self.now().since(crate::model::Timestamp(process.started_ms));
+        if waited > std::time::Duration::from_secs(30) {
+            return Ok(None);
+        }
+        let data: ActivateData = serde_json::from_str(&process.data).unwrap_or_default();
+        for map in self.store.children(picture.service.id, "serviceConsumeMap")? {
+            let target = Fields::parse(&map.fields)?.text("consumedServiceId").and_then(|w| parse_reference(&w));
+            let Some(target) = target.filter(|t| *t != picture.service.id).map(|id| self.store.find(id)).transpose()?.flatten() else {
+                continue;
+            };
+            let is_moving = target.state == "registering" || data.wait_for.contains(&target.id.0) && target.state == "activating";
+            if is_moving && target.removed.is_none() {
+                return Ok(Some(format!("Waiting for {}", target.name)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What an activation by its stack waits for.
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct ActivateData {
+    pub(crate) wait_for: Vec<i64>,
+}

@@ -1,0 +1,24 @@
+//! Services and stacks: checking and making them, links and selectors, upgrades; reconciling, which is a snapshot from the
+//! rows, a plan, and its steps as requests for instance processes. No engine of containers is called here.
+
+mod configs;
+mod dispatch;
+mod execute;
+mod lifecycle;
+mod links;
+mod names;
+mod random_ports;
+mod reconcile;
+mod rollup;
+mod selectors;
+mod service;
+mod service_fields;
+mod snapshot;
+mod stack;
+mod to_service;
+mod upgrade;
+mod upgrade_merge;
+
+pub(crate) use dispatch::{act, create, handle, look_at, remove, update};
+pub(crate) use execute::keep_address;
+pub(crate) use service_fields::derive;

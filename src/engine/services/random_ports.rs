@@ -1,0 +1,105 @@
+//! Public ports that nobody chose: drawn from the project's range.
+
+use std::collections::BTreeSet;
+
+use crate::engine::core::{Core, notes};
+use crate::model::launch::LaunchConfig;
+use crate::model::port::PortSpec;
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::store::Tx;
+
+use super::snapshot::ServiceNotes;
+
+/// The range of a project that says nothing (cattle: `services.port.range`).
+const DEFAULT_PORTS: (u16, u16) = (49_153, 65_535);
+
+impl Core {
+    /// Ports at the beginning of the range that a program of this machine has, if the service draws any and an engine
+    /// of this machine would bind them.
+    pub(crate) async fn busy_ports(&self, fields: &Fields, range: (u16, u16)) -> Result<BTreeSet<u16>> {
+        let configs: Option<LaunchConfig> = fields.read("launchConfig")?;
+        let draws = configs.iter().flat_map(|c| c.ports.iter().flatten()).any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()));
+        if !draws || self.runtimes().iter().all(|(_, r)| r.kind() == "sim") {
+            return Ok(BTreeSet::new());
+        }
+        let last = range.1.min(range.0.saturating_add(PROBED_PORTS));
+        let probing = tokio::task::spawn_blocking(move || {
+            (range.0..=last).filter(|port| std::net::TcpListener::bind(("0.0.0.0", *port)).is_err()).collect()
+        });
+        probing.await.map_err(|e| Error::internal("looking for free ports", e))
+    }
+
+    pub(crate) fn port_range(&self, account: Option<ResourceId>) -> Result<(u16, u16)> {
+        let project = account.map(|a| self.store.find(a)).transpose()?.flatten();
+        let fields = project.map(|p| Fields::parse(&p.fields)).transpose()?.unwrap_or_default();
+        let range: Option<PortRange> = fields.read("servicesPortRange")?;
+        Ok(range.map_or(DEFAULT_PORTS, |r| (r.start_port.unwrap_or(DEFAULT_PORTS.0), r.end_port.unwrap_or(DEFAULT_PORTS.1))))
+    }
+}
+
+/// So many ports at the beginning of a range are tried: more than a project's services draw.
+const PROBED_PORTS: u16 = 512;
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PortRange {
+    start_port: Option<u16>,
+    end_port: Option<u16>,
+}
+
+/// Gives each port specification without a public part one of the project's range, the same for all containers.
+/// `Ok(false)`: nothing to draw. `Err`: the range is exhausted.
+pub(crate) fn draw_ports(
+    tx: &mut Tx<'_>,
+    row: &Resource,
+    range: (u16, u16),
+    busy: &BTreeSet<u16>,
+    fields: &mut Fields,
+    note: &mut ServiceNotes,
+) -> Result<std::result::Result<bool, String>> {
+    let lacks = |config: &serde_json::Map<String, serde_json::Value>| {
+        ports_of(config).iter().any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()))
+    };
+    let mut configs: Vec<serde_json::Map<String, serde_json::Value>> = Vec::new();
+    configs.extend(fields.read("launchConfig")?);
+    let has_primary = !configs.is_empty();
+    configs.extend(fields.read::<Vec<serde_json::Map<String, serde_json::Value>>>("secondaryLaunchConfigs")?.unwrap_or_default());
+    if !configs.iter().any(lacks) {
+        return Ok(Ok(false));
+    }
+    let mut used: BTreeSet<u16> = BTreeSet::new();
+    for other in tx.all("service", row.account_id)? {
+        used.extend(notes::<ServiceNotes>(&other).drawn_ports);
+        let config: Option<LaunchConfig> = Fields::parse(&other.fields)?.read("launchConfig")?;
+        used.extend(config.into_iter().flat_map(|c| c.ports.unwrap_or_default()).filter_map(|p| PortSpec::parse(&p).ok()?.public));
+    }
+    for port in tx.all("port", row.account_id)? {
+        used.extend(Fields::parse(&port.fields)?.read::<u16>("publicPort")?);
+    }
+    let mut free = (range.0..=range.1).filter(|p| !used.contains(p) && !busy.contains(p));
+    for config in &mut configs {
+        let mut specs = Vec::new();
+        for text in ports_of(config) {
+            let mut spec = PortSpec::parse(&text)?;
+            if spec.public.is_none() {
+                let Some(port) = free.next() else { return Ok(Err("Not enough environment ports".into())) };
+                note.drawn_ports.push(port);
+                spec.public = Some(port);
+            }
+            specs.push(spec.to_string());
+        }
+        if !specs.is_empty() {
+            config.insert("ports".into(), serde_json::json!(specs));
+        }
+    }
+    if has_primary {
+        let primary = configs.remove(0);
+        fields.set("launchConfig", &primary)?;
+    }
+    fields.set("secondaryLaunchConfigs", &configs)?;
+    Ok(Ok(true))
+}
+
+fn ports_of(config: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
+    config.get("ports").and_then(|p| serde_json::from_value(p.clone()).ok()).unwrap_or_default()
+}

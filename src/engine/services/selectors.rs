@@ -1,0 +1,139 @@
+//! What selectors tie together: services that link, and containers that a service adopts.
+
+use std::collections::BTreeMap;
+
+use crate::engine::core::{Core, notes, retire};
+use crate::engine::instances::insert_expose_map;
+use crate::model::launch::{LaunchConfig, parse_reference};
+use crate::model::selector::Selector;
+use crate::model::{Fields, Resource, ResourceId, Result};
+
+use super::links::{LinkNotes, LinkTypes, insert_link, is_gone, links_of, retire_link};
+use super::snapshot::Picture;
+
+impl Core {
+    /// Ties what selectors of this service, and of others, ask for: containers to adopt, services to link.
+    pub(crate) async fn follow_selectors(&self, picture: &Picture) -> Result<()> {
+        let service = &picture.service;
+        self.follow_container_selector(picture).await?;
+        let selector_of = |row: &Resource| -> Result<Option<Selector>> {
+            // Most services have none; reading their fields would be most of the work.
+            if !row.fields.contains("\"selectorLink\":\"") {
+                return Ok(None);
+            }
+            let text = Fields::parse(&row.fields)?.text("selectorLink").filter(|s| !s.is_empty());
+            text.map(|t| Selector::parse(&t, "selectorLink")).transpose()
+        };
+        let labels = primary_labels(picture.configs.first().map(|c| &c.launch));
+        let types = std::sync::Arc::new(self.link_types()?);
+        let others = self.store.all("service", service.account_id)?;
+        let own = selector_of(service)?;
+        let mut selected = Vec::new();
+        for other in others.iter().filter(|o| o.id != service.id) {
+            if let Some(own) = &own {
+                let config: Option<LaunchConfig> = Fields::parse(&other.fields)?.read("launchConfig")?;
+                if own.matches(pairs(&primary_labels(config.as_ref()))) {
+                    selected.push(other.id);
+                }
+            }
+            if let Some(theirs) = selector_of(other)? {
+                let wanted = if theirs.matches(pairs(&labels)) { vec![service.id] } else { Vec::new() };
+                self.link_selected(&types, other.id, Some(service.id), wanted).await?;
+            }
+        }
+        self.link_selected(&types, service.id, None, selected).await
+    }
+
+    /// Links a service to what its selector matches, and unlinks what it matched before; links made by hand stay.
+    /// `only` is the one target that was looked at.
+    async fn link_selected(
+        &self,
+        types: &std::sync::Arc<LinkTypes>,
+        from: ResourceId,
+        only: Option<ResourceId>,
+        wanted: Vec<ResourceId>,
+    ) -> Result<()> {
+        if wanted.is_empty() && self.store.children(from, "serviceConsumeMap")?.iter().all(|map| !notes::<LinkNotes>(map).selected) {
+            return Ok(());
+        }
+        let (types, keep) = (types.clone(), self.keep_removed());
+        self.write(move |tx| {
+            let consumer = tx.get(from)?;
+            let links = links_of(tx, from)?;
+            for (map, target, _) in &links {
+                let was_looked_at = only.is_none_or(|only| only == *target);
+                if was_looked_at && !wanted.contains(target) && notes::<LinkNotes>(map).selected {
+                    retire_link(tx, map, keep)?;
+                }
+            }
+            for to in wanted {
+                let known = links.iter().any(|(_, target, _)| *target == to);
+                if !known && !is_gone(Some(&consumer)) && !is_gone(tx.find(to)?.as_ref()) {
+                    insert_link(tx, &types, &consumer, to, "", LinkNotes { selected: true })?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Adopts matching containers of no service, and lets go those that match no more.
+    async fn adopt(&self, service: &Resource, selector: &Selector) -> Result<()> {
+        let mut matching = Vec::new();
+        for row in self.store.all("instance", service.account_id)? {
+            let labels: BTreeMap<String, String> = Fields::parse(&row.fields)?.read("labels")?.unwrap_or_default();
+            if row.parent_id.is_none() && selector.matches(pairs(&labels)) {
+                matching.push(row);
+            }
+        }
+        let (types, id, keep) = (self.instance_types()?, service.id, self.keep_removed());
+        self.write(move |tx| {
+            let service = tx.get(id)?;
+            let mut adopted = Vec::new();
+            for map in tx.children(id, "serviceExposeMap")? {
+                let fields = Fields::parse(&map.fields)?;
+                let is_own = fields.read::<bool>("managed")?.unwrap_or(true) || fields.read::<bool>("upgrade")?.unwrap_or(false);
+                let Some(instance) = fields.text("instanceId").and_then(|w| parse_reference(&w)).filter(|_| !is_own) else { continue };
+                if matching.iter().any(|m| m.id == instance) {
+                    adopted.push(instance);
+                } else {
+                    tx.delete_refs(map.id, "serviceId")?;
+                    tx.delete_refs(map.id, "instanceId")?;
+                    retire(tx, &map, keep)?;
+                }
+            }
+            // What runs is adopted; what was adopted stays so when it stops.
+            for container in matching.iter().filter(|m| m.state == "running" && !adopted.contains(&m.id)) {
+                insert_expose_map(tx, &types, &service, container, None, false)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A container of no service began or ended to run: services that select containers look for theirs.
+    pub(crate) fn wake_selecting(&self, account: Option<ResourceId>) -> Result<()> {
+        for service in self.store.all("service", account)? {
+            if Fields::parse(&service.fields)?.text("selectorContainer").is_some_and(|s| !s.is_empty()) {
+                self.look(service.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adopts what the service's container selector matches now, if it has one.
+    pub(crate) async fn follow_container_selector(&self, picture: &Picture) -> Result<()> {
+        match picture.fields.selector_container.as_deref().filter(|t| !t.is_empty()) {
+            Some(text) => self.adopt(&picture.service, &Selector::parse(text, "selectorContainer")?).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn primary_labels(launch: Option<&LaunchConfig>) -> BTreeMap<String, String> {
+    launch.and_then(|l| l.labels.clone()).unwrap_or_default()
+}
+
+fn pairs(labels: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+}

@@ -1,0 +1,148 @@
+//! Stacks: creating them, acting on all services in them, and removing them with all in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::engine::core::{Answer, Core, Input, Outcome, Scope, check_free_in_account, insert_and_start, request, retire, row_from_input};
+use crate::engine::drivers;
+use crate::model::launch::parse_reference;
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::schema::TypeView;
+use crate::store::{Changes, Process};
+
+use super::lifecycle::ActivateData;
+
+/// A stack's name does not begin or end with a dash.
+pub(crate) fn check_name(input: Input) -> Result<Input> {
+    match input.get("name").and_then(Value::as_str) {
+        Some(name) if name.starts_with('-') || name.ends_with('-') => Err(Error::invalid("InvalidCharacters", "name")),
+        _ => Ok(input),
+    }
+}
+
+pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+    let input = check_name(input)?;
+    for compose in ["dockerCompose", "rancherCompose", "templates"] {
+        if input.get(compose).is_some_and(|v| !v.is_null() && v.as_str() != Some("")) {
+            return Err(Error::not_implemented(format!("creating a stack from {compose} is not part of this build")));
+        }
+    }
+    let mut new = row_from_input(&ty.def, account, &input)?;
+    new.health = "healthy".into();
+    let machine = ty.def.machine.clone();
+    core.write_for(scope, move |tx| {
+        check_free_in_account(tx, "stack", account, &new.name, None)?;
+        insert_and_start(tx, machine.as_deref(), new)
+    })
+    .await
+}
+
+/// Activates every inactive service of the stack, what is linked to first.
+pub(crate) async fn activate_services(core: &Core, scope: &Scope, stack: &Resource) -> Result<Answer> {
+    let services = core.store.children(stack.id, "service")?;
+    let here: BTreeSet<ResourceId> = services.iter().map(|s| s.id).collect();
+    let mut waits: BTreeMap<ResourceId, Vec<i64>> = BTreeMap::new();
+    for service in &services {
+        for map in core.store.children(service.id, "serviceConsumeMap")? {
+            let target = Fields::parse(&map.fields)?.text("consumedServiceId").and_then(|w| parse_reference(&w));
+            if let Some(target) = target.filter(|t| here.contains(t) && *t != service.id) {
+                waits.entry(service.id).or_default().push(target.0);
+            }
+        }
+    }
+    let machine = core.machine_of("service")?.clone();
+    let id = stack.id;
+    core.write_for(scope, move |tx| {
+        for service in tx.children(id, "service")? {
+            if service.state == "inactive" {
+                let data = ActivateData { wait_for: waits.remove(&service.id).unwrap_or_default() };
+                let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an activation", e))?;
+                request(tx, &machine, &service, "activate", &data, Changes::default())?;
+            }
+        }
+        tx.get(id)
+    })
+    .await
+    .map(|row| Answer::Done(Box::new(row)))
+}
+
+/// Deactivates every service; one that cannot be deactivated now refuses it all.
+pub(crate) async fn deactivate_services(core: &Core, scope: &Scope, stack: &Resource) -> Result<Answer> {
+    let machine = core.machine_of("service")?.clone();
+    let (id, users) = (stack.id, core.driver_users()?);
+    core.write_for(scope, move |tx| {
+        let stack = tx.get(id)?;
+        drivers::check_unused(tx, &users, &stack)?;
+        for service in tx.children(id, "service")? {
+            if matches!(service.state.as_str(), "inactive" | "deactivating" | "removing" | "removed") {
+                continue;
+            }
+            if machine.start("deactivate", &service.state).is_none() {
+                let sentence = format!("service {} is {}", service.name, service.state);
+                return Err(Error { field: None, ..Error::invalid("InvalidState", "") }.with_message(sentence));
+            }
+            request(tx, &machine, &service, "deactivate", "{}", Changes::default())?;
+        }
+        tx.get(id)
+    })
+    .await
+    .map(|row| Answer::Done(Box::new(row)))
+}
+
+/// Merges outputs; the state does not change.
+pub(crate) async fn add_outputs(core: &Core, scope: &Scope, stack: &Resource, input: &Input) -> Result<Answer> {
+    let added: BTreeMap<String, Value> = input
+        .get("outputs")
+        .and_then(Value::as_object)
+        .map(|o| o.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+        .unwrap_or_default();
+    let id = stack.id;
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        let mut fields = Fields::parse(&row.fields)?;
+        let mut outputs: BTreeMap<String, Value> = fields.read("outputs")?.unwrap_or_default();
+        outputs.extend(added);
+        fields.set("outputs", &outputs)?;
+        tx.update_if(&row, &Changes { fields: Some(fields), ..Changes::default() })
+    })
+    .await
+    .map(|row| Answer::Done(Box::new(row)))
+}
+
+impl Core {
+    pub(crate) async fn remove_stack(&self, _process: &Process, row: &Resource) -> Result<Outcome> {
+        let services = self.store.children(row.id, "service")?;
+        if services.is_empty() {
+            return self.remove_stack_rest(row).await;
+        }
+        let machine = self.machine_of("service")?.clone();
+        let id = row.id;
+        self.write(move |tx| {
+            for service in tx.children(id, "service")? {
+                if machine.start("remove", &service.state).is_some() {
+                    request(tx, &machine, &service, "remove", "{}", Changes::default())?;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        // Each service that is gone wakes its stack; the time is only a safety net.
+        Ok(Outcome::Again(Duration::from_secs(15), "Removing services".into()))
+    }
+
+    /// What lives in the stack beside services: templates of volumes.
+    async fn remove_stack_rest(&self, row: &Resource) -> Result<Outcome> {
+        let id = row.id;
+        let keep = self.keep_removed();
+        self.write(move |tx| {
+            for template in tx.children(id, "volumeTemplate")? {
+                retire(tx, &template, keep)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(Outcome::done())
+    }
+}

@@ -1,0 +1,121 @@
+//! Upgrades in place: what the POST writes, and what a rollback restores.
+//!
+//! An in-service upgrade is bookkeeping plus the planner: the new launch configurations are written at once, with a
+//! new version on those that change and on what depends on them; the planner replaces whatever has another version.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::engine::core::{Answer, Core, Input, Scope, not_available, notes, request, write_notes};
+use crate::model::{Error, Fields, Resource, Result};
+use crate::store::Changes;
+
+use super::random_ports::draw_ports;
+use super::snapshot::ServiceNotes;
+use super::to_service::accept_to_service;
+use super::upgrade_merge::merge;
+use super::{configs, names};
+
+pub(super) type Config = Map<String, Value>;
+
+/// Takes an upgrade: everything that can be wrong is found here, everything that has to be known is written here.
+pub(crate) async fn accept(core: &Core, scope: &Scope, row: &Resource, input: Input) -> Result<Answer> {
+    let strategy = |name: &str| input.get(name).and_then(Value::as_object).cloned();
+    match (strategy("inServiceStrategy"), strategy("toServiceStrategy")) {
+        (Some(strategy), _) => accept_in_service(core, scope, row, strategy).await,
+        (None, Some(strategy)) => accept_to_service(core, scope, row, strategy).await,
+        (None, None) => Err(Error::invalid("MissingRequired", "inServiceStrategy")),
+    }
+}
+
+pub(super) fn check_pace(strategy: &Config) -> Result<()> {
+    for (field, least) in [("batchSize", 1), ("intervalMillis", 100), ("finalScale", 1)] {
+        if strategy.get(field).and_then(Value::as_i64).is_some_and(|n| n < least) {
+            return Err(Error::invalid("MinLimitExceeded", field));
+        }
+    }
+    Ok(())
+}
+
+async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strategy: Config) -> Result<Answer> {
+    check_pace(&strategy)?;
+    let is_given = |key: &str| strategy.get(key).is_some_and(|v| !v.is_null());
+    let has_primary = is_given("launchConfig");
+    let has_sidekicks = strategy.get("secondaryLaunchConfigs").and_then(Value::as_array).is_some_and(|l| !l.is_empty());
+    if !has_primary && !has_sidekicks {
+        return Err(Error::invalid("InvalidOption", "launchConfig").with_message("an upgrade needs a launch configuration"));
+    }
+    if row.kind == "loadBalancerService" && !has_primary {
+        return Err(Error::invalid("InvalidOption", "launchConfig"));
+    }
+    let fields = Fields::parse(&row.fields)?;
+    let starts_first = strategy.get("startFirst").and_then(Value::as_bool).unwrap_or(false);
+    if starts_first && fields.read::<bool>("retainIp")?.unwrap_or(false) {
+        return Err(Error::invalid("InvalidOption", "startFirst").with_message("a service that retains addresses cannot start first"));
+    }
+    let selector = fields.text("selectorContainer");
+    configs::check_upgrade_configs(&row.kind, &row.name, selector.as_deref(), &mut strategy)?;
+    let old_primary: Option<Config> = fields.read("launchConfig")?;
+    if has_primary
+        && configs::is_global(strategy.get("launchConfig").and_then(Value::as_object)) != configs::is_global(old_primary.as_ref())
+    {
+        return Err(Error::invalid("InvalidOption", "launchConfig").with_message("an upgrade cannot make a service global, or not global"));
+    }
+    let machine = core.machine_of(&row.kind)?.clone();
+    let range = core.port_range(row.account_id)?;
+    let id = row.id;
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        if machine.start("upgrade", &row.state).is_none() {
+            return Err(not_available());
+        }
+        let mut fields = Fields::parse(&row.fields)?;
+        let merged = merge(&row.name, &fields, &strategy)?;
+        configs::check_complete(&row.name, merged.primary.as_ref(), &merged.sidekicks)?;
+        names::check_names_free_of_sidekicks(tx, &row, &merged.sidekicks)?;
+        fields.set("launchConfig", &merged.primary)?;
+        fields.set("secondaryLaunchConfigs", &merged.sidekicks)?;
+        let mut note: ServiceNotes = notes(&row);
+        note.last_batch_at = None;
+        if let Err(message) = draw_ports(tx, &row, range, &BTreeSet::new(), &mut fields, &mut note)? {
+            return Err(Error::conflict(message));
+        }
+        let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) =
+            (fields.read("launchConfig")?, fields.read("secondaryLaunchConfigs")?);
+        strategy.insert("launchConfig".into(), json!(primary));
+        strategy.insert("secondaryLaunchConfigs".into(), json!(sidekicks.unwrap_or_default()));
+        strategy.insert("previousLaunchConfig".into(), json!(merged.old_primary));
+        strategy.insert("previousSecondaryLaunchConfigs".into(), json!(merged.old_sidekicks));
+        fields.set("upgrade", &json!({"type": "serviceUpgrade", "inServiceStrategy": strategy, "toServiceStrategy": null}))?;
+        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        request(tx, &machine, &row, "upgrade", "{}", changes)
+    })
+    .await
+    .map(|row| Answer::Accepted(Box::new(row)))
+}
+
+/// Takes a rollback: the previous configurations are the current ones again; the planner brings the old units back.
+pub(crate) async fn roll_back(core: &Core, scope: &Scope, row: &Resource) -> Result<Answer> {
+    let machine = core.machine_of(&row.kind)?.clone();
+    let id = row.id;
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        if machine.start("rollback", &row.state).is_none() {
+            return Err(not_available());
+        }
+        let mut fields = Fields::parse(&row.fields)?;
+        let upgrade: Option<Value> = fields.read("upgrade")?;
+        let strategy = upgrade.as_ref().and_then(|u| u.get("inServiceStrategy")).filter(|s| s.is_object());
+        if let Some(strategy) = strategy.filter(|s| s.get("previousLaunchConfig").is_some()) {
+            fields.set("launchConfig", strategy.get("previousLaunchConfig").unwrap_or(&Value::Null))?;
+            let sidekicks = strategy.get("previousSecondaryLaunchConfigs").cloned().filter(Value::is_array).unwrap_or(json!([]));
+            fields.set("secondaryLaunchConfigs", &sidekicks)?;
+        }
+        let note = ServiceNotes { last_batch_at: None, ..notes::<ServiceNotes>(&row) };
+        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        request(tx, &machine, &row, "rollback", "{}", changes)
+    })
+    .await
+    .map(|row| Answer::Accepted(Box::new(row)))
+}

@@ -1,0 +1,126 @@
+//! Starting and stopping the engine's background work. One way for the first start, for a start after a crash, and for tests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::engine::accounts::Beginnings;
+use crate::engine::commands::seed_tasks;
+use crate::engine::core::{Core, sweep_once};
+use crate::model::{ResourceId, Result};
+
+/// What is committed in this time is told together: many small changes then cost little more than one.
+const TELL_PAUSE: Duration = Duration::from_millis(3);
+
+/// The time between two sweeps.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// How often it is looked whether it is time for a ping.
+const PING_TICK: Duration = Duration::from_secs(1);
+
+/// The background work of an engine; dropping it ends the work, and nothing of it is lost.
+pub struct Background {
+    tasks: JoinSet<()>,
+}
+
+impl Background {
+    /// Begins all of it.
+    pub(crate) fn start(core: &Arc<Core>) -> Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(core.clone().work());
+        // Not before the first answer: with many rows this takes a while.
+        let remembering = core.clone();
+        tasks.spawn_blocking(move || remembering.loops.ran("remember", remembering.now(), remembering.remember()));
+        tasks.spawn(watch_all(core.clone()));
+        tasks.spawn(ping(core.clone()));
+        tasks.spawn(tell(core.clone()));
+        tasks.spawn(check_health(core.clone()));
+        tasks.spawn(sweep(core.clone()));
+        Self { tasks }
+    }
+
+    /// Ends all background work and waits until it has ended.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Follows the events of every host that has a runtime, as hosts come and go.
+async fn watch_all(core: Arc<Core>) {
+    let mut watchers = JoinSet::new();
+    let mut watched: HashMap<ResourceId, AbortHandle> = HashMap::new();
+    loop {
+        let runtimes = core.runtimes();
+        watched.retain(|host, watcher| {
+            let stays = runtimes.iter().any(|(id, _)| id == host);
+            if !stays {
+                watcher.abort();
+            }
+            stays
+        });
+        for (host, runtime) in runtimes {
+            watched.entry(host).or_insert_with(|| watchers.spawn(core.clone().watch(host, runtime)));
+        }
+        core.runtimes_changed.notified().await;
+    }
+}
+
+async fn ping(core: Arc<Core>) {
+    loop {
+        core.loops.ran("agent pings", core.now(), core.ping_due().await);
+        tokio::time::sleep(PING_TICK).await;
+    }
+}
+
+async fn tell(core: Arc<Core>) {
+    loop {
+        match core.tell() {
+            None => core.feed.grown().await,
+            Some(at) => {
+                let wait = at.since(core.now()).max(TELL_PAUSE);
+                let _ = tokio::time::timeout(wait, core.feed.grown()).await;
+            }
+        }
+        tokio::time::sleep(TELL_PAUSE).await;
+    }
+}
+
+async fn check_health(core: Arc<Core>) {
+    loop {
+        let wait = core.monitor.next_at().map_or(Duration::from_millis(500), |at| at.since(core.now()));
+        tokio::time::sleep(wait.clamp(Duration::from_millis(20), Duration::from_millis(500))).await;
+        core.loops.ran("health checks", core.now(), core.probe_due().await);
+    }
+}
+
+async fn sweep(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        core.loops.ran("sweep", core.now(), sweep_once(&core).await.map(drop));
+    }
+}
+
+impl Core {
+    /// Watches every running container with a check, and looks at every service and stack; once, at start: what
+    /// was to be woken by the last writes before it is forgotten.
+    pub(crate) fn remember(&self) -> Result<()> {
+        self.look_at_all(None)?;
+        for stack in self.store.all("stack", None)? {
+            self.look(stack.id);
+        }
+        self.watch_health()
+    }
+
+    /// Makes what is missing. Run at each start: twice equals once.
+    pub(crate) async fn seed(&self) -> Result<()> {
+        let (beginnings, task) = (Beginnings::of(self)?, self.type_of("task")?.clone());
+        self.write(move |tx| {
+            beginnings.insert(tx)?;
+            seed_tasks(tx, &task)?;
+            tx.adopt_processes().map(drop)
+        })
+        .await
+    }
+}

@@ -1,0 +1,50 @@
+//! Which room runs a process, and which looks at a row that was woken.
+
+use crate::engine::commands::Room;
+use crate::engine::core::{Core, Outcome, edge};
+use crate::engine::{access, accounts, drivers, hosts, instances, services};
+use crate::model::{Resource, ResourceId, Result};
+use crate::store::Process;
+
+impl Core {
+    /// Runs the handler of a process. A process without one only changes the state.
+    pub(super) async fn handle(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let machine = self.machine_of_row(row)?;
+        if edge(machine, process, row).is_none() {
+            // The row moved on: settling ends the process.
+            return Ok(Outcome::done());
+        }
+        match Room::of(&row.root, &row.kind) {
+            Room::Access => access::handle(self, process, row).await,
+            Room::Accounts => accounts::handle(self, process, row).await,
+            Room::Drivers => drivers::handle(self, process, row).await,
+            Room::Instances => instances::handle(self, process, row, services::keep_address).await,
+            Room::Services => services::handle(self, process, row).await,
+            Room::Hosts => hosts::handle(self, process, row).await,
+            Room::Tasks | Room::Plain => Ok(Outcome::done()),
+        }
+    }
+
+    /// Looks at something that was woken.
+    pub(super) async fn look_at(&self, id: ResourceId) -> Result<()> {
+        let Some(row) = self.store.find(id)? else { return Ok(()) };
+        match Room::of(&row.root, &row.kind) {
+            Room::Services => services::look_at(self, &row).await,
+            Room::Hosts => hosts::look_at(self, &row).await,
+            // A container of no service: for the services that select it.
+            Room::Instances if row.root == "instance" && row.parent_id.is_none() => self.wake_selecting(row.account_id),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whoever has to know when this row changes: a container's service, a service's stack. A container of no service
+    /// is looked at itself, for the services that select it; so is a host, for all that may run there.
+    pub(super) fn owner_of(&self, row: &Resource) -> Option<ResourceId> {
+        match row.root.as_str() {
+            "instance" => Some(row.parent_id.unwrap_or(row.id)),
+            "service" | "serviceExposeMap" => row.parent_id,
+            "host" | "agent" => Some(row.id),
+            _ => None,
+        }
+    }
+}

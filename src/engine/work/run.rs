@@ -1,0 +1,110 @@
+//! Running processes: what a handler said becomes the row's next state, in one transaction with the end of the process.
+
+use std::time::Duration;
+
+use crate::engine::core::{Core, Key, Outcome, back_off, chain, edge, fenced, request, short_name};
+use crate::model::{ErrorKind, Resource, Result};
+use crate::store::{Changes, Process};
+
+impl Core {
+    /// Runs one open process once and writes how it ended.
+    pub(crate) async fn run_process(&self, id: i64) {
+        let process = match self.store.find_process(id) {
+            Ok(Some(process)) if process.ended_ms.is_none() => process,
+            Ok(_) => return,
+            Err(error) => return log::error!("{}", chain(&error)),
+        };
+        let row = match self.store.find(process.resource()) {
+            Ok(Some(row)) => row,
+            Ok(None) => return self.end_gone(id).await,
+            Err(error) => return log::error!("{}", chain(&error)),
+        };
+        let outcome = match self.handle(&process, &row).await {
+            Ok(outcome) => outcome,
+            // Somebody else was quicker: read again.
+            Err(error) if error.kind == ErrorKind::Conflict => Outcome::Again(Duration::ZERO, String::new()),
+            Err(error) if error.kind == ErrorKind::Unavailable => return,
+            Err(error) => {
+                log::error!("process {} on {}: {}", process.process, process.resource_id, chain(&error));
+                Outcome::Failed(error.external.unwrap_or_else(|| "internal error".to_owned()))
+            }
+        };
+        if let Err(error) = self.settle(process, &row, outcome).await
+            && error.kind != ErrorKind::Unavailable
+        {
+            log::error!("ending process {id}: {}", chain(&error));
+            self.queue.push(Key::Process(id), self.now().plus(Duration::from_secs(1)));
+        }
+    }
+
+    /// A process whose row was swept away.
+    async fn end_gone(&self, id: i64) {
+        if let Err(error) = self.write(move |tx| tx.end_process(id, "ResourceGone")).await {
+            log::error!("ending process {id}: {}", chain(&error));
+        }
+    }
+
+    /// `row` is as it was when the handler began; what is written goes by how it is now.
+    async fn settle(&self, process: Process, row: &Resource, outcome: Outcome) -> Result<()> {
+        let machine = self.machine_of_row(row)?.clone();
+        let keep_removed = self.keep_removed();
+        let owner = self.owner_of(row);
+        let row_id = row.id;
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process.id, row_id)? else { return Ok(()) };
+            let Some(edge) = edge(&machine, &process, &row) else {
+                return tx.end_process(process.id, "StateChanged");
+            };
+            let (mut changes, follow) = match outcome {
+                Outcome::Left => return Ok(()),
+                Outcome::Again(wait, message) => {
+                    if row.message != message {
+                        tx.update_if(&row, &Changes { message: Some(message.clone()), ..Changes::default() })?;
+                    }
+                    let at = tx.now().plus(wait);
+                    return tx.defer_process(process.id, at, process.attempts, &message);
+                }
+                Outcome::Failed(message) => {
+                    if row.message != message {
+                        tx.update_if(&row, &Changes { message: Some(message.clone()), ..Changes::default() })?;
+                    }
+                    if let Some(owner) = owner {
+                        tx.wake_owner(owner);
+                    }
+                    let attempts = process.attempts.saturating_add(1);
+                    let at = tx.now().plus(back_off(attempts));
+                    return tx.defer_process(process.id, at, attempts, &message);
+                }
+                Outcome::Done(changes) => (*changes, None),
+                Outcome::Then(changes, next, data) => (*changes, Some((next, data))),
+            };
+            let next = follow
+                .map(|(next, data)| (next.to_owned(), data))
+                .or_else(|| machine.next(short_name(&process)).map(|next| (next.to_owned(), "{}".to_owned())));
+            changes.message.get_or_insert_default();
+            changes.progress = Some(None);
+            changes.state = Some(edge.done.clone());
+            if edge.done == "removed" {
+                let now = tx.now();
+                changes.removed = Some(now);
+                changes.purge_after = Some(now.plus(keep_removed));
+            }
+            tx.end_process(process.id, "Done")?;
+            match next.and_then(|(next, data)| machine.start(&next, &edge.done).map(|_| (next, data))) {
+                // Straight on: the client sees the next transition, not the rest in between.
+                Some((next, data)) => {
+                    let resting = tx.update_if(&row, &changes)?;
+                    request(tx, &machine, &resting, &next, &data, Changes::default())?;
+                }
+                None => {
+                    tx.update_if(&row, &changes)?;
+                }
+            }
+            if let Some(owner) = owner {
+                tx.wake_owner(owner);
+            }
+            Ok(())
+        })
+        .await
+    }
+}
