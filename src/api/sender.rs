@@ -11,16 +11,16 @@ use actix_web::http::header::{AUTHORIZATION, CONNECTION, COOKIE, HeaderMap, USER
 
 use super::request::{self, Query, Verb};
 use super::route::Route;
-use crate::auth::{self, Shown};
+use crate::auth::{self, Presented};
 use crate::model::{Error, ErrorKind, Result};
 
 const CSRF: &str = "CSRF";
 
 /// What a request shows of its sender.
-pub fn shown<'r>(request: &'r HttpRequest, route: &'r Route<'_>, query: &'r Query<'_>, trusted_proxies: &[IpAddr]) -> Shown<'r> {
+pub fn presented<'r>(request: &'r HttpRequest, route: &'r Route<'_>, query: &'r Query<'_>, trusted_proxies: &[IpAddr]) -> Presented<'r> {
     let headers = request.headers();
     let peer = request.peer_addr().map(|a| a.ip());
-    Shown {
+    Presented {
         authorization: one_text(headers, AUTHORIZATION.as_str()),
         cookie: cookie(headers, "token"),
         parameter: query.first("token"),

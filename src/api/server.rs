@@ -323,11 +323,11 @@ async fn answer(
         (Verb::Post | Verb::Put, None) | (Verb::Get | Verb::Delete | Verb::Other, _) => Input::new(),
     };
     let actions_key = if headers.contains_key("x-api-action-links") { "actionLinks" } else { "actions" };
-    let shown = sender::shown(request, route, query, &state.trusted_proxies);
+    let presented = sender::presented(request, route, query, &state.trusted_proxies);
     if token::is_asked(&route.target) {
         let_in.scope = Some(state.engine.admit_nobody(route.version));
     } else {
-        let admitted = state.gate.admit(route.version, &shown).await?;
+        let admitted = state.gate.admit(route.version, &presented).await?;
         if admitted.by_cookie {
             state.guard.check_origin(headers)?;
         }
@@ -336,7 +336,7 @@ async fn answer(
     let_in.csrf = sender::check_csrf(headers, verb, query)?;
     let Some(scope) = &mut let_in.scope else { return Err(Error::bug("let in as nobody")) };
     if token::is_asked(&route.target) {
-        let request = token::Login { gate: &state.gate, engine: &state.engine, shown: &shown, base, route, verb, actions_key };
+        let request = token::Login { gate: &state.gate, engine: &state.engine, presented: &presented, base, route, verb, actions_key };
         return token::answer(&request, body).await;
     }
     let view = state.engine.view(scope).clone();

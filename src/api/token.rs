@@ -9,7 +9,7 @@ use super::call::{Reply, plain_object};
 use super::collection::{self, Head};
 use super::request::{Base, Verb};
 use super::route::{Route, Target};
-use crate::auth::{Basic, Gate, Shown};
+use crate::auth::{Basic, Gate, Presented};
 use crate::engine::{Account, Engine, Input, LOCAL, Proof};
 use crate::model::{Error, ErrorKind, Result};
 
@@ -23,7 +23,7 @@ pub struct Login<'r> {
     /// Keeps sessions.
     pub engine: &'r Arc<Engine>,
     /// The token that is there already, and the address.
-    pub shown: &'r Shown<'r>,
+    pub presented: &'r Presented<'r>,
     /// What links begin with.
     pub base: &'r Base,
     /// The path.
@@ -78,7 +78,7 @@ async fn log_in(login: &Login<'_>, body: &Input) -> Result<Reply> {
         Some(_) => return Err(Error::invalid("InvalidFormat", "code")),
     };
     let basic = Basic::parse(code).ok_or_else(|| Error::new(ErrorKind::Forbidden))?;
-    let id = login.gate.check_login(&basic, login.shown.client).await?;
+    let id = login.gate.check_login(&basic, login.presented.client).await?;
     let (session, token) = login.engine.begin_session(id).await?;
     let scope = login.engine.admit(login.route.version, Proof::Session(session), id, None)?;
     login.engine.make_first_project(&scope, &basic.name).await?;
@@ -92,7 +92,7 @@ async fn log_in(login: &Login<'_>, body: &Input) -> Result<Reply> {
 const MOST: usize = 1024;
 
 async fn log_out(login: &Login<'_>) -> Result<Reply> {
-    let Some((token, _)) = login.shown.token() else {
+    let Some((token, _)) = login.presented.token() else {
         return Err(Error::new(ErrorKind::BadRequest).with_code("JWTNotProvided"));
     };
     if let Some((session, _)) = login.engine.check_session(token)? {
@@ -104,7 +104,7 @@ async fn log_out(login: &Login<'_>) -> Result<Reply> {
 impl Login<'_> {
     /// Who is logged in by the token of this request.
     fn current(&self) -> Result<Option<Account>> {
-        let Some((token, _)) = self.shown.token() else { return Ok(None) };
+        let Some((token, _)) = self.presented.token() else { return Ok(None) };
         let session = self.engine.check_session(token)?;
         session.map(|(_, account)| self.engine.account(account)).transpose().map(Option::flatten)
     }

@@ -14,7 +14,7 @@ const REGISTRATION: &str = "registrationtoken";
 
 /// The parts of a request that say who sent it.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown<'r> {
+pub struct Presented<'r> {
     /// The header `Authorization`, if there is exactly one.
     pub authorization: Option<&'r str>,
     /// The cookie `token`.
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Basic {
     }
 }
 
-impl<'r> Shown<'r> {
+impl<'r> Presented<'r> {
     /// The token of a login, and whether a cookie brought it: the first of cookie, header and parameter that is there.
     pub fn token(&self) -> Option<(&'r str, bool)> {
         let header = || self.authorization.filter(|text| scheme(text, "basic").is_none());
@@ -118,13 +118,13 @@ mod tests {
 
     use super::*;
 
-    fn shown(authorization: Option<&str>) -> Shown<'_> {
+    fn presented(authorization: Option<&str>) -> Presented<'_> {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Shown { authorization, cookie: None, parameter: None, project: None, client_key: None, enforce: false, client }
+        Presented { authorization, cookie: None, parameter: None, project: None, client_key: None, enforce: false, client }
     }
 
     fn basic(authorization: &str) -> Option<Basic> {
-        shown(Some(authorization)).basic()
+        presented(Some(authorization)).basic()
     }
 
     #[test]
@@ -151,12 +151,12 @@ mod tests {
 
     #[test]
     fn a_token_comes_by_cookie_then_header_then_parameter() {
-        let all = Shown { cookie: Some("c"), parameter: Some("p"), ..shown(Some("Bearer h")) };
+        let all = Presented { cookie: Some("c"), parameter: Some("p"), ..presented(Some("Bearer h")) };
         assert_eq!(all.token(), Some(("c", true)));
-        assert_eq!(Shown { cookie: None, ..all }.token(), Some(("h", false)));
-        assert_eq!(Shown { cookie: Some(""), authorization: Some("h"), ..all }.token(), Some(("h", false)), "Bearer may be left out");
-        assert_eq!(Shown { cookie: None, authorization: Some("Basic a2V5OmE6Yg=="), ..all }.token(), Some(("p", false)));
-        assert_eq!(shown(None).token(), None);
+        assert_eq!(Presented { cookie: None, ..all }.token(), Some(("h", false)));
+        assert_eq!(Presented { cookie: Some(""), authorization: Some("h"), ..all }.token(), Some(("h", false)), "Bearer may be left out");
+        assert_eq!(Presented { cookie: None, authorization: Some("Basic a2V5OmE6Yg=="), ..all }.token(), Some(("p", false)));
+        assert_eq!(presented(None).token(), None);
     }
 
     #[test]
