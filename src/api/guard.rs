@@ -4,30 +4,18 @@
 //! happens to visit can send requests too: straight from its own origin, or through a name of its own that it lets
 //! resolve to this machine (DNS rebinding). So the `Host` has to be a name we go by, and an `Origin`, which browsers
 //! set and pages cannot, has to be that same host. Plain GETs come without an `Origin`, for a page may show pictures
-//! from anywhere: so a GET stays a GET, whatever `_method` says.
+//! from anywhere: so whoever lets requests in sees to it that a GET stays a GET.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use actix_web::http::Method;
 use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
 
-use super::request::Verb;
 use crate::model::{Error, ErrorKind, Result};
 
 /// The check, with the names this server goes by beside the loopback ones.
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     allowed: Vec<Authority>,
-}
-
-/// 403 for a write in the clothes of a read (`GET …?_method=DELETE`): any page can make a browser send it, and whatever
-/// fetches, checks or repeats links on the way takes it for harmless.
-pub fn check_disguise(method: &Method, verb: Verb) -> Result<()> {
-    let is_disguised = method.is_safe() && matches!(verb, Verb::Post | Verb::Put | Verb::Delete);
-    if is_disguised {
-        return Err(Error::new(ErrorKind::Forbidden).with_message("what only reads cannot stand for another method"));
-    }
-    Ok(())
 }
 
 /// A host and the port that was written with it.
@@ -204,16 +192,6 @@ mod tests {
             assert!(!passes(&allowed, Some(bad), None), "{bad}");
         }
         assert!(!passes(&allowed, None, None), "no Host at all");
-    }
-
-    #[test]
-    fn a_picture_cannot_delete() {
-        let check = |method: Method, verb| check_disguise(&method, verb).is_ok();
-        assert!(!check(Method::GET, Verb::Delete));
-        assert!(!check(Method::HEAD, Verb::Post));
-        assert!(!check(Method::OPTIONS, Verb::Put));
-        assert!(check(Method::GET, Verb::Get));
-        assert!(check(Method::POST, Verb::Delete));
     }
 
     #[test]

@@ -73,6 +73,16 @@ impl Verb {
     }
 }
 
+/// 403 for a write in the clothes of a read (`GET …?_method=DELETE`): any page can make a browser send it, and whatever
+/// fetches, checks or repeats links on the way takes it for harmless. The guard lets plain GETs of other sites through.
+pub fn check_disguise(method: &Method, verb: Verb) -> Result<()> {
+    let is_disguised = method.is_safe() && matches!(verb, Verb::Post | Verb::Put | Verb::Delete);
+    if is_disguised {
+        return Err(Error::new(ErrorKind::Forbidden).with_message("what only reads cannot stand for another method"));
+    }
+    Ok(())
+}
+
 /// A query string: as it came, and taken apart.
 #[derive(Debug, Clone, Default)]
 pub struct Query<'q> {
@@ -416,6 +426,16 @@ mod tests {
         assert_eq!(verb(&Method::GET, "_method=x"), Verb::Other);
         assert_eq!(verb(&Method::PATCH, ""), Verb::Other);
         assert_eq!(verb(&Method::HEAD, ""), Verb::Other);
+    }
+
+    #[test]
+    fn a_picture_cannot_delete() {
+        let check = |method: Method, verb| check_disguise(&method, verb).is_ok();
+        assert!(!check(Method::GET, Verb::Delete));
+        assert!(!check(Method::HEAD, Verb::Post));
+        assert!(!check(Method::OPTIONS, Verb::Put));
+        assert!(check(Method::GET, Verb::Get));
+        assert!(check(Method::POST, Verb::Delete));
     }
 
     #[test]

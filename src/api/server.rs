@@ -14,7 +14,7 @@ use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::call::{Call, Reply, Text};
-use super::guard::{Guard, check_disguise};
+use super::guard::Guard;
 use super::index::{self, SchemaCache};
 use super::live::SocketLimits;
 use super::request::{self, Base, Query, Verb};
@@ -315,7 +315,7 @@ async fn answer(
 ) -> Result<Reply> {
     let headers = request.headers();
     let verb = Verb::of(request.method(), query);
-    check_disguise(request.method(), verb)?;
+    request::check_disguise(request.method(), verb)?;
     let body = match (verb, payload.as_mut()) {
         (Verb::Post | Verb::Put, Some(payload)) => {
             request::parse_body(headers, &request::read_body(headers, payload, state.body_patience).await?, query)?
