@@ -216,14 +216,14 @@ pub fn is_kind(engine: &Engine, kind: &str, wanted: &str) -> bool {
 /// Writes an object that is no row: `id` null, no links.
 pub fn plain_object(ty: &str, fields: &Map<String, Value>, actions_key: &str) -> String {
     let mut out = String::from(r#"{"id":null,"type":"#);
-    super::text::push_str(&mut out, ty);
+    crate::http::json::push_str(&mut out, ty);
     out.push_str(r#","links":{},"#);
-    super::text::push_key(&mut out, actions_key);
+    crate::http::json::push_key(&mut out, actions_key);
     out.push_str(r#"{},"baseType":"#);
-    super::text::push_str(&mut out, ty);
+    crate::http::json::push_str(&mut out, ty);
     for (name, value) in fields.iter().filter(|(name, _)| !["id", "type", "links", "actions", "baseType"].contains(&name.as_str())) {
         out.push(',');
-        super::text::push_key(&mut out, name);
+        crate::http::json::push_key(&mut out, name);
         out.push_str(&value.to_string());
     }
     out.push('}');

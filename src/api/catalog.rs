@@ -4,7 +4,7 @@
 use super::call::{Call, Reply};
 use super::collection::{self, Head};
 use super::request::Verb;
-use super::text::{push_comma, push_escaped, push_key, push_str};
+use crate::http::json::{push_comma, push_escaped, push_key, push_str};
 use crate::model::{Error, ErrorKind, Result};
 
 /// A type of the catalog: its name, its plural, and fields with their types.

@@ -2,8 +2,8 @@
 
 use super::query;
 use super::request::Query;
-use super::text::{push_comma, push_escaped, push_key, push_lower, push_str};
 use crate::engine::{Filter, ListQuery};
+use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_str};
 use crate::schema::{TypeView, View};
 
 /// What stands before the rows.

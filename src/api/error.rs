@@ -4,7 +4,7 @@
 
 use actix_web::http::StatusCode;
 
-use super::text::{push_option, push_str};
+use crate::http::json::{push_option, push_str};
 use crate::model::{Error, ErrorKind};
 
 /// Status and default code of each kind. The codes are the reason texts, spaces and all (cattle: `api/messages.properties`).

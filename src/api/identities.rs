@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Reply, block};
 use super::collection::{self, Head};
-use super::text::push_comma;
 use crate::engine::Identity;
+use crate::http::json::push_comma;
 use crate::model::{Error, ResourceId, Result};
 use crate::schema::TypeView;
 

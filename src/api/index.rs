@@ -8,7 +8,7 @@ use actix_web::web;
 use super::call::{Call, Reply, Text};
 use super::collection::{self, Head};
 use super::openapi::Document;
-use super::text::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
+use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
 use crate::model::{Error, Result};
 use crate::schema::{TypeView, Version, View, schema_json, write_schema};
 

@@ -10,7 +10,6 @@ mod collection;
 mod error;
 #[cfg(test)]
 mod fixture;
-mod guard;
 mod handler;
 mod html;
 mod identities;
@@ -29,10 +28,8 @@ mod scripts;
 mod sender;
 mod server;
 mod settings;
-mod text;
 mod token;
 
-pub use guard::Guard;
 pub use html::Folder as UiFolder;
 pub use live::SocketLimits;
 pub use server::{ApiOptions, ApiState, configure};

@@ -9,8 +9,8 @@ use super::collection::{self, Head, Paging};
 use super::query;
 use super::request::Query;
 use super::route::PathId;
-use super::text::{push_comma, push_escaped, push_key, push_option, push_str};
 use crate::engine::ProcessInstance;
+use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
 use crate::model::{Error, Result, Timestamp};
 use crate::schema::TypeView;
 

@@ -13,8 +13,8 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 
 use super::route::Route;
-use super::text::push_lower;
 use crate::engine::Input;
+use crate::http::json::push_lower;
 use crate::model::{Error, ErrorKind, Result};
 
 /// The longest body: no resource comes near it, and a body is held in memory.

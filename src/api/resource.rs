@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::registration;
-use super::text::push_key;
 use crate::engine::{Allowed, Derived, Engine, Rights, Scope};
+use crate::http::json::push_key;
 use crate::model::{Resource, ResourceId, Result};
 use crate::schema::{Link, Registry, Relation, TypeView, View, render};
 

@@ -14,7 +14,6 @@ use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::call::{Call, Reply, Text};
-use super::guard::Guard;
 use super::index::{self, SchemaCache};
 use super::live::SocketLimits;
 use super::request::{self, Base, Query, Verb};
@@ -22,6 +21,7 @@ use super::route::{self, Route, Target};
 use super::{audit, catalog, error, handler, html, live, local_auth, scripts, sender, token};
 use crate::auth::Gate;
 use crate::engine::{Engine, Input, Proof, Scope};
+use crate::http::guard::Guard;
 use crate::model::{Error, ErrorKind, Result};
 use crate::schema::View;
 

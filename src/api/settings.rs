@@ -10,8 +10,8 @@ use super::collection::{self, Head, Paging};
 use super::query;
 use super::request::Verb;
 use super::route::PathId;
-use super::text::{push_comma, push_escaped, push_key, push_option, push_str};
 use crate::engine::{Input, Setting};
+use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
 use crate::model::{Error, ErrorKind, Result};
 use crate::schema::TypeView;
 

@@ -14,8 +14,8 @@ use actix_web::http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, USER_A
 use actix_web::{HttpResponse, http::header};
 
 use super::request::Query;
-use super::text::{push_key, push_str};
 use crate::engine::Engine;
+use crate::http::json::{push_key, push_str};
 
 /// What the commands of api-ui name instead of a key.
 const CURL_USER: &str = "${CATTLE_ACCESS_KEY}:${CATTLE_SECRET_KEY}";

@@ -1,4 +1,4 @@
-//! Writing JSON text by hand: what the envelope around rendered rows needs.
+//! Writing JSON text by hand: strings, keys, commas. What is written with them (rows, envelopes, errors) stands elsewhere.
 
 /// Appends `text` as a JSON string.
 pub fn push_str(out: &mut String, text: &str) {
