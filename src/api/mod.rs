@@ -31,5 +31,6 @@ mod settings;
 mod token;
 
 pub use html::Folder as UiFolder;
-pub use live::SocketLimits;
 pub use server::{ApiOptions, ApiState, configure};
+
+pub use crate::http::sockets::SocketLimits;

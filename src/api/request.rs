@@ -1,24 +1,20 @@
-//! Reading a request: method, query, body, and the base of the links in its answer.
+//! Reading a request: method, query, the fields of its body, and the base of the links in its answer.
 //!
 //! Leniency here is the wire's own: any content type may carry JSON, parameters count as body fields, a scalar body
-//! is no body. What cannot be read at all is 400, what is too big 413.
+//! is no body. What cannot be read at all is 400.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, UPGRADE};
-use actix_web::web;
-use futures_util::StreamExt as _;
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::{Map, Value};
 
 use super::route::Route;
 use crate::engine::Input;
+use crate::http::address::origin;
+use crate::http::body::unreadable;
 use crate::http::json::push_lower;
 use crate::model::{Error, ErrorKind, Result};
-
-/// The longest body: no resource comes near it, and a body is held in memory.
-pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// Parameters that steer the request and are no fields of its body.
 const RESERVED: [&str; 15] = [
@@ -164,62 +160,6 @@ pub fn root(origin: &str, prefix: &str, project: Option<&str>) -> String {
     root
 }
 
-/// Scheme, host and port as the client sees them. Forwarded values count only if they are well-formed.
-fn origin(headers: &HeaderMap) -> String {
-    let host = first_item(headers, HOST.as_str()).filter(|h| is_host(h)).unwrap_or("localhost");
-    let port = first_item(headers, "x-forwarded-port").filter(|p| is_port(p));
-    let proto = match first_item(headers, "x-forwarded-proto") {
-        Some(p) if p.eq_ignore_ascii_case("https") => Some("https"),
-        Some(p) if p.eq_ignore_ascii_case("http") => Some("http"),
-        _ => (port == Some("443")).then_some("https"),
-    };
-    let mut out = String::with_capacity(host.len() + 16);
-    out.push_str(proto.unwrap_or("http"));
-    out.push_str("://");
-    let (host, port) = match proto {
-        None => split_port(host),
-        Some(_) => {
-            let host = first_item(headers, "x-forwarded-host").filter(|h| is_host(h)).unwrap_or(host);
-            let (host, own) = split_port(host);
-            (host, port.or(own))
-        }
-    };
-    push_lower(&mut out, host);
-    // 443 without a known protocol would be plain HTTP on that port: only then it has to stay.
-    if let Some(port) = port.filter(|p| *p != "80" && (*p != "443" || proto.is_none())) {
-        out.push(':');
-        out.push_str(port);
-    }
-    out
-}
-
-/// The first element of a comma list.
-fn first_item<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let text = headers.get(name)?.to_str().ok()?;
-    text.split(',').next().map(str::trim).filter(|t| !t.is_empty())
-}
-
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-        _ => (host, None),
-    }
-}
-
-fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok() && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// `name`, `name:80`, `[::1]`, `[::1]:80`.
-fn is_host(text: &str) -> bool {
-    let (host, port) = split_port(text);
-    let is_name = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
-    };
-    is_name && port.is_none_or(is_port)
-}
-
 /// The project a request names by its path, else by header, else by parameter.
 pub fn project<'r>(route: &'r Route<'_>, headers: &'r HeaderMap, query: &'r Query<'_>) -> Option<&'r str> {
     let header = || {
@@ -228,47 +168,6 @@ pub fn project<'r>(route: &'r Route<'_>, headers: &'r HeaderMap, query: &'r Quer
         Some(value.to_str().unwrap_or("?")).filter(|v| !v.is_empty())
     };
     route.project.as_deref().or_else(header).or_else(|| query.first("projectId").filter(|v| !v.is_empty()))
-}
-
-/// The address of the client: the peer's, or what a trusted proxy says.
-pub fn client_ip(headers: &HeaderMap, peer: Option<std::net::IpAddr>, trusted_proxies: &[std::net::IpAddr]) -> Option<std::net::IpAddr> {
-    let trusted = peer.is_some_and(|p| trusted_proxies.contains(&p));
-    let forwarded = || {
-        let text = first_item(headers, "x-forwarded-for")?;
-        text.parse().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|a| a.ip()))
-    };
-    trusted.then(forwarded).flatten().or(peer)
-}
-
-/// Takes the whole body in; 413 beyond [`BODY_LIMIT`], 408 if it takes longer than `patience`.
-pub async fn read_body(headers: &HeaderMap, payload: &mut web::Payload, patience: Duration) -> Result<Vec<u8>> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > BODY_LIMIT) {
-        return Err(Error::new(ErrorKind::TooLarge));
-    }
-    // What comes from a connection that could become a WebSocket does not end with the body.
-    let end = if is_websocket(headers) { announced.unwrap_or_default() } else { usize::MAX };
-    let whole = async {
-        let mut body = Vec::with_capacity(announced.unwrap_or_default());
-        while body.len() < end {
-            let Some(piece) = payload.next().await else { break };
-            // The client went away or sent a broken encoding.
-            let piece = piece.map_err(|_| unreadable("the body cannot be read"))?;
-            if body.len() + piece.len() > BODY_LIMIT {
-                return Err(Error::new(ErrorKind::TooLarge));
-            }
-            body.extend_from_slice(&piece);
-        }
-        body.truncate(end);
-        Ok(body)
-    };
-    let late = |_| Error::new(ErrorKind::Timeout).with_message("the body took too long");
-    tokio::time::timeout(patience, whole).await.map_err(late)?
-}
-
-/// Whether the connection is to become a WebSocket.
-pub fn is_websocket(headers: &HeaderMap) -> bool {
-    headers.get(UPGRADE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// The fields of a request: its parameters, and over them those of its body.
@@ -315,52 +214,13 @@ fn add_parameter(input: &mut Input, name: &str, value: &str) {
     }
 }
 
-fn unreadable(why: impl Into<String>) -> Error {
-    Error { detail: Some(why.into()), ..Error::new(ErrorKind::BadRequest).with_code("InvalidBodyContent") }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
     use crate::api::route;
-    use actix_web::http::header::{HeaderName, HeaderValue};
-
-    fn headers(list: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in list {
-            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
-        }
-        map
-    }
-
-    #[test]
-    fn links_begin_with_what_the_client_sees() {
-        let cases: [(&[(&str, &str)], &str); 18] = [
-            (&[("host", "H.example:8080")], "http://h.example:8080"),
-            (&[("host", "h:80")], "http://h"),
-            (&[("host", "h:443")], "http://h:443"),
-            (&[("host", "[::1]:8080")], "http://[::1]:8080"),
-            (&[("host", "[::1]")], "http://[::1]"),
-            (&[("host", "a\"b")], "http://localhost"),
-            (&[("host", "a/b")], "http://localhost"),
-            (&[], "http://localhost"),
-            (&[("host", "h"), ("x-forwarded-host", "f")], "http://h"),
-            (&[("host", "h:8080"), ("x-forwarded-proto", "https")], "https://h:8080"),
-            (&[("host", "h:8080"), ("x-forwarded-proto", "https"), ("x-forwarded-port", "443")], "https://h"),
-            (&[("host", "h:8080"), ("x-forwarded-port", "443")], "https://h"),
-            (&[("host", "h:8080"), ("x-forwarded-port", "81")], "http://h:8080"),
-            (&[("host", "h"), ("x-forwarded-proto", "HTTPS, http"), ("x-forwarded-host", "f:1, g")], "https://f:1"),
-            (&[("host", "h"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "f\"><script>")], "https://h"),
-            (&[("host", "h"), ("x-forwarded-proto", "javascript"), ("x-forwarded-host", "f")], "http://h"),
-            (&[("host", "h"), ("x-forwarded-proto", "http"), ("x-forwarded-port", "9x")], "http://h"),
-            (&[("host", "[::1]:1"), ("x-forwarded-proto", "http"), ("x-forwarded-port", "99")], "http://[::1]:99"),
-        ];
-        for (list, expected) in cases {
-            assert_eq!(origin(&headers(list)), expected, "{list:?}");
-        }
-    }
+    use crate::http::fixture::headers;
 
     #[test]
     fn the_root_of_links_keeps_the_project_of_the_path() {
@@ -436,18 +296,6 @@ mod tests {
         assert!(!check(Method::OPTIONS, Verb::Put));
         assert!(check(Method::GET, Verb::Get));
         assert!(check(Method::POST, Verb::Delete));
-    }
-
-    #[test]
-    fn only_a_trusted_proxy_names_the_client() {
-        let ip = |text: &str| Some(text.parse().unwrap());
-        let seen =
-            |forwarded, trusted: &[std::net::IpAddr]| client_ip(&headers(&[("x-forwarded-for", forwarded)]), ip("10.0.0.1"), trusted);
-        let proxy = ["10.0.0.1".parse().unwrap()];
-        assert_eq!(seen("1.2.3.4", &[]), ip("10.0.0.1"));
-        assert_eq!(seen("1.2.3.4, 5.6.7.8", &proxy), ip("1.2.3.4"));
-        assert_eq!(seen("1.2.3.4:99", &proxy), ip("1.2.3.4"));
-        assert_eq!(seen("nonsense", &proxy), ip("10.0.0.1"));
     }
 
     #[test]

@@ -7,11 +7,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, CONNECTION, COOKIE, HeaderMap, USER_AGENT};
+use actix_web::http::header::{AUTHORIZATION, CONNECTION, HeaderMap};
 
 use super::request::{self, Query, Verb};
 use super::route::Route;
 use crate::auth::{self, Presented};
+use crate::http::address;
+use crate::http::browser::{cookie, is_browser};
+use crate::http::headers::{has_word, is_true, one_text};
 use crate::model::{Error, ErrorKind, Result};
 
 const CSRF: &str = "CSRF";
@@ -19,7 +22,6 @@ const CSRF: &str = "CSRF";
 /// What a request shows of its sender.
 pub fn presented<'r>(request: &'r HttpRequest, route: &'r Route<'_>, query: &'r Query<'_>, trusted_proxies: &[IpAddr]) -> Presented<'r> {
     let headers = request.headers();
-    let peer = request.peer_addr().map(|a| a.ip());
     Presented {
         authorization: one_text(headers, AUTHORIZATION.as_str()),
         cookie: cookie(headers, "token"),
@@ -28,37 +30,13 @@ pub fn presented<'r>(request: &'r HttpRequest, route: &'r Route<'_>, query: &'r 
         // What is no text is no key either; it must not count as naming none.
         client_key: headers.get("x-api-client-access-key").map(|v| v.to_str().unwrap_or("?")).filter(|v| !v.is_empty()),
         enforce: is_true(headers, "x-enforce-authentication"),
-        client: request::client_ip(headers, peer, trusted_proxies).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        client: address::client(request, trusted_proxies).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     }
-}
-
-/// The value of a cookie.
-pub fn cookie<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r str> {
-    auth::cookie(headers.get_all(COOKIE).filter_map(|v| v.to_str().ok()), name)
-}
-
-/// The text of a header that is there exactly once.
-fn one_text<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r str> {
-    let mut values = headers.get_all(name);
-    match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().ok(),
-        _ => None,
-    }
-}
-
-fn is_true(headers: &HeaderMap, name: &str) -> bool {
-    headers.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"))
-}
-
-/// What Rancher takes for a browser; no page can make its browser call itself something else.
-pub fn is_browser(headers: &HeaderMap) -> bool {
-    headers.get(USER_AGENT).is_some_and(|ua| ua.as_bytes().to_ascii_lowercase().windows(7).any(|w| w == b"mozilla"))
 }
 
 /// Whether a refused caller is asked for a password: programs that ask for it themselves say so.
 pub fn is_challenged(headers: &HeaderMap) -> bool {
-    let upgrades = headers.get(CONNECTION).is_some_and(|v| v.as_bytes().to_ascii_lowercase().windows(7).any(|w| w == b"upgrade"));
-    !upgrades && !is_true(headers, "x-api-no-challenge")
+    !has_word(headers, CONNECTION.as_str(), "upgrade") && !is_true(headers, "x-api-no-challenge")
 }
 
 /// The CSRF cookie for the answer, if the sender is a browser; 403 if it changes something without repeating its own.
@@ -97,17 +75,8 @@ pub fn csrf_cookie(value: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
-    use actix_web::http::header::{HeaderName, HeaderValue};
-
     use super::*;
-
-    fn headers(list: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in list {
-            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
-        }
-        map
-    }
+    use crate::http::fixture::headers;
 
     fn csrf(list: &[(&str, &str)], verb: Verb, query: &str) -> Result<Option<String>> {
         check_csrf(&headers(list), verb, &Query::parse(query))
@@ -137,12 +106,6 @@ mod tests {
             };
             assert!(made.len() == 10 && made.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)), "{made}");
         }
-    }
-
-    #[test]
-    fn a_header_that_is_there_twice_shows_nothing() {
-        assert_eq!(one_text(&headers(&[("authorization", "Basic a")]), "authorization"), Some("Basic a"));
-        assert_eq!(one_text(&headers(&[("authorization", "Basic a"), ("authorization", "Basic b")]), "authorization"), None);
     }
 
     #[test]

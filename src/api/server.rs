@@ -1,13 +1,9 @@
 //! Where requests enter and answers leave: the way of every request, and the headers of every answer.
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Compress;
@@ -15,21 +11,20 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::call::{Call, Reply, Text};
 use super::index::{self, SchemaCache};
-use super::live::SocketLimits;
 use super::request::{self, Base, Query, Verb};
 use super::route::{self, Route, Target};
 use super::{audit, catalog, error, handler, html, live, local_auth, scripts, sender, token};
 use crate::auth::Gate;
 use crate::engine::{Engine, Input, Proof, Scope};
 use crate::http::guard::Guard;
+use crate::http::headers::{append, put};
+use crate::http::sockets::{Admission, SocketLimits};
+use crate::http::{address, body};
 use crate::model::{Error, ErrorKind, Result};
 use crate::schema::View;
 
 /// What clients take for the version of the server if no setting says otherwise: the last Rancher of this line.
 const RANCHER_VERSION: &str = "v1.6.30";
-
-/// Enough for the largest body on a slow line; whoever dribbles longer holds a connection and memory for nothing.
-const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 static WWW_AUTHENTICATE: HeaderName = header::WWW_AUTHENTICATE;
 static RETRY_AFTER: HeaderName = header::RETRY_AFTER;
@@ -60,7 +55,7 @@ pub struct ApiOptions {
 impl Default for ApiOptions {
     fn default() -> Self {
         let (allowed_hosts, trusted_proxies, ui) = (Vec::new(), Vec::new(), None);
-        Self { allowed_hosts, trusted_proxies, ui, body_patience: BODY_PATIENCE, sockets: SocketLimits::default() }
+        Self { allowed_hosts, trusted_proxies, ui, body_patience: body::PATIENCE, sockets: SocketLimits::default() }
     }
 }
 
@@ -73,6 +68,7 @@ pub struct ApiState {
     body_patience: Duration,
     schemas: SchemaCache,
     live: Arc<live::Hub>,
+    sockets: Arc<Admission>,
     openapi: SchemaCache,
     rancher_version: HeaderValue,
     ui: Option<html::Folder>,
@@ -89,7 +85,8 @@ impl ApiState {
             body_patience: options.body_patience,
             schemas: SchemaCache::default(),
             ui: options.ui.clone(),
-            live: live::Hub::new(engine.clone(), options.sockets),
+            live: live::Hub::new(engine.clone()),
+            sockets: Admission::new(options.sockets),
             openapi: SchemaCache::default(),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
             engine,
@@ -138,32 +135,7 @@ fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
 async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
     let mut payload = Some(payload);
     let response = respond(&request, &mut payload, &state).await;
-    match payload.map(web::Payload::into_inner) {
-        // The rest of a body that is let go would be waited for without end: of one that is held, actix closes the
-        // connection after the answer.
-        Some(rest @ (Payload::H1 { .. } | Payload::Stream { .. })) => {
-            response.map_body(|_, body| Holding { body, _rest: rest }).map_into_boxed_body()
-        }
-        Some(Payload::None) | None => response,
-    }
-}
-
-/// An answer that holds on to the rest of a request.
-struct Holding {
-    body: BoxBody,
-    _rest: Payload,
-}
-
-impl MessageBody for Holding {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<std::result::Result<web::Bytes, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_next(cx)
-    }
+    body::holding(response, payload)
 }
 
 async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, state: &ApiState) -> HttpResponse {
@@ -273,8 +245,7 @@ fn page(
 
 /// Where a request comes from, or nothing.
 fn client_ip(request: &HttpRequest, state: &ApiState) -> String {
-    let peer = request.peer_addr().map(|a| a.ip());
-    request::client_ip(request.headers(), peer, &state.trusted_proxies).map(|ip| ip.to_string()).unwrap_or_default()
+    address::client(request, &state.trusted_proxies).map(|ip| ip.to_string()).unwrap_or_default()
 }
 
 /// Writes the audit row of a request that wrote none with a change: it was refused, or there was nothing to change.
@@ -318,7 +289,7 @@ async fn answer(
     request::check_disguise(request.method(), verb)?;
     let body = match (verb, payload.as_mut()) {
         (Verb::Post | Verb::Put, Some(payload)) => {
-            request::parse_body(headers, &request::read_body(headers, payload, state.body_patience).await?, query)?
+            request::parse_body(headers, &body::read(headers, payload, state.body_patience).await?, query)?
         }
         (Verb::Post | Verb::Put, None) | (Verb::Get | Verb::Delete | Verb::Other, _) => Input::new(),
     };
@@ -355,7 +326,8 @@ async fn answer(
         Target::Schema(id) => read_only(verb).and_then(|()| index::schema(&call, id)),
         Target::Collection(name) if is_live(view, name) => {
             let ty = call.find_type(name)?;
-            live::subscribe(&call, ty, &state.live, live::Handshake { request, payload, response: &mut let_in.socket }, body).await
+            let shake = live::Handshake { request, payload, sockets: &state.sockets, response: &mut let_in.socket };
+            live::subscribe(&call, ty, &state.live, shake, body).await
         }
         Target::OpenApi => read_only(verb).map(|()| index::openapi(&call, &state.openapi)),
         Target::Collection(ty) => handler::collection(&call, ty, body).await,
@@ -394,19 +366,5 @@ fn put_identity(headers: &mut HeaderMap, scope: &Scope) {
     put(headers, &ACCOUNT_KIND, &scope.user.kind);
     if !scope.user.name.is_empty() {
         put(headers, &ACCOUNT_NAME, &scope.user.name);
-    }
-}
-
-/// Adds a header, unless its value is no header's.
-fn append(headers: &mut header::HeaderMap, name: &HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-        headers.append(name.clone(), value);
-    }
-}
-
-/// Sets a header, unless its value is no header's.
-fn put(headers: &mut header::HeaderMap, name: &HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-        headers.insert(name.clone(), value);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
 pub use limit::Limits;
-pub use presented::{Basic, Presented, cookie};
+pub use presented::{Basic, Presented};
 
 use crate::engine::{Candidate, Engine, KeyProof, Proof, Scope};
 use crate::model::{Error, ErrorKind, ResourceId, Result};

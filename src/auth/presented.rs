@@ -100,16 +100,6 @@ fn scheme<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     first.eq_ignore_ascii_case(name).then(|| rest.trim())
 }
 
-/// The value of a cookie in the headers `Cookie`; the first if it is there twice.
-pub fn cookie<'r>(mut headers: impl Iterator<Item = &'r str>, name: &str) -> Option<&'r str> {
-    headers.find_map(|header| {
-        header.split(';').find_map(|pair| {
-            let (key, value) = pair.trim().split_once('=')?;
-            (key == name).then(|| value.trim_matches('"'))
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
@@ -168,12 +158,5 @@ mod tests {
         assert_eq!(named("x-api-bearers").bearer(), None);
         assert!(named("registrationToken").is_registration() && !named("registration").is_registration());
         assert!(named("0123456789ABCDEF0123").looks_like_key() && !named("admin").looks_like_key());
-    }
-
-    #[test]
-    fn a_cookie_is_found_by_its_whole_name() {
-        assert_eq!(cookie(["a=1; token=x; token=y", "token=z"].into_iter(), "token"), Some("x"));
-        assert_eq!(cookie(["xtoken=1;token=\"q\""].into_iter(), "token"), Some("q"));
-        assert_eq!(cookie(["token", "Token=1"].into_iter(), "token"), None);
     }
 }

@@ -9,12 +9,14 @@ mod folder;
 pub use assets::serve as asset;
 pub use folder::Folder;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use actix_web::{HttpResponse, http::header};
+use actix_web::http::header::{self, ACCEPT, HeaderMap};
 
 use super::request::Query;
 use crate::engine::Engine;
+use crate::http::browser::is_browser;
+use crate::http::headers::{has_word, put};
 use crate::http::json::{push_key, push_str};
 
 /// What the commands of api-ui name instead of a key.
@@ -42,16 +44,7 @@ pub fn is_wanted(headers: &HeaderMap, query: &Query<'_>) -> bool {
         Some(format) if format.eq_ignore_ascii_case("html") => return true,
         Some(_) | None => {}
     }
-    is_browser(headers) && headers.get(ACCEPT).is_none_or(|accept| has(accept, b"*/*"))
-}
-
-/// Whether the client calls itself a browser.
-fn is_browser(headers: &HeaderMap) -> bool {
-    headers.get(USER_AGENT).is_some_and(|agent| has(agent, b"mozilla"))
-}
-
-fn has(value: &HeaderValue, word: &[u8]) -> bool {
-    value.as_bytes().windows(word.len()).any(|w| w.eq_ignore_ascii_case(word))
+    is_browser(headers) && (!headers.contains_key(ACCEPT) || has_word(headers, ACCEPT.as_str(), "*/*"))
 }
 
 /// Whether pages are ours, and not those of a script that the settings name.
@@ -77,21 +70,15 @@ pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8])
     };
     let mut response = HttpResponse::with_body(status, text).map_into_boxed_body();
     let headers = response.headers_mut();
-    put(headers, header::CONTENT_TYPE, "text/html; charset=utf-8");
-    put(headers, header::CONTENT_SECURITY_POLICY, &policy);
-    put(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    put(headers, header::X_FRAME_OPTIONS, "DENY");
-    put(headers, header::REFERRER_POLICY, "same-origin");
+    put(headers, &header::CONTENT_TYPE, "text/html; charset=utf-8");
+    put(headers, &header::CONTENT_SECURITY_POLICY, &policy);
+    put(headers, &header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    put(headers, &header::X_FRAME_OPTIONS, "DENY");
+    put(headers, &header::REFERRER_POLICY, "same-origin");
     // The same address is JSON for the page's own script: neither may be shown for the other.
-    put(headers, header::CACHE_CONTROL, "no-store");
-    put(headers, header::VARY, "Accept, User-Agent");
+    put(headers, &header::CACHE_CONTROL, "no-store");
+    put(headers, &header::VARY, "Accept, User-Agent");
     response
-}
-
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
 }
 
 /// An address that can stand in an attribute and in a policy: what is neither is not used.
@@ -203,6 +190,8 @@ fn push_safe(out: &mut String, json: &str) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
+    use actix_web::http::header::{HeaderValue, USER_AGENT};
 
     use super::*;
 

@@ -11,6 +11,6 @@ mod publish;
 mod socket;
 mod subscribe;
 
-pub use channel::{Hub, SocketLimits};
+pub use channel::Hub;
 pub use publish::publish;
 pub use subscribe::{Handshake, subscribe};

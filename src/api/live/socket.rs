@@ -7,9 +7,10 @@ use bytestring::ByteString;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use super::channel::{CHUNK, Frames, Place, Seat, Told};
+use super::channel::{CHUNK, Frames, Seat, Told};
 use super::frame;
 use crate::engine::Missed;
+use crate::http::sockets::Place;
 
 /// The longest frame a client may send: there is nothing that it has to say.
 pub const MAX_FRAME: usize = 4096;
