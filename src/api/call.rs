@@ -7,9 +7,9 @@ use actix_web::web;
 use serde_json::{Map, Value};
 
 use super::request::{Base, Query, Verb};
-use super::resource::{Included, Writer};
 use super::route::{PathId, letters_fit};
 use crate::engine::{Engine, Filter, Input, ListQuery, Scope};
+use crate::http::json::{push_key, push_str};
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
 use crate::schema::validate::{self, Purpose, Refs};
 use crate::schema::{TypeView, View, render};
@@ -120,33 +120,6 @@ impl Call<'_> {
         url
     }
 
-    /// How rows of the answer are written.
-    pub fn writer(&self) -> Writer<'_> {
-        Writer {
-            engine: self.engine,
-            scope: self.scope,
-            view: self.view,
-            root: &self.base.root,
-            actions_key: self.actions_key,
-            key: self.query.first("key"),
-        }
-    }
-
-    /// One row as the answer. Reads what is computed for it, inline: a point read is cheaper than a change of threads.
-    pub fn reply_row(&self, status: StatusCode, row: &Resource) -> Result<Reply> {
-        self.reply_row_with(status, row, None)
-    }
-
-    /// One row and what comes along with it.
-    pub fn reply_row_with(&self, status: StatusCode, row: &Resource, included: Option<&Included<'_>>) -> Result<Reply> {
-        let derived = self.engine.derive(self.scope, std::slice::from_ref(row))?;
-        let mut body = String::with_capacity(row.fields.len() + 2048);
-        if !self.writer().row_with(&mut body, row, &derived, included) {
-            return Err(Error::not_found());
-        }
-        Ok(Reply::new(status, body))
-    }
-
     /// The view whose schemas the inputs of a type's actions are: another version's where that one serves the type.
     pub fn input_view(&self, ty: &TypeView) -> &Arc<View> {
         ty.served_as.map_or(self.view, |version| self.engine.registry().view(version, self.scope.role))
@@ -216,14 +189,14 @@ pub fn is_kind(engine: &Engine, kind: &str, wanted: &str) -> bool {
 /// Writes an object that is no row: `id` null, no links.
 pub fn plain_object(ty: &str, fields: &Map<String, Value>, actions_key: &str) -> String {
     let mut out = String::from(r#"{"id":null,"type":"#);
-    crate::http::json::push_str(&mut out, ty);
+    push_str(&mut out, ty);
     out.push_str(r#","links":{},"#);
-    crate::http::json::push_key(&mut out, actions_key);
+    push_key(&mut out, actions_key);
     out.push_str(r#"{},"baseType":"#);
-    crate::http::json::push_str(&mut out, ty);
+    push_str(&mut out, ty);
     for (name, value) in fields.iter().filter(|(name, _)| !["id", "type", "links", "actions", "baseType"].contains(&name.as_str())) {
         out.push(',');
-        crate::http::json::push_key(&mut out, name);
+        push_key(&mut out, name);
         out.push_str(&value.to_string());
     }
     out.push('}');

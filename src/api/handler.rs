@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use super::call::{Call, Reply, block, plain_object};
 use super::collection::{self, Head, Paging};
-use super::request::Verb;
-use super::resource::{Included, Writer};
-use super::{identities, index, processes, query, settings};
-use crate::engine::{Answer, Input};
+use super::request::{Query, Verb};
+use super::resource::{Included, Writer, shown_type};
+use super::route::PathId;
+use super::{query, reply};
+use crate::engine::{Answer, Input, ListQuery};
 use crate::model::{Error, ErrorKind, Resource, Result};
 use crate::schema::validate::Purpose;
 use crate::schema::{Link, Relation, TypeView, Version};
@@ -20,49 +21,17 @@ use crate::schema::{Link, Relation, TypeView, Version};
 /// Types whose lists come whole and are neither sorted nor filtered for show (cattle: their managers do not page).
 const UNPAGED: [&str; 4] = ["project", "projectMember", "identity", "token"];
 
-/// `/<type>`.
-pub async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<Reply> {
-    let ty = call.find_type(segment)?;
-    if call.verb == Verb::Post && call.query.has("action") {
-        return Err(Error::invalid("InvalidAction", "action"));
-    }
-    call.require_collection_method(ty)?;
-    // The one thing that is sent and never becomes a row.
-    if ty.def.id == "publish" && call.verb == Verb::Post {
-        return super::live::publish(call, ty, body).await;
-    }
-    if call.verb == Verb::Post {
-        require_creatable(ty)?;
-    }
-    match (ty.def.id.as_str(), call.verb) {
-        ("setting" | "activeSetting", _) => settings::collection(call, ty, body).await,
-        ("typeDocumentation", _) => Ok(index::type_documentations(call)),
-        ("processInstance", _) => processes::list(call, ty).await,
-        ("identity", _) => identities::list(call, ty).await,
-        (_, Verb::Get) => list(call, ty).await,
-        (_, Verb::Post) => create(call, ty, body).await,
-        (_, Verb::Put | Verb::Delete | Verb::Other) => Err(Error::new(ErrorKind::MethodNotAllowed)),
+/// `/<type>`. The method is one the type lists.
+pub async fn collection(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
+    match call.verb {
+        Verb::Get => list(call, ty).await,
+        Verb::Post => create(call, ty, body).await,
+        Verb::Put | Verb::Delete | Verb::Other => Err(Error::new(ErrorKind::MethodNotAllowed)),
     }
 }
 
 /// `/<type>/<id>`.
-pub async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> Result<Reply> {
-    let ty = call.find_type(segment)?;
-    if matches!(ty.def.id.as_str(), "setting" | "activeSetting") {
-        return settings::resource(call, ty, id, body).await;
-    }
-    if ty.def.id == "typeDocumentation" {
-        call.require_resource_method(ty)?;
-        return index::type_documentation(call, id);
-    }
-    if ty.def.id == "identity" {
-        call.require_resource_method(ty)?;
-        return identities::one(call, id);
-    }
-    if ty.def.id == "processInstance" {
-        call.require_resource_method(ty)?;
-        return processes::one(call, ty, id);
-    }
+pub async fn resource(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, body: Input) -> Result<Reply> {
     if let (Verb::Post, Some(action)) = (call.verb, call.query.first("action")) {
         return act(call, ty, id, action, body).await;
     }
@@ -77,9 +46,9 @@ pub async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> 
             let row = call.engine.delete(call.scope, own, row.id).await?;
             // Quirk: a project that goes is answered as a list of one (cattle: `ProjectResourceManager.deleteInternal`).
             if ty.def.id == "project" {
-                return reply_rows(call, StatusCode::OK, own, &[row], None);
+                return reply::rows(call, StatusCode::OK, own, &[row], None);
             }
-            call.reply_row(StatusCode::OK, &row)
+            reply::row(call, StatusCode::OK, &row)
         }
         Verb::Post | Verb::Other => Err(Error::new(ErrorKind::MethodNotAllowed)),
     }
@@ -102,7 +71,7 @@ async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
     let is_paged = !UNPAGED.contains(&ty.def.id.as_str());
     let mut parameters = query::list(call.view.version, ty, call.query);
     if !is_paged {
-        parameters = crate::engine::ListQuery {
+        parameters = ListQuery {
             filters: parameters.filters,
             with_removed: parameters.with_removed,
             all: parameters.all,
@@ -114,7 +83,7 @@ async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
     let (engine, scope, view, ty) = (call.engine.clone(), call.scope.clone(), call.view.clone(), ty.clone());
     let (root, actions_key) = (call.base.root.clone(), call.actions_key);
     block(move || {
-        let query = super::request::Query::parse(&query_text);
+        let query = Query::parse(&query_text);
         let key = query.first("key");
         let writer = Writer { engine: &engine, scope: &scope, view: &view, root: &root, actions_key, key };
         let page = engine.list(&scope, &ty, &parameters)?;
@@ -137,10 +106,10 @@ async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
 
 async fn read(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource) -> Result<Reply> {
     let mut reply = match query::include(own_view(call, ty, row), call.query) {
-        None => call.reply_row(StatusCode::OK, row)?,
+        None => reply::row(call, StatusCode::OK, row)?,
         Some(link) => {
-            let included = Included::fetch(&call.writer(), std::slice::from_ref(row), link)?;
-            call.reply_row_with(StatusCode::OK, row, Some(&included))?
+            let included = Included::fetch(&reply::writer(call), std::slice::from_ref(row), link)?;
+            reply::row_with(call, StatusCode::OK, row, Some(&included))?
         }
     };
     // A client that is given a project's address stays in that project.
@@ -151,7 +120,7 @@ async fn read(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource) -> Result<Rep
 }
 
 /// 501 for what a schema lists and nothing can be made of: structures, what only the server writes, what is not built.
-fn require_creatable(ty: &TypeView) -> Result<()> {
+pub fn require_creatable(ty: &TypeView) -> Result<()> {
     // Quirk: schemas list it, and the answer is 405 all the same (cattle: `ProjectMemberResourceManager`).
     if ty.def.id == "projectMember" {
         return Err(Error::new(ErrorKind::MethodNotAllowed).with_message("members are set by a project's action setmembers"));
@@ -168,8 +137,8 @@ async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Repl
     let input = call.validate(call.input_view(ty), ty, body, Purpose::Create, None).await?;
     let rows = call.engine.create(call.scope, ty, input).await?;
     match rows.as_slice() {
-        [row] => call.reply_row(StatusCode::CREATED, row),
-        rows => reply_rows(call, StatusCode::CREATED, ty, rows, None),
+        [row] => reply::row(call, StatusCode::CREATED, row),
+        rows => reply::rows(call, StatusCode::CREATED, ty, rows, None),
     }
 }
 
@@ -177,12 +146,12 @@ async fn update(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource, body: Input
     let ty = own_view(call, ty, row);
     let input = call.validate(call.input_view(ty), ty, body, Purpose::Update, Some(row.id)).await?;
     let row = call.engine.update(call.scope, ty, row.id, input).await?;
-    call.reply_row(StatusCode::OK, &row)
+    reply::row(call, StatusCode::OK, &row)
 }
 
 async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: Input) -> Result<Reply> {
     let invalid = |code| Err(Error::invalid(code, "action"));
-    if super::route::PathId::parse(id).is_none() {
+    if PathId::parse(id).is_none() {
         return Err(Error::not_found());
     }
     let Some(action) = ty.actions.get(name) else { return invalid("InvalidAction") };
@@ -205,11 +174,11 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
         }
     };
     match call.engine.act(call.scope, ty, row.id, name, input).await? {
-        Answer::Accepted(row) => call.reply_row(StatusCode::ACCEPTED, &row),
-        Answer::Done(row) => call.reply_row(StatusCode::OK, &row),
+        Answer::Accepted(row) => reply::row(call, StatusCode::ACCEPTED, &row),
+        Answer::Done(row) => reply::row(call, StatusCode::OK, &row),
         Answer::Rows(kind, rows) => {
             let far = call.view.find_by_kind(kind).ok_or_else(Error::not_found)?;
-            reply_rows(call, StatusCode::OK, far, &rows, None)
+            reply::rows(call, StatusCode::OK, far, &rows, None)
         }
         Answer::Object(kind, fields) => Ok(Reply::ok(plain_object(kind, &fields, call.actions_key))),
     }
@@ -222,15 +191,15 @@ async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> 
         Relation::Computed => {
             let missing = || Error::not_implemented(format!("the link {} of a {} is not part of this build", link.name, ty.id));
             let far = call.view.find_by_path(&link.name).ok_or_else(missing)?;
-            return reply_rows(call, StatusCode::OK, far, &[], None);
+            return reply::rows(call, StatusCode::OK, far, &[], None);
         }
     };
-    let far = super::resource::shown_type(call.engine.registry(), call.view, kind).ok_or_else(Error::not_found)?;
+    let far = shown_type(call.engine.registry(), call.view, kind).ok_or_else(Error::not_found)?;
     let (engine, scope, id, far_link) = (call.engine.clone(), call.scope.clone(), row.id, link.clone());
     let found = block(move || engine.follow(&scope, &[id], &far_link)).await?;
     let rows: Vec<Resource> = found.into_iter().map(|(_, row)| row).collect();
     if is_one {
-        return call.reply_row(StatusCode::OK, rows.first().ok_or_else(Error::not_found)?);
+        return reply::row(call, StatusCode::OK, rows.first().ok_or_else(Error::not_found)?);
     }
     let preset = match &link.to {
         Relation::Many { field, .. } if far.collection_methods.iter().any(|m| m == "POST") => {
@@ -238,7 +207,7 @@ async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> 
         }
         _ => None,
     };
-    reply_rows(call, StatusCode::OK, far, &rows, preset.as_ref().map(|(field, id)| (*field, id.as_str())))
+    reply::rows(call, StatusCode::OK, far, &rows, preset.as_ref().map(|(field, id)| (*field, id.as_str())))
 }
 
 /// A POST to the rows at the end of a link creates one more, with the reference set (cattle: `PostChildLinkHandler`).
@@ -253,18 +222,6 @@ async fn create_child(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Lin
         body.insert(field.clone(), Value::from(call.wire_id(ty, row.id)));
     }
     create(call, child, body).await
-}
-
-/// Rows that are all there are.
-fn reply_rows(call: &Call<'_>, status: StatusCode, ty: &TypeView, rows: &[Resource], preset: Option<(&str, &str)>) -> Result<Reply> {
-    let derived = call.engine.derive(call.scope, rows)?;
-    let mut body = String::with_capacity(1024 + rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
-    let create_types = Some((&**call.view, ty));
-    let (root, actions_key) = (&call.base.root, call.actions_key);
-    collection::open(&mut body, &Head { resource_type: &ty.id, url: &call.url(), create_types, root, actions_key });
-    call.writer().rows(&mut body, rows, &derived, None);
-    collection::close(&mut body, preset);
-    Ok(Reply::new(status, body))
 }
 
 /// The row's own type where the caller sees it, else the type of the path.

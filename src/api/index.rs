@@ -7,7 +7,6 @@ use actix_web::web;
 
 use super::call::{Call, Reply, Text};
 use super::collection::{self, Head};
-use super::openapi::Document;
 use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
 use crate::model::{Error, Result};
 use crate::schema::{TypeView, Version, View, schema_json, write_schema};
@@ -94,14 +93,9 @@ pub fn schemas(call: &Call<'_>, cache: &SchemaCache) -> Reply {
     cache.reply(call, || schema_collection(call))
 }
 
-/// `/v2-beta/openapi.json`.
-pub fn openapi(call: &Call<'_>, cache: &SchemaCache) -> Reply {
-    cache.reply(call, || Document::of(call).text())
-}
-
 impl SchemaCache {
     /// What was made for this view and root before, or what `make` makes.
-    fn reply(&self, call: &Call<'_>, make: impl FnOnce() -> String) -> Reply {
+    pub fn reply(&self, call: &Call<'_>, make: impl FnOnce() -> String) -> Reply {
         let is_same =
             |kept: &Kept| Arc::ptr_eq(&kept.view, call.view) && kept.root == call.base.root && kept.actions_key == call.actions_key;
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

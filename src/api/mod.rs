@@ -21,6 +21,7 @@ mod openapi;
 mod processes;
 mod query;
 mod registration;
+mod reply;
 mod request;
 mod resource;
 mod route;

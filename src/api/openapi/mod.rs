@@ -9,14 +9,21 @@ mod bodies;
 
 use serde_json::{Map, Value, json};
 
-use super::call::Call;
+use super::call::{Call, Reply};
+use super::index::SchemaCache;
 use super::query::{DEFAULT_LIMIT, MAX_LIMIT};
+use super::resource::shown_type;
 use crate::engine::LOCAL;
 use crate::schema::{FieldType, Link, Registry, Relation, TypeView, Version, View};
 use bodies::{Bodies, reference};
 
+/// `/v2-beta/openapi.json`.
+pub fn answer(call: &Call<'_>, cache: &SchemaCache) -> Reply {
+    cache.reply(call, || Document::of(call).text())
+}
+
 /// What is told of a view, and what its links begin with.
-pub struct Document<'a> {
+struct Document<'a> {
     registry: &'a Registry,
     view: &'a View,
     root: &'a str,
@@ -25,12 +32,12 @@ pub struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// Of the view of a request.
-    pub fn of(call: &'a Call<'_>) -> Self {
+    fn of(call: &'a Call<'_>) -> Self {
         Self { registry: call.engine.registry(), view: call.view, root: &call.base.root, actions_key: call.actions_key }
     }
 
     /// The document as text.
-    pub fn text(&self) -> String {
+    fn text(&self) -> String {
         let mut bodies = Bodies::new(self.registry, self.view, self.actions_key);
         let mut paths = Map::new();
         let mut tags = Vec::new();
@@ -183,7 +190,7 @@ impl<'a> Document<'a> {
             Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (kind.as_str(), false),
             Relation::Computed => ("", false),
         };
-        let answer = match super::resource::shown_type(self.registry, self.view, kind) {
+        let answer = match shown_type(self.registry, self.view, kind) {
             Some(far) if is_one => bodies.shown(far),
             Some(far) => bodies.collection(far),
             None => json!({"type": "object"}),
