@@ -12,9 +12,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::frame::{self, Frame};
 use super::names::{EventName, RESOURCE_CHANGE};
-use crate::api::call::block;
-use crate::api::query;
-use crate::api::resource::{Included, Writer, shown_type};
+use crate::api::resources::resource::{Included, Writer, shown_type};
+use crate::api::wire::call::block;
+use crate::api::wire::query;
 use crate::engine::{Change, Changed, Engine, Missed, News, Proof, Published, Reach, Scope};
 use crate::model::{Resource, ResourceId, Result};
 use crate::schema::{Role, TypeView, Version, View, render};
@@ -247,7 +247,7 @@ impl Channel {
                 }
             };
             if let Err(error) = result {
-                log::error!("telling changes: {}", crate::api::error::chain(&error));
+                log::error!("telling changes: {}", crate::api::wire::error::chain(&error));
                 let _ = self.told.send(Told::Failed);
             }
         }
@@ -331,7 +331,7 @@ impl Channel {
     fn is_of_kind(&self, row: &Resource) -> bool {
         let kinds = &self.class.kinds;
         let own = self.engine.registry().type_of(&row.root, &row.kind);
-        kinds.is_empty() || own.is_some_and(|ty| kinds.iter().any(|kind| crate::api::call::is_kind(&self.engine, &ty.id, kind)))
+        kinds.is_empty() || own.is_some_and(|ty| kinds.iter().any(|kind| crate::api::wire::call::is_kind(&self.engine, &ty.id, kind)))
     }
 }
 

@@ -7,10 +7,14 @@ use actix_web::web;
 
 use super::ApiState;
 use super::respond::{LetIn, Parts, client_ip};
-use crate::api::call::{Call, Reply};
-use crate::api::request::{self, Verb};
-use crate::api::route::Target;
-use crate::api::{audit, catalog, handler, identities, index, live, local_auth, openapi, processes, scripts, sender, settings, token};
+use crate::api::accounts::{identities, local_auth, token};
+use crate::api::live;
+use crate::api::pages::{catalog, openapi, scripts};
+use crate::api::resources::{audit, handler, index, processes, settings};
+use crate::api::wire::call::{Call, Reply};
+use crate::api::wire::request::{self, Verb};
+use crate::api::wire::route::Target;
+use crate::api::wire::sender;
 use crate::engine::Input;
 use crate::http::body;
 use crate::model::{Error, ErrorKind, Result};

@@ -1,4 +1,6 @@
-//! Where requests enter and answers leave: the way of every request, and the headers of every answer.
+//! Where requests enter and answers leave: the state that all share, the way of every request, the choice of its handler.
+//!
+//! This room sees all others and none sees it. What a handler does, and how an answer is written, does not belong here.
 
 mod dispatch;
 mod respond;
@@ -12,8 +14,9 @@ use actix_web::http::header::HeaderValue;
 use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::index::SchemaCache;
-use super::{html, live};
+use crate::api::live;
+use crate::api::pages::html;
+use crate::api::resources::index::SchemaCache;
 use crate::auth::Gate;
 use crate::engine::Engine;
 use crate::http::body;

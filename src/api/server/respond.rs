@@ -5,10 +5,12 @@ use actix_web::http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderV
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{ApiState, dispatch, plain};
-use crate::api::call::{Reply, Text};
-use crate::api::request::{self, Base, Query, Verb};
-use crate::api::route::{self, Route, Target};
-use crate::api::{error, html, scripts, sender, token};
+use crate::api::accounts::token;
+use crate::api::pages::{html, scripts};
+use crate::api::wire::call::{Reply, Text};
+use crate::api::wire::request::{self, Base, Query, Verb};
+use crate::api::wire::route::{self, Route, Target};
+use crate::api::wire::{error, sender};
 use crate::engine::{Proof, Scope};
 use crate::http::address;
 use crate::http::headers::{append, put};

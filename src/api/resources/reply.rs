@@ -2,9 +2,9 @@
 
 use actix_web::http::StatusCode;
 
-use super::call::{Call, Reply};
 use super::collection::{self, Head};
 use super::resource::{Included, Writer};
+use crate::api::wire::call::{Call, Reply};
 use crate::model::{Error, Resource, Result};
 use crate::schema::TypeView;
 

@@ -72,7 +72,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
-    use crate::api::fixture;
+    use crate::api::wire::fixture;
     use crate::schema::{FieldType, Relation};
 
     fn line(version: Version, query: &str) -> String {

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use super::call::{Call, Reply, block};
 use super::collection::{self, Head, Paging};
-use super::query;
-use super::request::Query;
-use super::route::PathId;
+use crate::api::wire::call::{Call, Reply, block};
+use crate::api::wire::query;
+use crate::api::wire::request::Query;
+use crate::api::wire::route::PathId;
 use crate::engine::ProcessInstance;
 use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
 use crate::model::{Error, Result, Timestamp};

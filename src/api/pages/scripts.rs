@@ -1,9 +1,9 @@
 //! `/scripts/<name>`: things beside the types: what a container of Docker's is in Rancher's words, and the script by which a
 //! host joins, named by its registration token.
 
-use super::call::{Call, Reply, plain_object};
-use super::request::Verb;
-use super::{inspect, registration};
+use crate::api::resources::{inspect, registration};
+use crate::api::wire::call::{Call, Reply, plain_object};
+use crate::api::wire::request::Verb;
 use crate::engine::{Engine, Input};
 use crate::model::{Error, Result};
 

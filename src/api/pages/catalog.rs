@@ -1,9 +1,9 @@
 //! `/v1-catalog`: Rancher's catalog of templates is a service of its own, at an address of its own. This server has no
 //! templates; clients that ask before they do anything else find an empty catalog, not a missing one.
 
-use super::call::{Call, Reply};
-use super::collection::{self, Head};
-use super::request::Verb;
+use crate::api::resources::collection::{self, Head};
+use crate::api::wire::call::{Call, Reply};
+use crate::api::wire::request::Verb;
 use crate::http::json::{push_comma, push_escaped, push_key, push_str};
 use crate::model::{Error, ErrorKind, Result};
 

@@ -219,7 +219,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
-    use crate::api::route;
+    use crate::api::wire::route;
     use crate::http::fixture::headers;
 
     #[test]

@@ -3,10 +3,10 @@
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply, plain_object};
-use super::collection::{self, Head};
-use super::request::Verb;
-use super::route::Target;
+use crate::api::resources::collection::{self, Head};
+use crate::api::wire::call::{Call, Reply, plain_object};
+use crate::api::wire::request::Verb;
+use crate::api::wire::route::Target;
 use crate::engine::{AccessMode, Input, LOCAL, LocalAuth};
 use crate::model::{Error, ErrorKind, Result};
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use serde_json::Value;
 
-use super::call::{Call, Reply, block, plain_object};
 use super::collection::{self, Head, Paging};
-use super::request::{Query, Verb};
+use super::reply;
 use super::resource::{Included, Writer, shown_type};
-use super::route::PathId;
-use super::{query, reply};
+use crate::api::wire::call::{Call, Reply, block, plain_object};
+use crate::api::wire::query;
+use crate::api::wire::request::{Query, Verb};
+use crate::api::wire::route::PathId;
 use crate::engine::{Answer, Input, ListQuery};
 use crate::model::{Error, ErrorKind, Resource, Result};
 use crate::schema::validate::Purpose;

@@ -1,7 +1,7 @@
 //! What the audit log is told of a request before it is served.
 
-use super::request::{Query, Verb};
-use super::route::Target;
+use crate::api::wire::request::{Query, Verb};
+use crate::api::wire::route::Target;
 use crate::engine::{Asked, Input};
 use crate::schema::View;
 

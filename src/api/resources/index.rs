@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::web;
 
-use super::call::{Call, Reply, Text};
 use super::collection::{self, Head};
+use crate::api::wire::call::{Call, Reply, Text};
 use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
 use crate::model::{Error, Result};
 use crate::schema::{TypeView, Version, View, schema_json, write_schema};

@@ -9,10 +9,10 @@ mod bodies;
 
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, Reply};
-use super::index::SchemaCache;
-use super::query::{DEFAULT_LIMIT, MAX_LIMIT};
-use super::resource::shown_type;
+use crate::api::resources::index::SchemaCache;
+use crate::api::resources::resource::shown_type;
+use crate::api::wire::call::{Call, Reply};
+use crate::api::wire::query::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::engine::LOCAL;
 use crate::schema::{FieldType, Link, Registry, Relation, TypeView, Version, View};
 use bodies::{Bodies, reference};

@@ -1,7 +1,7 @@
 //! The envelope of a collection, written around the text of its rows.
 
-use super::query;
-use super::request::Query;
+use crate::api::wire::query;
+use crate::api::wire::request::Query;
 use crate::engine::{Filter, ListQuery};
 use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_str};
 use crate::schema::{TypeView, View};
@@ -149,7 +149,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
-    use crate::api::fixture;
+    use crate::api::wire::fixture;
     use crate::schema::{FieldType, Version};
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply, block};
-use super::collection::{self, Head};
+use crate::api::resources::collection::{self, Head};
+use crate::api::wire::call::{Call, Reply, block};
 use crate::engine::Identity;
 use crate::http::json::push_comma;
 use crate::model::{Error, ResourceId, Result};

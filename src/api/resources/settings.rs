@@ -5,11 +5,11 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use serde_json::Value;
 
-use super::call::{Call, Reply};
 use super::collection::{self, Head, Paging};
-use super::query;
-use super::request::Verb;
-use super::route::PathId;
+use crate::api::wire::call::{Call, Reply};
+use crate::api::wire::query;
+use crate::api::wire::request::Verb;
+use crate::api::wire::route::PathId;
 use crate::engine::{Input, Setting};
 use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
 use crate::model::{Error, ErrorKind, Result};

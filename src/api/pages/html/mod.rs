@@ -13,7 +13,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ACCEPT, HeaderMap};
 
-use super::request::Query;
+use crate::api::wire::request::Query;
 use crate::engine::Engine;
 use crate::http::browser::is_browser;
 use crate::http::headers::{has_word, put};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::call::{Reply, plain_object};
-use super::collection::{self, Head};
-use super::request::{Base, Verb};
-use super::route::{Route, Target};
+use crate::api::resources::collection::{self, Head};
+use crate::api::wire::call::{Reply, plain_object};
+use crate::api::wire::request::{Base, Verb};
+use crate::api::wire::route::{Route, Target};
 use crate::auth::{Basic, Gate, Presented};
 use crate::engine::{Account, Engine, Input, LOCAL, Proof};
 use crate::model::{Error, ErrorKind, Result};
