@@ -4,7 +4,8 @@
 //! happens to visit can send requests too: straight from its own origin, or through a name of its own that it lets
 //! resolve to this machine (DNS rebinding). So the `Host` has to be a name we go by, and an `Origin`, which browsers
 //! set and pages cannot, has to be that same host. Plain GETs come without an `Origin`, for a page may show pictures
-//! from anywhere: so whoever lets requests in sees to it that a GET stays a GET.
+//! from anywhere: so whoever lets requests in sees to it that a GET stays a GET. What is asked for, and who asks, is not
+//! looked at here.
 
 use std::net::{IpAddr, Ipv4Addr};
 

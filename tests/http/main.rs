@@ -28,6 +28,7 @@ mod quirks;
 mod registration;
 mod replay;
 mod roles;
+mod rooms_api;
 mod settings;
 mod sockets;
 mod stacks;

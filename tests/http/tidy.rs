@@ -64,10 +64,10 @@ const MAX_LINES: usize = 800;
 /// What stays out of the program: whatever is asked for must not bring the server down.
 const NO_PANIC: [&str; 6] = [".unwrap()", ".expect(", ".expect_err(", "panic!(", "todo!(", "unimplemented!("];
 
-struct Source {
+pub struct Source {
     /// Below `src/` (or the root), with slashes.
-    path: String,
-    text: String,
+    pub path: String,
+    pub text: String,
 }
 
 impl Source {
@@ -85,7 +85,7 @@ impl Source {
     }
 
     /// The lines of the program itself, numbered: without comments, and without the tests at the end.
-    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         let end = if self.is_test() { 0 } else { self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len()) };
         let program = &self.text[..end];
         program.lines().enumerate().map(|(n, line)| (n + 1, line)).filter(|(_, line)| !line.trim_start().starts_with("//"))
@@ -126,12 +126,12 @@ fn files(folders: &[&str], endings: &[&str], below: &str) -> Vec<Source> {
     paths.into_iter().map(read).collect()
 }
 
-fn sources() -> Vec<Source> {
+pub fn sources() -> Vec<Source> {
     files(&["src"], &[".rs"], "src")
 }
 
 #[track_caller]
-fn none(problems: String) {
+pub fn none(problems: String) {
     assert!(problems.is_empty(), "\n{problems}");
 }
 
