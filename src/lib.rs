@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod failure;
+pub mod http;
 pub mod keyfile;
 pub mod model;
 pub mod plan;

@@ -1,38 +1,16 @@
-//! The Rancher wire: requests in, resources and collections out.
+//! The Rancher API: requests in, resources and collections out.
 //!
-//! A request passes `guard`, `route` and `request`, is let in by the engine, and reaches one of the handlers, which ask
-//! the engine and let `schema::render` write the rows. Nothing here knows what a type does, how rows are stored, or Docker.
+//! A request enters in `server`, is taken apart by `wire`, is let in by `auth`, and reaches a handler in one of the other
+//! rooms, which ask the engine. Nothing here knows what a type does, how rows are stored, or Docker.
 
-mod audit;
-mod call;
-mod catalog;
-mod collection;
-mod error;
-#[cfg(test)]
-mod fixture;
-mod guard;
-mod handler;
-mod html;
-mod identities;
-mod index;
-mod inspect;
+mod accounts;
 mod live;
-mod local_auth;
-mod openapi;
-mod processes;
-mod query;
-mod registration;
-mod request;
-mod resource;
-mod route;
-mod scripts;
-mod sender;
+mod pages;
+mod resources;
 mod server;
-mod settings;
-mod text;
-mod token;
+mod wire;
 
-pub use guard::Guard;
-pub use html::Folder as UiFolder;
-pub use live::SocketLimits;
+pub use pages::html::Folder as UiFolder;
 pub use server::{ApiOptions, ApiState, configure};
+
+pub use crate::http::sockets::SocketLimits;

@@ -5,7 +5,7 @@
 //! are the forms it comes in, and how often one may be wrong.
 
 mod limit;
-mod shown;
+mod presented;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
 pub use limit::Limits;
-pub use shown::{Basic, Shown, cookie};
+pub use presented::{Basic, Presented};
 
 use crate::engine::{Candidate, Engine, KeyProof, Proof, Scope};
 use crate::model::{Error, ErrorKind, ResourceId, Result};
@@ -58,12 +58,12 @@ impl Gate {
     ///
     /// # Errors
     /// 401 for nobody, 403 for a project that is not the caller's, 429 for too many wrong passwords and keys.
-    pub async fn admit(&self, version: Version, shown: &Shown<'_>) -> Result<Admitted> {
+    pub async fn admit(&self, version: Version, presented: &Presented<'_>) -> Result<Admitted> {
         let policy = self.engine.policy()?;
-        let must_prove = policy.is_on || shown.enforce;
-        let proved = match self.prove(shown, policy.provider.is_some(), must_prove).await? {
+        let must_prove = policy.is_on || presented.enforce;
+        let proved = match self.prove(presented, policy.provider.is_some(), must_prove).await? {
             Some((proof, account, own_project, by_cookie)) => {
-                let project = self.project(shown, own_project)?;
+                let project = self.project(presented, own_project)?;
                 Some(self.engine.admit(version, proof, account, project.as_deref()).map(|scope| Admitted { scope, by_cookie }))
             }
             None => None,
@@ -74,38 +74,38 @@ impl Gate {
             None if must_prove => return Err(Error::new(ErrorKind::Unauthorized)),
             None => {}
         }
-        let project = self.project(shown, None)?;
+        let project = self.project(presented, None)?;
         Ok(Admitted { scope: self.engine.admit_open(version, project.as_deref())?, by_cookie: false })
     }
 
     /// The project a request names: by path, header or parameter, by the user name of a token, by a key of it.
-    fn project(&self, shown: &Shown<'_>, own: Option<String>) -> Result<Option<String>> {
-        if let Some(project) = shown.project.map(str::to_owned).or(own) {
+    fn project(&self, presented: &Presented<'_>, own: Option<String>) -> Result<Option<String>> {
+        if let Some(project) = presented.project.map(str::to_owned).or(own) {
             return Ok(Some(project));
         }
-        let Some(key) = shown.client_key else { return Ok(None) };
+        let Some(key) = presented.client_key else { return Ok(None) };
         self.engine.project_of_key(key)?.map(Some).ok_or_else(|| Error::new(ErrorKind::Forbidden))
     }
 
     /// What the request proves: by what, for which account, for which project, and whether by cookie.
     async fn prove(
         &self,
-        shown: &Shown<'_>,
+        presented: &Presented<'_>,
         has_logins: bool,
         must_prove: bool,
     ) -> Result<Option<(Proof, ResourceId, Option<String>, bool)>> {
         if has_logins
-            && let Some((token, by_cookie)) = shown.token()
+            && let Some((token, by_cookie)) = presented.token()
             && let Some((session, account)) = self.engine.check_session(token)?
         {
             return Ok(Some((Proof::Session(session), account, None, by_cookie)));
         }
-        let Some(basic) = shown.basic() else { return Ok(None) };
+        let Some(basic) = presented.basic() else { return Ok(None) };
         if let Some(project) = basic.bearer() {
             let session = if has_logins { self.engine.check_session(&basic.secret)? } else { None };
             return Ok(session.map(|(id, account)| (Proof::Session(id), account, project.map(str::to_owned), false)));
         }
-        let found = self.check_basic(&basic, shown.client, must_prove).await?;
+        let found = self.check_basic(&basic, presented.client, must_prove).await?;
         Ok(found.map(|(proof, account)| (proof, account, None, false)))
     }
 

@@ -29,6 +29,7 @@ mod registration;
 mod replay;
 mod roles;
 mod rooms;
+mod rooms_api;
 mod settings;
 mod sockets;
 mod stacks;

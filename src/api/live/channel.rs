@@ -12,20 +12,17 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::frame::{self, Frame};
 use super::names::{EventName, RESOURCE_CHANGE};
-use crate::api::call::block;
-use crate::api::query;
-use crate::api::resource::{Included, Writer, shown_type};
+use crate::api::resources::resource::{Included, Writer, shown_type};
+use crate::api::wire::call::block;
+use crate::api::wire::query;
 use crate::engine::{Change, Changed, Engine, Missed, News, Proof, Published, Reach, Scope};
-use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
+use crate::model::{Resource, ResourceId, Result};
 use crate::schema::{Role, TypeView, Version, View, render};
 
 /// Rows that are read and written at once.
 pub const CHUNK: usize = 64;
 /// Chunks that wait for the slowest connection; one that is further behind reads the outbox itself, or is cut.
 const BACKLOG: usize = 64;
-/// Seconds after which whoever has too many connections may ask again.
-const COME_AGAIN: u32 = 30;
-
 /// What a scope decides of the bytes that a connection gets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Viewer {
@@ -129,80 +126,16 @@ pub struct Seat {
     pub position: i64,
 }
 
-/// How many connections may be open at a time. Each holds a file descriptor and some memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SocketLimits {
-    /// All.
-    pub total: usize,
-    /// Those of one account: while access is open everybody is the same.
-    pub of_account: usize,
-}
-
-impl Default for SocketLimits {
-    fn default() -> Self {
-        // Ten thousand clients have room, whoever they are, and leave some to others.
-        Self { total: 20_000, of_account: 15_000 }
-    }
-}
-
-impl SocketLimits {
-    /// The same where at most so many files may be open: some of them are left for requests and the database, for a server
-    /// without any hears nobody.
-    pub fn within(self, files: u64) -> Self {
-        let most = usize::try_from(files - (files / 4).min(1_000)).unwrap_or(usize::MAX);
-        Self { total: self.total.min(most), of_account: self.of_account.min(most) }
-    }
-}
-
 /// All channels.
 pub struct Hub {
     engine: Arc<Engine>,
     channels: Mutex<HashMap<Class, Arc<Channel>>>,
-    limits: SocketLimits,
-    /// Open connections by account; accounts without any are not kept.
-    open: Mutex<HashMap<ResourceId, usize>>,
-}
-
-/// A connection's right to be there, given back at its end.
-pub struct Place {
-    hub: Arc<Hub>,
-    account: ResourceId,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.hub.lock_open();
-        if let Some(count) = open.get_mut(&self.account) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.account);
-            }
-        }
-    }
 }
 
 impl Hub {
     /// No channels yet.
-    pub fn new(engine: Arc<Engine>, limits: SocketLimits) -> Arc<Self> {
-        Arc::new(Self { engine, channels: Mutex::default(), limits, open: Mutex::default() })
-    }
-
-    /// A place for one more connection of an account.
-    ///
-    /// # Errors
-    /// 429 if the account has as many as it may have, 503 if the server has.
-    pub fn admit(self: &Arc<Self>, account: ResourceId) -> Result<Place> {
-        let mut open = self.lock_open();
-        if open.get(&account).is_some_and(|count| *count >= self.limits.of_account) {
-            let words = format!("{} WebSockets of this account are open: no more at a time", self.limits.of_account);
-            return Err(Error::new(ErrorKind::TooMany(COME_AGAIN)).with_message(words));
-        }
-        if open.values().sum::<usize>() >= self.limits.total {
-            let words = format!("{} WebSockets are open: no more at a time", self.limits.total);
-            return Err(Error::new(ErrorKind::Unavailable).with_message(words));
-        }
-        *open.entry(account).or_default() += 1;
-        Ok(Place { hub: self.clone(), account })
+    pub fn new(engine: Arc<Engine>) -> Arc<Self> {
+        Arc::new(Self { engine, channels: Mutex::default() })
     }
 
     /// A place in the channel of a class: what is committed from now on is told.
@@ -244,10 +177,6 @@ impl Hub {
             channels.remove(class);
         }
         is_empty
-    }
-
-    fn lock_open(&self) -> MutexGuard<'_, HashMap<ResourceId, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Class, Arc<Channel>>> {
@@ -318,7 +247,7 @@ impl Channel {
                 }
             };
             if let Err(error) = result {
-                log::error!("telling changes: {}", crate::api::error::chain(&error));
+                log::error!("telling changes: {}", crate::api::wire::error::chain(&error));
                 let _ = self.told.send(Told::Failed);
             }
         }
@@ -402,7 +331,7 @@ impl Channel {
     fn is_of_kind(&self, row: &Resource) -> bool {
         let kinds = &self.class.kinds;
         let own = self.engine.registry().type_of(&row.root, &row.kind);
-        kinds.is_empty() || own.is_some_and(|ty| kinds.iter().any(|kind| crate::api::call::is_kind(&self.engine, &ty.id, kind)))
+        kinds.is_empty() || own.is_some_and(|ty| kinds.iter().any(|kind| crate::api::wire::call::is_kind(&self.engine, &ty.id, kind)))
     }
 }
 

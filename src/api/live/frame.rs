@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use bytestring::ByteString;
 use serde_json::Value;
 
-use crate::api::text::{push_key, push_option, push_str};
 use crate::engine::Input;
+use crate::http::json::{push_key, push_option, push_str};
 use crate::model::Timestamp;
 
 /// An event as it is sent.
@@ -119,7 +119,7 @@ pub fn published(name: &str, fields: &Input, time: Timestamp) -> ByteString {
     let mut out = String::with_capacity(512);
     out.push('{');
     for key in KEYS {
-        crate::api::text::push_comma(&mut out);
+        crate::http::json::push_comma(&mut out);
         push_key(&mut out, key);
         match (key, fields.get(key)) {
             ("name", _) => push_str(&mut out, name),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 
-use crate::api::call::{Call, Reply, plain_object};
+use crate::api::wire::call::{Call, Reply, plain_object};
 use crate::engine::{Input, Published};
 use crate::model::{Error, ErrorKind, Result};
 use crate::schema::validate::Purpose;

@@ -7,9 +7,10 @@ use bytestring::ByteString;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use super::channel::{CHUNK, Frames, Place, Seat, Told};
+use super::channel::{CHUNK, Frames, Seat, Told};
 use super::frame;
 use crate::engine::Missed;
+use crate::http::sockets::Place;
 
 /// The longest frame a client may send: there is nothing that it has to say.
 pub const MAX_FRAME: usize = 4096;
@@ -163,7 +164,7 @@ impl Run {
     /// Tells what happened behind a position, as it is now.
     async fn catch_up(&mut self, since: i64) -> Result<(), End> {
         let failed = |error: crate::model::Error| {
-            log::error!("telling what was missed: {}", crate::api::error::chain(&error));
+            log::error!("telling what was missed: {}", crate::api::wire::error::chain(&error));
             End::Close(CloseCode::Error, "events cannot be read")
         };
         let channel = self.seat.channel.clone();

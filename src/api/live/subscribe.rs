@@ -11,9 +11,11 @@ use super::channel::{Class, Hub};
 use super::frame;
 use super::names::{Confined, EventName};
 use super::socket::{Limits, MAX_FRAME, Socket};
-use crate::api::call::{Call, Reply};
-use crate::api::request::{self, Verb};
+use crate::api::wire::call::{Call, Reply};
+use crate::api::wire::request::Verb;
 use crate::engine::{Input, MAX_PINGS, MAX_QUEUED, PING_MILLIS};
+use crate::http::headers::is_websocket;
+use crate::http::sockets::Admission;
 use crate::model::{Error, ErrorKind, Result};
 use crate::schema::{Role, TypeView};
 
@@ -28,6 +30,8 @@ pub struct Handshake<'r> {
     pub request: &'r HttpRequest,
     /// What the client goes on to send; taken if it is taken.
     pub payload: &'r mut Option<web::Payload>,
+    /// Who may have one more connection.
+    pub sockets: &'r Arc<Admission>,
     /// Where the response goes.
     pub response: &'r mut Option<HttpResponse>,
 }
@@ -40,7 +44,7 @@ pub async fn subscribe(call: &Call<'_>, ty: &Arc<TypeView>, hub: &Arc<Hub>, shak
         None | Some("") => None,
         Some(text) => Some(frame::parse_position(text).ok_or_else(|| Error::invalid("InvalidFormat", "since"))?),
     };
-    match (call.verb, request::is_websocket(shake.request.headers())) {
+    match (call.verb, is_websocket(shake.request.headers())) {
         // Quirk: nothing takes these, and they are not the same nothing (cattle: no handler of `SubscribeManager` answers).
         (Verb::Get, false) => return Err(Error::not_found()),
         (Verb::Post, false) => return Ok(Reply::new(StatusCode::CREATED, String::new())),
@@ -52,7 +56,7 @@ pub async fn subscribe(call: &Call<'_>, ty: &Arc<TypeView>, hub: &Arc<Hub>, shak
         return Err(no_handshake("a WebSocket begins with a GET".to_owned()));
     }
     let limits = limits(call)?;
-    let place = hub.admit(call.scope.user.id)?;
+    let place = shake.sockets.admit(call.scope.user.id)?;
     // Listening before the answer: whoever has it misses nothing.
     let seat = hub.join(call.scope, call.view, class)?;
     let payload = shake.payload.take().ok_or_else(|| Error::bug("a request without its payload"))?;

@@ -1,0 +1,7 @@
+//! Accounts: logging in and out, turning access control on and off, who there is.
+//!
+//! Only their forms on the wire: who may do what is decided by the engine, and who asks is found out by `auth`.
+
+pub mod identities;
+pub mod local_auth;
+pub mod token;

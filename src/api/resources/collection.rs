@@ -1,0 +1,196 @@
+//! The envelope of a collection, written around the text of its rows.
+
+use crate::api::wire::query;
+use crate::api::wire::request::Query;
+use crate::engine::{Filter, ListQuery};
+use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_str};
+use crate::schema::{TypeView, View};
+
+/// What stands before the rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// The type that was asked for, not those of the rows.
+    pub resource_type: &'a str,
+    /// The URL of the request, without its query.
+    pub url: &'a str,
+    /// Where the sub-types of the type are created; none if it has none.
+    pub create_types: Option<(&'a View, &'a TypeView)>,
+    /// What links begin with.
+    pub root: &'a str,
+    /// `actions` or `actionLinks`.
+    pub actions_key: &'a str,
+}
+
+/// What stands behind the rows of a list that has pages.
+#[derive(Debug, Clone, Copy)]
+pub struct Paging<'a> {
+    /// The type that was asked for.
+    pub ty: &'a TypeView,
+    /// The request's parameters as they came.
+    pub query: &'a Query<'a>,
+    /// And as they were understood.
+    pub list: &'a ListQuery,
+    /// The marker of the next page.
+    pub next: Option<&'a str>,
+    /// The conditions as the engine understood them.
+    pub filters: &'a [Filter],
+}
+
+/// Writes a collection up to and with the bracket of its rows.
+pub fn open(out: &mut String, head: &Head<'_>) {
+    out.push_str(r#"{"type":"collection","resourceType":"#);
+    push_str(out, head.resource_type);
+    out.push_str(r#","links":{"self":"#);
+    push_str(out, head.url);
+    out.push_str(r#"},"createTypes":{"#);
+    if let Some((view, ty)) = head.create_types {
+        for sub in ty.create_types.iter().filter_map(|name| view.types.get(name)) {
+            push_comma(out);
+            push_key(out, &sub.id);
+            out.push('"');
+            push_escaped(out, head.root);
+            out.push('/');
+            push_lower(out, &sub.plural);
+            out.push('"');
+        }
+    }
+    out.push_str("},");
+    push_key(out, head.actions_key);
+    out.push_str(r#"{},"data":["#);
+}
+
+/// Ends a collection that comes whole. `create_default` is the field and value that new elements begin with.
+pub fn close(out: &mut String, create_default: Option<(&str, &str)>) {
+    out.push_str(r#"],"sortLinks":{},"pagination":null,"sort":null,"filters":{},"createDefaults":{"#);
+    if let Some((field, value)) = create_default {
+        push_key(out, field);
+        push_str(out, value);
+    }
+    out.push_str("}}");
+}
+
+/// Ends one page of a list at `url`.
+pub fn close_page(out: &mut String, url: &str, paging: &Paging<'_>) {
+    out.push_str(r#"],"sortLinks":{"#);
+    let kept = paging.query.without(&["sort", "order", "marker"]);
+    for name in paging.ty.filters.keys().filter(|name| paging.ty.fields.contains_key(*name)) {
+        push_comma(out);
+        push_key(out, name);
+        push_url(out, url, &kept, &["sort=", name]);
+    }
+    out.push_str(r#"},"pagination":{"first":null,"previous":null,"next":"#);
+    match paging.next {
+        Some(marker) => {
+            let marker: String = url::form_urlencoded::byte_serialize(marker.as_bytes()).collect();
+            push_url(out, url, &paging.query.without(&["marker"]), &["marker=", &marker]);
+        }
+        None => out.push_str("null"),
+    }
+    out.push_str(r#","limit":"#);
+    out.push_str(&paging.list.limit.to_string());
+    out.push_str(r#","total":null,"partial":"#);
+    out.push_str(if paging.next.is_some() { "true" } else { "false" });
+    out.push_str(r#"},"sort":"#);
+    push_sort(out, url, paging);
+    out.push_str(r#","filters":{"#);
+    for name in paging.ty.filters.keys() {
+        push_comma(out);
+        push_key(out, name);
+        push_conditions(out, paging.filters.iter().filter(|f| f.field == *name));
+    }
+    out.push_str(r#"},"createDefaults":{}}"#);
+}
+
+fn push_sort(out: &mut String, url: &str, paging: &Paging<'_>) {
+    let Some(name) = paging.list.sort.as_deref() else {
+        out.push_str("null");
+        return;
+    };
+    let (order, reverse) = if paging.list.descending { ("desc", "asc") } else { ("asc", "desc") };
+    out.push_str(r#"{"name":"#);
+    push_str(out, name);
+    out.push_str(r#","order":"#);
+    push_str(out, order);
+    out.push_str(r#","reverse":"#);
+    push_url(out, url, &paging.query.without(&["order", "marker"]), &["order=", reverse]);
+    out.push('}');
+}
+
+fn push_conditions<'f>(out: &mut String, conditions: impl Iterator<Item = &'f Filter>) {
+    let start = out.len();
+    for condition in conditions {
+        out.push(if out.len() == start { '[' } else { ',' });
+        out.push_str(r#"{"value":"#);
+        push_str(out, &condition.value);
+        out.push_str(r#","modifier":"#);
+        push_str(out, &condition.modifier);
+        out.push('}');
+    }
+    out.push_str(if out.len() == start { "null" } else { "]" });
+}
+
+fn push_url(out: &mut String, url: &str, query: &str, rest: &[&str]) {
+    out.push('"');
+    push_escaped(out, url);
+    push_escaped(out, query);
+    for part in rest {
+        push_escaped(out, part);
+    }
+    out.push('"');
+}
+
+/// The parameters of a list that is always whole.
+pub fn everything() -> ListQuery {
+    ListQuery { limit: query::MAX_LIMIT, ..ListQuery::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
+    use super::*;
+    use crate::api::wire::fixture;
+    use crate::schema::{FieldType, Version};
+
+    #[test]
+    fn a_page_has_the_keys_of_the_wire_in_order() {
+        let ty = fixture::type_view("service", |ty| {
+            for name in ["name", "state"] {
+                fixture::add_field(ty, name, FieldType::String);
+                ty.filters.insert(name.into(), FieldType::String);
+            }
+            ty.filters.insert("hidden".into(), FieldType::String);
+        });
+        let query = Query::parse("limit=2&marker=m2&sort=name&name=w%22b&x=\"");
+        let list = query::list(Version::V2Beta, &ty, &query);
+        let mut out = String::new();
+        let url = "http://h/v2-beta/services";
+        open(&mut out, &Head { resource_type: "service", url, create_types: None, root: "http://h/v2-beta", actions_key: "actions" });
+        out.push_str(r#"{"id":"1s1"}"#);
+        close_page(&mut out, url, &Paging { ty: &ty, query: &query, list: &list, next: Some("m 4&"), filters: &list.filters });
+        let expected = concat!(
+            r#"{"type":"collection","resourceType":"service","links":{"self":"http://h/v2-beta/services"},"createTypes":{},"actions":{},"#,
+            r#""data":[{"id":"1s1"}],"#,
+            r#""sortLinks":{"name":"http://h/v2-beta/services?limit=2&name=w%22b&x=\"&sort=name","#,
+            r#""state":"http://h/v2-beta/services?limit=2&name=w%22b&x=\"&sort=state"},"#,
+            r#""pagination":{"first":null,"previous":null,"#,
+            r#""next":"http://h/v2-beta/services?limit=2&sort=name&name=w%22b&x=\"&marker=m+4%26","limit":2,"total":null,"partial":true},"#,
+            r#""sort":{"name":"name","order":"asc","reverse":"http://h/v2-beta/services?limit=2&sort=name&name=w%22b&x=\"&order=desc"},"#,
+            r#""filters":{"hidden":null,"name":[{"value":"w\"b","modifier":"eq"}],"state":null},"createDefaults":{}}"#,
+        );
+        assert_eq!(out, expected);
+        serde_json::from_str::<serde_json::Value>(&out).unwrap();
+    }
+
+    #[test]
+    fn a_whole_collection_has_no_pages() {
+        let mut out = String::new();
+        open(&mut out, &Head { resource_type: "service", url: "u", create_types: None, root: "", actions_key: "actionLinks" });
+        close(&mut out, Some(("stackId", "1st3")));
+        let expected = concat!(
+            r#"{"type":"collection","resourceType":"service","links":{"self":"u"},"createTypes":{},"actionLinks":{},"data":[],"#,
+            r#""sortLinks":{},"pagination":null,"sort":null,"filters":{},"createDefaults":{"stackId":"1st3"}}"#,
+        );
+        assert_eq!(out, expected);
+    }
+}

@@ -1,0 +1,231 @@
+//! The six things that can be done with any type, and following links.
+//!
+//! Which refusal wins is part of the wire: id, type, action, method, fields (cattle: `ValidationHandler.generate`).
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use serde_json::Value;
+
+use super::collection::{self, Head, Paging};
+use super::reply;
+use super::resource::{Included, Writer, shown_type};
+use crate::api::wire::call::{Call, Reply, block, plain_object};
+use crate::api::wire::query;
+use crate::api::wire::request::{Query, Verb};
+use crate::api::wire::route::PathId;
+use crate::engine::{Answer, Input, ListQuery};
+use crate::model::{Error, ErrorKind, Resource, Result};
+use crate::schema::validate::Purpose;
+use crate::schema::{Link, Relation, TypeView, Version};
+
+/// Types whose lists come whole and are neither sorted nor filtered for show (cattle: their managers do not page).
+const UNPAGED: [&str; 4] = ["project", "projectMember", "identity", "token"];
+
+/// `/<type>`. The method is one the type lists.
+pub async fn collection(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
+    match call.verb {
+        Verb::Get => list(call, ty).await,
+        Verb::Post => create(call, ty, body).await,
+        Verb::Put | Verb::Delete | Verb::Other => Err(Error::new(ErrorKind::MethodNotAllowed)),
+    }
+}
+
+/// `/<type>/<id>`.
+pub async fn resource(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, body: Input) -> Result<Reply> {
+    if let (Verb::Post, Some(action)) = (call.verb, call.query.first("action")) {
+        return act(call, ty, id, action, body).await;
+    }
+    // What a type does not know is 405 before anything is looked for (cattle: `ValidationHandler`).
+    call.require_resource_method(ty)?;
+    let row = call.get(ty, id)?;
+    match call.verb {
+        Verb::Get => read(call, ty, &row).await,
+        Verb::Put => update(call, ty, &row, body).await,
+        Verb::Delete => {
+            let own = own_view(call, ty, &row);
+            let row = call.engine.delete(call.scope, own, row.id).await?;
+            // Quirk: a project that goes is answered as a list of one (cattle: `ProjectResourceManager.deleteInternal`).
+            if ty.def.id == "project" {
+                return reply::rows(call, StatusCode::OK, own, &[row], None);
+            }
+            reply::row(call, StatusCode::OK, &row)
+        }
+        Verb::Post | Verb::Other => Err(Error::new(ErrorKind::MethodNotAllowed)),
+    }
+}
+
+/// `/<type>/<id>/<link>`.
+pub async fn link(call: &Call<'_>, segment: &str, id: &str, name: &str, body: Input) -> Result<Reply> {
+    let ty = call.find_type(segment)?;
+    let row = call.get(ty, id)?;
+    let ty = own_view(call, ty, &row);
+    let link = ty.links.iter().find(|l| l.name.eq_ignore_ascii_case(name)).ok_or_else(Error::not_found)?;
+    match call.verb {
+        Verb::Get => follow(call, ty, &row, link).await,
+        Verb::Post => create_child(call, ty, &row, link, body).await,
+        Verb::Put | Verb::Delete | Verb::Other => Err(Error::new(ErrorKind::MethodNotAllowed)),
+    }
+}
+
+async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
+    let is_paged = !UNPAGED.contains(&ty.def.id.as_str());
+    let mut parameters = query::list(call.view.version, ty, call.query);
+    if !is_paged {
+        parameters = ListQuery {
+            filters: parameters.filters,
+            with_removed: parameters.with_removed,
+            all: parameters.all,
+            ..collection::everything()
+        };
+    }
+    let url = call.url();
+    let query_text = call.query.raw().to_owned();
+    let (engine, scope, view, ty) = (call.engine.clone(), call.scope.clone(), call.view.clone(), ty.clone());
+    let (root, actions_key) = (call.base.root.clone(), call.actions_key);
+    block(move || {
+        let query = Query::parse(&query_text);
+        let key = query.first("key");
+        let writer = Writer { engine: &engine, scope: &scope, view: &view, root: &root, actions_key, key };
+        let page = engine.list(&scope, &ty, &parameters)?;
+        let derived = engine.derive(&scope, &page.rows)?;
+        let included = query::include(&ty, &query).map(|link| Included::fetch(&writer, &page.rows, link)).transpose()?;
+        let mut body = String::with_capacity(4096 + page.rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
+        let create_types = Some((&*view, &*ty));
+        collection::open(&mut body, &Head { resource_type: &ty.id, url: &url, create_types, root: &root, actions_key });
+        writer.rows(&mut body, &page.rows, &derived, included.as_ref());
+        if is_paged {
+            let next = page.next.as_deref();
+            collection::close_page(&mut body, &url, &Paging { ty: &ty, query: &query, list: &parameters, next, filters: &page.filters });
+        } else {
+            collection::close(&mut body, None);
+        }
+        Ok(Reply::ok(body))
+    })
+    .await
+}
+
+async fn read(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource) -> Result<Reply> {
+    let mut reply = match query::include(own_view(call, ty, row), call.query) {
+        None => reply::row(call, StatusCode::OK, row)?,
+        Some(link) => {
+            let included = Included::fetch(&reply::writer(call), std::slice::from_ref(row), link)?;
+            reply::row_with(call, StatusCode::OK, row, Some(&included))?
+        }
+    };
+    // A client that is given a project's address stays in that project.
+    if ty.def.id == "project" && call.base.root.ends_with(call.view.version.as_str()) {
+        reply.schemas_of = Some(call.wire_id(ty, row.id));
+    }
+    Ok(reply)
+}
+
+/// 501 for what a schema lists and nothing can be made of: structures, what only the server writes, what is not built.
+pub fn require_creatable(ty: &TypeView) -> Result<()> {
+    // Quirk: schemas list it, and the answer is 405 all the same (cattle: `ProjectMemberResourceManager`).
+    if ty.def.id == "projectMember" {
+        return Err(Error::new(ErrorKind::MethodNotAllowed).with_message("members are set by a project's action setmembers"));
+    }
+    match (ty.def.can_create, ty.is_embedded) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Error::not_implemented(format!("a {} is a part of other types: it has no rows", ty.id))),
+        (false, false) => Err(Error::not_implemented(format!("creating a {} is not part of this build", ty.id))),
+    }
+}
+
+async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
+    require_creatable(ty)?;
+    let input = call.validate(call.input_view(ty), ty, body, Purpose::Create, None).await?;
+    let rows = call.engine.create(call.scope, ty, input).await?;
+    match rows.as_slice() {
+        [row] => reply::row(call, StatusCode::CREATED, row),
+        rows => reply::rows(call, StatusCode::CREATED, ty, rows, None),
+    }
+}
+
+async fn update(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource, body: Input) -> Result<Reply> {
+    let ty = own_view(call, ty, row);
+    let input = call.validate(call.input_view(ty), ty, body, Purpose::Update, Some(row.id)).await?;
+    let row = call.engine.update(call.scope, ty, row.id, input).await?;
+    reply::row(call, StatusCode::OK, &row)
+}
+
+async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: Input) -> Result<Reply> {
+    let invalid = |code| Err(Error::invalid(code, "action"));
+    if PathId::parse(id).is_none() {
+        return Err(Error::not_found());
+    }
+    let Some(action) = ty.actions.get(name) else { return invalid("InvalidAction") };
+    let row = call.get(ty, id)?;
+    let ty = own_view(call, ty, &row);
+    if ty.def.unavailable_actions.iter().any(|a| a == name) {
+        return Err(Error::not_implemented(format!("the action {name} of a {} is not part of this build", ty.id)));
+    }
+    if !call.engine.offers(call.view.version, ty, &row, name) {
+        return invalid("ActionNotAvailable");
+    }
+    // The input of the own type, where it differs from that of the type in the path.
+    let action = ty.actions.get(name).unwrap_or(action);
+    let input = match action.input.as_deref() {
+        None => body,
+        Some(schema) => {
+            let view = call.input_view(ty);
+            let schema = view.types.get(schema).ok_or_else(Error::not_found)?;
+            call.validate(view, schema, body, Purpose::Create, None).await?
+        }
+    };
+    match call.engine.act(call.scope, ty, row.id, name, input).await? {
+        Answer::Accepted(row) => reply::row(call, StatusCode::ACCEPTED, &row),
+        Answer::Done(row) => reply::row(call, StatusCode::OK, &row),
+        Answer::Rows(kind, rows) => {
+            let far = call.view.find_by_kind(kind).ok_or_else(Error::not_found)?;
+            reply::rows(call, StatusCode::OK, far, &rows, None)
+        }
+        Answer::Object(kind, fields) => Ok(Reply::ok(plain_object(kind, &fields, call.actions_key))),
+    }
+}
+
+async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> Result<Reply> {
+    let (kind, is_one) = match &link.to {
+        Relation::One { kind, .. } => (kind, true),
+        Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (kind, false),
+        Relation::Computed => {
+            let missing = || Error::not_implemented(format!("the link {} of a {} is not part of this build", link.name, ty.id));
+            let far = call.view.find_by_path(&link.name).ok_or_else(missing)?;
+            return reply::rows(call, StatusCode::OK, far, &[], None);
+        }
+    };
+    let far = shown_type(call.engine.registry(), call.view, kind).ok_or_else(Error::not_found)?;
+    let (engine, scope, id, far_link) = (call.engine.clone(), call.scope.clone(), row.id, link.clone());
+    let found = block(move || engine.follow(&scope, &[id], &far_link)).await?;
+    let rows: Vec<Resource> = found.into_iter().map(|(_, row)| row).collect();
+    if is_one {
+        return reply::row(call, StatusCode::OK, rows.first().ok_or_else(Error::not_found)?);
+    }
+    let preset = match &link.to {
+        Relation::Many { field, .. } if far.collection_methods.iter().any(|m| m == "POST") => {
+            Some((field.as_str(), call.wire_id(ty, row.id)))
+        }
+        _ => None,
+    };
+    reply::rows(call, StatusCode::OK, far, &rows, preset.as_ref().map(|(field, id)| (*field, id.as_str())))
+}
+
+/// A POST to the rows at the end of a link creates one more, with the reference set (cattle: `PostChildLinkHandler`).
+async fn create_child(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link, mut body: Input) -> Result<Reply> {
+    let not_allowed = || Error::new(ErrorKind::MethodNotAllowed);
+    let Relation::Many { kind, field } = &link.to else { return Err(not_allowed()) };
+    let child = call.view.find_by_kind(kind).and_then(|far| call.view.types.get(&far.id)).ok_or_else(not_allowed)?;
+    call.require_collection_method(child)?;
+    let is_given = |name: &str| body.get(name).is_some_and(|v| !v.is_null());
+    let by_other_name = call.view.version == Version::V1 && field == "stackId" && is_given("environmentId");
+    if !is_given(field) && !by_other_name {
+        body.insert(field.clone(), Value::from(call.wire_id(ty, row.id)));
+    }
+    create(call, child, body).await
+}
+
+/// The row's own type where the caller sees it, else the type of the path.
+fn own_view<'c>(call: &'c Call<'_>, ty: &'c Arc<TypeView>, row: &Resource) -> &'c Arc<TypeView> {
+    call.engine.registry().type_of(&row.root, &row.kind).and_then(|own| call.view.find_by_kind(&own.id)).unwrap_or(ty)
+}

@@ -1,0 +1,48 @@
+//! Rows as the whole of an answer: one, or all there are.
+
+use actix_web::http::StatusCode;
+
+use super::collection::{self, Head};
+use super::resource::{Included, Writer};
+use crate::api::wire::call::{Call, Reply};
+use crate::model::{Error, Resource, Result};
+use crate::schema::TypeView;
+
+/// How rows of the answer are written.
+pub fn writer<'c>(call: &'c Call<'_>) -> Writer<'c> {
+    Writer {
+        engine: call.engine,
+        scope: call.scope,
+        view: call.view,
+        root: &call.base.root,
+        actions_key: call.actions_key,
+        key: call.query.first("key"),
+    }
+}
+
+/// One row. Reads what is computed for it, inline: a point read is cheaper than a change of threads.
+pub fn row(call: &Call<'_>, status: StatusCode, row: &Resource) -> Result<Reply> {
+    row_with(call, status, row, None)
+}
+
+/// One row and what comes along with it.
+pub fn row_with(call: &Call<'_>, status: StatusCode, row: &Resource, included: Option<&Included<'_>>) -> Result<Reply> {
+    let derived = call.engine.derive(call.scope, std::slice::from_ref(row))?;
+    let mut body = String::with_capacity(row.fields.len() + 2048);
+    if !writer(call).row_with(&mut body, row, &derived, included) {
+        return Err(Error::not_found());
+    }
+    Ok(Reply::new(status, body))
+}
+
+/// Rows that are all there are. `preset` is the field and value that new elements begin with.
+pub fn rows(call: &Call<'_>, status: StatusCode, ty: &TypeView, rows: &[Resource], preset: Option<(&str, &str)>) -> Result<Reply> {
+    let derived = call.engine.derive(call.scope, rows)?;
+    let mut body = String::with_capacity(1024 + rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
+    let create_types = Some((&**call.view, ty));
+    let (root, actions_key) = (&call.base.root, call.actions_key);
+    collection::open(&mut body, &Head { resource_type: &ty.id, url: &call.url(), create_types, root, actions_key });
+    writer(call).rows(&mut body, rows, &derived, None);
+    collection::close(&mut body, preset);
+    Ok(Reply::new(status, body))
+}

@@ -1,0 +1,128 @@
+//! Where requests enter and answers leave: the state that all share, the way of every request, the choice of its handler.
+//!
+//! This room sees all others and none sees it. What a handler does, and how an answer is written, does not belong here.
+
+mod dispatch;
+mod respond;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderValue;
+use actix_web::middleware::Compress;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::api::live;
+use crate::api::pages::html;
+use crate::api::resources::index::SchemaCache;
+use crate::auth::Gate;
+use crate::engine::Engine;
+use crate::http::body;
+use crate::http::guard::Guard;
+use crate::http::sockets::{Admission, SocketLimits};
+
+/// What clients take for the version of the server if no setting says otherwise: the last Rancher of this line.
+const RANCHER_VERSION: &str = "v1.6.30";
+
+/// What the API is told at start.
+#[derive(Debug, Clone)]
+pub struct ApiOptions {
+    /// Names, with or without a port, that requests may come for beside the loopback ones. Only looked at while access is open.
+    pub allowed_hosts: Vec<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// A single-page application that is served at `/` instead of our own page.
+    pub ui: Option<html::Folder>,
+    /// How long a body may take to arrive.
+    pub body_patience: Duration,
+    /// WebSockets that may be open at a time.
+    pub sockets: SocketLimits,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        let (allowed_hosts, trusted_proxies, ui) = (Vec::new(), Vec::new(), None);
+        Self { allowed_hosts, trusted_proxies, ui, body_patience: body::PATIENCE, sockets: SocketLimits::default() }
+    }
+}
+
+/// What all requests share.
+pub struct ApiState {
+    engine: Arc<Engine>,
+    gate: Gate,
+    guard: Guard,
+    trusted_proxies: Vec<IpAddr>,
+    body_patience: Duration,
+    schemas: SchemaCache,
+    live: Arc<live::Hub>,
+    sockets: Arc<Admission>,
+    openapi: SchemaCache,
+    rancher_version: HeaderValue,
+    ui: Option<html::Folder>,
+}
+
+impl ApiState {
+    /// The state of an API over `engine`.
+    pub fn new(engine: Arc<Engine>, options: &ApiOptions) -> Self {
+        let version = engine.setting("rancher.server.version").and_then(|v| HeaderValue::try_from(v).ok());
+        Self {
+            gate: Gate::new(engine.clone()),
+            guard: Guard::new(&options.allowed_hosts),
+            trusted_proxies: options.trusted_proxies.clone(),
+            body_patience: options.body_patience,
+            schemas: SchemaCache::default(),
+            ui: options.ui.clone(),
+            live: live::Hub::new(engine.clone()),
+            sockets: Admission::new(options.sockets),
+            openapi: SchemaCache::default(),
+            rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
+            engine,
+        }
+    }
+
+    /// Ends the connections that stay open, so that the server can stop.
+    pub fn close_sockets(&self) {
+        self.live.stop();
+    }
+}
+
+/// Puts the API into an actix application: the probes, and everything that no other service of the application takes.
+pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
+    config
+        .app_data(state)
+        .route("/ping", web::get().to(ping))
+        .route("/healthz", web::get().to(healthz))
+        .route("/readyz", web::get().to(readyz))
+        .service(web::resource("/static/{digest:[0-9a-f]{16}}/{file:[^/]+}").wrap(Compress::default()).route(web::get().to(html::asset)))
+        .default_service(web::to(serve));
+}
+
+// The probes are not guarded: probing programs come by address, and there is nothing in the answers.
+
+async fn ping() -> HttpResponse {
+    plain(StatusCode::OK, "pong")
+}
+
+async fn healthz() -> HttpResponse {
+    plain(StatusCode::OK, "ok")
+}
+
+async fn readyz(state: web::Data<ApiState>) -> HttpResponse {
+    match state.engine.is_ready() {
+        true => plain(StatusCode::OK, "ok"),
+        false => plain(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
+    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(text)
+}
+
+/// Every request of the API.
+async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
+    let mut payload = Some(payload);
+    let response = respond::respond(&request, &mut payload, &state).await;
+    body::holding(response, payload)
+}

@@ -1,0 +1,208 @@
+//! The way of every request from the guard to the headers of its answer; what is asked for is served by `dispatch`.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{ApiState, dispatch, plain};
+use crate::api::accounts::token;
+use crate::api::pages::{html, scripts};
+use crate::api::wire::call::{Reply, Text};
+use crate::api::wire::request::{self, Base, Query, Verb};
+use crate::api::wire::route::{self, Route, Target};
+use crate::api::wire::{error, sender};
+use crate::engine::{Proof, Scope};
+use crate::http::address;
+use crate::http::headers::{append, put};
+use crate::model::{Error, ErrorKind, Result};
+
+static WWW_AUTHENTICATE: HeaderName = header::WWW_AUTHENTICATE;
+static RETRY_AFTER: HeaderName = header::RETRY_AFTER;
+static SET_COOKIE: HeaderName = header::SET_COOKIE;
+static SCHEMAS: HeaderName = HeaderName::from_static("x-api-schemas");
+static ACCOUNT_ID: HeaderName = HeaderName::from_static("x-api-account-id");
+static USER_ID: HeaderName = HeaderName::from_static("x-api-user-id");
+static ACCOUNT_KIND: HeaderName = HeaderName::from_static("x-api-account-kind");
+static ACCOUNT_NAME: HeaderName = HeaderName::from_static("x-api-account-name");
+static CLIENT_IP: HeaderName = HeaderName::from_static("x-api-client-ip");
+static VERSION: HeaderName = HeaderName::from_static("x-rancher-version");
+
+/// A request for the API, taken apart.
+pub struct Parts<'r> {
+    /// As it came.
+    pub request: &'r HttpRequest,
+    /// What the path means.
+    pub route: Route<'r>,
+    /// The parameters.
+    pub query: Query<'r>,
+    /// What links begin with.
+    pub base: Base,
+    /// Whether to answer with a page.
+    is_page: bool,
+}
+
+/// What is known of a request once it was let in.
+#[derive(Default)]
+pub struct LetIn {
+    /// Who asks, as soon as that is known.
+    pub scope: Option<Scope>,
+    /// The CSRF cookie of the answer.
+    pub csrf: Option<String>,
+    /// The whole response, where the connection goes on as a WebSocket.
+    pub socket: Option<HttpResponse>,
+}
+
+/// The answer to a request.
+pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, state: &ApiState) -> HttpResponse {
+    let is_on = match check_host(request, state) {
+        Ok(is_on) => is_on,
+        Err(refusal) => return refused(&refusal),
+    };
+    let Some(route) = route::parse(request.path()) else {
+        return match &state.ui {
+            Some(ui) if request.method().is_safe() => ui.serve(request.path(), request.headers()).await,
+            Some(_) | None => plain(StatusCode::NOT_FOUND, "not found"),
+        };
+    };
+    let query = Query::parse(request.query_string());
+    let is_page = html::is_wanted(request.headers(), &query);
+    if let (Target::Root, true, true, Some(ui)) = (&route.target, is_page, request.method().is_safe(), &state.ui) {
+        return ui.serve(request.path(), request.headers()).await;
+    }
+    let base = Base::new(request.headers(), &route);
+    let parts = Parts { request, route, query, base, is_page };
+    if let Some(script) = joining(&parts, state) {
+        return script;
+    }
+    let mut let_in = LetIn::default();
+    let result = dispatch::answer(&parts, payload, state, &mut let_in).await;
+    let refusal = result.as_ref().err().map(|e| e.kind);
+    let reply = recorded(state, let_in.scope.as_ref(), result).await;
+    let is_logout = token::is_asked(&parts.route.target) && reply.status == StatusCode::NO_CONTENT;
+    let version = parts.route.version.as_str();
+    let root = reply.schemas_of.as_ref().map(|project| request::root(&parts.base.origin, version, Some(project)));
+    let schemas = [root.as_deref().unwrap_or(&parts.base.root), "/schemas"].concat();
+    let mut response = match (let_in.socket.take(), reply.body) {
+        (Some(socket), _) => socket,
+        (None, body) if is_page => page(state, &parts, let_in.scope.as_ref(), &schemas, reply.status, &body),
+        (None, Text::Own(body)) => json(reply.status, body),
+        (None, Text::Shared(body)) => json(reply.status, body),
+    };
+    let headers = response.headers_mut();
+    put(headers, &SCHEMAS, &schemas);
+    headers.insert(VERSION.clone(), state.rancher_version.clone());
+    if let Some(kind) = refusal {
+        put_refusal(headers, &parts, state, kind, is_on);
+    }
+    if is_logout {
+        append(headers, &SET_COOKIE, token::NO_COOKIE);
+    }
+    if let Some(csrf) = &let_in.csrf {
+        append(headers, &SET_COOKIE, &sender::csrf_cookie(csrf));
+    }
+    if let Some(scope) = let_in.scope.as_ref().filter(|s| s.proof != Proof::Nobody) {
+        put_identity(headers, scope);
+        let client_ip = client_ip(request, state);
+        if !client_ip.is_empty() {
+            put(headers, &CLIENT_IP, &client_ip);
+        }
+    }
+    response
+}
+
+fn refused(refusal: &Error) -> HttpResponse {
+    let (status, body) = error::answer(refusal);
+    json(status, body)
+}
+
+/// The script by which a host joins, if that is what is read. Before anybody is asked for a key: the name is one.
+fn joining(parts: &Parts<'_>, state: &ApiState) -> Option<HttpResponse> {
+    let Target::Script(name) = &parts.route.target else { return None };
+    let is_read = Verb::of(parts.request.method(), &parts.query) == Verb::Get && name != scripts::TRANSFORM;
+    is_read.then(|| match scripts::joining(&state.engine, &parts.base.root, name) {
+        Ok(script) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(script),
+        Err(e) => refused(&e),
+    })
+}
+
+/// What goes to the client, once the audit log has it.
+async fn recorded(state: &ApiState, scope: Option<&Scope>, result: Result<Reply>) -> Reply {
+    match result {
+        Ok(reply) => {
+            record(state, scope, reply.status, None).await;
+            reply
+        }
+        Err(e) => {
+            let (status, body) = error::answer(&e);
+            record(state, scope, status, Some(&body)).await;
+            Reply::new(status, body)
+        }
+    }
+}
+
+/// The answer for a browser.
+fn page(state: &ApiState, parts: &Parts<'_>, scope: Option<&Scope>, schemas: &str, status: StatusCode, body: &Text) -> HttpResponse {
+    let has_docs = scope.is_some_and(|scope| state.engine.view(scope).types.contains_key("typeDocumentation"));
+    let docs = has_docs.then(|| [parts.base.root.as_str(), "/typedocumentations"].concat());
+    let page = html::Page {
+        origin: &parts.base.origin,
+        schemas,
+        docs: docs.as_deref(),
+        user: scope.map_or("", |scope| scope.user.name.as_str()),
+        is_root: parts.route.target == Target::Root,
+    };
+    html::answer(&state.engine, &page, status, body.as_bytes())
+}
+
+/// Where a request comes from, or nothing.
+pub fn client_ip(request: &HttpRequest, state: &ApiState) -> String {
+    address::client(request, &state.trusted_proxies).map(|ip| ip.to_string()).unwrap_or_default()
+}
+
+/// Writes the audit row of a request that wrote none with a change: it was refused, or there was nothing to change.
+async fn record(state: &ApiState, scope: Option<&Scope>, status: StatusCode, refusal: Option<&str>) {
+    let Some(scope) = scope.filter(|s| s.attempt.as_ref().is_some_and(|a| !a.is_recorded())) else { return };
+    if let Err(e) = state.engine.record(scope, status.as_u16(), refusal.map(str::to_owned)).await {
+        log::error!("the audit log misses a request answered {status}: {e}");
+    }
+}
+
+/// Whether access control is on; while it is not, 403 for what another site's page may have sent.
+fn check_host(request: &HttpRequest, state: &ApiState) -> Result<bool> {
+    let is_on = state.engine.policy()?.is_on;
+    if !is_on {
+        state.guard.check(request.headers())?;
+    }
+    Ok(is_on)
+}
+
+fn json<B: actix_web::body::MessageBody + 'static>(status: StatusCode, body: B) -> HttpResponse {
+    let mut response = HttpResponse::with_body(status, body).map_into_boxed_body();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    // Rancher's answers have passed a proxy that wrote header names this way.
+    response.head_mut().set_camel_case_headers(true);
+    response
+}
+
+/// What a refused caller may do about it.
+fn put_refusal(headers: &mut HeaderMap, parts: &Parts<'_>, state: &ApiState, kind: ErrorKind, is_on: bool) {
+    // Our own page asks for the password itself.
+    let asks_itself = || parts.is_page && html::is_own(&state.engine);
+    match kind {
+        ErrorKind::Unauthorized if is_on && sender::is_challenged(parts.request.headers()) && !asks_itself() => {
+            let realm = state.engine.policy().map(|p| p.realm.replace(['"', '\\'], "")).unwrap_or_default();
+            put(headers, &WWW_AUTHENTICATE, &format!("Basic realm=\"{realm}\""));
+        }
+        ErrorKind::TooMany(seconds) => put(headers, &RETRY_AFTER, &seconds.to_string()),
+        _ => {}
+    }
+}
+
+fn put_identity(headers: &mut HeaderMap, scope: &Scope) {
+    put(headers, &ACCOUNT_ID, &format!("1a{}", scope.effective.id));
+    put(headers, &USER_ID, &format!("1a{}", scope.user.id));
+    put(headers, &ACCOUNT_KIND, &scope.user.kind);
+    if !scope.user.name.is_empty() {
+        put(headers, &ACCOUNT_NAME, &scope.user.name);
+    }
+}

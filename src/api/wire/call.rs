@@ -1,0 +1,204 @@
+//! One request on its way, and the answer it gets: what all handlers share.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::web;
+use serde_json::{Map, Value};
+
+use super::request::{Base, Query, Verb};
+use super::route::{PathId, letters_fit};
+use crate::engine::{Engine, Filter, Input, ListQuery, Scope};
+use crate::http::json::{push_key, push_str};
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
+use crate::schema::validate::{self, Purpose, Refs};
+use crate::schema::{TypeView, View, render};
+
+/// A request that has been let in.
+pub struct Call<'r> {
+    /// Does what is asked.
+    pub engine: &'r Arc<Engine>,
+    /// Who asks.
+    pub scope: &'r Scope,
+    /// What exists for the caller.
+    pub view: &'r Arc<View>,
+    /// The method.
+    pub verb: Verb,
+    /// The parameters.
+    pub query: &'r Query<'r>,
+    /// What links begin with.
+    pub base: &'r Base,
+    /// The path as it came.
+    pub path: &'r str,
+    /// `actions` or `actionLinks`.
+    pub actions_key: &'static str,
+}
+
+/// What a handler answers.
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// JSON.
+    pub body: Text,
+    /// The project whose schemas the header names, if not those of the request.
+    pub schemas_of: Option<String>,
+}
+
+/// A body: made for this request, or kept for many.
+pub enum Text {
+    /// Made.
+    Own(String),
+    /// Kept.
+    Shared(web::Bytes),
+}
+
+impl Text {
+    /// The bytes of either.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(text) => text.as_bytes(),
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Reply {
+    /// An answer with this body.
+    pub fn new(status: StatusCode, body: String) -> Self {
+        Self { status, body: Text::Own(body), schemas_of: None }
+    }
+
+    /// 200.
+    pub fn ok(body: String) -> Self {
+        Self::new(StatusCode::OK, body)
+    }
+}
+
+impl Call<'_> {
+    /// The type of a path segment; 404 if there is none for the caller.
+    pub fn find_type(&self, segment: &str) -> Result<&Arc<TypeView>> {
+        self.view.find_by_path(segment).ok_or_else(Error::not_found)
+    }
+
+    /// 405 unless the type lists the method for its collection.
+    pub fn require_collection_method(&self, ty: &TypeView) -> Result<()> {
+        self.require(&ty.collection_methods)
+    }
+
+    /// 405 unless the type lists the method for its rows.
+    pub fn require_resource_method(&self, ty: &TypeView) -> Result<()> {
+        self.require(&ty.resource_methods)
+    }
+
+    fn require(&self, methods: &[String]) -> Result<()> {
+        let known = methods.iter().any(|m| m == self.verb.as_str());
+        if known { Ok(()) } else { Err(Error::new(ErrorKind::MethodNotAllowed)) }
+    }
+
+    /// The row of a path; 404 if the id is none, or is not of this type, or is written with another type's letters.
+    pub fn get(&self, ty: &TypeView, id: &str) -> Result<Resource> {
+        let Some(PathId::Row(wire)) = PathId::parse(id) else { return Err(Error::not_found()) };
+        let row = self.engine.find(self.scope, wire.id)?.ok_or_else(Error::not_found)?;
+        let registry = self.engine.registry();
+        let prefix = registry.type_of(&row.root, &row.kind).map_or("", |t| t.prefix.as_str());
+        if ty.has(&row) && letters_fit(wire.letters, prefix) { Ok(row) } else { Err(Error::not_found()) }
+    }
+
+    /// The wire id of a row of this type.
+    pub fn wire_id(&self, ty: &TypeView, id: ResourceId) -> String {
+        render::wire_id(render::id_prefix(self.view, ty), id)
+    }
+
+    /// The URL of the request without its query, slashes put right.
+    pub fn url(&self) -> String {
+        let mut url = String::with_capacity(self.base.origin.len() + self.path.len());
+        url.push_str(&self.base.origin);
+        for segment in self.path.split('/').filter(|s| !s.is_empty()) {
+            url.push('/');
+            url.push_str(segment);
+        }
+        url
+    }
+
+    /// The view whose schemas the inputs of a type's actions are: another version's where that one serves the type.
+    pub fn input_view(&self, ty: &TypeView) -> &Arc<View> {
+        ty.served_as.map_or(self.view, |version| self.engine.registry().view(version, self.scope.role))
+    }
+
+    /// Validates a body. `own` is the row it changes, if there is one yet.
+    pub async fn validate(
+        &self,
+        view: &Arc<View>,
+        ty: &Arc<TypeView>,
+        body: Input,
+        purpose: Purpose,
+        own: Option<ResourceId>,
+    ) -> Result<Input> {
+        let rows = Rows { engine: self.engine.clone(), scope: self.scope.clone(), ty: ty.clone(), own };
+        if !ty.input_fields().values().any(|f| f.unique) {
+            return validate::input(view, ty, &body, purpose, &rows);
+        }
+        // Uniqueness is asked by a list.
+        let (view, ty) = (view.clone(), ty.clone());
+        block(move || validate::input(&view, &ty, &body, purpose, &rows)).await
+    }
+}
+
+/// Runs blocking work in the pool.
+pub async fn block<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    web::block(work).await.map_err(|e| Error::internal("waiting for a blocking thread", e))?
+}
+
+/// What validation asks, answered by the engine.
+struct Rows {
+    engine: Arc<Engine>,
+    scope: Scope,
+    ty: Arc<TypeView>,
+    own: Option<ResourceId>,
+}
+
+impl Refs for Rows {
+    fn exists(&self, kind: &str, wire: &str) -> Result<bool> {
+        let Some(wire) = WireId::parse(wire) else { return Ok(false) };
+        let Some(row) = self.engine.find(&self.scope, wire.id)? else { return Ok(false) };
+        let is_kind = self.engine.registry().type_of(&row.root, &row.kind).is_some_and(|ty| is_kind(&self.engine, &ty.id, kind));
+        Ok(row.removed.is_none() && is_kind)
+    }
+
+    fn is_taken(&self, field: &str, value: &str) -> Result<bool> {
+        let filter = Filter { field: field.to_owned(), modifier: "eq".to_owned(), value: value.to_owned() };
+        // Two: one of them may be the row itself.
+        let query = ListQuery { filters: vec![filter], limit: 2, ..ListQuery::default() };
+        let page = self.engine.list(&self.scope, &self.ty, &query)?;
+        Ok(page.rows.iter().any(|row| Some(row.id) != self.own))
+    }
+}
+
+/// Whether `kind` is `wanted` or derived from it; an empty `wanted` is anything.
+pub fn is_kind(engine: &Engine, kind: &str, wanted: &str) -> bool {
+    let mut next = Some(kind);
+    while let Some(kind) = next {
+        if wanted.is_empty() || kind == wanted {
+            return true;
+        }
+        next = engine.registry().find_type(kind).and_then(|t| t.parent.as_deref());
+    }
+    false
+}
+
+/// Writes an object that is no row: `id` null, no links.
+pub fn plain_object(ty: &str, fields: &Map<String, Value>, actions_key: &str) -> String {
+    let mut out = String::from(r#"{"id":null,"type":"#);
+    push_str(&mut out, ty);
+    out.push_str(r#","links":{},"#);
+    push_key(&mut out, actions_key);
+    out.push_str(r#"{},"baseType":"#);
+    push_str(&mut out, ty);
+    for (name, value) in fields.iter().filter(|(name, _)| !["id", "type", "links", "actions", "baseType"].contains(&name.as_str())) {
+        out.push(',');
+        push_key(&mut out, name);
+        out.push_str(&value.to_string());
+    }
+    out.push('}');
+    out
+}

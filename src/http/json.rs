@@ -1,0 +1,75 @@
+//! Writing JSON text by hand: strings, keys, commas. What is written with them (rows, envelopes, errors) stands elsewhere.
+
+/// Appends `text` as a JSON string.
+pub fn push_str(out: &mut String, text: &str) {
+    out.push('"');
+    push_escaped(out, text);
+    out.push('"');
+}
+
+/// Appends `"key":`.
+pub fn push_key(out: &mut String, key: &str) {
+    push_str(out, key);
+    out.push(':');
+}
+
+/// Appends a comma unless an object or a list has just begun.
+pub fn push_comma(out: &mut String) {
+    if !out.ends_with(['{', '[']) {
+        out.push(',');
+    }
+}
+
+/// Appends a string or null.
+pub fn push_option(out: &mut String, text: Option<&str>) {
+    match text {
+        Some(text) => push_str(out, text),
+        None => out.push_str("null"),
+    }
+}
+
+/// Appends the inside of a JSON string.
+pub fn push_escaped(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = special.chars();
+        match chars.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(c) => {
+                use std::fmt::Write;
+                // Writing to a String does not fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+}
+
+/// Appends `text` in ASCII lower case: links are lower-cased as a whole.
+pub fn push_lower(out: &mut String, text: &str) {
+    out.extend(text.chars().map(|c| c.to_ascii_lowercase()));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back_equal() {
+        for text in ["", "plain", "a\"b\\c/d", "\n\r\t\u{0}\u{1f}", "é√🦀", "\"", "\\\\\""] {
+            let mut out = String::new();
+            push_str(&mut out, text);
+            assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+    }
+}
