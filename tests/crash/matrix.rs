@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 
-use crate::fate::{Counts, Death};
+use crate::kill_points::{Counts, Death};
 use crate::world::{Mode, Step, World};
 
 /// A plain `cargo test` dies at every so many points only.
