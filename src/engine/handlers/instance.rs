@@ -1,4 +1,4 @@
-//! Driving one container through its runtime. The only callers of `Runtime` that change anything on an engine.
+//! Driving one container through its runtime: all that makes and starts containers. Others stop and remove what no row wants.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
