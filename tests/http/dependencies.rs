@@ -108,6 +108,15 @@ fn every_licence_is_on_the_list() {
 }
 
 #[test]
+fn the_two_lists_of_licences_are_one() {
+    let deny = std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml");
+    let (_, list) = deny.split_once("\nallow = [").expect("a list of licences");
+    let (list, _) = list.split_once(']').expect("its end");
+    let allowed: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    assert_eq!(allowed, LICENCES);
+}
+
+#[test]
 fn the_rust_that_we_promise_is_enough_for_every_crate() {
     let ours = env!("CARGO_PKG_RUST_VERSION");
     none(too_new(&packages(), ours));
