@@ -45,6 +45,26 @@ need_build_tools() {
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 }
 
+has_deny() { cargo deny --version >/dev/null 2>&1; }
+
+# Builds cargo-deny once, if that was asked for.
+need_deny() {
+    PATH="$target_dir/tools/bin:$PATH"
+    [[ "${DROVER_TEST_DENY:-}" == 1 ]] || return 0
+    has_deny || cargo install --quiet --locked --root "$target_dir/tools" cargo-deny
+}
+
+# Checks what is known here, and what is known elsewhere if that can be reached.
+check_deny() {
+    cargo deny --offline check bans licenses sources
+    local url=https://github.com/rustsec/advisory-db
+    if curl --silent --head --fail --location --max-time 10 --output /dev/null "$url"; then
+        cargo deny check advisories
+    else
+        printf 'left out: advisories, as %s cannot be reached\n' "$url" >&2
+    fi
+}
+
 need_live_packages() {
     local missing=()
     has dockerd || missing+=(docker.io)

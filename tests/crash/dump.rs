@@ -44,6 +44,18 @@ struct Open {
     message: String,
 }
 
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+/// What stands beside the rows: references, proofs and settings.
+const BESIDE: &str = "SELECT '[ref] ' || f.kind || ' ' || f.name || ' ' || field || ' ' || t.kind || ' ' || t.name AS line \
+      FROM resource_ref JOIN resource f ON f.id = from_id JOIN resource t ON t.id = to_id \
+    UNION ALL SELECT '[proof] ' || c.kind || ' of ' || r.kind || ' ' || r.name FROM credential c JOIN resource r ON r.id = resource_id \
+    UNION ALL SELECT '[setting] ' || name || '=' || value FROM setting";
+
 /// Own fields that are the same in each run, by their JSON pointers.
 const FIELDS: [&str; 17] = [
     "/scale",
@@ -68,13 +80,15 @@ const FIELDS: [&str; 17] = [
 struct Picture {
     rows: Vec<Row>,
     open: Vec<Open>,
+    beside: Vec<Line>,
 }
 
 fn read(file: &Path) -> Picture {
     let mut conn = SqliteConnection::establish(&file.display().to_string()).expect("the database opens");
     let rows = diesel::sql_query("SELECT * FROM resource ORDER BY id").load(&mut conn).expect("rows");
     let open = diesel::sql_query("SELECT * FROM process_instance WHERE ended_ms IS NULL ORDER BY id").load(&mut conn).expect("processes");
-    Picture { rows, open }
+    let beside = diesel::sql_query(BESIDE).load(&mut conn).expect("the other tables");
+    Picture { rows, open, beside }
 }
 
 fn json(text: &str) -> Value {
@@ -85,8 +99,11 @@ fn is_container(row: &Row) -> bool {
     row.kind == "container"
 }
 
-/// Hosts of simulated agents are called by a uuid.
-fn without_uuid(name: &str) -> String {
+/// A name as it is in each run: hosts of simulated agents are called by a uuid, volumes without a name by 64 digits.
+fn known(name: &str) -> String {
+    if name.len() == 64 {
+        return "(anonymous)".to_owned();
+    }
     match name.split_once("testhost-") {
         Some((before, rest)) => format!("{before}testhost-(uuid){}", rest.get(36..).unwrap_or_default()),
         None => name.to_owned(),
@@ -116,8 +133,7 @@ pub fn dump(file: &Path, containers: &[Found]) -> String {
         let fields = json(&row.fields);
         // Services say which versions there were, oldest first.
         version(fields.pointer("/upgrade/inServiceStrategy/previousLaunchConfig/version"));
-        // Volumes without a name get one of 64 digits.
-        let mut path = if row.name.len() == 64 { "(anonymous)".to_owned() } else { without_uuid(&row.name) };
+        let mut path = known(&row.name);
         let mut parent = row.parent_id;
         while let Some(above) = parent.and_then(|id| by_id.get(&id)) {
             path = format!("{}/{path}", above.name);
@@ -158,12 +174,26 @@ pub fn dump(file: &Path, containers: &[Found]) -> String {
     }
     for process in &picture.open {
         let name = by_id.get(&process.resource_id).map_or("?", |r| r.name.as_str());
-        lines.push(format!("[open] {} of {name}: {}", process.process, process.message));
+        lines.push(format!("[open] {} of {name}: {}", process.process, process.message).trim_end().to_owned());
     }
+    lines.extend(picture.beside.iter().map(|beside| beside.line.split(' ').map(known).collect::<Vec<_>>().join(" ")));
     lines.sort();
     // Who heard no answer asks again, and that is written down again.
     lines.dedup_by(|a, b| a == b && a.starts_with("auditLog"));
     lines.join("\n")
+}
+
+/// The lines of one that the other has not.
+pub fn difference(expected: &str, found: &str) -> String {
+    let (mut lacking, mut extra): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), Vec::new());
+    for line in found.lines() {
+        match lacking.iter().position(|l| *l == line) {
+            Some(at) => drop(lacking.remove(at)),
+            None => extra.push(line),
+        }
+    }
+    let mark = |sign: &str, lines: Vec<&str>| lines.iter().map(|l| format!("{sign} {l}\n")).collect::<String>();
+    mark("-", lacking) + &mark("+", extra)
 }
 
 /// What must be so whenever nothing happens any more: nothing is open, and rows and engine tell the same.

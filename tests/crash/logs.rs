@@ -206,6 +206,22 @@ fn a_secret_is_found_wherever_it_stands_in_base64() {
 }
 
 #[test]
+fn what_is_no_secret_is_not_taken_for_one() {
+    let forms = forms("hunter2-hunter2");
+    // A form of a few characters would be found in anything.
+    assert!(forms.iter().all(|form| form.len() >= "hunter2-hunter2".len()), "{forms:?}");
+    for name in ["", "a", "ab", "abc"] {
+        for other in ["hunter3-hunter3", "hunter2-hunte", "unter2-hunter2", "retnuh2-retnuh2"] {
+            let hex: String = other.bytes().map(|byte| format!("{byte:02x}")).collect();
+            for text in [STANDARD.encode(format!("{name}{other}{name}")), format!("{name}{other}"), hex] {
+                let found: Vec<_> = forms.iter().filter(|form| text.contains(form.as_str())).collect();
+                assert!(found.is_empty(), "{found:?} in {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn no_secret_is_logged_at_any_level() {
     let folder = folder();
     let (keys, log) = (folder.path().join("keys"), folder.path().join("log"));

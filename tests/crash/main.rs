@@ -7,7 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod dump;
-mod fate;
+mod golden;
+mod kill_points;
 mod logs;
 mod matrix;
 mod process;

@@ -1,11 +1,16 @@
-//! The matrix: each scenario dies at each of its points and must end as the run that nobody disturbed.
+//! The matrix: each scenario dies at each of its points and must end as the run that nobody disturbed, which is itself as it was
+//! reviewed.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use drover::runtime::Life;
 use futures_util::FutureExt;
 
-use crate::fate::{Counts, Death};
+use crate::dump::difference;
+use crate::golden::{self, Story};
+use crate::kill_points::{Counts, Death};
 use crate::world::{Mode, Step, World};
 
 /// A plain `cargo test` dies at every so many points only.
@@ -23,13 +28,18 @@ pub struct Scenario {
 struct End {
     counts: Counts,
     dump: String,
+    story: String,
 }
 
 async fn run(scenario: &Scenario, death: Option<Death>, mode: Mode) -> Result<End, String> {
     let mut world = World::new(mode).await;
+    // A run that dies is compared at its end: where it dies its pictures are others.
+    let mut story = death.is_none().then(|| Story::begin(world.dump()));
     for step in &scenario.before {
         world.step(step, false).await.expect("nobody dies yet");
+        story.iter_mut().for_each(|story| story.add(step, world.dump()));
     }
+    story.iter_mut().for_each(Story::mark);
     world.begin(death);
     let mut deaths = 0;
     for step in &scenario.then {
@@ -47,6 +57,7 @@ async fn run(scenario: &Scenario, death: Option<Death>, mode: Mode) -> Result<En
                 }
             }
         }
+        story.iter_mut().for_each(|story| story.add(step, world.dump()));
     }
     let expected = if mode == Mode::DiesTwice { 1..=2 } else { 1..=1 };
     if death.is_some() && !expected.contains(&deaths) {
@@ -62,7 +73,8 @@ async fn run(scenario: &Scenario, death: Option<Death>, mode: Mode) -> Result<En
     if later != dump {
         return Err(format!("was not at rest:\n{}", difference(&dump, &later)));
     }
-    Ok(End { counts, dump })
+    let story = story.map(|story| story.end(counts, mode)).unwrap_or_default();
+    Ok(End { counts, dump, story })
 }
 
 /// The second server dies early, while it still finds out what the first one left.
@@ -72,19 +84,6 @@ fn next_death(first: Death) -> Death {
         Death::Before(n) => Death::After(n % 3 + 1),
         Death::After(n) => Death::Commit(n % 7 + 1),
     }
-}
-
-/// The lines of one that the other has not.
-fn difference(expected: &str, found: &str) -> String {
-    let (mut lacking, mut extra): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), Vec::new());
-    for line in found.lines() {
-        match lacking.iter().position(|l| *l == line) {
-            Some(at) => drop(lacking.remove(at)),
-            None => extra.push(line),
-        }
-    }
-    let mark = |sign: &str, lines: Vec<&str>| lines.iter().map(|l| format!("{sign} {l}\n")).collect::<String>();
-    mark("-", lacking) + &mark("+", extra)
 }
 
 fn number(variable: &str) -> Option<usize> {
@@ -116,6 +115,7 @@ pub fn check(scenario: &Scenario, mode: Mode) {
     actix_web::rt::System::new().block_on(async {
         let calm = run(scenario, None, mode).await.unwrap_or_else(|wrong| panic!("{} undisturbed: {wrong}", scenario.name));
         println!("{}: {:?}\n{}", scenario.name, calm.counts, calm.dump);
+        golden::check(scenario.name, mode, &calm.story);
         let mut failures = Vec::new();
         for death in sampled(calm.counts, mode) {
             let ended = AssertUnwindSafe(run(scenario, Some(death), mode)).catch_unwind().await;
@@ -129,4 +129,23 @@ pub fn check(scenario: &Scenario, mode: Mode) {
         let shown = failures.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n");
         assert!(failures.is_empty(), "{}: {} points fail, the first:\n{shown}", scenario.name, failures.len());
     });
+}
+
+/// The uuids of what runs on the engine, by name: before and after what a scenario does undisturbed.
+pub fn containers(scenario: &Scenario) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let running = |world: &World| {
+        let all = world.sim.containers().into_iter().filter(|c| c.life == Life::Running);
+        all.map(|c| (c.name, c.uuid)).collect()
+    };
+    actix_web::rt::System::new().block_on(async {
+        let mut world = World::new(Mode::Plain).await;
+        for step in &scenario.before {
+            world.step(step, false).await.expect("nobody dies");
+        }
+        let before = running(&world);
+        for step in &scenario.then {
+            world.step(step, false).await.expect("nobody dies");
+        }
+        (before, running(&world))
+    })
 }

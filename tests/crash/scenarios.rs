@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::matrix::{Scenario, check};
+use crate::matrix::{Scenario, check, containers};
 use crate::world::{Mode, Step};
 
 fn stack() -> Step {
@@ -193,11 +193,17 @@ fn containers_that_die_or_vanish_are_replaced() {
 }
 
 #[test]
-fn an_ill_container_is_replaced() {
+fn an_ill_container_is_replaced_by_another_and_a_healthy_one_stays() {
     let config = json!({"imageUuid": "sim:one", "healthCheck": {"port": 80, "interval": 2000, "strategy": "recreate"}});
     let mut before = active(json!({"scale": 2, "launchConfig": config}));
     before.push(Step::Rest);
-    matrix("ill", before, vec![Step::Ail("front-web-1"), Step::Pass(12), Step::Rest]);
+    let scenario = Scenario { name: "ill", before, then: vec![Step::Ail("front-web-1"), Step::Pass(12), Step::Rest] };
+    check(&scenario, Mode::Plain);
+    // A name tells nothing: the new one has the old one's.
+    let (was, is) = containers(&scenario);
+    assert_eq!(is.keys().collect::<Vec<_>>(), ["front-web-1", "front-web-2"]);
+    assert_ne!(is["front-web-1"], was["front-web-1"]);
+    assert_eq!(is["front-web-2"], was["front-web-2"]);
 }
 
 #[test]

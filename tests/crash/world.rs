@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::dump;
-use crate::fate::{Death, Fate, Mortal};
+use crate::kill_points::{Death, Fate, Mortal};
 
 /// A run that is not quiet after this much simulated time never will be.
 const PATIENCE: Duration = Duration::from_secs(600);

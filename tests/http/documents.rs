@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgAction, Command, CommandFactory as _};
 use drover::cli::Cli;
 use drover::failure::Status;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::source::{files, none, root};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
@@ -199,6 +197,33 @@ fn files_that_documents_name_exist() {
         }
     }
     assert!(problems.is_empty(), "documents name files that are not there:\n{problems}");
+}
+
+/// Names in backquotes of files of Rust without a folder: `credentials.rs`.
+fn bare_names(text: &str) -> Vec<&str> {
+    let words = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    words.filter(|word| word.ends_with(".rs") && !word.contains(['/', ' ', '<', '*'])).collect()
+}
+
+#[test]
+fn files_that_documents_name_without_their_folder_exist() {
+    let code = files(&["src", "tests", "benches"], &[".rs"], "");
+    let there: BTreeSet<&str> = code.iter().filter_map(|source| source.path.rsplit('/').next()).collect();
+    let mut problems = Vec::new();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).expect("a document can be read");
+        let gone = bare_names(&text).into_iter().filter(|name| !there.contains(name));
+        problems.extend(gone.map(|name| format!("{}: {name}", document.display())));
+    }
+    none(problems);
+}
+
+#[test]
+fn names_of_files_are_found_in_documents() {
+    let text = "`src/a.rs`, `b.rs` and b.rs, `tests/`, `c.md`\n`docs/<name>.md` `x y.rs`";
+    assert_eq!(paths(text), ["src/a.rs", "tests/"]);
+    assert_eq!(bare_names(text), ["b.rs"]);
+    assert_eq!(tests_named("`a::one_two_three_four` `short_name` one_two_three_four"), ["one_two_three_four"]);
 }
 
 /// Names of tests in backquotes that documents lean on: `module::a_sentence_about_behaviour` or the sentence alone.

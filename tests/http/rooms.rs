@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::tidy::{Source, files};
+use crate::source::{Source, files};
 
 /// The floors from below, each with its rooms. Rooms of one floor do not know each other.
 const FLOORS: &[&[&str]] =
@@ -173,15 +173,11 @@ fn no_two_methods_of_core_have_one_name_in_two_rooms() {
     assert!(twice.is_empty(), "the rooms test could not tell them apart: {twice:?}");
 }
 
-fn planted(path: String, text: String) -> Source {
-    Source { path, text }
-}
-
 #[test]
 fn a_call_that_goes_up_is_found_in_every_room() {
     let rooms: Vec<&str> = FLOORS.iter().flat_map(|rooms| rooms.iter().copied()).collect();
     let clean =
-        |room: &str| planted(format!("engine/{room}/own.rs"), format!("impl Core {{\n    pub(crate) fn of_{room}(&self) {{}}\n}}\n"));
+        |room: &str| Source::planted(&format!("engine/{room}/own.rs"), &format!("impl Core {{\n    pub(crate) fn of_{room}(&self) {{}}\n}}\n"));
     for from in &rooms {
         for to in rooms.iter().filter(|to| *to != from) {
             let is_down = floor(to) < floor(from);
@@ -195,13 +191,13 @@ fn a_call_that_goes_up_is_found_in_every_room() {
                 format!("fn act(rows: Rows) {{\n    rows.map(Core::of_{to});\n}}"),
             ] {
                 let mut sources: Vec<Source> = rooms.iter().map(|room| clean(room)).collect();
-                sources.push(planted(format!("engine/{from}/planted.rs"), call.clone()));
+                sources.push(Source::planted(&format!("engine/{from}/planted.rs"), &call));
                 let found = problems(&sources, &[]);
                 assert_eq!(found.is_empty(), is_down, "{from} -> {to}: {call}\n{found}");
             }
         }
     }
-    let stranger = [planted("engine/attic/thing.rs".to_owned(), String::new())];
+    let stranger = [Source::planted("engine/attic/thing.rs", "")];
     assert!(problems(&stranger, &[]).contains("in no room"));
     assert!(problems(&[], &[("core", "face", 1)]).contains("take it off the list"));
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::tidy::{Source, none, sources};
+use crate::source::{Source, none, sources};
 
 /// Each folder of `src/api`, and the others it may name. There are no exceptions.
 const ROOMS: &[(&str, &[&str])] = &[

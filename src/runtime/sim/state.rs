@@ -60,6 +60,9 @@ pub(super) struct State {
     next_port: u16,
     /// Uuids with a `due`, so that a tick is cheap among thousands.
     timed: HashSet<String>,
+    /// How often all containers were gone through.
+    #[cfg(test)]
+    pub(super) rounds: std::cell::Cell<u64>,
 }
 
 impl State {
@@ -75,9 +78,16 @@ impl State {
         self.get(uuid).map(|c| c.found.name.clone())
     }
 
+    /// Every container. What is done once for each of thousands must not come here.
+    fn each(&self) -> impl Iterator<Item = &Container> {
+        #[cfg(test)]
+        self.rounds.set(self.rounds.get() + 1);
+        self.containers.values()
+    }
+
     /// By uuid.
     pub(super) fn all(&self) -> Vec<Found> {
-        let mut all: Vec<Found> = self.containers.values().map(|c| c.found.clone()).collect();
+        let mut all: Vec<Found> = self.each().map(|c| c.found.clone()).collect();
         all.sort_by(|a, b| a.uuid.cmp(&b.uuid));
         all
     }
@@ -122,7 +132,7 @@ impl State {
     }
 
     pub(super) fn create(&mut self, spec: &ContainerSpec, knobs: Knobs) -> Result<Found> {
-        let clash = self.strict && self.containers.values().any(|c| c.found.name == spec.name);
+        let clash = self.strict && self.each().any(|c| c.found.name == spec.name);
         if clash || self.held_names.contains(&spec.name) {
             return Err(Error::NameTaken(format!("Conflict. The container name \"/{}\" is already in use", spec.name)));
         }
@@ -188,7 +198,7 @@ impl State {
         }
         let (due, forget, hang_up) = (container.due, container.knobs.forget, container.knobs.hang_up);
         let (found, image, another) = (container.found.clone(), container.image.clone(), container.knobs.another.clone());
-        let stranger = another.filter(|id| !self.containers.values().any(|c| c.found.external_id == *id));
+        let stranger = another.filter(|id| !self.each().any(|c| c.found.external_id == *id));
         let stranger = stranger.map(|id| self.add_stranger(&id, &image, now));
         Ok((found, Aftermath { due, forget, hang_up, stranger }))
     }
@@ -278,7 +288,7 @@ impl State {
     pub(super) fn remove_network(&mut self, project_uuid: &str) -> Result<()> {
         let Some(network) = self.networks.get(project_uuid) else { return Ok(()) };
         let active = |c: &Container| c.found.life == Life::Running && c.network.as_ref() == Some(&network.id);
-        if self.containers.values().any(active) {
+        if self.each().any(active) {
             return Err(Error::Failed(format!("error while removing network: network id {} has active endpoints", network.id)));
         }
         self.networks.remove(project_uuid);
@@ -287,7 +297,7 @@ impl State {
 
     pub(super) fn remove_volume(&mut self, name: &str) -> Result<()> {
         let user = |c: &&Container| c.found.mounts.iter().any(|m| m.volume.as_deref() == Some(name));
-        if let Some(user) = self.containers.values().find(user) {
+        if let Some(user) = self.each().find(user) {
             return Err(Error::Failed(format!("remove {name}: volume is in use - [{}]", user.found.external_id)));
         }
         self.volumes.remove(name);
@@ -296,7 +306,7 @@ impl State {
 
     fn check_provider(&self, container: &Container) -> Result<()> {
         let Some(provider) = &container.provider else { return Ok(()) };
-        match self.containers.values().find(|c| c.found.external_id == *provider) {
+        match self.each().find(|c| c.found.external_id == *provider) {
             None => Err(Error::Failed(format!("No such container: {provider}"))),
             Some(p) if p.found.life == Life::Running => Ok(()),
             Some(_) => Err(Error::Failed(format!("cannot join network of a non running container: {provider}"))),
@@ -308,15 +318,14 @@ impl State {
             return Ok(());
         }
         let same = |c: &Container| c.found.life == Life::Running && c.network == container.network && c.address == container.address;
-        if self.containers.values().any(same) { Err(Error::AddressTaken("Address already in use".to_owned())) } else { Ok(()) }
+        if self.each().any(same) { Err(Error::AddressTaken("Address already in use".to_owned())) } else { Ok(()) }
     }
 
     fn bind(&mut self, wanted: &[PortSpec]) -> Result<Vec<BoundPort>> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let used: HashSet<(u16, String)> =
-            self.containers.values().flat_map(|c| &c.found.ports).map(|p| (p.public, p.protocol.clone())).collect();
+        let used: HashSet<(u16, String)> = self.each().flat_map(|c| &c.found.ports).map(|p| (p.public, p.protocol.clone())).collect();
         let mut bound = Vec::with_capacity(wanted.len());
         for port in wanted {
             let taken = |n: u16| self.held_ports.contains(&n) || (self.strict && used.contains(&(n, port.protocol.to_owned())));
@@ -367,7 +376,7 @@ impl State {
         }
         mounts.extend(spec.volume_mounts.iter().map(|(name, path)| volume(name.clone(), path, true)));
         for provider in &spec.volumes_from {
-            let inherited = self.containers.values().find(|c| c.found.external_id == *provider).map(|c| c.found.mounts.clone());
+            let inherited = self.each().find(|c| c.found.external_id == *provider).map(|c| c.found.mounts.clone());
             mounts.extend(inherited.unwrap_or_default());
         }
         for name in mounts.iter().filter_map(|m| m.volume.clone()) {

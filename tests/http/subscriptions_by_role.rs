@@ -7,7 +7,7 @@ use actix_web::http::Method;
 use drover::schema::{Role, Version};
 use serde_json::{Value, json};
 
-use crate::leaks::{Scene, key, login, scene, send, user};
+use crate::project_isolation::{Scene, key, login, scene, send, user};
 use crate::sockets::{Client, Server};
 use crate::support::{World, text};
 
