@@ -48,7 +48,6 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
 const FENCED_CALLS: &[(&str, &[&str], &str)] = &[
     ("Utc::now", &["model/time.rs", "app.rs"], "time comes from the clock that was handed in; log lines have their own"),
     ("SystemTime::now", &[], "time comes from the clock that was handed in"),
-    ("diesel::update(resource::table", &["store/resource.rs"], "a row changes only by update_if"),
     (".create(&spec)", &["engine/handlers/instance.rs", "runtime"], "containers are made by their own process only"),
     ("runtime.start(", &["engine/handlers/instance.rs"], "containers are started by their own process only"),
     ("sleep(", &["engine/life.rs", "runtime"], "the engine waits in rows and in the queue"),
