@@ -244,7 +244,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
 }
 
 fn broken(what: &str, error: crate::model::Error) -> Failure {
-    Failure::new(Status::Internal, format!("{what}: {error}"))
+    Failure::new(Status::Internal, format!("{what}: {}", error.chain()))
 }
 
 /// Opens the database with the key that it was written with, and makes it ready.

@@ -206,14 +206,7 @@ impl Core {
 
 /// An error with its causes, for the log.
 pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
+    error.chain()
 }
 
 #[cfg(test)]
