@@ -196,15 +196,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         sim.adopt(engine.simulated_containers().map_err(|e| broken("reading simulated containers", e))?);
         engine.attach(sim).await.map_err(|e| broken("adding the simulated host", e))?;
     }
-    say(&format!(
-        "drover {}\n  listening on  http://{address}\n  database      {}{}\n  containers    {found}\n  start with    http://{address}/v2-beta",
-        cli::VERSION,
-        file.display(),
-        match opened.migrated {
-            SchemaState::Migrated(n) => format!(" ({n} migration(s) applied)"),
-            SchemaState::Current => String::new(),
-        },
-    ));
+    greet(address, &file, &opened.migrated, &found);
     let life = engine.start();
     let sockets = SocketLimits::default();
     let options = ApiOptions {
@@ -241,6 +233,19 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         return Err(Failure::new(Status::Internal, format!("closing the database: {error}")));
     }
     ended.map_err(|e| Failure::new(Status::Internal, format!("serving: {e}")))
+}
+
+/// Says what was started, and where to begin.
+fn greet(address: SocketAddr, file: &Path, migrated: &SchemaState, containers: &str) {
+    let migrations = match migrated {
+        SchemaState::Migrated(n) => format!(" ({n} migration(s) applied)"),
+        SchemaState::Current => String::new(),
+    };
+    say(&format!(
+        "drover {}\n  listening on  http://{address}\n  database      {}{migrations}\n  containers    {containers}\n  start with    http://{address}/v2-beta",
+        cli::VERSION,
+        file.display(),
+    ));
 }
 
 fn broken(what: &str, error: crate::model::Error) -> Failure {

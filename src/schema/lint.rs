@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{FilterPatch, ProcessFile, TypeFile};
-use super::freeze::{Notation, is_visible, named_type, plural};
-use super::inherit::{Shape, Shapes, line, process_set, shown_states};
+use super::freeze::{is_visible, named_type, plural};
+use super::inherit::{Shapes, TypeShape, line, process_set, shown_states};
 use super::load::Files;
+use super::notation::Notation;
 use super::{FieldType, Problem, Version};
 
 /// Actions without a process: the engine answers them by code, in every state. By the root type.
@@ -129,7 +130,7 @@ struct Lint<'a> {
     shapes: &'a Shapes,
     version: Version,
     file: &'a TypeFile,
-    shape: &'a Shape,
+    shape: &'a TypeShape,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -205,7 +206,7 @@ impl Lint<'_> {
 
     /// In this version or, for what only another version has, by the file.
     fn shapes_have_action(&self, name: &str) -> bool {
-        let in_part = |part: &super::file::Part| part.actions.contains_key(name);
+        let in_part = |part: &super::file::TypePart| part.actions.contains_key(name);
         self.shape.actions.contains_key(name) || self.file.actions.contains_key(name) || self.file.versions.values().any(in_part)
     }
 

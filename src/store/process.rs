@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::query::comparison;
 use super::resource::rows as resource;
-use super::statement::{Statement, Value};
+use super::statement::{Bound, Statement};
 use super::tables::{process_instance, setting};
 use super::{Scalar, Store, Tx, Wake, dialect};
 use crate::model::{Error, ResourceId, Result, Timestamp};
@@ -258,7 +258,7 @@ impl Tx<'_> {
     /// Ends a process.
     pub fn end_process(&mut self, id: i64, reason: &str) -> Result<()> {
         let now = self.now();
-        let values = vec![Value::Int(now.0), Value::Text(reason), Value::Int(id)];
+        let values = vec![Bound::Int(now.0), Bound::Text(reason), Bound::Int(id)];
         Statement::new("UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE id = ?", values)
             .execute(self.conn)
             .map_err(failed("ending a process"))?;
@@ -269,13 +269,13 @@ impl Tx<'_> {
     pub fn pre_empt(&mut self, resource: ResourceId) -> Result<()> {
         let now = self.now();
         let text = "UPDATE process_instance SET ended_ms = ?, exit_reason = 'StateChanged' WHERE resource_id = ? AND ended_ms IS NULL";
-        Statement::new(text, vec![Value::Int(now.0), Value::Int(resource.0)]).execute(self.conn).map_err(failed("ending processes"))?;
+        Statement::new(text, vec![Bound::Int(now.0), Bound::Int(resource.0)]).execute(self.conn).map_err(failed("ending processes"))?;
         Ok(())
     }
 
     /// Lets a process wait: the next run is not before `at`.
     pub fn defer_process(&mut self, id: i64, at: Timestamp, attempts: i32, message: &str) -> Result<()> {
-        let values = vec![Value::Int(at.0), Value::Int(attempts.into()), Value::Text(message), Value::Int(id)];
+        let values = vec![Bound::Int(at.0), Bound::Int(attempts.into()), Bound::Text(message), Bound::Int(id)];
         Statement::new("UPDATE process_instance SET run_after_ms = ?, attempts = ?, message = ? WHERE id = ?", values)
             .execute(self.conn)
             .map_err(failed("deferring a process"))?;

@@ -15,7 +15,7 @@ use super::dialect::{Conn, Db};
 
 /// A bound value.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(super) enum Bound<'a> {
     Int(i64),
     Text(&'a str),
 }
@@ -24,11 +24,11 @@ pub(super) enum Value<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Statement<'a> {
     text: Cow<'a, str>,
-    values: Vec<Value<'a>>,
+    values: Vec<Bound<'a>>,
 }
 
 impl<'a> Statement<'a> {
-    pub(super) fn new(text: impl Into<Cow<'a, str>>, values: Vec<Value<'a>>) -> Self {
+    pub(super) fn new(text: impl Into<Cow<'a, str>>, values: Vec<Bound<'a>>) -> Self {
         Self { text: text.into(), values }
     }
 }
@@ -39,8 +39,8 @@ impl QueryFragment<Db> for Statement<'_> {
         out.push_sql(parts.next().unwrap_or_default());
         for (value, part) in self.values.iter().zip(parts) {
             match value {
-                Value::Int(number) => out.push_bind_param::<BigInt, _>(number)?,
-                Value::Text(text) => out.push_bind_param::<Text, _>(*text)?,
+                Bound::Int(number) => out.push_bind_param::<BigInt, _>(number)?,
+                Bound::Text(text) => out.push_bind_param::<Text, _>(*text)?,
             }
             out.push_sql(part);
         }
@@ -121,8 +121,8 @@ mod tests {
         let mut conn = Conn::establish(":memory:").unwrap();
         let run = |conn: &mut Conn, text: &'static str, values| Statement::new(text, values).execute(conn).unwrap();
         run(&mut conn, "CREATE TABLE t (a BIGINT, b TEXT)", vec![]);
-        assert_eq!(run(&mut conn, "INSERT INTO t (a, b) VALUES (?, ?)", vec![Value::Int(7), Value::Text("x?y")]), 1);
-        assert_eq!(run(&mut conn, "UPDATE t SET a = 8 WHERE b = ? AND a = ?", vec![Value::Text("x?y"), Value::Int(7)]), 1);
-        assert_eq!(run(&mut conn, "UPDATE t SET a = 9 WHERE b = ? AND a = ?", vec![Value::Text("x?y"), Value::Int(7)]), 0);
+        assert_eq!(run(&mut conn, "INSERT INTO t (a, b) VALUES (?, ?)", vec![Bound::Int(7), Bound::Text("x?y")]), 1);
+        assert_eq!(run(&mut conn, "UPDATE t SET a = 8 WHERE b = ? AND a = ?", vec![Bound::Text("x?y"), Bound::Int(7)]), 1);
+        assert_eq!(run(&mut conn, "UPDATE t SET a = 9 WHERE b = ? AND a = ?", vec![Bound::Text("x?y"), Bound::Int(7)]), 0);
     }
 }

@@ -26,9 +26,9 @@ use super::{
 };
 
 mod events;
-mod found;
 mod image;
 mod network;
+mod observed;
 mod probe;
 mod spec;
 
@@ -149,7 +149,7 @@ impl Inner {
         labels.extend(uuid.map(|uuid| format!("{LABEL_UUID}={uuid}")));
         let options = ListContainersOptionsBuilder::default().all(true).filters(&HashMap::from([("label", labels)])).build();
         let listed = self.call(SHORT, self.api()?.list_containers(Some(options))).await?;
-        Ok(listed.into_iter().filter_map(found::from_summary).collect())
+        Ok(listed.into_iter().filter_map(observed::from_summary).collect())
     }
 
     /// The container as the list has it. Should an accident have made two, the running one is meant.
@@ -161,7 +161,7 @@ impl Inner {
 
     async fn inspect(&self, id: &str) -> Result<Option<Found>> {
         match self.call(SHORT, self.api()?.inspect_container(id, None::<InspectContainerOptions>)).await {
-            Ok(answer) => Ok(found::from_inspect(answer)),
+            Ok(answer) => Ok(observed::from_inspect(answer)),
             Err(Error::Gone(_)) => Ok(None),
             Err(other) => Err(other),
         }
@@ -173,7 +173,7 @@ impl Inner {
         let look = async {
             loop {
                 match self.call(SHORT, self.api()?.inspect_container(&spec.name, None::<InspectContainerOptions>)).await {
-                    Ok(holder) => return Ok(found::from_inspect(holder).filter(|f| f.uuid == spec.uuid)),
+                    Ok(holder) => return Ok(observed::from_inspect(holder).filter(|f| f.uuid == spec.uuid)),
                     Err(Error::Gone(_)) => tokio::time::sleep(POLL).await,
                     Err(other) => return Err(other),
                 }

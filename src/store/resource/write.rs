@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use super::{Changes, NewResource, failed};
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::store::Tx;
-use crate::store::statement::{Statement, Value};
+use crate::store::statement::{Bound, Statement};
 use table::resource;
 
 mod table {
@@ -67,7 +67,7 @@ pub(in crate::store) mod rows {
 }
 
 /// `UPDATE resource SET …` for what changes, and the version.
-fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -> (String, Vec<Value<'a>>) {
+fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -> (String, Vec<Bound<'a>>) {
     let mut text = "UPDATE resource SET version = version + 1".to_owned();
     let mut values = Vec::with_capacity(12);
     let texts = [
@@ -87,8 +87,8 @@ fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -
         ("removed_ms", changes.removed.map(|t| Some(t.floor_to_seconds().0))),
         ("purge_after_ms", changes.purge_after.map(|t| Some(t.0))),
     ];
-    let texts = texts.into_iter().filter_map(|(column, value)| Some((column, Some(Value::Text(value?)))));
-    let numbers = numbers.into_iter().filter_map(|(column, value)| Some((column, value?.map(Value::Int))));
+    let texts = texts.into_iter().filter_map(|(column, value)| Some((column, Some(Bound::Text(value?)))));
+    let numbers = numbers.into_iter().filter_map(|(column, value)| Some((column, value?.map(Bound::Int))));
     for (column, value) in texts.chain(numbers) {
         text.push_str(", ");
         text.push_str(column);
@@ -179,7 +179,7 @@ impl Tx<'_> {
         let packed = patched.as_ref().map(|f| self.layout.pack(&row.root, &row.kind, f)).transpose()?;
         let (mut text, mut values) = assignments(changes, packed.as_ref());
         text.push_str(" WHERE id = ? AND version = ?");
-        values.extend([Value::Int(row.id.0), Value::Int(row.version)]);
+        values.extend([Bound::Int(row.id.0), Bound::Int(row.version)]);
         let changed = Statement::new(text, values).execute(self.conn).map_err(failed("changing a resource"))?;
         if changed == 0 {
             return Err(Error::conflict("the resource changed meanwhile"));
