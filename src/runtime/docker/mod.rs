@@ -21,8 +21,8 @@ use futures_util::stream::BoxStream;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
-    ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
-    Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth,
+    Result, Runtime, RuntimeEvent,
 };
 
 mod events;
@@ -200,6 +200,17 @@ impl Inner {
 impl Runtime for Docker {
     fn kind(&self) -> &'static str {
         "docker"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            image_schemes: &["docker"],
+            fixed_addresses: true,
+            overlapping_subnets: false,
+            // An address does not tell whether the engine is on this machine; avoiding a port too many does no harm.
+            shares_our_ports: true,
+            streams: true,
+        }
     }
 
     async fn describe(&self) -> Result<EngineInfo> {

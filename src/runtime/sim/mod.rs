@@ -14,8 +14,8 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 
 use super::{
-    ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
-    Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth,
+    Result, Runtime, RuntimeEvent,
 };
 use crate::model::{Clock, Timestamp};
 
@@ -225,6 +225,17 @@ impl Shared {
 impl Runtime for Sim {
     fn kind(&self) -> &'static str {
         "sim"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            image_schemes: &["sim"],
+            fixed_addresses: true,
+            // Nothing is routed, so nothing clashes.
+            overlapping_subnets: true,
+            shares_our_ports: false,
+            streams: false,
+        }
     }
 
     async fn describe(&self) -> Result<EngineInfo> {
