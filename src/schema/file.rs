@@ -31,6 +31,8 @@ pub(super) struct TypeFile {
     pub only: Option<Version>,
     #[serde(default)]
     pub unavailable: Unavailable,
+    #[serde(default)]
+    pub actions_in_code: Vec<String>,
     pub collection: Option<Vec<String>>,
     pub resource: Option<Vec<String>>,
     #[serde(default)]

@@ -30,7 +30,6 @@ mod views_tests;
 pub use descriptions::Descriptions;
 pub use field::*;
 pub use layout::LayoutCell;
-pub use lint::HANDLER_ACTIONS;
 pub use machine::*;
 pub use reference::{states_md, types_md};
 pub use registry::Problem;
