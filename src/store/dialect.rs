@@ -35,9 +35,9 @@ pub(super) const END_PART: &str = "RELEASE job";
 /// A condition that no row meets.
 pub(super) const NEVER: &str = "0";
 /// Regardless of case: what stands before the pattern, and behind it.
-pub(super) const LIKE: (&str, &str) = ("LIKE", " ESCAPE '\\'");
-/// The opposite of [`LIKE`].
-pub(super) const NOT_LIKE: (&str, &str) = ("NOT LIKE", " ESCAPE '\\'");
+pub(super) const MATCHES: (&str, &str) = ("LIKE", " ESCAPE '\\'");
+/// The opposite of [`MATCHES`].
+pub(super) const MATCHES_NOT: (&str, &str) = ("NOT LIKE", " ESCAPE '\\'");
 
 /// What every connection is told first; `cache_kib` is its page cache.
 fn settings(cache_kib: u32) -> String {

@@ -253,8 +253,8 @@ pub(super) fn comparison(expression: &str, modifier: &str, value: &Scalar) -> Op
         "lte" => ("<=", ""),
         "gt" => (">", ""),
         "gte" => (">=", ""),
-        "prefix" | "like" => dialect::LIKE,
-        "notlike" => dialect::NOT_LIKE,
+        "prefix" | "like" => dialect::MATCHES,
+        "notlike" => dialect::MATCHES_NOT,
         _ => return None,
     };
     let value = match (value, modifier) {
