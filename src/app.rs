@@ -139,6 +139,7 @@ fn lock(database: &Path) -> Result<std::fs::File, Failure> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a line of the log has the time at which it was written")]
 fn start_logging(serve: &Serve) {
     let mut builder = env_logger::Builder::new();
     // It writes down all that is said to the engine, the environments of containers too: for those who ask for it by name.

@@ -28,7 +28,7 @@ fn status_of(error: &Error) -> (StatusCode, &'static str) {
 
 /// The answer to a failed request; logs what is our fault.
 pub fn answer(error: &Error) -> (StatusCode, String) {
-    let id = uuid::Uuid::new_v4().hyphenated().to_string();
+    let id = crate::model::id::random_uuid().hyphenated().to_string();
     let (status, default_code) = status_of(error);
     if matches!(error.kind, ErrorKind::Internal | ErrorKind::Unavailable) {
         log::error!("request failed, error {id}: {}", error.chain());

@@ -491,7 +491,7 @@ impl Core {
                 let mut note: AgentNotes = notes(&agent);
                 let count = usize::try_from(data.hosts.unwrap_or(1).clamp(0, MAX_HOSTS)).unwrap_or(1);
                 if note.hosts.len() < count {
-                    note.hosts.resize_with(count, || uuid::Uuid::now_v7().to_string());
+                    note.hosts.resize_with(count, || crate::model::id::new_uuid().to_string());
                     tx.update_if(&agent, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
                 }
                 let known = tx.referrers(agent.id, "agentId")?;

@@ -37,7 +37,7 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
         let mut rows = Vec::new();
         for n in 1..=count {
             let mut new = row_from_input(&def, account, &input)?;
-            let uuid = uuid::Uuid::now_v7().to_string();
+            let uuid = crate::model::id::new_uuid().to_string();
             let docker_name = match (new.name.is_empty(), n) {
                 (true, _) => unique_name("drover", &uuid),
                 (false, 1) => engine_name(&new.name),

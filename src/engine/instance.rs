@@ -184,7 +184,7 @@ pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, w
     fields.set("startOnCreate", &true)?;
     fields.set("system", &wanted.is_system)?;
     fields.set("nativeContainer", &false)?;
-    let uuid = uuid::Uuid::now_v7().to_string();
+    let uuid = crate::model::id::new_uuid().to_string();
     let notes = InstanceNotes {
         index: wanted.index,
         config: wanted.config.clone(),

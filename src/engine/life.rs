@@ -1,4 +1,5 @@
 //! Starting and stopping the engine. One way for the first start, for a start after a crash, and for tests.
+#![expect(clippy::disallowed_methods, reason = "these loops are what waits")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

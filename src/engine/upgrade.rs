@@ -139,7 +139,7 @@ fn merge(service: &str, fields: &Fields, strategy: &Config) -> Result<Merged> {
             break;
         }
     }
-    let version = uuid::Uuid::new_v4().to_string();
+    let version = crate::model::id::random_uuid().to_string();
     let stamp = |mut config: Config, old: Option<&Config>| {
         config.insert("version".into(), json!(version));
         if let Some(old) = old {

@@ -260,6 +260,12 @@ pub enum ProbeResult {
     Unreachable(String),
 }
 
+/// Waits. Runtimes may, as no transaction and no request that others wait for stands still meanwhile.
+#[expect(clippy::disallowed_methods, reason = "the one place in which runtimes wait")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// What an engine can do, and how it stands to this server: to be asked in place of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {

@@ -159,7 +159,7 @@ fn begin_epoch(conn: &mut Conn) -> QueryResult<(String, i64)> {
         let uuid = match found {
             Some((uuid, _)) => uuid,
             None => {
-                let uuid = uuid::Uuid::now_v7().to_string();
+                let uuid = crate::model::id::new_uuid().to_string();
                 diesel::insert_into(server::table).values((server::uuid.eq(&uuid), server::epoch.eq(0))).execute(conn)?;
                 uuid
             }

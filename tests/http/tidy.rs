@@ -46,11 +46,8 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
 
 /// Calls that only these files may make: text, files (or folders), why.
 const FENCED_CALLS: &[(&str, &[&str], &str)] = &[
-    ("Utc::now", &["model/time.rs", "app.rs"], "time comes from the clock that was handed in; log lines have their own"),
-    ("SystemTime::now", &[], "time comes from the clock that was handed in"),
     (".create(&spec)", &["engine/handlers/instance.rs", "runtime"], "containers are made by their own process only"),
     ("runtime.start(", &["engine/handlers/instance.rs"], "containers are started by their own process only"),
-    ("sleep(", &["engine/life.rs", "runtime"], "the engine waits in rows and in the queue"),
     ("immediate_transaction", &["store"], "there is one writer"),
 ];
 

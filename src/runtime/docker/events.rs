@@ -70,7 +70,7 @@ impl Watch {
 
     /// Opens the stream if the engine answers; else says so once and waits longer each time.
     async fn open(&mut self) -> Option<RuntimeEvent> {
-        tokio::time::sleep(self.back_off).await;
+        crate::runtime::pause(self.back_off).await;
         self.back_off = (self.back_off * 2).clamp(BACK_OFF_FIRST, BACK_OFF_LAST);
         match self.try_open().await {
             Ok(messages) => {

@@ -174,7 +174,7 @@ impl Inner {
             loop {
                 match self.call(SHORT, self.api()?.inspect_container(&spec.name, None::<InspectContainerOptions>)).await {
                     Ok(holder) => return Ok(observed::from_inspect(holder).filter(|f| f.uuid == spec.uuid)),
-                    Err(Error::Gone(_)) => tokio::time::sleep(POLL).await,
+                    Err(Error::Gone(_)) => crate::runtime::pause(POLL).await,
                     Err(other) => return Err(other),
                 }
             }
@@ -187,7 +187,7 @@ impl Inner {
     async fn wait_until_gone(&self, id: &str) -> Result<()> {
         let wait = async {
             while self.inspect(id).await?.is_some() {
-                tokio::time::sleep(POLL).await;
+                crate::runtime::pause(POLL).await;
             }
             Ok(())
         };

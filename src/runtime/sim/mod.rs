@@ -216,7 +216,7 @@ impl Shared {
             if rest.is_zero() {
                 return self.tick();
             }
-            tokio::time::sleep(rest.max(Duration::from_millis(1))).await;
+            super::pause(rest.max(Duration::from_millis(1))).await;
         }
     }
 }
@@ -322,7 +322,7 @@ impl Runtime for Sim {
             knobs.slow
         };
         if !slow.is_zero() {
-            tokio::time::sleep(slow).await;
+            super::pause(slow).await;
         }
         let now = self.shared.clock.now();
         let (found, after) = {

@@ -110,7 +110,7 @@ impl Tx<'_> {
     pub fn insert_unannounced(&mut self, new: NewResource) -> Result<Resource> {
         let (fields, cuts) = self.layout.pack(&new.root, &new.kind, &new.fields)?;
         let now = self.now();
-        let uuid = new.uuid.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let uuid = new.uuid.unwrap_or_else(|| crate::model::id::new_uuid().to_string());
         let internal = if new.internal.is_empty() { "{}".to_owned() } else { new.internal };
         let id: i64 = diesel::insert_into(resource::table)
             .values((
