@@ -2,6 +2,7 @@
 //!
 //! docs/performance.md says what each figure means. `floor` as first argument is the floor itself.
 
+#![allow(clippy::disallowed_methods, clippy::indexing_slicing, reason = "the rules are for the program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that goes wrong ends with a panic")]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures are rounded anyway")]
 

@@ -139,6 +139,7 @@ fn lock(database: &Path) -> Result<std::fs::File, Failure> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a line of the log has the time at which it was written")]
 fn start_logging(serve: &Serve) {
     let mut builder = env_logger::Builder::new();
     // It writes down all that is said to the engine, the environments of containers too: for those who ask for it by name.
@@ -196,15 +197,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         sim.adopt(engine.simulated_containers().map_err(|e| broken("reading simulated containers", e))?);
         engine.attach(sim).await.map_err(|e| broken("adding the simulated host", e))?;
     }
-    say(&format!(
-        "drover {}\n  listening on  http://{address}\n  database      {}{}\n  containers    {found}\n  start with    http://{address}/v2-beta",
-        cli::VERSION,
-        file.display(),
-        match opened.migrated {
-            SchemaState::Migrated(n) => format!(" ({n} migration(s) applied)"),
-            SchemaState::Current => String::new(),
-        },
-    ));
+    greet(address, &file, &opened.migrated, &found);
     let life = engine.start();
     let sockets = SocketLimits::default();
     let options = ApiOptions {
@@ -243,8 +236,21 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     ended.map_err(|e| Failure::new(Status::Internal, format!("serving: {e}")))
 }
 
+/// Says what was started, and where to begin.
+fn greet(address: SocketAddr, file: &Path, migrated: &SchemaState, containers: &str) {
+    let migrations = match migrated {
+        SchemaState::Migrated(n) => format!(" ({n} migration(s) applied)"),
+        SchemaState::Current => String::new(),
+    };
+    say(&format!(
+        "drover {}\n  listening on  http://{address}\n  database      {}{migrations}\n  containers    {containers}\n  start with    http://{address}/v2-beta",
+        cli::VERSION,
+        file.display(),
+    ));
+}
+
 fn broken(what: &str, error: crate::model::Error) -> Failure {
-    Failure::new(Status::Internal, format!("{what}: {error}"))
+    Failure::new(Status::Internal, format!("{what}: {}", error.chain()))
 }
 
 /// Opens the database with the key that it was written with, and makes it ready.

@@ -49,14 +49,23 @@ pub struct Error {
     pub external: Option<String>,
     /// The wire `detail`.
     pub detail: Option<String>,
-    /// The cause, for the log only.
+    /// What only the log sees.
+    pub cause: Option<Box<Cause>>,
+}
+
+/// Why it failed, for the log. Boxed, as most errors are refusals and have none.
+#[derive(Debug)]
+pub struct Cause {
+    /// What was being done.
+    pub context: Cow<'static, str>,
+    /// What came in the way.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// A failure of this kind with nothing more to say.
     pub fn new(kind: ErrorKind) -> Self {
-        Self { kind, code: None, field: None, external: None, detail: None, source: None }
+        Self { kind, code: None, field: None, external: None, detail: None, cause: None }
     }
 
     /// 422 with a code and the field it is about.
@@ -75,20 +84,14 @@ impl Error {
     }
 
     /// 500; `what` names what was being done, the source is logged.
-    pub fn internal(what: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self {
-            external: None,
-            detail: None,
-            code: None,
-            field: Some(what.into()),
-            kind: ErrorKind::Internal,
-            source: Some(Box::new(source)),
-        }
+    pub fn internal(what: impl Into<Cow<'static, str>>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let cause = Cause { context: what.into(), source: Some(Box::new(source)) };
+        Self { cause: Some(Box::new(cause)), ..Self::new(ErrorKind::Internal) }
     }
 
     /// 500 without a source.
-    pub fn bug(what: impl Into<String>) -> Self {
-        Self { field: Some(what.into()), ..Self::new(ErrorKind::Internal) }
+    pub fn bug(what: impl Into<Cow<'static, str>>) -> Self {
+        Self { cause: Some(Box::new(Cause { context: what.into(), source: None })), ..Self::new(ErrorKind::Internal) }
     }
 
     /// 501 for a part of the API that is not built; `what` names it.
@@ -115,10 +118,29 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What was being done when it failed, for the log.
+    pub fn context(&self) -> Option<&str> {
+        self.cause.as_ref().map(|cause| cause.context.as_ref())
+    }
+
+    /// The error and its causes, outermost first: for the log.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    }
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.kind)?;
-        for part in [self.code.as_deref(), self.field.as_deref(), self.external.as_deref()].into_iter().flatten() {
+        for part in [self.code.as_deref(), self.field.as_deref(), self.context(), self.external.as_deref()].into_iter().flatten() {
             write!(f, ": {part}")?;
         }
         Ok(())
@@ -127,6 +149,20 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|s| s as _)
+        self.cause.as_ref()?.source.as_deref().map(|s| s as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_being_done_is_for_the_log_and_no_field() {
+        let error = Error::internal("reading a row", std::io::Error::other("the disk is gone"));
+        assert_eq!((error.field.as_deref(), error.context()), (None, Some("reading a row")));
+        assert_eq!(error.chain(), "Internal: reading a row: the disk is gone");
+        let refused = Error::invalid("MissingRequired", "name");
+        assert_eq!((refused.context(), refused.chain()), (None, "Invalid: MissingRequired: name".to_owned()));
     }
 }

@@ -13,6 +13,18 @@ impl fmt::Display for ResourceId {
     }
 }
 
+/// A new identity: later ones sort behind earlier ones.
+#[expect(clippy::disallowed_methods, reason = "the one place where they are made")]
+pub fn new_uuid() -> uuid::Uuid {
+    uuid::Uuid::now_v7()
+}
+
+/// A new identity that says nothing of when it was made.
+#[expect(clippy::disallowed_methods, reason = "the one place where they are made")]
+pub fn random_uuid() -> uuid::Uuid {
+    uuid::Uuid::new_v4()
+}
+
 /// An id as a client writes it, taken apart: `1st5` has the letters `st` and the number 5.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireId<'a> {

@@ -48,6 +48,7 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that is handed in")]
     fn now(&self) -> Timestamp {
         Timestamp(Utc::now().timestamp_millis())
     }

@@ -10,7 +10,7 @@ const PROJECT_SERVICE: &str = "io.rancher.project_service.name";
 
 /// What a rule looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum Subject {
     /// The labels of the host.
     HostLabel,
     /// The labels of the containers on the host.
@@ -22,7 +22,7 @@ pub(super) enum Field {
 /// One value of one affinity label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
-    pub(super) field: Field,
+    pub(super) field: Subject,
     /// A label's key, or a container's name; lower case.
     key: String,
     /// A label's value, lower case; none: any.
@@ -45,9 +45,9 @@ impl Rule {
     /// Whether this container is one the rule speaks of. Host rules speak of none.
     pub(super) fn matches_container<'l>(&self, name: &str, labels: impl Iterator<Item = (&'l str, &'l str)>) -> bool {
         match self.field {
-            Field::HostLabel => false,
-            Field::ContainerLabel => self.matches_labels(labels),
-            Field::Container => name.eq_ignore_ascii_case(&self.key),
+            Subject::HostLabel => false,
+            Subject::ContainerLabel => self.matches_labels(labels),
+            Subject::Container => name.eq_ignore_ascii_case(&self.key),
         }
     }
 
@@ -62,9 +62,9 @@ impl Rule {
 impl std::fmt::Display for Rule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let field = match self.field {
-            Field::HostLabel => "host label",
-            Field::ContainerLabel => "container label",
-            Field::Container => "container",
+            Subject::HostLabel => "host label",
+            Subject::ContainerLabel => "container label",
+            Subject::Container => "container",
         };
         let not = if self.is_negated { "no " } else { "" };
         write!(f, "{not}{field} {}", self.key)?;
@@ -90,21 +90,21 @@ pub(super) fn rules(desired: &Desired) -> Vec<Rule> {
     rules
 }
 
-fn read_key(label: &str) -> Option<(Field, bool, bool)> {
+fn read_key(label: &str) -> Option<(Subject, bool, bool)> {
     let label = label.to_ascii_lowercase();
     let rest = label.strip_prefix(PREFIX)?;
     let (rest, is_negated) = rest.strip_suffix("_ne").map_or((rest, false), |r| (r, true));
     let (rest, is_soft) = rest.strip_suffix("_soft").map_or((rest, false), |r| (r, true));
     let field = match rest {
-        "host_label" => Field::HostLabel,
-        "container_label" => Field::ContainerLabel,
-        "container" => Field::Container,
+        "host_label" => Subject::HostLabel,
+        "container_label" => Subject::ContainerLabel,
+        "container" => Subject::Container,
         _ => return None,
     };
     Some((field, is_soft, is_negated))
 }
 
-fn read_value(desired: &Desired, field: Field, is_soft: bool, is_negated: bool, value: &str) -> Rule {
+fn read_value(desired: &Desired, field: Subject, is_soft: bool, is_negated: bool, value: &str) -> Rule {
     // `project` is what a stack was called before 1.1.
     let value = value
         .replace("${stack_name}", &desired.stack)
@@ -112,7 +112,7 @@ fn read_value(desired: &Desired, field: Field, is_soft: bool, is_negated: bool, 
         .replace("${service_name}", &desired.service)
         .to_ascii_lowercase();
     let (key, value) = match (field, value.split_once('=')) {
-        (Field::Container, _) | (_, None) => (value, None),
+        (Subject::Container, _) | (_, None) => (value, None),
         (_, Some((key, wanted))) => {
             let (key, wanted) = (key.trim(), wanted.trim());
             let is_service = key == STACK_SERVICE || key == PROJECT_SERVICE;

@@ -14,7 +14,7 @@ pub struct Desired {
     /// How many units.
     pub scale: Scale,
     /// The primary first (its `name` is none), then the sidekicks. Empty: a service without containers of its own.
-    pub configs: Vec<Config>,
+    pub configs: Vec<UnitConfig>,
     /// Replacing unhealthy units, from the primary's health check.
     pub health: HealthStrategy,
     /// Between name parts: `-` (or `_` for old habits).
@@ -69,7 +69,7 @@ pub struct Batches {
 
 /// One launch configuration, as far as planning goes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct UnitConfig {
     /// None for the primary.
     pub name: Option<String>,
     /// Equal to an instance's version: that instance is current.

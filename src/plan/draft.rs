@@ -1,12 +1,12 @@
 //! A plan while it is being made: the steps so far, and the first reason to wait.
 
 use super::schedule::Refusal;
-use super::unit::{Shape, Unit};
+use super::unit::{Unit, UnitShape};
 use super::*;
 
 /// How a host can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Link {
+pub(super) enum Reach {
     /// Work there is done.
     Up,
     /// Work there waits, and nothing there is replaced.
@@ -21,8 +21,8 @@ pub(super) struct Draft<'a> {
     pub(super) desired: &'a Desired,
     pub(super) observed: &'a Observed,
     pub(super) now: Timestamp,
-    pub(super) shape: Shape<'a>,
-    hosts: BTreeMap<ResourceId, Link>,
+    pub(super) shape: UnitShape<'a>,
+    hosts: BTreeMap<ResourceId, Reach>,
     steps: Vec<Step>,
     note: Option<String>,
     waiting: Option<String>,
@@ -33,15 +33,15 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(super) fn new(desired: &'a Desired, observed: &'a Observed, now: Timestamp) -> Self {
         let link = |host: &Host| match (host.is_gone, host.is_disconnected) {
-            (true, _) => Link::Gone,
-            (false, true) => Link::Cut,
-            (false, false) => Link::Up,
+            (true, _) => Reach::Gone,
+            (false, true) => Reach::Cut,
+            (false, false) => Reach::Up,
         };
         Self {
             desired,
             observed,
             now,
-            shape: Shape::new(&desired.configs),
+            shape: UnitShape::new(&desired.configs),
             hosts: observed.hosts.iter().map(|h| (h.id, link(h))).collect(),
             steps: Vec::new(),
             note: None,
@@ -52,8 +52,8 @@ impl<'a> Draft<'a> {
     }
 
     /// How things stand with this host. One that is not listed was removed; none yet is no hindrance.
-    pub(super) fn link(&self, host: Option<ResourceId>) -> Link {
-        host.map_or(Link::Up, |id| self.hosts.get(&id).copied().unwrap_or(Link::Gone))
+    pub(super) fn link(&self, host: Option<ResourceId>) -> Reach {
+        host.map_or(Reach::Up, |id| self.hosts.get(&id).copied().unwrap_or(Reach::Gone))
     }
 
     /// Adds a step; `note` says what is being done, for the message.
@@ -117,7 +117,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Asks for a new instance.
-    pub(super) fn create(&mut self, unit: UnitId, index: u32, config: &Config, host: ResourceId) {
+    pub(super) fn create(&mut self, unit: UnitId, index: u32, config: &UnitConfig, host: ResourceId) {
         let name = self.name_of(config.name.as_deref(), index);
         self.note.get_or_insert_with(|| format!("Creating {name}"));
         let (config, version) = (config.name.clone(), config.version.clone());

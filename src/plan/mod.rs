@@ -19,6 +19,7 @@ mod health;
 mod naming;
 mod observed;
 mod print;
+mod roster;
 mod schedule;
 mod service;
 mod step;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::affinity::{Field, Rule, matches_own_unit, rules};
+use super::affinity::{Rule, Subject, matches_own_unit, rules};
 use super::unit::{Unit, has_fixed_ports};
 use super::*;
 
@@ -43,7 +43,7 @@ struct Place<'a> {
     memory: Option<i64>,
     milli_cpu: Option<i64>,
     /// Units of this service that have (or get) the service's ports here.
-    holders: Vec<Holder<'a>>,
+    holders: Vec<PortHolder<'a>>,
     /// For each rule: how many containers and units here it speaks of.
     matches: Vec<u32>,
     /// Right kind, state, labels and request.
@@ -51,7 +51,7 @@ struct Place<'a> {
 }
 
 #[derive(Debug)]
-struct Holder<'a> {
+struct PortHolder<'a> {
     /// None for a unit made by this plan.
     unit: Option<&'a str>,
     is_leaving: bool,
@@ -117,7 +117,7 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Whether this host can have a unit of a global service, or one more container of a unit that is there.
-    pub(super) fn check(&self, host: ResourceId, of: Option<&Unit<'a>>, configs: &[&Config]) -> Result<(), Refusal> {
+    pub(super) fn check(&self, host: ResourceId, of: Option<&Unit<'a>>, configs: &[&UnitConfig]) -> Result<(), Refusal> {
         let Some(place) = self.place(host) else { return Err(Refusal::Unmet(self.explain())) };
         if configs.iter().any(|c| c.is_sim != place.host.is_sim) {
             return Err(Refusal::Unmet(self.explain_kind()));
@@ -149,7 +149,7 @@ impl<'a> Scheduler<'a> {
         place.memory = place.memory.map(|free| free.saturating_sub(memory));
         place.milli_cpu = place.milli_cpu.map(|free| free.saturating_sub(milli_cpu));
         if holds {
-            place.holders.push(Holder { unit, is_leaving: false });
+            place.holders.push(PortHolder { unit, is_leaving: false });
         }
         for (count, is_match) in place.matches.iter_mut().zip(own) {
             *count += u32::from(is_match);
@@ -187,13 +187,13 @@ impl<'a> Scheduler<'a> {
         let leaving = unit.leaving.iter().filter(publishes).filter_map(|i| Some((i.host?, true)));
         for (host, is_leaving) in home.into_iter().chain(parked).chain(leaving) {
             if let Some(place) = self.place_mut(host) {
-                place.holders.push(Holder { unit: Some(unit.id), is_leaving });
+                place.holders.push(PortHolder { unit: Some(unit.id), is_leaving });
             }
         }
     }
 
     fn own_matches(&self, index: u32) -> Vec<bool> {
-        self.rules.iter().map(|rule| rule.field != Field::HostLabel && matches_own_unit(rule, self.desired, index)).collect()
+        self.rules.iter().map(|rule| rule.field != Subject::HostLabel && matches_own_unit(rule, self.desired, index)).collect()
     }
 
     fn place(&self, id: ResourceId) -> Option<&Place<'a>> {
@@ -212,7 +212,7 @@ impl<'a> Scheduler<'a> {
         let is_kind = self.desired.configs.iter().all(|c| c.is_sim == host.is_sim);
         let is_wanted = if self.requested.is_empty() {
             let labels = || host.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-            let hard = self.rules.iter().filter(|r| r.field == Field::HostLabel && !r.is_soft);
+            let hard = self.rules.iter().filter(|r| r.field == Subject::HostLabel && !r.is_soft);
             is_open(host) && hard.into_iter().all(|rule| rule.matches_labels(labels()) != rule.is_negated)
         } else {
             // `requestedHostId` overrides scheduling and the host's state; two different ones cannot both be had.
@@ -232,7 +232,7 @@ impl<'a> Scheduler<'a> {
         // The unit itself neither helps nor hinders.
         let itself = of.filter(|u| u.live.iter().any(|i| i.host == Some(place.host.id)));
         self.rules.iter().zip(&place.matches).take(rules).all(|(rule, matches)| {
-            let own = itself.is_some_and(|u| rule.field != Field::HostLabel && matches_own_unit(rule, self.desired, u.index));
+            let own = itself.is_some_and(|u| rule.field != Subject::HostLabel && matches_own_unit(rule, self.desired, u.index));
             (matches.saturating_sub(u32::from(own)) > 0) != rule.is_negated
         })
     }
@@ -247,8 +247,8 @@ impl<'a> Scheduler<'a> {
         self.ports.is_empty() || (self.holder(place, of, leaving).is_none() && !by_others())
     }
 
-    fn holder<'p>(&self, place: &'p Place<'a>, of: Option<&Unit<'a>>, leaving: Leaving) -> Option<&'p Holder<'a>> {
-        let is_other = |holder: &&Holder<'_>| of.is_none() || holder.unit != of.map(|u| u.id);
+    fn holder<'p>(&self, place: &'p Place<'a>, of: Option<&Unit<'a>>, leaving: Leaving) -> Option<&'p PortHolder<'a>> {
+        let is_other = |holder: &&PortHolder<'_>| of.is_none() || holder.unit != of.map(|u| u.id);
         place.holders.iter().filter(is_other).find(|holder| leaving == Leaving::Blocks || !holder.is_leaving)
     }
 
@@ -298,8 +298,8 @@ impl<'a> Place<'a> {
             labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))
         }
         let matches = rules.iter().map(|rule| match rule.field {
-            Field::HostLabel => u32::from(rule.matches_labels(pairs(&host.labels))),
-            Field::ContainerLabel | Field::Container => {
+            Subject::HostLabel => u32::from(rule.matches_labels(pairs(&host.labels))),
+            Subject::ContainerLabel | Subject::Container => {
                 u32::from(host.neighbours.iter().any(|n| rule.matches_container(&n.name, pairs(&n.labels))))
             }
         });

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::draft::{Draft, Link};
+use super::draft::{Draft, Reach};
 use super::naming::free_indexes;
+use super::roster::{Mode, Patience, Roster, sort_by_host, sort_by_number};
 use super::schedule::{Refusal, Scheduler};
 use super::unit::{Unit, group, has_fixed_ports, has_run_once, is_up, sort};
 use super::*;
@@ -31,55 +32,6 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     draft.into_plan()
 }
 
-/// What reconciling does beyond its phases.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Mode {
-    /// Outdated units are left for a batch, and parked instances are stopped or taken back.
-    pub(super) replaces: bool,
-    /// Parked instances serve until the new ones are ready.
-    pub(super) start_first: bool,
-    /// Unhealthy units are made anew.
-    pub(super) heals: bool,
-    /// When an instance is ready.
-    pub(super) patience: Patience,
-}
-
-impl Mode {
-    /// Everything up, nothing outdated is touched.
-    pub(super) const RUN: Self = Self { replaces: false, start_first: false, heals: true, patience: Patience::Up };
-}
-
-/// When a running instance is ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// At once.
-    Up,
-    /// When its health is known.
-    Known,
-    /// When it is healthy.
-    Healthy,
-}
-
-/// The units of a service, sorted by what becomes of them.
-#[derive(Debug)]
-pub(super) struct Roster<'a> {
-    pub(super) mode: Mode,
-    /// Those that make up the scale, in order of creation.
-    pub(super) kept: Vec<Unit<'a>>,
-    /// More than wanted.
-    pub(super) surplus: Vec<Unit<'a>>,
-    /// Left alone, or with nothing left but instances on their way out.
-    pub(super) others: Vec<Unit<'a>>,
-    pub(super) scheduler: Scheduler<'a>,
-}
-
-impl Roster<'_> {
-    fn sort(&mut self) {
-        sort(&mut self.kept);
-        sort(&mut self.surplus);
-    }
-}
-
 /// The phases up to "bring up missing". Units with something outdated are left to the caller if the mode replaces.
 pub(super) fn bring_up<'a>(draft: &mut Draft<'a>, mode: Mode) -> Roster<'a> {
     let mut units = group(&draft.observed.instances);
@@ -98,7 +50,7 @@ pub(super) fn bring_up<'a>(draft: &mut Draft<'a>, mode: Mode) -> Roster<'a> {
         // The parked ones of a unit that waits for its batch stay as they are till then.
         scheduler.count(unit, mode.replaces && !has_outdated(draft, unit));
     }
-    let mut roster = Roster { mode, kept: Vec::new(), surplus: Vec::new(), others: Vec::new(), scheduler };
+    let mut roster = Roster::new(mode, scheduler);
     if draft.desired.configs.is_empty() {
         sort_by_number(&mut roster, units, 0);
     } else {
@@ -129,7 +81,7 @@ pub(super) fn trim<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>) {
         }
     }
     for unit in kept.iter().chain(surplus.iter()).chain(others.iter()) {
-        let awaited = unit.leaving.iter().find(|i| !i.is_parked && draft.link(i.host) == Link::Up);
+        let awaited = unit.leaving.iter().find(|i| !i.is_parked && draft.link(i.host) == Reach::Up);
         if let Some(instance) = awaited {
             draft.wait_for(instance, "to be removed");
         }
@@ -143,14 +95,14 @@ pub(super) fn has_outdated(draft: &Draft<'_>, unit: &Unit<'_>) -> bool {
 
 /// Whether the unit serves: one of each configuration runs and is not known to be ill.
 pub(super) fn is_available(draft: &Draft<'_>, unit: &Unit<'_>) -> bool {
-    let serves = |i: &Instance, c: &Config| is_up(i, c) && matches!(i.health, Health::None | Health::Healthy);
+    let serves = |i: &Instance, c: &UnitConfig| is_up(i, c) && matches!(i.health, Health::None | Health::Healthy);
     draft.shape.configs.iter().all(|c| unit.live.iter().any(|i| i.config == c.name && serves(i, c)))
 }
 
 /// Finishes one unit: restores, creates and starts what it lacks, stops what it replaced, waits for the rest.
 pub(super) fn work<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>, scheduler: &mut Scheduler<'a>, mode: Mode) {
     let host = unit.host();
-    if draft.link(host) == Link::Cut {
+    if draft.link(host) == Reach::Cut {
         if !is_complete(draft, unit, mode.patience) {
             draft.wait_for_host(host);
         }
@@ -183,12 +135,12 @@ pub(super) fn work<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>, scheduler: &m
 }
 
 fn remove_broken<'a>(draft: &mut Draft<'a>, units: &mut [Unit<'a>], mode: Mode) {
-    let links: BTreeMap<ResourceId, Link> = draft.observed.hosts.iter().map(|h| (h.id, draft.link(Some(h.id)))).collect();
-    let link = |i: &Instance| i.host.map_or(Link::Up, |id| links.get(&id).copied().unwrap_or(Link::Gone));
-    let is_broken = |i: &Instance| i.state == InstanceState::Broken && link(i) == Link::Up;
+    let links: BTreeMap<ResourceId, Reach> = draft.observed.hosts.iter().map(|h| (h.id, draft.link(Some(h.id)))).collect();
+    let link = |i: &Instance| i.host.map_or(Reach::Up, |id| links.get(&id).copied().unwrap_or(Reach::Gone));
+    let is_broken = |i: &Instance| i.state == InstanceState::Broken && link(i) == Reach::Up;
     for unit in units {
-        if unit.live.iter().any(|i| is_broken(i) || link(i) == Link::Gone) {
-            draft.remove_live(unit, Why::Broken, |i| is_broken(i) || link(i) == Link::Gone);
+        if unit.live.iter().any(|i| is_broken(i) || link(i) == Reach::Gone) {
+            draft.remove_live(unit, Why::Broken, |i| is_broken(i) || link(i) == Reach::Gone);
         }
         if mode.replaces && unit.parked.iter().any(|i| is_broken(i)) {
             draft.remove_parked(unit, Why::Broken, is_broken);
@@ -209,7 +161,7 @@ fn remove_unhealthy<'a>(draft: &mut Draft<'a>, units: &mut [Unit<'a>], mode: Mod
     }
     for unit in units {
         let is_ill = unit.live.iter().any(|i| i.state == InstanceState::Running && i.health == Health::Unhealthy);
-        if !is_ill || draft.link(unit.host()) == Link::Cut {
+        if !is_ill || draft.link(unit.host()) == Reach::Cut {
             continue;
         }
         // What an upgrade is about to replace anyway stays, so that it can be rolled back to.
@@ -219,50 +171,6 @@ fn remove_unhealthy<'a>(draft: &mut Draft<'a>, units: &mut [Unit<'a>], mode: Mod
             draft.remove_live(unit, Why::Unhealthy, |_| true);
         }
     }
-}
-
-fn counts(unit: &Unit<'_>, mode: Mode) -> bool {
-    !unit.live.is_empty() || (mode.replaces && !unit.parked.is_empty())
-}
-
-fn sort_by_number<'a>(roster: &mut Roster<'a>, mut units: Vec<Unit<'a>>, wanted: usize) {
-    // A unit in the middle of a batch serves less than any other.
-    units.sort_by_key(|u| u.live.is_empty());
-    for unit in units {
-        if !counts(&unit, roster.mode) {
-            roster.others.push(unit);
-        } else if roster.kept.len() < wanted {
-            roster.kept.push(unit);
-        } else {
-            roster.surplus.push(unit);
-        }
-    }
-    roster.sort();
-}
-
-/// One unit on each host. Units on hosts that are not eligible are left alone, but an upgrade includes them.
-fn sort_by_host<'a>(roster: &mut Roster<'a>, mut units: Vec<Unit<'a>>, eligible: &BTreeSet<ResourceId>) {
-    units.sort_by_key(|u| u.live.is_empty());
-    let mut seen = BTreeSet::new();
-    for unit in units {
-        let host = unit.host();
-        let is_eligible = host.is_some_and(|h| eligible.contains(&h));
-        if !counts(&unit, roster.mode) || host.is_none() {
-            roster.others.push(unit);
-        } else if !seen.insert(host) {
-            roster.surplus.push(unit);
-        } else if is_eligible || (roster.mode.replaces && !unit.live.is_empty()) || is_pinned_parked(roster, &unit) {
-            roster.kept.push(unit);
-        } else {
-            roster.others.push(unit);
-        }
-    }
-    roster.sort();
-}
-
-/// Whether an upgrade is in the middle of this unit, on a host that is still there.
-fn is_pinned_parked(roster: &Roster<'_>, unit: &Unit<'_>) -> bool {
-    roster.mode.replaces && unit.live.is_empty() && unit.host().is_some_and(|h| roster.scheduler.is_there(h))
 }
 
 /// Creates the units that are missing.
@@ -284,7 +192,7 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
     for unit in roster.kept.iter().chain(&roster.surplus).chain(&roster.others) {
         for instance in unit.leaving.iter().filter(|i| !i.is_parked) {
             // A name on a host that is cut off stays taken for who knows how long.
-            if draft.link(instance.host) == Link::Cut {
+            if draft.link(instance.host) == Reach::Cut {
                 used.insert(instance.index);
             } else {
                 busy.insert(instance.index, *instance);
@@ -323,15 +231,15 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
     }
 }
 
-fn slot<'a>(unit: &Unit<'a>, config: &Config) -> Option<&'a Instance> {
+fn slot<'a>(unit: &Unit<'a>, config: &UnitConfig) -> Option<&'a Instance> {
     unit.live.iter().find(|i| i.config == config.name).copied()
 }
 
-fn missing<'a>(draft: &Draft<'a>, unit: &Unit<'a>) -> Vec<&'a Config> {
+fn missing<'a>(draft: &Draft<'a>, unit: &Unit<'a>) -> Vec<&'a UnitConfig> {
     draft.shape.configs.iter().filter(|c| slot(unit, c).is_none()).copied().collect()
 }
 
-fn is_ready(instance: &Instance, config: &Config, patience: Patience) -> bool {
+fn is_ready(instance: &Instance, config: &UnitConfig, patience: Patience) -> bool {
     let is_well = match (patience, instance.health) {
         (_, Health::None | Health::Healthy) | (Patience::Up, _) => true,
         (Patience::Known, health) => health != Health::Initializing || !config.health_checked,
@@ -383,7 +291,7 @@ fn take_back<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
             i.config == config.name
                 && i.version == config.version
                 && i.state != InstanceState::Broken
-                && draft.link(i.host) == Link::Up
+                && draft.link(i.host) == Reach::Up
                 && (host.is_none() || i.host == host)
                 && is_based(i)
         };
@@ -395,7 +303,7 @@ fn take_back<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
 }
 
 /// The host for what the unit lacks: that of what it has, else its old one, else a new one.
-fn place<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Scheduler<'a>, mode: Mode, missing: &[&Config]) -> Option<ResourceId> {
+fn place<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Scheduler<'a>, mode: Mode, missing: &[&UnitConfig]) -> Option<ResourceId> {
     let old = unit.host();
     let is_pinned = !unit.live.is_empty() || draft.desired.scale == Scale::Global;
     let place = match old {
@@ -415,12 +323,12 @@ fn settle_parked<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, serves: impl Fn(&In
     for instance in &unit.parked {
         let is_going_on = matches!(instance.state, InstanceState::Running | InstanceState::Starting);
         match (draft.link(instance.host), instance.state) {
-            (Link::Gone, _) => {}
-            (Link::Cut, _) if is_going_on => draft.wait_for_host(instance.host),
-            (Link::Cut, _) => {}
-            (Link::Up, InstanceState::Stopping) => draft.wait_for(instance, "to stop"),
-            (Link::Up, _) if is_going_on && !serves(instance) => draft.stop(instance),
-            (Link::Up, _) => {}
+            (Reach::Gone, _) => {}
+            (Reach::Cut, _) if is_going_on => draft.wait_for_host(instance.host),
+            (Reach::Cut, _) => {}
+            (Reach::Up, InstanceState::Stopping) => draft.wait_for(instance, "to stop"),
+            (Reach::Up, _) if is_going_on && !serves(instance) => draft.stop(instance),
+            (Reach::Up, _) => {}
         }
     }
 }
@@ -429,17 +337,17 @@ fn settle_parked<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, serves: impl Fn(&In
 fn port_owner<'a>(draft: &Draft<'a>, unit: &Unit<'a>, host: Option<ResourceId>) -> Option<&'a Instance> {
     let bound = |i: &&&Instance| matches!(i.state, InstanceState::Starting | InstanceState::Running | InstanceState::Stopping);
     let mut owners = unit.parked.iter().filter(bound).chain(&unit.leaving);
-    owners.find(|i| i.host == host && draft.link(i.host) == Link::Up).copied()
+    owners.find(|i| i.host == host && draft.link(i.host) == Reach::Up).copied()
 }
 
-fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&Config], host: ResourceId) {
+fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&UnitConfig], host: ResourceId) {
     let mut blocked = vec![false; draft.shape.configs.len()];
     for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
         if !missing.iter().any(|m| m.name == config.name) {
             continue;
         }
         // Kept ones share their name with what replaces them; managed ones do not.
-        let namesake = unit.leaving.iter().find(|i| !i.is_parked && i.config == config.name && draft.link(i.host) != Link::Cut).copied();
+        let namesake = unit.leaving.iter().find(|i| !i.is_parked && i.config == config.name && draft.link(i.host) != Reach::Cut).copied();
         let owner = if has_fixed_ports(config) { port_owner(draft, unit, Some(host)) } else { None };
         let waits = draft.shape.providers(at).iter().any(|p| blocked.get(*p).copied().unwrap_or(false));
         if let Some(instance) = namesake {

@@ -75,21 +75,21 @@ pub(super) fn sort(units: &mut [Unit<'_>]) {
 
 /// The configurations of a unit, providers before those that depend on them.
 #[derive(Debug)]
-pub(super) struct Shape<'a> {
+pub(super) struct UnitShape<'a> {
     /// In start order.
-    pub(super) configs: Vec<&'a Config>,
+    pub(super) configs: Vec<&'a UnitConfig>,
     /// For each of `configs`: the places of the ones it depends on directly.
     providers: Vec<Vec<usize>>,
 }
 
-impl<'a> Shape<'a> {
+impl<'a> UnitShape<'a> {
     /// Orders the configurations; those in a circle keep their own order at the end.
-    pub(super) fn new(configs: &'a [Config]) -> Self {
-        let mut ordered: Vec<&Config> = Vec::with_capacity(configs.len());
-        let mut rest: Vec<&Config> = configs.iter().collect();
+    pub(super) fn new(configs: &'a [UnitConfig]) -> Self {
+        let mut ordered: Vec<&UnitConfig> = Vec::with_capacity(configs.len());
+        let mut rest: Vec<&UnitConfig> = configs.iter().collect();
         while !rest.is_empty() {
-            let is_ready = |config: &&Config| !rest.iter().any(|other| !same_name(other, config) && depends_on(config, other));
-            let (ready, blocked): (Vec<&Config>, Vec<&Config>) = rest.iter().partition(|c| is_ready(c));
+            let is_ready = |config: &&UnitConfig| !rest.iter().any(|other| !same_name(other, config) && depends_on(config, other));
+            let (ready, blocked): (Vec<&UnitConfig>, Vec<&UnitConfig>) = rest.iter().partition(|c| is_ready(c));
             if ready.is_empty() {
                 ordered.extend(blocked);
                 break;
@@ -113,7 +113,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The configuration that made this instance, if it is still wanted.
-    pub(super) fn config_of(&self, instance: &Instance) -> Option<&'a Config> {
+    pub(super) fn config_of(&self, instance: &Instance) -> Option<&'a UnitConfig> {
         self.configs.iter().find(|c| c.name == instance.config).copied()
     }
 
@@ -128,11 +128,11 @@ impl<'a> Shape<'a> {
     }
 }
 
-fn same_name(a: &Config, b: &Config) -> bool {
+fn same_name(a: &UnitConfig, b: &UnitConfig) -> bool {
     a.name == b.name
 }
 
-fn depends_on(config: &Config, other: &Config) -> bool {
+fn depends_on(config: &UnitConfig, other: &UnitConfig) -> bool {
     // Cattle compares launch configuration names without regard to case.
     let is_other = |name: &Option<String>| match (name, &other.name) {
         (None, None) => true,
@@ -143,16 +143,16 @@ fn depends_on(config: &Config, other: &Config) -> bool {
 }
 
 /// Whether the configuration publishes a port that only one container of a host can have.
-pub(super) fn has_fixed_ports(config: &Config) -> bool {
+pub(super) fn has_fixed_ports(config: &UnitConfig) -> bool {
     config.host_ports.iter().any(|p| p.public.is_some())
 }
 
 /// Whether a one-shot has done its work.
-pub(super) fn has_run_once(instance: &Instance, config: &Config) -> bool {
+pub(super) fn has_run_once(instance: &Instance, config: &UnitConfig) -> bool {
     config.start_once && instance.start_count >= 1 && matches!(instance.state, InstanceState::Stopped | InstanceState::Stopping)
 }
 
 /// Whether the instance runs, or need not any more.
-pub(super) fn is_up(instance: &Instance, config: &Config) -> bool {
+pub(super) fn is_up(instance: &Instance, config: &UnitConfig) -> bool {
     instance.state == InstanceState::Running || has_run_once(instance, config)
 }

@@ -1,7 +1,8 @@
 //! Upgrade, rollback, finish and restart: reconciling, with batches of units between.
 
-use super::draft::{Draft, Link};
-use super::service::{Mode, Patience, Roster, bring_up, downward, has_outdated, is_available, trim, work};
+use super::draft::{Draft, Reach};
+use super::roster::{Mode, Patience, Roster};
+use super::service::{bring_up, downward, has_outdated, is_available, trim, work};
 use super::unit::Unit;
 use super::*;
 
@@ -33,7 +34,7 @@ pub(super) fn restart(draft: &mut Draft<'_>, batches: Batches, start_counts: &BT
         i.state == InstanceState::Running && !is_one_shot && start_counts.get(&i.id) == Some(&i.start_count)
     };
     let due: Vec<&Unit<'_>> = roster.kept.iter().filter(|u| u.live.iter().any(|i| is_due(draft, i))).collect();
-    let (reachable, cut): (Vec<&Unit<'_>>, Vec<&Unit<'_>>) = due.iter().partition(|u| draft.link(u.host()) != Link::Cut);
+    let (reachable, cut): (Vec<&Unit<'_>>, Vec<&Unit<'_>>) = due.iter().partition(|u| draft.link(u.host()) != Reach::Cut);
     let progress = Progress { verb: "Restarting", left: due.len(), all: roster.kept.len() };
     if !due.is_empty() && may_begin(draft, batches, progress) {
         let batch: Vec<&Unit<'_>> = reachable.into_iter().take(size(batches)).collect();
@@ -108,7 +109,7 @@ fn replace<'a>(draft: &mut Draft<'a>, mode: Mode, batches: Batches, verb: &'stat
         let mut batch = Vec::new();
         for at in outdated {
             let Some(unit) = roster.kept.get(at) else { continue };
-            if draft.link(unit.host()) == Link::Cut {
+            if draft.link(unit.host()) == Reach::Cut {
                 draft.wait_for_host(unit.host());
             } else if can_be_replaced(draft, &roster, unit) {
                 batch.push(at);
@@ -134,9 +135,10 @@ fn replace<'a>(draft: &mut Draft<'a>, mode: Mode, batches: Batches, verb: &'stat
 
 /// Nothing is put aside whose successor has no place to go, or cannot have its port.
 fn can_be_replaced<'a>(draft: &mut Draft<'a>, roster: &Roster<'a>, unit: &Unit<'a>) -> bool {
-    let has = |instances: &[&Instance], config: &Config| instances.iter().any(|i| i.config == config.name && i.version == config.version);
-    let lacking: Vec<&Config> = draft.shape.configs.iter().filter(|c| !has(&unit.live, c)).copied().collect();
-    let (kept, made): (Vec<&Config>, Vec<&Config>) = lacking.iter().partition(|c| has(&unit.parked, c));
+    let has =
+        |instances: &[&Instance], config: &UnitConfig| instances.iter().any(|i| i.config == config.name && i.version == config.version);
+    let lacking: Vec<&UnitConfig> = draft.shape.configs.iter().filter(|c| !has(&unit.live, c)).copied().collect();
+    let (kept, made): (Vec<&UnitConfig>, Vec<&UnitConfig>) = lacking.iter().partition(|c| has(&unit.parked, c));
     let back = unit.parked.iter().find(|i| draft.shape.is_current(i)).and_then(|i| i.host);
     let stays = made.len() < draft.shape.configs.len() || draft.desired.scale == Scale::Global;
     let outcome = match (back, unit.host()) {

@@ -16,8 +16,8 @@ pub(super) struct World {
 }
 
 /// A plain configuration.
-pub(super) fn config(name: Option<&str>) -> Config {
-    Config {
+pub(super) fn config(name: Option<&str>) -> UnitConfig {
+    UnitConfig {
         name: name.map(str::to_owned),
         version: "v0".into(),
         is_sim: false,

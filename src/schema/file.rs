@@ -31,10 +31,12 @@ pub(super) struct TypeFile {
     pub only: Option<Version>,
     #[serde(default)]
     pub unavailable: Unavailable,
+    #[serde(default)]
+    pub actions_in_code: Vec<String>,
     pub collection: Option<Vec<String>>,
     pub resource: Option<Vec<String>>,
     #[serde(default)]
-    pub fields: Fields,
+    pub fields: FieldPatches,
     #[serde(default)]
     pub filters: BTreeMap<String, Option<String>>,
     #[serde(default)]
@@ -42,20 +44,20 @@ pub(super) struct TypeFile {
     #[serde(default)]
     pub links: BTreeMap<String, Option<String>>,
     #[serde(default)]
-    pub versions: BTreeMap<Version, Part>,
+    pub versions: BTreeMap<Version, TypePart>,
 }
 
 /// Fields by name; `null` removes an inherited one.
-pub(super) type Fields = BTreeMap<String, Option<FieldPatch>>;
+pub(super) type FieldPatches = BTreeMap<String, Option<FieldPatch>>;
 
 /// What a version adds to or changes in a type.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Part {
+pub(super) struct TypePart {
     pub collection: Option<Vec<String>>,
     pub resource: Option<Vec<String>>,
     #[serde(default)]
-    pub fields: Fields,
+    pub fields: FieldPatches,
     #[serde(default)]
     pub filters: BTreeMap<String, Option<String>>,
     #[serde(default)]
@@ -154,7 +156,7 @@ pub(super) struct TransitionLine {
 }
 
 /// `common.json`: named groups of fields that types take over.
-pub(super) type CommonFile = BTreeMap<String, Part>;
+pub(super) type CommonFile = BTreeMap<String, TypePart>;
 
 /// `versions.json`: how the versions differ as a whole.
 pub(super) type VersionsFile = BTreeMap<Version, VersionPart>;

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::file::{FilterPatch, TypeFile};
-use super::grant::{AllRights, Grants, Plain, Rights};
-use super::inherit::{Draft, Shape, Shapes, line, process_set};
+use super::grant::{AllRights, Grants, Plain, TypeRights};
+use super::inherit::{FieldDraft, Shapes, TypeShape, line, process_set};
 use super::load::Files;
+use super::notation::Notation;
 use super::types::view_index;
 use super::{Action, Field, FieldType, Link, Machine, Relation, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
 
 /// Makes all types: what the engine and the store know, whatever the version and the role.
 pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<String, Arc<Type>> {
-    let world = World::new(files, shapes);
+    let world = Unfrozen::new(files, shapes);
     let machines = world.machines();
     let masks = world.masks();
     files.types.values().map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines, &masks)))).collect()
@@ -21,7 +22,7 @@ pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<Str
 
 /// Makes the view of a version and a role.
 pub(super) fn view(files: &Files, shapes: &[(Version, Shapes)], types: &BTreeMap<String, Arc<Type>>, version: Version, role: Role) -> View {
-    let world = World::new(files, shapes);
+    let world = Unfrozen::new(files, shapes);
     let served = files.versions.get(&version).and_then(|v| v.served.as_ref());
     let eyes = Eyes {
         version,
@@ -45,51 +46,8 @@ pub(super) fn plural(name: &str) -> String {
     format!("{name}{}", if es { "es" } else { "s" })
 }
 
-/// A link's notation, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Notation<'a> {
-    One {
-        field: &'a str,
-    },
-    Listed {
-        field: &'a str,
-    },
-    Many {
-        kind: &'a str,
-        field: &'a str,
-    },
-    Through {
-        map: &'a str,
-        near: &'a str,
-        far: &'a str,
-    },
-    Computed,
-    /// One link for every type that can be listed.
-    Types,
-}
-
-impl<'a> Notation<'a> {
-    pub fn parse(text: &'a str) -> Self {
-        if text == "computed" {
-            return Self::Computed;
-        }
-        if text == "types" {
-            return Self::Types;
-        }
-        if let Some(field) = text.strip_prefix("list:") {
-            return Self::Listed { field };
-        }
-        match text.split_once('.') {
-            None => Self::One { field: text },
-            Some((kind, rest)) => match rest.split_once('>') {
-                None => Self::Many { kind, field: rest },
-                Some((near, far)) => Self::Through { map: kind, near, far },
-            },
-        }
-    }
-}
-
-struct World<'a> {
+/// All types in all versions, as the files have them.
+struct Unfrozen<'a> {
     files: &'a Files,
     shapes: &'a [(Version, Shapes)],
     /// Every type's canonical id → itself and all types below it, sorted.
@@ -121,7 +79,7 @@ fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
     below
 }
 
-impl<'a> World<'a> {
+impl<'a> Unfrozen<'a> {
     fn new(files: &'a Files, shapes: &'a [(Version, Shapes)]) -> Self {
         Self { files, shapes, below: below(files) }
     }
@@ -190,7 +148,7 @@ impl<'a> World<'a> {
         self.files.processes.iter().map(|(name, file)| (name.as_str(), Arc::new(machine(name, file)))).collect()
     }
 
-    fn shape(&self, version: Version, id: &str) -> Option<&Arc<Shape>> {
+    fn shape(&self, version: Version, id: &str) -> Option<&Arc<TypeShape>> {
         self.shapes.iter().find(|(v, _)| *v == version)?.1.get(id)
     }
 
@@ -207,7 +165,7 @@ impl<'a> World<'a> {
     fn make_type(&self, file: &TypeFile, machines: &HashMap<&str, Arc<Machine>>, masks: &Masks<'_>) -> Type {
         let id = file.id.as_str();
         let masks = masks.get(id);
-        let mut drafts: BTreeMap<&str, &Draft> = BTreeMap::new();
+        let mut drafts: BTreeMap<&str, &FieldDraft> = BTreeMap::new();
         for (_, shapes) in self.shapes {
             let fields = shapes.get(id).map(|shape| &shape.fields);
             drafts.extend(fields.into_iter().flatten().map(|(n, d)| (n.as_str(), &**d)));
@@ -280,11 +238,11 @@ impl<'a> World<'a> {
         self.files.versions.get(&version).and_then(|v| v.names.get(id)).map_or(id, String::as_str)
     }
 
-    fn type_view(&self, file: &TypeFile, eyes: &Eyes<'_>, rights: &Rights<'_>, def: &Arc<Type>) -> TypeView {
+    fn type_view(&self, file: &TypeFile, eyes: &Eyes<'_>, rights: &TypeRights<'_>, def: &Arc<Type>) -> TypeView {
         let id = file.id.as_str();
         let version = eyes.version;
         let nothing = Arc::default();
-        let shape: &Arc<Shape> = self.shape(version, id).unwrap_or(&nothing);
+        let shape: &Arc<TypeShape> = self.shape(version, id).unwrap_or(&nothing);
         let parts = self.files.versions.get(&version);
         let set = process_set(self.files, id);
         let below = self.below.get(id).map_or(&[] as &[&TypeFile], Vec::as_slice);
@@ -304,7 +262,7 @@ impl<'a> World<'a> {
         let shown: BTreeSet<&str> = rights.fields.keys().chain(serving.into_iter().flat_map(|r| r.fields.keys())).copied().collect();
         let can_post = |f: &&&TypeFile| eyes.rights.get(f.id.as_str()).is_some_and(|r| r.collection.iter().any(|m| m == "POST"));
         TypeView {
-            plan: Default::default(),
+            template: Default::default(),
             plural: file.plural.clone().unwrap_or_else(|| plural(&name)),
             prefix: parts.and_then(|p| p.prefixes.get(id)).cloned().unwrap_or_else(|| def.prefix.clone()),
             def: Arc::clone(def),
@@ -352,7 +310,7 @@ impl<'a> World<'a> {
     }
 
     /// The fields that a role sees, and what it may do with them.
-    fn fields(&self, version: Version, shape: &Shape, rights: &Rights<'_>) -> BTreeMap<String, Field> {
+    fn fields(&self, version: Version, shape: &TypeShape, rights: &TypeRights<'_>) -> BTreeMap<String, Field> {
         let seen = rights.fields.iter().filter_map(|(name, letters)| Some((*name, letters, shape.fields.get(*name)?)));
         seen.map(|(name, letters, draft)| {
             let mut field = self.named(version, &draft.field);
@@ -369,9 +327,9 @@ impl<'a> World<'a> {
     fn input(
         &self,
         version: Version,
-        shape: &Shape,
-        rights: &Rights<'_>,
-        (other, serving): (Version, &Rights<'_>),
+        shape: &TypeShape,
+        rights: &TypeRights<'_>,
+        (other, serving): (Version, &TypeRights<'_>),
         id: &str,
     ) -> BTreeMap<String, Field> {
         let mut fields = self.fields(version, shape, rights);
@@ -409,11 +367,11 @@ impl<'a> World<'a> {
     }
 
     /// The links that lead somewhere for a role, sorted by name.
-    fn links(&self, shape: &Shape, eyes: &Eyes<'_>, rights: &Rights<'_>, def: &Type) -> Vec<Link> {
+    fn links(&self, shape: &TypeShape, eyes: &Eyes<'_>, rights: &TypeRights<'_>, def: &Type) -> Vec<Link> {
         let version = eyes.version;
         let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
         let visible = |kind: &str| eyes.sees(kind);
-        let far = |shape: Option<&Arc<Shape>>, field: &str| {
+        let far = |shape: Option<&Arc<TypeShape>>, field: &str| {
             shape.and_then(|s| s.fields.get(field)).and_then(|d| named_type(&d.field.ty).map(str::to_owned))
         };
         let mut links: Vec<Link> = Vec::new();
@@ -498,7 +456,7 @@ pub(super) fn named_type(ty: &FieldType) -> Option<&str> {
 }
 
 /// What decides the modifiers of everything that may be filtered.
-fn filters(shape: &Shape) -> BTreeMap<String, FieldType> {
+fn filters(shape: &TypeShape) -> BTreeMap<String, FieldType> {
     let hidden = shape.filters.iter().map(|(name, ty)| (name.clone(), FieldType::parse(ty)));
     let shown = shape.fields.iter().filter(|(_, d)| !d.hidden).filter_map(|(name, draft)| {
         let ty = match &draft.filter {

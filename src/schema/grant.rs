@@ -87,7 +87,7 @@ impl Letters {
 
 /// What a role has of one type.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rights<'a> {
+pub(super) struct TypeRights<'a> {
     pub collection: Vec<String>,
     pub resource: Vec<String>,
     /// The fields that it sees.
@@ -96,7 +96,7 @@ pub(super) struct Rights<'a> {
 }
 
 /// What a role has of all types that it sees, by canonical id.
-pub(super) type AllRights<'a> = BTreeMap<&'a str, Rights<'a>>;
+pub(super) type AllRights<'a> = BTreeMap<&'a str, TypeRights<'a>>;
 
 /// What there is before any grant, for one type in one version.
 pub(super) struct Plain<'a> {
@@ -111,7 +111,7 @@ pub(super) struct Plain<'a> {
 /// All tables of a role in one version, ready to be asked.
 #[derive(Debug, Default)]
 struct Table<'a> {
-    types: HashMap<&'a str, Named<'a>>,
+    types: HashMap<&'a str, TypeGrants<'a>>,
     /// `*`, for everything.
     all: Option<(usize, Letters)>,
     /// `*.name`, by name.
@@ -125,7 +125,7 @@ struct Table<'a> {
 }
 
 #[derive(Debug, Default)]
-struct Named<'a> {
+struct TypeGrants<'a> {
     may: Option<Letters>,
     collection: Option<&'a Vec<String>>,
     resource: Option<&'a Vec<String>>,
@@ -135,7 +135,7 @@ struct Named<'a> {
 
 /// A member of a type, as grants name it.
 #[derive(Clone, Copy)]
-enum Member<'a> {
+enum GrantedMember<'a> {
     Field(&'a str),
     Action(&'a str),
 }
@@ -212,7 +212,7 @@ impl<'a> Grants<'a> {
         granted
     }
 
-    fn apply(&self, table: &Table<'a>, id: &str, mut rights: Rights<'a>, visible: &BTreeSet<&str>) -> Rights<'a> {
+    fn apply(&self, table: &Table<'a>, id: &str, mut rights: TypeRights<'a>, visible: &BTreeSet<&str>) -> TypeRights<'a> {
         if let Some(may) = table.of_type(id) {
             let methods = |has: &[String], wanted: &[(&str, char)]| -> Vec<String> {
                 let get = has.iter().filter(|m| *m == "GET").cloned();
@@ -229,29 +229,29 @@ impl<'a> Grants<'a> {
         let line: Vec<&str> = line(self.files, id).into_iter().map(|f| f.id.as_str()).take_while(|id| visible.contains(id)).collect();
         let mut fields = BTreeMap::new();
         for (name, letters) in rights.fields {
-            match table.of_member(&line, Member::Field(name)) {
+            match table.of_member(&line, GrantedMember::Field(name)) {
                 None => drop(fields.insert(name, letters)),
                 Some(granted) if granted.has('r') => drop(fields.insert(name, granted)),
                 Some(_) => {}
             }
         }
         rights.fields = fields;
-        rights.actions.retain(|name| table.of_member(&line, Member::Action(name)).is_none_or(|granted| granted.has('c')));
+        rights.actions.retain(|name| table.of_member(&line, GrantedMember::Action(name)).is_none_or(|granted| granted.has('c')));
         rights
     }
 
     /// A type that no table names: as its file says, but for fields that every type has and only some roles are given.
-    fn plain(&self, table: &Table<'a>, mut rights: Rights<'a>) -> Rights<'a> {
+    fn plain(&self, table: &Table<'a>, mut rights: TypeRights<'a>) -> TypeRights<'a> {
         rights.fields.retain(|name, _| !self.given.contains(name) || table.members.contains_key(name));
         rights
     }
 
     /// What a type that no table names has from one above it that is named: as granted there.
-    fn inherited(&self, table: &Table<'a>, id: &str, mut rights: Rights<'a>, plain: &[Plain<'a>]) -> Rights<'a> {
+    fn inherited(&self, table: &Table<'a>, id: &str, mut rights: TypeRights<'a>, plain: &[Plain<'a>]) -> TypeRights<'a> {
         let named: Vec<&str> = line(self.files, id).into_iter().map(|f| f.id.as_str()).skip_while(|id| !self.named.contains(*id)).collect();
         let above = named.first().and_then(|first| plain.iter().find(|p| p.id == *first));
         for (name, ..) in above.into_iter().flat_map(|above| &above.fields) {
-            match (rights.fields.get_mut(name), table.of_member(&named, Member::Field(name))) {
+            match (rights.fields.get_mut(name), table.of_member(&named, GrantedMember::Field(name))) {
                 (Some(letters), Some(granted)) if granted.has('r') => *letters = granted,
                 (Some(_), Some(_)) => drop(rights.fields.remove(name)),
                 (None, _) | (_, None) => {}
@@ -298,28 +298,28 @@ impl<'a> Table<'a> {
         exact.or(self.all.map(|(_, letters)| letters))
     }
 
-    fn of_member(&self, line: &[&str], member: Member<'_>) -> Option<Letters> {
+    fn of_member(&self, line: &[&str], member: GrantedMember<'_>) -> Option<Letters> {
         let exact = |id: &&str| {
             let named = self.types.get(id)?;
             match member {
-                Member::Field(name) => named.fields.get(name).copied(),
-                Member::Action(name) => named.actions.get(name).copied(),
+                GrantedMember::Field(name) => named.fields.get(name).copied(),
+                GrantedMember::Action(name) => named.actions.get(name).copied(),
             }
         };
         let by_name = line.iter().find_map(exact);
         by_name.or_else(|| line.iter().find_map(|id| self.by_pattern(id, member)))
     }
 
-    fn by_pattern(&self, id: &str, member: Member<'_>) -> Option<Letters> {
+    fn by_pattern(&self, id: &str, member: GrantedMember<'_>) -> Option<Letters> {
         let fitting = match member {
-            Member::Field(name) => [self.all, self.members.get(name).copied(), self.inside.get(id).copied()],
-            Member::Action(_) => [self.all, self.actions, self.actions_of.get(id).copied()],
+            GrantedMember::Field(name) => [self.all, self.members.get(name).copied(), self.inside.get(id).copied()],
+            GrantedMember::Action(_) => [self.all, self.actions, self.actions_of.get(id).copied()],
         };
         fitting.into_iter().flatten().max_by_key(|(index, _)| *index).map(|(_, letters)| letters)
     }
 }
 
-impl<'a> Named<'a> {
+impl<'a> TypeGrants<'a> {
     fn add(&mut self, grant: &'a TypeGrant) {
         self.may = grant.may.as_deref().and_then(Letters::parse).or(self.may);
         self.collection = grant.collection.as_ref().or(self.collection);
@@ -333,9 +333,9 @@ impl<'a> Named<'a> {
     }
 }
 
-fn all_rights<'a>(plain: &Plain<'a>) -> Rights<'a> {
+fn all_rights<'a>(plain: &Plain<'a>) -> TypeRights<'a> {
     let letters = |[c, u, o]: [bool; 3]| Letters::of(&[('r', true), ('c', c), ('u', u), ('o', o)]);
-    Rights {
+    TypeRights {
         collection: plain.collection.to_vec(),
         resource: plain.resource.to_vec(),
         fields: plain.fields.iter().map(|(name, can, _)| (*name, letters(*can))).collect(),
@@ -436,7 +436,7 @@ mod tests {
         };
         let grants = Grants::new(&files, Version::V2Beta);
         let table = grants.table(&["t".to_owned()]);
-        let of = |line: &[&str]| table.of_member(line, Member::Field(field));
+        let of = |line: &[&str]| table.of_member(line, GrantedMember::Field(field));
         (of(&["child", "parent"]), of(&["parent"]))
     }
 

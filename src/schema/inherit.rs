@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::file::{ActionPatch, FieldPatch, Fields, FilterPatch, TypeFile};
+use super::file::{ActionPatch, FieldPatch, FieldPatches, FilterPatch, TypeFile};
 use super::load::Files;
 use super::{Action, Column, Field, FieldType, Problem, Source, Version};
 
 /// A type in one version, in canonical names.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shape {
-    pub fields: BTreeMap<String, Arc<Draft>>,
+pub(super) struct TypeShape {
+    pub fields: BTreeMap<String, Arc<FieldDraft>>,
     /// What may be filtered although no field of this name is.
     pub filters: BTreeMap<String, String>,
     pub actions: BTreeMap<String, Action>,
@@ -22,14 +22,14 @@ pub(super) struct Shape {
 
 /// A field, with what a view does not say of it.
 #[derive(Debug, Clone)]
-pub(super) struct Draft {
+pub(super) struct FieldDraft {
     pub field: Field,
     pub hidden: bool,
     pub filter: FilterPatch,
 }
 
 /// The shapes of all types in one version, by canonical id.
-pub(super) type Shapes = BTreeMap<String, Arc<Shape>>;
+pub(super) type Shapes = BTreeMap<String, Arc<TypeShape>>;
 
 /// Puts together all types of a version, whether or not the version shows them.
 pub(super) fn shapes(files: &Files, version: Version, problems: &mut Vec<Problem>) -> Shapes {
@@ -75,7 +75,7 @@ pub(super) fn shown_states(files: &Files, set: &str, version: Version) -> Vec<St
     states
 }
 
-fn shape(files: &Files, file: &TypeFile, version: Version, done: &mut Shapes, problems: &mut Vec<Problem>, depth: usize) -> Arc<Shape> {
+fn shape(files: &Files, file: &TypeFile, version: Version, done: &mut Shapes, problems: &mut Vec<Problem>, depth: usize) -> Arc<TypeShape> {
     if let Some(shape) = done.get(&file.id) {
         return Arc::clone(shape);
     }
@@ -84,13 +84,13 @@ fn shape(files: &Files, file: &TypeFile, version: Version, done: &mut Shapes, pr
         // Deeper than any sane line of parents: a circle.
         Some(_) if depth > 16 => {
             problems.push(Problem::new(path.clone(), "has itself among its parents"));
-            Shape::default()
+            TypeShape::default()
         }
         Some(parent) => match files.types.get(parent) {
-            Some(parent) => Shape::clone(&self::shape(files, parent, version, done, problems, depth + 1)),
+            Some(parent) => TypeShape::clone(&self::shape(files, parent, version, done, problems, depth + 1)),
             None => {
                 problems.push(Problem::new(path.clone(), format!("has the unknown parent {parent:?}")));
-                Shape::default()
+                TypeShape::default()
             }
         },
         None => common(files, file, version, &path, problems),
@@ -119,14 +119,14 @@ fn shape(files: &Files, file: &TypeFile, version: Version, done: &mut Shapes, pr
 }
 
 /// What a type without parent starts from.
-fn common(files: &Files, file: &TypeFile, version: Version, path: &str, problems: &mut Vec<Problem>) -> Shape {
+fn common(files: &Files, file: &TypeFile, version: Version, path: &str, problems: &mut Vec<Problem>) -> TypeShape {
     let ordinary = ["row".to_owned(), "state".to_owned()];
     let names: &[String] = match (&file.common, &file.process) {
         (Some(names), _) => names,
         (None, Some(_)) => &ordinary,
         (None, None) => &[],
     };
-    let mut shape = Shape::default();
+    let mut shape = TypeShape::default();
     for name in names {
         match files.common.get(name) {
             Some(part) => {
@@ -141,7 +141,7 @@ fn common(files: &Files, file: &TypeFile, version: Version, path: &str, problems
 }
 
 /// The options of `state` are what the machine can show, where the file does not list them.
-fn fill_states(files: &Files, file: &TypeFile, version: Version, shape: &mut Shape) {
+fn fill_states(files: &Files, file: &TypeFile, version: Version, shape: &mut TypeShape) {
     let Some(set) = process_set(files, &file.id) else { return };
     // A child's list is its parent's: only the type that names the set makes it.
     if file.process.is_none() {
@@ -152,11 +152,11 @@ fn fill_states(files: &Files, file: &TypeFile, version: Version, shape: &mut Sha
     }
 }
 
-fn apply_fields(shape: &mut Shape, file: &str, fields: &Fields, version: Version, problems: &mut Vec<Problem>) {
+fn apply_fields(shape: &mut TypeShape, file: &str, fields: &FieldPatches, version: Version, problems: &mut Vec<Problem>) {
     for (name, patch) in fields {
         match patch {
             Some(patch) if patch.only.is_none_or(|v| v == version) => {
-                let draft = shape.fields.entry(name.clone()).or_insert_with(|| Arc::new(Draft::empty()));
+                let draft = shape.fields.entry(name.clone()).or_insert_with(|| Arc::new(FieldDraft::empty()));
                 merge(Arc::make_mut(draft), file, name, patch, problems);
                 if draft.field.ty_text.is_empty() {
                     problems.push(Problem::new(file, format!("has a field {name} without type")));
@@ -167,7 +167,7 @@ fn apply_fields(shape: &mut Shape, file: &str, fields: &Fields, version: Version
     }
 }
 
-fn apply_actions(shape: &mut Shape, id: &str, actions: &BTreeMap<String, Option<ActionPatch>>, version: Version) {
+fn apply_actions(shape: &mut TypeShape, id: &str, actions: &BTreeMap<String, Option<ActionPatch>>, version: Version) {
     for (name, patch) in actions {
         match patch {
             Some(patch) if patch.only.is_none_or(|v| v == version) => {
@@ -194,7 +194,7 @@ fn replace(into: &mut BTreeMap<String, String>, changes: &BTreeMap<String, Optio
 }
 
 /// What is written replaces, attribute by attribute.
-fn merge(draft: &mut Draft, file: &str, name: &str, patch: &FieldPatch, problems: &mut Vec<Problem>) {
+fn merge(draft: &mut FieldDraft, file: &str, name: &str, patch: &FieldPatch, problems: &mut Vec<Problem>) {
     fn set<T: Clone>(into: &mut T, value: &Option<T>) {
         if let Some(value) = value {
             into.clone_from(value);
@@ -265,7 +265,7 @@ fn parse_source(text: Option<&str>) -> Option<Source> {
     }))
 }
 
-impl Draft {
+impl FieldDraft {
     fn empty() -> Self {
         Self {
             // Without the text a draft has no type yet; the lint refuses one that stays so.

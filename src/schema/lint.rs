@@ -3,19 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{FilterPatch, ProcessFile, TypeFile};
-use super::freeze::{Notation, is_visible, named_type, plural};
-use super::inherit::{Shape, Shapes, line, process_set, shown_states};
+use super::freeze::{is_visible, named_type, plural};
+use super::inherit::{Shapes, TypeShape, line, process_set, shown_states};
 use super::load::Files;
+use super::notation::Notation;
 use super::{FieldType, Problem, Version};
-
-/// Actions without a process: the engine answers them by code, in every state. By the root type.
-pub const HANDLER_ACTIONS: &[(&str, &[&str])] = &[
-    ("account", &["delete", "setmembers"]),
-    ("credential", &["changesecret"]),
-    ("service", &["addservicelink", "removeservicelink", "setservicelinks"]),
-    ("stack", &["activateservices", "addoutputs", "deactivateservices"]),
-    ("task", &["execute"]),
-];
 
 /// Types that fields may refer to and that only other roles than ours see.
 const ELSEWHERE: &[&str] = &["ipPool", "vnet"];
@@ -129,7 +121,7 @@ struct Lint<'a> {
     shapes: &'a Shapes,
     version: Version,
     file: &'a TypeFile,
-    shape: &'a Shape,
+    shape: &'a TypeShape,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -181,8 +173,6 @@ impl Lint<'_> {
 
     fn actions(&mut self) {
         let line = line(self.files, &self.file.id);
-        let root = line.last().map_or("", |file| file.id.as_str());
-        let by_code = HANDLER_ACTIONS.iter().find(|(ty, _)| *ty == root).map_or(&[] as &[&str], |(_, actions)| actions);
         let machine = process_set(self.files, &self.file.id).and_then(|set| self.files.processes.get(set));
         for (name, action) in &self.shape.actions {
             for ty in [&action.input, &action.output].into_iter().flatten() {
@@ -192,8 +182,20 @@ impl Lint<'_> {
             }
             let has_process = machine.is_some_and(|m| m.transitions.iter().any(|t| t.process == *name));
             let is_unavailable = line.iter().any(|file| file.unavailable.actions.contains(name));
-            if !has_process && !is_unavailable && !by_code.contains(&name.as_str()) && !self.file.embedded {
-                self.say(format!("has an action {name} without process or handler, which is not unavailable either"));
+            let is_in_code = line.iter().any(|file| file.actions_in_code.contains(name));
+            if !has_process && !is_unavailable && !is_in_code && !self.file.embedded {
+                self.say(format!("has an action {name} without process or code, which is not unavailable either"));
+            }
+            if is_in_code && has_process {
+                self.say(format!("has code for the action {name}, which is a process"));
+            }
+            if is_in_code && is_unavailable {
+                self.say(format!("has code for the action {name}, which is unavailable"));
+            }
+        }
+        for name in &self.file.actions_in_code {
+            if !self.shapes_have_action(name) {
+                self.say(format!("has code for {name}, which is no action of it"));
             }
         }
         for name in &self.file.unavailable.actions {
@@ -205,7 +207,7 @@ impl Lint<'_> {
 
     /// In this version or, for what only another version has, by the file.
     fn shapes_have_action(&self, name: &str) -> bool {
-        let in_part = |part: &super::file::Part| part.actions.contains_key(name);
+        let in_part = |part: &super::file::TypePart| part.actions.contains_key(name);
         self.shape.actions.contains_key(name) || self.file.actions.contains_key(name) || self.file.versions.values().any(in_part)
     }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::file::{CommonFile, ProcessFile, TypeFile, VersionsFile};
 use super::grant::{GrantFile, RolesFile};
-use super::{Problem, Texts};
+use super::{Descriptions, Problem};
 
 /// Folders of files that each stand for one thing.
 const FOLDERS: [&str; 3] = ["types", "processes", "grants"];
@@ -28,7 +28,7 @@ pub(super) struct Files {
     pub grants: BTreeMap<String, GrantFile>,
     pub roles: RolesFile,
     /// What types and fields are for.
-    pub texts: Texts,
+    pub texts: Descriptions,
 }
 
 /// Reads everything; all that cannot be read is a problem, not only the first.

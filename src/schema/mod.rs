@@ -4,7 +4,7 @@
 //! and freezes one [`View`] per version and role: what that caller can introspect is exactly what is enforced.
 //! Nothing here knows SQL or HTTP.
 
-mod docs;
+mod descriptions;
 mod field;
 mod file;
 mod freeze;
@@ -14,25 +14,25 @@ pub mod layout;
 mod lint;
 mod load;
 mod machine;
-mod plan;
+mod notation;
+mod reference;
 mod registry;
 pub mod render;
-mod served;
+mod row_template;
+mod schema_json;
 #[cfg(test)]
 mod testkit;
-mod texts;
 mod types;
 pub mod validate;
 #[cfg(test)]
 mod views_tests;
 
-pub use docs::{states_md, types_md};
+pub use descriptions::Descriptions;
 pub use field::*;
 pub use layout::LayoutCell;
-pub use lint::HANDLER_ACTIONS;
 pub use machine::*;
+pub use reference::{states_md, types_md};
 pub use registry::Problem;
-pub use render::PlanCell;
-pub use served::{schema_json, write_schema};
-pub use texts::Texts;
+pub use render::RowTemplateCell;
+pub use schema_json::{schema_json, write_schema};
 pub use types::*;

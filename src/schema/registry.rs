@@ -136,7 +136,16 @@ mod tests {
             ),
             (
                 r#"{"id": "x", "actions": {"jump": {}}}"#,
-                "types/x.json has an action jump without process or handler, which is not unavailable either",
+                "types/x.json has an action jump without process or code, which is not unavailable either",
+            ),
+            (r#"{"id": "x", "actionsInCode": ["jump"]}"#, "types/x.json has code for jump, which is no action of it"),
+            (
+                r#"{"id": "x", "process": "simple", "actions": {"remove": {}}, "actionsInCode": ["remove"]}"#,
+                "types/x.json has code for the action remove, which is a process",
+            ),
+            (
+                r#"{"id": "x", "actions": {"jump": {}}, "unavailable": {"actions": ["jump"]}, "actionsInCode": ["jump"]}"#,
+                "types/x.json has code for the action jump, which is unavailable",
             ),
             (r#"{"id": "x", "unavailable": {"actions": ["jump"]}}"#, "types/x.json calls jump unavailable, which is no action of it"),
             (r#"{"id": "x", "links": {"a": "aId"}}"#, "types/x.json has a link a by the unknown field aId"),

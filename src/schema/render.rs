@@ -1,14 +1,16 @@
 //! The wire form of a resource, made by copying prepared text around the row's own.
 //!
-//! What does not depend on the row is worked out once per type and view (a [`Plan`]); a row then costs one pass of
+//! What does not depend on the row is worked out once per type and view (a [`RowTemplate`]); a row then costs one pass of
 //! copies. Decides nothing about what is legal: the caller says which actions are offered and which state is shown.
+
+use std::ops::Range;
 
 use crate::model::{Fields, Resource, ResourceId, Timestamp};
 
-use super::plan::{PlainColumn, Plan, When};
+use super::row_template::{PlainColumn, RowTemplate, When};
 use super::{Column, TypeView, View, layout};
 
-pub use super::plan::PlanCell;
+pub use super::row_template::RowTemplateCell;
 
 /// For whom and under which address resources are written.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +34,7 @@ pub fn wire_id(prefix: &str, id: ResourceId) -> String {
 
 /// What ids of this type begin with in this version: the type's prefix, but `1e` for a v1 environment.
 pub fn id_prefix<'a>(view: &View, ty: &'a TypeView) -> &'a str {
-    super::plan::prefix_in(view.version, &ty.def)
+    super::row_template::prefix_in(view.version, &ty.def)
 }
 
 /// The address of a row: `{base}/services/1s5`.
@@ -48,10 +50,10 @@ pub fn self_url(ctx: &Context<'_>, id: ResourceId) -> String {
 /// empty value, usually null); `offered` names the actions that are legal now, in wire order.
 pub fn resource(out: &mut String, ctx: &Context<'_>, row: &Resource, shown_state: &str, derived: &[(&str, String)], offered: &[&str]) {
     let made;
-    let plan = match ctx.ty.plan.get(ctx.view, ctx.ty) {
-        Some(plan) => plan,
+    let template = match ctx.ty.template.get(ctx.view, ctx.ty) {
+        Some(template) => template,
         None => {
-            made = Plan::new(ctx.view, ctx.ty);
+            made = RowTemplate::new(ctx.view, ctx.ty);
             &made
         }
     };
@@ -63,21 +65,58 @@ pub fn resource(out: &mut String, ctx: &Context<'_>, row: &Resource, shown_state
             (repacked.0.as_str(), repacked.1.as_str())
         }
     };
-    let base_len = ctx.base.len() + plan.path.len() + 40;
-    out.reserve(text.len() + 1024 + base_len * (plan.links.len() + offered.len() + 1));
+    let base_len = ctx.base.len() + template.path.len() + 40;
+    out.reserve(text.len() + 1024 + base_len * (template.links.len() + offered.len() + 1));
 
-    out.push_str(&plan.id_key);
-    push_wire_id(out, &plan.prefix, row.id);
-    out.push_str(&plan.type_and_self);
+    out.push_str(&template.id_key);
+    push_wire_id(out, &template.prefix, row.id);
+    out.push_str(&template.type_and_self);
     let url = out.len();
     push_escaped(out, ctx.base);
-    out.push_str(&plan.path);
-    push_wire_id(out, &plan.prefix, row.id);
+    out.push_str(&template.path);
+    push_wire_id(out, &template.prefix, row.id);
     let url = url..out.len();
     out.push('"');
 
-    let own_set = plan.set_references(&ctx.ty.def, text, cuts);
-    for link in &plan.links {
+    let own_set = template.set_references(&ctx.ty.def, text, cuts);
+    push_links(out, ctx, template, row, derived, own_set, &url);
+    out.push_str("},\"");
+    out.push_str(ctx.actions_key);
+    out.push_str("\":{");
+    push_actions(out, offered, &url);
+    out.push_str(&template.base_type);
+
+    let transition = Transitioning::of(template, row, shown_state);
+    for column in &template.columns {
+        push_column(out, column, row, shown_state, &transition);
+    }
+    for field in &template.computed {
+        out.push_str(&field.key);
+        out.push_str(find(derived, &field.name).unwrap_or(&field.empty));
+    }
+    for (class, members) in layout::regions(&ctx.ty.def, text, cuts).into_iter().flatten() {
+        if layout::is_shown(&ctx.ty.def, class, template.bit) {
+            out.push(',');
+            out.push_str(members);
+        }
+    }
+    if let Some(column) = &template.last {
+        push_column(out, column, row, shown_state, &transition);
+    }
+    out.push('}');
+}
+
+/// The links of a row but `self`, whose address is at `url` in `out`. `own_set` are the own references that are set.
+fn push_links(
+    out: &mut String,
+    ctx: &Context<'_>,
+    template: &RowTemplate,
+    row: &Resource,
+    derived: &[(&str, String)],
+    own_set: u64,
+    url: &Range<usize>,
+) {
+    for link in &template.links {
         match &link.when {
             When::Always => {}
             When::Column(column) if reference(row, *column).is_some() => {}
@@ -99,10 +138,10 @@ pub fn resource(out: &mut String, ctx: &Context<'_>, row: &Resource, shown_state
         out.extend_from_within(url.clone());
         out.push_str(&link.tail);
     }
+}
 
-    out.push_str("},\"");
-    out.push_str(ctx.actions_key);
-    out.push_str("\":{");
+/// The actions that are legal now; the row's address is at `url` in `out`.
+fn push_actions(out: &mut String, offered: &[&str], url: &Range<usize>) {
     for (at, action) in offered.iter().enumerate() {
         if at > 0 {
             out.push(',');
@@ -114,26 +153,6 @@ pub fn resource(out: &mut String, ctx: &Context<'_>, row: &Resource, shown_state
         push_escaped(out, action);
         out.push('"');
     }
-    out.push_str(&plan.base_type);
-
-    let transition = Transition::of(plan, row, shown_state);
-    for column in &plan.columns {
-        push_column(out, column, row, shown_state, &transition);
-    }
-    for field in &plan.computed {
-        out.push_str(&field.key);
-        out.push_str(find(derived, &field.name).unwrap_or(&field.empty));
-    }
-    for (class, members) in layout::regions(&ctx.ty.def, text, cuts).into_iter().flatten() {
-        if layout::is_shown(&ctx.ty.def, class, plan.bit) {
-            out.push(',');
-            out.push_str(members);
-        }
-    }
-    if let Some(column) = &plan.last {
-        push_column(out, column, row, shown_state, &transition);
-    }
-    out.push('}');
 }
 
 /// Appends a JSON string with its quotes.
@@ -169,16 +188,16 @@ pub fn push_escaped(out: &mut String, text: &str) {
 }
 
 /// What a row says of its way: the three `transitioning` fields.
-struct Transition<'a> {
+struct Transitioning<'a> {
     word: &'static str,
     message: Option<&'a str>,
     progress: Option<i32>,
 }
 
-impl<'a> Transition<'a> {
-    fn of(plan: &Plan, row: &'a Resource, state: &str) -> Self {
+impl<'a> Transitioning<'a> {
+    fn of(template: &RowTemplate, row: &'a Resource, state: &str) -> Self {
         let message = Some(row.message.as_str()).filter(|m| !m.is_empty());
-        if plan.transitioning.iter().any(|t| t == state) {
+        if template.transitioning.iter().any(|t| t == state) {
             Self { word: "\"yes\"", message: Some(message.unwrap_or("In Progress")), progress: row.progress }
         } else if message.is_some() || state == "error" {
             Self { word: "\"error\"", message, progress: None }
@@ -188,7 +207,7 @@ impl<'a> Transition<'a> {
     }
 }
 
-fn push_column(out: &mut String, column: &PlainColumn, row: &Resource, state: &str, transition: &Transition<'_>) {
+fn push_column(out: &mut String, column: &PlainColumn, row: &Resource, state: &str, transition: &Transitioning<'_>) {
     out.push_str(&column.key);
     match column.column {
         Column::Id => {

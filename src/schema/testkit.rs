@@ -61,7 +61,7 @@ pub fn view_of(def: Type, name: &str, fields: BTreeMap<String, Field>) -> TypeVi
         is_root: true,
         is_listable: true,
         is_embedded: false,
-        plan: Default::default(),
+        template: Default::default(),
         prefix: String::new(),
         shown: Vec::new(),
         input: None,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::freeze;
 use super::inherit::Shapes;
 use super::load::Files;
-use super::{Field, FieldType, LayoutCell, Machine, PlanCell, Source};
+use super::{Field, FieldType, LayoutCell, Machine, RowTemplateCell, Source};
 
 /// A version of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -217,7 +217,7 @@ pub struct TypeView {
     /// Embedded in other types only: has no rows.
     pub is_embedded: bool,
     /// Filled on first use; start with the default.
-    pub plan: PlanCell,
+    pub template: RowTemplateCell,
     /// What ids of its rows begin with in this view (`1e` for v1's environments, `1st` elsewhere).
     pub prefix: String,
     /// The names of the fields that its resources show: those of `fields`, or more where another version serves it.
@@ -318,7 +318,7 @@ pub enum Relation {
 #[derive(Debug)]
 pub struct Registry {
     /// What types and fields are for.
-    pub texts: super::Texts,
+    pub texts: super::Descriptions,
     /// By canonical id.
     pub types: BTreeMap<String, Arc<Type>>,
     files: Files,

@@ -9,9 +9,9 @@ use super::super::testkit::{column, own, type_of, view, view_of, writable};
 use super::*;
 
 /// Knows the rows 1 to 9 of every kind, and the taken name `taken`.
-struct World;
+struct Rows;
 
-impl Refs for World {
+impl Refs for Rows {
     fn exists(&self, kind: &str, wire: &str) -> Result<bool> {
         Ok(kind != "nothing" && WireId::parse(wire).is_some_and(|w| (1..10).contains(&w.id.0)))
     }
@@ -99,7 +99,7 @@ fn sample(version: Version, extra: Vec<(&str, Field)>) -> View {
 /// The converted body as JSON, or `Code field`.
 fn check(view: &View, body: Value, purpose: Purpose) -> std::result::Result<Value, String> {
     let ty = view.types.get("thing").unwrap();
-    input(view, ty, body.as_object().unwrap(), purpose, &World)
+    input(view, ty, body.as_object().unwrap(), purpose, &Rows)
         .map(Value::Object)
         .map_err(|e| format!("{} {}", e.code.as_deref().unwrap_or("-"), e.field.as_deref().unwrap_or("-")))
 }

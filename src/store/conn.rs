@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
-use diesel::sqlite::SqliteConnection;
 
+use super::dialect::{self, Conn};
 use super::migrate::{MigrateError, SchemaState, migrate};
 use super::tables::{server, setting};
 use super::writer::{Tx, Writer};
@@ -16,7 +15,7 @@ use super::{LayoutOf, Priority, WriteFault};
 use crate::model::{Clock, Error, Result};
 
 /// A connection that can only read.
-pub type Reader = PooledConnection<ConnectionManager<SqliteConnection>>;
+pub type Reader = PooledConnection<ConnectionManager<Conn>>;
 
 /// How to open the database.
 #[derive(Debug, Clone)]
@@ -59,7 +58,7 @@ pub enum OpenError {
 /// The database.
 #[derive(Clone)]
 pub struct Store {
-    readers: Pool<ConnectionManager<SqliteConnection>>,
+    readers: Pool<ConnectionManager<Conn>>,
     writer: Arc<Writer>,
     file: PathBuf,
     server_uuid: String,
@@ -77,7 +76,7 @@ impl Store {
         fault: Option<WriteFault>,
     ) -> Result<(Self, SchemaState), OpenError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Open { file: config.file.display().to_string(), source };
-        let mut conn = connect(&config.file, config.cache_kib).map_err(failed)?;
+        let mut conn = dialect::connect(&config.file, config.cache_kib).map_err(failed)?;
         let state = migrate(&mut conn)?;
         let (server_uuid, epoch) = begin_epoch(&mut conn).map_err(|e| failed(Box::new(e)))?;
         let manager = ConnectionManager::new(config.file.display().to_string());
@@ -96,18 +95,14 @@ impl Store {
     /// Only migrates.
     pub fn migrate(file: &Path) -> Result<SchemaState, OpenError> {
         let failed = |source| OpenError::Open { file: file.display().to_string(), source };
-        Ok(migrate(&mut connect(file, 4096).map_err(failed)?)?)
+        Ok(migrate(&mut dialect::connect(file, 4096).map_err(failed)?)?)
     }
 
     /// Writes a consistent copy to a new file, while others go on. Refuses to overwrite.
     pub fn backup(file: &Path, to: &Path) -> Result<(), OpenError> {
         let failed = |source| OpenError::Open { file: file.display().to_string(), source };
-        let mut conn = connect(file, 4096).map_err(failed)?;
-        diesel::sql_query("VACUUM INTO ?")
-            .bind::<diesel::sql_types::Text, _>(to.display().to_string())
-            .execute(&mut conn)
-            .map_err(|e| failed(Box::new(e)))?;
-        Ok(())
+        let mut conn = dialect::connect(file, 4096).map_err(failed)?;
+        dialect::copy_to(&mut conn, to).map_err(|e| failed(Box::new(e)))
     }
 
     /// This database's own identity: the label by which its containers are known.
@@ -158,13 +153,13 @@ impl Store {
     }
 }
 
-fn begin_epoch(conn: &mut SqliteConnection) -> QueryResult<(String, i64)> {
-    conn.immediate_transaction(|conn| {
+fn begin_epoch(conn: &mut Conn) -> QueryResult<(String, i64)> {
+    dialect::transaction(conn, |conn| {
         let found: Option<(String, i64)> = server::table.select((server::uuid, server::epoch)).first(conn).optional()?;
         let uuid = match found {
             Some((uuid, _)) => uuid,
             None => {
-                let uuid = uuid::Uuid::now_v7().to_string();
+                let uuid = crate::model::id::new_uuid().to_string();
                 diesel::insert_into(server::table).values((server::uuid.eq(&uuid), server::epoch.eq(0))).execute(conn)?;
                 uuid
             }
@@ -175,18 +170,8 @@ fn begin_epoch(conn: &mut SqliteConnection) -> QueryResult<(String, i64)> {
     })
 }
 
-fn found_epoch(conn: &mut SqliteConnection) -> QueryResult<i64> {
+fn found_epoch(conn: &mut Conn) -> QueryResult<i64> {
     server::table.select(server::epoch).first(conn)
-}
-
-fn connect(file: &Path, cache_kib: u32) -> Result<SqliteConnection, Box<dyn std::error::Error + Send + Sync>> {
-    let mut conn = SqliteConnection::establish(&file.display().to_string())?;
-    // The writer folds the log into the file by itself, at 16 MiB: a page that changes often is then copied once for
-    // many changes. A start after a crash reads that much at most.
-    conn.batch_execute(&format!(
-        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib}; PRAGMA wal_autocheckpoint = 4000;"
-    ))?;
-    Ok(conn)
 }
 
 #[derive(Debug)]
@@ -194,12 +179,8 @@ struct ReadOnly {
     cache_kib: u32,
 }
 
-impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for ReadOnly {
-    fn on_acquire(&self, conn: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
-        conn.batch_execute(&format!(
-            "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON; PRAGMA cache_size = -{}; PRAGMA mmap_size = 1073741824;",
-            self.cache_kib
-        ))
-        .map_err(diesel::r2d2::Error::QueryError)
+impl CustomizeConnection<Conn, diesel::r2d2::Error> for ReadOnly {
+    fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
+        dialect::make_reader(conn, self.cache_kib).map_err(diesel::r2d2::Error::QueryError)
     }
 }

@@ -72,13 +72,16 @@ impl Tx<'_> {
 
     /// Keeps, or replaces, what a credential is proved by.
     pub fn set_credential(&mut self, credential: &CredentialSecret) -> Result<()> {
-        diesel::replace_into(credential::table)
-            .values((
-                credential::resource_id.eq(credential.id.0),
-                credential::kind.eq(&credential.kind),
-                credential::public_value.eq(&credential.public_value),
-                credential::secret.eq(&credential.secret),
-            ))
+        let kept = (
+            credential::kind.eq(&credential.kind),
+            credential::public_value.eq(&credential.public_value),
+            credential::secret.eq(&credential.secret),
+        );
+        diesel::insert_into(credential::table)
+            .values((credential::resource_id.eq(credential.id.0), kept))
+            .on_conflict(credential::resource_id)
+            .do_update()
+            .set(kept)
             .execute(self.conn)
             .map_err(failed("keeping a credential"))?;
         self.wake(Wake::Access);

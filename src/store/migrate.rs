@@ -1,8 +1,9 @@
 //! Migrations, embedded and run at start.
 
 use diesel::migration::MigrationSource;
-use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::dialect::{Conn, Db};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -27,8 +28,8 @@ pub enum MigrateError {
 }
 
 /// Applies what is missing.
-pub(super) fn migrate(conn: &mut SqliteConnection) -> Result<SchemaState, MigrateError> {
-    let known: Vec<String> = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)
+pub(super) fn migrate(conn: &mut Conn) -> Result<SchemaState, MigrateError> {
+    let known: Vec<String> = MigrationSource::<Db>::migrations(&MIGRATIONS)
         .map_err(MigrateError::Failed)?
         .iter()
         .map(|m| m.name().version().to_string())

@@ -6,6 +6,9 @@
 
 mod conn;
 mod credential;
+mod dialect;
+#[cfg(test)]
+mod fence_tests;
 mod layout;
 mod migrate;
 mod outbox;

@@ -1,9 +1,9 @@
-//! The outbox: which resources changed, in the order of the commits. Written by `announce`, read by the feed.
+//! The outbox: which resources changed, in the order of the commits. Written by [`Tx::announce`], read by the feed.
 
 use diesel::prelude::*;
 
-use super::Store;
 use super::tables::change_event;
+use super::{Store, Tx, dialect};
 use crate::model::{Error, ResourceId, Result};
 
 /// That a resource changed; how it looks now is in its row.
@@ -20,12 +20,8 @@ pub struct ChangeEvent {
 impl Store {
     /// The number of the newest event, swept ones included; zero if there never was one.
     pub fn newest_event(&self) -> Result<i64> {
-        // The sequence remembers what was swept, the table does not.
-        diesel::sql_query("SELECT seq FROM sqlite_sequence WHERE name = 'change_event'")
-            .get_result::<Sequence>(&mut self.reader()?)
-            .optional()
-            .map(|row| row.map_or(0, |row| row.seq))
-            .map_err(failed)
+        // The numbering remembers what was swept, the table does not.
+        dialect::last_number(&mut *self.reader()?, "change_event").map_err(failed)
     }
 
     /// The number of the oldest event that is still there.
@@ -49,10 +45,21 @@ impl Store {
     }
 }
 
-#[derive(QueryableByName)]
-struct Sequence {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    seq: i64,
+impl Tx<'_> {
+    /// Says that a resource changed, to subscribers and to whoever owns it.
+    pub fn announce(&mut self, id: ResourceId, account: Option<ResourceId>) -> Result<()> {
+        let now = self.now();
+        diesel::insert_into(change_event::table)
+            .values((
+                change_event::resource_id.eq(id.0),
+                change_event::account_id.eq(account.map(|a| a.0)),
+                change_event::created_ms.eq(now.0),
+            ))
+            .execute(self.conn)
+            .map_err(|e| Error::internal("writing a change event", e))?;
+        self.has_announced = true;
+        Ok(())
+    }
 }
 
 fn failed(source: diesel::result::Error) -> Error {

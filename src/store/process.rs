@@ -5,9 +5,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::query::comparison;
-use super::statement::{Statement, Value};
-use super::tables::{process_instance, resource};
-use super::{Scalar, Store, Tx, Wake};
+use super::resource::rows as resource;
+use super::statement::{Bound, Statement};
+use super::tables::{process_instance, setting};
+use super::{Scalar, Store, Tx, Wake, dialect};
 use crate::model::{Error, ResourceId, Result, Timestamp};
 
 /// A row of `process_instance`.
@@ -168,8 +169,7 @@ impl Store {
     /// Processes, ended ones too, with the resources they are done to.
     pub fn list_processes(&self, spec: &ProcessSpec) -> Result<Vec<ProcessOn>> {
         type Row = (Process, String, String, Option<i64>);
-        let mut query = process_instance::table
-            .inner_join(resource::table.on(resource::id.eq(process_instance::resource_id)))
+        let mut query = resource::with_processes()
             .select((process_instance::all_columns, resource::root, resource::kind, resource::account_id))
             .limit(spec.limit)
             .into_boxed();
@@ -184,7 +184,7 @@ impl Store {
                 ("notnull", _) => query.filter(sql::<Bool>(&format!("{expression} IS NOT NULL"))),
                 (_, Some((begin, Scalar::Int(number), tail))) => query.filter(sql::<Bool>(&begin).bind::<BigInt, _>(number).sql(tail)),
                 (_, Some((begin, Scalar::Text(text), tail))) => query.filter(sql::<Bool>(&begin).bind::<Text, _>(text).sql(tail)),
-                (_, None) => query.filter(sql::<Bool>("0")),
+                (_, None) => query.filter(sql::<Bool>(dialect::NEVER)),
             };
         }
         query = match (spec.descending, spec.after) {
@@ -258,7 +258,7 @@ impl Tx<'_> {
     /// Ends a process.
     pub fn end_process(&mut self, id: i64, reason: &str) -> Result<()> {
         let now = self.now();
-        let values = vec![Value::Int(now.0), Value::Text(reason), Value::Int(id)];
+        let values = vec![Bound::Int(now.0), Bound::Text(reason), Bound::Int(id)];
         Statement::new("UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE id = ?", values)
             .execute(self.conn)
             .map_err(failed("ending a process"))?;
@@ -269,13 +269,13 @@ impl Tx<'_> {
     pub fn pre_empt(&mut self, resource: ResourceId) -> Result<()> {
         let now = self.now();
         let text = "UPDATE process_instance SET ended_ms = ?, exit_reason = 'StateChanged' WHERE resource_id = ? AND ended_ms IS NULL";
-        Statement::new(text, vec![Value::Int(now.0), Value::Int(resource.0)]).execute(self.conn).map_err(failed("ending processes"))?;
+        Statement::new(text, vec![Bound::Int(now.0), Bound::Int(resource.0)]).execute(self.conn).map_err(failed("ending processes"))?;
         Ok(())
     }
 
     /// Lets a process wait: the next run is not before `at`.
     pub fn defer_process(&mut self, id: i64, at: Timestamp, attempts: i32, message: &str) -> Result<()> {
-        let values = vec![Value::Int(at.0), Value::Int(attempts.into()), Value::Text(message), Value::Int(id)];
+        let values = vec![Bound::Int(at.0), Bound::Int(attempts.into()), Bound::Text(message), Bound::Int(id)];
         Statement::new("UPDATE process_instance SET run_after_ms = ?, attempts = ?, message = ? WHERE id = ?", values)
             .execute(self.conn)
             .map_err(failed("deferring a process"))?;
@@ -302,9 +302,11 @@ impl Tx<'_> {
 
     /// Writes a setting.
     pub fn set_setting(&mut self, name: &str, value: &str) -> Result<()> {
-        use super::tables::setting;
-        diesel::replace_into(setting::table)
+        diesel::insert_into(setting::table)
             .values((setting::name.eq(name), setting::value.eq(value)))
+            .on_conflict(setting::name)
+            .do_update()
+            .set(setting::value.eq(value))
             .execute(self.conn)
             .map_err(failed("writing a setting"))?;
         self.wake(Wake::Access);
@@ -313,7 +315,6 @@ impl Tx<'_> {
 
     /// Forgets a setting: its default is in effect again.
     pub fn delete_setting(&mut self, name: &str) -> Result<()> {
-        use super::tables::setting;
         diesel::delete(setting::table.find(name)).execute(self.conn).map_err(failed("forgetting a setting"))?;
         self.wake(Wake::Access);
         Ok(())

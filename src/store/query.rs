@@ -8,11 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel::sqlite::Sqlite;
 
 use super::Store;
+use super::dialect;
+use super::resource::{ListedRow, rows as resource};
 use super::statement::Fragment;
-use super::tables::{ListedRow, resource};
 use crate::model::{Error, Resource, ResourceId, Result};
 use crate::schema::Column;
 
@@ -156,9 +156,9 @@ impl Order {
     fn sql(&self) -> String {
         match &self.key {
             SortKey::Id => "id".to_owned(),
-            SortKey::Column(column) if is_nullable(*column) => format!("ifnull({}, -1)", column_sql(*column)),
+            SortKey::Column(column) if is_nullable(*column) => dialect::or_else(column_sql(*column), "-1"),
             SortKey::Column(column) => column_sql(*column).to_owned(),
-            SortKey::Json(name) => format!("ifnull({}, '')", json_sql(name)),
+            SortKey::Json(name) => dialect::or_else(&dialect::json_field(name), "''"),
         }
     }
 
@@ -219,35 +219,29 @@ fn is_nullable(column: Column) -> bool {
     matches!(column, Column::AccountId | Column::ParentId | Column::HostId | Column::Progress | Column::Removed | Column::PurgeAfter)
 }
 
-/// The one place that writes a JSON path. The name is the registry's; quotes keep any name a name.
-fn json_sql(name: &str) -> String {
-    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-    format!("json_extract(fields,'$.{name}')")
-}
-
-type Boxed<'a> = resource::BoxedQuery<'a, Sqlite>;
+type Boxed<'a> = resource::Boxed<'a>;
 
 /// The query with one more condition. `is_common`: its statement is worth keeping prepared, if it is a plain one.
 fn holds<'a>(query: Boxed<'a>, condition: &Condition, is_common: bool) -> Boxed<'a> {
     let expression = |target: &Target| match target {
         Target::Column(column) => column_sql(*column).to_owned(),
-        Target::Json(name) => json_sql(name),
+        Target::Json(name) => dialect::json_field(name),
     };
     let empty = |target: &Target| match target {
         Target::Column(column) if !is_nullable(*column) => " = ''",
         _ => " IS NULL",
     };
     let fragment = match condition {
-        Condition::Never => Fragment::new("0", Vec::new()),
+        Condition::Never => Fragment::new(dialect::NEVER, Vec::new()),
         Condition::OneOf(target, texts) => {
-            let list = Scalar::Text(serde_json::json!(texts).to_string());
-            Fragment::new(format!("{} IN (SELECT value FROM json_each(?))", expression(target)), vec![list])
+            let (text, list) = dialect::is_one_of(&expression(target), texts);
+            Fragment::new(text, vec![Scalar::Text(list)])
         }
         Condition::Null(target) => Fragment::new(format!("{}{}", expression(target), empty(target)), Vec::new()),
         Condition::NotNull(target) => Fragment::new(format!("NOT ({}{})", expression(target), empty(target)), Vec::new()),
         Condition::Compare { target, modifier, value } => {
             let Some((begin, value, tail)) = comparison(&expression(target), modifier, value) else {
-                return query.filter(Fragment::new("0", Vec::new()));
+                return query.filter(Fragment::new(dialect::NEVER, Vec::new()));
             };
             let fragment = Fragment::new(format!("{begin}?{tail}"), vec![value]);
             let is_plain = modifier == "eq" && matches!(target, Target::Column(_));
@@ -266,8 +260,8 @@ pub(super) fn comparison(expression: &str, modifier: &str, value: &Scalar) -> Op
         "lte" => ("<=", ""),
         "gt" => (">", ""),
         "gte" => (">=", ""),
-        "prefix" | "like" => ("LIKE", " ESCAPE '\\'"),
-        "notlike" => ("NOT LIKE", " ESCAPE '\\'"),
+        "prefix" | "like" => dialect::MATCHES,
+        "notlike" => dialect::MATCHES_NOT,
         _ => return None,
     };
     let value = match (value, modifier) {
@@ -296,7 +290,7 @@ fn after<'a>(query: Boxed<'a>, order: &Order, key: &serde_json::Value, id: i64) 
 impl Store {
     /// One page and the marker of the next. The rows come without the engine's notes.
     pub fn list(&self, spec: &ListSpec) -> Result<(Vec<Resource>, Option<String>)> {
-        let mut query: Boxed<'_> = resource::table.filter(resource::root.eq(spec.root.clone())).into_boxed();
+        let mut query: Boxed<'_> = resource::all().filter(resource::root.eq(spec.root.clone())).into_boxed();
         if !spec.with_removed {
             query = query.filter(resource::removed_ms.is_null());
         }

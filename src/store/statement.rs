@@ -9,14 +9,13 @@ use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, Valid
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel::sqlite::{Sqlite, SqliteConnection};
 
 use super::Scalar;
-use crate::model::ResourceId;
+use super::dialect::{Conn, Db};
 
 /// A bound value.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(super) enum Bound<'a> {
     Int(i64),
     Text(&'a str),
 }
@@ -25,23 +24,23 @@ pub(super) enum Value<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Statement<'a> {
     text: Cow<'a, str>,
-    values: Vec<Value<'a>>,
+    values: Vec<Bound<'a>>,
 }
 
 impl<'a> Statement<'a> {
-    pub(super) fn new(text: impl Into<Cow<'a, str>>, values: Vec<Value<'a>>) -> Self {
+    pub(super) fn new(text: impl Into<Cow<'a, str>>, values: Vec<Bound<'a>>) -> Self {
         Self { text: text.into(), values }
     }
 }
 
-impl QueryFragment<Sqlite> for Statement<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+impl QueryFragment<Db> for Statement<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
         let mut parts = self.text.split('?');
         out.push_sql(parts.next().unwrap_or_default());
         for (value, part) in self.values.iter().zip(parts) {
             match value {
-                Value::Int(number) => out.push_bind_param::<BigInt, _>(number)?,
-                Value::Text(text) => out.push_bind_param::<Text, _>(*text)?,
+                Bound::Int(number) => out.push_bind_param::<BigInt, _>(number)?,
+                Bound::Text(text) => out.push_bind_param::<Text, _>(*text)?,
             }
             out.push_sql(part);
         }
@@ -54,7 +53,7 @@ impl QueryId for Statement<'_> {
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl RunQueryDsl<SqliteConnection> for Statement<'_> {}
+impl RunQueryDsl<Conn> for Statement<'_> {}
 
 /// A condition in raw text, with `?` where its values go. Its text is prepared anew each time unless it is said to be
 /// one of few.
@@ -88,8 +87,8 @@ impl<G> ValidGrouping<G> for Fragment {
     type IsAggregate = is_aggregate::No;
 }
 
-impl QueryFragment<Sqlite> for Fragment {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+impl QueryFragment<Db> for Fragment {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
         if !self.is_common {
             out.unsafe_to_cache_prepared();
         }
@@ -111,56 +110,6 @@ impl QueryId for Fragment {
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-/// `column IN (…)`: however many ids there are, the text is the same.
-#[derive(Debug, Clone)]
-pub(super) struct OneOf {
-    column: &'static str,
-    list: String,
-}
-
-impl OneOf {
-    /// `column` is a column's name, never anything else.
-    pub(super) fn new(column: &'static str, ids: &[ResourceId]) -> Self {
-        let mut list = String::with_capacity(ids.len() * 8 + 2);
-        list.push('[');
-        for (at, id) in ids.iter().enumerate() {
-            if at > 0 {
-                list.push(',');
-            }
-            list.push_str(&id.0.to_string());
-        }
-        list.push(']');
-        Self { column, list }
-    }
-}
-
-impl Expression for OneOf {
-    type SqlType = Bool;
-}
-
-impl<T> AppearsOnTable<T> for OneOf {}
-
-impl<T> SelectableExpression<T> for OneOf {}
-
-impl<G> ValidGrouping<G> for OneOf {
-    type IsAggregate = is_aggregate::No;
-}
-
-impl QueryFragment<Sqlite> for OneOf {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql(self.column);
-        out.push_sql(" IN (SELECT value FROM json_each(");
-        out.push_bind_param::<Text, _>(&self.list)?;
-        out.push_sql("))");
-        Ok(())
-    }
-}
-
-impl QueryId for OneOf {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
@@ -169,26 +118,11 @@ mod tests {
 
     #[test]
     fn values_go_where_the_question_marks_are() {
-        let mut conn = SqliteConnection::establish(":memory:").unwrap();
-        let run = |conn: &mut SqliteConnection, text: &'static str, values| Statement::new(text, values).execute(conn).unwrap();
+        let mut conn = Conn::establish(":memory:").unwrap();
+        let run = |conn: &mut Conn, text: &'static str, values| Statement::new(text, values).execute(conn).unwrap();
         run(&mut conn, "CREATE TABLE t (a BIGINT, b TEXT)", vec![]);
-        assert_eq!(run(&mut conn, "INSERT INTO t (a, b) VALUES (?, ?)", vec![Value::Int(7), Value::Text("x?y")]), 1);
-        assert_eq!(run(&mut conn, "UPDATE t SET a = 8 WHERE b = ? AND a = ?", vec![Value::Text("x?y"), Value::Int(7)]), 1);
-        assert_eq!(run(&mut conn, "UPDATE t SET a = 9 WHERE b = ? AND a = ?", vec![Value::Text("x?y"), Value::Int(7)]), 0);
-    }
-
-    #[test]
-    fn a_list_of_ids_matches_its_members() {
-        use crate::store::tables::change_event;
-        let mut conn = SqliteConnection::establish(":memory:").unwrap();
-        diesel::sql_query("CREATE TABLE change_event (id INTEGER PRIMARY KEY, resource_id BIGINT, account_id BIGINT, created_ms BIGINT)")
-            .execute(&mut conn)
-            .unwrap();
-        diesel::sql_query("INSERT INTO change_event VALUES (1, 5, 1, 0), (2, 6, 1, 0), (3, 7, 1, 0)").execute(&mut conn).unwrap();
-        let mut found = |ids: &[i64]| -> Vec<i64> {
-            let ids: Vec<ResourceId> = ids.iter().map(|i| ResourceId(*i)).collect();
-            change_event::table.filter(OneOf::new("resource_id", &ids)).select(change_event::id).load(&mut conn).unwrap()
-        };
-        assert_eq!((found(&[5, 7, 99]), found(&[]), found(&[6])), (vec![1, 3], vec![], vec![2]));
+        assert_eq!(run(&mut conn, "INSERT INTO t (a, b) VALUES (?, ?)", vec![Bound::Int(7), Bound::Text("x?y")]), 1);
+        assert_eq!(run(&mut conn, "UPDATE t SET a = 8 WHERE b = ? AND a = ?", vec![Bound::Text("x?y"), Bound::Int(7)]), 1);
+        assert_eq!(run(&mut conn, "UPDATE t SET a = 9 WHERE b = ? AND a = ?", vec![Bound::Text("x?y"), Bound::Int(7)]), 0);
     }
 }

@@ -2,7 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::tables::{change_event, credential, process_instance, resource, resource_ref};
+use super::resource::rows as resource;
+use super::tables::{change_event, credential, process_instance};
 use super::{Store, Tx};
 use crate::model::{Error, ResourceId, Result, Timestamp};
 
@@ -38,7 +39,7 @@ impl Store {
     /// The newest row of this root that is one too many if so many are kept; 0 if there are not so many.
     pub fn last_beyond(&self, root: &str, kept: u32) -> Result<ResourceId> {
         let mut conn = self.reader()?;
-        let query = resource::table
+        let query = resource::all()
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
             .order(resource::id.desc())
@@ -76,13 +77,13 @@ impl Tx<'_> {
             .load(self.conn)
             .map_err(failed)?;
         diesel::delete(change_event::table.filter(change_event::id.eq_any(&events))).execute(self.conn).map_err(failed)?;
-        let mut rows: Vec<i64> = resource::table
+        let mut rows: Vec<i64> = resource::all()
             .filter(resource::purge_after_ms.le(now.0))
             .limit(limits.chunk)
             .select(resource::id)
             .load(self.conn)
             .map_err(failed)?;
-        let logs: Vec<i64> = resource::table
+        let logs: Vec<i64> = resource::all()
             .filter(resource::root.eq("serviceLog"))
             .filter(resource::removed_ms.is_null())
             .filter(resource::created_ms.lt(limits.logs_before.0))
@@ -92,7 +93,7 @@ impl Tx<'_> {
             .load(self.conn)
             .map_err(failed)?;
         rows.extend(logs);
-        let audit: Vec<i64> = resource::table
+        let audit: Vec<i64> = resource::all()
             .filter(resource::root.eq("auditLog"))
             .filter(resource::removed_ms.is_null())
             .filter(resource::created_ms.lt(limits.audit_before.0).or(resource::id.le(limits.audit_up_to.0)))
@@ -102,11 +103,8 @@ impl Tx<'_> {
             .load(self.conn)
             .map_err(failed)?;
         rows.extend(audit);
-        diesel::delete(resource_ref::table.filter(resource_ref::from_id.eq_any(&rows).or(resource_ref::to_id.eq_any(&rows))))
-            .execute(self.conn)
-            .map_err(failed)?;
         diesel::delete(credential::table.filter(credential::resource_id.eq_any(&rows))).execute(self.conn).map_err(failed)?;
-        diesel::delete(resource::table.filter(resource::id.eq_any(&rows))).execute(self.conn).map_err(failed)?;
+        self.delete_rows(&rows)?;
         let sessions = self.sweep_sessions(limits.chunk)?;
         Ok(Swept {
             rows: processes.len() + events.len() + rows.len() + sessions,

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sqlite::SqliteConnection;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::LayoutOf;
+use super::dialect::{self, Conn};
 use super::statement::Statement;
 use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
 
@@ -55,8 +55,11 @@ pub enum Wake {
 pub type WriteFault = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// A write transaction, as a closure sees it.
+///
+/// The connection is for the files of the store, each of which writes its own tables; rows of `resource` are written by
+/// `resource/write.rs` alone, as nobody else can name that table.
 pub struct Tx<'a> {
-    pub(super) conn: &'a mut SqliteConnection,
+    pub(super) conn: &'a mut Conn,
     pub(super) layout: &'a dyn LayoutOf,
     pub(super) server_uuid: &'a str,
     pub(super) epoch: i64,
@@ -76,6 +79,11 @@ impl Tx<'_> {
         if matches!(root, "account" | "credential" | "projectMember") {
             self.wake(Wake::Access);
         }
+    }
+
+    /// Wakes whoever looks after this resource.
+    pub fn wake_owner(&mut self, id: ResourceId) {
+        self.wake(Wake::Resource(id));
     }
 
     /// Wakes the worker after the commit.
@@ -114,7 +122,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn start(
-        conn: SqliteConnection,
+        conn: Conn,
         clock: Arc<dyn Clock>,
         layout: Arc<dyn LayoutOf>,
         after_commit: Box<dyn Fn(Vec<Wake>) + Send + Sync>,
@@ -182,7 +190,7 @@ impl Drop for Writer {
 }
 
 struct Loop {
-    conn: SqliteConnection,
+    conn: Conn,
     clock: Arc<dyn Clock>,
     layout: Arc<dyn LayoutOf>,
     after_commit: Box<dyn Fn(Vec<Wake>) + Send + Sync>,
@@ -205,7 +213,7 @@ impl Loop {
         queues.requests.clear();
         queues.background.clear();
         drop(queues);
-        if let Err(error) = self.conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
+        if let Err(error) = dialect::fold_log(&mut self.conn) {
             log::debug!("no checkpoint at the end: {error}");
         }
     }
@@ -228,7 +236,7 @@ impl Loop {
 
     /// Runs as many closures as there is time for and commits them. `false` ends the writer.
     fn commit_group(&mut self, first: Job) -> bool {
-        if let Err(error) = self.run_statement("BEGIN IMMEDIATE") {
+        if let Err(error) = self.run_statement(dialect::BEGIN) {
             log::error!("cannot begin a write transaction: {error}");
             return true;
         }
@@ -243,15 +251,15 @@ impl Loop {
             }
         }
         if self.fault.as_ref().is_some_and(|dies| dies()) {
-            let _ = self.conn.batch_execute("ROLLBACK");
+            let _ = self.conn.batch_execute(dialect::ROLLBACK);
             self.shared.lock().is_dead = true;
             return false;
         }
-        let is_durable = match self.run_statement("COMMIT") {
+        let is_durable = match self.run_statement(dialect::COMMIT) {
             Ok(()) => true,
             Err(error) => {
                 log::error!("a commit failed: {error}");
-                let _ = self.conn.batch_execute("ROLLBACK");
+                let _ = self.conn.batch_execute(dialect::ROLLBACK);
                 false
             }
         };
@@ -271,7 +279,7 @@ impl Loop {
     }
 
     fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, wakes: &mut Vec<Wake>) {
-        if let Err(error) = self.run_statement("SAVEPOINT job") {
+        if let Err(error) = self.run_statement(dialect::BEGIN_PART) {
             log::error!("cannot set a savepoint: {error}");
             return;
         }
@@ -286,8 +294,8 @@ impl Loop {
         };
         let (keep, finish) = job(&mut tx);
         let (woken, has_announced) = (tx.wakes, tx.has_announced);
-        let back = if keep { Ok(()) } else { self.run_statement("ROLLBACK TO job") };
-        if let Err(error) = back.and_then(|()| self.run_statement("RELEASE job")) {
+        let back = if keep { Ok(()) } else { self.run_statement(dialect::TAKE_BACK_PART) };
+        if let Err(error) = back.and_then(|()| self.run_statement(dialect::END_PART)) {
             log::error!("cannot end a savepoint: {error}");
         }
         if keep {

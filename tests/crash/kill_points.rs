@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use drover::runtime::sim::Sim;
 use drover::runtime::{
-    ContainerSpec, EngineInfo, Error, Found, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime,
-    RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
+    Runtime, RuntimeEvent,
 };
 use drover::store::WriteFault;
 use futures_util::stream::BoxStream;
@@ -145,6 +145,10 @@ pub struct Mortal {
 impl Runtime for Mortal {
     fn kind(&self) -> &'static str {
         self.sim.kind()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.sim.capabilities()
     }
 
     async fn describe(&self) -> Result<EngineInfo> {

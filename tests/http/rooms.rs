@@ -176,8 +176,9 @@ fn no_two_methods_of_core_have_one_name_in_two_rooms() {
 #[test]
 fn a_call_that_goes_up_is_found_in_every_room() {
     let rooms: Vec<&str> = FLOORS.iter().flat_map(|rooms| rooms.iter().copied()).collect();
-    let clean =
-        |room: &str| Source::planted(&format!("engine/{room}/own.rs"), &format!("impl Core {{\n    pub(crate) fn of_{room}(&self) {{}}\n}}\n"));
+    let clean = |room: &str| {
+        Source::planted(&format!("engine/{room}/own.rs"), &format!("impl Core {{\n    pub(crate) fn of_{room}(&self) {{}}\n}}\n"))
+    };
     for from in &rooms {
         for to in rooms.iter().filter(|to| *to != from) {
             let is_down = floor(to) < floor(from);

@@ -247,7 +247,7 @@ impl Channel {
                 }
             };
             if let Err(error) = result {
-                log::error!("telling changes: {}", crate::api::wire::error::chain(&error));
+                log::error!("telling changes: {}", error.chain());
                 let _ = self.told.send(Told::Failed);
             }
         }

@@ -164,7 +164,7 @@ impl Run {
     /// Tells what happened behind a position, as it is now.
     async fn catch_up(&mut self, since: i64) -> Result<(), End> {
         let failed = |error: crate::model::Error| {
-            log::error!("telling what was missed: {}", crate::api::wire::error::chain(&error));
+            log::error!("telling what was missed: {}", error.chain());
             End::Close(CloseCode::Error, "events cannot be read")
         };
         let channel = self.seat.channel.clone();

@@ -28,10 +28,10 @@ fn status_of(error: &Error) -> (StatusCode, &'static str) {
 
 /// The answer to a failed request; logs what is our fault.
 pub fn answer(error: &Error) -> (StatusCode, String) {
-    let id = uuid::Uuid::new_v4().hyphenated().to_string();
+    let id = crate::model::id::random_uuid().hyphenated().to_string();
     let (status, default_code) = status_of(error);
     if matches!(error.kind, ErrorKind::Internal | ErrorKind::Unavailable) {
-        log::error!("request failed, error {id}: {}", chain(error));
+        log::error!("request failed, error {id}: {}", error.chain());
     }
     (status, body(error, &id, status, default_code))
 }
@@ -53,25 +53,12 @@ fn body(error: &Error, id: &str, status: StatusCode, default_code: &'static str)
     push_option(&mut out, message);
     out.push_str(r#","detail":"#);
     push_option(&mut out, error.detail.as_deref().filter(|_| !is_ours));
-    // In an internal failure the field holds what was being done: that is for the log.
     if let Some(field) = error.field.as_deref().filter(|_| !is_ours) {
         out.push_str(r#","fieldName":"#);
         push_str(&mut out, field);
     }
     out.push_str(r#","baseType":"error"}"#);
     out
-}
-
-/// The error and its causes, outermost first.
-pub fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -117,7 +104,7 @@ mod tests {
         let text = text(&error);
         assert!(text.contains(r#""status":500,"code":"Internal Server Error","message":"Internal Server Error","detail":null,"baseType""#));
         assert!(!text.contains("secret") && !text.contains("SELECT") && !text.contains("reading"), "{text}");
-        assert!(chain(&error).ends_with("/var/lib/secret.db is broken"));
+        assert!(error.chain().ends_with("/var/lib/secret.db is broken"));
     }
 
     #[test]

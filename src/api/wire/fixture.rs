@@ -35,7 +35,7 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         is_root: true,
         is_listable: true,
         is_embedded: false,
-        plan: Default::default(),
+        template: Default::default(),
         prefix: String::new(),
         shown: Vec::new(),
         input: None,

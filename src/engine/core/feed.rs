@@ -18,7 +18,6 @@ use tokio::sync::{Notify, broadcast};
 use crate::model::{ResourceId, Result, Timestamp};
 use crate::store::{ChangeEvent, Store};
 
-use super::process::chain;
 use super::request::Input;
 use super::state::Core;
 
@@ -161,7 +160,7 @@ impl Core {
                     }
                 }
                 Err(error) => {
-                    log::error!("reading the outbox: {}", chain(&error));
+                    log::error!("reading the outbox: {}", error.chain());
                     return Some(self.now().plus(SPACING));
                 }
             }

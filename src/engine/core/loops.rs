@@ -25,7 +25,7 @@ pub(crate) struct Loops(Mutex<BTreeMap<&'static str, LoopStatus>>);
 impl Loops {
     /// Notes a run, and logs its failure.
     pub(crate) fn ran(&self, name: &'static str, now: Timestamp, result: Result<()>) {
-        let failure = result.err().map(|error| super::chain(&error));
+        let failure = result.err().map(|error| error.chain());
         if let Some(why) = &failure {
             log::warn!("{name}: {why}");
         }

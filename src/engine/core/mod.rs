@@ -32,7 +32,7 @@ pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOK
 pub(crate) use ids::{SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable};
 pub use loops::LoopStatus;
 pub(crate) use monitor::millis;
-pub(crate) use process::{Outcome, back_off, chain, edge, fenced, qualified, request, short_name};
+pub(crate) use process::{Outcome, back_off, edge, fenced, qualified, request, short_name};
 pub use process_list::{ProcessInstance, ProcessPage};
 pub(crate) use queue::{Key, Queue};
 pub use request::{Account, Answer, AuthType, Derived, Filter, Input, ListQuery, Page, Proof, Reach, Scope, Setting};

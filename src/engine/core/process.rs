@@ -88,18 +88,6 @@ pub(crate) fn fenced(tx: &mut Tx<'_>, process: i64, resource: ResourceId) -> Res
     tx.find(resource)
 }
 
-/// An error with its causes, for the log.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

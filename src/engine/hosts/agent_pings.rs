@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::engine::core::{Core, Key, SIM_RUNTIME, chain, insert_and_start, new_row, notes, request, write_notes};
+use crate::engine::core::{Core, Key, SIM_RUNTIME, insert_and_start, new_row, notes, request, write_notes};
 use crate::engine::{drivers, labels};
+use crate::model::id::new_uuid;
 use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::runtime::Runtime;
 use crate::schema::Type;
@@ -81,7 +82,7 @@ impl Core {
     pub(crate) async fn ping_agents(&self) -> Result<()> {
         for agent in self.store.all("agent", None)? {
             if let Err(error) = self.ping_agent(&agent).await {
-                log::warn!("pinging agent {}: {}", agent.id, chain(&error));
+                log::warn!("pinging agent {}: {}", agent.id, error.chain());
             }
         }
         Ok(())
@@ -140,7 +141,7 @@ impl Core {
         }
         let hosts = self.hosts_of(agent).unwrap_or_default();
         let found = self.simulated_on(&hosts).unwrap_or_else(|error| {
-            log::error!("reading the containers of agent {}: {}", agent.id, chain(&error));
+            log::error!("reading the containers of agent {}: {}", agent.id, error.chain());
             Vec::new()
         });
         let made = (simulators.0)(&name, found);
@@ -184,7 +185,7 @@ impl Core {
                 let mut note: AgentNotes = notes(&agent);
                 let count = usize::try_from(data.hosts.unwrap_or(1).clamp(0, MAX_HOSTS)).unwrap_or(1);
                 if note.hosts.len() < count {
-                    note.hosts.resize_with(count, || uuid::Uuid::now_v7().to_string());
+                    note.hosts.resize_with(count, || new_uuid().to_string());
                     tx.update_if(&agent, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
                 }
                 let known = tx.referrers(agent.id, "agentId")?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use crate::engine::core::{Core, chain, is_active_like, new_row, notes, request, write_notes};
+use crate::engine::core::{Core, is_active_like, new_row, notes, request, write_notes};
 use crate::engine::instances::{InstanceNotes, StopData, launch_of, plan_state};
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::plan::InstanceState;
@@ -39,7 +39,7 @@ impl Core {
                 _ = resync.tick() => self.resync(host, &*runtime).await,
             };
             if let Err(error) = result {
-                log::warn!("watching host {host}: {}", chain(&error));
+                log::warn!("watching host {host}: {}", error.chain());
             }
         }
     }

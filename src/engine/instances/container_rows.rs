@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::core::{Core, new_row, write_notes};
 use crate::engine::labels;
+use crate::model::id::new_uuid;
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
@@ -184,7 +185,7 @@ pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, w
     fields.set("startOnCreate", &true)?;
     fields.set("system", &wanted.is_system)?;
     fields.set("nativeContainer", &false)?;
-    let uuid = uuid::Uuid::now_v7().to_string();
+    let uuid = new_uuid().to_string();
     let notes = InstanceNotes {
         index: wanted.index,
         config: wanted.config.clone(),

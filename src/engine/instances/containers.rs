@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::engine::core::{Core, Input, Scope, insert_and_start, row_from_input, write_notes};
 use crate::engine::labels;
+use crate::model::id::new_uuid;
 use crate::model::launch::{LaunchConfig, is_none_image, is_sim_image};
 use crate::model::port::PortSpec;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
@@ -36,7 +37,7 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
         let mut rows = Vec::new();
         for n in 1..=count {
             let mut new = row_from_input(&def, account, &input)?;
-            let uuid = uuid::Uuid::now_v7().to_string();
+            let uuid = new_uuid().to_string();
             let docker_name = match (new.name.is_empty(), n) {
                 (true, _) => unique_name("drover", &uuid),
                 (false, 1) => engine_name(&new.name),

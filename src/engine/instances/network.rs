@@ -28,7 +28,7 @@ impl Core {
         }
         let runtime = self.runtime(host).ok_or_else(|| runtime::Error::Unreachable("the host is not connected".into()))?;
         let first = u32::try_from(project.id.0.max(0) % 4096).unwrap_or(0);
-        let candidates = if runtime.kind() == "sim" {
+        let candidates = if runtime.capabilities().overlapping_subnets {
             vec![self.addresses.pool.to_cidr()]
         } else {
             self.addresses.pool.split(PROJECT_PREFIX, first).into_iter().map(Subnet::to_cidr).collect()

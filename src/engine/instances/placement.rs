@@ -15,9 +15,9 @@ use super::container_rows::plan_state;
 
 impl Core {
     /// A launch configuration as the planner sees it. `service` is the name by which sidekicks call the primary.
-    pub(crate) fn plan_config(&self, service: Option<&str>, launch: &LaunchConfig) -> plan::Config {
+    pub(crate) fn plan_config(&self, service: Option<&str>, launch: &LaunchConfig) -> plan::UnitConfig {
         let by_name = |name: &String| Some(name.clone()).filter(|n| !service.is_some_and(|s| s.eq_ignore_ascii_case(n)));
-        plan::Config {
+        plan::UnitConfig {
             name: launch.name.clone().filter(|_| service.is_some()),
             version: launch.version.clone().unwrap_or_else(|| "0".into()),
             is_sim: is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::engine::core::{Core, chain, fenced};
+use crate::engine::core::{Core, fenced};
 use crate::model::Resource;
 use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, image_reference};
 use crate::runtime::{self, PullPolicy, Runtime};
@@ -51,7 +51,7 @@ impl Core {
                     })
                     .await;
                 if let Err(error) = told {
-                    log::debug!("progress of {row_id} not written: {}", chain(&error));
+                    log::debug!("progress of {row_id} not written: {}", error.chain());
                 }
             }
         };

@@ -19,7 +19,7 @@ impl Core {
     pub(crate) async fn busy_ports(&self, fields: &Fields, range: (u16, u16)) -> Result<BTreeSet<u16>> {
         let configs: Option<LaunchConfig> = fields.read("launchConfig")?;
         let draws = configs.iter().flat_map(|c| c.ports.iter().flatten()).any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()));
-        if !draws || self.runtimes().iter().all(|(_, r)| r.kind() == "sim") {
+        if !draws || self.runtimes().iter().all(|(_, r)| !r.capabilities().shares_our_ports) {
             return Ok(BTreeSet::new());
         }
         let last = range.1.min(range.0.saturating_add(PROBED_PORTS));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::model::id::random_uuid;
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
 use crate::model::{Fields, Result};
@@ -49,7 +50,7 @@ pub(super) fn merge(service: &str, fields: &Fields, strategy: &Config) -> Result
             break;
         }
     }
-    let version = uuid::Uuid::new_v4().to_string();
+    let version = random_uuid().to_string();
     let stamp = |mut config: Config, old: Option<&Config>| {
         config.insert("version".into(), json!(version));
         if let Some(old) = old {

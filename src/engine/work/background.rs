@@ -1,5 +1,7 @@
 //! Starting and stopping the engine's background work. One way for the first start, for a start after a crash, and for tests.
 
+#![expect(clippy::disallowed_methods, reason = "these loops are what waits")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::core::{Core, Key, Outcome, back_off, chain, edge, fenced, request, short_name};
+use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced, request, short_name};
 use crate::model::{ErrorKind, Resource, Result};
 use crate::store::{Changes, Process};
 
@@ -12,12 +12,12 @@ impl Core {
         let process = match self.store.find_process(id) {
             Ok(Some(process)) if process.ended_ms.is_none() => process,
             Ok(_) => return,
-            Err(error) => return log::error!("{}", chain(&error)),
+            Err(error) => return log::error!("{}", error.chain()),
         };
         let row = match self.store.find(process.resource()) {
             Ok(Some(row)) => row,
             Ok(None) => return self.end_gone(id).await,
-            Err(error) => return log::error!("{}", chain(&error)),
+            Err(error) => return log::error!("{}", error.chain()),
         };
         let outcome = match self.handle(&process, &row).await {
             Ok(outcome) => outcome,
@@ -25,14 +25,14 @@ impl Core {
             Err(error) if error.kind == ErrorKind::Conflict => Outcome::Again(Duration::ZERO, String::new()),
             Err(error) if error.kind == ErrorKind::Unavailable => return,
             Err(error) => {
-                log::error!("process {} on {}: {}", process.process, process.resource_id, chain(&error));
+                log::error!("process {} on {}: {}", process.process, process.resource_id, error.chain());
                 Outcome::Failed(error.external.unwrap_or_else(|| "internal error".to_owned()))
             }
         };
         if let Err(error) = self.settle(process, &row, outcome).await
             && error.kind != ErrorKind::Unavailable
         {
-            log::error!("ending process {id}: {}", chain(&error));
+            log::error!("ending process {id}: {}", error.chain());
             self.queue.push(Key::Process(id), self.now().plus(Duration::from_secs(1)));
         }
     }
@@ -40,7 +40,7 @@ impl Core {
     /// A process whose row was swept away.
     async fn end_gone(&self, id: i64) {
         if let Err(error) = self.write(move |tx| tx.end_process(id, "ResourceGone")).await {
-            log::error!("ending process {id}: {}", chain(&error));
+            log::error!("ending process {id}: {}", error.chain());
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::engine::core::{Core, Key, chain};
+use crate::engine::core::{Core, Key};
 
 /// So many things are handled side by side: enough to fill a group commit, few enough to keep memory small.
 const HANDS: usize = 128;
@@ -20,7 +20,7 @@ impl Core {
                 if let Err(error) = self.look_at(id).await
                     && error.kind != crate::model::ErrorKind::Unavailable
                 {
-                    log::error!("looking at {id}: {}", chain(&error));
+                    log::error!("looking at {id}: {}", error.chain());
                     self.queue.push(key, self.now().plus(Duration::from_secs(1)));
                 }
             }

@@ -70,7 +70,7 @@ impl Watch {
 
     /// Opens the stream if the engine answers; else says so once and waits longer each time.
     async fn open(&mut self) -> Option<RuntimeEvent> {
-        tokio::time::sleep(self.back_off).await;
+        crate::runtime::pause(self.back_off).await;
         self.back_off = (self.back_off * 2).clamp(BACK_OFF_FIRST, BACK_OFF_LAST);
         match self.try_open().await {
             Ok(messages) => {
@@ -106,21 +106,21 @@ impl Watch {
         Ok(api.events(Some(options.build())).boxed())
     }
 
-    fn heard(&mut self, outcome: Outcome) -> Option<RuntimeEvent> {
+    fn heard(&mut self, outcome: Heard) -> Option<RuntimeEvent> {
         match outcome {
-            Outcome::Message(message) => {
+            Heard::Message(message) => {
                 self.back_off = Duration::ZERO;
                 self.told(*message)
             }
-            Outcome::Quiet => {
+            Heard::Quiet => {
                 self.back_off = Duration::ZERO;
                 None
             }
-            Outcome::Ended => {
+            Heard::Ended => {
                 self.messages = None;
                 None
             }
-            Outcome::Away(message) => {
+            Heard::Away(message) => {
                 self.messages = None;
                 self.told_away = true;
                 Some(RuntimeEvent::Disconnected(message))
@@ -144,7 +144,7 @@ impl Watch {
     }
 }
 
-enum Outcome {
+enum Heard {
     Message(Box<EventMessage>),
     Quiet,
     Ended,
@@ -152,29 +152,29 @@ enum Outcome {
 }
 
 /// Waits for one message, but not longer than until the next ping; then pings.
-async fn listen(inner: &Inner, messages: &mut Messages) -> Outcome {
+async fn listen(inner: &Inner, messages: &mut Messages) -> Heard {
     match timeout_at(Instant::now() + PING_EVERY, messages.next()).await {
-        Ok(Some(Ok(message))) => return Outcome::Message(Box::new(message)),
-        Ok(Some(Err(_)) | None) => return Outcome::Ended,
+        Ok(Some(Ok(message))) => return Heard::Message(Box::new(message)),
+        Ok(Some(Err(_)) | None) => return Heard::Ended,
         Err(_) => {}
     }
     let mut missed = match inner.ping().await {
-        Ok(()) => return Outcome::Quiet,
+        Ok(()) => return Heard::Quiet,
         Err(e) => e,
     };
     for _ in 1..MISSES {
         // A message is as good as a ping.
         match timeout(PING_AGAIN, messages.next()).await {
-            Ok(Some(Ok(message))) => return Outcome::Message(Box::new(message)),
-            Ok(Some(Err(_)) | None) => return Outcome::Ended,
+            Ok(Some(Ok(message))) => return Heard::Message(Box::new(message)),
+            Ok(Some(Err(_)) | None) => return Heard::Ended,
             Err(_) => {}
         }
         missed = match inner.ping().await {
-            Ok(()) => return Outcome::Quiet,
+            Ok(()) => return Heard::Quiet,
             Err(e) => e,
         };
     }
-    Outcome::Away(words(missed))
+    Heard::Away(words(missed))
 }
 
 /// The cause alone: that the engine is away is what `Disconnected` says already.

@@ -21,14 +21,14 @@ use futures_util::stream::BoxStream;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
-    ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
-    Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth,
+    Result, Runtime, RuntimeEvent,
 };
 
 mod events;
-mod found;
 mod image;
 mod network;
+mod observed;
 mod probe;
 mod spec;
 
@@ -149,7 +149,7 @@ impl Inner {
         labels.extend(uuid.map(|uuid| format!("{LABEL_UUID}={uuid}")));
         let options = ListContainersOptionsBuilder::default().all(true).filters(&HashMap::from([("label", labels)])).build();
         let listed = self.call(SHORT, self.api()?.list_containers(Some(options))).await?;
-        Ok(listed.into_iter().filter_map(found::from_summary).collect())
+        Ok(listed.into_iter().filter_map(observed::from_summary).collect())
     }
 
     /// The container as the list has it. Should an accident have made two, the running one is meant.
@@ -161,7 +161,7 @@ impl Inner {
 
     async fn inspect(&self, id: &str) -> Result<Option<Found>> {
         match self.call(SHORT, self.api()?.inspect_container(id, None::<InspectContainerOptions>)).await {
-            Ok(answer) => Ok(found::from_inspect(answer)),
+            Ok(answer) => Ok(observed::from_inspect(answer)),
             Err(Error::Gone(_)) => Ok(None),
             Err(other) => Err(other),
         }
@@ -173,8 +173,8 @@ impl Inner {
         let look = async {
             loop {
                 match self.call(SHORT, self.api()?.inspect_container(&spec.name, None::<InspectContainerOptions>)).await {
-                    Ok(holder) => return Ok(found::from_inspect(holder).filter(|f| f.uuid == spec.uuid)),
-                    Err(Error::Gone(_)) => tokio::time::sleep(POLL).await,
+                    Ok(holder) => return Ok(observed::from_inspect(holder).filter(|f| f.uuid == spec.uuid)),
+                    Err(Error::Gone(_)) => crate::runtime::pause(POLL).await,
                     Err(other) => return Err(other),
                 }
             }
@@ -187,7 +187,7 @@ impl Inner {
     async fn wait_until_gone(&self, id: &str) -> Result<()> {
         let wait = async {
             while self.inspect(id).await?.is_some() {
-                tokio::time::sleep(POLL).await;
+                crate::runtime::pause(POLL).await;
             }
             Ok(())
         };
@@ -200,6 +200,17 @@ impl Inner {
 impl Runtime for Docker {
     fn kind(&self) -> &'static str {
         "docker"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            image_schemes: &["docker"],
+            fixed_addresses: true,
+            overlapping_subnets: false,
+            // An address does not tell whether the engine is on this machine; avoiding a port too many does no harm.
+            shares_our_ports: true,
+            streams: true,
+        }
     }
 
     async fn describe(&self) -> Result<EngineInfo> {

@@ -10,7 +10,7 @@ const LABEL_NAME: &str = "io.rancher.container.name";
 
 /// A step that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(super) enum SimStep {
     Pull,
     Volume,
     Create,
@@ -19,7 +19,7 @@ pub(super) enum Step {
     Remove,
 }
 
-impl Step {
+impl SimStep {
     const ALL: [Self; 6] = [Self::Pull, Self::Volume, Self::Create, Self::Start, Self::Stop, Self::Remove];
 
     fn parse(word: &str) -> Option<Self> {
@@ -78,7 +78,7 @@ impl Health {
 /// The knobs of one container or image. Words that mean nothing are ignored: a simulator must not be picky.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Knobs {
-    pub(super) fail: Vec<Step>,
+    pub(super) fail: Vec<SimStep>,
     /// Only the first so many attempts of a step fail; none is all of them.
     pub(super) fail_times: Option<u32>,
     pub(super) slow: Duration,
@@ -103,7 +103,7 @@ impl Knobs {
             Some("fail") => {
                 let step = words.next();
                 knobs.fail = match step {
-                    None => vec![Step::Start],
+                    None => vec![SimStep::Start],
                     Some(list) => steps(list),
                 };
                 knobs.fail_times = words.next().and_then(|n| n.parse().ok());
@@ -143,8 +143,8 @@ impl Knobs {
     /// `data` (cattle: `SimulatorFailedProcessor`, `SimulatorStartStopProcessor`, which search the whole event).
     fn hear_rancher(&mut self, launch: &LaunchConfig, labels: &BTreeMap<String, String>) {
         let Ok(text) = serde_json::to_string(&(launch, labels)) else { return };
-        let fails = |step: &Step| text.contains(&format!("{}::fail", step.command()));
-        self.fail.extend(Step::ALL.into_iter().filter(fails));
+        let fails = |step: &SimStep| text.contains(&format!("{}::fail", step.command()));
+        self.fail.extend(SimStep::ALL.into_iter().filter(fails));
         if !text.contains("sim") {
             return;
         }
@@ -156,7 +156,7 @@ impl Knobs {
     }
 
     /// Whether attempt number `attempt` (from 0) of this step fails.
-    pub(super) fn fails(&self, step: Step, attempt: u32) -> bool {
+    pub(super) fn fails(&self, step: SimStep, attempt: u32) -> bool {
         self.fail.contains(&step) && self.fail_times.is_none_or(|times| attempt < times)
     }
 }
@@ -168,8 +168,8 @@ fn after(text: &str, word: &str) -> Option<u64> {
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn steps(list: &str) -> Vec<Step> {
-    list.split(',').filter_map(|word| Step::parse(word.trim())).collect()
+fn steps(list: &str) -> Vec<SimStep> {
+    list.split(',').filter_map(|word| SimStep::parse(word.trim())).collect()
 }
 
 fn millis(text: &str) -> Option<Duration> {
@@ -196,9 +196,9 @@ mod tests {
             ("sim:web", plain.clone()),
             ("sim:failure", plain.clone()),
             ("web", plain.clone()),
-            ("sim:fail", Knobs { fail: vec![Step::Start], ..plain.clone() }),
-            ("sim:fail:pull", Knobs { fail: vec![Step::Pull], ..plain.clone() }),
-            ("sim:fail:start,stop:2", Knobs { fail: vec![Step::Start, Step::Stop], fail_times: Some(2), ..plain.clone() }),
+            ("sim:fail", Knobs { fail: vec![SimStep::Start], ..plain.clone() }),
+            ("sim:fail:pull", Knobs { fail: vec![SimStep::Pull], ..plain.clone() }),
+            ("sim:fail:start,stop:2", Knobs { fail: vec![SimStep::Start, SimStep::Stop], fail_times: Some(2), ..plain.clone() }),
             ("sim:slow:250", Knobs { slow: Duration::from_millis(250), ..plain.clone() }),
             ("sim:slow:x", plain.clone()),
             ("sim:exit:3:40", Knobs { exit: Some((3, Duration::from_millis(40))), ..plain.clone() }),
@@ -212,9 +212,9 @@ mod tests {
     fn labels_win_over_the_image() {
         let launch = LaunchConfig { image_uuid: Some("sim:fail:stop".into()), ..LaunchConfig::default() };
         for (labels, expected) in [
-            (&[("sim.fail", "create")][..], Knobs { fail: vec![Step::Create], ..Knobs::default() }),
-            (&[("sim.fail.times", "3")][..], Knobs { fail: vec![Step::Stop], fail_times: Some(3), ..Knobs::default() }),
-            (&[("sim.health", "unhealthy")][..], Knobs { fail: vec![Step::Stop], health: Health::Unhealthy, ..Knobs::default() }),
+            (&[("sim.fail", "create")][..], Knobs { fail: vec![SimStep::Create], ..Knobs::default() }),
+            (&[("sim.fail.times", "3")][..], Knobs { fail: vec![SimStep::Stop], fail_times: Some(3), ..Knobs::default() }),
+            (&[("sim.health", "unhealthy")][..], Knobs { fail: vec![SimStep::Stop], health: Health::Unhealthy, ..Knobs::default() }),
             (&[("sim.exit", "7:20"), ("sim.fail", "")][..], Knobs { exit: Some((7, Duration::from_millis(20))), ..Knobs::default() }),
         ] {
             let map = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -226,14 +226,14 @@ mod tests {
     fn the_words_of_rancher_count_wherever_they_stand() {
         let plain = LaunchConfig { image_uuid: Some("sim:one".into()), ..LaunchConfig::default() };
         let read = |launch: Value| Knobs::of(&serde_json::from_value(launch).expect("a launch configuration"), &BTreeMap::new());
-        let fails = |steps: &[Step]| Knobs { fail: steps.to_vec(), ..Knobs::default() };
+        let fails = |steps: &[SimStep]| Knobs { fail: steps.to_vec(), ..Knobs::default() };
         let vanishes = Knobs { vanish: Some(Duration::from_secs(5)), ..Knobs::default() };
         for (launch, expected) in [
-            (json!({"data": {"compute.instance.activate::fail": true}}), fails(&[Step::Start])),
-            (json!({"environment": {"A": "storage.image.activate::fail"}}), fails(&[Step::Pull])),
+            (json!({"data": {"compute.instance.activate::fail": true}}), fails(&[SimStep::Start])),
+            (json!({"environment": {"A": "storage.image.activate::fail"}}), fails(&[SimStep::Pull])),
             (
                 json!({"labels": {"storage.volume.activate::fail": "", "compute.instance.remove::fail": ""}}),
-                fails(&[Step::Volume, Step::Remove]),
+                fails(&[SimStep::Volume, SimStep::Remove]),
             ),
             (json!({"command": ["simShutdownAfter", "5"]}), vanishes.clone()),
             (json!({"environment": {"simShutdownAfter": "5"}}), vanishes.clone()),

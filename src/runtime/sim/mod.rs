@@ -14,8 +14,8 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 
 use super::{
-    ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
-    Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth,
+    Result, Runtime, RuntimeEvent,
 };
 use crate::model::{Clock, Timestamp};
 
@@ -23,8 +23,8 @@ mod knobs;
 mod state;
 
 pub use knobs::Health;
-use knobs::{Knobs, Step};
-use state::State;
+use knobs::{Knobs, SimStep};
+use state::Contents;
 
 /// The longest log of calls; a test that asserts on more should look at [`Sim::count`].
 const LOG_CAP: usize = 10_000;
@@ -41,13 +41,13 @@ pub struct Sim {
 
 struct Shared {
     clock: Arc<dyn Clock>,
-    world: Mutex<World>,
+    world: Mutex<SimWorld>,
     events: broadcast::Sender<RuntimeEvent>,
 }
 
 #[derive(Default)]
-struct World {
-    state: State,
+struct SimWorld {
+    state: Contents,
     disconnected: bool,
     /// It was told not to answer any more, by a container.
     hung_up: bool,
@@ -55,7 +55,7 @@ struct World {
     counts: HashMap<&'static str, u64>,
 }
 
-impl World {
+impl SimWorld {
     fn is_silent(&self) -> bool {
         self.disconnected || self.hung_up
     }
@@ -157,7 +157,7 @@ impl Sim {
     }
 
     /// Notes the call, ends what is due, and opens the world, unless the engine is away.
-    fn enter(&self, method: &'static str, subject: Option<&str>) -> Result<MutexGuard<'_, World>> {
+    fn enter(&self, method: &'static str, subject: Option<&str>) -> Result<MutexGuard<'_, SimWorld>> {
         self.shared.tick();
         let mut world = self.shared.lock();
         *world.counts.entry(method).or_default() += 1;
@@ -174,7 +174,7 @@ impl Sim {
 
 impl Shared {
     /// A panic elsewhere must not take the simulator with it: its state is valid after every statement.
-    fn lock(&self) -> MutexGuard<'_, World> {
+    fn lock(&self) -> MutexGuard<'_, SimWorld> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -184,7 +184,7 @@ impl Shared {
     }
 
     /// Changes whether it answers, and tells who listens if that makes a difference.
-    fn silence(&self, change: impl FnOnce(&mut World)) {
+    fn silence(&self, change: impl FnOnce(&mut SimWorld)) {
         let (was, is) = {
             let mut world = self.lock();
             let was = world.is_silent();
@@ -216,7 +216,7 @@ impl Shared {
             if rest.is_zero() {
                 return self.tick();
             }
-            tokio::time::sleep(rest.max(Duration::from_millis(1))).await;
+            super::pause(rest.max(Duration::from_millis(1))).await;
         }
     }
 }
@@ -225,6 +225,17 @@ impl Shared {
 impl Runtime for Sim {
     fn kind(&self) -> &'static str {
         "sim"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            image_schemes: &["sim"],
+            fixed_addresses: true,
+            // Nothing is routed, so nothing clashes.
+            overlapping_subnets: true,
+            shares_our_ports: false,
+            streams: false,
+        }
     }
 
     async fn describe(&self) -> Result<EngineInfo> {
@@ -272,7 +283,7 @@ impl Runtime for Sim {
         {
             let mut world = self.enter("pull", Some(image))?;
             let knobs = Knobs::of_image(image);
-            world.state.attempt(image, Step::Pull, &knobs)?;
+            world.state.attempt(image, SimStep::Pull, &knobs)?;
         }
         progress(format!("Pulling {image} (1/1)"));
         Ok(())
@@ -293,7 +304,7 @@ impl Runtime for Sim {
         }
         let knobs = Knobs::of(&spec.launch, &spec.labels);
         // Labels are not known to `pull`: the container that wanted the image fails in its place, and so it is with volumes.
-        for step in [Step::Pull, Step::Volume, Step::Create] {
+        for step in [SimStep::Pull, SimStep::Volume, SimStep::Create] {
             world.state.attempt(&spec.uuid, step, &knobs)?;
         }
         world.state.create(spec, knobs)
@@ -307,11 +318,11 @@ impl Runtime for Sim {
                 return Ok(container.found.clone());
             }
             let knobs = container.knobs.clone();
-            world.state.attempt(uuid, Step::Start, &knobs)?;
+            world.state.attempt(uuid, SimStep::Start, &knobs)?;
             knobs.slow
         };
         if !slow.is_zero() {
-            tokio::time::sleep(slow).await;
+            super::pause(slow).await;
         }
         let now = self.shared.clock.now();
         let (found, after) = {
@@ -342,7 +353,7 @@ impl Runtime for Sim {
         {
             let mut world = self.enter("stop", Some(uuid))?;
             let Some(knobs) = world.state.running(uuid).map(|c| c.knobs.clone()) else { return Ok(()) };
-            world.state.attempt(uuid, Step::Stop, &knobs)?;
+            world.state.attempt(uuid, SimStep::Stop, &knobs)?;
         }
         self.exit(uuid, 0);
         Ok(())
@@ -352,7 +363,7 @@ impl Runtime for Sim {
         {
             let mut world = self.enter("remove", Some(uuid))?;
             let Some(knobs) = world.state.get(uuid).map(|c| c.knobs.clone()) else { return Ok(()) };
-            world.state.attempt(uuid, Step::Remove, &knobs)?;
+            world.state.attempt(uuid, SimStep::Remove, &knobs)?;
             world.state.remove(uuid);
         }
         self.shared.changed(uuid);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::gone;
-use super::knobs::{Health, Knobs, Step};
+use super::knobs::{Health, Knobs, SimStep};
 use crate::model::Timestamp;
 use crate::model::port::PortSpec;
 use crate::runtime::{BoundPort, ContainerSpec, Error, Found, FoundMount, Life, NetworkAttachment, NetworkFound, NetworkSpec, Result};
@@ -42,7 +42,7 @@ pub(super) struct Aftermath {
 
 /// Everything the engine holds.
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct Contents {
     containers: HashMap<String, Container>,
     /// By project.
     networks: BTreeMap<String, NetworkFound>,
@@ -53,7 +53,7 @@ pub(super) struct State {
     pub(super) held_ports: HashSet<u16>,
     pub(super) strict: bool,
     /// Failed attempts so far, by container or image and step.
-    attempts: HashMap<(String, Step), u32>,
+    attempts: HashMap<(String, SimStep), u32>,
     /// How often a uuid was created; only for those that vanished, so that their next external id differs.
     lives: HashMap<String, u32>,
     created: u32,
@@ -65,7 +65,7 @@ pub(super) struct State {
     pub(super) rounds: std::cell::Cell<u64>,
 }
 
-impl State {
+impl Contents {
     pub(super) fn get(&self, uuid: &str) -> Option<&Container> {
         self.containers.get(uuid)
     }
@@ -93,7 +93,7 @@ impl State {
     }
 
     /// Fails this attempt if the knobs say so.
-    pub(super) fn attempt(&mut self, subject: &str, step: Step, knobs: &Knobs) -> Result<()> {
+    pub(super) fn attempt(&mut self, subject: &str, step: SimStep, knobs: &Knobs) -> Result<()> {
         if !knobs.fail.contains(&step) {
             return Ok(());
         }

@@ -63,7 +63,7 @@ pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8])
         Some(script) => {
             let style = engine.setting("api.ui.css.url").filter(|url| is_address(url)).unwrap_or_default();
             // Unguessable is enough: it lasts for one answer.
-            let nonce = uuid::Uuid::new_v4().simple().to_string();
+            let nonce = crate::model::id::random_uuid().simple().to_string();
             (foreign(page, json, &script, &style, &nonce), foreign_policy(&script, &style, &nonce))
         }
         None => (own(page, json), own_policy(page.origin)),

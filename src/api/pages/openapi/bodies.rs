@@ -116,7 +116,7 @@ impl<'a> Bodies<'a> {
         }
         let mut schema = json!({"type": "object", "description": self.registry.text_of(&ty.def), "properties": properties});
         if !required.is_empty() {
-            schema["required"] = json!(required);
+            add(&mut schema, "required", json!(required));
         }
         without_null_description(schema)
     }
@@ -165,11 +165,11 @@ impl<'a> Bodies<'a> {
         for (from, to) in &ty.copies {
             if required.contains(to) {
                 required.retain(|name| name != to && name != from);
-                schema["anyOf"] = json!([{"required": [from]}, {"required": [to]}]);
+                add(&mut schema, "anyOf", json!([{"required": [from]}, {"required": [to]}]));
             }
         }
         if !required.is_empty() {
-            schema["required"] = json!(required);
+            add(&mut schema, "required", json!(required));
         }
         without_null_description(schema)
     }
@@ -205,6 +205,13 @@ impl<'a> Bodies<'a> {
         if let (Some(text), Some(object)) = (self.registry.text_of_field(&ty.def, name), schema.as_object_mut()) {
             object.insert("description".to_owned(), Value::from(text));
         }
+    }
+}
+
+/// Adds a member to an object.
+fn add(schema: &mut Value, key: &str, value: Value) {
+    if let Some(members) = schema.as_object_mut() {
+        members.insert(key.to_owned(), value);
     }
 }
 

@@ -6,21 +6,21 @@ use crate::model::Fields;
 
 use super::{Column, FieldType, Link, Relation, Source, Type, TypeView, Version, View, layout};
 
-/// Where a type's view keeps its plan.
+/// Where a type's view keeps its template.
 #[derive(Debug, Default)]
-pub struct PlanCell(OnceLock<Plan>);
+pub struct RowTemplateCell(OnceLock<RowTemplate>);
 
-impl PlanCell {
-    /// The plan, made if there is none; `None` if it was made for another view (views that share a type by accident).
-    pub(super) fn get(&self, view: &View, ty: &TypeView) -> Option<&Plan> {
-        let plan = self.0.get_or_init(|| Plan::new(view, ty));
-        (plan.bit == view.bit && plan.version == view.version).then_some(plan)
+impl RowTemplateCell {
+    /// The template, made if there is none; `None` if it was made for another view (views that share a type by accident).
+    pub(super) fn get(&self, view: &View, ty: &TypeView) -> Option<&RowTemplate> {
+        let template = self.0.get_or_init(|| RowTemplate::new(view, ty));
+        (template.bit == view.bit && template.version == view.version).then_some(template)
     }
 }
 
 /// The prepared text of one type in one view.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct RowTemplate {
     pub bit: u32,
     version: Version,
     /// `{"id":"`
@@ -32,7 +32,7 @@ pub(super) struct Plan {
     /// `/services/`
     pub path: String,
     /// In wire order, `self` aside.
-    pub links: Vec<PlanLink>,
+    pub links: Vec<LinkTemplate>,
     /// `},"baseType":"service"`
     pub base_type: String,
     /// Fields from columns: name, state, then by name.
@@ -48,7 +48,7 @@ pub(super) struct Plan {
 }
 
 #[derive(Debug)]
-pub(super) struct PlanLink {
+pub(super) struct LinkTemplate {
     /// `,"account":"`
     pub key: String,
     /// `/account"`
@@ -65,7 +65,7 @@ pub(super) enum When {
     Column(Column),
     /// A reference column; the link leads straight to the other row instead of below this one.
     ColumnDirect { column: Column, path: String, prefix: String },
-    /// An own reference: its bit in what [`Plan::set_references`] answers.
+    /// An own reference: its bit in what [`RowTemplate::set_references`] answers.
     Own(u64),
     /// A computed reference.
     Computed(String),
@@ -99,7 +99,7 @@ struct OwnReference {
     bit: u64,
 }
 
-impl Plan {
+impl RowTemplate {
     pub(super) fn new(view: &View, ty: &TypeView) -> Self {
         let has_environment = view.version == Version::V1 && is_v1_service(&ty.def);
         let mut columns: Vec<(&str, PlainColumn)> = Vec::new();
@@ -121,7 +121,7 @@ impl Plan {
             columns.push(("stackId", plain_column(view, ty, "stackId", Column::ParentId, &stack)));
         }
         columns.sort_by_key(|(name, _)| (*name != "name", *name != "state", *name));
-        let (links, references) = plan_links(view, ty, has_environment);
+        let (links, references) = link_templates(view, ty, has_environment);
         Self {
             bit: view.bit,
             version: view.version,
@@ -250,26 +250,26 @@ fn prefix_by_name(kind: &str) -> String {
     }
 }
 
-fn plan_links(view: &View, ty: &TypeView, has_environment: bool) -> (Vec<PlanLink>, Vec<(usize, Vec<OwnReference>)>) {
+fn link_templates(view: &View, ty: &TypeView, has_environment: bool) -> (Vec<LinkTemplate>, Vec<(usize, Vec<OwnReference>)>) {
     let mut wanted: Vec<(String, u64)> = Vec::new();
-    let mut links: Vec<(String, PlanLink)> = Vec::new();
+    let mut links: Vec<(String, LinkTemplate)> = Vec::new();
     for link in ty.links.iter().filter(|l| l.name != "self") {
         let is_stack = has_environment && (leads_to_stack(ty, link) || link.name == "environment");
         let when = if is_stack { None } else { when(view, ty, link, &mut wanted) };
         if let Some(when) = when {
-            links.push((link.name.clone(), plan_link(&link.name, when)));
+            links.push((link.name.clone(), link_template(&link.name, when)));
         }
     }
     if has_environment {
         let when = When::ColumnDirect { column: Column::ParentId, path: "/environments/".to_owned(), prefix: "1e".to_owned() };
-        links.push(("environment".to_owned(), plan_link("environment", when)));
+        links.push(("environment".to_owned(), link_template("environment", when)));
     }
     links.sort_by(|a, b| a.0.cmp(&b.0));
     (links.into_iter().map(|(_, link)| link).collect(), references(&ty.def, view.bit, &wanted))
 }
 
-fn plan_link(name: &str, when: When) -> PlanLink {
-    PlanLink { key: format!(",\"{name}\":\""), tail: format!("/{}\"", name.to_ascii_lowercase()), when }
+fn link_template(name: &str, when: When) -> LinkTemplate {
+    LinkTemplate { key: format!(",\"{name}\":\""), tail: format!("/{}\"", name.to_ascii_lowercase()), when }
 }
 
 fn leads_to_stack(ty: &TypeView, link: &Link) -> bool {

@@ -94,7 +94,7 @@ impl Fate {
 /// `docs/types.md`: every type, and what it does here.
 pub fn types_md(registry: &Registry) -> String {
     let mut out = String::from(
-        "<!-- Made from schemas/ by src/schema/docs.rs; UPDATE_GOLDEN=1 cargo test writes it anew. -->\n# Types\n\n\
+        "<!-- Made from schemas/ by src/schema/reference.rs; UPDATE_GOLDEN=1 cargo test writes it anew. -->\n# Types\n\n\
          What each type of the API does in this server. Names are v2-beta's; where v1 has another, it stands beside it.\n\
          Actions that are listed as not available stay in the schema, are never offered by a resource, and answer 501\n\
          `NotImplemented` when they are called.\n",
@@ -119,7 +119,7 @@ pub fn types_md(registry: &Registry) -> String {
 /// `docs/STATES.md`: every state machine, and what clients may ask of a service when.
 pub fn states_md(registry: &Registry) -> String {
     let mut out = String::from(
-        "<!-- Made from schemas/ by src/schema/docs.rs; UPDATE_GOLDEN=1 cargo test writes it anew. -->\n# States\n\n\
+        "<!-- Made from schemas/ by src/schema/reference.rs; UPDATE_GOLDEN=1 cargo test writes it anew. -->\n# States\n\n\
          A process starts in one of some states, passes one and ends in another. While it passes, `transitioning` is\n\
          `yes`. A process that starts in a state which another one passes ends that one. A process with the name of an\n\
          action is what the action asks for; a client may ask when the resource is in a state where it may start.\n",

@@ -12,7 +12,7 @@ use super::{Registry, Type};
 /// The file, as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Texts {
+pub struct Descriptions {
     /// By canonical id.
     pub types: BTreeMap<String, String>,
     /// By the name of a field, wherever it means the same.

@@ -1,0 +1,192 @@
+//! Everything that is SQLite's own: how it is opened and set up, and the words that other databases spell differently.
+//!
+//! The rest of the store names what it means and takes the words from here, so that a second database is a second file of
+//! this kind. Each text is a constant or comes from a small set of texts, as statements are kept prepared by their text.
+
+use std::path::Path;
+
+use diesel::connection::SimpleConnection;
+use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sqlite::{Sqlite, SqliteConnection};
+
+use crate::model::ResourceId;
+
+/// A connection to the database.
+pub(super) type Conn = SqliteConnection;
+/// What statements are written for.
+pub(super) type Db = Sqlite;
+
+/// Begins a write transaction. At once, so that what it reads is still so when it writes.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+/// Ends one and keeps what it did.
+pub(super) const COMMIT: &str = "COMMIT";
+/// Ends one and takes back what it did.
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+/// Begins the part of a transaction that one closure has to itself.
+pub(super) const BEGIN_PART: &str = "SAVEPOINT job";
+/// Takes back what this part did.
+pub(super) const TAKE_BACK_PART: &str = "ROLLBACK TO job";
+/// Ends this part.
+pub(super) const END_PART: &str = "RELEASE job";
+
+/// A condition that no row meets.
+pub(super) const NEVER: &str = "0";
+/// Regardless of case: what stands before the pattern, and behind it.
+pub(super) const MATCHES: (&str, &str) = ("LIKE", " ESCAPE '\\'");
+/// The opposite of [`MATCHES`].
+pub(super) const MATCHES_NOT: (&str, &str) = ("NOT LIKE", " ESCAPE '\\'");
+
+/// What every connection is told first; `cache_kib` is its page cache.
+fn settings(cache_kib: u32) -> String {
+    // The writer folds the log into the file by itself, at 16 MiB: a page that changes often is then copied once for
+    // many changes. A start after a crash reads that much at most.
+    format!(
+        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib}; PRAGMA wal_autocheckpoint = 4000;"
+    )
+}
+
+/// Opens the database for writing, and makes it if there is none.
+pub(super) fn connect(file: &Path, cache_kib: u32) -> Result<Conn, Box<dyn std::error::Error + Send + Sync>> {
+    let mut conn = Conn::establish(&file.display().to_string())?;
+    conn.batch_execute(&settings(cache_kib))?;
+    Ok(conn)
+}
+
+/// Makes a connection one that can only read.
+pub(super) fn make_reader(conn: &mut Conn, cache_kib: u32) -> QueryResult<()> {
+    conn.batch_execute(&format!(
+        "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON; PRAGMA cache_size = -{cache_kib}; PRAGMA mmap_size = 1073741824;"
+    ))
+}
+
+/// Runs `work` in a write transaction of its own. For what comes before the writer runs.
+pub(super) fn transaction<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> QueryResult<T>) -> QueryResult<T> {
+    conn.immediate_transaction(work)
+}
+
+/// Folds the log of the last commits into the database file.
+pub(super) fn fold_log(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+/// Writes a consistent copy to a new file, while others go on.
+pub(super) fn copy_to(conn: &mut Conn, file: &Path) -> QueryResult<()> {
+    diesel::sql_query("VACUUM INTO ?").bind::<Text, _>(file.display().to_string()).execute(conn).map(|_| ())
+}
+
+#[derive(QueryableByName)]
+struct Sequence {
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+}
+
+/// The last number that a table gave to a row, deleted ones included; zero if it never had one.
+pub(super) fn last_number(conn: &mut Conn, table: &'static str) -> QueryResult<i64> {
+    let query = diesel::sql_query("SELECT seq FROM sqlite_sequence WHERE name = ?").bind::<Text, _>(table);
+    Ok(query.get_result::<Sequence>(conn).optional()?.map_or(0, |row| row.seq))
+}
+
+/// The value of a field in the JSON of the column `fields`. The name is the registry's; quotes keep any name a name.
+pub(super) fn json_field(name: &str) -> String {
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    format!("json_extract(fields,'$.{name}')")
+}
+
+/// `expression`, or `otherwise` where it is NULL.
+pub(super) fn or_else(expression: &str, otherwise: &str) -> String {
+    format!("ifnull({expression}, {otherwise})")
+}
+
+/// That a column is the text that goes where the `?` is, regardless of case.
+pub(super) fn is_text_in_any_case(column: &str) -> String {
+    format!("{column} = ? COLLATE NOCASE")
+}
+
+/// That an expression is one of the texts in a list, and the list that goes where the `?` is.
+pub(super) fn is_one_of(expression: &str, texts: &[String]) -> (String, String) {
+    (format!("{expression} IN (SELECT value FROM json_each(?))"), serde_json::json!(texts).to_string())
+}
+
+/// `column IN (…)`: however many ids there are, the text is the same.
+#[derive(Debug, Clone)]
+pub(super) struct OneOf {
+    column: &'static str,
+    list: String,
+}
+
+impl OneOf {
+    /// `column` is a column's name, never anything else.
+    pub(super) fn new(column: &'static str, ids: &[ResourceId]) -> Self {
+        let mut list = String::with_capacity(ids.len() * 8 + 2);
+        list.push('[');
+        for (at, id) in ids.iter().enumerate() {
+            if at > 0 {
+                list.push(',');
+            }
+            list.push_str(&id.0.to_string());
+        }
+        list.push(']');
+        Self { column, list }
+    }
+}
+
+impl Expression for OneOf {
+    type SqlType = Bool;
+}
+
+impl<T> AppearsOnTable<T> for OneOf {}
+
+impl<T> SelectableExpression<T> for OneOf {}
+
+impl<G> ValidGrouping<G> for OneOf {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl QueryFragment<Db> for OneOf {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        out.push_sql(self.column);
+        out.push_sql(" IN (SELECT value FROM json_each(");
+        out.push_bind_param::<Text, _>(&self.list)?;
+        out.push_sql("))");
+        Ok(())
+    }
+}
+
+impl QueryId for OneOf {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+    use crate::store::tables::change_event;
+
+    #[test]
+    fn a_list_of_ids_matches_its_members() {
+        let mut conn = Conn::establish(":memory:").unwrap();
+        diesel::sql_query("CREATE TABLE change_event (id INTEGER PRIMARY KEY, resource_id BIGINT, account_id BIGINT, created_ms BIGINT)")
+            .execute(&mut conn)
+            .unwrap();
+        diesel::sql_query("INSERT INTO change_event VALUES (1, 5, 1, 0), (2, 6, 1, 0), (3, 7, 1, 0)").execute(&mut conn).unwrap();
+        let mut found = |ids: &[i64]| -> Vec<i64> {
+            let ids: Vec<ResourceId> = ids.iter().map(|i| ResourceId(*i)).collect();
+            change_event::table.filter(OneOf::new("resource_id", &ids)).select(change_event::id).load(&mut conn).unwrap()
+        };
+        assert_eq!((found(&[5, 7, 99]), found(&[]), found(&[6])), (vec![1, 3], vec![], vec![2]));
+    }
+
+    #[test]
+    fn the_last_number_outlives_its_row() {
+        let mut conn = Conn::establish(":memory:").unwrap();
+        conn.batch_execute("CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT)").unwrap();
+        assert_eq!(last_number(&mut conn, "t"), Ok(0));
+        conn.batch_execute("INSERT INTO t VALUES (7); DELETE FROM t").unwrap();
+        assert_eq!(last_number(&mut conn, "t"), Ok(7));
+    }
+}

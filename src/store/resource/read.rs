@@ -1,0 +1,214 @@
+//! Reading rows.
+
+use diesel::prelude::*;
+
+use super::{ResourceRow, Slim, Within, failed, rows as resource};
+use crate::model::{Error, Resource, ResourceId, Result};
+use crate::store::dialect::{self, Conn, OneOf};
+use crate::store::statement::Fragment;
+use crate::store::{Scalar, Store, Tx};
+
+fn find_on(conn: &mut Conn, id: ResourceId) -> Result<Option<Resource>> {
+    resource::all()
+        .filter(resource::id.eq(id.0))
+        .select(ResourceRow::as_select())
+        // Not `first`, whose limit would be one more thing to bind and to plan for.
+        .get_result(conn)
+        .optional()
+        .map(|row| row.map(Resource::from))
+        .map_err(failed("reading a resource"))
+}
+
+fn children_on(conn: &mut Conn, parent: ResourceId, root: &str) -> Result<Vec<Resource>> {
+    let rows: Vec<ResourceRow> = resource::all()
+        .filter(resource::parent_id.eq(parent.0))
+        .filter(resource::root.eq(root))
+        .filter(resource::removed_ms.is_null())
+        .order(resource::id)
+        .select(ResourceRow::as_select())
+        .load(conn)
+        .map_err(failed("reading children"))?;
+    Ok(rows.into_iter().map(Resource::from).collect())
+}
+
+fn all_on(conn: &mut Conn, root: &str, account: Option<ResourceId>) -> Result<Vec<Resource>> {
+    let mut query = resource::all()
+        .filter(resource::root.eq(root))
+        .filter(resource::removed_ms.is_null())
+        .order(resource::id)
+        .select(ResourceRow::as_select())
+        .into_boxed();
+    if let Some(account) = account {
+        query = query.filter(resource::account_id.eq(account.0));
+    }
+    let rows: Vec<ResourceRow> = query.load(conn).map_err(failed("reading resources"))?;
+    Ok(rows.into_iter().map(Resource::from).collect())
+}
+
+fn many_on(conn: &mut Conn, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+    match ids {
+        [] => Ok(Vec::new()),
+        [only] => Ok(find_on(conn, *only)?.into_iter().collect()),
+        several => {
+            let rows: Vec<ResourceRow> = resource::all()
+                .filter(OneOf::new("id", several))
+                .order(resource::id)
+                .select(ResourceRow::as_select())
+                .load(conn)
+                .map_err(failed("reading resources by id"))?;
+            Ok(rows.into_iter().map(Resource::from).collect())
+        }
+    }
+}
+
+impl Store {
+    /// A row by id, removed ones too. A few microseconds: may be called on an async thread.
+    pub fn find(&self, id: ResourceId) -> Result<Option<Resource>> {
+        find_on(&mut *self.reader()?, id)
+    }
+
+    /// The live rows of this root that live in `parent`, by id.
+    pub fn children(&self, parent: ResourceId, root: &str) -> Result<Vec<Resource>> {
+        children_on(&mut *self.reader()?, parent, root)
+    }
+
+    /// All live rows of this root, of one account or of all, by id.
+    pub fn all(&self, root: &str, account: Option<ResourceId>) -> Result<Vec<Resource>> {
+        all_on(&mut *self.reader()?, root, account)
+    }
+
+    /// Rows by ids, removed ones too, in order of id.
+    pub fn many(&self, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+        many_on(&mut *self.reader()?, ids)
+    }
+
+    /// `(parent, id)` of the live rows of this root that live in one of `parents`.
+    pub fn child_ids(&self, parents: &[ResourceId], root: &str) -> Result<Vec<(ResourceId, ResourceId)>> {
+        if parents.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut conn = self.reader()?;
+        // Sorted here: asked to sort by id, SQLite walks the index of the whole root instead.
+        let mut pairs: Vec<(Option<i64>, i64)> = resource::all()
+            .filter(OneOf::new("parent_id", parents))
+            .filter(resource::root.eq(root))
+            .filter(resource::removed_ms.is_null())
+            .select((resource::parent_id, resource::id))
+            .load(&mut conn)
+            .map_err(failed("reading ids of children"))?;
+        pairs.sort_unstable_by_key(|(_, id)| *id);
+        Ok(pairs.into_iter().filter_map(|(p, i)| Some((ResourceId(p?), ResourceId(i)))).collect())
+    }
+
+    /// `(host, id, kind, state, notes)` of the live rows of this root on any of these hosts.
+    pub fn on_hosts(&self, hosts: &[ResourceId], root: &str) -> Result<Vec<Slim>> {
+        type Columns = (i64, String, Option<i64>, String, String);
+        if hosts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut conn = self.reader()?;
+        let mut rows: Vec<Columns> = resource::all()
+            .filter(OneOf::new("host_id", hosts))
+            .filter(resource::root.eq(root))
+            .filter(resource::removed_ms.is_null())
+            .select((resource::id, resource::kind, resource::host_id, resource::state, resource::internal))
+            .load(&mut conn)
+            .map_err(failed("reading what runs on hosts"))?;
+        rows.sort_unstable_by_key(|(id, ..)| *id);
+        Ok(rows
+            .into_iter()
+            .map(|(id, kind, host, state, internal)| Slim { id: ResourceId(id), kind, host_id: host.map(ResourceId), state, internal })
+            .collect())
+    }
+
+    /// All live rows of this root that have a health.
+    pub fn with_health(&self, root: &str) -> Result<Vec<Resource>> {
+        let mut conn = self.reader()?;
+        let rows: Vec<ResourceRow> = resource::all()
+            .filter(resource::root.eq(root))
+            .filter(resource::removed_ms.is_null())
+            .filter(resource::health.ne(""))
+            .order(resource::id)
+            .select(ResourceRow::as_select())
+            .load(&mut conn)
+            .map_err(failed("reading resources with health"))?;
+        Ok(rows.into_iter().map(Resource::from).collect())
+    }
+
+    /// A live row of this root by its uuid.
+    pub fn find_by_uuid(&self, uuid: &str) -> Result<Option<Resource>> {
+        find_by_uuid_on(&mut *self.reader()?, uuid)
+    }
+}
+
+fn find_by_uuid_on(conn: &mut Conn, uuid: &str) -> Result<Option<Resource>> {
+    resource::all()
+        .filter(resource::uuid.eq(uuid))
+        .select(ResourceRow::as_select())
+        .first(conn)
+        .optional()
+        .map(|row| row.map(Resource::from))
+        .map_err(failed("reading a resource by uuid"))
+}
+
+impl Tx<'_> {
+    /// A row by id, removed ones too, as this transaction sees it.
+    pub fn find(&mut self, id: ResourceId) -> Result<Option<Resource>> {
+        find_on(self.conn, id)
+    }
+
+    /// See [`Store::find_by_uuid`].
+    pub fn find_by_uuid(&mut self, uuid: &str) -> Result<Option<Resource>> {
+        find_by_uuid_on(self.conn, uuid)
+    }
+
+    /// A row that must be there.
+    pub fn get(&mut self, id: ResourceId) -> Result<Resource> {
+        self.find(id)?.ok_or_else(Error::not_found)
+    }
+
+    /// See [`Store::children`].
+    pub fn children(&mut self, parent: ResourceId, root: &str) -> Result<Vec<Resource>> {
+        children_on(self.conn, parent, root)
+    }
+
+    /// See [`Store::all`].
+    pub fn all(&mut self, root: &str, account: Option<ResourceId>) -> Result<Vec<Resource>> {
+        all_on(self.conn, root, account)
+    }
+
+    /// See [`Store::many`].
+    pub fn many(&mut self, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+        many_on(self.conn, ids)
+    }
+
+    /// The ids of live rows of this root with this name, regardless of case, in an account or in a parent.
+    pub fn named(&mut self, root: &str, within: Within, name: &str) -> Result<Vec<ResourceId>> {
+        let mut query = resource::all()
+            .filter(resource::root.eq(root.to_owned()))
+            .filter(resource::removed_ms.is_null())
+            .filter(Fragment::new(dialect::is_text_in_any_case("name"), vec![Scalar::Text(name.to_owned())]))
+            .select(resource::id)
+            .into_boxed();
+        query = match within {
+            Within::Account(id) => query.filter(resource::account_id.eq(id.0)),
+            Within::Parent(id) => query.filter(resource::parent_id.eq(id.0)),
+        };
+        let ids: Vec<i64> = query.load(self.conn).map_err(failed("looking for a name"))?;
+        Ok(ids.into_iter().map(ResourceId).collect())
+    }
+
+    /// The live rows of this root in an account with exactly this name. Unlike [`Tx::named`] it is one step in an index.
+    pub fn called(&mut self, root: &str, account: ResourceId, name: &str) -> Result<Vec<Resource>> {
+        let rows: Vec<ResourceRow> = resource::all()
+            .filter(resource::root.eq(root))
+            .filter(resource::account_id.eq(account.0))
+            .filter(resource::name.eq(name))
+            .filter(resource::removed_ms.is_null())
+            .order(resource::id)
+            .select(ResourceRow::as_select())
+            .load(self.conn)
+            .map_err(failed("reading resources by name"))?;
+        Ok(rows.into_iter().map(Resource::from).collect())
+    }
+}

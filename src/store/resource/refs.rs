@@ -1,0 +1,96 @@
+//! The references between rows that are not columns.
+
+use diesel::prelude::*;
+
+use super::{Direction, failed};
+use crate::model::{ResourceId, Result};
+use crate::store::dialect::{Conn, OneOf};
+use crate::store::tables::resource_ref;
+use crate::store::{Store, Tx};
+
+fn referrers_on(conn: &mut Conn, to: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+    let ids: Vec<i64> = resource_ref::table
+        .filter(resource_ref::to_id.eq(to.0))
+        .filter(resource_ref::field.eq(field))
+        .order(resource_ref::from_id)
+        .select(resource_ref::from_id)
+        .load(conn)
+        .map_err(failed("reading references"))?;
+    Ok(ids.into_iter().map(ResourceId).collect())
+}
+
+fn referenced_on(conn: &mut Conn, from: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+    let ids: Vec<i64> = resource_ref::table
+        .filter(resource_ref::from_id.eq(from.0))
+        .filter(resource_ref::field.eq(field))
+        .order(resource_ref::to_id)
+        .select(resource_ref::to_id)
+        .load(conn)
+        .map_err(failed("reading references"))?;
+    Ok(ids.into_iter().map(ResourceId).collect())
+}
+
+impl Store {
+    /// The ids of rows whose `field` refers to `to`.
+    pub fn referrers(&self, to: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+        referrers_on(&mut *self.reader()?, to, field)
+    }
+
+    /// All references `(from, to)` by this field that start (or end) at one of `ids`: one query for a page.
+    pub fn references(&self, field: &str, ids: &[ResourceId], direction: Direction) -> Result<Vec<(ResourceId, ResourceId)>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut conn = self.reader()?;
+        let known = match direction {
+            Direction::From => "from_id",
+            Direction::To => "to_id",
+        };
+        let pairs: Vec<(i64, i64)> = resource_ref::table
+            .filter(resource_ref::field.eq(field))
+            .filter(OneOf::new(known, ids))
+            .select((resource_ref::from_id, resource_ref::to_id))
+            .order((resource_ref::from_id, resource_ref::to_id))
+            .load(&mut conn)
+            .map_err(failed("reading references"))?;
+        Ok(pairs.into_iter().map(|(a, b)| (ResourceId(a), ResourceId(b))).collect())
+    }
+}
+
+impl Tx<'_> {
+    /// See [`Store::referrers`].
+    pub fn referrers(&mut self, to: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+        referrers_on(self.conn, to, field)
+    }
+
+    /// The rows that `from` refers to by `field`.
+    pub fn referenced(&mut self, from: ResourceId, field: &str) -> Result<Vec<ResourceId>> {
+        referenced_on(self.conn, from, field)
+    }
+
+    /// Notes a reference; one that is there already is fine.
+    pub fn insert_ref(&mut self, from: ResourceId, field: &str, to: ResourceId) -> Result<()> {
+        diesel::insert_into(resource_ref::table)
+            .values((resource_ref::from_id.eq(from.0), resource_ref::field.eq(field), resource_ref::to_id.eq(to.0)))
+            .on_conflict_do_nothing()
+            .execute(self.conn)
+            .map_err(failed("noting a reference"))?;
+        Ok(())
+    }
+
+    /// Forgets the references of a row by a field.
+    pub fn delete_refs(&mut self, from: ResourceId, field: &str) -> Result<()> {
+        diesel::delete(resource_ref::table.filter(resource_ref::from_id.eq(from.0)).filter(resource_ref::field.eq(field)))
+            .execute(self.conn)
+            .map_err(failed("forgetting references"))?;
+        Ok(())
+    }
+
+    /// Forgets all references from and to rows.
+    pub(super) fn delete_refs_of(&mut self, ids: &[i64]) -> Result<()> {
+        diesel::delete(resource_ref::table.filter(resource_ref::from_id.eq_any(ids).or(resource_ref::to_id.eq_any(ids))))
+            .execute(self.conn)
+            .map_err(failed("forgetting the references of rows"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,237 @@
+//! Making, changing and deleting rows.
+//!
+//! The only file that can: the table itself is private to it. The others get [`rows`], whose queries can be loaded but
+//! are no target of an insert, an update or a delete. (Text that is a statement of its own is looked for by a test.)
+
+use diesel::prelude::*;
+
+use super::{Changes, NewResource, failed};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::store::Tx;
+use crate::store::statement::{Bound, Statement};
+use table::resource;
+
+mod table {
+    use crate::store::tables::process_instance;
+
+    diesel::table! {
+        resource (id) {
+            id -> BigInt,
+            root -> Text,
+            kind -> Text,
+            account_id -> Nullable<BigInt>,
+            parent_id -> Nullable<BigInt>,
+            host_id -> Nullable<BigInt>,
+            uuid -> Text,
+            name -> Text,
+            state -> Text,
+            health -> Text,
+            message -> Text,
+            progress -> Nullable<Integer>,
+            version -> BigInt,
+            created_ms -> BigInt,
+            removed_ms -> Nullable<BigInt>,
+            purge_after_ms -> Nullable<BigInt>,
+            fields -> Text,
+            cuts -> Text,
+            internal -> Text,
+        }
+    }
+
+    diesel::allow_tables_to_appear_in_same_query!(resource, process_instance);
+}
+
+/// The columns of `resource`, and its rows to be read.
+pub(in crate::store) mod rows {
+    use diesel::dsl::{Eq, InnerJoinOn, Select};
+    use diesel::prelude::*;
+
+    use super::table::resource::{BoxedQuery, table};
+    use crate::store::dialect::Db;
+    use crate::store::tables::process_instance;
+
+    pub use super::table::resource::columns::*;
+
+    /// A query whose conditions are added one by one.
+    pub type Boxed<'a> = BoxedQuery<'a, Db, diesel::sql_types::BigInt>;
+
+    /// All rows; until a query selects more, it selects their numbers.
+    pub fn all() -> Select<table, id> {
+        table.select(id)
+    }
+
+    /// All processes with the rows they are done to.
+    pub fn with_processes() -> InnerJoinOn<process_instance::table, table, Eq<id, process_instance::resource_id>> {
+        process_instance::table.inner_join(table.on(id.eq(process_instance::resource_id)))
+    }
+}
+
+/// `UPDATE resource SET …` for what changes, and the version.
+fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -> (String, Vec<Bound<'a>>) {
+    let mut text = "UPDATE resource SET version = version + 1".to_owned();
+    let mut values = Vec::with_capacity(12);
+    let texts = [
+        ("state", changes.state.as_deref()),
+        ("health", changes.health.as_deref()),
+        ("kind", changes.kind.as_deref()),
+        ("name", changes.name.as_deref()),
+        ("message", changes.message.as_deref()),
+        ("fields", packed.map(|p| p.0.as_str())),
+        ("cuts", packed.map(|p| p.1.as_str())),
+        ("internal", changes.internal.as_deref()),
+    ];
+    let numbers = [
+        ("progress", changes.progress.map(|p| p.map(i64::from))),
+        ("host_id", changes.host_id.map(|h| h.map(|id| id.0))),
+        ("account_id", changes.account_id.map(|a| a.map(|id| id.0))),
+        ("removed_ms", changes.removed.map(|t| Some(t.floor_to_seconds().0))),
+        ("purge_after_ms", changes.purge_after.map(|t| Some(t.0))),
+    ];
+    let texts = texts.into_iter().filter_map(|(column, value)| Some((column, Some(Bound::Text(value?)))));
+    let numbers = numbers.into_iter().filter_map(|(column, value)| Some((column, value?.map(Bound::Int))));
+    for (column, value) in texts.chain(numbers) {
+        text.push_str(", ");
+        text.push_str(column);
+        text.push_str(if value.is_some() { " = ?" } else { " = NULL" });
+        values.extend(value);
+    }
+    (text, values)
+}
+
+impl Tx<'_> {
+    /// Makes a row with its references and announces it.
+    pub fn insert(&mut self, new: NewResource) -> Result<Resource> {
+        let row = self.insert_unannounced(new)?;
+        self.announce(row.id, row.account_id)?;
+        Ok(row)
+    }
+
+    /// Makes a row that nobody waits for.
+    pub fn insert_unannounced(&mut self, new: NewResource) -> Result<Resource> {
+        let (fields, cuts) = self.layout.pack(&new.root, &new.kind, &new.fields)?;
+        let now = self.now();
+        let uuid = new.uuid.unwrap_or_else(|| crate::model::id::new_uuid().to_string());
+        let internal = if new.internal.is_empty() { "{}".to_owned() } else { new.internal };
+        let id: i64 = diesel::insert_into(resource::table)
+            .values((
+                new.id.map(|i| resource::id.eq(i.0)),
+                resource::root.eq(&new.root),
+                resource::kind.eq(&new.kind),
+                resource::account_id.eq(new.account_id.map(|i| i.0)),
+                resource::parent_id.eq(new.parent_id.map(|i| i.0)),
+                resource::host_id.eq(new.host_id.map(|i| i.0)),
+                resource::uuid.eq(&uuid),
+                resource::name.eq(&new.name),
+                resource::state.eq(&new.state),
+                resource::health.eq(&new.health),
+                resource::message.eq(""),
+                resource::version.eq(1),
+                resource::created_ms.eq(now.floor_to_seconds().0),
+                resource::fields.eq(&fields),
+                resource::cuts.eq(&cuts),
+                resource::internal.eq(&internal),
+            ))
+            .returning(resource::id)
+            .get_result(self.conn)
+            .map_err(|e| match e {
+                diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _) => {
+                    Error::invalid("NotUnique", "uuid")
+                }
+                other => Error::internal("inserting a resource", other),
+            })?;
+        for (field, to) in &new.refs {
+            self.insert_ref(ResourceId(id), field, *to)?;
+        }
+        self.touch(&new.root);
+        Ok(Resource {
+            id: ResourceId(id),
+            root: new.root,
+            kind: new.kind,
+            account_id: new.account_id,
+            parent_id: new.parent_id,
+            host_id: new.host_id,
+            uuid,
+            name: new.name,
+            state: new.state,
+            health: new.health,
+            message: String::new(),
+            progress: None,
+            version: 1,
+            created: now.floor_to_seconds(),
+            removed: None,
+            purge_after: None,
+            fields,
+            cuts,
+            internal,
+        })
+    }
+
+    /// Changes a row if it is still as it was read (same version), and announces it. A row that moved on is a conflict.
+    pub fn update_if(&mut self, row: &Resource, changes: &Changes) -> Result<Resource> {
+        let patched = match (&changes.fields, changes.patch.0.is_empty()) {
+            (fields, true) => fields.clone(),
+            (fields, false) => {
+                let mut all = fields.clone().map_or_else(|| Fields::parse(&row.fields), Ok)?;
+                all.0.extend(changes.patch.0.clone());
+                Some(all)
+            }
+        };
+        let packed = patched.as_ref().map(|f| self.layout.pack(&row.root, &row.kind, f)).transpose()?;
+        let (mut text, mut values) = assignments(changes, packed.as_ref());
+        text.push_str(" WHERE id = ? AND version = ?");
+        values.extend([Bound::Int(row.id.0), Bound::Int(row.version)]);
+        let changed = Statement::new(text, values).execute(self.conn).map_err(failed("changing a resource"))?;
+        if changed == 0 {
+            return Err(Error::conflict("the resource changed meanwhile"));
+        }
+        self.touch(&row.root);
+        self.announce(row.id, changes.account_id.unwrap_or(row.account_id))?;
+        let mut new = row.clone();
+        new.version += 1;
+        if let Some(state) = &changes.state {
+            new.state.clone_from(state);
+        }
+        if let Some(health) = &changes.health {
+            new.health.clone_from(health);
+        }
+        if let Some(kind) = &changes.kind {
+            new.kind.clone_from(kind);
+        }
+        if let Some(name) = &changes.name {
+            new.name.clone_from(name);
+        }
+        if let Some(message) = &changes.message {
+            new.message.clone_from(message);
+        }
+        if let Some(progress) = changes.progress {
+            new.progress = progress;
+        }
+        if let Some(host) = changes.host_id {
+            new.host_id = host;
+        }
+        if let Some(account) = changes.account_id {
+            new.account_id = account;
+        }
+        if let Some(removed) = changes.removed {
+            new.removed = Some(removed.floor_to_seconds());
+        }
+        if let Some(purge) = changes.purge_after {
+            new.purge_after = Some(purge);
+        }
+        if let Some((fields, cuts)) = packed {
+            new.fields = fields;
+            new.cuts = cuts;
+        }
+        if let Some(internal) = &changes.internal {
+            new.internal.clone_from(internal);
+        }
+        Ok(new)
+    }
+
+    /// Deletes rows for good, with all references from and to them.
+    pub(in crate::store) fn delete_rows(&mut self, ids: &[i64]) -> Result<()> {
+        self.delete_refs_of(ids)?;
+        diesel::delete(resource::table.filter(resource::id.eq_any(ids))).execute(self.conn).map_err(failed("deleting resources"))?;
+        Ok(())
+    }
+}
