@@ -25,6 +25,7 @@ mod openapi;
 mod pages;
 mod projects;
 mod quirks;
+mod recordings;
 mod registration;
 mod replay;
 mod roles;
