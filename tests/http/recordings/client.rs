@@ -203,8 +203,9 @@ impl Client {
         let driver = self.post("owner", &format!("{base}/networkdriverservices"), body).await;
         let path = format!("{base}/networkdriverservices/{}", text(&driver, "id"));
         self.until("owner", &path, |row| row["state"] == "active").await;
-        self.names.learn_id("{st.driverstack}", text(&stack, "id"));
-        self.names.learn_id("{s.driver}", text(&driver, "id"));
+        // Each project has one; the newest is the one that is asked for.
+        self.names.make("{st.driverstack}", text(&stack, "id"));
+        self.names.make("{s.driver}", text(&driver, "id"));
     }
 
     async fn host(&mut self, project: &str, whose: &str, nth: usize, name: &str, agent_name: &str) {

@@ -89,8 +89,9 @@ async fn request(client: &mut Client, script: &Script, step: &Step, ask: &str, a
     if step.poll {
         return poll(client, step, key, &ask).await;
     }
-    let at_once = step.answer["transitioning"] == "yes" && method == "GET" || step.note.as_deref().is_some_and(|note| note.contains("at once"));
-    if !at_once {
+    // What follows from a request went on behind the next ones there: a write met it unfinished, and reads where they show it.
+    let is_unfinished = method != "GET" || rows(&step.answer).any(|row| row["transitioning"] == "yes");
+    if !is_unfinished {
         client.world.settle().await;
     }
     client.send(key, &ask).await
