@@ -2,6 +2,7 @@
 //! were made with.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ const ACCOUNTS: [(&str, &str); 7] = [
     ("readAdmin", "readAdmin"),
     ("service", "service"),
 ];
+/// Where requests come from.
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000);
 /// How long set-up waits for a state.
 const ROUNDS: usize = 60;
 
@@ -96,7 +99,7 @@ impl Client {
         let (Ok(uri), Ok(method)) = (ask.path.parse::<Uri>(), Method::from_bytes(ask.method.as_bytes())) else {
             return Reply { status: 0, body: Value::Null, headers: HashMap::new() };
         };
-        let mut request = test::TestRequest::default().method(method).uri(&uri.to_string());
+        let mut request = test::TestRequest::default().method(method).uri(&uri.to_string()).peer_addr(PEER);
         request = request.insert_header((header::HOST, HOST)).insert_header((header::ACCEPT, "application/json"));
         if let Some((access, secret)) = self.keys.get(key) {
             let value = STANDARD.encode(format!("{access}:{secret}"));

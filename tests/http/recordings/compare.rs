@@ -47,7 +47,9 @@ impl Comparison<'_> {
     fn values(&mut self, want: &Value, got: &Value, path: &str, row: &str) {
         let last = path.rsplit('.').next().unwrap_or_default();
         match (want, got) {
-            (Value::Array(want), Value::Object(got)) if KEYS_ONLY.contains(&last) => self.keys(want, got.keys().map(String::as_str), path, row),
+            (Value::Array(want), Value::Object(got)) if KEYS_ONLY.contains(&last) => {
+                self.keys(want, got.keys().map(String::as_str), path, row)
+            }
             (Value::Array(want), Value::Array(got)) if KEYS_ONLY.contains(&last) => {
                 self.keys(want, got.iter().filter_map(Value::as_str), path, row);
             }
@@ -163,7 +165,9 @@ impl Comparison<'_> {
         for (i, pair) in &mut pairs {
             if pair.is_none() && want[*i]["name"].is_string() {
                 let names = &mut *self.names;
-                let at = left.iter().position(|j| can_be(names, &want[*i], &got[*j]) && fits_alone(names, want[*i].get("name"), got[*j].get("name")));
+                let at = left
+                    .iter()
+                    .position(|j| can_be(names, &want[*i], &got[*j]) && fits_alone(names, want[*i].get("name"), got[*j].get("name")));
                 *pair = at.map(|at| left.remove(at));
             }
         }
@@ -238,9 +242,12 @@ fn kind(value: &Value) -> &'static str {
 fn brief(value: &Value) -> String {
     let telling = ["id", "type", "name", "state", "kind"];
     let text = match value {
-        Value::Object(map) if map.contains_key("id") || map.contains_key("name") => {
-            map.iter().filter(|(key, _)| telling.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect::<Value>().to_string()
-        }
+        Value::Object(map) if map.contains_key("id") || map.contains_key("name") => map
+            .iter()
+            .filter(|(key, _)| telling.contains(&key.as_str()))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect::<Value>()
+            .to_string(),
         other => other.to_string(),
     };
     match text.char_indices().nth(200) {

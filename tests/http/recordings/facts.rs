@@ -18,7 +18,8 @@ pub fn since(first: &Value, facts: &Value) -> Value {
     let list = |facts: &Value| facts["data"].as_array().cloned().unwrap_or_default();
     let (before, now) = (list(first), list(facts));
     let find = |list: &[Value], id: &Value| list.iter().find(|schema| schema["id"] == *id).cloned();
-    let mut gone: Vec<Value> = before.iter().filter(|schema| find(&now, &schema["id"]).is_none()).map(|schema| schema["id"].clone()).collect();
+    let mut gone: Vec<Value> =
+        before.iter().filter(|schema| find(&now, &schema["id"]).is_none()).map(|schema| schema["id"].clone()).collect();
     gone.sort_by_key(Value::to_string);
     let changed = now.iter().filter_map(|schema| match find(&before, &schema["id"]) {
         Some(base) => changes(&base, schema),
@@ -66,7 +67,8 @@ fn one(schema: &Value) -> Value {
     };
     let members = |member: &str| schema[member].as_object().cloned().unwrap_or_default();
     let fields: Map<String, Value> = members("resourceFields").iter().map(|(name, f)| (name.clone(), field(f))).collect();
-    let modifiers = |filter: &Value| filter["modifiers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
+    let modifiers =
+        |filter: &Value| filter["modifiers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
     let filters: Map<String, Value> = members("collectionFilters").iter().map(|(name, f)| (name.clone(), modifiers(f).into())).collect();
     json!({
         "id": schema["id"], "name": schema["id"], "plural": schema["pluralName"],

@@ -78,8 +78,8 @@ fn is_letters(text: &str) -> bool {
 }
 
 const PLACES: [&str; 18] = [
-    "time", "ts", "uuid", "hex", "secret", "token", "pem", "ip", "errorid", "base", "hostport", "tag", "number", "marker", "regkey", "hostname",
-    "hostuuid", "port",
+    "time", "ts", "uuid", "hex", "secret", "token", "pem", "ip", "errorid", "base", "hostport", "tag", "number", "marker", "regkey",
+    "hostname", "hostuuid", "port",
 ];
 
 fn is_letters_or_number(text: &str) -> bool {

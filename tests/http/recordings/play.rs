@@ -17,7 +17,15 @@ const ELSEWHERE: u64 = 4;
 const TICK: Duration = Duration::from_millis(10);
 /// The headers that were recorded and are compared.
 const HEADERS: [&str; 10] = [
-    "content-type", "x-api-schemas", "x-api-account-id", "x-api-user-id", "x-api-account-kind", "www-authenticate", "location", "allow", "cache-control",
+    "content-type",
+    "x-api-schemas",
+    "x-api-account-id",
+    "x-api-user-id",
+    "x-api-account-kind",
+    "www-authenticate",
+    "location",
+    "allow",
+    "cache-control",
     "x-api-roles",
 ];
 
@@ -89,9 +97,13 @@ async fn request(client: &mut Client, script: &Script, step: &Step, ask: &str, a
     if step.poll {
         return poll(client, step, key, &ask).await;
     }
-    // What follows from a request went on behind the next ones there: a write met it unfinished, and reads where they show it.
-    let is_unfinished = method != "GET" || rows(&step.answer).any(|row| row["transitioning"] == "yes");
-    if !is_unfinished {
+    // What follows from a request goes on behind the next ones. A refusal may have met it unfinished; reads show whether they did.
+    let is_unfinished = match method {
+        "GET" => rows(&step.answer).any(|row| row["transitioning"] == "yes"),
+        _ => step.status.is_some_and(|status| status >= 400) || step.note.as_deref().is_some_and(|note| note.contains("at once")),
+    };
+    let is_updating = answers.last().and_then(|answer| answer["state"].as_str()).is_some_and(|state| state.starts_with("updating-"));
+    if !is_unfinished || is_updating {
         client.world.settle().await;
     }
     client.send(key, &ask).await

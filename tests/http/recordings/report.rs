@@ -98,7 +98,14 @@ impl Report {
         let mut causes: Vec<_> = self.causes.iter().collect();
         causes.sort_by_key(|(_, cause)| std::cmp::Reverse((cause.requests.len(), cause.places)));
         for ((row, path, how), cause) in causes {
-            let _ = writeln!(text, "{:5} ({}) {:5} {row} {path} ({how})\n        {}", cause.requests.len(), cause.alone, cause.places, cause.example);
+            let _ = writeln!(
+                text,
+                "{:5} ({}) {:5} {row} {path} ({how})\n        {}",
+                cause.requests.len(),
+                cause.alone,
+                cause.places,
+                cause.example
+            );
         }
         text.push_str("\n# Scenarios: requests, right\n");
         for (scenario, (all, right)) in &self.by_scenario {
