@@ -30,6 +30,7 @@ mod project_isolation;
 mod projects;
 mod quirks;
 mod random_lives;
+mod recordings;
 mod registration;
 mod replay;
 mod roles;

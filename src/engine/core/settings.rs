@@ -161,6 +161,15 @@ fn check(name: &str, value: Option<&str>) -> Result<()> {
 }
 
 impl Core {
+    /// 403 if others can reach the server and nobody said that it may be open to them.
+    pub(crate) fn check_may_be_open(&self) -> Result<()> {
+        if self.config.may_be_open {
+            return Ok(());
+        }
+        let why = "other machines can reach this server: access control stays on unless it is started with --open-access";
+        Err(Error::new(ErrorKind::Forbidden).with_message(why))
+    }
+
     /// A setting as the server itself reads it; `None` if there is no such thing.
     pub(crate) fn setting(&self, name: &str) -> Result<Option<Setting>> {
         let stored = self.store.setting(name)?;
@@ -249,16 +258,5 @@ mod tests {
         assert!(check(AUDIT_ROWS, Some("-1")).is_err() && check(AUDIT_ROWS, Some("x")).is_err() && check("my.own", Some("x")).is_ok());
         assert!(check("drover.version", None).is_err());
         assert!(is_secret("api.auth.ldap.service.account.password") && is_secret("api.github.client.secret"));
-    }
-}
-
-impl Core {
-    /// 403 if others can reach the server and nobody said that it may be open to them.
-    pub(crate) fn check_may_be_open(&self) -> Result<()> {
-        if self.config.may_be_open {
-            return Ok(());
-        }
-        let why = "other machines can reach this server: access control stays on unless it is started with --open-access";
-        Err(Error::new(ErrorKind::Forbidden).with_message(why))
     }
 }
