@@ -9,6 +9,12 @@ fn main() {
     println!("cargo::rerun-if-changed=.git/HEAD");
     println!("cargo::rerun-if-changed=.git/logs/HEAD");
     let commit = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
-    let commit = commit.ok().filter(|o| o.status.success()).and_then(|o| String::from_utf8(o.stdout).ok());
-    println!("cargo::rustc-env=DROVER_COMMIT={}", commit.as_deref().map_or("unknown", str::trim));
+    let commit = commit
+        .ok()
+        .filter(|o| o.status.success())
+        .and_then(|o| String::from_utf8(o.stdout).ok());
+    println!(
+        "cargo::rustc-env=DROVER_COMMIT={}",
+        commit.as_deref().map_or("unknown", str::trim)
+    );
 }

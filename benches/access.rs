@@ -27,9 +27,15 @@ struct Caller {
 pub fn with_keys(options: &Options, folder: &Path, filled: &Filled) -> Vec<Figure> {
     let project = filled.projects[0];
     let superadmin = key("superadmin");
-    let keys =
-        [("superadmin".to_owned(), superadmin.clone()), ("admin".to_owned(), key("admin")), (format!("1a{project}"), key("project"))];
-    let bootstrap: Vec<String> = keys.iter().map(|(account, key)| format!("{account}={}:{}", key.access, key.secret)).collect();
+    let keys = [
+        ("superadmin".to_owned(), superadmin.clone()),
+        ("admin".to_owned(), key("admin")),
+        (format!("1a{project}"), key("project")),
+    ];
+    let bootstrap: Vec<String> = keys
+        .iter()
+        .map(|(account, key)| format!("{account}={}:{}", key.access, key.secret))
+        .collect();
     let mut arguments = vec!["--access-control", "on"];
     for one in &bootstrap {
         arguments.extend(["--bootstrap-key", one]);
@@ -37,17 +43,41 @@ pub fn with_keys(options: &Options, folder: &Path, filled: &Filled) -> Vec<Figur
     let server = start_drover(&folder.join("small"), Cores::One, &arguments);
     let scope = format!("/v2-beta/projects/1a{project}");
     let mut callers = vec![
-        Caller { role: "superadmin", key: superadmin.clone(), root: "/v2-beta".into() },
-        Caller { role: "admin", key: keys[1].1.clone(), root: "/v2-beta".into() },
-        Caller { role: "project", key: keys[2].1.clone(), root: scope.clone() },
+        Caller {
+            role: "superadmin",
+            key: superadmin.clone(),
+            root: "/v2-beta".into(),
+        },
+        Caller {
+            role: "admin",
+            key: keys[1].1.clone(),
+            root: "/v2-beta".into(),
+        },
+        Caller {
+            role: "project",
+            key: keys[2].1.clone(),
+            root: scope.clone(),
+        },
     ];
     callers.extend(members(&server, &superadmin, &scope));
     let mut figures = vec![first_use(&server, &callers)];
     // The rows of the one project that all callers can see.
     let of_project: Vec<i64> = own_rows(&filled.containers);
     let (file, documents) = (folder.join("floor-access.db"), of_project.len());
-    let sample = get(&server, &format!("{scope}/containers/1i{}", of_project[0]), &callers[2].key).to_string();
-    let rows = (0..documents as u64 * 4).map(|n| ("container".to_owned(), (n % 4) as i64, "stopped".to_owned(), sample.clone()));
+    let sample = get(
+        &server,
+        &format!("{scope}/containers/1i{}", of_project[0]),
+        &callers[2].key,
+    )
+    .to_string();
+    let rows = (0..documents as u64 * 4).map(|n| {
+        (
+            "container".to_owned(),
+            (n % 4) as i64,
+            "stopped".to_owned(),
+            sample.clone(),
+        )
+    });
     let ids: Vec<i64> = super::floor::fill(&file, rows).into_iter().map(|(_, id)| id).collect();
     let base = start_floor(&file);
     for caller in &callers {
@@ -58,10 +88,16 @@ pub fn with_keys(options: &Options, folder: &Path, filled: &Filled) -> Vec<Figur
             &Side {
                 server: &server,
                 request: Box::new(move |n| {
-                    load::get_as(&format!("{}/containers/1i{}", caller.root, rows[scattered(n, rows.len())]), &caller.key)
+                    load::get_as(
+                        &format!("{}/containers/1i{}", caller.root, rows[scattered(n, rows.len())]),
+                        &caller.key,
+                    )
                 }),
             },
-            &Side { server: &base, request: Box::new(move |n| load::get(&format!("/documents/{}", ids[scattered(n, ids.len())]))) },
+            &Side {
+                server: &base,
+                request: Box::new(move |n| load::get(&format!("/documents/{}", ids[scattered(n, ids.len())]))),
+            },
             Limit::AtLeast(0.6, 1.0),
         ));
         figures.push(compare(
@@ -69,11 +105,21 @@ pub fn with_keys(options: &Options, folder: &Path, filled: &Filled) -> Vec<Figur
             &format!("list of 100 with a key, {}", caller.role),
             &Side {
                 server: &server,
-                request: Box::new(move |_| load::get_as(&format!("{}/containers?limit=100&state=stopped", caller.root), &caller.key)),
+                request: Box::new(move |_| {
+                    load::get_as(
+                        &format!("{}/containers?limit=100&state=stopped", caller.root),
+                        &caller.key,
+                    )
+                }),
             },
             &Side {
                 server: &base,
-                request: Box::new(|n| load::get(&format!("/documents?kind=container&account={}&state=stopped", scattered(n, 4)))),
+                request: Box::new(|n| {
+                    load::get(&format!(
+                        "/documents?kind=container&account={}&state=stopped",
+                        scattered(n, 4)
+                    ))
+                }),
             },
             Limit::AtLeast(0.45, 0.7),
         ));
@@ -83,8 +129,14 @@ pub fn with_keys(options: &Options, folder: &Path, filled: &Filled) -> Vec<Figur
     figures.push(compare(
         options,
         "POST create with its audit row, durable, 32 in flight",
-        &Side { server: &server, request: Box::new(|_| load::post_as(&format!("{}/genericobjects", caller.root), &sent, &caller.key)) },
-        &Side { server: &base, request: Box::new(|_| load::post("/documents", &sample)) },
+        &Side {
+            server: &server,
+            request: Box::new(|_| load::post_as(&format!("{}/genericobjects", caller.root), &sent, &caller.key)),
+        },
+        &Side {
+            server: &base,
+            request: Box::new(|_| load::post("/documents", &sample)),
+        },
         Limit::None,
     ));
     figures
@@ -100,16 +152,41 @@ fn members(server: &Server, superadmin: &Key, scope: &str) -> Vec<Caller> {
     let mut members = Vec::new();
     let mut callers = Vec::new();
     for role in ["owner", "member", "restricted", "readonly"] {
-        let account = settled(server, superadmin, "/v2-beta/accounts", &json!({"name": role, "kind": "user"}));
-        let made = post(server, "/v2-beta/apikeys", &json!({"accountId": account["id"]}), superadmin);
+        let account = settled(
+            server,
+            superadmin,
+            "/v2-beta/accounts",
+            &json!({"name": role, "kind": "user"}),
+        );
+        let made = post(
+            server,
+            "/v2-beta/apikeys",
+            &json!({"accountId": account["id"]}),
+            superadmin,
+        );
         let text = |field: &str| made[field].as_str().expect("a new key shows both halves").to_owned();
-        callers.push(Caller { role, key: Key { access: text("publicValue"), secret: text("secretValue") }, root: scope.to_owned() });
+        callers.push(Caller {
+            role,
+            key: Key {
+                access: text("publicValue"),
+                secret: text("secretValue"),
+            },
+            root: scope.to_owned(),
+        });
         members.push(json!({"externalId": account["id"], "externalIdType": "rancher_id", "role": role}));
     }
     let project = scope.rsplit('/').next().expect("a project");
-    post(server, &format!("/v2-beta/projects/{project}?action=setmembers"), &json!({"members": members}), superadmin);
+    post(
+        server,
+        &format!("/v2-beta/projects/{project}?action=setmembers"),
+        &json!({"members": members}),
+        superadmin,
+    );
     let started = Instant::now();
-    while callers.iter().any(|c| load::once(server.address, &load::get_as(&format!("{}/stacks", c.root), &c.key)).0 != 200) {
+    while callers
+        .iter()
+        .any(|c| load::once(server.address, &load::get_as(&format!("{}/stacks", c.root), &c.key)).0 != 200)
+    {
         assert!(started.elapsed() < PATIENCE, "the members are not let in");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -138,7 +215,10 @@ fn first_use(server: &Server, callers: &[Caller]) -> Figure {
 }
 
 fn key(name: &str) -> Key {
-    Key { access: format!("BENCH{}", name.to_uppercase()), secret: format!("secret-of-the-benchmark-for-{name}") }
+    Key {
+        access: format!("BENCH{}", name.to_uppercase()),
+        secret: format!("secret-of-the-benchmark-for-{name}"),
+    }
 }
 
 fn get(server: &Server, path: &str, key: &Key) -> Value {

@@ -75,12 +75,18 @@ pub fn drover(folder: &Path, rows: u64) -> Filled {
     let config = StoreConfig::new(folder.join("drover.db"));
     let registry = Arc::new(Registry::load(None).expect("schemas that fit"));
     let clock = Arc::new(SystemClock);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         // As the server will find it.
         let key = keyfile::find(folder, None).expect("a key");
         key.keep().expect("a writable folder");
-        let with_key = EngineConfig { secrets: Arc::new(Keeper::new(&key.bytes)), ..EngineConfig::default() };
+        let with_key = EngineConfig {
+            secrets: Arc::new(Keeper::new(&key.bytes)),
+            ..EngineConfig::default()
+        };
         let opened = Engine::open(registry.clone(), &config, clock.clone(), with_key, None).expect("a new database");
         opened.engine.prepare().await.expect("seeds");
         opened.engine.close();
@@ -98,11 +104,18 @@ pub fn drover(folder: &Path, rows: u64) -> Filled {
                     health: "healthy".into(),
                     ..NewResource::default()
                 };
-                (0..PROJECTS).map(|n| tx.insert(project(n)).map(|row| row.id.0)).collect()
+                (0..PROJECTS)
+                    .map(|n| tx.insert(project(n)).map(|row| row.id.0))
+                    .collect()
             })
             .await
             .expect("projects");
-        let mut filled = Filled { projects: projects.clone(), containers: Vec::new(), objects: Vec::new(), took: Duration::ZERO };
+        let mut filled = Filled {
+            projects: projects.clone(),
+            containers: Vec::new(),
+            objects: Vec::new(),
+            took: Duration::ZERO,
+        };
         let mut waiting = std::collections::VecDeque::new();
         for first in (0..rows).step_by(CHUNK as usize) {
             let last = (first + CHUNK).min(rows);
@@ -122,7 +135,11 @@ pub fn drover(folder: &Path, rows: u64) -> Filled {
                         account_id: Some(ResourceId(project)),
                         name: format!("shop-web-{number}"),
                         state: state.into(),
-                        fields: fields(if is_container { container(number) } else { object(number) }),
+                        fields: fields(if is_container {
+                            container(number)
+                        } else {
+                            object(number)
+                        }),
                         ..NewResource::default()
                     }
                 })
@@ -132,15 +149,26 @@ pub fn drover(folder: &Path, rows: u64) -> Filled {
                 async move {
                     store
                         .write(Priority::Background, move |tx| {
-                            new.into_iter().map(|row| tx.insert(row).map(|r| (r.kind == "container", r.id.0))).collect::<Result<Vec<_>>>()
+                            new.into_iter()
+                                .map(|row| tx.insert(row).map(|r| (r.kind == "container", r.id.0)))
+                                .collect::<Result<Vec<_>>>()
                         })
                         .await
                 }
             }));
             while waiting.len() > 4 || last == rows && !waiting.is_empty() {
-                let made = waiting.pop_front().expect("one that waits").await.expect("no panic").expect("rows");
+                let made = waiting
+                    .pop_front()
+                    .expect("one that waits")
+                    .await
+                    .expect("no panic")
+                    .expect("rows");
                 for (is_container, id) in made {
-                    if is_container { filled.containers.push(id) } else { filled.objects.push(id) }
+                    if is_container {
+                        filled.containers.push(id)
+                    } else {
+                        filled.objects.push(id)
+                    }
                 }
             }
         }

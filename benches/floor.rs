@@ -68,7 +68,10 @@ pub fn fill(file: &Path, documents: impl Iterator<Item = (String, i64, String, S
                     document::name.eq("shop-web"),
                     document::body.eq(body),
                 );
-                let id = diesel::insert_into(document::table).values(row).returning(document::id).get_result(conn)?;
+                let id = diesel::insert_into(document::table)
+                    .values(row)
+                    .returning(document::id)
+                    .get_result(conn)?;
                 Ok::<_, diesel::result::Error>((kind, id))
             })
             .collect()
@@ -115,7 +118,10 @@ pub fn serve(address: SocketAddr, file: PathBuf) {
 async fn find(id: web::Path<i64>, readers: web::Data<Readers>) -> HttpResponse {
     let body = web::block(move || {
         let mut conn = readers.get().expect("a reader");
-        document::table.find(*id).select(document::body).get_result::<String>(&mut conn)
+        document::table
+            .find(*id)
+            .select(document::body)
+            .get_result::<String>(&mut conn)
     });
     match body.await.expect("a thread") {
         Ok(body) => HttpResponse::Ok().insert_header(ContentType::json()).body(body),
@@ -153,19 +159,28 @@ async fn list(asked: web::Query<Asked>, readers: web::Data<Readers>) -> HttpResp
         body.push_str("]}");
         body
     });
-    HttpResponse::Ok().insert_header(ContentType::json()).body(body.await.expect("a thread"))
+    HttpResponse::Ok()
+        .insert_header(ContentType::json())
+        .body(body.await.expect("a thread"))
 }
 
 async fn create(body: String, writer: web::Data<mpsc::Sender<Write>>) -> HttpResponse {
     let (answer, answered) = oneshot::channel();
     writer.send((body.clone(), answer)).expect("a writer");
     match answered.await {
-        Ok(id) => HttpResponse::Created().insert_header(ContentType::json()).insert_header(("Location", id.to_string())).body(body),
+        Ok(id) => HttpResponse::Created()
+            .insert_header(ContentType::json())
+            .insert_header(("Location", id.to_string()))
+            .body(body),
         Err(_) => HttpResponse::InternalServerError().finish(),
     }
 }
 
-async fn subscribe(request: HttpRequest, body: web::Payload, events: web::Data<broadcast::Sender<ByteString>>) -> HttpResponse {
+async fn subscribe(
+    request: HttpRequest,
+    body: web::Payload,
+    events: web::Data<broadcast::Sender<ByteString>>,
+) -> HttpResponse {
     let (response, mut session, mut stream) = actix_ws::handle(&request, body).expect("a handshake");
     let mut events = events.subscribe();
     actix_web::rt::spawn(async move {
@@ -204,7 +219,11 @@ fn write(mut conn: SqliteConnection, waiting: &mpsc::Receiver<Write>) {
                 document::name.eq("shop-web"),
                 document::body.eq(body),
             );
-            let id: i64 = diesel::insert_into(document::table).values(row).returning(document::id).get_result(&mut conn).expect("a row");
+            let id: i64 = diesel::insert_into(document::table)
+                .values(row)
+                .returning(document::id)
+                .get_result(&mut conn)
+                .expect("a row");
             answers.push((answer, id));
             next = waiting.try_recv().ok();
         }

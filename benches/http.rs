@@ -24,14 +24,38 @@ pub fn drover(folder: &Path, cores: Cores) -> Server {
 /// The same with more arguments.
 pub fn start_drover(folder: &Path, cores: Cores, more: &[&str]) -> Server {
     let folder = folder.display().to_string();
-    let arguments = ["serve", "--listen", "{address}", "--data-dir", &folder, "--docker", "none", "--log", "error"];
-    Server::start(Path::new(env!("CARGO_BIN_EXE_drover")), &[&arguments[..], more].concat(), cores)
+    let arguments = [
+        "serve",
+        "--listen",
+        "{address}",
+        "--data-dir",
+        &folder,
+        "--docker",
+        "none",
+        "--log",
+        "error",
+    ];
+    Server::start(
+        Path::new(env!("CARGO_BIN_EXE_drover")),
+        &[&arguments[..], more].concat(),
+        cores,
+    )
 }
 
 /// Starts the floor on a database of its own.
 pub fn start_floor(file: &Path) -> Server {
     let this = std::env::current_exe().expect("this program");
-    Server::start(&this, &["floor", "--listen", "{address}", "--database", &file.display().to_string()], Cores::One)
+    Server::start(
+        &this,
+        &[
+            "floor",
+            "--listen",
+            "{address}",
+            "--database",
+            &file.display().to_string(),
+        ],
+        Cores::One,
+    )
 }
 
 /// Spreads requests over rows without a pattern that a cache would like.
@@ -55,7 +79,10 @@ fn measure(side: &Side<'_>, in_flight: usize, time: Duration) -> Measured {
     let run = load::run(side.server.address, in_flight, time, &side.request);
     // What a request left behind is part of it.
     std::thread::sleep(Duration::from_millis(50));
-    Measured { per_cpu_second: run.answers as f64 / (side.server.cpu() - before), run }
+    Measured {
+        per_cpu_second: run.answers as f64 / (side.server.cpu() - before),
+        run,
+    }
 }
 
 /// Runs two sides in turn; the ratio is that of their medians.
@@ -69,11 +96,19 @@ pub fn compare(options: &Options, name: &str, ours: &Side<'_>, floor: &Side<'_>,
         b.push(one.per_cpu_second);
         let one = measure(ours, IN_FLIGHT, options.round);
         a.push(one.per_cpu_second);
-        waits.push((one.run.percentile(0.5), one.run.percentile(0.99), one.run.answers as f64 / one.run.seconds));
+        waits.push((
+            one.run.percentile(0.5),
+            one.run.percentile(0.99),
+            one.run.answers as f64 / one.run.seconds,
+        ));
     }
     let (ours_median, floor_median) = (median(&mut a), median(&mut b));
     let spread = (b.last().unwrap_or(&0.0) - b.first().unwrap_or(&0.0)) / floor_median;
-    let noisy = if spread > SPREAD { format!(", floor wandered {:.0} %", spread * 100.0) } else { String::new() };
+    let noisy = if spread > SPREAD {
+        format!(", floor wandered {:.0} %", spread * 100.0)
+    } else {
+        String::new()
+    };
     let (p50, p99, wall) = waits[waits.len() / 2];
     let figure = Figure {
         name: name.into(),
@@ -97,11 +132,17 @@ fn body(server: &Server, path: &str) -> String {
 }
 
 fn container_path(filled: &Filled, n: u64) -> String {
-    format!("/v2-beta/containers/1i{}", filled.containers[scattered(n, filled.containers.len())])
+    format!(
+        "/v2-beta/containers/1i{}",
+        filled.containers[scattered(n, filled.containers.len())]
+    )
 }
 
 fn object_path(filled: &Filled, n: u64) -> String {
-    format!("/v2-beta/genericobjects/1go{}", filled.objects[scattered(n, filled.objects.len())])
+    format!(
+        "/v2-beta/genericobjects/1go{}",
+        filled.objects[scattered(n, filled.objects.len())]
+    )
 }
 
 /// Lists of 100 of one project's rows with a filter.
@@ -126,32 +167,63 @@ pub fn against_floor(options: &Options, folder: &Path, filled: &Filled) -> Vec<F
         }
     });
     let ids = floor::fill(&file, documents);
-    let of_kind = |kind: &str| ids.iter().filter(|(k, _)| k == kind).map(|(_, id)| *id).collect::<Vec<_>>();
+    let of_kind = |kind: &str| {
+        ids.iter()
+            .filter(|(k, _)| k == kind)
+            .map(|(_, id)| *id)
+            .collect::<Vec<_>>()
+    };
     let base = start_floor(&file);
     let mut figures = Vec::new();
     type Path = fn(&Filled, u64) -> String;
     let cases: [(&str, &str, &str, &str, Path, usize); 2] = [
-        ("container", "containers", "stopped", "container", container_path, container.len()),
-        ("plain object", "genericobjects", "active", "genericObject", object_path, object.len()),
+        (
+            "container",
+            "containers",
+            "stopped",
+            "container",
+            container_path,
+            container.len(),
+        ),
+        (
+            "plain object",
+            "genericobjects",
+            "active",
+            "genericObject",
+            object_path,
+            object.len(),
+        ),
     ];
     for (what, plural, state, kind, path, size) in cases {
         let stored = of_kind(kind);
         let by_id = compare(
             options,
             &format!("GET {what} by id ({size} B)"),
-            &Side { server: &ours, request: Box::new(move |n| load::get(&path(filled, n))) },
-            &Side { server: &base, request: Box::new(|n| load::get(&format!("/documents/{}", stored[scattered(n, stored.len())]))) },
+            &Side {
+                server: &ours,
+                request: Box::new(move |n| load::get(&path(filled, n))),
+            },
+            &Side {
+                server: &base,
+                request: Box::new(|n| load::get(&format!("/documents/{}", stored[scattered(n, stored.len())]))),
+            },
             Limit::AtLeast(0.7, 1.2),
         );
         figures.push(by_id);
         let list = compare(
             options,
             &format!("list of 100 with filter, {what}"),
-            &Side { server: &ours, request: Box::new(move |n| load::get(&list_path(filled, plural, state, n))) },
+            &Side {
+                server: &ours,
+                request: Box::new(move |n| load::get(&list_path(filled, plural, state, n))),
+            },
             &Side {
                 server: &base,
                 request: Box::new(|n| {
-                    load::get(&format!("/documents?kind={kind}&account={}&state={state}", scattered(n, PROJECTS as usize)))
+                    load::get(&format!(
+                        "/documents?kind={kind}&account={}&state={state}",
+                        scattered(n, PROJECTS as usize)
+                    ))
                 }),
             },
             Limit::AtLeast(0.5, 0.8),
@@ -162,8 +234,14 @@ pub fn against_floor(options: &Options, folder: &Path, filled: &Filled) -> Vec<F
     let create = compare(
         options,
         "POST create, durable, 32 in flight",
-        &Side { server: &ours, request: Box::new(|_| load::post("/v2-beta/projects/1a5/genericobjects", &sent)) },
-        &Side { server: &base, request: Box::new(|_| load::post("/documents", &object)) },
+        &Side {
+            server: &ours,
+            request: Box::new(|_| load::post("/v2-beta/projects/1a5/genericobjects", &sent)),
+        },
+        &Side {
+            server: &base,
+            request: Box::new(|_| load::post("/documents", &object)),
+        },
         Limit::AtLeast(0.25, 0.4),
     );
     figures.push(create);
@@ -181,7 +259,11 @@ pub fn against_floor(options: &Options, folder: &Path, filled: &Filled) -> Vec<F
         value: Some(our_bytes / object.len() as f64),
         unit: "x",
         limit: Limit::AtMost(8.0, 4.5),
-        from: format!("{our_bytes:.0} B for {} B; floor {:.1}x", object.len(), floor_bytes / object.len() as f64),
+        from: format!(
+            "{our_bytes:.0} B for {} B; floor {:.1}x",
+            object.len(),
+            floor_bytes / object.len() as f64
+        ),
     });
     figures
 }
@@ -195,18 +277,30 @@ pub fn at_scale(options: &Options, folder: &Path, small: &Filled, large: &Filled
         compare(
             options,
             name,
-            &Side { server: &many, request: Box::new(|n| load::get(&path(large, n))) },
-            &Side { server: &few, request: Box::new(|n| load::get(&path(small, n))) },
+            &Side {
+                server: &many,
+                request: Box::new(|n| load::get(&path(large, n))),
+            },
+            &Side {
+                server: &few,
+                request: Box::new(|n| load::get(&path(small, n))),
+            },
             Limit::AtLeast(0.6, 0.9),
         )
     };
     let rows = large.containers.len() + large.objects.len();
     let mut figures = vec![
         ratio(&format!("GET by id, {rows} rows / {}", options.small), &container_path),
-        ratio(&format!("list of 100, {rows} rows / {}", options.small), &|filled, n| list_path(filled, "containers", "stopped", n)),
+        ratio(
+            &format!("list of 100, {rows} rows / {}", options.small),
+            &|filled, n| list_path(filled, "containers", "stopped", n),
+        ),
     ];
     let marker = deep_marker(&many, large.containers.len() * 95 / 100);
-    let page = |path: String| Side { server: &many, request: Box::new(move |_| load::get(&path)) };
+    let page = |path: String| Side {
+        server: &many,
+        request: Box::new(move |_| load::get(&path)),
+    };
     figures.push(compare(
         options,
         "page at 95 % / first page",
@@ -223,9 +317,14 @@ fn deep_marker(server: &Server, after: usize) -> String {
     for _ in 0..(after / 3000).max(1) {
         let page: Value = serde_json::from_str(&body(server, &path)).expect("JSON");
         let next = page["pagination"]["next"].as_str().expect("more pages").to_owned();
-        path = next.split_once("/v2-beta").map(|(_, rest)| format!("/v2-beta{rest}")).expect("a URL of this server");
+        path = next
+            .split_once("/v2-beta")
+            .map(|(_, rest)| format!("/v2-beta{rest}"))
+            .expect("a URL of this server");
     }
-    path.split_once("marker=").map(|(_, marker)| marker.to_owned()).expect("a marker")
+    path.split_once("marker=")
+        .map(|(_, marker)| marker.to_owned())
+        .expect("a marker")
 }
 
 /// The disk's own pace, without which a write figure says nothing.

@@ -16,8 +16,21 @@ use super::report::{Figure, Limit};
 pub fn cold_start(folder: &Path, filled: &Filled) -> Vec<Figure> {
     let rows = filled.containers.len() + filled.objects.len();
     let folder = folder.display().to_string();
-    let arguments = ["serve", "--listen", "{address}", "--data-dir", &folder, "--docker", "none", "--log", "error"];
-    let request = load::get(&format!("/v2-beta/containers/1i{}", filled.containers[filled.containers.len() / 2]));
+    let arguments = [
+        "serve",
+        "--listen",
+        "{address}",
+        "--data-dir",
+        &folder,
+        "--docker",
+        "none",
+        "--log",
+        "error",
+    ];
+    let request = load::get(&format!(
+        "/v2-beta/containers/1i{}",
+        filled.containers[filled.containers.len() / 2]
+    ));
     let mut took = Vec::new();
     let mut memory = f64::NAN;
     for _ in 0..9 {
@@ -40,7 +53,11 @@ pub fn cold_start(folder: &Path, filled: &Filled) -> Vec<Figure> {
             value: Some(median(&mut took)),
             unit: " ms",
             limit: Limit::AtMost(100.0, 20.0),
-            from: format!("median of {}; the first took {first:.1} ms, the longest {:.1} ms", took.len(), took.last().unwrap_or(&0.0)),
+            from: format!(
+                "median of {}; the first took {first:.1} ms, the longest {:.1} ms",
+                took.len(),
+                took.last().unwrap_or(&0.0)
+            ),
         },
         Figure {
             name: "memory at rest".into(),
@@ -78,7 +95,10 @@ impl Client {
             if row["state"] == state {
                 return began.elapsed();
             }
-            assert!(began.elapsed() < Duration::from_secs(300), "{path} does not become {state}: {row}");
+            assert!(
+                began.elapsed() < Duration::from_secs(300),
+                "{path} does not become {state}: {row}"
+            );
             std::thread::sleep(every);
         }
     }
@@ -110,29 +130,46 @@ pub fn simulated(folder: &Path) -> Vec<Figure> {
         value: Some(value),
         unit: " s",
         limit,
-        from: format!("{cpu:.2} CPU seconds, {:.1} KB written per container", written as f64 / 1000.0 / f64::from(SCALE)),
+        from: format!(
+            "{cpu:.2} CPU seconds, {:.1} KB written per container",
+            written as f64 / 1000.0 / f64::from(SCALE)
+        ),
     };
     let (cpu, written) = (server.cpu(), server.written());
     let began = Instant::now();
     let service = client.service(SCALE, "sim:web");
     client.wait(&service, "active", pause);
     let up = began.elapsed().as_secs_f64();
-    let first =
-        seconds(format!("first start of {SCALE} simulated containers"), up, Limit::None, server.cpu() - cpu, server.written() - written);
+    let first = seconds(
+        format!("first start of {SCALE} simulated containers"),
+        up,
+        Limit::None,
+        server.cpu() - cpu,
+        server.written() - written,
+    );
     let mut upgrades = Vec::new();
     let (mut cpus, mut bytes) = (0.0, 0);
     for round in 1..=3 {
         let (cpu, written) = (server.cpu(), server.written());
         let began = Instant::now();
         let strategy = json!({"batchSize": SCALE, "intervalMillis": 100, "launchConfig": {"imageUuid": format!("sim:web:{round}")}});
-        client.post(&format!("{service}?action=upgrade"), &json!({ "inServiceStrategy": strategy }));
+        client.post(
+            &format!("{service}?action=upgrade"),
+            &json!({ "inServiceStrategy": strategy }),
+        );
         client.wait(&service, "upgraded", pause);
         upgrades.push(began.elapsed().as_secs_f64());
         (cpus, bytes) = (server.cpu() - cpu, server.written() - written);
         client.post(&format!("{service}?action=finishupgrade"), &json!({}));
         client.wait(&service, "active", pause);
     }
-    let upgrade = seconds(format!("upgrade of {SCALE} simulated containers"), median(&mut upgrades), Limit::AtMost(5.0, 1.0), cpus, bytes);
+    let upgrade = seconds(
+        format!("upgrade of {SCALE} simulated containers"),
+        median(&mut upgrades),
+        Limit::AtMost(5.0, 1.0),
+        cpus,
+        bytes,
+    );
     vec![first, upgrade]
 }
 
@@ -142,12 +179,21 @@ const IMAGE: &str = "drover-test/busybox:1";
 const MANY: u32 = 50;
 
 fn skipped(name: &str, unit: &'static str, limit: Limit) -> Figure {
-    Figure { name: name.into(), value: None, unit, limit, from: "skipped, no Docker (DROVER_TEST_DOCKER is not set)".into() }
+    Figure {
+        name: name.into(),
+        value: None,
+        unit,
+        limit,
+        from: "skipped, no Docker (DROVER_TEST_DOCKER is not set)".into(),
+    }
 }
 
 /// Real containers, over what Docker itself takes for them.
 pub fn real(folder: &Path) -> Vec<Figure> {
-    let names = ["container created to running, over Docker's own time", "50 containers up / Docker's own time"];
+    let names = [
+        "container created to running, over Docker's own time",
+        "50 containers up / Docker's own time",
+    ];
     let limits = [Limit::AtMost(30.0, 10.0), Limit::AtMost(1.25, 1.05)];
     let Some(url) = std::env::var("DROVER_TEST_DOCKER").ok().filter(|u| !u.is_empty()) else {
         return vec![skipped(names[0], " ms", limits[0]), skipped(names[1], "x", limits[1])];
@@ -155,7 +201,17 @@ pub fn real(folder: &Path) -> Vec<Figure> {
     std::fs::create_dir_all(folder).expect("a writable folder");
     let docker = Docker::connect(&url);
     let data = folder.display().to_string();
-    let arguments = ["serve", "--listen", "{address}", "--data-dir", &data, "--docker", &url, "--log", "error"];
+    let arguments = [
+        "serve",
+        "--listen",
+        "{address}",
+        "--data-dir",
+        &data,
+        "--docker",
+        &url,
+        "--log",
+        "error",
+    ];
     let server = Server::start(Path::new(env!("CARGO_BIN_EXE_drover")), &arguments, Cores::All);
     let client = Client(server.address);
     let (mut own, mut ours) = (Vec::new(), Vec::new());
@@ -211,24 +267,44 @@ impl Docker {
             Some(path) => bollard::Docker::connect_with_unix(path, 120, bollard::API_DEFAULT_VERSION),
             None => bollard::Docker::connect_with_http(url, 120, bollard::API_DEFAULT_VERSION),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { client: client.expect("an engine"), runtime }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        Self {
+            client: client.expect("an engine"),
+            runtime,
+        }
     }
 
     async fn run(&self, name: &str) {
         use bollard::models::{ContainerCreateBody, HostConfig};
-        use bollard::query_parameters::{CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions};
+        use bollard::query_parameters::{
+            CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions,
+        };
         let body = ContainerCreateBody {
             image: Some(IMAGE.into()),
             cmd: Some(vec!["sleep".into(), "1000".into()]),
             labels: Some([("drover.bench".to_owned(), "1".to_owned())].into()),
-            host_config: Some(HostConfig { network_mode: Some("bridge".into()), ..HostConfig::default() }),
+            host_config: Some(HostConfig {
+                network_mode: Some("bridge".into()),
+                ..HostConfig::default()
+            }),
             ..ContainerCreateBody::default()
         };
         let options = CreateContainerOptionsBuilder::new().name(name).build();
-        self.client.create_container(Some(options), body).await.expect("a container");
-        self.client.start_container(name, None::<StartContainerOptions>).await.expect("a start");
-        self.client.inspect_container(name, None::<InspectContainerOptions>).await.expect("a look");
+        self.client
+            .create_container(Some(options), body)
+            .await
+            .expect("a container");
+        self.client
+            .start_container(name, None::<StartContainerOptions>)
+            .await
+            .expect("a start");
+        self.client
+            .inspect_container(name, None::<InspectContainerOptions>)
+            .await
+            .expect("a look");
     }
 
     fn one(&self, name: &str) -> Duration {
@@ -241,7 +317,8 @@ impl Docker {
         use futures_util::StreamExt as _;
         let began = Instant::now();
         let all = (0..count).map(|n| async move { self.run(&format!("bench-many-{n}")).await });
-        self.runtime.block_on(futures_util::stream::iter(all).for_each_concurrent(AT_A_TIME, |one| one));
+        self.runtime
+            .block_on(futures_util::stream::iter(all).for_each_concurrent(AT_A_TIME, |one| one));
         began.elapsed()
     }
 
@@ -249,12 +326,19 @@ impl Docker {
     fn clean(&self) {
         use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
         self.runtime.block_on(async {
-            let all = self.client.list_containers(Some(ListContainersOptionsBuilder::new().all(true).build())).await.unwrap_or_default();
+            let all = self
+                .client
+                .list_containers(Some(ListContainersOptionsBuilder::new().all(true).build()))
+                .await
+                .unwrap_or_default();
             for container in all {
                 let names = container.names.unwrap_or_default();
                 if names.iter().any(|n| n.starts_with("/bench-")) {
                     let options = RemoveContainerOptionsBuilder::new().force(true).build();
-                    let _ = self.client.remove_container(&container.id.unwrap_or_default(), Some(options)).await;
+                    let _ = self
+                        .client
+                        .remove_container(&container.id.unwrap_or_default(), Some(options))
+                        .await;
                 }
             }
         });

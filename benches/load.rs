@@ -22,7 +22,10 @@ pub struct Run {
 impl Run {
     pub fn percentile(&self, share: f64) -> f64 {
         let at = (self.took.len() as f64 * share) as usize;
-        self.took.get(at.min(self.took.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+        self.took
+            .get(at.min(self.took.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or(f64::NAN)
     }
 }
 
@@ -34,7 +37,10 @@ pub fn get(path: &str) -> Vec<u8> {
 /// A request of somebody with a key, as bytes.
 pub fn get_as(path: &str, key: &Key) -> Vec<u8> {
     let login = key.basic();
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nAuthorization: Basic {login}\r\n\r\n").into_bytes()
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nAuthorization: Basic {login}\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// A request with a JSON body of somebody with a key, as bytes.
@@ -62,13 +68,19 @@ impl Key {
 
 /// A request with a JSON body, as bytes.
 pub fn post(path: &str, body: &str) -> Vec<u8> {
-    format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-        .into_bytes()
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// Keeps `connections` requests in flight for `time`; `request` makes the n-th. Every answer must be a 2xx.
 pub fn run(address: SocketAddr, connections: usize, time: Duration, request: impl Fn(u64) -> Vec<u8>) -> Run {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let number = AtomicU64::new(0);
     let started = Instant::now();
     let runs = runtime.block_on(futures_util::future::join_all((0..connections).map(|_| async {
@@ -78,14 +90,22 @@ pub fn run(address: SocketAddr, connections: usize, time: Duration, request: imp
             let bytes = request(number.fetch_add(1, Ordering::Relaxed));
             let began = Instant::now();
             let (status, length) = connection.ask(&bytes).await;
-            assert!((200..300).contains(&status), "{status} for {}: {}", String::from_utf8_lossy(&bytes), connection.text());
+            assert!(
+                (200..300).contains(&status),
+                "{status} for {}: {}",
+                String::from_utf8_lossy(&bytes),
+                connection.text()
+            );
             run.took.push(began.elapsed().as_secs_f64() * 1e6);
             run.body_bytes += length as u64;
             run.answers += 1;
         }
         run
     })));
-    let mut all = Run { seconds: started.elapsed().as_secs_f64(), ..Run::default() };
+    let mut all = Run {
+        seconds: started.elapsed().as_secs_f64(),
+        ..Run::default()
+    };
     for run in runs {
         all.answers += run.answers;
         all.body_bytes += run.body_bytes;
@@ -97,7 +117,10 @@ pub fn run(address: SocketAddr, connections: usize, time: Duration, request: imp
 
 /// One request, and the body of its answer.
 pub fn once(address: SocketAddr, request: &[u8]) -> (u16, String) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let mut connection = Connection::open(address).await;
         let (status, _) = connection.ask(request).await;
@@ -115,7 +138,11 @@ impl Connection {
     async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a server that listens");
         stream.set_nodelay(true).expect("a socket");
-        Self { stream, buffer: Vec::with_capacity(1 << 20), body_at: 0 }
+        Self {
+            stream,
+            buffer: Vec::with_capacity(1 << 20),
+            body_at: 0,
+        }
     }
 
     /// Status and length of the body.
@@ -136,7 +163,11 @@ impl Connection {
     }
 
     async fn fill(&mut self) {
-        let read = self.stream.read_buf(&mut self.buffer).await.expect("a server that answers");
+        let read = self
+            .stream
+            .read_buf(&mut self.buffer)
+            .await
+            .expect("a server that answers");
         assert!(read > 0, "the server closed the connection");
     }
 
@@ -152,7 +183,8 @@ pub fn read_head(bytes: &[u8]) -> Option<(u16, usize, usize)> {
     let status = head.get(9..12).and_then(|s| s.parse().ok()).expect("a status line");
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().expect("a length"))
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse().expect("a length"))
     });
     Some((status, end + 4, length.unwrap_or(0)))
 }

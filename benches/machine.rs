@@ -33,8 +33,16 @@ impl Server {
         let mut server = Self::spawn(program, arguments, cores);
         let started = Instant::now();
         while TcpStream::connect(server.address).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(60), "{} does not listen", program.display());
-            assert!(server.child.try_wait().ok().flatten().is_none(), "{} ended at once", program.display());
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "{} does not listen",
+                program.display()
+            );
+            assert!(
+                server.child.try_wait().ok().flatten().is_none(),
+                "{} ended at once",
+                program.display()
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
         server
@@ -43,7 +51,10 @@ impl Server {
     /// Starts a program and does not wait.
     pub fn spawn(program: &Path, arguments: &[&str], cores: Cores) -> Self {
         let address = free_address();
-        let arguments: Vec<String> = arguments.iter().map(|a| a.replace("{address}", &address.to_string())).collect();
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|a| a.replace("{address}", &address.to_string()))
+            .collect();
         let mut command = match cores == Cores::One && has_taskset() {
             true => {
                 let mut command = Command::new("taskset");
@@ -52,8 +63,14 @@ impl Server {
             }
             false => Command::new(program),
         };
-        command.args(arguments).env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {}: {e}", program.display()));
+        command
+            .args(arguments)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let child = command
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {}: {e}", program.display()));
         Self { child, address }
     }
 
@@ -61,7 +78,12 @@ impl Server {
     pub fn cpu(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the server runs");
         // The name, in parentheses, may contain anything; what follows are numbers.
-        let numbers: Vec<&str> = stat.rsplit(')').next().expect("a name in parentheses").split_whitespace().collect();
+        let numbers: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .expect("a name in parentheses")
+            .split_whitespace()
+            .collect();
         let ticks = |at: usize| numbers[at].parse::<f64>().expect("a number of ticks");
         (ticks(11) + ticks(12)) / TICKS_PER_SECOND
     }
@@ -79,13 +101,18 @@ impl Server {
     fn number(&self, file: &str, key: &str) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the server runs");
         let line = text.lines().find(|l| l.starts_with(key)).expect("a line of the kernel");
-        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("a number")
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let told = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
         let started = Instant::now();
         while told.is_ok() && started.elapsed() < Duration::from_secs(20) {
             if self.child.try_wait().ok().flatten().is_some() {
@@ -99,23 +126,38 @@ impl Drop for Server {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a free port")
 }
 
 fn has_taskset() -> bool {
-    Command::new("taskset").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    Command::new("taskset")
+        .arg("-V")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
 }
 
 /// Keeps this process, the loader, off the server's core.
 pub fn pin_loader() {
     let pid = std::process::id().to_string();
-    let _ = Command::new("taskset").args(["-a", "-c", "-p", LOADER_CORE, &pid]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let _ = Command::new("taskset")
+        .args(["-a", "-c", "-p", LOADER_CORE, &pid])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// Lets this process run everywhere again, and what it starts.
 pub fn unpin_loader() {
     let pid = std::process::id().to_string();
-    let _ = Command::new("taskset").args(["-a", "-c", "-p", "0-1023", &pid]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let _ = Command::new("taskset")
+        .args(["-a", "-c", "-p", "0-1023", &pid])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// The load averages, as the kernel writes them.
@@ -133,7 +175,8 @@ pub fn sync_rate(folder: &Path) -> (f64, f64) {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(1) {
         let one = Instant::now();
-        file.write_all_at(&[7; 4096], took.len() as u64 % 256 * 4096).expect("a writable file");
+        file.write_all_at(&[7; 4096], took.len() as u64 % 256 * 4096)
+            .expect("a writable file");
         file.sync_data().expect("a disk that syncs");
         took.push(one.elapsed().as_secs_f64() * 1e6);
     }

@@ -2,9 +2,22 @@
 //!
 //! docs/performance.md says what each figure means. `floor` as first argument is the floor itself.
 
-#![allow(clippy::disallowed_methods, clippy::indexing_slicing, reason = "the rules are for the program")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that goes wrong ends with a panic")]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures are rounded anyway")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "the rules are for the program"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that goes wrong ends with a panic"
+)]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures are rounded anyway"
+)]
 
 mod access;
 mod fill;
@@ -63,8 +76,17 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some("floor") {
         let rest: Vec<String> = arguments.collect();
-        let value = |name: &str| rest.iter().position(|a| a == name).and_then(|at| rest.get(at + 1)).expect("an argument").clone();
-        return floor::serve(value("--listen").parse().expect("an address"), value("--database").into());
+        let value = |name: &str| {
+            rest.iter()
+                .position(|a| a == name)
+                .and_then(|at| rest.get(at + 1))
+                .expect("an argument")
+                .clone()
+        };
+        return floor::serve(
+            value("--listen").parse().expect("an address"),
+            value("--database").into(),
+        );
     }
     let mut options = Options::parse();
     if options.full {
@@ -104,9 +126,15 @@ fn main() {
         "load_average": machine::load_average(), "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "arguments": std::env::args().skip(1).filter(|a| a != "--bench").collect::<Vec<_>>(),
     });
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder").to_owned();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("the target folder")
+        .to_owned();
     report::publish(&figures, &about, &target);
-    for part in ["small", "large", "subscribers", "simulated", "docker"].iter().filter(|_| options.folder.is_some()) {
+    for part in ["small", "large", "subscribers", "simulated", "docker"]
+        .iter()
+        .filter(|_| options.folder.is_some())
+    {
         let _ = std::fs::remove_dir_all(folder.join(part));
     }
 }

@@ -63,7 +63,13 @@ pub fn publish(figures: &[Figure], about: &Value, folder: &Path) {
     println!("\n| figure | measured | must | aim | verdict | from |\n|---|---|---|---|---|---|");
     for figure in figures {
         let (must, aim) = figure.limits();
-        println!("| {} | {} | {must} | {aim} | {} | {} |", figure.name, figure.shown(), figure.verdict(), figure.from);
+        println!(
+            "| {} | {} | {must} | {aim} | {} | {} |",
+            figure.name,
+            figure.shown(),
+            figure.verdict(),
+            figure.from
+        );
     }
     let lines: Vec<Value> = figures
         .iter()

@@ -85,13 +85,24 @@ pub fn listen(folder: &Path, subscribers: usize) -> Vec<Figure> {
         request: load::post(&format!("{root}/genericobjects"), &fill::object(n).to_string()),
         mark: r#""resourceType":"genericObject""#.to_owned(),
     });
-    let ours = measure(&server, subscribers, &format!("{root}/subscribe?eventNames=resource.change"), &changes.collect::<Vec<_>>());
-    let event = text(server.address, &format!("{root}/genericobjects/1go{}", filled.objects[0]));
+    let ours = measure(
+        &server,
+        subscribers,
+        &format!("{root}/subscribe?eventNames=resource.change"),
+        &changes.collect::<Vec<_>>(),
+    );
+    let event = text(
+        server.address,
+        &format!("{root}/genericobjects/1go{}", filled.objects[0]),
+    );
     drop(server);
 
     let base = start_floor(&folder.join("floor-subscribers.db"));
     let sent = |n: usize| json!({"mark": format!("mark-{n}."), "resource": event, "pad": "x".repeat(300)}).to_string();
-    let changes = (0..EVENTS).map(|n| Change { request: load::post("/events", &sent(n)), mark: format!("mark-{n}.") });
+    let changes = (0..EVENTS).map(|n| Change {
+        request: load::post("/events", &sent(n)),
+        mark: format!("mark-{n}."),
+    });
     let floor = measure(&base, subscribers, "/events", &changes.collect::<Vec<_>>());
     figures(subscribers, ours, floor)
 }
@@ -100,7 +111,11 @@ fn figures(subscribers: usize, mut ours: Measured, mut floor: Measured) -> Vec<F
     let (last, floor_last) = (median(&mut ours.last), median(&mut floor.last));
     // Whose processor time is a fraction of what it took has waited for the machine.
     let is_noisy = floor_last > 3.0 * floor.cpu * subscribers as f64 / 1000.0;
-    let noisy = if is_noisy { "; the machine was busy with others: the floor waited, too" } else { "" };
+    let noisy = if is_noisy {
+        "; the machine was busy with others: the floor waited, too"
+    } else {
+        ""
+    };
     let longest = ours.last.last().copied().unwrap_or_default();
     vec![
         Figure {
@@ -150,7 +165,10 @@ fn with_few_files(start: impl FnOnce() -> Server) -> Server {
 }
 
 fn measure(server: &Server, subscribers: usize, path: &str, changes: &[Change]) -> Measured {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let shared = Rc::new(Shared::default());
@@ -187,9 +205,18 @@ fn measure(server: &Server, subscribers: usize, path: &str, changes: &[Change]) 
                 }
             };
             let told = tokio::time::timeout(PATIENCE, async { tokio::join!(answered, all) }).await;
-            assert!(told.is_ok(), "{} of {subscribers} were told", shared.came.borrow().len());
+            assert!(
+                told.is_ok(),
+                "{} of {subscribers} were told",
+                shared.came.borrow().len()
+            );
             cpu += server.cpu() - used;
-            let mut took: Vec<f64> = shared.came.borrow().iter().map(|at| at.duration_since(began).as_secs_f64() * 1000.0).collect();
+            let mut took: Vec<f64> = shared
+                .came
+                .borrow()
+                .iter()
+                .map(|at| at.duration_since(began).as_secs_f64() * 1000.0)
+                .collect();
             middles.push(median(&mut took));
             firsts.push(took.first().copied().expect("the first"));
             last.push(took.last().copied().expect("the last"));
@@ -202,7 +229,16 @@ fn measure(server: &Server, subscribers: usize, path: &str, changes: &[Change]) 
         let deliveries = (subscribers * changes.len()) as f64;
         let (first, middle) = (median(&mut firsts), median(&mut middles));
         let (bytes, cpu) = (shared.bytes.get(), cpu * 1e6 / deliveries);
-        Measured { memory: (connected, after), connects, last, first, middle, cpu, bytes, idle }
+        Measured {
+            memory: (connected, after),
+            connects,
+            last,
+            first,
+            middle,
+            cpu,
+            bytes,
+            idle,
+        }
     })
 }
 
@@ -223,7 +259,11 @@ async fn connect(address: SocketAddr, path: &str, count: usize) -> Vec<TcpStream
         assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
         stream
     };
-    futures_util::stream::iter(0..count).map(shake).buffer_unordered(AT_ONCE).collect().await
+    futures_util::stream::iter(0..count)
+        .map(shake)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await
 }
 
 /// Takes frames, and notes when the one came that is waited for.
@@ -273,7 +313,10 @@ async fn ask(stream: &mut TcpStream, request: &[u8]) {
     stream.write_all(request).await.expect("a server that reads");
     let mut answer = Vec::with_capacity(8192);
     loop {
-        assert!(stream.read_buf(&mut answer).await.expect("an answer") > 0, "the server closed the connection");
+        assert!(
+            stream.read_buf(&mut answer).await.expect("an answer") > 0,
+            "the server closed the connection"
+        );
         if let Some((status, body_at, length)) = load::read_head(&answer)
             && answer.len() >= body_at + length
         {

@@ -39,7 +39,9 @@ fn cannot_open(error: OpenError) -> Failure {
     match error {
         OpenError::Migrate(MigrateError::Newer(version)) => Failure::new(
             Status::Newer,
-            format!("the database was written by a newer drover (it has migration {version}): use that version, or restore a backup."),
+            format!(
+                "the database was written by a newer drover (it has migration {version}): use that version, or restore a backup."
+            ),
         ),
         other => Failure::new(Status::Database, format!("{other}: {}", source_of(&other))),
     }
@@ -77,7 +79,10 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
                 return Err(Failure::config(format!("there is no database {}", database.display())));
             }
             if file.exists() {
-                return Err(Failure::config(format!("{} exists already: a backup overwrites nothing", file.display())));
+                return Err(Failure::config(format!(
+                    "{} exists already: a backup overwrites nothing",
+                    file.display()
+                )));
             }
             Store::backup(&database, &file).map_err(cannot_open)?;
             say(&format!("{} written", file.display()));
@@ -101,8 +106,8 @@ fn schema(command: &SchemaCommand) -> Result<(), Failure> {
         }
         SchemaCommand::Print { schemas, version, name } => {
             let registry = load_schemas(schemas.as_deref())?;
-            let version =
-                Version::parse(version).ok_or_else(|| Failure::config(format!("there is no version {version:?}: v1 or v2-beta")))?;
+            let version = Version::parse(version)
+                .ok_or_else(|| Failure::config(format!("there is no version {version:?}: v1 or v2-beta")))?;
             let view = registry.view(version, Role::Owner);
             let wanted = |id: &str| name.as_deref().is_none_or(|n| n.eq_ignore_ascii_case(id));
             let mut found = false;
@@ -111,7 +116,10 @@ fn schema(command: &SchemaCommand) -> Result<(), Failure> {
                 say(&schema_json(view, ty, &format!("/{}", version.as_str())));
             }
             if !found {
-                return Err(Failure::config(format!("there is no type {:?}", name.as_deref().unwrap_or_default())));
+                return Err(Failure::config(format!(
+                    "there is no type {:?}",
+                    name.as_deref().unwrap_or_default()
+                )));
             }
         }
     }
@@ -127,19 +135,29 @@ fn say(line: &str) {
 fn lock(database: &Path) -> Result<std::fs::File, Failure> {
     let path = database.with_extension("lock");
     let folder = database.parent().unwrap_or(Path::new("."));
-    let file =
-        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|e| Failure::not_writable(folder, &e))?;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| Failure::not_writable(folder, &e))?;
     match FileExt::try_lock_exclusive(&file) {
         Ok(true) => Ok(file),
         Ok(false) => Err(Failure::new(
             Status::InUse,
-            format!("another drover uses {}: stop it, or choose another folder with --data-dir.", database.display()),
+            format!(
+                "another drover uses {}: stop it, or choose another folder with --data-dir.",
+                database.display()
+            ),
         )),
         Err(error) => Err(Failure::not_writable(folder, &error)),
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a line of the log has the time at which it was written")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a line of the log has the time at which it was written"
+)]
 fn start_logging(serve: &Serve) {
     let mut builder = env_logger::Builder::new();
     // It writes down all that is said to the engine, the environments of containers too: for those who ask for it by name.
@@ -165,10 +183,17 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let address = config::listen_address(serve)?;
     let keys = config::bootstrap_keys(serve)?;
     let may_be_open = config::may_be_open(serve, address);
-    let engine_config =
-        EngineConfig { network_pool: serve.network_pool.clone(), may_be_open, simulators: Some(simulators()), ..EngineConfig::default() };
-    engine_config.check().map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))?;
-    let open_ui = |dir: &Path| UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())));
+    let engine_config = EngineConfig {
+        network_pool: serve.network_pool.clone(),
+        may_be_open,
+        simulators: Some(simulators()),
+        ..EngineConfig::default()
+    };
+    engine_config
+        .check()
+        .map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))?;
+    let open_ui =
+        |dir: &Path| UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())));
     let ui = config::ui_dir(serve).map(open_ui).transpose()?;
     let registry = Arc::new(load_schemas(serve.schemas.as_deref())?);
     let file = config::database_file(&serve.place)?;
@@ -180,22 +205,34 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let listener = TcpListener::bind(address).map_err(|e| {
         Failure::new(
             Status::Port,
-            format!("cannot listen on {address}: {e}. Is another program using the port? Choose another with --listen."),
+            format!(
+                "cannot listen on {address}: {e}. Is another program using the port? Choose another with --listen."
+            ),
         )
     })?;
     let address = listener.local_addr().unwrap_or(address);
     let docker = connect_docker(serve, &engine).await?;
     let found = match &docker {
         Some((docker, text)) => {
-            engine.attach(docker.clone()).await.map_err(|e| broken("adding the Docker host", e))?;
+            engine
+                .attach(docker.clone())
+                .await
+                .map_err(|e| broken("adding the Docker host", e))?;
             text.clone()
         }
         None => "no Docker Engine: only sim: images will run".to_owned(),
     };
     if serve.simulator || docker.is_none() {
         let sim = Arc::new(Sim::new(clock));
-        sim.adopt(engine.simulated_containers().map_err(|e| broken("reading simulated containers", e))?);
-        engine.attach(sim).await.map_err(|e| broken("adding the simulated host", e))?;
+        sim.adopt(
+            engine
+                .simulated_containers()
+                .map_err(|e| broken("reading simulated containers", e))?,
+        );
+        engine
+            .attach(sim)
+            .await
+            .map_err(|e| broken("adding the simulated host", e))?;
     }
     greet(address, &file, &opened.migrated, &found);
     let life = engine.start();
@@ -254,13 +291,28 @@ fn broken(what: &str, error: crate::model::Error) -> Failure {
 }
 
 /// Opens the database with the key that it was written with, and makes it ready.
-async fn open(registry: Arc<Registry>, file: &Path, clock: Arc<dyn Clock>, config: EngineConfig) -> Result<Opened, Failure> {
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+async fn open(
+    registry: Arc<Registry>,
+    file: &Path,
+    clock: Arc<dyn Clock>,
+    config: EngineConfig,
+) -> Result<Opened, Failure> {
+    let folder = file
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let variable = std::env::var(keyfile::VARIABLE).ok();
     let key = keyfile::find(folder, variable.as_deref())?;
-    let config = EngineConfig { secrets: Arc::new(Keeper::new(&key.bytes)), ..config };
+    let config = EngineConfig {
+        secrets: Arc::new(Keeper::new(&key.bytes)),
+        ..config
+    };
     let opened = Engine::open(registry, &StoreConfig::new(file), clock, config, None).map_err(cannot_open)?;
-    if !opened.engine.key_fits().map_err(|e| broken("checking the server's key", e))? {
+    if !opened
+        .engine
+        .key_fits()
+        .map_err(|e| broken("checking the server's key", e))?
+    {
         return Err(Failure::config(format!(
             "the secrets in {} were written with another key: put the file secret.key that belongs to it beside it, or set {} to what it was.",
             file.display(),
@@ -268,12 +320,21 @@ async fn open(registry: Arc<Registry>, file: &Path, clock: Arc<dyn Clock>, confi
         )));
     }
     key.keep()?;
-    opened.engine.prepare().await.map_err(|e| broken("preparing the database", e))?;
+    opened
+        .engine
+        .prepare()
+        .await
+        .map_err(|e| broken("preparing the database", e))?;
     Ok(opened)
 }
 
 /// Does what the flags say about who may ask for what, and refuses to be open where others can reach the server.
-async fn control_access(serve: &Serve, engine: &Engine, keys: &[BootstrapKey], address: SocketAddr) -> Result<(), Failure> {
+async fn control_access(
+    serve: &Serve,
+    engine: &Engine,
+    keys: &[BootstrapKey],
+    address: SocketAddr,
+) -> Result<(), Failure> {
     for key in keys {
         let set = engine.set_key(&key.account, key.access.clone(), &key.secret).await;
         set.map_err(|e| match e.kind {
@@ -282,9 +343,15 @@ async fn control_access(serve: &Serve, engine: &Engine, keys: &[BootstrapKey], a
         })?;
     }
     match serve.access_control {
-        Some(Switch::On) => engine.require_proof(true).await.map_err(|e| broken("turning access control on", e))?,
+        Some(Switch::On) => engine
+            .require_proof(true)
+            .await
+            .map_err(|e| broken("turning access control on", e))?,
         Some(Switch::Off) if config::may_be_open(serve, address) => {
-            engine.require_proof(false).await.map_err(|e| broken("turning access control off", e))?;
+            engine
+                .require_proof(false)
+                .await
+                .map_err(|e| broken("turning access control off", e))?;
         }
         Some(Switch::Off) => return Err(config::too_open(address)),
         None => {}
@@ -293,8 +360,14 @@ async fn control_access(serve: &Serve, engine: &Engine, keys: &[BootstrapKey], a
     if !is_on && !config::may_be_open(serve, address) {
         return Err(config::too_open(address));
     }
-    if is_on && !engine.has_admin_credential().map_err(|e| broken("reading credentials", e))? {
-        log::warn!("access control is on, and no admin has a key or a password: give one with --bootstrap-key, or see drover reset-admin");
+    if is_on
+        && !engine
+            .has_admin_credential()
+            .map_err(|e| broken("reading credentials", e))?
+    {
+        log::warn!(
+            "access control is on, and no admin has a key or a password: give one with --bootstrap-key, or see drover reset-admin"
+        );
     }
     Ok(())
 }
@@ -306,13 +379,21 @@ async fn reset_admin(place: &Place) -> Result<(), Failure> {
         return Err(Failure::config(format!("there is no database {}", file.display())));
     }
     let _lock = lock(&file)?;
-    let opened = open(Arc::new(load_schemas(None)?), &file, Arc::new(SystemClock), EngineConfig::default()).await?;
+    let opened = open(
+        Arc::new(load_schemas(None)?),
+        &file,
+        Arc::new(SystemClock),
+        EngineConfig::default(),
+    )
+    .await?;
     let made = opened.engine.rescue_admin().await;
     let engine = opened.engine;
     let closed = tokio::task::spawn_blocking(move || engine.close()).await;
     let (access, secret) = made.map_err(|e| broken("making a key", e))?;
     closed.map_err(|e| Failure::new(Status::Internal, format!("closing the database: {e}")))?;
-    say(&format!("a new key of the first admin; it is shown only now:\n  access key  {access}\n  secret key  {secret}"));
+    say(&format!(
+        "a new key of the first admin; it is shown only now:\n  access key  {access}\n  secret key  {secret}"
+    ));
     Ok(())
 }
 
@@ -329,7 +410,11 @@ fn simulators() -> Simulators {
 async fn told_to_stop() {
     let mut signals: Vec<_> = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()]
         .into_iter()
-        .filter_map(|kind| signal(kind).map_err(|e| log::warn!("a signal cannot be caught: {e}")).ok())
+        .filter_map(|kind| {
+            signal(kind)
+                .map_err(|e| log::warn!("a signal cannot be caught: {e}"))
+                .ok()
+        })
         .collect();
     let waiting: Vec<_> = signals.iter_mut().map(|s| Box::pin(s.recv())).collect();
     match waiting.is_empty() {
@@ -365,9 +450,15 @@ async fn connect_docker(serve: &Serve, engine: &Engine) -> Result<Option<(Arc<dy
         .map_err(|e| Failure::config(format!("--docker {url}: {e}")))?;
     let described = tokio::time::timeout(DOCKER_PATIENCE, docker.describe()).await;
     match described {
-        Ok(Ok(info)) => Ok(Some((Arc::new(docker), format!("Docker Engine {} at {url}", info.version)))),
+        Ok(Ok(info)) => Ok(Some((
+            Arc::new(docker),
+            format!("Docker Engine {} at {url}", info.version),
+        ))),
         _ if serve.docker.is_none() => Ok(None),
         // It was asked for: its host is there, disconnected, and work waits for it.
-        _ => Ok(Some((Arc::new(docker), format!("Docker Engine at {url}, which does not answer; work waits for it")))),
+        _ => Ok(Some((
+            Arc::new(docker),
+            format!("Docker Engine at {url}, which does not answer; work waits for it"),
+        ))),
     }
 }

@@ -81,7 +81,12 @@ pub struct Place {
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
     /// Where to listen.
-    #[arg(long, env = "DROVER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "DROVER_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
     pub listen: String,
     /// Listen on an address that is not loopback although everybody who reaches it may do everything.
     #[arg(long, env = "DROVER_OPEN_ACCESS", value_parser = parse_switch)]
@@ -90,13 +95,29 @@ pub struct Serve {
     #[arg(long, env = "DROVER_ACCESS_CONTROL", value_enum, value_name = "ON_OR_OFF")]
     pub access_control: Option<Switch>,
     /// A key to be there, as ACCOUNT=ACCESS:SECRET (the account is superadmin, admin or a project's id) or @FILE with one on each line; may be repeated.
-    #[arg(long = "bootstrap-key", env = "DROVER_BOOTSTRAP_KEYS", hide_env_values = true, value_delimiter = ',', value_name = "KEY")]
+    #[arg(
+        long = "bootstrap-key",
+        env = "DROVER_BOOTSTRAP_KEYS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "KEY"
+    )]
     pub bootstrap_keys: Vec<Hidden>,
     /// A host name that requests may name beside the loopback ones; may be repeated.
-    #[arg(long = "allowed-host", env = "DROVER_ALLOWED_HOSTS", value_delimiter = ',', value_name = "HOST")]
+    #[arg(
+        long = "allowed-host",
+        env = "DROVER_ALLOWED_HOSTS",
+        value_delimiter = ',',
+        value_name = "HOST"
+    )]
     pub allowed_hosts: Vec<String>,
     /// A proxy's address, whose X-Forwarded-For is believed; may be repeated.
-    #[arg(long = "trusted-proxy", env = "DROVER_TRUSTED_PROXIES", value_delimiter = ',', value_name = "IP")]
+    #[arg(
+        long = "trusted-proxy",
+        env = "DROVER_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "IP"
+    )]
     pub trusted_proxies: Vec<std::net::IpAddr>,
     /// Where the database is.
     #[command(flatten)]
@@ -111,7 +132,12 @@ pub struct Serve {
     #[arg(long, env = "DROVER_SIMULATOR", value_parser = parse_switch)]
     pub simulator: bool,
     /// The IPv4 network that the projects' subnets are taken from.
-    #[arg(long, env = "DROVER_NETWORK_POOL", default_value = "10.42.0.0/16", value_name = "CIDR")]
+    #[arg(
+        long,
+        env = "DROVER_NETWORK_POOL",
+        default_value = "10.42.0.0/16",
+        value_name = "CIDR"
+    )]
     pub network_pool: String,
     /// A folder with types/ and processes/ laid over the built-in ones.
     #[arg(long, env = "DROVER_SCHEMAS", value_name = "DIR")]
@@ -120,7 +146,12 @@ pub struct Serve {
     #[arg(long, env = "DROVER_UI_DIR", value_name = "DIR")]
     pub ui_dir: Option<PathBuf>,
     /// What to log, as in RUST_LOG.
-    #[arg(long, env = "RUST_LOG", default_value = "info,actix_server=warn", value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info,actix_server=warn",
+        value_name = "FILTER"
+    )]
     pub log: String,
     /// How log lines look.
     #[arg(long, env = "DROVER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
@@ -193,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_switch_on_the_command_line_takes_no_value() {
-        let Command::Serve(serve) = Cli::parse_from(["drover", "serve", "--simulator", "--docker", "none"]).command else {
+        let Command::Serve(serve) = Cli::parse_from(["drover", "serve", "--simulator", "--docker", "none"]).command
+        else {
             unreachable!("serve was asked for")
         };
         assert!(serve.simulator && !serve.open_access);

@@ -8,8 +8,18 @@ use crate::failure::Failure;
 
 /// Where the server listens.
 pub fn listen_address(serve: &Serve) -> Result<SocketAddr, Failure> {
-    let bad = || Failure::config(format!("--listen {:?} is not an address with a port, for example 127.0.0.1:8080", serve.listen));
-    serve.listen.to_socket_addrs().map_err(|_| bad())?.next().ok_or_else(bad)
+    let bad = || {
+        Failure::config(format!(
+            "--listen {:?} is not an address with a port, for example 127.0.0.1:8080",
+            serve.listen
+        ))
+    };
+    serve
+        .listen
+        .to_socket_addrs()
+        .map_err(|_| bad())?
+        .next()
+        .ok_or_else(bad)
 }
 
 /// Whether everybody who reaches this address may do everything: where only this machine does, or if that was said.
@@ -49,12 +59,18 @@ const LONGEST_HALF: usize = 255;
 /// The keys that flags, the environment and files say. What does not fit is named by its place, never quoted.
 pub fn bootstrap_keys(serve: &Serve) -> Result<Vec<BootstrapKey>, Failure> {
     let mut keys: Vec<BootstrapKey> = Vec::new();
-    for (nth, Hidden(text)) in serve.bootstrap_keys.iter().enumerate().filter(|(_, Hidden(text))| !text.trim().is_empty()) {
+    for (nth, Hidden(text)) in serve
+        .bootstrap_keys
+        .iter()
+        .enumerate()
+        .filter(|(_, Hidden(text))| !text.trim().is_empty())
+    {
         let place = format!("--bootstrap-key number {}", nth + 1);
         match text.trim().strip_prefix('@') {
             None => keys.push(bootstrap_key(text.trim(), &place)?),
             Some(file) => {
-                let text = std::fs::read_to_string(file).map_err(|e| Failure::config(format!("{place}: {file} cannot be read: {e}")))?;
+                let text = std::fs::read_to_string(file)
+                    .map_err(|e| Failure::config(format!("{place}: {file} cannot be read: {e}")))?;
                 for (nth, line) in text.lines().enumerate() {
                     if !line.trim().is_empty() && !line.starts_with('#') {
                         keys.push(bootstrap_key(line.trim(), &format!("line {} of {file}", nth + 1))?);
@@ -67,14 +83,23 @@ pub fn bootstrap_keys(serve: &Serve) -> Result<Vec<BootstrapKey>, Failure> {
 }
 
 fn bootstrap_key(text: &str, place: &str) -> Result<BootstrapKey, Failure> {
-    let parts = text.split_once('=').and_then(|(account, key)| Some((account, key.split_once(':')?)));
-    let is_half =
-        |half: &str| !half.is_empty() && half.len() <= LONGEST_HALF && !half.contains(|c: char| c.is_control() || c.is_whitespace());
+    let parts = text
+        .split_once('=')
+        .and_then(|(account, key)| Some((account, key.split_once(':')?)));
+    let is_half = |half: &str| {
+        !half.is_empty() && half.len() <= LONGEST_HALF && !half.contains(|c: char| c.is_control() || c.is_whitespace())
+    };
     match parts {
         Some((account, (access, secret))) if !account.is_empty() && is_half(access) && is_half(secret) => {
-            Ok(BootstrapKey { account: account.trim().to_owned(), access: access.to_owned(), secret: secret.to_owned() })
+            Ok(BootstrapKey {
+                account: account.trim().to_owned(),
+                access: access.to_owned(),
+                secret: secret.to_owned(),
+            })
         }
-        _ => Err(Failure::config(format!("{place} is no key: write ACCOUNT=ACCESS:SECRET, for example admin=KEY:SECRET"))),
+        _ => Err(Failure::config(format!(
+            "{place} is no key: write ACCOUNT=ACCESS:SECRET, for example admin=KEY:SECRET"
+        ))),
     }
 }
 
@@ -89,7 +114,10 @@ pub fn database_file(place: &Place) -> Result<PathBuf, Failure> {
         Some(url) => sqlite_path(url)?,
         None => data_dir(place)?.join("drover.db"),
     };
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = file
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|e| Failure::not_writable(folder, &e))?;
     Ok(file)
 }
@@ -97,9 +125,9 @@ pub fn database_file(place: &Place) -> Result<PathBuf, Failure> {
 fn sqlite_path(url: &str) -> Result<PathBuf, Failure> {
     match url.split_once(':') {
         Some(("sqlite", rest)) => Ok(PathBuf::from(rest.trim_start_matches("//"))),
-        Some((scheme, rest)) if rest.starts_with("//") => {
-            Err(Failure::config(format!("--database: {scheme}: databases are not supported by this build; give the path of a SQLite file")))
-        }
+        Some((scheme, rest)) if rest.starts_with("//") => Err(Failure::config(format!(
+            "--database: {scheme}: databases are not supported by this build; give the path of a SQLite file"
+        ))),
         _ => Ok(PathBuf::from(url)),
     }
 }
@@ -108,7 +136,11 @@ fn data_dir(place: &Place) -> Result<PathBuf, Failure> {
     if let Some(dir) = &place.data_dir {
         return Ok(dir.clone());
     }
-    let home = |name: &str, tail: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(|v| PathBuf::from(v).join(tail));
+    let home = |name: &str, tail: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(|v| PathBuf::from(v).join(tail))
+    };
     home("XDG_DATA_HOME", "drover")
         .or_else(|| home("HOME", ".local/share/drover"))
         .ok_or_else(|| Failure::config("there is no home directory: say where to keep the database with --data-dir"))
@@ -154,10 +186,23 @@ mod tests {
         let at_file = format!("@{}", file.display());
         let serve_it = serve(&["--bootstrap-key", "admin=a:b", "--bootstrap-key", &at_file]);
         assert!(!format!("{serve_it:?}").contains("a:b"));
-        assert_eq!(bootstrap_keys(&serve_it).ok(), Some(vec![key("admin", "a", "b"), key("1a5", "c", "d:e")]));
+        assert_eq!(
+            bootstrap_keys(&serve_it).ok(),
+            Some(vec![key("admin", "a", "b"), key("1a5", "c", "d:e")])
+        );
         let _ = std::fs::remove_file(&file);
-        for bad in ["topsecret", "admin=topsecret", "admin=:topsecret", "=a:topsecret", "admin=a:top secret", "admin=topsecret:"] {
-            let failure = bootstrap_keys(&serve(&["--bootstrap-key", bad])).err().map(|f| f.to_string()).unwrap_or_default();
+        for bad in [
+            "topsecret",
+            "admin=topsecret",
+            "admin=:topsecret",
+            "=a:topsecret",
+            "admin=a:top secret",
+            "admin=topsecret:",
+        ] {
+            let failure = bootstrap_keys(&serve(&["--bootstrap-key", bad]))
+                .err()
+                .map(|f| f.to_string())
+                .unwrap_or_default();
             assert!(failure.contains("number 1") && !failure.contains("top"), "{failure}");
         }
     }

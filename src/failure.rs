@@ -24,8 +24,15 @@ pub enum Status {
 
 impl Status {
     /// All of them, by number.
-    pub const ALL: [Self; 7] =
-        [Self::Internal, Self::Port, Self::NotWritable, Self::Database, Self::InUse, Self::Newer, Self::Configuration];
+    pub const ALL: [Self; 7] = [
+        Self::Internal,
+        Self::Port,
+        Self::NotWritable,
+        Self::Database,
+        Self::InUse,
+        Self::Newer,
+        Self::Configuration,
+    ];
 
     /// What the shell sees.
     pub fn code(self) -> u8 {
@@ -52,7 +59,10 @@ pub struct Failure {
 impl Failure {
     /// A failure in these words.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 
     /// Bad configuration.
@@ -62,7 +72,10 @@ impl Failure {
 
     /// The data directory cannot be written.
     pub fn not_writable(folder: &Path, error: &std::io::Error) -> Self {
-        let message = format!("cannot write to the data directory {}: {error}. Choose another with --data-dir.", folder.display());
+        let message = format!(
+            "cannot write to the data directory {}: {error}. Choose another with --data-dir.",
+            folder.display()
+        );
         Self::new(Status::NotWritable, message)
     }
 }

@@ -29,12 +29,17 @@ pub struct ServerKey {
 /// The key that `from_environment` says, or the one in the folder of the database, or a new one that is not kept yet.
 pub fn find(folder: &Path, from_environment: Option<&str>) -> Result<ServerKey, Failure> {
     if let Some(text) = from_environment.map(str::trim).filter(|t| !t.is_empty()) {
-        let bytes =
-            parse(text).ok_or_else(|| Failure::config(format!("{VARIABLE} is no key: give 32 bytes as base64 or hexadecimal digits.")))?;
+        let bytes = parse(text).ok_or_else(|| {
+            Failure::config(format!(
+                "{VARIABLE} is no key: give 32 bytes as base64 or hexadecimal digits."
+            ))
+        })?;
         return Ok(ServerKey { bytes, new_file: None });
     }
     let path = folder.join(NAME);
-    let unreadable = |why: &dyn std::fmt::Display| Failure::config(format!("the server's key {} cannot be read: {why}", path.display()));
+    let unreadable = |why: &dyn std::fmt::Display| {
+        Failure::config(format!("the server's key {} cannot be read: {why}", path.display()))
+    };
     match File::open(&path) {
         Ok(file) => {
             let mode = file.metadata().map_err(|e| unreadable(&e))?.permissions().mode();
@@ -42,13 +47,19 @@ pub fn find(folder: &Path, from_environment: Option<&str>) -> Result<ServerKey, 
                 return Err(unreadable(&"others may read it, too; run chmod 600 on it"));
             }
             let mut text = String::new();
-            file.take(LONGEST).read_to_string(&mut text).map_err(|e| unreadable(&e))?;
-            let bytes = parse(text.trim()).ok_or_else(|| unreadable(&"it does not hold 32 bytes as base64 or hexadecimal digits"))?;
+            file.take(LONGEST)
+                .read_to_string(&mut text)
+                .map_err(|e| unreadable(&e))?;
+            let bytes = parse(text.trim())
+                .ok_or_else(|| unreadable(&"it does not hold 32 bytes as base64 or hexadecimal digits"))?;
             Ok(ServerKey { bytes, new_file: None })
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let bytes = secret::random_bytes().map_err(|e| unreadable(&e))?;
-            Ok(ServerKey { bytes, new_file: Some(path) })
+            Ok(ServerKey {
+                bytes,
+                new_file: Some(path),
+            })
         }
         Err(e) => Err(unreadable(&e)),
     }
@@ -58,7 +69,10 @@ impl ServerKey {
     /// Keeps a new key: whole or not at all, and on the disk before anything is sealed with it.
     pub fn keep(&self) -> Result<(), Failure> {
         let Some(path) = &self.new_file else { return Ok(()) };
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let write = || {
             let unfinished = path.with_extension("key.new");
             // What an earlier start left unfinished.
@@ -66,7 +80,11 @@ impl ServerKey {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
                 _ => {}
             }
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&unfinished)?;
             writeln!(file, "{}", STANDARD.encode(self.bytes))?;
             file.sync_all()?;
             std::fs::rename(&unfinished, path)?;
@@ -97,7 +115,10 @@ mod tests {
     fn a_key_is_made_once_and_only_its_owner_reads_it() {
         let dir = tempfile::tempdir().unwrap();
         let made = find(dir.path(), None).unwrap();
-        assert!(!dir.path().join(NAME).exists(), "nothing is kept before it is known to be needed");
+        assert!(
+            !dir.path().join(NAME).exists(),
+            "nothing is kept before it is known to be needed"
+        );
         made.keep().unwrap();
         let mode = std::fs::metadata(dir.path().join(NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -1,6 +1,13 @@
 //! Drover: the Rancher 1.x resource API over real Docker. `docs/ARCHITECTURE.md` is the map.
 
-#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::indexing_slicing, reason = "the rules are for the program"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::indexing_slicing,
+        reason = "the rules are for the program"
+    )
+)]
 
 pub mod api;
 pub mod app;

@@ -47,12 +47,18 @@ impl Keeper {
         // Two keys out of one, so that neither use can say anything about the other.
         let digest_key = keyed_sha256(key, b"drover digest");
         let seal_key = keyed_sha256(key, b"drover seal");
-        Self { digest_key, seal: XChaCha20Poly1305::new(&Key::from(seal_key)) }
+        Self {
+            digest_key,
+            seal: XChaCha20Poly1305::new(&Key::from(seal_key)),
+        }
     }
 
     /// What is kept of a long random secret.
     pub fn digest(&self, secret: &str) -> String {
-        format!("{DIGEST}{}", STANDARD_NO_PAD.encode(keyed_sha256(&self.digest_key, secret.as_bytes())))
+        format!(
+            "{DIGEST}{}",
+            STANDARD_NO_PAD.encode(keyed_sha256(&self.digest_key, secret.as_bytes()))
+        )
     }
 
     /// Whether `digest` was made of `secret`; takes as long whatever the answer.
@@ -63,16 +69,34 @@ impl Keeper {
     /// Seals what must be read again. `context` says what it is (a type and a field): it opens nowhere else.
     pub fn seal(&self, context: &str, plain: &str) -> Result<String> {
         let nonce: [u8; NONCE_BYTES] = random_bytes()?;
-        let payload = Payload { msg: plain.as_bytes(), aad: context.as_bytes() };
-        let sealed = self.seal.encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::bug("sealing a secret"))?;
-        Ok(format!("{SEALED}{}", STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat())))
+        let payload = Payload {
+            msg: plain.as_bytes(),
+            aad: context.as_bytes(),
+        };
+        let sealed = self
+            .seal
+            .encrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| Error::bug("sealing a secret"))?;
+        Ok(format!(
+            "{SEALED}{}",
+            STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat())
+        ))
     }
 
     /// Opens what was sealed; `None` if it was not, by this key and for this context.
     pub fn unseal(&self, context: &str, sealed: &str) -> Option<String> {
         let bytes = STANDARD_NO_PAD.decode(sealed.strip_prefix(SEALED)?).ok()?;
         let (nonce, text) = bytes.split_first_chunk::<NONCE_BYTES>()?;
-        let plain = self.seal.decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: context.as_bytes() }).ok()?;
+        let plain = self
+            .seal
+            .decrypt(
+                &XNonce::from(*nonce),
+                Payload {
+                    msg: text,
+                    aad: context.as_bytes(),
+                },
+            )
+            .ok()?;
         String::from_utf8(plain).ok()
     }
 }
@@ -100,15 +124,20 @@ pub fn hash_password(password: &str) -> Result<String> {
 
 /// Whether `hash` was made of `password`. As slow.
 pub fn check_password(password: &str, hash: &str) -> bool {
-    let Ok(hash) = PasswordHash::new(hash) else { return false };
+    let Ok(hash) = PasswordHash::new(hash) else {
+        return false;
+    };
     Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
 }
 
 /// The signature in a registration token: HMAC-SHA1 in base64 without `/`, `=` and `+` (cattle: `RegistrationToken`).
 pub fn token_signature(secret: &str, text: &str) -> Result<String> {
-    let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(secret.as_bytes()).map_err(|_| Error::bug("signing a token"))?;
+    let mut mac =
+        <Hmac<Sha1> as KeyInit>::new_from_slice(secret.as_bytes()).map_err(|_| Error::bug("signing a token"))?;
     mac.update(text.as_bytes());
-    Ok(STANDARD.encode(mac.finalize().into_bytes()).replace(['/', '=', '+'], ""))
+    Ok(STANDARD
+        .encode(mac.finalize().into_bytes())
+        .replace(['/', '=', '+'], ""))
 }
 
 /// Compares in a time that says nothing about where the two differ.
@@ -124,13 +153,16 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
 }
 
 fn argon() -> Result<Argon2<'static>> {
-    let params = Params::new(ARGON_MEMORY_KIB, ARGON_ROUNDS, 1, None).map_err(|_| Error::bug("the parameters of argon2"))?;
+    let params =
+        Params::new(ARGON_MEMORY_KIB, ARGON_ROUNDS, 1, None).map_err(|_| Error::bug("the parameters of argon2"))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
 fn keyed_sha256(key: &[u8; KEY_BYTES], text: &[u8]) -> [u8; 32] {
     // HMAC takes keys of every length.
-    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else { unreachable!("HMAC takes keys of every length") };
+    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else {
+        unreachable!("HMAC takes keys of every length")
+    };
     mac.update(text);
     mac.finalize().into_bytes().into()
 }
@@ -154,19 +186,29 @@ mod tests {
     fn what_is_sealed_opens_for_its_key_and_its_context_only() {
         let (one, other) = (Keeper::new(&[1; 32]), Keeper::new(&[2; 32]));
         let sealed = one.seal("registryCredential.secretValue", "hunter2").unwrap();
-        assert_eq!(one.unseal("registryCredential.secretValue", &sealed).as_deref(), Some("hunter2"));
+        assert_eq!(
+            one.unseal("registryCredential.secretValue", &sealed).as_deref(),
+            Some("hunter2")
+        );
         assert_eq!(one.unseal("certificate.key", &sealed), None);
         assert_eq!(other.unseal("registryCredential.secretValue", &sealed), None);
         for broken in ["", "hunter2", "sealed:1:", "sealed:1:AAAA", &sealed[..sealed.len() - 4]] {
             assert_eq!(one.unseal("registryCredential.secretValue", broken), None, "{broken}");
         }
-        assert_ne!(sealed, one.seal("registryCredential.secretValue", "hunter2").unwrap(), "two seals never look alike");
+        assert_ne!(
+            sealed,
+            one.seal("registryCredential.secretValue", "hunter2").unwrap(),
+            "two seals never look alike"
+        );
     }
 
     #[test]
     fn keys_look_as_ranchers_do() {
         let (access, secret) = (access_key().unwrap(), secret_key().unwrap());
-        assert!(access.len() == 20 && access.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)), "{access}");
+        assert!(
+            access.len() == 20 && access.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)),
+            "{access}"
+        );
         assert!(secret.len() == 40 && !secret.contains(CONFUSING), "{secret}");
         assert_ne!(access, access_key().unwrap());
     }
@@ -176,12 +218,17 @@ mod tests {
         let hash = hash_password("correct horse").unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert!(check_password("correct horse", &hash));
-        assert!(!check_password("correct horse ", &hash) && !check_password("", &hash) && !check_password("x", "plain"));
+        assert!(
+            !check_password("correct horse ", &hash) && !check_password("", &hash) && !check_password("x", "plain")
+        );
     }
 
     #[test]
     fn a_tokens_signature_is_ranchers() {
         // echo -n 'K:1480550400000' | openssl dgst -sha1 -hmac secret -binary | base64, less / = +
-        assert_eq!(token_signature("secret", "K:1480550400000").unwrap(), "ZtljEcu9yHJz4MoTxtAv63nww");
+        assert_eq!(
+            token_signature("secret", "K:1480550400000").unwrap(),
+            "ZtljEcu9yHJz4MoTxtAv63nww"
+        );
     }
 }

@@ -60,7 +60,11 @@ pub struct Limits {
 impl Limits {
     /// Nobody has failed yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let quota = |burst: NonZeroU32, every| Quota::with_period(every).unwrap_or(Quota::per_second(burst)).allow_burst(burst);
+        let quota = |burst: NonZeroU32, every| {
+            Quota::with_period(every)
+                .unwrap_or(Quota::per_second(burst))
+                .allow_burst(burst)
+        };
         let keyed = |quota| RateLimiter::new(quota, DashMapStateStore::default(), Ticks(clock.clone()));
         Self {
             names: keyed(quota(OF_NAME, NAME_EVERY)),
@@ -102,7 +106,9 @@ impl Limits {
             limiter.retain_recent();
         }
         let key = if limiter.len() >= PLACES { key % SHARED } else { key };
-        let Err(refused) = limiter.check_key(&key) else { return Ok(()) };
+        let Err(refused) = limiter.check_key(&key) else {
+            return Ok(());
+        };
         let clock = Ticks(self.clock.clone());
         let wait: Duration = refused.earliest_possible().duration_since(clock.now()).into();
         let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,7 +131,10 @@ impl Limits {
             },
             v4 => v4,
         };
-        [self.hasher.hash_one((address, name.to_ascii_lowercase())), self.hasher.hash_one(address)]
+        [
+            self.hasher.hash_one((address, name.to_ascii_lowercase())),
+            self.hasher.hash_one(address),
+        ]
     }
 }
 
@@ -169,10 +178,15 @@ mod tests {
     fn who_tries_many_names_waits_too_whatever_its_address_ends_in() {
         let (_, limits) = limits();
         for n in 0..OF_ADDRESS.get() {
-            limits.failed(at(&format!("2001:db8::{n}")), &format!("name{n}")).unwrap();
+            limits
+                .failed(at(&format!("2001:db8::{n}")), &format!("name{n}"))
+                .unwrap();
         }
         assert!(limits.failed(at("2001:db8::ffff"), "another").is_err());
-        assert!(limits.check(at("2001:db8::1"), "anybody").is_err() && limits.check(at("2001:db8:0:1::1"), "anybody").is_ok());
+        assert!(
+            limits.check(at("2001:db8::1"), "anybody").is_err()
+                && limits.check(at("2001:db8:0:1::1"), "anybody").is_ok()
+        );
     }
 
     #[test]
@@ -183,6 +197,11 @@ mod tests {
             let _ = limits.failed(address, "admin");
         }
         let most = PLACES + usize::try_from(SHARED).unwrap();
-        assert!(limits.names.len() <= most && limits.addresses.len() <= most, "{} {}", limits.names.len(), limits.addresses.len());
+        assert!(
+            limits.names.len() <= most && limits.addresses.len() <= most,
+            "{} {}",
+            limits.names.len(),
+            limits.addresses.len()
+        );
     }
 }

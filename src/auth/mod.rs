@@ -51,7 +51,13 @@ impl Gate {
     /// A gate before this engine.
     pub fn new(engine: Arc<Engine>) -> Self {
         let limits = Limits::new(engine.clock());
-        Self { engine, limits, hashing: Semaphore::new(HASHING), waiting: AtomicUsize::new(0), nobody: std::sync::OnceLock::new() }
+        Self {
+            engine,
+            limits,
+            hashing: Semaphore::new(HASHING),
+            waiting: AtomicUsize::new(0),
+            nobody: std::sync::OnceLock::new(),
+        }
     }
 
     /// Who asks.
@@ -64,7 +70,11 @@ impl Gate {
         let proved = match self.prove(presented, policy.provider.is_some(), must_prove).await? {
             Some((proof, account, own_project, by_cookie)) => {
                 let project = self.project(presented, own_project)?;
-                Some(self.engine.admit(version, proof, account, project.as_deref()).map(|scope| Admitted { scope, by_cookie }))
+                Some(
+                    self.engine
+                        .admit(version, proof, account, project.as_deref())
+                        .map(|scope| Admitted { scope, by_cookie }),
+                )
             }
             None => None,
         };
@@ -75,7 +85,10 @@ impl Gate {
             None => {}
         }
         let project = self.project(presented, None)?;
-        Ok(Admitted { scope: self.engine.admit_open(version, project.as_deref())?, by_cookie: false })
+        Ok(Admitted {
+            scope: self.engine.admit_open(version, project.as_deref())?,
+            by_cookie: false,
+        })
     }
 
     /// The project a request names: by path, header or parameter, by the user name of a token, by a key of it.
@@ -83,8 +96,13 @@ impl Gate {
         if let Some(project) = presented.project.map(str::to_owned).or(own) {
             return Ok(Some(project));
         }
-        let Some(key) = presented.client_key else { return Ok(None) };
-        self.engine.project_of_key(key)?.map(Some).ok_or_else(|| Error::new(ErrorKind::Forbidden))
+        let Some(key) = presented.client_key else {
+            return Ok(None);
+        };
+        self.engine
+            .project_of_key(key)?
+            .map(Some)
+            .ok_or_else(|| Error::new(ErrorKind::Forbidden))
     }
 
     /// What the request proves: by what, for which account, for which project, and whether by cookie.
@@ -100,9 +118,15 @@ impl Gate {
         {
             return Ok(Some((Proof::Session(session), account, None, by_cookie)));
         }
-        let Some(basic) = presented.basic() else { return Ok(None) };
+        let Some(basic) = presented.basic() else {
+            return Ok(None);
+        };
         if let Some(project) = basic.bearer() {
-            let session = if has_logins { self.engine.check_session(&basic.secret)? } else { None };
+            let session = if has_logins {
+                self.engine.check_session(&basic.secret)?
+            } else {
+                None
+            };
             return Ok(session.map(|(id, account)| (Proof::Session(id), account, project.map(str::to_owned), false)));
         }
         let found = self.check_basic(&basic, presented.client, must_prove).await?;
@@ -125,7 +149,12 @@ impl Gate {
         }
     }
 
-    async fn check_basic(&self, basic: &Basic, client: IpAddr, must_prove: bool) -> Result<Option<(Proof, ResourceId)>> {
+    async fn check_basic(
+        &self,
+        basic: &Basic,
+        client: IpAddr,
+        must_prove: bool,
+    ) -> Result<Option<(Proof, ResourceId)>> {
         if basic.is_registration() {
             let found = self.engine.check_registration(&basic.secret)?;
             if found.is_none() && must_prove {
@@ -174,7 +203,11 @@ impl Gate {
         let permit = self.hashing.acquire().await;
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         let _permit = permit.map_err(|e| Error::internal("waiting to check a password", e))?;
-        let nobody = if candidates.is_empty() { Some(self.nobody()?) } else { None };
+        let nobody = if candidates.is_empty() {
+            Some(self.nobody()?)
+        } else {
+            None
+        };
         let (engine, password) = (self.engine.clone(), password.to_owned());
         let compared = tokio::task::spawn_blocking(move || match nobody {
             Some(hash) => {
@@ -202,5 +235,8 @@ pub fn is_same(one: &str, other: &str) -> bool {
 
 /// So many random bytes, as upper-case hexadecimal digits.
 pub fn random_digits<const BYTES: usize>() -> Result<String> {
-    Ok(secret::random_bytes::<BYTES>()?.iter().map(|byte| format!("{byte:02X}")).collect())
+    Ok(secret::random_bytes::<BYTES>()?
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect())
 }

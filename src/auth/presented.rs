@@ -50,7 +50,9 @@ impl<'r> Presented<'r> {
     /// The token of a login, and whether a cookie brought it: the first of cookie, header and parameter that is there.
     pub fn token(&self) -> Option<(&'r str, bool)> {
         let header = || self.authorization.filter(|text| scheme(text, "basic").is_none());
-        let token = |text: &'r str| Some(scheme(text, "bearer").unwrap_or(text)).filter(|t| !t.is_empty() && t.len() <= LONGEST);
+        let token = |text: &'r str| {
+            Some(scheme(text, "bearer").unwrap_or(text)).filter(|t| !t.is_empty() && t.len() <= LONGEST)
+        };
         self.cookie
             .and_then(token)
             .map(|t| (t, true))
@@ -60,7 +62,10 @@ impl<'r> Presented<'r> {
 
     /// The name and the secret of HTTP Basic.
     pub fn basic(&self) -> Option<Basic> {
-        let text = self.authorization.filter(|t| t.len() <= LONGEST).and_then(|t| scheme(t, "basic"))?;
+        let text = self
+            .authorization
+            .filter(|t| t.len() <= LONGEST)
+            .and_then(|t| scheme(t, "basic"))?;
         // Some leave the padding out.
         let bytes = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)).ok()?;
         Basic::parse(&String::from_utf8(bytes).ok()?)
@@ -71,7 +76,10 @@ impl Basic {
     /// Splits `name:secret` at the first colon; a name is not empty.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, secret) = text.split_once(':').filter(|(name, _)| !name.is_empty())?;
-        Some(Self { name: name.to_owned(), secret: secret.to_owned() })
+        Some(Self {
+            name: name.to_owned(),
+            secret: secret.to_owned(),
+        })
     }
 
     /// For a token in the place of a key: the project that the name says, if it says one.
@@ -110,7 +118,15 @@ mod tests {
 
     fn presented(authorization: Option<&str>) -> Presented<'_> {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Presented { authorization, cookie: None, parameter: None, project: None, client_key: None, enforce: false, client }
+        Presented {
+            authorization,
+            cookie: None,
+            parameter: None,
+            project: None,
+            client_key: None,
+            enforce: false,
+            client,
+        }
     }
 
     fn basic(authorization: &str) -> Option<Basic> {
@@ -119,9 +135,16 @@ mod tests {
 
     #[test]
     fn basic_credentials_are_split_at_the_first_colon() {
-        let expected = Some(Basic { name: "key".into(), secret: "a:b".into() });
+        let expected = Some(Basic {
+            name: "key".into(),
+            secret: "a:b".into(),
+        });
         assert_eq!(basic("Basic a2V5OmE6Yg=="), expected);
-        assert_eq!(basic("basic   a2V5OmE6Yg=="), expected, "the scheme in any case, more spaces");
+        assert_eq!(
+            basic("basic   a2V5OmE6Yg=="),
+            expected,
+            "the scheme in any case, more spaces"
+        );
         assert_eq!(basic("Basic a2V5OmE6Yg"), expected, "without padding");
     }
 
@@ -131,9 +154,18 @@ mod tests {
         let no_text = format!("Basic {}", STANDARD.encode(b"k:\xff\xfe"));
         let no_colon = format!("Basic {}", STANDARD.encode("key"));
         let no_name = format!("Basic {}", STANDARD.encode(":secret"));
-        for broken in ["", "Basic", "Basic ", "Basic =", "Basic a2V5OmE6Yg===", "Basic !!!!", "Basica2V5OmE6Yg==", "Digest a2V5OmE6Yg=="]
-            .into_iter()
-            .chain([too_long.as_str(), &no_text, &no_colon, &no_name])
+        for broken in [
+            "",
+            "Basic",
+            "Basic ",
+            "Basic =",
+            "Basic a2V5OmE6Yg===",
+            "Basic !!!!",
+            "Basica2V5OmE6Yg==",
+            "Digest a2V5OmE6Yg==",
+        ]
+        .into_iter()
+        .chain([too_long.as_str(), &no_text, &no_colon, &no_name])
         {
             assert_eq!(basic(broken), None, "{}", &broken[..broken.len().min(40)]);
         }
@@ -141,17 +173,41 @@ mod tests {
 
     #[test]
     fn a_token_comes_by_cookie_then_header_then_parameter() {
-        let all = Presented { cookie: Some("c"), parameter: Some("p"), ..presented(Some("Bearer h")) };
+        let all = Presented {
+            cookie: Some("c"),
+            parameter: Some("p"),
+            ..presented(Some("Bearer h"))
+        };
         assert_eq!(all.token(), Some(("c", true)));
         assert_eq!(Presented { cookie: None, ..all }.token(), Some(("h", false)));
-        assert_eq!(Presented { cookie: Some(""), authorization: Some("h"), ..all }.token(), Some(("h", false)), "Bearer may be left out");
-        assert_eq!(Presented { cookie: None, authorization: Some("Basic a2V5OmE6Yg=="), ..all }.token(), Some(("p", false)));
+        assert_eq!(
+            Presented {
+                cookie: Some(""),
+                authorization: Some("h"),
+                ..all
+            }
+            .token(),
+            Some(("h", false)),
+            "Bearer may be left out"
+        );
+        assert_eq!(
+            Presented {
+                cookie: None,
+                authorization: Some("Basic a2V5OmE6Yg=="),
+                ..all
+            }
+            .token(),
+            Some(("p", false))
+        );
         assert_eq!(presented(None).token(), None);
     }
 
     #[test]
     fn names_that_are_no_keys_are_known_in_any_case() {
-        let named = |name: &str| Basic { name: name.into(), secret: String::new() };
+        let named = |name: &str| Basic {
+            name: name.into(),
+            secret: String::new(),
+        };
         assert_eq!(named("x-api-bearer").bearer(), Some(None));
         assert_eq!(named("X-API-Bearer=1a5").bearer(), Some(Some("1a5")));
         assert_eq!(named("x-api-bearer=").bearer(), Some(None));

@@ -7,7 +7,9 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::core::{Core, Outcome, fenced, insert_and_start, new_row, notes, qualified, request, retire_part, write_notes};
+use crate::engine::core::{
+    Core, Outcome, fenced, insert_and_start, new_row, notes, qualified, request, retire_part, write_notes,
+};
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::schema::Type;
 use crate::store::{Changes, NewProcess, NewResource, Process, Tx, Within};
@@ -31,7 +33,9 @@ type Object = Map<String, Value>;
 
 /// What kind of driver a service brings.
 pub(crate) fn driver_of(service: &Resource) -> Option<&'static str> {
-    DRIVERS.into_iter().find(|driver| service.kind.strip_suffix("Service") == Some(driver))
+    DRIVERS
+        .into_iter()
+        .find(|driver| service.kind.strip_suffix("Service") == Some(driver))
 }
 
 /// How the wire calls what uses a driver.
@@ -43,7 +47,10 @@ pub(crate) struct Users {
 
 impl Core {
     pub(crate) fn driver_users(&self) -> Result<Users> {
-        Ok(Users { instance: self.type_of("container")?.prefix.clone(), volume: self.type_of("volume")?.prefix.clone() })
+        Ok(Users {
+            instance: self.type_of("container")?.prefix.clone(),
+            volume: self.type_of("volume")?.prefix.clone(),
+        })
     }
 }
 
@@ -60,8 +67,12 @@ pub(crate) fn check_unused(tx: &mut Tx<'_>, users: &Users, row: &Resource) -> Re
             true => Ok(()),
             false => {
                 let ids: Vec<String> = ids.iter().map(|id| format!("{prefix}{id}")).collect();
-                let error = Error::conflict(format!("the driver of {} is in use by {what}", service.name)).with_code("DRIVER_IN_USE");
-                Err(Error { detail: Some(ids.join(",")), ..error })
+                let error = Error::conflict(format!("the driver of {} is in use by {what}", service.name))
+                    .with_code("DRIVER_IN_USE");
+                Err(Error {
+                    detail: Some(ids.join(",")),
+                    ..error
+                })
             }
         };
         refuse("containers", &users.instance, instances_on(tx, service)?)?;
@@ -78,7 +89,9 @@ fn instances_on(tx: &mut Tx<'_>, service: &Resource) -> Result<Vec<ResourceId>> 
             for field in ["primaryNetworkId", "networkIds"] {
                 let referrers = tx.referrers(network.id, field)?;
                 let rows = tx.many(&referrers)?;
-                let is_other = |row: &&Resource| row.root == "instance" && row.removed.is_none() && row.parent_id != Some(service.id);
+                let is_other = |row: &&Resource| {
+                    row.root == "instance" && row.removed.is_none() && row.parent_id != Some(service.id)
+                };
                 found.extend(rows.iter().filter(is_other).map(|row| row.id));
             }
         }
@@ -91,7 +104,11 @@ fn volumes_of(tx: &mut Tx<'_>, service: &Resource) -> Result<Vec<ResourceId>> {
     for driver in tx.children(service.id, "storageDriver")? {
         let referrers = tx.referrers(driver.id, "storageDriverId")?;
         let rows = tx.many(&referrers)?;
-        found.extend(rows.iter().filter(|row| row.root == "volume" && row.removed.is_none()).map(|row| row.id));
+        found.extend(
+            rows.iter()
+                .filter(|row| row.root == "volume" && row.removed.is_none())
+                .map(|row| row.id),
+        );
     }
     Ok(found)
 }
@@ -99,7 +116,11 @@ fn volumes_of(tx: &mut Tx<'_>, service: &Resource) -> Result<Vec<ResourceId>> {
 /// The network that a project's managed containers are on: the first one that a driver made, else managed networking itself.
 pub(crate) fn default_network(tx: &mut Tx<'_>, account: Option<ResourceId>) -> Result<Option<ResourceId>> {
     let mut own = None;
-    for network in tx.all("network", account)?.iter().filter(|network| network.state == "active") {
+    for network in tx
+        .all("network", account)?
+        .iter()
+        .filter(|network| network.state == "active")
+    {
         if Fields::parse(&network.fields)?.text("networkDriverId").is_some() {
             return Ok(Some(network.id));
         }
@@ -115,7 +136,10 @@ pub(crate) fn storage_driver(tx: &mut Tx<'_>, account: ResourceId, name: &str) -
     if matches!(name, "" | "local") {
         return Ok(None);
     }
-    Ok(tx.named("storageDriver", Within::Account(account), name)?.first().copied())
+    Ok(tx
+        .named("storageDriver", Within::Account(account), name)?
+        .first()
+        .copied())
 }
 
 impl Core {
@@ -127,9 +151,14 @@ impl Core {
         let service = self.wire_id("service", row.id);
         let (process_id, row_id) = (process.id, row.id);
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
             let stack = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten();
-            let is_system = stack.map(|s| Fields::parse(&s.fields)?.read::<bool>("system")).transpose()?.flatten();
+            let is_system = stack
+                .map(|s| Fields::parse(&s.fields)?.read::<bool>("system"))
+                .transpose()?
+                .flatten();
             if is_system != Some(true) {
                 return Ok(());
             }
@@ -142,8 +171,17 @@ impl Core {
             let wanted: Object = Fields::parse(&row.fields)?.read(kind)?.unwrap_or_default();
             let mut fields = stored(&ty, &wanted)?;
             fields.set("serviceId", &service)?;
-            let name = wanted.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()).unwrap_or(&row.name).to_owned();
-            let new = NewResource { parent_id: Some(row.id), name, ..new_row(&ty, row.account_id, fields) };
+            let name = wanted
+                .get("name")
+                .and_then(Value::as_str)
+                .filter(|name| !name.is_empty())
+                .unwrap_or(&row.name)
+                .to_owned();
+            let new = NewResource {
+                parent_id: Some(row.id),
+                name,
+                ..new_row(&ty, row.account_id, fields)
+            };
             insert_activating(tx, new).map(drop)
         })
         .await
@@ -155,7 +193,9 @@ impl Core {
         let machine = self.machine_of(kind)?.clone();
         let (process_id, row_id) = (process.id, row.id);
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(true) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(true);
+            };
             let mut is_done = true;
             for driver in tx.children(row.id, kind)? {
                 if machine.start("remove", &driver.state).is_some() {
@@ -175,7 +215,9 @@ impl Core {
         let driver = self.wire_id("networkDriver", row.id);
         let (process_id, row_id) = (process.id, row.id);
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
             let own = Fields::parse(&row.fields)?;
             let wanted: Object = own.read("defaultNetwork")?.unwrap_or_default();
             let is_empty = wanted.iter().all(|(key, value)| key == "type" || value.is_null());
@@ -185,10 +227,17 @@ impl Core {
             let mut fields = stored(&ty, &wanted)?;
             fields.set("networkDriverId", &driver)?;
             let text = |key: &str| wanted.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-            let has_cni = own.read::<Object>("cniConfig")?.is_some_and(|config| !config.is_empty());
+            let has_cni = own
+                .read::<Object>("cniConfig")?
+                .is_some_and(|config| !config.is_empty());
             let kind = if has_cni { CNI } else { text("kind").unwrap_or(&ty.id) };
             let name = text("name").unwrap_or_default().to_owned();
-            let new = NewResource { parent_id: Some(row.id), kind: kind.to_owned(), name, ..new_row(&ty, row.account_id, fields) };
+            let new = NewResource {
+                parent_id: Some(row.id),
+                kind: kind.to_owned(),
+                name,
+                ..new_row(&ty, row.account_id, fields)
+            };
             insert_and_start(tx, ty.machine.as_deref(), new).map(drop)
         })
         .await?;
@@ -201,27 +250,50 @@ impl Core {
         let network = self.wire_id("network", row.id);
         let (process_id, row_id) = (process.id, row.id);
         let changes = self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(Changes::default()) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(Changes::default());
+            };
             let own = Fields::parse(&row.fields)?;
-            let known: Vec<usize> = tx.children(row.id, "subnet")?.iter().map(|subnet| notes::<SubnetNotes>(subnet).nth).collect();
+            let known: Vec<usize> = tx
+                .children(row.id, "subnet")?
+                .iter()
+                .map(|subnet| notes::<SubnetNotes>(subnet).nth)
+                .collect();
             let wanted: Vec<Object> = own.read("subnets")?.unwrap_or_default();
             for (nth, wanted) in wanted.iter().enumerate().filter(|(nth, _)| !known.contains(nth)) {
                 let mut fields = stored(&ty, wanted)?;
                 complete(&mut fields)?;
                 fields.set("networkId", &network)?;
-                let name = wanted.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+                let name = wanted
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned();
                 let internal = write_notes(&SubnetNotes { nth })?;
-                let new = NewResource { parent_id: Some(row.id), name, internal, ..new_row(&ty, row.account_id, fields) };
+                let new = NewResource {
+                    parent_id: Some(row.id),
+                    name,
+                    internal,
+                    ..new_row(&ty, row.account_id, fields)
+                };
                 insert_activating(tx, new)?;
             }
-            let Some(driver) = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten() else { return Ok(Changes::default()) };
+            let Some(driver) = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten() else {
+                return Ok(Changes::default());
+            };
             let driver = Fields::parse(&driver.fields)?;
             let mut metadata: Object = own.read("metadata")?.unwrap_or_default();
             metadata.extend(driver.read::<Object>("networkMetadata")?.unwrap_or_default());
-            metadata.insert("cniConfig".into(), json!(driver.read::<Object>("cniConfig")?.unwrap_or_default()));
+            metadata.insert(
+                "cniConfig".into(),
+                json!(driver.read::<Object>("cniConfig")?.unwrap_or_default()),
+            );
             let mut patch = Fields::default();
             patch.set("metadata", &metadata)?;
-            Ok(Changes { patch, ..Changes::default() })
+            Ok(Changes {
+                patch,
+                ..Changes::default()
+            })
         });
         Ok(Outcome::Done(Box::new(changes.await?)))
     }
@@ -230,7 +302,9 @@ impl Core {
     pub(crate) async fn remove_network_driver(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let (process_id, row_id, keep) = (process.id, row.id, self.keep_removed());
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
             for network in tx.children(row.id, "network")? {
                 for subnet in tx.children(network.id, "subnet")? {
                     retire_part(tx, subnet.id, keep)?;
@@ -251,11 +325,16 @@ impl Core {
         let driver = self.wire_id("storageDriver", row.id);
         let (process_id, row_id) = (process.id, row.id);
         let changes = self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(Changes::default()) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(Changes::default());
+            };
             let own = Fields::parse(&row.fields)?;
             let one_of = |field: &str, options: [&'static str; 3]| {
                 let given = own.text(field).unwrap_or_default();
-                options.into_iter().find(|option| *option == given).unwrap_or(options[0])
+                options
+                    .into_iter()
+                    .find(|option| *option == given)
+                    .unwrap_or(options[0])
             };
             let (scope, access) = (one_of("scope", SCOPES), one_of("volumeAccessMode", ACCESS_MODES));
             let mut capabilities: Vec<String> = own.read("volumeCapabilities")?.unwrap_or_default();
@@ -267,7 +346,11 @@ impl Core {
             patch.set("volumeAccessMode", access)?;
             patch.set("volumeCapabilities", &capabilities)?;
             if tx.children(row.id, "storagePool")?.is_empty() {
-                let hosts: Vec<String> = tx.all("host", row.account_id)?.iter().map(|h| format!("{host_prefix}{}", h.id)).collect();
+                let hosts: Vec<String> = tx
+                    .all("host", row.account_id)?
+                    .iter()
+                    .map(|h| format!("{host_prefix}{}", h.id))
+                    .collect();
                 let mut fields = Fields::default();
                 fields.set("hostIds", &hosts)?;
                 fields.set("driverName", &row.name)?;
@@ -276,9 +359,17 @@ impl Core {
                 fields.set("volumeCapabilities", &capabilities)?;
                 fields.set("blockDevicePath", &own.text("blockDevicePath"))?;
                 let new = new_row(&ty, row.account_id, fields);
-                tx.insert(NewResource { parent_id: Some(row.id), name: row.name.clone(), state: "active".into(), ..new })?;
+                tx.insert(NewResource {
+                    parent_id: Some(row.id),
+                    name: row.name.clone(),
+                    state: "active".into(),
+                    ..new
+                })?;
             }
-            Ok(Changes { patch, ..Changes::default() })
+            Ok(Changes {
+                patch,
+                ..Changes::default()
+            })
         });
         Ok(Outcome::Done(Box::new(changes.await?)))
     }
@@ -287,7 +378,9 @@ impl Core {
     pub(crate) async fn remove_storage_driver(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let (process_id, row_id, keep) = (process.id, row.id, self.keep_removed());
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
             for pool in tx.children(row.id, "storagePool")? {
                 retire_part(tx, pool.id, keep)?;
             }
@@ -324,7 +417,11 @@ pub(crate) fn is_of_driver(pool: &Resource) -> bool {
 
 /// A new host has the pools of the project's drivers, too.
 pub(crate) fn join_pools(tx: &mut Tx<'_>, host: &Resource, host_wire: &str) -> Result<()> {
-    for pool in tx.all("storagePool", host.account_id)?.iter().filter(|pool| is_of_driver(pool)) {
+    for pool in tx
+        .all("storagePool", host.account_id)?
+        .iter()
+        .filter(|pool| is_of_driver(pool))
+    {
         change_hosts(tx, pool, |hosts| {
             if !hosts.iter().any(|known| known == host_wire) {
                 hosts.push(host_wire.to_owned());
@@ -337,8 +434,16 @@ pub(crate) fn join_pools(tx: &mut Tx<'_>, host: &Resource, host_wire: &str) -> R
 
 /// A host that goes has them no longer.
 pub(crate) fn leave_pools(tx: &mut Tx<'_>, host: &Resource, host_wire: &str) -> Result<()> {
-    for pool in tx.all("storagePool", host.account_id)?.iter().filter(|pool| is_of_driver(pool)) {
-        let others: Vec<ResourceId> = tx.referenced(pool.id, "hostIds")?.into_iter().filter(|id| *id != host.id).collect();
+    for pool in tx
+        .all("storagePool", host.account_id)?
+        .iter()
+        .filter(|pool| is_of_driver(pool))
+    {
+        let others: Vec<ResourceId> = tx
+            .referenced(pool.id, "hostIds")?
+            .into_iter()
+            .filter(|id| *id != host.id)
+            .collect();
         tx.delete_refs(pool.id, "hostIds")?;
         for other in others {
             tx.insert_ref(pool.id, "hostIds", other)?;
@@ -355,7 +460,13 @@ fn change_hosts(tx: &mut Tx<'_>, pool: &Resource, change: impl FnOnce(&mut Vec<S
     if after != before {
         let mut patch = Fields::default();
         patch.set("hostIds", &after)?;
-        tx.update_if(pool, &Changes { patch, ..Changes::default() })?;
+        tx.update_if(
+            pool,
+            &Changes {
+                patch,
+                ..Changes::default()
+            },
+        )?;
     }
     Ok(())
 }
@@ -364,7 +475,11 @@ fn change_hosts(tx: &mut Tx<'_>, pool: &Resource, change: impl FnOnce(&mut Vec<S
 fn stored(ty: &Type, object: &Object) -> Result<Fields> {
     let mut fields = Fields::default();
     for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
-        if ty.fields.get(name).is_some_and(|field| field.source == crate::schema::Source::Fields) {
+        if ty
+            .fields
+            .get(name)
+            .is_some_and(|field| field.source == crate::schema::Source::Fields)
+        {
             fields.set(name, value)?;
         }
     }
@@ -373,8 +488,15 @@ fn stored(ty: &Type, object: &Object) -> Result<Fields> {
 
 /// Makes a row that is active as soon as its process ran.
 fn insert_activating(tx: &mut Tx<'_>, new: NewResource) -> Result<Resource> {
-    let row = tx.insert(NewResource { state: "activating".into(), ..new })?;
-    tx.start_process(&NewProcess { resource: row.id, process: &qualified(&row, "activate"), data: "{}" })?;
+    let row = tx.insert(NewResource {
+        state: "activating".into(),
+        ..new
+    })?;
+    tx.start_process(&NewProcess {
+        resource: row.id,
+        process: &qualified(&row, "activate"),
+        data: "{}",
+    })?;
     Ok(row)
 }
 
@@ -391,10 +513,21 @@ fn complete(fields: &mut Fields) -> Result<()> {
     };
     fields.set("networkAddress", address)?;
     fields.set("cidrSize", &prefix)?;
-    let Some(base) = address.parse::<Ipv4Addr>().ok().filter(|_| (1..=30).contains(&prefix)).map(u32::from) else { return Ok(()) };
+    let Some(base) = address
+        .parse::<Ipv4Addr>()
+        .ok()
+        .filter(|_| (1..=30).contains(&prefix))
+        .map(u32::from)
+    else {
+        return Ok(());
+    };
     let size = 1_u32 << (32 - prefix);
     let base = base & !(size - 1);
-    for (field, offset) in [("gateway", 1), ("startAddress", 2), ("endAddress", size.saturating_sub(6))] {
+    for (field, offset) in [
+        ("gateway", 1),
+        ("startAddress", 2),
+        ("endAddress", size.saturating_sub(6)),
+    ] {
         if fields.text(field).is_none() {
             fields.set(field, &Ipv4Addr::from(base.saturating_add(offset)).to_string())?;
         }
@@ -411,10 +544,26 @@ mod tests {
     #[test]
     fn subnets_are_completed_as_the_original_did() {
         for (address, given, expected) in [
-            ("1.1.1.1/8", Some(24), json!(["1.1.1.1", 8, "1.0.0.1", "1.0.0.2", "1.255.255.250"])),
-            ("192.168.0.0", None, json!(["192.168.0.0", 24, "192.168.0.1", "192.168.0.2", "192.168.0.250"])),
-            ("10.42.0.0/16", None, json!(["10.42.0.0", 16, "10.42.0.1", "10.42.0.2", "10.42.255.250"])),
-            ("10.42.0.0/x", None, json!(["10.42.0.0", 24, "10.42.0.1", "10.42.0.2", "10.42.0.250"])),
+            (
+                "1.1.1.1/8",
+                Some(24),
+                json!(["1.1.1.1", 8, "1.0.0.1", "1.0.0.2", "1.255.255.250"]),
+            ),
+            (
+                "192.168.0.0",
+                None,
+                json!(["192.168.0.0", 24, "192.168.0.1", "192.168.0.2", "192.168.0.250"]),
+            ),
+            (
+                "10.42.0.0/16",
+                None,
+                json!(["10.42.0.0", 16, "10.42.0.1", "10.42.0.2", "10.42.255.250"]),
+            ),
+            (
+                "10.42.0.0/x",
+                None,
+                json!(["10.42.0.0", 24, "10.42.0.1", "10.42.0.2", "10.42.0.250"]),
+            ),
             ("nowhere", None, json!(["nowhere", 24, null, null, null])),
             ("1.2.3.4/99", None, json!(["1.2.3.4", 99, null, null, null])),
         ] {

@@ -32,7 +32,12 @@ pub(crate) fn tie(tx: &mut Tx<'_>, label: &Type, row: &Resource, labels: &BTreeM
                 let mut fields = Fields::default();
                 fields.set("key", key)?;
                 fields.set("value", value)?;
-                tx.insert(NewResource { name, state: "created".into(), ..new_row(label, Some(account), fields) })?.id
+                tx.insert(NewResource {
+                    name,
+                    state: "created".into(),
+                    ..new_row(label, Some(account), fields)
+                })?
+                .id
             }
         };
         ids.push(id);

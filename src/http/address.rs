@@ -20,14 +20,18 @@ fn client_ip(headers: &HeaderMap, peer: Option<IpAddr>, trusted_proxies: &[IpAdd
     let trusted = peer.is_some_and(|p| trusted_proxies.contains(&p));
     let forwarded = || {
         let text = first_item(headers, "x-forwarded-for")?;
-        text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|a| a.ip()))
+        text.parse()
+            .ok()
+            .or_else(|| text.parse::<SocketAddr>().ok().map(|a| a.ip()))
     };
     trusted.then(forwarded).flatten().or(peer)
 }
 
 /// Scheme, host and port as the client sees them. Forwarded values count only if they are well-formed.
 pub fn origin(headers: &HeaderMap) -> String {
-    let host = first_item(headers, HOST.as_str()).filter(|h| is_host(h)).unwrap_or("localhost");
+    let host = first_item(headers, HOST.as_str())
+        .filter(|h| is_host(h))
+        .unwrap_or("localhost");
     let port = first_item(headers, "x-forwarded-port").filter(|p| is_port(p));
     let proto = match first_item(headers, "x-forwarded-proto") {
         Some(p) if p.eq_ignore_ascii_case("https") => Some("https"),
@@ -40,7 +44,9 @@ pub fn origin(headers: &HeaderMap) -> String {
     let (host, port) = match proto {
         None => split_port(host),
         Some(_) => {
-            let host = first_item(headers, "x-forwarded-host").filter(|h| is_host(h)).unwrap_or(host);
+            let host = first_item(headers, "x-forwarded-host")
+                .filter(|h| is_host(h))
+                .unwrap_or(host);
             let (host, own) = split_port(host);
             (host, port.or(own))
         }
@@ -69,8 +75,15 @@ fn is_port(text: &str) -> bool {
 fn is_host(text: &str) -> bool {
     let (host, port) = split_port(text);
     let is_name = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => {
+            !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        }
     };
     is_name && port.is_none_or(is_port)
 }
@@ -95,14 +108,52 @@ mod tests {
             (&[], "http://localhost"),
             (&[("host", "h"), ("x-forwarded-host", "f")], "http://h"),
             (&[("host", "h:8080"), ("x-forwarded-proto", "https")], "https://h:8080"),
-            (&[("host", "h:8080"), ("x-forwarded-proto", "https"), ("x-forwarded-port", "443")], "https://h"),
+            (
+                &[
+                    ("host", "h:8080"),
+                    ("x-forwarded-proto", "https"),
+                    ("x-forwarded-port", "443"),
+                ],
+                "https://h",
+            ),
             (&[("host", "h:8080"), ("x-forwarded-port", "443")], "https://h"),
             (&[("host", "h:8080"), ("x-forwarded-port", "81")], "http://h:8080"),
-            (&[("host", "h"), ("x-forwarded-proto", "HTTPS, http"), ("x-forwarded-host", "f:1, g")], "https://f:1"),
-            (&[("host", "h"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "f\"><script>")], "https://h"),
-            (&[("host", "h"), ("x-forwarded-proto", "javascript"), ("x-forwarded-host", "f")], "http://h"),
-            (&[("host", "h"), ("x-forwarded-proto", "http"), ("x-forwarded-port", "9x")], "http://h"),
-            (&[("host", "[::1]:1"), ("x-forwarded-proto", "http"), ("x-forwarded-port", "99")], "http://[::1]:99"),
+            (
+                &[
+                    ("host", "h"),
+                    ("x-forwarded-proto", "HTTPS, http"),
+                    ("x-forwarded-host", "f:1, g"),
+                ],
+                "https://f:1",
+            ),
+            (
+                &[
+                    ("host", "h"),
+                    ("x-forwarded-proto", "https"),
+                    ("x-forwarded-host", "f\"><script>"),
+                ],
+                "https://h",
+            ),
+            (
+                &[
+                    ("host", "h"),
+                    ("x-forwarded-proto", "javascript"),
+                    ("x-forwarded-host", "f"),
+                ],
+                "http://h",
+            ),
+            (
+                &[("host", "h"), ("x-forwarded-proto", "http"), ("x-forwarded-port", "9x")],
+                "http://h",
+            ),
+            (
+                &[
+                    ("host", "[::1]:1"),
+                    ("x-forwarded-proto", "http"),
+                    ("x-forwarded-port", "99"),
+                ],
+                "http://[::1]:99",
+            ),
         ];
         for (list, expected) in cases {
             assert_eq!(origin(&headers(list)), expected, "{list:?}");
@@ -112,8 +163,9 @@ mod tests {
     #[test]
     fn only_a_trusted_proxy_names_the_client() {
         let ip = |text: &str| Some(text.parse().unwrap());
-        let seen =
-            |forwarded, trusted: &[std::net::IpAddr]| client_ip(&headers(&[("x-forwarded-for", forwarded)]), ip("10.0.0.1"), trusted);
+        let seen = |forwarded, trusted: &[std::net::IpAddr]| {
+            client_ip(&headers(&[("x-forwarded-for", forwarded)]), ip("10.0.0.1"), trusted)
+        };
         let proxy = ["10.0.0.1".parse().unwrap()];
         assert_eq!(seen("1.2.3.4", &[]), ip("10.0.0.1"));
         assert_eq!(seen("1.2.3.4, 5.6.7.8", &proxy), ip("1.2.3.4"));

@@ -23,12 +23,19 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Takes the whole body in; 413 if it is too long, 408 if it takes longer than `patience`.
 pub async fn read(headers: &HeaderMap, payload: &mut web::Payload, patience: Duration) -> Result<Vec<u8>> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<usize>().ok());
     if announced.is_some_and(|length| length > LIMIT) {
         return Err(Error::new(ErrorKind::TooLarge));
     }
     // What comes from a connection that could become a WebSocket does not end with the body.
-    let end = if is_websocket(headers) { announced.unwrap_or_default() } else { usize::MAX };
+    let end = if is_websocket(headers) {
+        announced.unwrap_or_default()
+    } else {
+        usize::MAX
+    };
     let whole = async {
         let mut body = Vec::with_capacity(announced.unwrap_or_default());
         while body.len() < end {
@@ -49,7 +56,10 @@ pub async fn read(headers: &HeaderMap, payload: &mut web::Payload, patience: Dur
 
 /// 400 for a body that is not what it has to be.
 pub fn unreadable(why: impl Into<String>) -> Error {
-    Error { detail: Some(why.into()), ..Error::new(ErrorKind::BadRequest).with_code("InvalidBodyContent") }
+    Error {
+        detail: Some(why.into()),
+        ..Error::new(ErrorKind::BadRequest).with_code("InvalidBodyContent")
+    }
 }
 
 /// The answer, and what is left of the request's body, if anything is.
@@ -57,9 +67,9 @@ pub fn holding(response: HttpResponse, rest: Option<web::Payload>) -> HttpRespon
     match rest.map(web::Payload::into_inner) {
         // The rest of a body that is let go would be waited for without end: of one that is held, actix closes the
         // connection after the answer.
-        Some(rest @ (Payload::H1 { .. } | Payload::Stream { .. })) => {
-            response.map_body(|_, body| Holding { body, _rest: rest }).map_into_boxed_body()
-        }
+        Some(rest @ (Payload::H1 { .. } | Payload::Stream { .. })) => response
+            .map_body(|_, body| Holding { body, _rest: rest })
+            .map_into_boxed_body(),
         Some(Payload::None) | None => response,
     }
 }
@@ -77,7 +87,10 @@ impl MessageBody for Holding {
         self.body.size()
     }
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<std::result::Result<web::Bytes, Self::Error>>> {
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<web::Bytes, Self::Error>>> {
         Pin::new(&mut self.get_mut().body).poll_next(cx)
     }
 }

@@ -30,7 +30,12 @@ struct Authority {
 impl Guard {
     /// `allowed_hosts`: `name` for every port, `name:port` for that one; what is no host is left out.
     pub fn new(allowed_hosts: &[String]) -> Self {
-        Self { allowed: allowed_hosts.iter().filter_map(|h| Authority::parse(h.trim())).collect() }
+        Self {
+            allowed: allowed_hosts
+                .iter()
+                .filter_map(|h| Authority::parse(h.trim()))
+                .collect(),
+        }
     }
 
     /// 403 for a request that comes from another site or asks for a host that is not this one.
@@ -41,7 +46,9 @@ impl Guard {
             (Some(host), None) => host.to_str().ok().and_then(Authority::parse),
             _ => None,
         };
-        let Some(host) = host else { return refused("the request names no host") };
+        let Some(host) = host else {
+            return refused("the request names no host");
+        };
         if !self.knows(&host) {
             return refused("this server does not go by that host name; see --allowed-host");
         }
@@ -61,31 +68,52 @@ impl Guard {
         if origins.peek().is_none() {
             return Ok(());
         }
-        let named = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim).and_then(Authority::parse);
+        let named = |name: &str| {
+            headers
+                .get(name)?
+                .to_str()
+                .ok()?
+                .split(',')
+                .next()
+                .map(str::trim)
+                .and_then(Authority::parse)
+        };
         let hosts = [named(HOST.as_str()), named("x-forwarded-host")];
         let is_same = |origin: &str| hosts.iter().flatten().any(|host| self.is_same_site(origin, host));
         match origins.all(|origin| origin.to_str().is_ok_and(is_same)) {
             true => Ok(()),
-            false => Err(Error::new(ErrorKind::Forbidden).with_message("requests from pages of other sites are refused")),
+            false => {
+                Err(Error::new(ErrorKind::Forbidden).with_message("requests from pages of other sites are refused"))
+            }
         }
     }
 
     fn knows(&self, host: &Authority) -> bool {
-        host.is_loopback() || self.allowed.iter().any(|a| a.host == host.host && (a.port.is_none() || a.port == host.port))
+        host.is_loopback()
+            || self
+                .allowed
+                .iter()
+                .any(|a| a.host == host.host && (a.port.is_none() || a.port == host.port))
     }
 
     /// An origin is `scheme://host[:port]`, or `null` for pages that have none: those are nobody's.
     fn is_same_site(&self, origin: &str, host: &Authority) -> bool {
-        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        let Some((scheme, authority)) = origin.split_once("://") else {
+            return false;
+        };
         let default_port = match scheme.to_ascii_lowercase().as_str() {
             "http" => 80,
             "https" => 443,
             _ => return false,
         };
-        let Some(origin) = Authority::parse(authority) else { return false };
+        let Some(origin) = Authority::parse(authority) else {
+            return false;
+        };
         // A Host without a port leaves the scheme open (a proxy may have taken TLS off): both default ports fit it.
         let origin_port = origin.port.unwrap_or(default_port);
-        let same_port = host.port.map_or(origin_port == default_port, |port| port == origin_port);
+        let same_port = host
+            .port
+            .map_or(origin_port == default_port, |port| port == origin_port);
         let is_allowed = !origin.is_loopback() && self.knows(&origin);
         (origin.host == host.host && same_port) || is_allowed
     }
@@ -229,7 +257,11 @@ mod tests {
             ("evil.example", "http://evil.example", false),
         ];
         for (host, origin, expected) in cases {
-            assert_eq!(passes(&allowed, Some(host), Some(origin)), expected, "{host} from {origin}");
+            assert_eq!(
+                passes(&allowed, Some(host), Some(origin)),
+                expected,
+                "{host} from {origin}"
+            );
         }
     }
 }

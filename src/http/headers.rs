@@ -22,17 +22,26 @@ pub fn first_item<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 /// Whether a header says `true`.
 pub fn is_true(headers: &HeaderMap, name: &str) -> bool {
-    headers.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"))
+    headers
+        .get(name)
+        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"))
 }
 
 /// Whether the word occurs anywhere in a header, in any case.
 pub fn has_word(headers: &HeaderMap, name: &str, word: &str) -> bool {
-    headers.get(name).is_some_and(|v| v.as_bytes().windows(word.len()).any(|w| w.eq_ignore_ascii_case(word.as_bytes())))
+    headers.get(name).is_some_and(|v| {
+        v.as_bytes()
+            .windows(word.len())
+            .any(|w| w.eq_ignore_ascii_case(word.as_bytes()))
+    })
 }
 
 /// Whether the connection is to become a WebSocket.
 pub fn is_websocket(headers: &HeaderMap) -> bool {
-    headers.get(UPGRADE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.trim().eq_ignore_ascii_case("websocket"))
+    headers
+        .get(UPGRADE)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// Adds a header, unless its value is no header's.
@@ -58,7 +67,16 @@ mod tests {
 
     #[test]
     fn a_header_that_is_there_twice_shows_nothing() {
-        assert_eq!(one_text(&headers(&[("authorization", "Basic a")]), "authorization"), Some("Basic a"));
-        assert_eq!(one_text(&headers(&[("authorization", "Basic a"), ("authorization", "Basic b")]), "authorization"), None);
+        assert_eq!(
+            one_text(&headers(&[("authorization", "Basic a")]), "authorization"),
+            Some("Basic a")
+        );
+        assert_eq!(
+            one_text(
+                &headers(&[("authorization", "Basic a"), ("authorization", "Basic b")]),
+                "authorization"
+            ),
+            None
+        );
     }
 }

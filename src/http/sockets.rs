@@ -23,7 +23,10 @@ pub struct SocketLimits {
 impl Default for SocketLimits {
     fn default() -> Self {
         // Ten thousand clients have room, whoever they are, and leave some to others.
-        Self { total: 20_000, of_account: 15_000 }
+        Self {
+            total: 20_000,
+            of_account: 15_000,
+        }
     }
 }
 
@@ -32,7 +35,10 @@ impl SocketLimits {
     /// without any hears nobody.
     pub fn within(self, files: u64) -> Self {
         let most = usize::try_from(files - (files / 4).min(1_000)).unwrap_or(usize::MAX);
-        Self { total: self.total.min(most), of_account: self.of_account.min(most) }
+        Self {
+            total: self.total.min(most),
+            of_account: self.of_account.min(most),
+        }
     }
 }
 
@@ -66,7 +72,10 @@ impl Drop for Place {
 impl Admission {
     /// Nobody is there yet.
     pub fn new(limits: SocketLimits) -> Arc<Self> {
-        Arc::new(Self { limits, open: Mutex::default() })
+        Arc::new(Self {
+            limits,
+            open: Mutex::default(),
+        })
     }
 
     /// A place for one more connection of an account.
@@ -76,7 +85,10 @@ impl Admission {
     pub fn admit(self: &Arc<Self>, account: ResourceId) -> Result<Place> {
         let mut open = self.lock();
         if open.get(&account).is_some_and(|count| *count >= self.limits.of_account) {
-            let words = format!("{} WebSockets of this account are open: no more at a time", self.limits.of_account);
+            let words = format!(
+                "{} WebSockets of this account are open: no more at a time",
+                self.limits.of_account
+            );
             return Err(Error::new(ErrorKind::TooMany(COME_AGAIN)).with_message(words));
         }
         if open.values().sum::<usize>() >= self.limits.total {
@@ -84,7 +96,10 @@ impl Admission {
             return Err(Error::new(ErrorKind::Unavailable).with_message(words));
         }
         *open.entry(account).or_default() += 1;
-        Ok(Place { admission: self.clone(), account })
+        Ok(Place {
+            admission: self.clone(),
+            account,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ResourceId, usize>> {
@@ -100,7 +115,10 @@ mod tests {
 
     #[test]
     fn places_are_counted_by_account_and_given_back() {
-        let admission = Admission::new(SocketLimits { total: 3, of_account: 2 });
+        let admission = Admission::new(SocketLimits {
+            total: 3,
+            of_account: 2,
+        });
         let admit = |account| admission.admit(ResourceId(account)).map_err(|e| e.kind);
         let first = admit(1).unwrap();
         let _second = admit(1).unwrap();

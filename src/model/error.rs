@@ -65,12 +65,23 @@ pub struct Cause {
 impl Error {
     /// A failure of this kind with nothing more to say.
     pub fn new(kind: ErrorKind) -> Self {
-        Self { kind, code: None, field: None, external: None, detail: None, cause: None }
+        Self {
+            kind,
+            code: None,
+            field: None,
+            external: None,
+            detail: None,
+            cause: None,
+        }
     }
 
     /// 422 with a code and the field it is about.
     pub fn invalid(code: &'static str, field: impl Into<String>) -> Self {
-        Self { code: Some(Cow::Borrowed(code)), field: Some(field.into()), ..Self::new(ErrorKind::Invalid) }
+        Self {
+            code: Some(Cow::Borrowed(code)),
+            field: Some(field.into()),
+            ..Self::new(ErrorKind::Invalid)
+        }
     }
 
     /// 404.
@@ -84,19 +95,38 @@ impl Error {
     }
 
     /// 500; `what` names what was being done, the source is logged.
-    pub fn internal(what: impl Into<Cow<'static, str>>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        let cause = Cause { context: what.into(), source: Some(Box::new(source)) };
-        Self { cause: Some(Box::new(cause)), ..Self::new(ErrorKind::Internal) }
+    pub fn internal(
+        what: impl Into<Cow<'static, str>>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        let cause = Cause {
+            context: what.into(),
+            source: Some(Box::new(source)),
+        };
+        Self {
+            cause: Some(Box::new(cause)),
+            ..Self::new(ErrorKind::Internal)
+        }
     }
 
     /// 500 without a source.
     pub fn bug(what: impl Into<Cow<'static, str>>) -> Self {
-        Self { cause: Some(Box::new(Cause { context: what.into(), source: None })), ..Self::new(ErrorKind::Internal) }
+        Self {
+            cause: Some(Box::new(Cause {
+                context: what.into(),
+                source: None,
+            })),
+            ..Self::new(ErrorKind::Internal)
+        }
     }
 
     /// 501 for a part of the API that is not built; `what` names it.
     pub fn not_implemented(what: impl Into<String>) -> Self {
-        Self { code: Some(Cow::Borrowed("NotImplemented")), ..Self::new(ErrorKind::NotImplemented) }.with_message(what)
+        Self {
+            code: Some(Cow::Borrowed("NotImplemented")),
+            ..Self::new(ErrorKind::NotImplemented)
+        }
+        .with_message(what)
     }
 
     /// The same with a sentence for the client.
@@ -140,7 +170,15 @@ impl Error {
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.kind)?;
-        for part in [self.code.as_deref(), self.field.as_deref(), self.context(), self.external.as_deref()].into_iter().flatten() {
+        for part in [
+            self.code.as_deref(),
+            self.field.as_deref(),
+            self.context(),
+            self.external.as_deref(),
+        ]
+        .into_iter()
+        .flatten()
+        {
             write!(f, ": {part}")?;
         }
         Ok(())
@@ -163,6 +201,9 @@ mod tests {
         assert_eq!((error.field.as_deref(), error.context()), (None, Some("reading a row")));
         assert_eq!(error.chain(), "Internal: reading a row: the disk is gone");
         let refused = Error::invalid("MissingRequired", "name");
-        assert_eq!((refused.context(), refused.chain()), (None, "Invalid: MissingRequired: name".to_owned()));
+        assert_eq!(
+            (refused.context(), refused.chain()),
+            (None, "Invalid: MissingRequired: name".to_owned())
+        );
     }
 }

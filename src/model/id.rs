@@ -47,7 +47,10 @@ impl<'a> WireId<'a> {
         if number.is_empty() || number.len() > 18 || !number.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        number.parse().ok().map(|n| Self { letters, id: ResourceId(n) })
+        number.parse().ok().map(|n| Self {
+            letters,
+            id: ResourceId(n),
+        })
     }
 }
 
@@ -60,7 +63,17 @@ mod tests {
         let parsed = |text| WireId::parse(text).map(|w| (w.letters.to_owned(), w.id.0));
         assert_eq!(parsed("1st5"), Some(("st".into(), 5)));
         assert_eq!(parsed("1i!7"), Some(("i".into(), 7)));
-        for bad in ["", "5", "15", "1s", "s5", "1S5", "1s-5", "1s5x", "1s99999999999999999999"] {
+        for bad in [
+            "",
+            "5",
+            "15",
+            "1s",
+            "s5",
+            "1S5",
+            "1s-5",
+            "1s5x",
+            "1s99999999999999999999",
+        ] {
             assert_eq!(parsed(bad), None, "{bad}");
         }
     }

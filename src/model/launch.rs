@@ -9,7 +9,10 @@ use super::ResourceId;
 /// A `launchConfig`, or the configurable part of a container; read from stored field text.
 ///
 /// Only what the engine and the runtimes act on is here. References are wire ids (`1i5`). Unknown keys are ignored.
-#[expect(missing_docs, reason = "the fields carry the API's own names; the schema documents them")]
+#[expect(
+    missing_docs,
+    reason = "the fields carry the API's own names; the schema documents them"
+)]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LaunchConfig {
@@ -232,7 +235,9 @@ impl LaunchConfig {
 
     /// Whether there is an image at all: `rancher/none` and nothing mean none.
     pub fn has_image(&self) -> bool {
-        self.image_uuid.as_deref().is_some_and(|i| !i.trim().is_empty() && !is_none_image(i))
+        self.image_uuid
+            .as_deref()
+            .is_some_and(|i| !i.trim().is_empty() && !is_none_image(i))
     }
 }
 
@@ -249,7 +254,10 @@ pub fn is_sim_image(image_uuid: &str) -> bool {
 
 /// The reference without the `docker:` or `sim:` prefix.
 pub fn image_reference(image_uuid: &str) -> &str {
-    image_uuid.strip_prefix("docker:").or_else(|| image_uuid.strip_prefix("sim:")).unwrap_or(image_uuid)
+    image_uuid
+        .strip_prefix("docker:")
+        .or_else(|| image_uuid.strip_prefix("sim:"))
+        .unwrap_or(image_uuid)
 }
 
 /// A reference as a number, however its letters look.

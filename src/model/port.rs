@@ -24,7 +24,9 @@ impl PortSpec {
         let refuse = |code: &'static str| {
             Err(Error {
                 field: None,
-                ..Error::new(ErrorKind::Invalid).with_code(code).with_message(format!("not a port specification: {text:?}"))
+                ..Error::new(ErrorKind::Invalid)
+                    .with_code(code)
+                    .with_message(format!("not a port specification: {text:?}"))
             })
         };
         let (spec, protocol) = match text.rsplit_once('/') {
@@ -34,13 +36,17 @@ impl PortSpec {
             Some(_) => return refuse("PortInvalidProtocol"),
         };
         let (ip, rest) = if let Some(bracketed) = spec.strip_prefix('[') {
-            let Some((ip, rest)) = bracketed.split_once("]:") else { return refuse("PortWrongFormat") };
+            let Some((ip, rest)) = bracketed.split_once("]:") else {
+                return refuse("PortWrongFormat");
+            };
             if ip.parse::<std::net::Ipv6Addr>().is_err() {
                 return refuse("PortWrongFormat");
             }
             (Some(format!("[{ip}]")), rest)
         } else if spec.matches(':').count() == 2 {
-            let Some((ip, rest)) = spec.split_once(':') else { return refuse("PortWrongFormat") };
+            let Some((ip, rest)) = spec.split_once(':') else {
+                return refuse("PortWrongFormat");
+            };
             if ip.parse::<std::net::Ipv4Addr>().is_err() {
                 return refuse("PortWrongFormat");
             }
@@ -54,20 +60,35 @@ impl PortSpec {
             Some((public, private)) => (Some(public), private),
         };
         let number = |digits: &str| -> Option<i64> {
-            (!digits.is_empty() && digits.len() <= 12 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+            (!digits.is_empty() && digits.len() <= 12 && digits.bytes().all(|b| b.is_ascii_digit()))
+                .then(|| digits.parse().ok())
+                .flatten()
         };
         let in_range = |n: i64| u16::try_from(n).ok().filter(|n| *n > 0);
-        let Some(private) = number(private) else { return refuse("PortWrongFormat") };
-        let Some(private) = in_range(private) else { return refuse("PortInvalidPrivatePort") };
+        let Some(private) = number(private) else {
+            return refuse("PortWrongFormat");
+        };
+        let Some(private) = in_range(private) else {
+            return refuse("PortInvalidPrivatePort");
+        };
         let public = match public {
             None => None,
             Some(p) => {
-                let Some(n) = number(p) else { return refuse("PortWrongFormat") };
-                let Some(n) = in_range(n) else { return refuse("PortInvalidPublicPort") };
+                let Some(n) = number(p) else {
+                    return refuse("PortWrongFormat");
+                };
+                let Some(n) = in_range(n) else {
+                    return refuse("PortInvalidPublicPort");
+                };
                 Some(n)
             }
         };
-        Ok(Self { ip, public, private, protocol })
+        Ok(Self {
+            ip,
+            public,
+            private,
+            protocol,
+        })
     }
 }
 
@@ -99,7 +120,11 @@ mod tests {
             ("1.2.3.4::80", "1.2.3.4::80/tcp"),
             ("[::1]:8080:80", "[::1]:8080:80/tcp"),
         ] {
-            assert_eq!(PortSpec::parse(text).map(|p| p.to_string()).ok().as_deref(), Some(canonical), "{text}");
+            assert_eq!(
+                PortSpec::parse(text).map(|p| p.to_string()).ok().as_deref(),
+                Some(canonical),
+                "{text}"
+            );
         }
     }
 

@@ -58,7 +58,9 @@ pub struct Fields(pub BTreeMap<String, Box<RawValue>>);
 impl Fields {
     /// Takes a JSON object apart.
     pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map(Self).map_err(|e| Error::internal("reading a resource's fields", e))
+        serde_json::from_str(text)
+            .map(Self)
+            .map_err(|e| Error::internal("reading a resource's fields", e))
     }
 
     /// The text of a field's value.
@@ -77,7 +79,9 @@ impl Fields {
     pub fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         match self.get(name) {
             None | Some("null") => Ok(None),
-            Some(text) => serde_json::from_str(text).map(Some).map_err(|e| Error::internal(format!("reading field {name}"), e)),
+            Some(text) => serde_json::from_str(text)
+                .map(Some)
+                .map_err(|e| Error::internal(format!("reading field {name}"), e)),
         }
     }
 
@@ -89,6 +93,11 @@ impl Fields {
 
 impl PartialEq for Fields {
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|((a, x), (b, y))| a == b && x.get() == y.get())
+        self.0.len() == other.0.len()
+            && self
+                .0
+                .iter()
+                .zip(&other.0)
+                .all(|((a, x), (b, y))| a == b && x.get() == y.get())
     }
 }

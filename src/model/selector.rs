@@ -48,7 +48,10 @@ impl Selector {
 
     /// Whether these labels satisfy every constraint.
     pub fn matches<'a>(&self, labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> bool {
-        let labels: BTreeMap<String, String> = labels.into_iter().map(|(k, v)| (k.to_ascii_lowercase(), v.to_ascii_lowercase())).collect();
+        let labels: BTreeMap<String, String> = labels
+            .into_iter()
+            .map(|(k, v)| (k.to_ascii_lowercase(), v.to_ascii_lowercase()))
+            .collect();
         !self.0.is_empty()
             && self.0.iter().all(|(key, test)| match (labels.get(key), test) {
                 (None, _) => false,

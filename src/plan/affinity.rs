@@ -38,7 +38,10 @@ impl Rule {
     pub(super) fn matches_labels<'l>(&self, mut labels: impl Iterator<Item = (&'l str, &'l str)>) -> bool {
         labels.any(|(key, value)| {
             key.eq_ignore_ascii_case(&self.key)
-                && self.value.as_deref().is_none_or(|wanted| value.eq_ignore_ascii_case(wanted) || self.is_sidekick_of(value, wanted))
+                && self
+                    .value
+                    .as_deref()
+                    .is_none_or(|wanted| value.eq_ignore_ascii_case(wanted) || self.is_sidekick_of(value, wanted))
         })
     }
 
@@ -54,7 +57,9 @@ impl Rule {
     /// A rule that names a service means its sidekicks too: they carry `stack/service/sidekick`.
     fn is_sidekick_of(&self, value: &str, wanted: &str) -> bool {
         (self.key == STACK_SERVICE || self.key == PROJECT_SERVICE)
-            && value.get(..wanted.len()).is_some_and(|head| head.eq_ignore_ascii_case(wanted))
+            && value
+                .get(..wanted.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(wanted))
             && value.get(wanted.len()..).is_some_and(|tail| tail.starts_with('/'))
     }
 }
@@ -77,7 +82,9 @@ pub(super) fn rules(desired: &Desired) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     for config in &desired.configs {
         for (label, values) in &config.labels {
-            let Some((field, is_soft, is_negated)) = read_key(label) else { continue };
+            let Some((field, is_soft, is_negated)) = read_key(label) else {
+                continue;
+            };
             for value in values.split(',').map(str::trim).filter(|v| !v.is_empty()) {
                 let rule = read_value(desired, field, is_soft, is_negated, value);
                 if !rules.contains(&rule) {
@@ -117,11 +124,21 @@ fn read_value(desired: &Desired, field: Subject, is_soft: bool, is_negated: bool
             let (key, wanted) = (key.trim(), wanted.trim());
             let is_service = key == STACK_SERVICE || key == PROJECT_SERVICE;
             let lacks_stack = is_service && !wanted.contains('/');
-            let wanted = if lacks_stack { format!("{}/{wanted}", desired.stack.to_ascii_lowercase()) } else { wanted.to_owned() };
+            let wanted = if lacks_stack {
+                format!("{}/{wanted}", desired.stack.to_ascii_lowercase())
+            } else {
+                wanted.to_owned()
+            };
             (key.to_owned(), Some(wanted))
         }
     };
-    Rule { field, key, value, is_negated, is_soft }
+    Rule {
+        field,
+        key,
+        value,
+        is_negated,
+        is_soft,
+    }
 }
 
 /// Whether a rule speaks of the unit with this index of the service itself.
@@ -137,8 +154,18 @@ pub(super) fn matches_own_unit(rule: &Rule, desired: &Desired, index: u32) -> bo
             (STACK_SERVICE, service.as_str()),
             (PROJECT_SERVICE, service.as_str()),
         ];
-        let labels = config.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).chain(written);
-        let name = instance_name(&desired.stack, &desired.service, config.name.as_deref(), index, desired.divider);
+        let labels = config
+            .labels
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .chain(written);
+        let name = instance_name(
+            &desired.stack,
+            &desired.service,
+            config.name.as_deref(),
+            index,
+            desired.divider,
+        );
         rule.matches_container(&name, labels)
     })
 }

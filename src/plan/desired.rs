@@ -113,7 +113,10 @@ impl HealthStrategy {
         match check.and_then(|c| c.strategy.as_deref()) {
             Some("none") => Self::None,
             Some("recreateOnQuorum") => {
-                let quorum = check.and_then(|c| c.recreate_on_quorum_strategy_config.as_ref()).and_then(|q| q.quorum).unwrap_or(1);
+                let quorum = check
+                    .and_then(|c| c.recreate_on_quorum_strategy_config.as_ref())
+                    .and_then(|q| q.quorum)
+                    .unwrap_or(1);
                 Self::RecreateOnQuorum(u32::try_from(quorum).unwrap_or(1))
             }
             _ => Self::Recreate,

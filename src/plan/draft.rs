@@ -91,7 +91,10 @@ impl<'a> Draft<'a> {
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         match refusal {
             Refusal::Busy => self.wait(|| "Waiting for a host port to become free".to_owned()),
-            Refusal::NoHost => drop(self.stuck.get_or_insert_with(|| "Scheduling failed: no host is active".to_owned())),
+            Refusal::NoHost => drop(
+                self.stuck
+                    .get_or_insert_with(|| "Scheduling failed: no host is active".to_owned()),
+            ),
             Refusal::Unmet(sentence) => drop(self.stuck.get_or_insert(sentence)),
         }
     }
@@ -113,7 +116,13 @@ impl<'a> Draft<'a> {
 
     /// The name of the container of this configuration in the unit with this index.
     pub(super) fn name_of(&self, config: Option<&str>, index: u32) -> String {
-        instance_name(&self.desired.stack, &self.desired.service, config, index, self.desired.divider)
+        instance_name(
+            &self.desired.stack,
+            &self.desired.service,
+            config,
+            index,
+            self.desired.divider,
+        )
     }
 
     /// Asks for a new instance.
@@ -121,7 +130,14 @@ impl<'a> Draft<'a> {
         let name = self.name_of(config.name.as_deref(), index);
         self.note.get_or_insert_with(|| format!("Creating {name}"));
         let (config, version) = (config.name.clone(), config.version.clone());
-        self.steps.push(Step::Create { unit, index, config, version, host, name });
+        self.steps.push(Step::Create {
+            unit,
+            index,
+            config,
+            version,
+            host,
+            name,
+        });
     }
 
     /// Asks for a start.
@@ -178,7 +194,11 @@ impl<'a> Draft<'a> {
             // What goes on may make room.
             (Some(sentence), Some(_)) => Verdict::Working(sentence),
         };
-        Plan { steps: self.steps, verdict, wake_after: self.wake_after }
+        Plan {
+            steps: self.steps,
+            verdict,
+            wake_after: self.wake_after,
+        }
     }
 
     fn begin(&mut self, step: Step, verb: &str, instance: &Instance) {

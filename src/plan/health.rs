@@ -22,7 +22,8 @@ pub struct Member {
 /// `scale` is the minimum where there is a scale policy, and 0 units for kinds without containers; `configs` is how
 /// many launch configurations a unit has.
 pub fn service_health(scale: Scale, configs: usize, members: impl IntoIterator<Item = Member>) -> &'static str {
-    let (mut started_once, mut running_well, mut initializing, mut on_active_hosts) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut started_once, mut running_well, mut initializing, mut on_active_hosts) =
+        (0_usize, 0_usize, 0_usize, 0_usize);
     for member in members {
         if matches!(member.state, InstanceState::Broken | InstanceState::Removing) {
             continue;
@@ -31,7 +32,11 @@ pub fn service_health(scale: Scale, configs: usize, members: impl IntoIterator<I
         match (member.state, member.health) {
             (InstanceState::Running, Health::None | Health::Healthy) => running_well += 1,
             (InstanceState::Running, Health::Initializing) => initializing += 1,
-            (InstanceState::Stopped | InstanceState::Stopping, _) if member.is_start_once && member.start_count >= 1 => started_once += 1,
+            (InstanceState::Stopped | InstanceState::Stopping, _)
+                if member.is_start_once && member.start_count >= 1 =>
+            {
+                started_once += 1
+            }
             _ => {}
         }
     }
@@ -81,18 +86,51 @@ mod tests {
     use super::*;
 
     fn member(word: &str) -> Member {
-        let plain =
-            Member { state: InstanceState::Running, health: Health::None, is_start_once: false, start_count: 1, is_on_active_host: true };
+        let plain = Member {
+            state: InstanceState::Running,
+            health: Health::None,
+            is_start_once: false,
+            start_count: 1,
+            is_on_active_host: true,
+        };
         match word {
             "up" => plain,
-            "elsewhere" => Member { is_on_active_host: false, ..plain },
-            "well" => Member { health: Health::Healthy, ..plain },
-            "init" => Member { health: Health::Initializing, ..plain },
-            "ill" => Member { health: Health::Unhealthy, ..plain },
-            "broken" => Member { state: InstanceState::Broken, health: Health::Healthy, ..plain },
-            "stopped" => Member { state: InstanceState::Stopped, ..plain },
-            "once" => Member { state: InstanceState::Stopped, is_start_once: true, ..plain },
-            "never" => Member { state: InstanceState::Stopped, is_start_once: true, start_count: 0, ..plain },
+            "elsewhere" => Member {
+                is_on_active_host: false,
+                ..plain
+            },
+            "well" => Member {
+                health: Health::Healthy,
+                ..plain
+            },
+            "init" => Member {
+                health: Health::Initializing,
+                ..plain
+            },
+            "ill" => Member {
+                health: Health::Unhealthy,
+                ..plain
+            },
+            "broken" => Member {
+                state: InstanceState::Broken,
+                health: Health::Healthy,
+                ..plain
+            },
+            "stopped" => Member {
+                state: InstanceState::Stopped,
+                ..plain
+            },
+            "once" => Member {
+                state: InstanceState::Stopped,
+                is_start_once: true,
+                ..plain
+            },
+            "never" => Member {
+                state: InstanceState::Stopped,
+                is_start_once: true,
+                start_count: 0,
+                ..plain
+            },
             other => unreachable!("no member {other}"),
         }
     }
@@ -119,7 +157,11 @@ mod tests {
             (Scale::Global, 1, "elsewhere", "degraded"),
         ] {
             let members = words.split_whitespace().map(member);
-            assert_eq!(service_health(scale, configs, members), expected, "{scale:?} x{configs}: {words}");
+            assert_eq!(
+                service_health(scale, configs, members),
+                expected,
+                "{scale:?} x{configs}: {words}"
+            );
         }
     }
 

@@ -7,7 +7,14 @@ use super::*;
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Create { unit, index: _, config: _, version, host, name } => {
+            Self::Create {
+                unit,
+                index: _,
+                config: _,
+                version,
+                host,
+                name,
+            } => {
                 write!(f, "create {name} {version} in ")?;
                 match unit {
                     UnitId::Known(uuid) => write!(f, "unit {uuid}")?,

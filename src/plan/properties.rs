@@ -1,6 +1,10 @@
 //! Properties that hold for every plan, tried on worlds made of random bytes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails should say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails should say where"
+)]
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -45,18 +49,31 @@ impl Coin {
 type Bytes = [u8; 48];
 
 fn cases() -> ProptestConfig {
-    ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: 10_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// A service: scale, sidekicks and what they share, ports, health checks, strategy.
 fn service(choices: &mut Choices<'_>) -> World {
-    let scale = if choices.once_in(6) { Scale::Global } else { Scale::Units(u32::from(choices.below(4))) };
+    let scale = if choices.once_in(6) {
+        Scale::Global
+    } else {
+        Scale::Units(u32::from(choices.below(4)))
+    };
     let mut world = World::new(scale);
     world.observed.hosts = (1..=1 + i64::from(choices.below(3))).map(host).collect();
     let primary = &mut world.desired.configs[0];
     primary.health_checked = choices.once_in(2);
     if choices.once_in(4) {
-        primary.host_ports = vec![PortSpec { ip: None, public: Some(80), private: 80, protocol: "tcp" }];
+        primary.host_ports = vec![PortSpec {
+            ip: None,
+            public: Some(80),
+            private: 80,
+            protocol: "tcp",
+        }];
     }
     let relation = choices.below(5);
     if relation > 0 {
@@ -78,7 +95,11 @@ fn service(choices: &mut Choices<'_>) -> World {
 }
 
 fn batches(choices: &mut Choices<'_>) -> Batches {
-    Batches { size: 1 + u32::from(choices.below(3)), interval: Duration::from_secs(2), start_first: choices.once_in(2) }
+    Batches {
+        size: 1 + u32::from(choices.below(3)),
+        interval: Duration::from_secs(2),
+        start_first: choices.once_in(2),
+    }
 }
 
 fn goal(choices: &mut Choices<'_>, world: &World) -> Goal {
@@ -124,7 +145,8 @@ fn mess(bytes: &[u8]) -> World {
             7 => InstanceState::Broken,
             _ => InstanceState::Removing,
         };
-        let health = [Health::None, Health::Healthy, Health::Initializing, Health::Unhealthy][usize::from(choices.below(4))];
+        let health =
+            [Health::None, Health::Healthy, Health::Initializing, Health::Unhealthy][usize::from(choices.below(4))];
         let uuid = format!("u{unit}");
         // The engine never has two managed ones of a kind in a unit.
         let is_double = |i: &Instance| i.unit == uuid && i.config.as_deref() == name && !i.is_parked;
@@ -133,9 +155,17 @@ fn mess(bytes: &[u8]) -> World {
         (made.is_parked, made.state, made.health) = (is_parked, state, health);
     }
     world.desired.goal = goal(&mut choices, &world);
-    if !matches!(world.desired.goal, Goal::Upgrade(_) | Goal::Rollback(_) | Goal::FinishUpgrade(_)) {
+    if !matches!(
+        world.desired.goal,
+        Goal::Upgrade(_) | Goal::Rollback(_) | Goal::FinishUpgrade(_)
+    ) {
         // No other goal is reached before what is parked was stopped.
-        world.observed.instances.iter_mut().filter(|i| i.is_parked).for_each(|i| i.state = i.state.max(InstanceState::Stopped));
+        world
+            .observed
+            .instances
+            .iter_mut()
+            .filter(|i| i.is_parked)
+            .for_each(|i| i.state = i.state.max(InstanceState::Stopped));
     }
     world
 }
@@ -145,7 +175,13 @@ fn mess(bytes: &[u8]) -> World {
 fn shape(world: &World) -> Vec<Option<String>> {
     let is_there = |i: &Instance| !i.is_parked && i.state != InstanceState::Removing;
     let is_wanted = |i: &&Instance| is_there(i) && world.desired.configs.iter().any(|c| c.name == i.config);
-    let mut all: Vec<_> = world.observed.instances.iter().filter(is_wanted).map(|i| i.config.clone()).collect();
+    let mut all: Vec<_> = world
+        .observed
+        .instances
+        .iter()
+        .filter(is_wanted)
+        .map(|i| i.config.clone())
+        .collect();
     all.sort();
     all
 }
@@ -179,11 +215,17 @@ fn check(world: &World, plan: &Plan) {
     let by_id: BTreeMap<ResourceId, &Instance> = world.observed.instances.iter().map(|i| (i.id, i)).collect();
     // A converged world gives an empty plan.
     if plan.verdict == Verdict::Converged {
-        assert!(plan.steps.is_empty() && plan.wake_after.is_none(), "converged, and yet: {plan}");
+        assert!(
+            plan.steps.is_empty() && plan.wake_after.is_none(),
+            "converged, and yet: {plan}"
+        );
     }
     let mut slots: HashSet<(UnitId, &Option<String>)> = HashSet::new();
     let mut new_units: BTreeMap<&UnitId, (u32, ResourceId)> = BTreeMap::new();
-    let is_ending = matches!(world.desired.goal, Goal::FinishUpgrade(_) | Goal::Rollback(_) | Goal::Remove);
+    let is_ending = matches!(
+        world.desired.goal,
+        Goal::FinishUpgrade(_) | Goal::Rollback(_) | Goal::Remove
+    );
     for step in &plan.steps {
         match step {
             // Nothing parked is removed before finish, unless it is broken.
@@ -193,20 +235,43 @@ fn check(world: &World, plan: &Plan) {
                 assert!(!instance.is_parked || is_ending || *why == Why::Broken, "{plan}");
                 assert!(
                     *why != Why::Unhealthy
-                        || world.observed.instances.iter().any(|i| i.unit == instance.unit && i.health == Health::Unhealthy)
+                        || world
+                            .observed
+                            .instances
+                            .iter()
+                            .any(|i| i.unit == instance.unit && i.health == Health::Unhealthy)
                 );
             }
-            Step::Create { unit, index, config, host, name, .. } => {
+            Step::Create {
+                unit,
+                index,
+                config,
+                host,
+                name,
+                ..
+            } => {
                 assert!(slots.insert((unit.clone(), config)), "made twice: {plan}");
                 assert_eq!(*name, instance_name("shop", "web", config.as_deref(), *index, '-'));
-                let taken = |i: &&Instance| i.index == *index && !i.is_parked && i.config == *config && i.state != InstanceState::Removing;
+                let taken = |i: &&Instance| {
+                    i.index == *index && !i.is_parked && i.config == *config && i.state != InstanceState::Removing
+                };
                 if let UnitId::New(_) = unit {
-                    assert_eq!(new_units.entry(unit).or_insert((*index, *host)), &(*index, *host), "a unit is in one place: {plan}");
-                    assert!(!world.observed.instances.iter().any(|i| taken(&i)), "index taken: {plan}");
+                    assert_eq!(
+                        new_units.entry(unit).or_insert((*index, *host)),
+                        &(*index, *host),
+                        "a unit is in one place: {plan}"
+                    );
+                    assert!(
+                        !world.observed.instances.iter().any(|i| taken(&i)),
+                        "index taken: {plan}"
+                    );
                 }
             }
             Step::Start(id) => assert_eq!(by_id[id].state, InstanceState::Stopped, "{plan}"),
-            Step::Stop(id) => assert!(matches!(by_id[id].state, InstanceState::Running | InstanceState::Starting), "{plan}"),
+            Step::Stop(id) => assert!(
+                matches!(by_id[id].state, InstanceState::Running | InstanceState::Starting),
+                "{plan}"
+            ),
             Step::Park(id) => assert!(!by_id[id].is_parked, "{plan}"),
             Step::Unpark(id) => assert!(by_id[id].is_parked, "{plan}"),
             Step::BeginBatch => {}
@@ -224,49 +289,100 @@ fn check_goal(world: &World, plan: &Plan) {
         (Goal::Hold, _) => assert!(plan.steps.is_empty(), "{plan}"),
         (Goal::Remove, _) | (Goal::Run, Scale::Units(0)) => assert!(plan.steps.iter().all(is_removal), "{plan}"),
         (Goal::Stop, _) => assert!(plan.steps.iter().all(|s| matches!(s, Step::Stop(_))), "{plan}"),
-        (_, Scale::Units(0)) => assert!(plan.steps.iter().all(|s| is_removal(s) || matches!(s, Step::Stop(_))), "{plan}"),
+        (_, Scale::Units(0)) => assert!(
+            plan.steps.iter().all(|s| is_removal(s) || matches!(s, Step::Stop(_))),
+            "{plan}"
+        ),
         _ => {}
     }
 }
 
 /// What a converged world must look like.
 fn check_end(world: &World, is_tidy: bool) {
-    let live: Vec<&Instance> = world.observed.instances.iter().filter(|i| !i.is_parked && i.state != InstanceState::Removing).collect();
-    let is_reachable = |i: &Instance| i.host.is_none_or(|h| world.observed.hosts.iter().any(|host| host.id == h && !host.is_disconnected));
+    let live: Vec<&Instance> = world
+        .observed
+        .instances
+        .iter()
+        .filter(|i| !i.is_parked && i.state != InstanceState::Removing)
+        .collect();
+    let is_reachable = |i: &Instance| {
+        i.host.is_none_or(|h| {
+            world
+                .observed
+                .hosts
+                .iter()
+                .any(|host| host.id == h && !host.is_disconnected)
+        })
+    };
     match world.desired.goal {
         Goal::Hold => return,
         Goal::Remove => return assert!(world.observed.instances.is_empty()),
         Goal::Stop => {
-            return assert!(
-                !live.iter().any(|i| matches!(i.state, InstanceState::Running | InstanceState::Starting | InstanceState::Stopping))
-            );
+            return assert!(!live.iter().any(|i| matches!(
+                i.state,
+                InstanceState::Running | InstanceState::Starting | InstanceState::Stopping
+            )));
         }
         Goal::FinishUpgrade(_) | Goal::Rollback(_) => {
             assert!(
-                !world.observed.instances.iter().any(|i| i.is_parked && i.state != InstanceState::Removing),
+                !world
+                    .observed
+                    .instances
+                    .iter()
+                    .any(|i| i.is_parked && i.state != InstanceState::Removing),
                 "something is still parked: {}",
                 world.picture()
             );
         }
         Goal::Run | Goal::Upgrade(_) | Goal::Restart { .. } => {}
     }
-    let Scale::Units(wanted) = world.desired.scale else { return };
+    let Scale::Units(wanted) = world.desired.scale else {
+        return;
+    };
     let units: BTreeSet<&String> = live.iter().map(|i| &i.unit).collect();
-    let has_hosts = world.observed.hosts.iter().any(|h| h.is_active && !h.is_gone && !h.is_disconnected);
-    assert!(units.len() == wanted as usize || (!has_hosts && units.len() < wanted as usize), "{wanted} units: {}", world.picture());
-    let ported = |i: &&&Instance| world.desired.configs.iter().any(|c| c.name == i.config && !c.host_ports.is_empty());
+    let has_hosts = world
+        .observed
+        .hosts
+        .iter()
+        .any(|h| h.is_active && !h.is_gone && !h.is_disconnected);
+    assert!(
+        units.len() == wanted as usize || (!has_hosts && units.len() < wanted as usize),
+        "{wanted} units: {}",
+        world.picture()
+    );
+    let ported = |i: &&&Instance| {
+        world
+            .desired
+            .configs
+            .iter()
+            .any(|c| c.name == i.config && !c.host_ports.is_empty())
+    };
     let mut owners = HashSet::new();
-    assert!(live.iter().filter(ported).all(|i| owners.insert(i.host)) || !is_tidy, "a port is had twice: {}", world.picture());
+    assert!(
+        live.iter().filter(ported).all(|i| owners.insert(i.host)) || !is_tidy,
+        "a port is had twice: {}",
+        world.picture()
+    );
     for instance in live.iter().filter(|i| is_reachable(i)) {
-        let Some(config) = world.desired.configs.iter().find(|c| c.name == instance.config) else { continue };
+        let Some(config) = world.desired.configs.iter().find(|c| c.name == instance.config) else {
+            continue;
+        };
         let has_run = config.start_once && instance.state == InstanceState::Stopped;
         // A bad instance is never counted as good.
-        assert!(instance.state == InstanceState::Running || has_run, "{}", world.picture());
+        assert!(
+            instance.state == InstanceState::Running || has_run,
+            "{}",
+            world.picture()
+        );
         if let Goal::Upgrade(_) | Goal::FinishUpgrade(_) | Goal::Rollback(_) = world.desired.goal {
             assert_eq!(config.version, instance.version, "{}", world.picture());
         }
         if let (Goal::Upgrade(_), true) = (&world.desired.goal, config.health_checked) {
-            assert!(matches!(instance.health, Health::None | Health::Healthy) || has_run, "{}", world.picture());
+            assert!(
+                matches!(instance.health, Health::None | Health::Healthy) || has_run,
+                "{}",
+                world.picture()
+            );
         }
     }
 }
@@ -398,7 +514,14 @@ proptest! {
 
 /// How many units have an instance like this.
 fn units(world: &World, is_such: impl Fn(&Instance) -> bool) -> usize {
-    world.observed.instances.iter().filter(|i| is_such(i)).map(|i| &i.unit).collect::<BTreeSet<_>>().len()
+    world
+        .observed
+        .instances
+        .iter()
+        .filter(|i| is_such(i))
+        .map(|i| &i.unit)
+        .collect::<BTreeSet<_>>()
+        .len()
 }
 
 /// How many units serve, with the old or the new of each configuration.
@@ -418,5 +541,12 @@ fn available(world: &World) -> usize {
 /// How many generations of units are not down.
 fn live_generations(world: &World) -> usize {
     let is_up = |i: &&Instance| !matches!(i.state, InstanceState::Stopped | InstanceState::Removing);
-    world.observed.instances.iter().filter(is_up).map(|i| (&i.unit, &i.version)).collect::<BTreeSet<_>>().len()
+    world
+        .observed
+        .instances
+        .iter()
+        .filter(is_up)
+        .map(|i| (&i.unit, &i.version))
+        .collect::<BTreeSet<_>>()
+        .len()
 }

@@ -21,7 +21,12 @@ pub(super) struct Mode {
 
 impl Mode {
     /// Everything up, nothing outdated is touched.
-    pub(super) const RUN: Self = Self { replaces: false, start_first: false, heals: true, patience: Patience::Up };
+    pub(super) const RUN: Self = Self {
+        replaces: false,
+        start_first: false,
+        heals: true,
+        patience: Patience::Up,
+    };
 }
 
 /// When a running instance is ready.
@@ -51,7 +56,13 @@ pub(super) struct Roster<'a> {
 impl<'a> Roster<'a> {
     /// An empty one.
     pub(super) fn new(mode: Mode, scheduler: Scheduler<'a>) -> Self {
-        Self { mode, kept: Vec::new(), surplus: Vec::new(), others: Vec::new(), scheduler }
+        Self {
+            mode,
+            kept: Vec::new(),
+            surplus: Vec::new(),
+            others: Vec::new(),
+            scheduler,
+        }
     }
 
     fn sort(&mut self) {

@@ -66,7 +66,12 @@ impl<'a> Scheduler<'a> {
         let mut scheduler = Self {
             desired,
             requested: desired.configs.iter().filter_map(|c| c.requested_host).collect(),
-            ports: desired.configs.iter().flat_map(|c| &c.host_ports).filter(|p| p.public.is_some()).collect(),
+            ports: desired
+                .configs
+                .iter()
+                .flat_map(|c| &c.host_ports)
+                .filter(|p| p.public.is_some())
+                .collect(),
             memory: desired.configs.iter().map(|c| c.memory_reservation).sum(),
             milli_cpu: desired.configs.iter().map(|c| c.milli_cpu_reservation).sum(),
             rules,
@@ -81,7 +86,11 @@ impl<'a> Scheduler<'a> {
 
     /// See [`eligible_hosts`].
     pub(super) fn eligible(&self) -> Vec<ResourceId> {
-        self.places.iter().filter(|p| p.is_eligible).map(|p| p.host.id).collect()
+        self.places
+            .iter()
+            .filter(|p| p.is_eligible)
+            .map(|p| p.host.id)
+            .collect()
     }
 
     /// Whether this host is listed and not removed.
@@ -91,7 +100,12 @@ impl<'a> Scheduler<'a> {
 
     /// A place for a new unit, or for the known one `of` which then does not stand in its own way. `wish` is taken
     /// if it will do; `avoid` is never taken.
-    pub(super) fn choose(&self, of: Option<&Unit<'a>>, wish: Option<ResourceId>, avoid: Option<ResourceId>) -> Result<ResourceId, Refusal> {
+    pub(super) fn choose(
+        &self,
+        of: Option<&Unit<'a>>,
+        wish: Option<ResourceId>,
+        avoid: Option<ResourceId>,
+    ) -> Result<ResourceId, Refusal> {
         let hard = self.rules.iter().take_while(|r| !r.is_soft).count();
         if let Some(place) = wish.and_then(|id| self.place(id)) {
             // The reservation of what is replaced there is still counted, so it is not asked for again.
@@ -110,26 +124,46 @@ impl<'a> Scheduler<'a> {
                 .min_by_key(|p| (p.load, p.host.id))
         };
         // Soft rules are dropped one at a time, the last one first.
-        if let Some(place) = (hard..=self.rules.len()).rev().find_map(|rules| best(rules, Leaving::Blocks)) {
+        if let Some(place) = (hard..=self.rules.len())
+            .rev()
+            .find_map(|rules| best(rules, Leaving::Blocks))
+        {
             return Ok(place.host.id);
         }
-        Err(if best(hard, Leaving::Ignored).is_some() { Refusal::Busy } else { Refusal::Unmet(self.explain()) })
+        Err(if best(hard, Leaving::Ignored).is_some() {
+            Refusal::Busy
+        } else {
+            Refusal::Unmet(self.explain())
+        })
     }
 
     /// Whether this host can have a unit of a global service, or one more container of a unit that is there.
-    pub(super) fn check(&self, host: ResourceId, of: Option<&Unit<'a>>, configs: &[&UnitConfig]) -> Result<(), Refusal> {
-        let Some(place) = self.place(host) else { return Err(Refusal::Unmet(self.explain())) };
+    pub(super) fn check(
+        &self,
+        host: ResourceId,
+        of: Option<&Unit<'a>>,
+        configs: &[&UnitConfig],
+    ) -> Result<(), Refusal> {
+        let Some(place) = self.place(host) else {
+            return Err(Refusal::Unmet(self.explain()));
+        };
         if configs.iter().any(|c| c.is_sim != place.host.is_sim) {
             return Err(Refusal::Unmet(self.explain_kind()));
         }
         if of.is_none() && !self.has_room(place) {
             return Err(Refusal::Unmet(self.explain()));
         }
-        let taken = configs.iter().flat_map(|c| &c.host_ports).find(|p| place.host.bound_ports.iter().any(|bound| is_conflict(bound, p)));
+        let taken = configs
+            .iter()
+            .flat_map(|c| &c.host_ports)
+            .find(|p| place.host.bound_ports.iter().any(|bound| is_conflict(bound, p)));
         match taken {
             Some(port) => Err(Refusal::Unmet(format!("{UNMET} port {port} is in use on host {host}"))),
             None if configs.iter().any(|c| has_fixed_ports(c)) => {
-                match (self.holder(place, of, Leaving::Blocks), self.holder(place, of, Leaving::Ignored)) {
+                match (
+                    self.holder(place, of, Leaving::Blocks),
+                    self.holder(place, of, Leaving::Ignored),
+                ) {
                     (None, _) => Ok(()),
                     (Some(_), None) => Err(Refusal::Busy),
                     (Some(_), Some(_)) => Err(Refusal::Unmet(self.explain())),
@@ -149,7 +183,10 @@ impl<'a> Scheduler<'a> {
         place.memory = place.memory.map(|free| free.saturating_sub(memory));
         place.milli_cpu = place.milli_cpu.map(|free| free.saturating_sub(milli_cpu));
         if holds {
-            place.holders.push(PortHolder { unit, is_leaving: false });
+            place.holders.push(PortHolder {
+                unit,
+                is_leaving: false,
+            });
         }
         for (count, is_match) in place.matches.iter_mut().zip(own) {
             *count += u32::from(is_match);
@@ -182,26 +219,52 @@ impl<'a> Scheduler<'a> {
         let home = unit.live.iter().find_map(|i| i.host).map(|host| (host, false));
         let desired = self.desired;
         let publishes = |i: &&&Instance| desired.configs.iter().any(|c| c.name == i.config && has_fixed_ports(c));
-        let is_bound = |i: &&&Instance| matches!(i.state, InstanceState::Starting | InstanceState::Running | InstanceState::Stopping);
-        let parked = unit.parked.iter().filter(is_bound).filter(publishes).filter_map(|i| Some((i.host?, stops_parked)));
-        let leaving = unit.leaving.iter().filter(publishes).filter_map(|i| Some((i.host?, true)));
+        let is_bound = |i: &&&Instance| {
+            matches!(
+                i.state,
+                InstanceState::Starting | InstanceState::Running | InstanceState::Stopping
+            )
+        };
+        let parked = unit
+            .parked
+            .iter()
+            .filter(is_bound)
+            .filter(publishes)
+            .filter_map(|i| Some((i.host?, stops_parked)));
+        let leaving = unit
+            .leaving
+            .iter()
+            .filter(publishes)
+            .filter_map(|i| Some((i.host?, true)));
         for (host, is_leaving) in home.into_iter().chain(parked).chain(leaving) {
             if let Some(place) = self.place_mut(host) {
-                place.holders.push(PortHolder { unit: Some(unit.id), is_leaving });
+                place.holders.push(PortHolder {
+                    unit: Some(unit.id),
+                    is_leaving,
+                });
             }
         }
     }
 
     fn own_matches(&self, index: u32) -> Vec<bool> {
-        self.rules.iter().map(|rule| rule.field != Subject::HostLabel && matches_own_unit(rule, self.desired, index)).collect()
+        self.rules
+            .iter()
+            .map(|rule| rule.field != Subject::HostLabel && matches_own_unit(rule, self.desired, index))
+            .collect()
     }
 
     fn place(&self, id: ResourceId) -> Option<&Place<'a>> {
-        self.places.binary_search_by_key(&id, |p| p.host.id).ok().and_then(|at| self.places.get(at))
+        self.places
+            .binary_search_by_key(&id, |p| p.host.id)
+            .ok()
+            .and_then(|at| self.places.get(at))
     }
 
     fn place_mut(&mut self, id: ResourceId) -> Option<&mut Place<'a>> {
-        self.places.binary_search_by_key(&id, |p| p.host.id).ok().and_then(|at| self.places.get_mut(at))
+        self.places
+            .binary_search_by_key(&id, |p| p.host.id)
+            .ok()
+            .and_then(|at| self.places.get_mut(at))
     }
 
     fn has_active_host(&self) -> bool {
@@ -212,8 +275,14 @@ impl<'a> Scheduler<'a> {
         let is_kind = self.desired.configs.iter().all(|c| c.is_sim == host.is_sim);
         let is_wanted = if self.requested.is_empty() {
             let labels = || host.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-            let hard = self.rules.iter().filter(|r| r.field == Subject::HostLabel && !r.is_soft);
-            is_open(host) && hard.into_iter().all(|rule| rule.matches_labels(labels()) != rule.is_negated)
+            let hard = self
+                .rules
+                .iter()
+                .filter(|r| r.field == Subject::HostLabel && !r.is_soft);
+            is_open(host)
+                && hard
+                    .into_iter()
+                    .all(|rule| rule.matches_labels(labels()) != rule.is_negated)
         } else {
             // `requestedHostId` overrides scheduling and the host's state; two different ones cannot both be had.
             self.requested.len() == 1 && self.requested.contains(&host.id)
@@ -231,10 +300,15 @@ impl<'a> Scheduler<'a> {
         }
         // The unit itself neither helps nor hinders.
         let itself = of.filter(|u| u.live.iter().any(|i| i.host == Some(place.host.id)));
-        self.rules.iter().zip(&place.matches).take(rules).all(|(rule, matches)| {
-            let own = itself.is_some_and(|u| rule.field != Subject::HostLabel && matches_own_unit(rule, self.desired, u.index));
-            (matches.saturating_sub(u32::from(own)) > 0) != rule.is_negated
-        })
+        self.rules
+            .iter()
+            .zip(&place.matches)
+            .take(rules)
+            .all(|(rule, matches)| {
+                let own = itself
+                    .is_some_and(|u| rule.field != Subject::HostLabel && matches_own_unit(rule, self.desired, u.index));
+                (matches.saturating_sub(u32::from(own)) > 0) != rule.is_negated
+            })
     }
 
     fn has_room(&self, place: &Place<'a>) -> bool {
@@ -243,13 +317,21 @@ impl<'a> Scheduler<'a> {
     }
 
     fn ports_free(&self, place: &Place<'a>, of: Option<&Unit<'a>>, leaving: Leaving) -> bool {
-        let by_others = || self.ports.iter().any(|port| place.host.bound_ports.iter().any(|bound| is_conflict(bound, port)));
+        let by_others = || {
+            self.ports
+                .iter()
+                .any(|port| place.host.bound_ports.iter().any(|bound| is_conflict(bound, port)))
+        };
         self.ports.is_empty() || (self.holder(place, of, leaving).is_none() && !by_others())
     }
 
     fn holder<'p>(&self, place: &'p Place<'a>, of: Option<&Unit<'a>>, leaving: Leaving) -> Option<&'p PortHolder<'a>> {
         let is_other = |holder: &&PortHolder<'_>| of.is_none() || holder.unit != of.map(|u| u.id);
-        place.holders.iter().filter(is_other).find(|holder| leaving == Leaving::Blocks || !holder.is_leaving)
+        place
+            .holders
+            .iter()
+            .filter(is_other)
+            .find(|holder| leaving == Leaving::Blocks || !holder.is_leaving)
     }
 
     fn explain(&self) -> String {
@@ -260,7 +342,12 @@ impl<'a> Scheduler<'a> {
         if self.requested.is_empty() && !self.places.iter().filter(is_kind).any(|p| is_open(p.host)) {
             return self.explain_kind();
         }
-        let mut needs: Vec<String> = self.rules.iter().filter(|r| !r.is_soft).map(ToString::to_string).collect();
+        let mut needs: Vec<String> = self
+            .rules
+            .iter()
+            .filter(|r| !r.is_soft)
+            .map(ToString::to_string)
+            .collect();
         needs.extend(self.ports.iter().map(|p| format!("port {p}")));
         if self.memory > 0 {
             needs.push(format!("{} bytes of memory", self.memory));
@@ -299,9 +386,11 @@ impl<'a> Place<'a> {
         }
         let matches = rules.iter().map(|rule| match rule.field {
             Subject::HostLabel => u32::from(rule.matches_labels(pairs(&host.labels))),
-            Subject::ContainerLabel | Subject::Container => {
-                u32::from(host.neighbours.iter().any(|n| rule.matches_container(&n.name, pairs(&n.labels))))
-            }
+            Subject::ContainerLabel | Subject::Container => u32::from(
+                host.neighbours
+                    .iter()
+                    .any(|n| rule.matches_container(&n.name, pairs(&n.labels))),
+            ),
         });
         Self {
             host,
@@ -321,5 +410,8 @@ fn is_open(host: &Host) -> bool {
 
 fn is_conflict(a: &PortSpec, b: &PortSpec) -> bool {
     let every = |ip: &Option<String>| ip.as_deref().is_none_or(|ip| matches!(ip, "" | "0.0.0.0" | "[::]"));
-    a.public.is_some() && a.public == b.public && a.protocol == b.protocol && (every(&a.ip) || every(&b.ip) || a.ip == b.ip)
+    a.public.is_some()
+        && a.public == b.public
+        && a.protocol == b.protocol
+        && (every(&a.ip) || every(&b.ip) || a.ip == b.ip)
 }

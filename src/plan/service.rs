@@ -71,7 +71,13 @@ pub(super) fn bring_up<'a>(draft: &mut Draft<'a>, mode: Mode) -> Roster<'a> {
 
 /// The last phase: what is too much goes, and removals are awaited.
 pub(super) fn trim<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>) {
-    let Roster { mode, kept, surplus, others, .. } = roster;
+    let Roster {
+        mode,
+        kept,
+        surplus,
+        others,
+        ..
+    } = roster;
     for unit in surplus.iter_mut().rev() {
         draft.remove_live(unit, Why::Surplus, |_| true);
     }
@@ -81,7 +87,10 @@ pub(super) fn trim<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>) {
         }
     }
     for unit in kept.iter().chain(surplus.iter()).chain(others.iter()) {
-        let awaited = unit.leaving.iter().find(|i| !i.is_parked && draft.link(i.host) == Reach::Up);
+        let awaited = unit
+            .leaving
+            .iter()
+            .find(|i| !i.is_parked && draft.link(i.host) == Reach::Up);
         if let Some(instance) = awaited {
             draft.wait_for(instance, "to be removed");
         }
@@ -96,7 +105,11 @@ pub(super) fn has_outdated(draft: &Draft<'_>, unit: &Unit<'_>) -> bool {
 /// Whether the unit serves: one of each configuration runs and is not known to be ill.
 pub(super) fn is_available(draft: &Draft<'_>, unit: &Unit<'_>) -> bool {
     let serves = |i: &Instance, c: &UnitConfig| is_up(i, c) && matches!(i.health, Health::None | Health::Healthy);
-    draft.shape.configs.iter().all(|c| unit.live.iter().any(|i| i.config == c.name && serves(i, c)))
+    draft
+        .shape
+        .configs
+        .iter()
+        .all(|c| unit.live.iter().any(|i| i.config == c.name && serves(i, c)))
 }
 
 /// Finishes one unit: restores, creates and starts what it lacks, stops what it replaced, waits for the rest.
@@ -117,12 +130,18 @@ pub(super) fn work<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>, scheduler: &m
     }
     drop_dependants(draft, unit);
     let missing = missing(draft, unit);
-    let target = if missing.is_empty() { unit.host() } else { place(draft, unit, scheduler, mode, &missing) };
+    let target = if missing.is_empty() {
+        unit.host()
+    } else {
+        place(draft, unit, scheduler, mode, &missing)
+    };
     if mode.replaces {
         let is_done = is_complete(draft, unit, mode.patience);
         let wants_ports = missing.iter().any(|c| has_fixed_ports(c)) || unit.live.iter().any(|i| needs_port(draft, i));
         // A port can have one owner: where the old one has it, it cannot serve until the new one is ready.
-        settle_parked(draft, unit, |i| mode.start_first && !is_done && !(wants_ports && i.host == target));
+        settle_parked(draft, unit, |i| {
+            mode.start_first && !is_done && !(wants_ports && i.host == target)
+        });
     }
     if let (Some(host), false) = (target, missing.is_empty()) {
         if unit.live.is_empty() {
@@ -135,8 +154,16 @@ pub(super) fn work<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>, scheduler: &m
 }
 
 fn remove_broken<'a>(draft: &mut Draft<'a>, units: &mut [Unit<'a>], mode: Mode) {
-    let links: BTreeMap<ResourceId, Reach> = draft.observed.hosts.iter().map(|h| (h.id, draft.link(Some(h.id)))).collect();
-    let link = |i: &Instance| i.host.map_or(Reach::Up, |id| links.get(&id).copied().unwrap_or(Reach::Gone));
+    let links: BTreeMap<ResourceId, Reach> = draft
+        .observed
+        .hosts
+        .iter()
+        .map(|h| (h.id, draft.link(Some(h.id))))
+        .collect();
+    let link = |i: &Instance| {
+        i.host
+            .map_or(Reach::Up, |id| links.get(&id).copied().unwrap_or(Reach::Gone))
+    };
     let is_broken = |i: &Instance| i.state == InstanceState::Broken && link(i) == Reach::Up;
     for unit in units {
         if unit.live.iter().any(|i| is_broken(i) || link(i) == Reach::Gone) {
@@ -160,7 +187,10 @@ fn remove_unhealthy<'a>(draft: &mut Draft<'a>, units: &mut [Unit<'a>], mode: Mod
         }
     }
     for unit in units {
-        let is_ill = unit.live.iter().any(|i| i.state == InstanceState::Running && i.health == Health::Unhealthy);
+        let is_ill = unit
+            .live
+            .iter()
+            .any(|i| i.state == InstanceState::Running && i.health == Health::Unhealthy);
         if !is_ill || draft.link(unit.host()) == Reach::Cut {
             continue;
         }
@@ -179,7 +209,12 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
         return;
     }
     let wanted: Vec<Option<ResourceId>> = match draft.desired.scale {
-        Scale::Units(wanted) => vec![None; usize::try_from(wanted).unwrap_or(usize::MAX).saturating_sub(roster.kept.len())],
+        Scale::Units(wanted) => vec![
+            None;
+            usize::try_from(wanted)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(roster.kept.len())
+        ],
         Scale::Global => {
             let served: BTreeSet<ResourceId> = roster.kept.iter().filter_map(Unit::host).collect();
             eligible.difference(&served).copied().map(Some).collect()
@@ -236,7 +271,13 @@ fn slot<'a>(unit: &Unit<'a>, config: &UnitConfig) -> Option<&'a Instance> {
 }
 
 fn missing<'a>(draft: &Draft<'a>, unit: &Unit<'a>) -> Vec<&'a UnitConfig> {
-    draft.shape.configs.iter().filter(|c| slot(unit, c).is_none()).copied().collect()
+    draft
+        .shape
+        .configs
+        .iter()
+        .filter(|c| slot(unit, c).is_none())
+        .copied()
+        .collect()
 }
 
 fn is_ready(instance: &Instance, config: &UnitConfig, patience: Patience) -> bool {
@@ -249,7 +290,11 @@ fn is_ready(instance: &Instance, config: &UnitConfig, patience: Patience) -> boo
 }
 
 fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {
-    draft.shape.configs.iter().all(|c| slot(unit, c).is_some_and(|i| is_ready(i, c, patience)))
+    draft
+        .shape
+        .configs
+        .iter()
+        .all(|c| slot(unit, c).is_some_and(|i| is_ready(i, c, patience)))
 }
 
 fn needs_port(draft: &Draft<'_>, instance: &Instance) -> bool {
@@ -264,7 +309,11 @@ fn drop_dependants<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
         return;
     }
     for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
-        let depends = draft.shape.providers(at).iter().any(|p| lacking.get(*p).copied().unwrap_or(false));
+        let depends = draft
+            .shape
+            .providers(at)
+            .iter()
+            .any(|p| lacking.get(*p).copied().unwrap_or(false));
         if let (true, Some(lacks)) = (depends, lacking.get_mut(at)) {
             *lacks = true;
             draft.remove_live(unit, Why::Dependent, |i| i.config == config.name);
@@ -284,8 +333,14 @@ fn take_back<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
         let host = unit.live.iter().find_map(|i| i.host);
         // Made on top of a provider that is not there any more, it could not start.
         let is_based = |i: &Instance| {
-            let providers = draft.shape.providers(at).iter().filter_map(|p| draft.shape.configs.get(*p));
-            providers.into_iter().all(|p| slot(unit, p).is_some_and(|provider| provider.create_index < i.create_index))
+            let providers = draft
+                .shape
+                .providers(at)
+                .iter()
+                .filter_map(|p| draft.shape.configs.get(*p));
+            providers
+                .into_iter()
+                .all(|p| slot(unit, p).is_some_and(|provider| provider.create_index < i.create_index))
         };
         let is_usable = |i: &&&Instance| {
             i.config == config.name
@@ -295,7 +350,9 @@ fn take_back<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
                 && (host.is_none() || i.host == host)
                 && is_based(i)
         };
-        let Some(instance) = unit.parked.iter().rev().find(is_usable).copied() else { continue };
+        let Some(instance) = unit.parked.iter().rev().find(is_usable).copied() else {
+            continue;
+        };
         unit.parked.retain(|i| i.id != instance.id);
         unit.live.push(instance);
         draft.unpark(instance);
@@ -303,7 +360,13 @@ fn take_back<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
 }
 
 /// The host for what the unit lacks: that of what it has, else its old one, else a new one.
-fn place<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Scheduler<'a>, mode: Mode, missing: &[&UnitConfig]) -> Option<ResourceId> {
+fn place<'a>(
+    draft: &mut Draft<'a>,
+    unit: &Unit<'a>,
+    scheduler: &Scheduler<'a>,
+    mode: Mode,
+    missing: &[&UnitConfig],
+) -> Option<ResourceId> {
     let old = unit.host();
     let is_pinned = !unit.live.is_empty() || draft.desired.scale == Scale::Global;
     let place = match old {
@@ -311,7 +374,11 @@ fn place<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Scheduler<'a>, 
         _ => {
             let serves = unit.parked.iter().any(|i| i.state == InstanceState::Running);
             let moves = mode.start_first && serves && missing.iter().any(|c| has_fixed_ports(c));
-            let elsewhere = if moves { scheduler.choose(Some(unit), None, old).ok() } else { None };
+            let elsewhere = if moves {
+                scheduler.choose(Some(unit), None, old).ok()
+            } else {
+                None
+            };
             elsewhere.map_or_else(|| scheduler.choose(Some(unit), old, None), Ok)
         }
     };
@@ -335,9 +402,16 @@ fn settle_parked<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, serves: impl Fn(&In
 
 /// What in the unit has this host's ports until it is down: parked or leaving.
 fn port_owner<'a>(draft: &Draft<'a>, unit: &Unit<'a>, host: Option<ResourceId>) -> Option<&'a Instance> {
-    let bound = |i: &&&Instance| matches!(i.state, InstanceState::Starting | InstanceState::Running | InstanceState::Stopping);
+    let bound = |i: &&&Instance| {
+        matches!(
+            i.state,
+            InstanceState::Starting | InstanceState::Running | InstanceState::Stopping
+        )
+    };
     let mut owners = unit.parked.iter().filter(bound).chain(&unit.leaving);
-    owners.find(|i| i.host == host && draft.link(i.host) == Reach::Up).copied()
+    owners
+        .find(|i| i.host == host && draft.link(i.host) == Reach::Up)
+        .copied()
 }
 
 fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&UnitConfig], host: ResourceId) {
@@ -347,9 +421,21 @@ fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&UnitCo
             continue;
         }
         // Kept ones share their name with what replaces them; managed ones do not.
-        let namesake = unit.leaving.iter().find(|i| !i.is_parked && i.config == config.name && draft.link(i.host) != Reach::Cut).copied();
-        let owner = if has_fixed_ports(config) { port_owner(draft, unit, Some(host)) } else { None };
-        let waits = draft.shape.providers(at).iter().any(|p| blocked.get(*p).copied().unwrap_or(false));
+        let namesake = unit
+            .leaving
+            .iter()
+            .find(|i| !i.is_parked && i.config == config.name && draft.link(i.host) != Reach::Cut)
+            .copied();
+        let owner = if has_fixed_ports(config) {
+            port_owner(draft, unit, Some(host))
+        } else {
+            None
+        };
+        let waits = draft
+            .shape
+            .providers(at)
+            .iter()
+            .any(|p| blocked.get(*p).copied().unwrap_or(false));
         if let Some(instance) = namesake {
             draft.wait_for(instance, "to be removed");
         } else if let Some(instance) = owner {
@@ -376,7 +462,11 @@ fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Schedul
             started.get(*p).copied().unwrap_or(false) || provider.is_some_and(|(i, c)| is_up(i, c))
         };
         let waits = !draft.shape.providers(at).iter().all(is_carried);
-        let owner = if has_fixed_ports(config) { port_owner(draft, unit, instance.host) } else { None };
+        let owner = if has_fixed_ports(config) {
+            port_owner(draft, unit, instance.host)
+        } else {
+            None
+        };
         if let Some(owner) = owner {
             draft.wait_for(owner, "to stop");
             continue;
@@ -385,8 +475,10 @@ fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Schedul
             draft.wait_for(instance, "to start");
             continue;
         }
-        if let Some(refusal) =
-            instance.host.filter(|_| has_fixed_ports(config)).and_then(|h| scheduler.check(h, Some(unit), &[config]).err())
+        if let Some(refusal) = instance
+            .host
+            .filter(|_| has_fixed_ports(config))
+            .and_then(|h| scheduler.check(h, Some(unit), &[config]).err())
         {
             draft.refuse(refusal);
             continue;
@@ -400,7 +492,9 @@ fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Schedul
 
 fn await_ready<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, patience: Patience) {
     for instance in &unit.live {
-        let Some(config) = draft.shape.config_of(instance) else { continue };
+        let Some(config) = draft.shape.config_of(instance) else {
+            continue;
+        };
         match instance.state {
             _ if is_ready(instance, config, patience) => {}
             InstanceState::Starting => draft.wait_for(instance, "to start"),

@@ -28,7 +28,13 @@ impl Unit<'_> {
 
     /// Takes its place in the order of creation by what is left of it.
     pub(super) fn reorder(&mut self) {
-        self.order = self.live.iter().chain(&self.parked).map(|i| i.create_index).min().unwrap_or(self.order);
+        self.order = self
+            .live
+            .iter()
+            .chain(&self.parked)
+            .map(|i| i.create_index)
+            .min()
+            .unwrap_or(self.order);
     }
 
     /// Whether it has an instance to speak of.
@@ -88,7 +94,11 @@ impl<'a> UnitShape<'a> {
         let mut ordered: Vec<&UnitConfig> = Vec::with_capacity(configs.len());
         let mut rest: Vec<&UnitConfig> = configs.iter().collect();
         while !rest.is_empty() {
-            let is_ready = |config: &&UnitConfig| !rest.iter().any(|other| !same_name(other, config) && depends_on(config, other));
+            let is_ready = |config: &&UnitConfig| {
+                !rest
+                    .iter()
+                    .any(|other| !same_name(other, config) && depends_on(config, other))
+            };
             let (ready, blocked): (Vec<&UnitConfig>, Vec<&UnitConfig>) = rest.iter().partition(|c| is_ready(c));
             if ready.is_empty() {
                 ordered.extend(blocked);
@@ -101,10 +111,19 @@ impl<'a> UnitShape<'a> {
             .iter()
             .enumerate()
             .map(|(at, config)| {
-                ordered.iter().enumerate().take(at).filter(|(_, other)| depends_on(config, other)).map(|(n, _)| n).collect()
+                ordered
+                    .iter()
+                    .enumerate()
+                    .take(at)
+                    .filter(|(_, other)| depends_on(config, other))
+                    .map(|(n, _)| n)
+                    .collect()
             })
             .collect();
-        Self { configs: ordered, providers }
+        Self {
+            configs: ordered,
+            providers,
+        }
     }
 
     /// The place of the configuration with this name.
@@ -149,7 +168,9 @@ pub(super) fn has_fixed_ports(config: &UnitConfig) -> bool {
 
 /// Whether a one-shot has done its work.
 pub(super) fn has_run_once(instance: &Instance, config: &UnitConfig) -> bool {
-    config.start_once && instance.start_count >= 1 && matches!(instance.state, InstanceState::Stopped | InstanceState::Stopping)
+    config.start_once
+        && instance.start_count >= 1
+        && matches!(instance.state, InstanceState::Stopped | InstanceState::Stopping)
 }
 
 /// Whether the instance runs, or need not any more.

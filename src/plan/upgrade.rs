@@ -20,22 +20,42 @@ pub(super) fn finish(draft: &mut Draft<'_>, batches: Batches) {
 /// Brings back what was kept, then removes what replaced it. The new version may be why we go back, so nobody waits
 /// for health.
 pub(super) fn rollback(draft: &mut Draft<'_>, batches: Batches) {
-    let mode = Mode { replaces: true, start_first: batches.start_first, heals: false, patience: Patience::Up };
+    let mode = Mode {
+        replaces: true,
+        start_first: batches.start_first,
+        heals: false,
+        patience: Patience::Up,
+    };
     let roster = replace(draft, mode, batches, "Rolling back");
     clean_up(draft, roster);
 }
 
 /// Stops units in batches; reconciling starts them again.
 pub(super) fn restart(draft: &mut Draft<'_>, batches: Batches, start_counts: &BTreeMap<ResourceId, i64>) {
-    let mut roster = bring_up(draft, Mode { patience: Patience::Known, ..Mode::RUN });
+    let mut roster = bring_up(
+        draft,
+        Mode {
+            patience: Patience::Known,
+            ..Mode::RUN
+        },
+    );
     // A one-shot is not run twice.
     let is_due = |draft: &Draft<'_>, i: &Instance| {
         let is_one_shot = draft.shape.config_of(i).is_some_and(|c| c.start_once);
         i.state == InstanceState::Running && !is_one_shot && start_counts.get(&i.id) == Some(&i.start_count)
     };
-    let due: Vec<&Unit<'_>> = roster.kept.iter().filter(|u| u.live.iter().any(|i| is_due(draft, i))).collect();
-    let (reachable, cut): (Vec<&Unit<'_>>, Vec<&Unit<'_>>) = due.iter().partition(|u| draft.link(u.host()) != Reach::Cut);
-    let progress = Progress { verb: "Restarting", left: due.len(), all: roster.kept.len() };
+    let due: Vec<&Unit<'_>> = roster
+        .kept
+        .iter()
+        .filter(|u| u.live.iter().any(|i| is_due(draft, i)))
+        .collect();
+    let (reachable, cut): (Vec<&Unit<'_>>, Vec<&Unit<'_>>) =
+        due.iter().partition(|u| draft.link(u.host()) != Reach::Cut);
+    let progress = Progress {
+        verb: "Restarting",
+        left: due.len(),
+        all: roster.kept.len(),
+    };
     if !due.is_empty() && may_begin(draft, batches, progress) {
         let batch: Vec<&Unit<'_>> = reachable.into_iter().take(size(batches)).collect();
         begin(draft, progress, batch.len());
@@ -54,7 +74,12 @@ pub(super) fn restart(draft: &mut Draft<'_>, batches: Batches, start_counts: &BT
 }
 
 fn forward(batches: Batches) -> Mode {
-    Mode { replaces: true, start_first: batches.start_first, heals: true, patience: Patience::Healthy }
+    Mode {
+        replaces: true,
+        start_first: batches.start_first,
+        heals: true,
+        patience: Patience::Healthy,
+    }
 }
 
 fn size(batches: Batches) -> usize {
@@ -71,7 +96,12 @@ struct Progress {
 
 impl Progress {
     fn sentence(self, batch: usize) -> String {
-        format!("{} {} of {}", self.verb, self.all.saturating_sub(self.left).saturating_add(batch), self.all)
+        format!(
+            "{} {} of {}",
+            self.verb,
+            self.all.saturating_sub(self.left).saturating_add(batch),
+            self.all
+        )
     }
 }
 
@@ -81,7 +111,10 @@ fn may_begin(draft: &mut Draft<'_>, batches: Batches, progress: Progress) -> boo
     if draft.is_moving() {
         return false;
     }
-    let rest = draft.observed.last_batch_at.map(|begun| batches.interval.saturating_sub(draft.now.since(begun)));
+    let rest = draft
+        .observed
+        .last_batch_at
+        .map(|begun| batches.interval.saturating_sub(draft.now.since(begun)));
     match rest.filter(|rest| !rest.is_zero()) {
         None => true,
         Some(rest) => {
@@ -100,9 +133,14 @@ fn begin(draft: &mut Draft<'_>, progress: Progress, batch: usize) {
 
 fn replace<'a>(draft: &mut Draft<'a>, mode: Mode, batches: Batches, verb: &'static str) -> Roster<'a> {
     let mut roster = bring_up(draft, mode);
-    let mut outdated: Vec<usize> =
-        (0..roster.kept.len()).filter(|at| roster.kept.get(*at).is_some_and(|u| has_outdated(draft, u))).collect();
-    let progress = Progress { verb, left: outdated.len(), all: roster.kept.len() };
+    let mut outdated: Vec<usize> = (0..roster.kept.len())
+        .filter(|at| roster.kept.get(*at).is_some_and(|u| has_outdated(draft, u)))
+        .collect();
+    let progress = Progress {
+        verb,
+        left: outdated.len(),
+        all: roster.kept.len(),
+    };
     if !outdated.is_empty() && may_begin(draft, batches, progress) {
         // What does not serve anyway costs nothing to replace first.
         outdated.sort_by_key(|at| roster.kept.get(*at).is_some_and(|u| is_available(draft, u)));
@@ -135,11 +173,24 @@ fn replace<'a>(draft: &mut Draft<'a>, mode: Mode, batches: Batches, verb: &'stat
 
 /// Nothing is put aside whose successor has no place to go, or cannot have its port.
 fn can_be_replaced<'a>(draft: &mut Draft<'a>, roster: &Roster<'a>, unit: &Unit<'a>) -> bool {
-    let has =
-        |instances: &[&Instance], config: &UnitConfig| instances.iter().any(|i| i.config == config.name && i.version == config.version);
-    let lacking: Vec<&UnitConfig> = draft.shape.configs.iter().filter(|c| !has(&unit.live, c)).copied().collect();
+    let has = |instances: &[&Instance], config: &UnitConfig| {
+        instances
+            .iter()
+            .any(|i| i.config == config.name && i.version == config.version)
+    };
+    let lacking: Vec<&UnitConfig> = draft
+        .shape
+        .configs
+        .iter()
+        .filter(|c| !has(&unit.live, c))
+        .copied()
+        .collect();
     let (kept, made): (Vec<&UnitConfig>, Vec<&UnitConfig>) = lacking.iter().partition(|c| has(&unit.parked, c));
-    let back = unit.parked.iter().find(|i| draft.shape.is_current(i)).and_then(|i| i.host);
+    let back = unit
+        .parked
+        .iter()
+        .find(|i| draft.shape.is_current(i))
+        .and_then(|i| i.host);
     let stays = made.len() < draft.shape.configs.len() || draft.desired.scale == Scale::Global;
     let outcome = match (back, unit.host()) {
         (Some(host), _) if !kept.is_empty() => roster.scheduler.check(host, Some(unit), &lacking),
@@ -161,7 +212,12 @@ fn park_outdated<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
 /// Once all is done, what was kept goes; its going is not awaited.
 fn clean_up<'a>(draft: &mut Draft<'a>, mut roster: Roster<'a>) {
     if draft.is_settled() {
-        for unit in roster.kept.iter_mut().chain(&mut roster.surplus).chain(&mut roster.others) {
+        for unit in roster
+            .kept
+            .iter_mut()
+            .chain(&mut roster.surplus)
+            .chain(&mut roster.others)
+        {
             draft.remove_parked(unit, Why::Upgraded, |_| true);
         }
     }

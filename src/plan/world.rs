@@ -1,6 +1,10 @@
 //! A simulated world for the tests of the planner: it carries steps out as the engine would, and moves on in ticks.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails should say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails should say where"
+)]
 
 use super::*;
 
@@ -51,7 +55,11 @@ pub(super) fn host(id: i64) -> Host {
 }
 
 /// One unit at a time, two seconds apart.
-pub(super) const ONE_BY_ONE: Batches = Batches { size: 1, interval: Duration::from_secs(2), start_first: false };
+pub(super) const ONE_BY_ONE: Batches = Batches {
+    size: 1,
+    interval: Duration::from_secs(2),
+    start_first: false,
+};
 
 impl World {
     /// `shop/web` with so many units, one Docker host, nothing there yet.
@@ -65,8 +73,17 @@ impl World {
             health: HealthStrategy::Recreate,
             divider: '-',
         };
-        let observed = Observed { hosts: vec![host(1)], ..Observed::default() };
-        Self { desired, observed, now: Timestamp(1_000_000), sick: Vec::new(), next: 1 }
+        let observed = Observed {
+            hosts: vec![host(1)],
+            ..Observed::default()
+        };
+        Self {
+            desired,
+            observed,
+            now: Timestamp(1_000_000),
+            sick: Vec::new(),
+            next: 1,
+        }
     }
 
     pub(super) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -79,7 +96,14 @@ impl World {
     }
 
     /// Adds an instance; returns its place in the list.
-    pub(super) fn add(&mut self, unit: &str, index: u32, config: Option<&str>, version: &str, host: i64) -> &mut Instance {
+    pub(super) fn add(
+        &mut self,
+        unit: &str,
+        index: u32,
+        config: Option<&str>,
+        version: &str,
+        host: i64,
+    ) -> &mut Instance {
         let id = self.next;
         self.next += 1;
         self.observed.instances.push(Instance {
@@ -114,12 +138,21 @@ impl World {
 
     fn apply_one(&mut self, step: &Step, round: i64) {
         match step {
-            Step::Create { unit, index, config, version, host, .. } => {
+            Step::Create {
+                unit,
+                index,
+                config,
+                version,
+                host,
+                ..
+            } => {
                 let unit = match unit {
                     UnitId::Known(uuid) => uuid.clone(),
                     UnitId::New(number) => format!("n{round}-{number}"),
                 };
-                let is_same = |i: &Instance| i.unit == unit && i.config == *config && !i.is_parked && i.state != InstanceState::Removing;
+                let is_same = |i: &Instance| {
+                    i.unit == unit && i.config == *config && !i.is_parked && i.state != InstanceState::Removing
+                };
                 if !self.observed.instances.iter().any(is_same) {
                     let made = self.add(&unit, *index, config.as_deref(), version, host.0);
                     made.state = InstanceState::Starting;
@@ -144,12 +177,24 @@ impl World {
     }
 
     fn change(&mut self, id: ResourceId, change: impl FnOnce(&mut Instance)) {
-        change(self.observed.instances.iter_mut().find(|i| i.id == id).expect("a step names an instance that is there"));
+        change(
+            self.observed
+                .instances
+                .iter_mut()
+                .find(|i| i.id == id)
+                .expect("a step names an instance that is there"),
+        );
     }
 
     /// Everything under way takes a step; `picks` says of each instance whether it moves now.
     pub(super) fn tick(&mut self, mut picks: impl FnMut() -> bool) {
-        let cut: Vec<ResourceId> = self.observed.hosts.iter().filter(|h| h.is_disconnected && !h.is_gone).map(|h| h.id).collect();
+        let cut: Vec<ResourceId> = self
+            .observed
+            .hosts
+            .iter()
+            .filter(|h| h.is_disconnected && !h.is_gone)
+            .map(|h| h.id)
+            .collect();
         let configs = self.desired.configs.clone();
         let sick = self.sick.clone();
         self.observed.instances.retain_mut(|i| {
@@ -163,7 +208,9 @@ impl World {
                     i.start_count += 1;
                     i.health = if is_checked { Health::Initializing } else { Health::None };
                 }
-                InstanceState::Running if i.health == Health::Initializing && !sick.contains(&i.version) => i.health = Health::Healthy,
+                InstanceState::Running if i.health == Health::Initializing && !sick.contains(&i.version) => {
+                    i.health = Health::Healthy
+                }
                 InstanceState::Stopping => i.state = InstanceState::Stopped,
                 InstanceState::Removing => return false,
                 InstanceState::Running | InstanceState::Stopped | InstanceState::Broken => {}
@@ -171,7 +218,12 @@ impl World {
             true
         });
         for host in &mut self.observed.hosts {
-            let live = self.observed.instances.iter().filter(|i| i.host == Some(host.id) && i.state != InstanceState::Removing).count();
+            let live = self
+                .observed
+                .instances
+                .iter()
+                .filter(|i| i.host == Some(host.id) && i.state != InstanceState::Removing)
+                .count();
             host.live_instances = u32::try_from(live).unwrap();
         }
     }
@@ -212,9 +264,19 @@ impl World {
         instances.sort_by_key(|i| i.create_index);
         let words = instances.iter().map(|i| {
             let sidekick = i.config.as_ref().map_or(String::new(), |c| format!("-{c}"));
-            let state = if i.state == InstanceState::Running { String::new() } else { format!(":{:?}", i.state) };
+            let state = if i.state == InstanceState::Running {
+                String::new()
+            } else {
+                format!(":{:?}", i.state)
+            };
             let parked = if i.is_parked { "*" } else { "" };
-            format!("{}:web{sidekick}-{}/{}@{}{parked}{state}", i.id, i.index, i.version, i.host.map_or(0, |h| h.0))
+            format!(
+                "{}:web{sidekick}-{}/{}@{}{parked}{state}",
+                i.id,
+                i.index,
+                i.version,
+                i.host.map_or(0, |h| h.0)
+            )
         });
         words.collect::<Vec<_>>().join(" ")
     }

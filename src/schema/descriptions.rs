@@ -50,7 +50,9 @@ mod tests {
     use crate::schema::{Role, Version, View};
 
     fn views(registry: &Registry) -> impl Iterator<Item = &View> {
-        Version::ALL.into_iter().flat_map(move |version| Role::ALL.map(|role| &**registry.view(version, role)))
+        Version::ALL
+            .into_iter()
+            .flat_map(move |version| Role::ALL.map(|role| &**registry.view(version, role)))
     }
 
     #[test]
@@ -63,7 +65,11 @@ mod tests {
                     missing.insert(ty.def.id.clone());
                 }
                 let fields = ty.fields.keys().chain(ty.input_fields().keys());
-                missing.extend(fields.filter(|f| registry.text_of_field(&ty.def, f).is_none()).map(|f| format!("{}.{f}", ty.def.id)));
+                missing.extend(
+                    fields
+                        .filter(|f| registry.text_of_field(&ty.def, f).is_none())
+                        .map(|f| format!("{}.{f}", ty.def.id)),
+                );
             }
         }
         assert!(
@@ -90,20 +96,40 @@ mod tests {
             }
         }
         let texts = &registry.texts;
-        let mut left: Vec<String> = texts.types.keys().filter(|t| !types.contains(t.as_str())).cloned().collect();
+        let mut left: Vec<String> = texts
+            .types
+            .keys()
+            .filter(|t| !types.contains(t.as_str()))
+            .cloned()
+            .collect();
         left.extend(texts.fields.keys().filter(|f| !fields.contains(f.as_str())).cloned());
         for (ty, of) in &texts.own {
-            left.extend(of.keys().filter(|f| !own.contains(&(ty.as_str(), f.as_str()))).map(|f| format!("{ty}.{f}")));
+            left.extend(
+                of.keys()
+                    .filter(|f| !own.contains(&(ty.as_str(), f.as_str())))
+                    .map(|f| format!("{ty}.{f}")),
+            );
         }
-        assert!(left.is_empty(), "schemas/docs.json is about what is not there: {}", left.join(", "));
+        assert!(
+            left.is_empty(),
+            "schemas/docs.json is about what is not there: {}",
+            left.join(", ")
+        );
     }
 
     #[test]
     fn texts_are_sentences() {
         let texts = Registry::load(None).unwrap().texts.clone();
-        let all = texts.types.iter().chain(&texts.fields).chain(texts.own.values().flatten());
+        let all = texts
+            .types
+            .iter()
+            .chain(&texts.fields)
+            .chain(texts.own.values().flatten());
         for (name, text) in all {
-            assert!(text.ends_with('.') && text.len() > 8 && text.starts_with(|c: char| !c.is_lowercase()), "{name}: {text:?}");
+            assert!(
+                text.ends_with('.') && text.len() > 8 && text.starts_with(|c: char| !c.is_lowercase()),
+                "{name}: {text:?}"
+            );
         }
     }
 }

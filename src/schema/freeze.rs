@@ -10,18 +10,31 @@ use super::inherit::{FieldDraft, Shapes, TypeShape, line, process_set};
 use super::load::Files;
 use super::notation::Notation;
 use super::types::view_index;
-use super::{Action, Field, FieldType, Link, Machine, Relation, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
+use super::{
+    Action, Field, FieldType, Link, Machine, Relation, Role, Source, StoredField, Transition, Type, TypeView, Version,
+    View,
+};
 
 /// Makes all types: what the engine and the store know, whatever the version and the role.
 pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<String, Arc<Type>> {
     let world = Unfrozen::new(files, shapes);
     let machines = world.machines();
     let masks = world.masks();
-    files.types.values().map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines, &masks)))).collect()
+    files
+        .types
+        .values()
+        .map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines, &masks))))
+        .collect()
 }
 
 /// Makes the view of a version and a role.
-pub(super) fn view(files: &Files, shapes: &[(Version, Shapes)], types: &BTreeMap<String, Arc<Type>>, version: Version, role: Role) -> View {
+pub(super) fn view(
+    files: &Files,
+    shapes: &[(Version, Shapes)],
+    types: &BTreeMap<String, Arc<Type>>,
+    version: Version,
+    role: Role,
+) -> View {
     let world = Unfrozen::new(files, shapes);
     let served = files.versions.get(&version).and_then(|v| v.served.as_ref());
     let eyes = Eyes {
@@ -81,12 +94,20 @@ fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
 
 impl<'a> Unfrozen<'a> {
     fn new(files: &'a Files, shapes: &'a [(Version, Shapes)]) -> Self {
-        Self { files, shapes, below: below(files) }
+        Self {
+            files,
+            shapes,
+            below: below(files),
+        }
     }
 
     /// The types of a version before any grant.
     fn plain(&self, version: Version) -> Vec<Plain<'a>> {
-        let shapes = self.shapes.iter().filter(|(v, _)| *v == version).flat_map(|(_, shapes)| shapes);
+        let shapes = self
+            .shapes
+            .iter()
+            .filter(|(v, _)| *v == version)
+            .flat_map(|(_, shapes)| shapes);
         let visible = shapes.filter(|(id, _)| self.files.types.get(*id).is_some_and(|file| is_visible(file, version)));
         visible
             .map(|(id, shape)| Plain {
@@ -97,7 +118,13 @@ impl<'a> Unfrozen<'a> {
                     .fields
                     .iter()
                     .filter(|(_, draft)| !draft.hidden)
-                    .map(|(name, d)| (name.as_str(), [d.field.create, d.field.update, d.field.read_on_create_only], held(&d.field.ty)))
+                    .map(|(name, d)| {
+                        (
+                            name.as_str(),
+                            [d.field.create, d.field.update, d.field.read_on_create_only],
+                            held(&d.field.ty),
+                        )
+                    })
                     .collect(),
                 actions: shape.actions.keys().map(String::as_str).collect(),
             })
@@ -109,17 +136,31 @@ impl<'a> Unfrozen<'a> {
     }
 
     fn masks(&self) -> Masks<'a> {
-        let of_versions: Vec<_> = Version::ALL.into_iter().map(|v| (v, Grants::new(self.files, v).of_all_roles(&self.plain(v)))).collect();
-        let rights = |version: Version, role| of_versions.iter().find(|(v, _)| *v == version).and_then(|(_, roles)| roles.get(&role));
+        let of_versions: Vec<_> = Version::ALL
+            .into_iter()
+            .map(|v| (v, Grants::new(self.files, v).of_all_roles(&self.plain(v))))
+            .collect();
+        let rights = |version: Version, role| {
+            of_versions
+                .iter()
+                .find(|(v, _)| *v == version)
+                .and_then(|(_, roles)| roles.get(&role))
+        };
         let mut masks = Masks::new();
         for version in Version::ALL {
             let served = self.files.versions.get(&version).and_then(|v| v.served.as_ref());
             for role in Role::ALL {
                 let bit = 1 << view_index(version, role);
                 for (id, own) in rights(version, role).into_iter().flatten() {
-                    let serving = served.filter(|s| s.types.iter().any(|t| t == id)).and_then(|s| rights(s.version, role)?.get(id));
+                    let serving = served
+                        .filter(|s| s.types.iter().any(|t| t == id))
+                        .and_then(|s| rights(s.version, role)?.get(id));
                     let of_type = masks.entry(id).or_default();
-                    for name in own.fields.keys().chain(serving.into_iter().flat_map(|r| r.fields.keys())) {
+                    for name in own
+                        .fields
+                        .keys()
+                        .chain(serving.into_iter().flat_map(|r| r.fields.keys()))
+                    {
                         *of_type.entry(name).or_default() |= bit;
                     }
                 }
@@ -145,7 +186,11 @@ impl<'a> Unfrozen<'a> {
                 .collect(),
             then: file.then.iter().map(|(a, b)| (a.clone(), b.clone())).collect(),
         };
-        self.files.processes.iter().map(|(name, file)| (name.as_str(), Arc::new(machine(name, file)))).collect()
+        self.files
+            .processes
+            .iter()
+            .map(|(name, file)| (name.as_str(), Arc::new(machine(name, file))))
+            .collect()
     }
 
     fn shape(&self, version: Version, id: &str) -> Option<&Arc<TypeShape>> {
@@ -171,7 +216,11 @@ impl<'a> Unfrozen<'a> {
             drafts.extend(fields.into_iter().flatten().map(|(n, d)| (n.as_str(), &**d)));
         }
         let mask = |name: &str| masks.and_then(|m| m.get(name)).copied().unwrap_or_default();
-        let mut classes: Vec<u32> = drafts.iter().filter(|(_, d)| d.field.source == Source::Fields).map(|(n, _)| mask(n)).collect();
+        let mut classes: Vec<u32> = drafts
+            .iter()
+            .filter(|(_, d)| d.field.source == Source::Fields)
+            .map(|(n, _)| mask(n))
+            .collect();
         // What most views show comes first.
         classes.sort_unstable_by_key(|mask| (u32::MAX - mask.count_ones(), *mask));
         classes.dedup();
@@ -179,7 +228,12 @@ impl<'a> Unfrozen<'a> {
             .iter()
             .map(|(name, draft)| {
                 let class = classes.iter().position(|c| *c == mask(name)).unwrap_or_default();
-                let stored = StoredField { source: draft.field.source, ty: draft.field.ty.clone(), empty: empty(&draft.field), class };
+                let stored = StoredField {
+                    source: draft.field.source,
+                    ty: draft.field.ty.clone(),
+                    empty: empty(&draft.field),
+                    class,
+                };
                 ((*name).to_owned(), stored)
             })
             .collect();
@@ -200,7 +254,10 @@ impl<'a> Unfrozen<'a> {
 
     /// A type's own and those of its line: what a parent does not have, a child does not have either.
     fn unavailable_actions(&self, id: &str) -> Vec<String> {
-        let mut actions: Vec<String> = line(self.files, id).into_iter().flat_map(|file| file.unavailable.actions.iter().cloned()).collect();
+        let mut actions: Vec<String> = line(self.files, id)
+            .into_iter()
+            .flat_map(|file| file.unavailable.actions.iter().cloned())
+            .collect();
         actions.sort_unstable();
         actions.dedup();
         actions
@@ -212,20 +269,33 @@ impl<'a> Unfrozen<'a> {
         if let Some(prefix) = self.files.types.get(root).and_then(|file| file.prefix.clone()) {
             return prefix;
         }
-        let short = root.char_indices().filter(|(at, c)| *at == 0 || !c.is_ascii_lowercase()).map(|(_, c)| c);
+        let short = root
+            .char_indices()
+            .filter(|(at, c)| *at == 0 || !c.is_ascii_lowercase())
+            .map(|(_, c)| c);
         format!("1{}", short.collect::<String>().to_ascii_lowercase())
     }
 
     fn view(&self, eyes: &Eyes<'_>, types: &BTreeMap<String, Arc<Type>>) -> View {
         let (version, role) = (eyes.version, eyes.role);
         let bit = 1 << view_index(version, role);
-        let mut view = View { version, role, bit, types: BTreeMap::new(), by_kind: HashMap::new(), by_path: HashMap::new() };
+        let mut view = View {
+            version,
+            role,
+            bit,
+            types: BTreeMap::new(),
+            by_kind: HashMap::new(),
+            by_path: HashMap::new(),
+        };
         for file in self.files.types.values() {
             // A hidden type is shown as its nearest visible parent.
             if let Some(shown_as) = line(self.files, &file.id).into_iter().find(|f| eyes.sees(&f.id)) {
-                view.by_kind.insert(file.id.clone(), self.name(version, &shown_as.id).to_owned());
+                view.by_kind
+                    .insert(file.id.clone(), self.name(version, &shown_as.id).to_owned());
             }
-            let (Some(def), Some(rights)) = (types.get(&file.id), eyes.rights.get(file.id.as_str())) else { continue };
+            let (Some(def), Some(rights)) = (types.get(&file.id), eyes.rights.get(file.id.as_str())) else {
+                continue;
+            };
             let ty = Arc::new(self.type_view(file, eyes, rights, def));
             view.by_path.insert(ty.plural.to_ascii_lowercase(), ty.id.clone());
             view.by_path.insert(ty.id.to_ascii_lowercase(), ty.id.clone());
@@ -235,7 +305,11 @@ impl<'a> Unfrozen<'a> {
     }
 
     fn name<'b>(&'b self, version: Version, id: &'b str) -> &'b str {
-        self.files.versions.get(&version).and_then(|v| v.names.get(id)).map_or(id, String::as_str)
+        self.files
+            .versions
+            .get(&version)
+            .and_then(|v| v.names.get(id))
+            .map_or(id, String::as_str)
     }
 
     fn type_view(&self, file: &TypeFile, eyes: &Eyes<'_>, rights: &TypeRights<'_>, def: &Arc<Type>) -> TypeView {
@@ -247,7 +321,11 @@ impl<'a> Unfrozen<'a> {
         let set = process_set(self.files, id);
         let below = self.below.get(id).map_or(&[] as &[&TypeFile], Vec::as_slice);
         let served_as = self.served_as(version, id);
-        let serving = eyes.serving.as_ref().filter(|(v, _)| Some(*v) == served_as).and_then(|(_, all)| all.get(id));
+        let serving = eyes
+            .serving
+            .as_ref()
+            .filter(|(v, _)| Some(*v) == served_as)
+            .and_then(|(_, all)| all.get(id));
         let name = self.name(version, id).to_owned();
         let links = self.links(shape, eyes, rights, def);
         let includes = shape
@@ -259,18 +337,34 @@ impl<'a> Unfrozen<'a> {
                 false => name.clone(),
             })
             .collect();
-        let shown: BTreeSet<&str> = rights.fields.keys().chain(serving.into_iter().flat_map(|r| r.fields.keys())).copied().collect();
-        let can_post = |f: &&&TypeFile| eyes.rights.get(f.id.as_str()).is_some_and(|r| r.collection.iter().any(|m| m == "POST"));
+        let shown: BTreeSet<&str> = rights
+            .fields
+            .keys()
+            .chain(serving.into_iter().flat_map(|r| r.fields.keys()))
+            .copied()
+            .collect();
+        let can_post = |f: &&&TypeFile| {
+            eyes.rights
+                .get(f.id.as_str())
+                .is_some_and(|r| r.collection.iter().any(|m| m == "POST"))
+        };
         TypeView {
             template: Default::default(),
             plural: file.plural.clone().unwrap_or_else(|| plural(&name)),
-            prefix: parts.and_then(|p| p.prefixes.get(id)).cloned().unwrap_or_else(|| def.prefix.clone()),
+            prefix: parts
+                .and_then(|p| p.prefixes.get(id))
+                .cloned()
+                .unwrap_or_else(|| def.prefix.clone()),
             def: Arc::clone(def),
             base_type: match &file.parent {
                 Some(parent) if eyes.sees(parent) => self.name(version, parent).to_owned(),
                 Some(_) | None => name.clone(),
             },
-            filters: if eyes.has_filters { filters(shape) } else { BTreeMap::new() },
+            filters: if eyes.has_filters {
+                filters(shape)
+            } else {
+                BTreeMap::new()
+            },
             actions: shape
                 .actions
                 .iter()
@@ -280,15 +374,26 @@ impl<'a> Unfrozen<'a> {
             links,
             includeable_links: includes,
             create_types: match below.len() > 1 {
-                true => below.iter().filter(can_post).filter(|f| !f.embedded).map(|f| self.name(version, &f.id).to_owned()).collect(),
+                true => below
+                    .iter()
+                    .filter(can_post)
+                    .filter(|f| !f.embedded)
+                    .map(|f| self.name(version, &f.id).to_owned())
+                    .collect(),
                 false => Vec::new(),
             },
-            kinds: below.iter().filter(|f| !f.embedded || f.id == id).map(|f| f.id.clone()).collect(),
+            kinds: below
+                .iter()
+                .filter(|f| !f.embedded || f.id == id)
+                .map(|f| f.id.clone())
+                .collect(),
             is_root: file.parent.is_none(),
             is_listable: rights.collection.iter().any(|m| m == "GET"),
             is_embedded: file.embedded,
             shown: shown.into_iter().map(str::to_owned).collect(),
-            input: served_as.zip(serving).map(|(other, serving)| self.input(version, shape, rights, (other, serving), id)),
+            input: served_as
+                .zip(serving)
+                .map(|(other, serving)| self.input(version, shape, rights, (other, serving), id)),
             served_as,
             copies: parts
                 .and_then(|p| p.served.as_ref())
@@ -311,7 +416,10 @@ impl<'a> Unfrozen<'a> {
 
     /// The fields that a role sees, and what it may do with them.
     fn fields(&self, version: Version, shape: &TypeShape, rights: &TypeRights<'_>) -> BTreeMap<String, Field> {
-        let seen = rights.fields.iter().filter_map(|(name, letters)| Some((*name, letters, shape.fields.get(*name)?)));
+        let seen = rights
+            .fields
+            .iter()
+            .filter_map(|(name, letters)| Some((*name, letters, shape.fields.get(*name)?)));
         seen.map(|(name, letters, draft)| {
             let mut field = self.named(version, &draft.field);
             field.create = letters.has('c');
@@ -363,7 +471,10 @@ impl<'a> Unfrozen<'a> {
 
     fn action(&self, version: Version, action: &Action) -> Action {
         let name = |id: &Option<String>| id.as_deref().map(|id| self.name(version, id).to_owned());
-        Action { input: name(&action.input), output: name(&action.output) }
+        Action {
+            input: name(&action.input),
+            output: name(&action.output),
+        }
     }
 
     /// The links that lead somewhere for a role, sorted by name.
@@ -372,15 +483,26 @@ impl<'a> Unfrozen<'a> {
         let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
         let visible = |kind: &str| eyes.sees(kind);
         let far = |shape: Option<&Arc<TypeShape>>, field: &str| {
-            shape.and_then(|s| s.fields.get(field)).and_then(|d| named_type(&d.field.ty).map(str::to_owned))
+            shape
+                .and_then(|s| s.fields.get(field))
+                .and_then(|d| named_type(&d.field.ty).map(str::to_owned))
         };
         let mut links: Vec<Link> = Vec::new();
         for (name, text) in &shape.links {
-            let mut add = |name: &str, to| links.push(Link { name: name.to_owned(), to });
+            let mut add = |name: &str, to| {
+                links.push(Link {
+                    name: name.to_owned(),
+                    to,
+                })
+            };
             match Notation::parse(text) {
                 Notation::Computed => add(name, Relation::Computed),
                 Notation::Types => {
-                    let is_listed = |f: &&TypeFile| inside.get(f.id.as_str()).is_some_and(|r| r.collection.iter().any(|m| m == "GET"));
+                    let is_listed = |f: &&TypeFile| {
+                        inside
+                            .get(f.id.as_str())
+                            .is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
+                    };
                     let listed = self.files.types.values().filter(is_listed);
                     for file in listed {
                         let id = self.name(version, &file.id);
@@ -394,24 +516,50 @@ impl<'a> Unfrozen<'a> {
                     let shown = rights.fields.contains_key(field);
                     let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
                     if let Some(kind) = kind.filter(|_| shown) {
-                        add(name, Relation::One { field: field.to_owned(), kind: kind.to_owned() });
+                        add(
+                            name,
+                            Relation::One {
+                                field: field.to_owned(),
+                                kind: kind.to_owned(),
+                            },
+                        );
                     }
                 }
                 Notation::Listed { field } => {
                     let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
                     if let Some(kind) = kind.filter(|kind| visible(kind)) {
-                        add(name, Relation::Listed { field: field.to_owned(), kind: kind.to_owned() });
+                        add(
+                            name,
+                            Relation::Listed {
+                                field: field.to_owned(),
+                                kind: kind.to_owned(),
+                            },
+                        );
                     }
                 }
                 Notation::Many { kind, field } => {
                     if visible(kind) {
-                        add(name, Relation::Many { kind: kind.to_owned(), field: field.to_owned() });
+                        add(
+                            name,
+                            Relation::Many {
+                                kind: kind.to_owned(),
+                                field: field.to_owned(),
+                            },
+                        );
                     }
                 }
                 Notation::Through { map, near, far: end } => {
                     if let Some(kind) = far(self.shape(version, map), end).filter(|kind| visible(kind)) {
                         let (through, near, far) = (map.to_owned(), near.to_owned(), end.to_owned());
-                        add(name, Relation::Through { kind, through, near, far });
+                        add(
+                            name,
+                            Relation::Through {
+                                kind,
+                                through,
+                                near,
+                                far,
+                            },
+                        );
                     }
                 }
             }
@@ -457,22 +605,32 @@ pub(super) fn named_type(ty: &FieldType) -> Option<&str> {
 
 /// What decides the modifiers of everything that may be filtered.
 fn filters(shape: &TypeShape) -> BTreeMap<String, FieldType> {
-    let hidden = shape.filters.iter().map(|(name, ty)| (name.clone(), FieldType::parse(ty)));
-    let shown = shape.fields.iter().filter(|(_, d)| !d.hidden).filter_map(|(name, draft)| {
-        let ty = match &draft.filter {
-            FilterPatch::No => return None,
-            FilterPatch::AsField => draft.field.ty.clone(),
-            FilterPatch::As(ty) => FieldType::parse(ty),
-        };
-        Some((name.clone(), ty))
-    });
+    let hidden = shape
+        .filters
+        .iter()
+        .map(|(name, ty)| (name.clone(), FieldType::parse(ty)));
+    let shown = shape
+        .fields
+        .iter()
+        .filter(|(_, d)| !d.hidden)
+        .filter_map(|(name, draft)| {
+            let ty = match &draft.filter {
+                FilterPatch::No => return None,
+                FilterPatch::AsField => draft.field.ty.clone(),
+                FilterPatch::As(ty) => FieldType::parse(ty),
+            };
+            Some((name.clone(), ty))
+        });
     hidden.chain(shown).collect()
 }
 
 /// A missing value is null; only a boolean that may not be null is its default, or false.
 fn empty(field: &Field) -> String {
     match (&field.ty, field.nullable) {
-        (FieldType::Boolean, false) => field.default.as_ref().map_or_else(|| "false".to_owned(), |d| d.to_string()),
+        (FieldType::Boolean, false) => field
+            .default
+            .as_ref()
+            .map_or_else(|| "false".to_owned(), |d| d.to_string()),
         _ => "null".to_owned(),
     }
 }

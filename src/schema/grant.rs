@@ -72,7 +72,8 @@ impl Letters {
     const ALL: &str = "rcudo";
 
     pub fn parse(text: &str) -> Option<Self> {
-        text.chars().try_fold(Self(0), |set, c| Some(Self(set.0 | 1 << Self::ALL.find(c)?)))
+        text.chars()
+            .try_fold(Self(0), |set, c| Some(Self(set.0 | 1 << Self::ALL.find(c)?)))
     }
 
     pub fn has(self, letter: char) -> bool {
@@ -80,7 +81,11 @@ impl Letters {
     }
 
     fn of(letters: &[(char, bool)]) -> Self {
-        let set = letters.iter().filter(|(_, has)| *has).filter_map(|(c, _)| Self::ALL.find(*c)).fold(0, |set, at| set | 1 << at);
+        let set = letters
+            .iter()
+            .filter(|(_, has)| *has)
+            .filter_map(|(c, _)| Self::ALL.find(*c))
+            .fold(0, |set, at| set | 1 << at);
         Self(set)
     }
 }
@@ -154,11 +159,20 @@ impl<'a> Grants<'a> {
     pub fn new(files: &'a Files, version: Version) -> Self {
         let in_file = |file: &'a GrantFile| {
             let versions = file.versions.values().flat_map(BTreeMap::keys);
-            file.types.keys().chain(versions).chain(&file.hidden).map(String::as_str)
+            file.types
+                .keys()
+                .chain(versions)
+                .chain(&file.hidden)
+                .map(String::as_str)
         };
         let patterns = files.grants.values().flat_map(|file| file.patterns.keys());
         let given = patterns.filter_map(|pattern| pattern.strip_prefix("*.")).collect();
-        Self { files, version, named: files.grants.values().flat_map(in_file).collect(), given }
+        Self {
+            files,
+            version,
+            named: files.grants.values().flat_map(in_file).collect(),
+            given,
+        }
     }
 
     /// What `role` has. `plain` are the types of this version.
@@ -189,7 +203,9 @@ impl<'a> Grants<'a> {
     }
 
     fn granted(&self, role: Role, base: AllRights<'a>, plain: &[Plain<'a>]) -> AllRights<'a> {
-        let Some(part) = self.files.roles.get(&role) else { return base };
+        let Some(part) = self.files.roles.get(&role) else {
+            return base;
+        };
         let base = if part.read_only { read_only(base) } else { base };
         if part.grants.is_empty() {
             return base;
@@ -212,11 +228,23 @@ impl<'a> Grants<'a> {
         granted
     }
 
-    fn apply(&self, table: &Table<'a>, id: &str, mut rights: TypeRights<'a>, visible: &BTreeSet<&str>) -> TypeRights<'a> {
+    fn apply(
+        &self,
+        table: &Table<'a>,
+        id: &str,
+        mut rights: TypeRights<'a>,
+        visible: &BTreeSet<&str>,
+    ) -> TypeRights<'a> {
         if let Some(may) = table.of_type(id) {
             let methods = |has: &[String], wanted: &[(&str, char)]| -> Vec<String> {
                 let get = has.iter().filter(|m| *m == "GET").cloned();
-                get.chain(wanted.iter().filter(|(_, letter)| may.has(*letter)).map(|(m, _)| (*m).to_owned())).collect()
+                get.chain(
+                    wanted
+                        .iter()
+                        .filter(|(_, letter)| may.has(*letter))
+                        .map(|(m, _)| (*m).to_owned()),
+                )
+                .collect()
             };
             rights.collection = methods(&rights.collection, &[("POST", 'c')]);
             rights.resource = methods(&rights.resource, &[("PUT", 'u'), ("DELETE", 'd')]);
@@ -226,7 +254,11 @@ impl<'a> Grants<'a> {
             rights.resource = named.resource.unwrap_or(&rights.resource).clone();
         }
         // The line ends where a parent is hidden.
-        let line: Vec<&str> = line(self.files, id).into_iter().map(|f| f.id.as_str()).take_while(|id| visible.contains(id)).collect();
+        let line: Vec<&str> = line(self.files, id)
+            .into_iter()
+            .map(|f| f.id.as_str())
+            .take_while(|id| visible.contains(id))
+            .collect();
         let mut fields = BTreeMap::new();
         for (name, letters) in rights.fields {
             match table.of_member(&line, GrantedMember::Field(name)) {
@@ -236,22 +268,41 @@ impl<'a> Grants<'a> {
             }
         }
         rights.fields = fields;
-        rights.actions.retain(|name| table.of_member(&line, GrantedMember::Action(name)).is_none_or(|granted| granted.has('c')));
+        rights.actions.retain(|name| {
+            table
+                .of_member(&line, GrantedMember::Action(name))
+                .is_none_or(|granted| granted.has('c'))
+        });
         rights
     }
 
     /// A type that no table names: as its file says, but for fields that every type has and only some roles are given.
     fn plain(&self, table: &Table<'a>, mut rights: TypeRights<'a>) -> TypeRights<'a> {
-        rights.fields.retain(|name, _| !self.given.contains(name) || table.members.contains_key(name));
+        rights
+            .fields
+            .retain(|name, _| !self.given.contains(name) || table.members.contains_key(name));
         rights
     }
 
     /// What a type that no table names has from one above it that is named: as granted there.
-    fn inherited(&self, table: &Table<'a>, id: &str, mut rights: TypeRights<'a>, plain: &[Plain<'a>]) -> TypeRights<'a> {
-        let named: Vec<&str> = line(self.files, id).into_iter().map(|f| f.id.as_str()).skip_while(|id| !self.named.contains(*id)).collect();
+    fn inherited(
+        &self,
+        table: &Table<'a>,
+        id: &str,
+        mut rights: TypeRights<'a>,
+        plain: &[Plain<'a>],
+    ) -> TypeRights<'a> {
+        let named: Vec<&str> = line(self.files, id)
+            .into_iter()
+            .map(|f| f.id.as_str())
+            .skip_while(|id| !self.named.contains(*id))
+            .collect();
         let above = named.first().and_then(|first| plain.iter().find(|p| p.id == *first));
         for (name, ..) in above.into_iter().flat_map(|above| &above.fields) {
-            match (rights.fields.get_mut(name), table.of_member(&named, GrantedMember::Field(name))) {
+            match (
+                rights.fields.get_mut(name),
+                table.of_member(&named, GrantedMember::Field(name)),
+            ) {
                 (Some(letters), Some(granted)) if granted.has('r') => *letters = granted,
                 (Some(_), Some(_)) => drop(rights.fields.remove(name)),
                 (None, _) | (_, None) => {}
@@ -315,7 +366,11 @@ impl<'a> Table<'a> {
             GrantedMember::Field(name) => [self.all, self.members.get(name).copied(), self.inside.get(id).copied()],
             GrantedMember::Action(_) => [self.all, self.actions, self.actions_of.get(id).copied()],
         };
-        fitting.into_iter().flatten().max_by_key(|(index, _)| *index).map(|(_, letters)| letters)
+        fitting
+            .into_iter()
+            .flatten()
+            .max_by_key(|(index, _)| *index)
+            .map(|(_, letters)| letters)
     }
 }
 
@@ -338,7 +393,11 @@ fn all_rights<'a>(plain: &Plain<'a>) -> TypeRights<'a> {
     TypeRights {
         collection: plain.collection.to_vec(),
         resource: plain.resource.to_vec(),
-        fields: plain.fields.iter().map(|(name, can, _)| (*name, letters(*can))).collect(),
+        fields: plain
+            .fields
+            .iter()
+            .map(|(name, can, _)| (*name, letters(*can)))
+            .collect(),
         actions: plain.actions.iter().copied().collect(),
     }
 }
@@ -357,8 +416,12 @@ fn read_only(mut all: AllRights<'_>) -> AllRights<'_> {
 /// Lists and maps of what is hidden are hidden themselves.
 fn prune(granted: &mut AllRights<'_>, plain: &[Plain<'_>]) {
     for one in plain {
-        let hidden: Vec<&str> =
-            one.fields.iter().filter(|(_, _, of)| of.is_some_and(|of| !granted.contains_key(of))).map(|(name, ..)| *name).collect();
+        let hidden: Vec<&str> = one
+            .fields
+            .iter()
+            .filter(|(_, _, of)| of.is_some_and(|of| !granted.contains_key(of)))
+            .map(|(name, ..)| *name)
+            .collect();
         if let Some(rights) = granted.get_mut(one.id).filter(|_| !hidden.is_empty()) {
             rights.fields.retain(|name, _| !hidden.contains(name));
         }
@@ -371,7 +434,9 @@ pub(super) fn check(files: &Files, has_member: impl Fn(&str, &str, bool) -> bool
         let mut say = |sentence: String| problems.push(Problem::new(format!("grants/{name}.json"), sentence));
         for (pattern, letters) in &file.patterns {
             if letters.as_str().and_then(Letters::parse).is_none() {
-                say(format!("gives {letters} by {pattern}; known letters are r, c, u, d and o"));
+                say(format!(
+                    "gives {letters} by {pattern}; known letters are r, c, u, d and o"
+                ));
             }
             let is_known = match pattern.split_once('.') {
                 None => pattern == "*" || files.types.contains_key(pattern),
@@ -379,7 +444,9 @@ pub(super) fn check(files: &Files, has_member: impl Fn(&str, &str, bool) -> bool
                 Some((id, rest)) => matches!(rest, "*" | "actions.*") && files.types.contains_key(id),
             };
             if !is_known {
-                say(format!("has the pattern {pattern:?}, which is none of *, *.name, type.*, *.actions.* and type.actions.*"));
+                say(format!(
+                    "has the pattern {pattern:?}, which is none of *, *.name, type.*, *.actions.* and type.actions.*"
+                ));
             }
         }
         for id in file.hidden.iter().filter(|id| !files.types.contains_key(*id)) {
@@ -404,17 +471,24 @@ pub(super) fn check(files: &Files, has_member: impl Fn(&str, &str, bool) -> bool
         }
     }
     for (role, part) in &files.roles {
-        let mut say = |sentence: String| problems.push(Problem::new("roles.json", format!("{} {sentence}", role.as_str())));
+        let mut say =
+            |sentence: String| problems.push(Problem::new("roles.json", format!("{} {sentence}", role.as_str())));
         for name in part.grants.iter().filter(|name| !files.grants.contains_key(*name)) {
             say(format!("takes the unknown grants {name:?}"));
         }
         // A circle would never end; one step is all that is needed.
         if let Some(on) = part.on.filter(|on| files.roles.get(on).is_some_and(|p| p.on.is_some())) {
-            say(format!("is built on {}, which is built on another one itself", on.as_str()));
+            say(format!(
+                "is built on {}, which is built on another one itself",
+                on.as_str()
+            ));
         }
     }
     for role in Role::ALL.iter().filter(|role| !files.roles.contains_key(*role)) {
-        problems.push(Problem::new("roles.json", format!("says nothing of the role {}", role.as_str())));
+        problems.push(Problem::new(
+            "roles.json",
+            format!("says nothing of the role {}", role.as_str()),
+        ));
     }
 }
 
@@ -431,7 +505,11 @@ mod tests {
     /// The letters that two types, a child and its parent, get of `field`.
     fn granted(table: &str, field: &str) -> (Option<Letters>, Option<Letters>) {
         let files = Files {
-            grants: [("t".to_owned(), serde_json::from_str(&format!(r#"{{"about": "", {table}}}"#)).unwrap())].into(),
+            grants: [(
+                "t".to_owned(),
+                serde_json::from_str(&format!(r#"{{"about": "", {table}}}"#)).unwrap(),
+            )]
+            .into(),
             ..Files::default()
         };
         let grants = Grants::new(&files, Version::V2Beta);

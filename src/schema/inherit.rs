@@ -62,10 +62,19 @@ pub(super) fn process_set<'a>(files: &'a Files, id: &'a str) -> Option<&'a str> 
 /// The states that a machine can show in a version, sorted.
 pub(super) fn shown_states(files: &Files, set: &str, version: Version) -> Vec<String> {
     let renamed = files.versions.get(&version).and_then(|v| v.states.get(set));
-    let shown = |state: &str| renamed.and_then(|r| r.get(state)).cloned().unwrap_or_else(|| state.to_owned());
+    let shown = |state: &str| {
+        renamed
+            .and_then(|r| r.get(state))
+            .cloned()
+            .unwrap_or_else(|| state.to_owned())
+    };
     let mut states = vec!["requested".to_owned()];
     if let Some(file) = files.processes.get(set) {
-        for line in file.transitions.iter().filter(|t| t.versions.is_empty() || t.versions.contains(&version)) {
+        for line in file
+            .transitions
+            .iter()
+            .filter(|t| t.versions.is_empty() || t.versions.contains(&version))
+        {
             states.push(shown(&line.via));
             states.push(shown(&line.done));
         }
@@ -75,7 +84,14 @@ pub(super) fn shown_states(files: &Files, set: &str, version: Version) -> Vec<St
     states
 }
 
-fn shape(files: &Files, file: &TypeFile, version: Version, done: &mut Shapes, problems: &mut Vec<Problem>, depth: usize) -> Arc<TypeShape> {
+fn shape(
+    files: &Files,
+    file: &TypeFile,
+    version: Version,
+    done: &mut Shapes,
+    problems: &mut Vec<Problem>,
+    depth: usize,
+) -> Arc<TypeShape> {
     if let Some(shape) = done.get(&file.id) {
         return Arc::clone(shape);
     }
@@ -134,7 +150,10 @@ fn common(files: &Files, file: &TypeFile, version: Version, path: &str, problems
                 replace(&mut shape.filters, &part.filters);
                 replace(&mut shape.links, &part.links);
             }
-            None => problems.push(Problem::new(path, format!("takes over {name:?}, which common.json does not have"))),
+            None => problems.push(Problem::new(
+                path,
+                format!("takes over {name:?}, which common.json does not have"),
+            )),
         }
     }
     shape
@@ -142,21 +161,36 @@ fn common(files: &Files, file: &TypeFile, version: Version, path: &str, problems
 
 /// The options of `state` are what the machine can show, where the file does not list them.
 fn fill_states(files: &Files, file: &TypeFile, version: Version, shape: &mut TypeShape) {
-    let Some(set) = process_set(files, &file.id) else { return };
+    let Some(set) = process_set(files, &file.id) else {
+        return;
+    };
     // A child's list is its parent's: only the type that names the set makes it.
     if file.process.is_none() {
         return;
     }
-    if let Some(state) = shape.fields.get_mut("state").filter(|state| state.field.options.is_none()) {
+    if let Some(state) = shape
+        .fields
+        .get_mut("state")
+        .filter(|state| state.field.options.is_none())
+    {
         Arc::make_mut(state).field.options = Some(shown_states(files, set, version));
     }
 }
 
-fn apply_fields(shape: &mut TypeShape, file: &str, fields: &FieldPatches, version: Version, problems: &mut Vec<Problem>) {
+fn apply_fields(
+    shape: &mut TypeShape,
+    file: &str,
+    fields: &FieldPatches,
+    version: Version,
+    problems: &mut Vec<Problem>,
+) {
     for (name, patch) in fields {
         match patch {
             Some(patch) if patch.only.is_none_or(|v| v == version) => {
-                let draft = shape.fields.entry(name.clone()).or_insert_with(|| Arc::new(FieldDraft::empty()));
+                let draft = shape
+                    .fields
+                    .entry(name.clone())
+                    .or_insert_with(|| Arc::new(FieldDraft::empty()));
                 merge(Arc::make_mut(draft), file, name, patch, problems);
                 if draft.field.ty_text.is_empty() {
                     problems.push(Problem::new(file, format!("has a field {name} without type")));
@@ -171,7 +205,10 @@ fn apply_actions(shape: &mut TypeShape, id: &str, actions: &BTreeMap<String, Opt
     for (name, patch) in actions {
         match patch {
             Some(patch) if patch.only.is_none_or(|v| v == version) => {
-                let action = shape.actions.entry(name.clone()).or_insert_with(|| Action { input: None, output: Some(id.to_owned()) });
+                let action = shape.actions.entry(name.clone()).or_insert_with(|| Action {
+                    input: None,
+                    output: Some(id.to_owned()),
+                });
                 if let Some(input) = &patch.input {
                     action.input.clone_from(input);
                 }
@@ -207,7 +244,10 @@ fn merge(draft: &mut FieldDraft, file: &str, name: &str, patch: &FieldPatch, pro
     }
     if let Some(can) = &patch.can {
         if let Some(letter) = can.chars().find(|c| !"cuo".contains(*c)) {
-            problems.push(Problem::new(file, format!("says {name} can {letter:?}; known are c, u and o")));
+            problems.push(Problem::new(
+                file,
+                format!("says {name} can {letter:?}; known are c, u and o"),
+            ));
         }
         field.create = can.contains('c');
         field.update = can.contains('u');
@@ -233,7 +273,10 @@ fn merge(draft: &mut FieldDraft, file: &str, name: &str, patch: &FieldPatch, pro
             Some(source) => field.source = source,
             None => problems.push(Problem::new(
                 file,
-                format!("says {name} comes from {:?}; known are column:<name> and computed", source.as_deref().unwrap_or("")),
+                format!(
+                    "says {name} comes from {:?}; known are column:<name> and computed",
+                    source.as_deref().unwrap_or("")
+                ),
             )),
         }
     }
@@ -269,7 +312,10 @@ impl FieldDraft {
     fn empty() -> Self {
         Self {
             // Without the text a draft has no type yet; the lint refuses one that stays so.
-            field: Field { ty_text: String::new(), ..Field::new("json") },
+            field: Field {
+                ty_text: String::new(),
+                ..Field::new("json")
+            },
             hidden: false,
             filter: FilterPatch::No,
         }

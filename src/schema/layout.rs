@@ -59,13 +59,21 @@ impl Layout {
                 class: f.class,
                 is_reference: matches!(f.ty, FieldType::Reference(_)),
                 is_date: f.ty == FieldType::Date,
-                empty: if f.empty.is_empty() { "null".to_owned() } else { f.empty.clone() },
+                empty: if f.empty.is_empty() {
+                    "null".to_owned()
+                } else {
+                    f.empty.clone()
+                },
             })
             .collect();
         order.sort_by(|a, b| (a.class, !a.is_reference, &a.name).cmp(&(b.class, !b.is_reference, &b.name)));
         let siblings = order.iter().filter(|f| f.is_date).map(|f| sibling(&f.name));
         let known = order.iter().map(|f| f.name.clone()).chain(siblings).collect();
-        Self { number: number_of(ty.classes.len(), &order), order, known }
+        Self {
+            number: number_of(ty.classes.len(), &order),
+            order,
+            known,
+        }
     }
 }
 
@@ -88,7 +96,9 @@ pub fn pack(ty: &Type, fields: &Fields) -> (String, String) {
         let value = fields.get(&field.name).unwrap_or(&field.empty);
         push_member(&mut text, &field.name, value);
         if field.is_date
-            && let Some(at) = serde_json::from_str::<String>(value).ok().and_then(|v| Timestamp::parse(&v))
+            && let Some(at) = serde_json::from_str::<String>(value)
+                .ok()
+                .and_then(|v| Timestamp::parse(&v))
         {
             push_member(&mut text, &sibling(&field.name), &at.0.to_string());
         }
@@ -107,7 +117,11 @@ pub fn pack(ty: &Type, fields: &Fields) -> (String, String) {
 /// the fields must be taken apart and packed again.
 pub fn shown<'a>(ty: &Type, text: &'a str, cuts: &str, view_bit: u32) -> Option<impl Iterator<Item = &'a str>> {
     let regions = regions(ty, text, cuts)?;
-    Some(regions.filter(move |(class, _)| is_shown(ty, *class, view_bit)).map(|(_, part)| part))
+    Some(
+        regions
+            .filter(move |(class, _)| is_shown(ty, *class, view_bit))
+            .map(|(_, part)| part),
+    )
 }
 
 pub(super) fn is_shown(ty: &Type, class: usize, view_bit: u32) -> bool {
@@ -120,7 +134,12 @@ pub(super) fn regions<'a, 'c>(ty: &Type, text: &'a str, cuts: &'c str) -> Option
     if read_number(number.as_bytes())? != ty.own_layout().number {
         return None;
     }
-    let all = Regions { text, ends: ends.as_bytes(), start: 0, class: 0 };
+    let all = Regions {
+        text,
+        ends: ends.as_bytes(),
+        start: 0,
+        class: 0,
+    };
     // One dry run now, so that the caller never finds out half-way that the cuts are damaged.
     let mut check = Regions { ..all };
     let mut classes = 0;
@@ -153,7 +172,11 @@ impl<'a> Regions<'a, '_> {
         let end = usize::try_from(read_number(number)?).ok()?;
         let region = self.text.get(self.start..end)?;
         // Each region begins with what parts it from the one before: the brace or a comma.
-        let members = if region.is_empty() { region } else { region.strip_prefix(if self.start == 0 { '{' } else { ',' })? };
+        let members = if region.is_empty() {
+            region
+        } else {
+            region.strip_prefix(if self.start == 0 { '{' } else { ',' })?
+        };
         let class = self.class;
         (self.ends, self.start, self.class) = (rest, end, class + 1);
         Some((class, members))
@@ -179,7 +202,11 @@ fn read_number(digits: &[u8]) -> Option<u64> {
     }
     digits.iter().try_fold(0_u64, |sum, b| {
         let digit = b.wrapping_sub(b'0');
-        if digit > 9 { None } else { sum.checked_mul(10)?.checked_add(u64::from(digit)) }
+        if digit > 9 {
+            None
+        } else {
+            sum.checked_mul(10)?.checked_add(u64::from(digit))
+        }
     })
 }
 
@@ -236,7 +263,13 @@ mod tests {
                 ("ownerId", own("reference[thing]", 0, "null")),
                 ("firstRunning", own("date", 1, "null")),
                 ("secret", own("boolean", 2, "false")),
-                ("state", super::super::StoredField { source: Source::Column(super::super::Column::State), ..own("string", 0, "null") }),
+                (
+                    "state",
+                    super::super::StoredField {
+                        source: Source::Column(super::super::Column::State),
+                        ..own("string", 0, "null")
+                    },
+                ),
             ],
         )
     }
@@ -267,7 +300,11 @@ mod tests {
             assert_eq!(parts(&ty, &packed, 0b01).join("|"), one, "{input}");
             assert_eq!(parts(&ty, &packed, 0b10).join("|"), two, "{input}");
             assert_eq!(parts(&ty, &packed, 0b100).join("|"), "");
-            assert_eq!(pack(&ty, &Fields::parse(&packed.0).unwrap()), packed, "packing again changes nothing");
+            assert_eq!(
+                pack(&ty, &Fields::parse(&packed.0).unwrap()),
+                packed,
+                "packing again changes nothing"
+            );
         }
     }
 

@@ -21,7 +21,14 @@ pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut 
         check_type(files, file, problems);
         for (version, shapes) in shapes {
             if let Some(shape) = shapes.get(&file.id) {
-                let mut lint = Lint { files, shapes, version: *version, file, shape, problems };
+                let mut lint = Lint {
+                    files,
+                    shapes,
+                    version: *version,
+                    file,
+                    shape,
+                    problems,
+                };
                 lint.fields();
                 lint.actions();
                 lint.links();
@@ -31,7 +38,10 @@ pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut 
     check_paths(files, problems);
     let has_member = |id: &str, member: &str, is_action: bool| {
         // A grant may name what only types below have.
-        let below = files.types.keys().filter(|below| line(files, below).iter().any(|f| f.id == id));
+        let below = files
+            .types
+            .keys()
+            .filter(|below| line(files, below).iter().any(|f| f.id == id));
         let all = below.flat_map(|below| shapes.iter().filter_map(move |(_, shapes)| shapes.get(below)));
         all.into_iter().any(|shape| match is_action {
             true => shape.actions.contains_key(member),
@@ -46,7 +56,10 @@ fn check_type(files: &Files, file: &TypeFile, problems: &mut Vec<Problem>) {
     if let Some(set) = process_set(files, &file.id).filter(|set| !files.processes.contains_key(*set)) {
         say(format!("has the unknown process set {set:?}"));
     }
-    let methods = [(&file.collection, ["GET", "POST"].as_slice()), (&file.resource, &["GET", "PUT", "DELETE"])];
+    let methods = [
+        (&file.collection, ["GET", "POST"].as_slice()),
+        (&file.resource, &["GET", "PUT", "DELETE"]),
+    ];
     for (given, known) in methods {
         for method in given.iter().flatten().filter(|m| !known.contains(&m.as_str())) {
             say(format!("has the method {method:?}; known are {}", known.join(", ")));
@@ -78,8 +91,14 @@ fn check_machine(name: &str, file: &ProcessFile, problems: &mut Vec<Problem>) {
     };
     let reachable = reach("requested");
     let gone = reach("removed");
-    let states: BTreeSet<&str> =
-        started().flat_map(|t| t.from.iter().map(String::as_str).chain([t.via.as_str(), t.done.as_str()])).collect();
+    let states: BTreeSet<&str> = started()
+        .flat_map(|t| {
+            t.from
+                .iter()
+                .map(String::as_str)
+                .chain([t.via.as_str(), t.done.as_str()])
+        })
+        .collect();
     for state in states {
         if !reachable.contains(state) {
             say(format!("never comes to the state {state}"));
@@ -127,7 +146,8 @@ struct Lint<'a> {
 
 impl Lint<'_> {
     fn say(&mut self, sentence: String) {
-        self.problems.push(Problem::new(format!("types/{}.json", self.file.id), sentence));
+        self.problems
+            .push(Problem::new(format!("types/{}.json", self.file.id), sentence));
     }
 
     fn is_known(&self, id: &str) -> bool {
@@ -152,7 +172,9 @@ impl Lint<'_> {
                 self.say(format!("has a field {name} whose smallest value is above its largest"));
             }
             if matches!((field.min_length, field.max_length), (Some(min), Some(max)) if min > max) {
-                self.say(format!("has a field {name} whose shortest text is longer than its longest"));
+                self.say(format!(
+                    "has a field {name} whose shortest text is longer than its longest"
+                ));
             }
         }
         for (name, ty) in &self.shape.filters {
@@ -184,7 +206,9 @@ impl Lint<'_> {
             let is_unavailable = line.iter().any(|file| file.unavailable.actions.contains(name));
             let is_in_code = line.iter().any(|file| file.actions_in_code.contains(name));
             if !has_process && !is_unavailable && !is_in_code && !self.file.embedded {
-                self.say(format!("has an action {name} without process or code, which is not unavailable either"));
+                self.say(format!(
+                    "has an action {name} without process or code, which is not unavailable either"
+                ));
             }
             if is_in_code && has_process {
                 self.say(format!("has code for the action {name}, which is a process"));
@@ -208,7 +232,9 @@ impl Lint<'_> {
     /// In this version or, for what only another version has, by the file.
     fn shapes_have_action(&self, name: &str) -> bool {
         let in_part = |part: &super::file::TypePart| part.actions.contains_key(name);
-        self.shape.actions.contains_key(name) || self.file.actions.contains_key(name) || self.file.versions.values().any(in_part)
+        self.shape.actions.contains_key(name)
+            || self.file.actions.contains_key(name)
+            || self.file.versions.values().any(in_part)
     }
 
     fn links(&mut self) {
@@ -228,10 +254,18 @@ impl Lint<'_> {
                 self.say(format!("has a link {name} by {what}, which no reference to it answers"));
             }
         }
-        let own = self.file.links.iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
+        let own = self
+            .file
+            .links
+            .iter()
+            .filter_map(|(name, text)| Some((name, text.as_deref()?)));
         for (name, text) in own {
             if let Notation::One { field } = Notation::parse(text) {
-                let in_files = self.files.types.get(&self.file.id).is_some_and(|f| f.fields.contains_key(field));
+                let in_files = self
+                    .files
+                    .types
+                    .get(&self.file.id)
+                    .is_some_and(|f| f.fields.contains_key(field));
                 if !in_files && !self.shape.fields.contains_key(field) {
                     self.say(format!("has a link {name} by the unknown field {field}"));
                 }
@@ -245,7 +279,9 @@ impl Lint<'_> {
     }
 
     fn has_in_shape(&self, kind: &str, field: &str) -> bool {
-        self.shapes.get(kind).is_some_and(|shape| shape.fields.contains_key(field))
+        self.shapes
+            .get(kind)
+            .is_some_and(|shape| shape.fields.contains_key(field))
     }
 
     /// Whether `kind.field` refers to this type, or to one above or below it.

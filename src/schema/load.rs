@@ -43,13 +43,19 @@ pub(super) fn read(overlay: Option<&Path>) -> (Files, Vec<Problem>) {
     }
     let laid_over = overlay.map(|overlay| (overlay, read_overlay(overlay, &mut files, &mut problems)));
     if let Some((overlay, Err(error))) = laid_over {
-        problems.push(Problem::new(overlay.display().to_string(), format!("cannot be read: {error}")));
+        problems.push(Problem::new(
+            overlay.display().to_string(),
+            format!("cannot be read: {error}"),
+        ));
     }
     (files, problems)
 }
 
 fn folders<'a>(root: &'a Dir<'a>) -> impl Iterator<Item = (&'static str, &'a Dir<'a>)> {
-    FOLDERS.into_iter().filter_map(|name| Some((name, root.get_dir(name)?))).chain([("", root)])
+    FOLDERS
+        .into_iter()
+        .filter_map(|name| Some((name, root.get_dir(name)?)))
+        .chain([("", root)])
 }
 
 fn read_overlay(overlay: &Path, files: &mut Files, problems: &mut Vec<Problem>) -> std::io::Result<()> {
@@ -71,7 +77,11 @@ fn read_overlay(overlay: &Path, files: &mut Files, problems: &mut Vec<Problem>) 
 
 /// Puts one file where it belongs.
 fn take(files: &mut Files, problems: &mut Vec<Problem>, folder: &str, name: &str, contents: &[u8]) {
-    let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    let path = if folder.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{folder}/{name}")
+    };
     let Some(stem) = name.strip_suffix(".json") else { return };
     let outcome = match (folder, stem) {
         ("types", _) => parse::<TypeFile>(contents).and_then(|file| {

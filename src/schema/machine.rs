@@ -31,7 +31,9 @@ pub struct Transition {
 impl Machine {
     /// The edge that `process` takes from `state`; `None` if it may not start there.
     pub fn start(&self, process: &str, state: &str) -> Option<&Transition> {
-        self.transitions.iter().find(|t| t.process == process && t.from.iter().any(|f| f == state))
+        self.transitions
+            .iter()
+            .find(|t| t.process == process && t.from.iter().any(|f| f == state))
     }
 
     /// The edge on which `process` is while in `via`.
@@ -56,8 +58,10 @@ impl Machine {
 
     /// Whether a client of `version` may ask for `process` in `state`.
     pub fn offers(&self, process: &str, state: &str, version: super::Version) -> bool {
-        self.transitions
-            .iter()
-            .any(|t| t.process == process && (t.versions.is_empty() || t.versions.contains(&version)) && t.from.iter().any(|f| f == state))
+        self.transitions.iter().any(|t| {
+            t.process == process
+                && (t.versions.is_empty() || t.versions.contains(&version))
+                && t.from.iter().any(|f| f == state)
+        })
     }
 }

@@ -60,14 +60,21 @@ impl Fate {
 
     fn of(registry: &Registry, ty: &Type) -> Self {
         let views: Vec<_> = views_of(registry, ty).collect();
-        let is_embedded = |view: &View| view.find_by_kind(&ty.id).is_some_and(|shown| shown.def.id == ty.id && shown.is_embedded);
+        let is_embedded = |view: &View| {
+            view.find_by_kind(&ty.id)
+                .is_some_and(|shown| shown.def.id == ty.id && shown.is_embedded)
+        };
         if registry.views().any(|view| is_embedded(view)) {
             Self::Embedded
         } else if ACTING.contains(&ty.id.as_str()) {
             Self::Acts
         } else if !ty.can_create {
             Self::Unavailable
-        } else if views.is_empty() || views.iter().any(|(_, view)| view.collection_methods.iter().any(|m| m == "POST")) {
+        } else if views.is_empty()
+            || views
+                .iter()
+                .any(|(_, view)| view.collection_methods.iter().any(|m| m == "POST"))
+        {
             Self::Plain
         } else {
             Self::Empty
@@ -77,7 +84,9 @@ impl Fate {
     fn heading(self) -> &'static str {
         match self {
             Self::Acts => "## Types that act\n\nThe server makes, moves or computes their rows by code of its own.",
-            Self::Plain => "## Plain types\n\nRows that are stored and live by their process set; nothing else happens.",
+            Self::Plain => {
+                "## Plain types\n\nRows that are stored and live by their process set; nothing else happens."
+            }
             Self::Unavailable => {
                 "## Not available yet\n\nThe schema lists them, so that clients find what they know; creating one is \
                  answered with 501 `NotImplemented`."
@@ -100,7 +109,11 @@ pub fn types_md(registry: &Registry) -> String {
          `NotImplemented` when they are called.\n",
     );
     for fate in Fate::ALL {
-        let types: Vec<_> = registry.types.values().filter(|ty| Fate::of(registry, ty) == fate).collect();
+        let types: Vec<_> = registry
+            .types
+            .values()
+            .filter(|ty| Fate::of(registry, ty) == fate)
+            .collect();
         let _ = writeln!(out, "\n{} ({})\n", fate.heading(), types.len());
         if fate == Fate::Embedded {
             let names: Vec<_> = types.iter().map(|ty| format!("`{}`", ty.id)).collect();
@@ -128,7 +141,11 @@ pub fn states_md(registry: &Registry) -> String {
     let mut machines: BTreeMap<&str, (&Machine, Vec<&str>)> = BTreeMap::new();
     for ty in registry.types.values() {
         if let Some(machine) = &ty.machine {
-            machines.entry(&machine.name).or_insert_with(|| (machine, Vec::new())).1.push(&ty.id);
+            machines
+                .entry(&machine.name)
+                .or_insert_with(|| (machine, Vec::new()))
+                .1
+                .push(&ty.id);
         }
     }
     for (name, (machine, types)) in machines {
@@ -136,11 +153,19 @@ pub fn states_md(registry: &Registry) -> String {
         let _ = writeln!(out, "\n## {name}\n\n{about}\n\nTypes: {}.\n", types.join(", "));
         out.push_str("| Process | From | Passing | Done | Only for clients of |\n|---|---|---|---|---|\n");
         for t in &machine.transitions {
-            let from = if t.from.is_empty() { "never".to_owned() } else { t.from.join(", ") };
+            let from = if t.from.is_empty() {
+                "never".to_owned()
+            } else {
+                t.from.join(", ")
+            };
             let versions: Vec<_> = t.versions.iter().map(|v| v.as_str()).collect();
             let joins = if t.joins { " (joins the running process)" } else { "" };
             let (process, via, done) = (&t.process, &t.via, &t.done);
-            let _ = writeln!(out, "| {process}{joins} | {from} | {via} | {done} | {} |", versions.join(", "));
+            let _ = writeln!(
+                out,
+                "| {process}{joins} | {from} | {via} | {done} | {} |",
+                versions.join(", ")
+            );
         }
         for (process, next) in &machine.then {
             let _ = writeln!(out, "\nAfter {process}, {next} follows by itself.");
@@ -156,7 +181,11 @@ pub fn states_md(registry: &Registry) -> String {
 fn service_matrices(registry: &Registry) -> String {
     let mut out = String::new();
     for version in Version::ALL {
-        let _ = writeln!(out, "\n### What a {} client may ask of a service\n\n```", version.as_str());
+        let _ = writeln!(
+            out,
+            "\n### What a {} client may ask of a service\n\n```",
+            version.as_str()
+        );
         out.push_str(&service_matrix(registry, version));
         out.push_str("```\n");
     }
@@ -190,12 +219,18 @@ const SHORT: [(&str, &str); 19] = [
 
 fn service_matrix(registry: &Registry, version: Version) -> String {
     let mut out = format!("{:18}{}\n", "", SHORT.map(|(short, _)| short).join(" "));
-    let Some(ty) = registry.view(version, Role::Project).types.get("service") else { return out };
+    let Some(ty) = registry.view(version, Role::Project).types.get("service") else {
+        return out;
+    };
     let Some(machine) = &ty.def.machine else { return out };
     for action in ty.actions.keys() {
         let offered = SHORT.map(|(_, state)| {
             let by_code = !machine.has_process(action);
-            if by_code || machine.offers(action, state, version) { "Y " } else { ". " }
+            if by_code || machine.offers(action, state, version) {
+                "Y "
+            } else {
+                ". "
+            }
         });
         let _ = writeln!(out, "{}", format!("{action:18}{}", offered.join(" ")).trim_end());
     }
@@ -205,7 +240,11 @@ fn service_matrix(registry: &Registry, version: Version) -> String {
 fn type_row(registry: &Registry, ty: &Type) -> String {
     let mut versions = Vec::new();
     for (version, view) in views_of(registry, ty) {
-        let renamed = if view.id == ty.id { String::new() } else { format!(" as `{}`", view.id) };
+        let renamed = if view.id == ty.id {
+            String::new()
+        } else {
+            format!(" as `{}`", view.id)
+        };
         versions.push(format!("{}{renamed}", version.as_str()));
     }
     let has_post = views_of(registry, ty).any(|(_, view)| view.collection_methods.iter().any(|m| m == "POST"));
@@ -214,13 +253,24 @@ fn type_row(registry: &Registry, ty: &Type) -> String {
         (true, false) => "501",
         (false, _) => "-",
     };
-    let shown: BTreeSet<&str> = views_of(registry, ty).flat_map(|(_, view)| view.actions.keys().map(String::as_str)).collect();
-    let missing: Vec<_> = ty.unavailable_actions.iter().map(String::as_str).filter(|action| shown.contains(action)).collect();
+    let shown: BTreeSet<&str> = views_of(registry, ty)
+        .flat_map(|(_, view)| view.actions.keys().map(String::as_str))
+        .collect();
+    let missing: Vec<_> = ty
+        .unavailable_actions
+        .iter()
+        .map(String::as_str)
+        .filter(|action| shown.contains(action))
+        .collect();
     let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     format!(
         "| `{}` | {} | {} | {} | {} | {created} | {} |",
         ty.id,
-        if versions.is_empty() { "internal".to_owned() } else { versions.join(", ") },
+        if versions.is_empty() {
+            "internal".to_owned()
+        } else {
+            versions.join(", ")
+        },
         ty.prefix,
         dash(ty.parent.clone().unwrap_or_default()),
         dash(ty.machine.as_ref().map(|m| m.name.clone()).unwrap_or_default()),
@@ -252,7 +302,10 @@ mod tests {
             std::fs::write(&path, text).unwrap();
         }
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == text, "{name} is not what the schemas say; UPDATE_GOLDEN=1 cargo test writes it anew");
+        assert!(
+            committed == text,
+            "{name} is not what the schemas say; UPDATE_GOLDEN=1 cargo test writes it anew"
+        );
     }
 
     #[test]
@@ -269,7 +322,12 @@ mod tests {
         for version in Version::ALL {
             let (_, rest) = expected.split_once(&format!("[{}]\n", version.as_str())).unwrap();
             let table = rest.split("\n\n").next().unwrap().trim_end();
-            assert_eq!(service_matrix(&registry, version).trim_end(), table, "{}", version.as_str());
+            assert_eq!(
+                service_matrix(&registry, version).trim_end(),
+                table,
+                "{}",
+                version.as_str()
+            );
         }
     }
 }

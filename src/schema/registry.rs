@@ -17,7 +17,10 @@ pub struct Problem {
 impl Problem {
     /// A problem of `file`.
     pub fn new(file: impl Into<String>, sentence: impl Into<String>) -> Self {
-        Self { file: file.into(), sentence: sentence.into() }
+        Self {
+            file: file.into(),
+            sentence: sentence.into(),
+        }
     }
 }
 
@@ -35,7 +38,10 @@ impl Registry {
     /// All problems found, never an empty list.
     pub fn load(overlay: Option<&Path>) -> Result<Self, Vec<Problem>> {
         let (files, mut problems) = load::read(overlay);
-        let shapes: Vec<_> = Version::ALL.into_iter().map(|version| (version, inherit::shapes(&files, version, &mut problems))).collect();
+        let shapes: Vec<_> = Version::ALL
+            .into_iter()
+            .map(|version| (version, inherit::shapes(&files, version, &mut problems)))
+            .collect();
         if problems.is_empty() {
             // A start waits for this: checking and freezing read the same shapes, and freezing cannot fail.
             let types = std::thread::scope(|scope| {
@@ -61,8 +67,12 @@ mod tests {
     use super::*;
 
     fn load() -> Registry {
-        Registry::load(None)
-            .unwrap_or_else(|problems| panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+        Registry::load(None).unwrap_or_else(|problems| {
+            panic!(
+                "{}",
+                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+            )
+        })
     }
 
     /// Loads with the given files laid over the built-in ones.
@@ -94,8 +104,17 @@ mod tests {
         for version in Version::ALL {
             let view = registry.view(version, Role::Project);
             let ty = view.find_by_path("TOOLBOXES").unwrap();
-            assert_eq!(ty.links.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["account", "stack"]);
-            assert!(ty.fields["state"].options.as_ref().unwrap().contains(&"updating-active".to_owned()));
+            assert_eq!(
+                ty.links.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(),
+                ["account", "stack"]
+            );
+            assert!(
+                ty.fields["state"]
+                    .options
+                    .as_ref()
+                    .unwrap()
+                    .contains(&"updating-active".to_owned())
+            );
             assert_eq!(ty.filters.keys().filter(|n| n.as_str() == "size").count(), 1);
             assert!(ty.fields.contains_key("transitioningMessage") && ty.fields.contains_key("uuid"));
             assert!(!ty.fields.contains_key("removeTime"), "that is for admins");
@@ -106,22 +125,52 @@ mod tests {
             assert!(superadmins.fields["uuid"].update && superadmins.collection_methods == ["GET", "POST"]);
             assert!(!registry.view(version, Role::Readonly).types["toolBox"].fields["size"].create);
         }
-        assert_eq!(registry.view(Version::V1, Role::Project).types["toolBox"].fields["stackId"].ty_text, "reference[environment]");
+        assert_eq!(
+            registry.view(Version::V1, Role::Project).types["toolBox"].fields["stackId"].ty_text,
+            "reference[environment]"
+        );
     }
 
     #[test]
     fn files_that_do_not_fit_are_refused_with_file_and_reason() {
         let cases = [
-            (r#"{"id": "x", "colour": 1}"#, "types/x.json is not a schema file: unknown field `colour`"),
+            (
+                r#"{"id": "x", "colour": 1}"#,
+                "types/x.json is not a schema file: unknown field `colour`",
+            ),
             (r#"{"id": "y"}"#, "types/x.json has the id \"y\", which is not its name"),
-            (r#"{"id": "x", "parent": "nothing"}"#, "types/x.json has the unknown parent \"nothing\""),
-            (r#"{"id": "x", "parent": "x"}"#, "types/x.json has itself among its parents"),
-            (r#"{"id": "x", "process": "nothing"}"#, "types/x.json has the unknown process set \"nothing\""),
-            (r#"{"id": "x", "common": ["all"]}"#, "types/x.json takes over \"all\", which common.json does not have"),
-            (r#"{"id": "x", "collection": ["PUT"]}"#, "types/x.json has the method \"PUT\"; known are GET, POST"),
-            (r#"{"id": "x", "fields": {"a": {"can": "c"}}}"#, "types/x.json has a field a without type"),
-            (r#"{"id": "x", "fields": {"a": {"type": "int", "can": "w"}}}"#, "types/x.json says a can 'w'; known are c, u and o"),
-            (r#"{"id": "x", "fields": {"a": {"type": "array[thing]"}}}"#, "types/x.json has a field a of the unknown type \"thing\""),
+            (
+                r#"{"id": "x", "parent": "nothing"}"#,
+                "types/x.json has the unknown parent \"nothing\"",
+            ),
+            (
+                r#"{"id": "x", "parent": "x"}"#,
+                "types/x.json has itself among its parents",
+            ),
+            (
+                r#"{"id": "x", "process": "nothing"}"#,
+                "types/x.json has the unknown process set \"nothing\"",
+            ),
+            (
+                r#"{"id": "x", "common": ["all"]}"#,
+                "types/x.json takes over \"all\", which common.json does not have",
+            ),
+            (
+                r#"{"id": "x", "collection": ["PUT"]}"#,
+                "types/x.json has the method \"PUT\"; known are GET, POST",
+            ),
+            (
+                r#"{"id": "x", "fields": {"a": {"can": "c"}}}"#,
+                "types/x.json has a field a without type",
+            ),
+            (
+                r#"{"id": "x", "fields": {"a": {"type": "int", "can": "w"}}}"#,
+                "types/x.json says a can 'w'; known are c, u and o",
+            ),
+            (
+                r#"{"id": "x", "fields": {"a": {"type": "array[thing]"}}}"#,
+                "types/x.json has a field a of the unknown type \"thing\"",
+            ),
             (
                 r#"{"id": "x", "fields": {"a": {"type": "json", "filter": true}}}"#,
                 "types/x.json says a may be filtered, which its type does not allow",
@@ -138,7 +187,10 @@ mod tests {
                 r#"{"id": "x", "actions": {"jump": {}}}"#,
                 "types/x.json has an action jump without process or code, which is not unavailable either",
             ),
-            (r#"{"id": "x", "actionsInCode": ["jump"]}"#, "types/x.json has code for jump, which is no action of it"),
+            (
+                r#"{"id": "x", "actionsInCode": ["jump"]}"#,
+                "types/x.json has code for jump, which is no action of it",
+            ),
             (
                 r#"{"id": "x", "process": "simple", "actions": {"remove": {}}, "actionsInCode": ["remove"]}"#,
                 "types/x.json has code for the action remove, which is a process",
@@ -147,14 +199,26 @@ mod tests {
                 r#"{"id": "x", "actions": {"jump": {}}, "unavailable": {"actions": ["jump"]}, "actionsInCode": ["jump"]}"#,
                 "types/x.json has code for the action jump, which is unavailable",
             ),
-            (r#"{"id": "x", "unavailable": {"actions": ["jump"]}}"#, "types/x.json calls jump unavailable, which is no action of it"),
-            (r#"{"id": "x", "links": {"a": "aId"}}"#, "types/x.json has a link a by the unknown field aId"),
+            (
+                r#"{"id": "x", "unavailable": {"actions": ["jump"]}}"#,
+                "types/x.json calls jump unavailable, which is no action of it",
+            ),
+            (
+                r#"{"id": "x", "links": {"a": "aId"}}"#,
+                "types/x.json has a link a by the unknown field aId",
+            ),
             (
                 r#"{"id": "x", "links": {"ports": "port.instanceId"}}"#,
                 "types/x.json has a link ports by port.instanceId, which no reference to it answers",
             ),
-            (r#"{"id": "x", "roles": {}}"#, "types/x.json is not a schema file: unknown field `roles`"),
-            (r#"{"id": "x", "plural": "services"}"#, "types/x.json and service are both called services in v1"),
+            (
+                r#"{"id": "x", "roles": {}}"#,
+                "types/x.json is not a schema file: unknown field `roles`",
+            ),
+            (
+                r#"{"id": "x", "plural": "services"}"#,
+                "types/x.json and service are both called services in v1",
+            ),
             (
                 r#"{"id": "x", "process": "simple", "fields": {"state": {"options": ["active"]}}}"#,
                 "types/x.json leaves the state activating out of the options of its state",
@@ -163,7 +227,10 @@ mod tests {
         for (text, expected) in cases {
             let problems = load_over(&[("types/x.json", text)]).expect_err(text);
             let found = problems.iter().any(|p| p.to_string().starts_with(expected));
-            assert!(found, "{text}\n  should be refused with\n{expected}\n  and was with\n{problems:#?}");
+            assert!(
+                found,
+                "{text}\n  should be refused with\n{expected}\n  and was with\n{problems:#?}"
+            );
         }
     }
 
@@ -171,29 +238,59 @@ mod tests {
     fn a_new_type_below_another_is_granted_what_that_one_is() {
         let bench = r#"{"id": "benchService", "parent": "service", "collection": ["GET", "POST"], "resource": ["GET", "PUT"], "fields": {"tools": {"type": "int", "can": "cu"}}}"#;
         let registry = load_over(&[("types/benchService.json", bench)]).unwrap();
-        for (role, scale, data) in [(Role::Project, true, false), (Role::Readonly, false, false), (Role::Admin, true, true)] {
+        for (role, scale, data) in [
+            (Role::Project, true, false),
+            (Role::Readonly, false, false),
+            (Role::Admin, true, true),
+        ] {
             let ty = &registry.view(Version::V2Beta, role).types["benchService"];
             let (tools, writes) = (&ty.fields["tools"], role != Role::Readonly);
             assert_eq!((tools.create, tools.update), (writes, writes), "{role:?}");
-            assert_eq!((ty.fields["scale"].create, ty.fields.contains_key("data")), (scale, data), "{role:?}");
+            assert_eq!(
+                (ty.fields["scale"].create, ty.fields.contains_key("data")),
+                (scale, data),
+                "{role:?}"
+            );
             assert_eq!(ty.collection_methods.contains(&"POST".to_owned()), writes, "{role:?}");
         }
-        assert!(!registry.view(Version::V2Beta, Role::Token).types.contains_key("benchService"));
+        assert!(
+            !registry
+                .view(Version::V2Beta, Role::Token)
+                .types
+                .contains_key("benchService")
+        );
     }
 
     #[test]
     fn grants_of_what_there_is_not_are_refused() {
         let cases = [
-            (r#""types": {"nothing": {"may": "r"}}"#, "names the unknown type \"nothing\""),
-            (r#""types": {"stack": {"fields": {"r": "colour"}}}"#, "names stack.colour, which there is not"),
-            (r#""types": {"stack": {"may": "x"}}"#, "gives \"x\" of stack; known letters are r, c, u, d and o"),
-            (r#""patterns": {"s*": "r"}"#, "has the pattern \"s*\", which is none of *, *.name, type.*, *.actions.* and type.actions.*"),
+            (
+                r#""types": {"nothing": {"may": "r"}}"#,
+                "names the unknown type \"nothing\"",
+            ),
+            (
+                r#""types": {"stack": {"fields": {"r": "colour"}}}"#,
+                "names stack.colour, which there is not",
+            ),
+            (
+                r#""types": {"stack": {"may": "x"}}"#,
+                "gives \"x\" of stack; known letters are r, c, u, d and o",
+            ),
+            (
+                r#""patterns": {"s*": "r"}"#,
+                "has the pattern \"s*\", which is none of *, *.name, type.*, *.actions.* and type.actions.*",
+            ),
             (r#""hidden": ["nothing"]"#, "hides the unknown type \"nothing\""),
         ];
         for (text, expected) in cases {
             let text = format!(r#"{{"about": "", {text}}}"#);
             let problems = load_over(&[("grants/mine.json", &text)]).expect_err(&text);
-            assert!(problems.iter().any(|p| p.to_string() == format!("grants/mine.json {expected}")), "{expected}: {problems:#?}");
+            assert!(
+                problems
+                    .iter()
+                    .any(|p| p.to_string() == format!("grants/mine.json {expected}")),
+                "{expected}: {problems:#?}"
+            );
         }
     }
 
@@ -215,7 +312,10 @@ mod tests {
         ];
         for (text, expected) in cases {
             let problems = load_over(&[("processes/m.json", text)]).expect_err(text);
-            assert!(problems.iter().any(|p| p.to_string() == expected), "{expected}: {problems:#?}");
+            assert!(
+                problems.iter().any(|p| p.to_string() == expected),
+                "{expected}: {problems:#?}"
+            );
         }
     }
 
@@ -231,7 +331,10 @@ mod tests {
         let view = registry.view(Version::V1, Role::Owner);
         let stack = view.find_by_path("Environments").unwrap();
         assert!(view.find_by_path("stacks").is_none());
-        assert_eq!((stack.id.as_str(), stack.prefix.as_str(), stack.def.prefix.as_str()), ("environment", "1e", "1st"));
+        assert_eq!(
+            (stack.id.as_str(), stack.prefix.as_str(), stack.def.prefix.as_str()),
+            ("environment", "1e", "1st")
+        );
         assert_eq!(view.find_by_kind("stack").unwrap().id, "environment");
 
         let service = view.find_by_kind("service").unwrap();
@@ -266,7 +369,10 @@ mod tests {
     #[test]
     fn states_that_only_v1_has_are_shown_to_v2_beta_as_others() {
         let registry = load();
-        let service = registry.view(Version::V2Beta, Role::Project).find_by_kind("dnsService").unwrap();
+        let service = registry
+            .view(Version::V2Beta, Role::Project)
+            .find_by_kind("dnsService")
+            .unwrap();
         assert_eq!(service.shown_state("canceled-rollback"), "canceled-upgrade");
         let mut stored: Vec<_> = service.stored_states("canceled-upgrade").collect();
         stored.sort_unstable();

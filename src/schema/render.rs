@@ -48,7 +48,14 @@ pub fn self_url(ctx: &Context<'_>, id: ResourceId) -> String {
 ///
 /// `shown_state` is the state this version reads; `derived` has the JSON text of computed fields (absent ones are their
 /// empty value, usually null); `offered` names the actions that are legal now, in wire order.
-pub fn resource(out: &mut String, ctx: &Context<'_>, row: &Resource, shown_state: &str, derived: &[(&str, String)], offered: &[&str]) {
+pub fn resource(
+    out: &mut String,
+    ctx: &Context<'_>,
+    row: &Resource,
+    shown_state: &str,
+    derived: &[(&str, String)],
+    offered: &[&str],
+) {
     let made;
     let template = match ctx.ty.template.get(ctx.view, ctx.ty) {
         Some(template) => template,
@@ -165,7 +172,9 @@ pub fn push_string(out: &mut String, text: &str) {
 /// Appends the inside of a JSON string.
 pub fn push_escaped(out: &mut String, text: &str) {
     // No early exit: the compiler turns this into a few wide compares, and nearly all text needs no escape.
-    let needs_escape = text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == b'"') | (b == b'\\'));
+    let needs_escape = text
+        .bytes()
+        .fold(false, |any, b| any | (b < 0x20) | (b == b'"') | (b == b'\\'));
     if !needs_escape {
         out.push_str(text);
         return;
@@ -180,7 +189,11 @@ pub fn push_escaped(out: &mut String, text: &str) {
             c if c < ' ' => {
                 let code = u32::from(c);
                 out.push_str("\\u00");
-                out.extend([code >> 4, code & 15].into_iter().filter_map(|d| char::from_digit(d, 16)));
+                out.extend(
+                    [code >> 4, code & 15]
+                        .into_iter()
+                        .filter_map(|d| char::from_digit(d, 16)),
+                );
             }
             c => out.push(c),
         }
@@ -198,11 +211,23 @@ impl<'a> Transitioning<'a> {
     fn of(template: &RowTemplate, row: &'a Resource, state: &str) -> Self {
         let message = Some(row.message.as_str()).filter(|m| !m.is_empty());
         if template.transitioning.iter().any(|t| t == state) {
-            Self { word: "\"yes\"", message: Some(message.unwrap_or("In Progress")), progress: row.progress }
+            Self {
+                word: "\"yes\"",
+                message: Some(message.unwrap_or("In Progress")),
+                progress: row.progress,
+            }
         } else if message.is_some() || state == "error" {
-            Self { word: "\"error\"", message, progress: None }
+            Self {
+                word: "\"error\"",
+                message,
+                progress: None,
+            }
         } else {
-            Self { word: "\"no\"", message: None, progress: None }
+            Self {
+                word: "\"no\"",
+                message: None,
+                progress: None,
+            }
         }
     }
 }
@@ -309,7 +334,10 @@ fn push_digits(out: &mut String, mut number: u64, width: usize) {
         number /= 10;
         used += 1;
     }
-    if let Some(text) = digits.get(digits.len() - used..).and_then(|d| std::str::from_utf8(d).ok()) {
+    if let Some(text) = digits
+        .get(digits.len() - used..)
+        .and_then(|d| std::str::from_utf8(d).ok())
+    {
         out.push_str(text);
     }
 }
@@ -337,7 +365,11 @@ fn push_iso(out: &mut String, at: Timestamp) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
     if !(0..=9999).contains(&year) {
         out.push_str(&at.to_wire());

@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test may panic"
+)]
 
 use std::sync::Arc;
 
@@ -17,16 +22,35 @@ fn machine() -> Option<Arc<Machine>> {
         versions: Vec::new(),
         joins: false,
     };
-    let transitions = vec![edge("create", "requested", "registering", "inactive"), edge("activate", "inactive", "activating", "active")];
-    Some(Arc::new(Machine { name: "service".into(), transitions, then: Vec::new() }))
+    let transitions = vec![
+        edge("create", "requested", "registering", "inactive"),
+        edge("activate", "inactive", "activating", "active"),
+    ];
+    Some(Arc::new(Machine {
+        name: "service".into(),
+        transitions,
+        then: Vec::new(),
+    }))
 }
 
 fn one(name: &str, field: &str, kind: &str) -> Link {
-    Link { name: name.into(), to: Relation::One { field: field.into(), kind: kind.into() } }
+    Link {
+        name: name.into(),
+        to: Relation::One {
+            field: field.into(),
+            kind: kind.into(),
+        },
+    }
 }
 
 fn many(name: &str) -> Link {
-    Link { name: name.into(), to: Relation::Many { kind: "instance".into(), field: "serviceId".into() } }
+    Link {
+        name: name.into(),
+        to: Relation::Many {
+            kind: "instance".into(),
+            field: "serviceId".into(),
+        },
+    }
 }
 
 fn service(version: Version) -> View {
@@ -66,7 +90,14 @@ fn service(version: Version) -> View {
         many("serviceExposeMaps"),
         one("stack", "stackId", "stack"),
     ];
-    let mut stack = type_of("stack", &[], &[("id", column("int", Column::Id)), ("kind", column("string", Column::Kind))]);
+    let mut stack = type_of(
+        "stack",
+        &[],
+        &[
+            ("id", column("int", Column::Id)),
+            ("kind", column("string", Column::Kind)),
+        ],
+    );
     stack.prefix = "1st".into();
     let stack = full_view_of(stack, if version == Version::V1 { "environment" } else { "stack" });
     view(version, 0b01, vec![ty, stack])
@@ -102,7 +133,19 @@ fn rendered(view: &View, row: &Resource, derived: &[(&str, String)], offered: &[
     let ty = view.find_by_kind(&row.kind).unwrap();
     let base = format!("http://h/{}/projects/1a5", view.version.as_str());
     let mut out = String::new();
-    resource(&mut out, &Context { view, ty, base: &base, actions_key: "actions" }, row, &row.state, derived, offered);
+    resource(
+        &mut out,
+        &Context {
+            view,
+            ty,
+            base: &base,
+            actions_key: "actions",
+        },
+        row,
+        &row.state,
+        derived,
+        offered,
+    );
     serde_json::from_str::<Value>(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
     out
 }
@@ -110,7 +153,11 @@ fn rendered(view: &View, row: &Resource, derived: &[(&str, String)], offered: &[
 #[test]
 fn a_service_is_written_whole_and_in_order() {
     let view = service(Version::V2Beta);
-    let row = row(&view, "service", r#"{"scale":2,"certificateId":null,"driverId":"1d7","secret":"s"}"#);
+    let row = row(
+        &view,
+        "service",
+        r#"{"scale":2,"certificateId":null,"driverId":"1d7","secret":"s"}"#,
+    );
     let derived = [("instanceIds", r#"["1i9"]"#.to_owned())];
     let expected = concat!(
         r#"{"id":"1s5","type":"service","links":{"self":"http://h/v2-beta/projects/1a5/services/1s5","#,
@@ -126,8 +173,15 @@ fn a_service_is_written_whole_and_in_order() {
         r#""certificateId":null,"driverId":"1d7","scale":2}"#,
     );
     assert_eq!(rendered(&view, &row, &derived, &["remove", "upgrade"]), expected);
-    let stale = Resource { cuts: "1,2,3".into(), ..row };
-    assert_eq!(rendered(&view, &stale, &derived, &["remove", "upgrade"]), expected, "an older layout reads the same");
+    let stale = Resource {
+        cuts: "1,2,3".into(),
+        ..row
+    };
+    assert_eq!(
+        rendered(&view, &stale, &derived, &["remove", "upgrade"]),
+        expected,
+        "an older layout reads the same"
+    );
 }
 
 #[test]
@@ -136,7 +190,12 @@ fn only_what_the_view_shows_is_written() {
     let plain = row(&view, "service", r#"{"secret":"hidden","unknown":1}"#);
     let text = rendered(&view, &plain, &[], &[]);
     assert!(!text.contains("hidden") && !text.contains("unknown"), "{text}");
-    let without = Resource { parent_id: None, fields: "not json".into(), cuts: String::new(), ..plain };
+    let without = Resource {
+        parent_id: None,
+        fields: "not json".into(),
+        cuts: String::new(),
+        ..plain
+    };
     let value: Value = serde_json::from_str(&rendered(&view, &without, &[], &[])).unwrap();
     assert_eq!(value["scale"], 1, "an unreadable row shows empty fields");
     assert!(value["stackId"].is_null() && value["links"]["stack"].is_null() && value["links"]["driver"].is_null());
@@ -149,7 +208,10 @@ fn v1_calls_the_stack_an_environment() {
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["stackId"], "1st3");
     assert!(text.ends_with(r#","environmentId":"1e3"}"#), "{text}");
-    assert_eq!(value["links"]["environment"], "http://h/v1/projects/1a5/environments/1e3");
+    assert_eq!(
+        value["links"]["environment"],
+        "http://h/v1/projects/1a5/environments/1e3"
+    );
     assert!(value["links"]["stack"].is_null());
     let text = rendered(&view, &row(&view, "stack", "{}"), &[], &["update"]);
     let expected = concat!(
@@ -166,29 +228,57 @@ fn transitioning_follows_state_and_message() {
         ("active", "", None, ("no", None, None)),
         ("active", "", Some(3), ("no", None, None)),
         ("activating", "", None, ("yes", Some("In Progress"), None)),
-        ("activating", "Networking", Some(40), ("yes", Some("Networking"), Some(40))),
+        (
+            "activating",
+            "Networking",
+            Some(40),
+            ("yes", Some("Networking"), Some(40)),
+        ),
         ("requested", "", None, ("yes", Some("In Progress"), None)),
         ("inactive", "No image", None, ("error", Some("No image"), None)),
         ("error", "", None, ("error", None, None)),
     ] {
-        let row = Resource { state: state.into(), message: message.into(), progress, ..row(&view, "service", "{}") };
+        let row = Resource {
+            state: state.into(),
+            message: message.into(),
+            progress,
+            ..row(&view, "service", "{}")
+        };
         let value: Value = serde_json::from_str(&rendered(&view, &row, &[], &[])).unwrap();
         let got = (
             value["transitioning"].as_str().unwrap(),
             value["transitioningMessage"].as_str(),
-            value["transitioningProgress"].as_i64().and_then(|p| i32::try_from(p).ok()),
+            value["transitioningProgress"]
+                .as_i64()
+                .and_then(|p| i32::try_from(p).ok()),
         );
         assert_eq!(got, expected, "{state} {message:?}");
     }
-    let mut def = type_of("plain", &[], &[("transitioning", column("enum", Column::Transitioning))]);
+    let mut def = type_of(
+        "plain",
+        &[],
+        &[("transitioning", column("enum", Column::Transitioning))],
+    );
     def.machine = None;
     let view = super::super::testkit::view(Version::V2Beta, 1, vec![full_view_of(def, "plain")]);
-    assert!(!rendered(&view, &row(&view, "plain", "{}"), &[], &[]).contains("transitioning"), "no machine, no transition");
+    assert!(
+        !rendered(&view, &row(&view, "plain", "{}"), &[], &[]).contains("transitioning"),
+        "no machine, no transition"
+    );
 }
 
 #[test]
 fn dates_are_written_as_chrono_writes_them() {
-    for at in [0, -1, 951_782_399_999, 951_782_400_000, 1_709_164_800_000, 1_735_689_599_999, 4_107_542_400_000, 253_402_300_799_000] {
+    for at in [
+        0,
+        -1,
+        951_782_399_999,
+        951_782_400_000,
+        1_709_164_800_000,
+        1_735_689_599_999,
+        4_107_542_400_000,
+        253_402_300_799_000,
+    ] {
         let mut text = String::new();
         push_iso(&mut text, Timestamp(at));
         assert_eq!(text, Timestamp(at).floor_to_seconds().to_wire(), "{at}");
@@ -205,7 +295,12 @@ fn strings_and_ids_are_escaped_as_json() {
         push_string(&mut out, text);
         assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
     }
-    for (id, expected) in [(5, "1s5"), (0, "1s0"), (i64::MAX, "1s9223372036854775807"), (-7, "1s-7")] {
+    for (id, expected) in [
+        (5, "1s5"),
+        (0, "1s0"),
+        (i64::MAX, "1s9223372036854775807"),
+        (-7, "1s-7"),
+    ] {
         assert_eq!(wire_id("1s", ResourceId(id)), expected);
     }
 }

@@ -64,7 +64,11 @@ pub(super) enum When {
     /// A reference column.
     Column(Column),
     /// A reference column; the link leads straight to the other row instead of below this one.
-    ColumnDirect { column: Column, path: String, prefix: String },
+    ColumnDirect {
+        column: Column,
+        path: String,
+        prefix: String,
+    },
     /// An own reference: its bit in what [`RowTemplate::set_references`] answers.
     Own(u64),
     /// A computed reference.
@@ -106,13 +110,18 @@ impl RowTemplate {
         let mut computed = Vec::new();
         for (name, field) in &ty.fields {
             match field.source {
-                Source::Column(Column::Transitioning | Column::Message | Column::Progress) if ty.def.machine.is_none() => {}
+                Source::Column(Column::Transitioning | Column::Message | Column::Progress)
+                    if ty.def.machine.is_none() => {}
                 Source::Column(Column::Id) if name == "id" => {}
                 Source::Column(Column::ParentId) if has_environment => {}
                 // A field of this name says nothing beside the type that every resource begins with.
                 _ if name == "type" => {}
                 Source::Column(column) => columns.push((name, plain_column(view, ty, name, column, &field.ty))),
-                Source::Computed => computed.push(Computed { name: name.clone(), key: key(name), empty: empty_of(ty, name) }),
+                Source::Computed => computed.push(Computed {
+                    name: name.clone(),
+                    key: key(name),
+                    empty: empty_of(ty, name),
+                }),
                 Source::Fields => {}
             }
         }
@@ -154,7 +163,9 @@ impl RowTemplate {
         let mut wanted = self.references.iter().peekable();
         for (class, members) in layout::regions(ty, text, cuts).into_iter().flatten() {
             while wanted.next_if(|(c, _)| *c < class).is_some() {}
-            let Some((_, references)) = wanted.next_if(|(c, _)| *c == class) else { continue };
+            let Some((_, references)) = wanted.next_if(|(c, _)| *c == class) else {
+                continue;
+            };
             match glance(references, members) {
                 Some(bits) => set |= bits,
                 None => return self.set_references_slowly(text),
@@ -166,7 +177,11 @@ impl RowTemplate {
     fn set_references_slowly(&self, text: &str) -> u64 {
         let fields = Fields::parse(text).unwrap_or_default();
         let is_set = |name: &str| fields.get(name).is_some_and(|v| v != "null");
-        self.references.iter().flat_map(|(_, all)| all).filter(|r| is_set(&r.name)).fold(0, |set, r| set | r.bit)
+        self.references
+            .iter()
+            .flat_map(|(_, all)| all)
+            .filter(|r| is_set(&r.name))
+            .fold(0, |set, r| set | r.bit)
     }
 }
 
@@ -174,7 +189,10 @@ impl RowTemplate {
 fn glance(references: &[OwnReference], members: &str) -> Option<u64> {
     let (mut rest, mut set) = (members, 0);
     for reference in references {
-        let value = rest.strip_prefix('"')?.strip_prefix(reference.name.as_str())?.strip_prefix("\":")?;
+        let value = rest
+            .strip_prefix('"')?
+            .strip_prefix(reference.name.as_str())?
+            .strip_prefix("\":")?;
         rest = match value.strip_prefix("null") {
             Some(after) => after,
             None => {
@@ -193,13 +211,24 @@ fn glance(references: &[OwnReference], members: &str) -> Option<u64> {
 
 /// A type's prefix in a version.
 pub(super) fn prefix_in(version: Version, ty: &Type) -> &str {
-    if version == Version::V1 && ty.id == "stack" { "1e" } else { &ty.prefix }
+    if version == Version::V1 && ty.id == "stack" {
+        "1e"
+    } else {
+        &ty.prefix
+    }
 }
 
 /// The kinds that v1 shows with an `environmentId` and a link to it (cattle: `CompatibilityOutputFilter`). Driver services
 /// are not among them, for v1 has no such types and shows them as services.
 fn is_v1_service(ty: &Type) -> bool {
-    let kinds = ["service", "dnsService", "externalService", "loadBalancerService", "kubernetesService", "composeService"];
+    let kinds = [
+        "service",
+        "dnsService",
+        "externalService",
+        "loadBalancerService",
+        "kubernetesService",
+        "composeService",
+    ];
     kinds.contains(&ty.id.as_str())
 }
 
@@ -250,26 +279,45 @@ fn prefix_by_name(kind: &str) -> String {
     }
 }
 
-fn link_templates(view: &View, ty: &TypeView, has_environment: bool) -> (Vec<LinkTemplate>, Vec<(usize, Vec<OwnReference>)>) {
+fn link_templates(
+    view: &View,
+    ty: &TypeView,
+    has_environment: bool,
+) -> (Vec<LinkTemplate>, Vec<(usize, Vec<OwnReference>)>) {
     let mut wanted: Vec<(String, u64)> = Vec::new();
     let mut links: Vec<(String, LinkTemplate)> = Vec::new();
     for link in ty.links.iter().filter(|l| l.name != "self") {
         let is_stack = has_environment && (leads_to_stack(ty, link) || link.name == "environment");
-        let when = if is_stack { None } else { when(view, ty, link, &mut wanted) };
+        let when = if is_stack {
+            None
+        } else {
+            when(view, ty, link, &mut wanted)
+        };
         if let Some(when) = when {
             links.push((link.name.clone(), link_template(&link.name, when)));
         }
     }
     if has_environment {
-        let when = When::ColumnDirect { column: Column::ParentId, path: "/environments/".to_owned(), prefix: "1e".to_owned() };
+        let when = When::ColumnDirect {
+            column: Column::ParentId,
+            path: "/environments/".to_owned(),
+            prefix: "1e".to_owned(),
+        };
         links.push(("environment".to_owned(), link_template("environment", when)));
     }
     links.sort_by(|a, b| a.0.cmp(&b.0));
-    (links.into_iter().map(|(_, link)| link).collect(), references(&ty.def, view.bit, &wanted))
+    (
+        links.into_iter().map(|(_, link)| link).collect(),
+        references(&ty.def, view.bit, &wanted),
+    )
 }
 
 fn link_template(name: &str, when: When) -> LinkTemplate {
-    LinkTemplate { key: format!(",\"{name}\":\""), tail: format!("/{}\"", name.to_ascii_lowercase()), when }
+    LinkTemplate {
+        key: format!(",\"{name}\":\""),
+        tail: format!("/{}\"", name.to_ascii_lowercase()),
+        when,
+    }
 }
 
 fn leads_to_stack(ty: &TypeView, link: &Link) -> bool {
@@ -277,14 +325,24 @@ fn leads_to_stack(ty: &TypeView, link: &Link) -> bool {
 }
 
 fn source_of(ty: &TypeView, field: &str) -> Option<Source> {
-    ty.def.fields.get(field).map(|f| f.source).or_else(|| ty.fields.get(field).map(|f| f.source))
+    ty.def
+        .fields
+        .get(field)
+        .map(|f| f.source)
+        .or_else(|| ty.fields.get(field).map(|f| f.source))
 }
 
 /// On what a link depends; `None` if the view hides the reference it follows.
 fn when(view: &View, ty: &TypeView, link: &Link, wanted: &mut Vec<(String, u64)>) -> Option<When> {
-    let Relation::One { field, .. } = &link.to else { return Some(When::Always) };
+    let Relation::One { field, .. } = &link.to else {
+        return Some(When::Always);
+    };
     match source_of(ty, field)? {
-        Source::Column(column) => ty.fields.values().any(|f| f.source == Source::Column(column)).then_some(When::Column(column)),
+        Source::Column(column) => ty
+            .fields
+            .values()
+            .any(|f| f.source == Source::Column(column))
+            .then_some(When::Column(column)),
         Source::Computed => ty.fields.contains_key(field).then(|| When::Computed(field.clone())),
         Source::Fields => {
             let stored = ty.def.fields.get(field)?;
@@ -304,9 +362,20 @@ fn when(view: &View, ty: &TypeView, link: &Link, wanted: &mut Vec<(String, u64)>
 /// The references to glance at, by class: all up to the last one that a link asks for.
 fn references(ty: &Type, view_bit: u32, wanted: &[(String, u64)]) -> Vec<(usize, Vec<OwnReference>)> {
     let mut classes: Vec<(usize, Vec<OwnReference>)> = Vec::new();
-    for field in ty.own_layout().order.iter().filter(|f| f.is_reference && layout::is_shown(ty, f.class, view_bit)) {
-        let bit = wanted.iter().find(|(name, _)| *name == field.name).map_or(0, |(_, bit)| *bit);
-        let reference = OwnReference { name: field.name.clone(), bit };
+    for field in ty
+        .own_layout()
+        .order
+        .iter()
+        .filter(|f| f.is_reference && layout::is_shown(ty, f.class, view_bit))
+    {
+        let bit = wanted
+            .iter()
+            .find(|(name, _)| *name == field.name)
+            .map_or(0, |(_, bit)| *bit);
+        let reference = OwnReference {
+            name: field.name.clone(),
+            bit,
+        };
         match classes.last_mut().filter(|(class, _)| *class == field.class) {
             Some((_, references)) => references.push(reference),
             None => classes.push((field.class, vec![reference])),
@@ -322,7 +391,12 @@ fn references(ty: &Type, view_bit: u32, wanted: &[(String, u64)]) -> Vec<(usize,
 
 fn transitioning_states(ty: &Type) -> Vec<String> {
     let Some(machine) = &ty.machine else { return Vec::new() };
-    let mut states: Vec<String> = machine.transitions.iter().map(|t| t.via.clone()).chain(["requested".to_owned()]).collect();
+    let mut states: Vec<String> = machine
+        .transitions
+        .iter()
+        .map(|t| t.via.clone())
+        .chain(["requested".to_owned()])
+        .collect();
     states.sort();
     states.dedup();
     states.retain(|state| machine.is_transitioning(state));
@@ -330,7 +404,12 @@ fn transitioning_states(ty: &Type) -> Vec<String> {
 }
 
 fn empty_of(ty: &TypeView, name: &str) -> String {
-    let stored = ty.def.fields.get(name).map(|f| f.empty.as_str()).filter(|e| !e.is_empty());
+    let stored = ty
+        .def
+        .fields
+        .get(name)
+        .map(|f| f.empty.as_str())
+        .filter(|e| !e.is_empty());
     stored.unwrap_or("null").to_owned()
 }
 

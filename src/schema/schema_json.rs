@@ -76,7 +76,12 @@ fn write_field(out: &mut String, field: &Field) {
     if let Some(default) = &field.default {
         let _ = write!(out, ",\"default\":{default}");
     }
-    let numbers = [("min", field.min), ("max", field.max), ("minLength", field.min_length), ("maxLength", field.max_length)];
+    let numbers = [
+        ("min", field.min),
+        ("max", field.max),
+        ("minLength", field.min_length),
+        ("maxLength", field.max_length),
+    ];
     for (name, number) in numbers {
         if let Some(number) = number {
             let _ = write!(out, ",\"{name}\":{number}");
@@ -86,7 +91,10 @@ fn write_field(out: &mut String, field: &Field) {
         out.push_str(",\"options\":");
         list(out, options);
     }
-    for (name, chars) in [("validChars", &field.valid_chars), ("invalidChars", &field.invalid_chars)] {
+    for (name, chars) in [
+        ("validChars", &field.valid_chars),
+        ("invalidChars", &field.invalid_chars),
+    ] {
         if let Some(chars) = chars {
             let _ = write!(out, ",\"{name}\":");
             text(out, chars);
@@ -96,7 +104,11 @@ fn write_field(out: &mut String, field: &Field) {
 }
 
 /// The inside of an object.
-fn entries<'a, T: 'a>(out: &mut String, entries: impl IntoIterator<Item = (&'a String, &'a T)>, write: impl Fn(&mut String, &T)) {
+fn entries<'a, T: 'a>(
+    out: &mut String,
+    entries: impl IntoIterator<Item = (&'a String, &'a T)>,
+    write: impl Fn(&mut String, &T),
+) {
     for (index, (name, value)) in entries.into_iter().enumerate() {
         if index > 0 {
             out.push(',');

@@ -1,5 +1,10 @@
 //! Small types and views made by hand, for the tests of this layer.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test may panic"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,17 +13,28 @@ use super::{Column, Field, FieldType, Role, Source, StoredField, Type, TypeView,
 
 /// An own field of a type.
 pub fn own(ty: &str, class: usize, empty: &str) -> StoredField {
-    StoredField { source: Source::Fields, ty: FieldType::parse(ty), empty: empty.to_owned(), class }
+    StoredField {
+        source: Source::Fields,
+        ty: FieldType::parse(ty),
+        empty: empty.to_owned(),
+        class,
+    }
 }
 
 /// A field from a column.
 pub fn column(ty: &str, column: Column) -> StoredField {
-    StoredField { source: Source::Column(column), ..own(ty, 0, "null") }
+    StoredField {
+        source: Source::Column(column),
+        ..own(ty, 0, "null")
+    }
 }
 
 /// A computed field.
 pub fn computed(ty: &str, empty: &str) -> StoredField {
-    StoredField { source: Source::Computed, ..own(ty, 0, empty) }
+    StoredField {
+        source: Source::Computed,
+        ..own(ty, 0, empty)
+    }
 }
 
 /// A type without parent, machine or actions.
@@ -27,7 +43,11 @@ pub fn type_of(id: &str, classes: &[u32], fields: &[(&str, StoredField)]) -> Typ
         id: id.to_owned(),
         parent: None,
         root: id.to_owned(),
-        prefix: if id == "stack" { "1st".to_owned() } else { format!("1{}", &id[..1]) },
+        prefix: if id == "stack" {
+            "1st".to_owned()
+        } else {
+            format!("1{}", &id[..1])
+        },
         machine: None,
         fields: fields.iter().map(|(name, f)| ((*name).to_owned(), f.clone())).collect(),
         classes: classes.to_vec(),
@@ -39,7 +59,11 @@ pub fn type_of(id: &str, classes: &[u32], fields: &[(&str, StoredField)]) -> Typ
 
 /// A field that may be created and updated.
 pub fn writable(ty: &str) -> Field {
-    Field { create: true, update: true, ..Field::new(ty) }
+    Field {
+        create: true,
+        update: true,
+        ..Field::new(ty)
+    }
 }
 
 /// A view of a type that shows these fields.
@@ -73,7 +97,11 @@ pub fn view_of(def: Type, name: &str, fields: BTreeMap<String, Field>) -> TypeVi
 
 /// A view of a type that shows all its fields, as they are stored.
 pub fn full_view_of(def: Type, name: &str) -> TypeView {
-    let field = |f: &StoredField| Field { ty: f.ty.clone(), source: f.source, ..writable("json") };
+    let field = |f: &StoredField| Field {
+        ty: f.ty.clone(),
+        source: f.source,
+        ..writable("json")
+    };
     let fields = def.fields.iter().map(|(name, f)| (name.clone(), field(f))).collect();
     view_of(def, name, fields)
 }
@@ -82,5 +110,12 @@ pub fn full_view_of(def: Type, name: &str) -> TypeView {
 pub fn view(version: Version, bit: u32, types: Vec<TypeView>) -> View {
     let types: BTreeMap<String, Arc<TypeView>> = types.into_iter().map(|t| (t.id.clone(), Arc::new(t))).collect();
     let by_kind: HashMap<String, String> = types.values().map(|t| (t.def.id.clone(), t.id.clone())).collect();
-    View { version, role: Role::Owner, bit, types, by_kind, by_path: HashMap::new() }
+    View {
+        version,
+        role: Role::Owner,
+        bit,
+        types,
+        by_kind,
+        by_path: HashMap::new(),
+    }
 }

@@ -122,7 +122,10 @@ impl Role {
 
     /// Whether it is a role of people and services outside any project, who may go into one.
     pub fn is_outside(self) -> bool {
-        matches!(self, Self::Superadmin | Self::Service | Self::Admin | Self::ReadAdmin | Self::User)
+        matches!(
+            self,
+            Self::Superadmin | Self::Service | Self::Admin | Self::ReadAdmin | Self::User
+        )
     }
 }
 
@@ -246,13 +249,20 @@ impl TypeView {
 
     /// The state that is shown for the stored one.
     pub fn shown_state<'a>(&'a self, stored: &'a str) -> &'a str {
-        self.states.iter().find(|(from, _)| from == stored).map_or(stored, |(_, to)| to)
+        self.states
+            .iter()
+            .find(|(from, _)| from == stored)
+            .map_or(stored, |(_, to)| to)
     }
 
     /// The stored states that are shown as `shown`: what a filter on the state must look for.
     pub fn stored_states<'a>(&'a self, shown: &'a str) -> impl Iterator<Item = &'a str> {
         let hidden = self.states.iter().any(|(from, _)| from == shown);
-        let others = self.states.iter().filter(move |(_, to)| to == shown).map(|(from, _)| from.as_str());
+        let others = self
+            .states
+            .iter()
+            .filter(move |(_, to)| to == shown)
+            .map(|(from, _)| from.as_str());
         (!hidden).then_some(shown).into_iter().chain(others)
     }
 }
@@ -329,8 +339,16 @@ pub struct Registry {
 
 impl Registry {
     pub(super) fn new(types: BTreeMap<String, Arc<Type>>, files: Files, shapes: Vec<(Version, Shapes)>) -> Self {
-        let views = (0..Version::ALL.len() * Role::ALL.len()).map(|_| OnceLock::new()).collect();
-        Self { texts: files.texts.clone(), types, files, shapes, views }
+        let views = (0..Version::ALL.len() * Role::ALL.len())
+            .map(|_| OnceLock::new())
+            .collect();
+        Self {
+            texts: files.texts.clone(),
+            types,
+            files,
+            shapes,
+            views,
+        }
     }
 
     /// The type of this canonical id.
@@ -341,7 +359,9 @@ impl Registry {
     /// The type of a row: that of its kind, or of its root where the kind is a word of its own (`dockerHost`) or happens to be
     /// the name of a type elsewhere (an account of kind `agent`).
     pub fn type_of(&self, root: &str, kind: &str) -> Option<&Arc<Type>> {
-        self.find_type(kind).filter(|ty| ty.root == root).or_else(|| self.find_type(root))
+        self.find_type(kind)
+            .filter(|ty| ty.root == root)
+            .or_else(|| self.find_type(root))
     }
     /// The view by whose schemas the input of `ty` is read: another version's, if that one serves the type.
     pub fn input_view<'a>(&'a self, view: &'a View, ty: &TypeView) -> &'a View {
@@ -350,13 +370,17 @@ impl Registry {
 
     /// The view of a version and role. Made the first time, which takes some milliseconds.
     pub fn view(&self, version: Version, role: Role) -> &Arc<View> {
-        let Some(cell) = self.views.get(view_index(version, role)) else { unreachable!("there is a cell for each version and role") };
+        let Some(cell) = self.views.get(view_index(version, role)) else {
+            unreachable!("there is a cell for each version and role")
+        };
         cell.get_or_init(|| Arc::new(freeze::view(&self.files, &self.shapes, &self.types, version, role)))
     }
 
     /// All views, made if they were not yet.
     pub fn views(&self) -> impl Iterator<Item = &Arc<View>> {
-        Version::ALL.into_iter().flat_map(move |version| Role::ALL.into_iter().map(move |role| self.view(version, role)))
+        Version::ALL
+            .into_iter()
+            .flat_map(move |version| Role::ALL.into_iter().map(move |role| self.view(version, role)))
     }
 }
 
@@ -368,7 +392,9 @@ pub(super) fn view_index(version: Version, role: Role) -> usize {
 impl View {
     /// By a path segment: singular or plural, any case.
     pub fn find_by_path(&self, segment: &str) -> Option<&Arc<TypeView>> {
-        self.by_path.get(&segment.to_ascii_lowercase()).and_then(|name| self.types.get(name))
+        self.by_path
+            .get(&segment.to_ascii_lowercase())
+            .and_then(|name| self.types.get(name))
     }
 
     /// By canonical type id; `None` if this view hides it.

@@ -44,7 +44,13 @@ pub trait Refs {
 ///
 /// `view` is the one whose schemas embedded types are read by: [`super::Registry::input_view`]. An embedded object gets
 /// its `type` as the first key, as the wire shows it. Refuses with 422 and the field.
-pub fn input(view: &View, ty: &TypeView, body: &Map<String, Value>, purpose: Purpose, refs: &dyn Refs) -> Result<Map<String, Value>> {
+pub fn input(
+    view: &View,
+    ty: &TypeView,
+    body: &Map<String, Value>,
+    purpose: Purpose,
+    refs: &dyn Refs,
+) -> Result<Map<String, Value>> {
     let checker = Checker { view, refs };
     if !ty.copies.iter().any(|(from, _)| body.contains_key(from)) {
         return checker.object(ty, body, purpose);
@@ -71,8 +77,14 @@ impl Checker<'_> {
         let is_update = purpose == Purpose::Update;
         let mut result = Map::new();
         for (name, value) in body {
-            let Some((name, field)) = ty.input_fields().get_key_value(name) else { continue };
-            let writable = if is_update { field.update && name != "id" } else { field.create };
+            let Some((name, field)) = ty.input_fields().get_key_value(name) else {
+                continue;
+            };
+            let writable = if is_update {
+                field.update && name != "id"
+            } else {
+                field.create
+            };
             if !writable {
                 continue;
             }
@@ -113,7 +125,11 @@ impl Checker<'_> {
         if is_blank_date {
             return Ok(None);
         }
-        let converted = if value.is_null() { Value::Null } else { self.convert(name, &field.ty, value)? };
+        let converted = if value.is_null() {
+            Value::Null
+        } else {
+            self.convert(name, &field.ty, value)?
+        };
         if converted.is_null() {
             // A row that has this field must not lose it.
             if purpose == Purpose::Update && field.required {
@@ -148,7 +164,9 @@ impl Checker<'_> {
             FieldType::Int => to_int(value).map_or_else(|| refuse("InvalidFormat"), |n| Ok(n.into())),
             FieldType::Float => to_float(value).map_or_else(|| refuse("InvalidFormat"), |n| Ok(Value::Number(n))),
             FieldType::Boolean => to_bool(value).map_or_else(|| refuse("InvalidFormat"), |b| Ok(b.into())),
-            FieldType::Date => self.to_date(value).map_or_else(|| refuse("InvalidDateFormat"), |t| Ok(t.to_wire().into())),
+            FieldType::Date => self
+                .to_date(value)
+                .map_or_else(|| refuse("InvalidDateFormat"), |t| Ok(t.to_wire().into())),
             FieldType::Reference(kind) => match value {
                 Value::String(wire) => self.reference(name, kind, wire),
                 _ => refuse("InvalidReference"),
@@ -159,7 +177,10 @@ impl Checker<'_> {
                     // What is not a list becomes a list of one.
                     one => std::slice::from_ref(one),
                 };
-                list.iter().map(|element| self.element(name, of, element)).collect::<Result<Vec<_>>>().map(Value::Array)
+                list.iter()
+                    .map(|element| self.element(name, of, element))
+                    .collect::<Result<Vec<_>>>()
+                    .map(Value::Array)
             }
             FieldType::Map(of) => match value {
                 Value::Object(map) => {
@@ -172,7 +193,8 @@ impl Checker<'_> {
                 }
                 _ => refuse("InvalidFormat"),
             },
-            FieldType::Embedded(schema) => match self.view.types.get(schema).or_else(|| self.view.find_by_kind(schema)) {
+            FieldType::Embedded(schema) => match self.view.types.get(schema).or_else(|| self.view.find_by_kind(schema))
+            {
                 Some(ty) => self.embedded(ty, value),
                 None => refuse("InvalidFormat"),
             },
@@ -213,7 +235,10 @@ impl Checker<'_> {
             return Err(invalid());
         }
         // The letters a client wrote are decoration; what is stored has the far type's own.
-        Ok(Value::String(far.map_or_else(|| wire.to_owned(), |far| super::render::wire_id(&far.def.prefix, id.id))))
+        Ok(Value::String(far.map_or_else(
+            || wire.to_owned(),
+            |far| super::render::wire_id(&far.def.prefix, id.id),
+        )))
     }
 
     fn to_date(&self, value: &Value) -> Option<Timestamp> {
@@ -230,7 +255,10 @@ impl Checker<'_> {
 
 /// Kinds come from the URL and computed fields from other rows: neither is ever set by a default.
 fn takes_default(field: &Field) -> bool {
-    !matches!(field.source, Source::Column(Column::Kind | Column::Id) | Source::Computed)
+    !matches!(
+        field.source,
+        Source::Column(Column::Kind | Column::Id) | Source::Computed
+    )
 }
 
 /// Schemas write some defaults as text (`"0"` of an int).
@@ -322,13 +350,25 @@ fn check_limits(name: &str, field: &Field, value: &Value) -> Result<()> {
     if value.is_object() {
         return Ok(());
     }
-    if field.options.as_ref().is_some_and(|options| !options.is_empty() && !options.contains(&text)) {
+    if field
+        .options
+        .as_ref()
+        .is_some_and(|options| !options.is_empty() && !options.contains(&text))
+    {
         return refuse("InvalidOption");
     }
-    if field.valid_chars.as_ref().is_some_and(|class| !text.chars().all(|c| is_in_class(class, c))) {
+    if field
+        .valid_chars
+        .as_ref()
+        .is_some_and(|class| !text.chars().all(|c| is_in_class(class, c)))
+    {
         return refuse("InvalidCharacters");
     }
-    if field.invalid_chars.as_ref().is_some_and(|class| text.chars().any(|c| is_in_class(class, c))) {
+    if field
+        .invalid_chars
+        .as_ref()
+        .is_some_and(|class| text.chars().any(|c| is_in_class(class, c)))
+    {
         return refuse("InvalidCharacters");
     }
     Ok(())
@@ -350,7 +390,11 @@ fn is_in_class(class: &str, c: char) -> bool {
     };
     while let Some(low) = literal(&mut rest) {
         let mut ahead = rest.clone();
-        let high = if ahead.next() == Some('-') { literal(&mut ahead) } else { None };
+        let high = if ahead.next() == Some('-') {
+            literal(&mut ahead)
+        } else {
+            None
+        };
         let is_match = match high {
             Some(high) => {
                 rest = ahead;

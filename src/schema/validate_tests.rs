@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test may panic"
+)]
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -26,20 +31,61 @@ impl Refs for Rows {
 }
 
 fn every_field() -> Vec<(&'static str, Field)> {
-    let array_of_enum = Field { options: Some(vec!["NET".into(), "SYS".into()]), ..writable("array[enum]") };
+    let array_of_enum = Field {
+        options: Some(vec!["NET".into(), "SYS".into()]),
+        ..writable("array[enum]")
+    };
     vec![
-        ("text", Field { nullable: true, ..writable("string") }),
+        (
+            "text",
+            Field {
+                nullable: true,
+                ..writable("string")
+            },
+        ),
         ("secret", writable("password")),
         ("blob", writable("blob")),
-        ("count", Field { min: Some(-1), max: Some(100), ..writable("int") }),
-        ("scale", Field { default: Some(json!(1)), ..writable("int") }),
+        (
+            "count",
+            Field {
+                min: Some(-1),
+                max: Some(100),
+                ..writable("int")
+            },
+        ),
+        (
+            "scale",
+            Field {
+                default: Some(json!(1)),
+                ..writable("int")
+            },
+        ),
         ("big", writable("int")),
         ("ratio", writable("float")),
         ("flag", writable("boolean")),
-        ("when", Field { nullable: true, ..writable("date") }),
-        ("mode", Field { options: Some(vec!["a".into(), "b".into()]), nullable: true, ..writable("enum") }),
+        (
+            "when",
+            Field {
+                nullable: true,
+                ..writable("date")
+            },
+        ),
+        (
+            "mode",
+            Field {
+                options: Some(vec!["a".into(), "b".into()]),
+                nullable: true,
+                ..writable("enum")
+            },
+        ),
         ("caps", array_of_enum),
-        ("any", Field { nullable: true, ..writable("json") }),
+        (
+            "any",
+            Field {
+                nullable: true,
+                ..writable("json")
+            },
+        ),
         ("words", writable("array[string]")),
         ("numbers", writable("array[int]")),
         ("labels", writable("map[string]")),
@@ -48,7 +94,13 @@ fn every_field() -> Vec<(&'static str, Field)> {
         ("nowhere", writable("reference[nothing]")),
         ("friends", writable("array[reference[thing]]")),
         ("aliases", writable("map[reference[thing]]")),
-        ("inner", Field { nullable: true, ..writable("inner") }),
+        (
+            "inner",
+            Field {
+                nullable: true,
+                ..writable("inner")
+            },
+        ),
         ("inners", writable("array[inner]")),
         ("named", writable("map[inner]")),
         ("lost", writable("notThere")),
@@ -62,10 +114,35 @@ fn every_field() -> Vec<(&'static str, Field)> {
                 ..writable("string")
             },
         ),
-        ("noSlash", Field { invalid_chars: Some("/\\\\".into()), ..writable("string") }),
-        ("created", Field { create: false, update: false, ..writable("date") }),
-        ("onlyCreate", Field { update: false, ..writable("string") }),
-        ("onlyUpdate", Field { create: false, ..writable("string") }),
+        (
+            "noSlash",
+            Field {
+                invalid_chars: Some("/\\\\".into()),
+                ..writable("string")
+            },
+        ),
+        (
+            "created",
+            Field {
+                create: false,
+                update: false,
+                ..writable("date")
+            },
+        ),
+        (
+            "onlyCreate",
+            Field {
+                update: false,
+                ..writable("string")
+            },
+        ),
+        (
+            "onlyUpdate",
+            Field {
+                create: false,
+                ..writable("string")
+            },
+        ),
     ]
 }
 
@@ -73,15 +150,53 @@ fn sample(version: Version, extra: Vec<(&str, Field)>) -> View {
     let fields = |list: Vec<(&str, Field)>| list.into_iter().map(|(name, f)| (name.to_owned(), f)).collect();
     let mut all = every_field();
     all.extend(extra);
-    let stored = type_of("thing", &[1], &[("stackId", column("reference[stack]", Column::ParentId)), ("text", own("string", 0, "null"))]);
+    let stored = type_of(
+        "thing",
+        &[1],
+        &[
+            ("stackId", column("reference[stack]", Column::ParentId)),
+            ("text", own("string", 0, "null")),
+        ],
+    );
     let mut stack = type_of("stack", &[], &[]);
     stack.prefix = "1st".into();
     let inner = vec![
-        ("image", Field { required: true, ..writable("string") }),
-        ("tty", Field { default: Some(json!(false)), ..writable("boolean") }),
-        ("version", Field { create: false, default: Some(json!("0")), ..writable("string") }),
-        ("count", Field { nullable: true, ..writable("int") }),
-        ("alias", Field { unique: true, ..writable("string") }),
+        (
+            "image",
+            Field {
+                required: true,
+                ..writable("string")
+            },
+        ),
+        (
+            "tty",
+            Field {
+                default: Some(json!(false)),
+                ..writable("boolean")
+            },
+        ),
+        (
+            "version",
+            Field {
+                create: false,
+                default: Some(json!("0")),
+                ..writable("string")
+            },
+        ),
+        (
+            "count",
+            Field {
+                nullable: true,
+                ..writable("int")
+            },
+        ),
+        (
+            "alias",
+            Field {
+                unique: true,
+                ..writable("string")
+            },
+        ),
         ("next", writable("inner")),
     ];
     let stack_name = if version == Version::V1 { "environment" } else { "stack" };
@@ -101,7 +216,13 @@ fn check(view: &View, body: Value, purpose: Purpose) -> std::result::Result<Valu
     let ty = view.types.get("thing").unwrap();
     input(view, ty, body.as_object().unwrap(), purpose, &Rows)
         .map(Value::Object)
-        .map_err(|e| format!("{} {}", e.code.as_deref().unwrap_or("-"), e.field.as_deref().unwrap_or("-")))
+        .map_err(|e| {
+            format!(
+                "{} {}",
+                e.code.as_deref().unwrap_or("-"),
+                e.field.as_deref().unwrap_or("-")
+            )
+        })
 }
 
 #[test]
@@ -121,8 +242,14 @@ fn values_are_converted_by_type() {
         (json!({"ratio": 2}), json!({"ratio": 2})),
         (json!({"flag": "true"}), json!({"flag": true})),
         (json!({"flag": false}), json!({"flag": false})),
-        (json!({"when": "2016-11-01T10:00:00Z"}), json!({"when": "2016-11-01T10:00:00Z"})),
-        (json!({"when": 1_477_994_400_999_i64}), json!({"when": "2016-11-01T10:00:00Z"})),
+        (
+            json!({"when": "2016-11-01T10:00:00Z"}),
+            json!({"when": "2016-11-01T10:00:00Z"}),
+        ),
+        (
+            json!({"when": 1_477_994_400_999_i64}),
+            json!({"when": "2016-11-01T10:00:00Z"}),
+        ),
         (json!({"when": "now"}), json!({"when": "2016-11-01T10:00:00Z"})),
         (json!({"when": " "}), json!({})),
         (json!({"mode": null}), json!({"mode": null})),
@@ -139,7 +266,10 @@ fn values_are_converted_by_type() {
         (json!({"aliases": {"db": "1t2"}}), json!({"aliases": {"db": "1t2"}})),
         (json!({"scale": null}), json!({})),
         (json!({"inner": null}), json!({"inner": null})),
-        (json!({"created": "junk", "unknown": {}, "onlyCreate": 1, "id": "1t1"}), json!({})),
+        (
+            json!({"created": "junk", "unknown": {}, "onlyCreate": 1, "id": "1t1"}),
+            json!({}),
+        ),
         (json!({"onlyUpdate": "x"}), json!({"onlyUpdate": "x"})),
     ] {
         assert_eq!(check(&view, sent.clone(), Purpose::Update), Ok(kept), "{sent}");
@@ -193,21 +323,50 @@ fn bad_values_are_refused_with_code_and_field() {
         (json!({"count": "x", "flag": "x"}), "InvalidFormat count"),
         (json!({"flag": "x", "count": "x"}), "InvalidFormat flag"),
     ] {
-        assert_eq!(check(&view, sent.clone(), Purpose::Update), Err(refusal.to_owned()), "{sent}");
+        assert_eq!(
+            check(&view, sent.clone(), Purpose::Update),
+            Err(refusal.to_owned()),
+            "{sent}"
+        );
     }
 }
 
 #[test]
 fn creation_applies_defaults_and_then_asks_for_what_is_required() {
-    let required = |ty| Field { required: true, ..writable(ty) };
+    let required = |ty| Field {
+        required: true,
+        ..writable(ty)
+    };
     let view = sample(
         Version::V2Beta,
         vec![
             ("need", required("string")),
             ("needs", required("array[string]")),
-            ("given", Field { required: true, default: Some(json!("d")), ..writable("string") }),
-            ("fixed", Field { create: false, default: Some(json!("7")), ..writable("int") }),
-            ("kind", Field { create: false, default: Some(json!("user")), source: Source::Column(Column::Kind), ..writable("string") }),
+            (
+                "given",
+                Field {
+                    required: true,
+                    default: Some(json!("d")),
+                    ..writable("string")
+                },
+            ),
+            (
+                "fixed",
+                Field {
+                    create: false,
+                    default: Some(json!("7")),
+                    ..writable("int")
+                },
+            ),
+            (
+                "kind",
+                Field {
+                    create: false,
+                    default: Some(json!("user")),
+                    source: Source::Column(Column::Kind),
+                    ..writable("string")
+                },
+            ),
         ],
     );
     for (sent, answer) in [
@@ -225,7 +384,11 @@ fn creation_applies_defaults_and_then_asks_for_what_is_required() {
             Ok(json!({"need": "a", "needs": ["b"], "given": "e", "fixed": 7, "scale": 1})),
         ),
     ] {
-        assert_eq!(check(&view, sent.clone(), Purpose::Create), answer.map_err(str::to_owned), "{sent}");
+        assert_eq!(
+            check(&view, sent.clone(), Purpose::Create),
+            answer.map_err(str::to_owned),
+            "{sent}"
+        );
     }
 }
 
@@ -234,27 +397,41 @@ fn embedded_objects_follow_the_rules_of_creation() {
     let view = sample(Version::V2Beta, vec![]);
     let inner = json!({"type": "inner", "image": "i", "tty": false, "version": "0"});
     for (sent, answer) in [
-        (json!({"inner": {"image": "i", "junk": 1, "version": "9"}}), Ok(json!({"inner": inner}))),
+        (
+            json!({"inner": {"image": "i", "junk": 1, "version": "9"}}),
+            Ok(json!({"inner": inner})),
+        ),
         (
             json!({"inner": {"image": "i", "alias": "taken", "count": null}}),
-            Ok(json!({"inner": {"type": "inner", "alias": "taken", "count": null, "image": "i", "tty": false, "version": "0"}})),
+            Ok(
+                json!({"inner": {"type": "inner", "alias": "taken", "count": null, "image": "i", "tty": false, "version": "0"}}),
+            ),
         ),
         (json!({"inners": {"image": "i"}}), Ok(json!({"inners": [inner]}))),
-        (json!({"named": {"a": {"image": "i"}}}), Ok(json!({"named": {"a": inner}}))),
+        (
+            json!({"named": {"a": {"image": "i"}}}),
+            Ok(json!({"named": {"a": inner}})),
+        ),
         (
             json!({"inner": {"image": "i", "next": {"image": "i"}}}),
             Ok(json!({"inner": {"type": "inner", "image": "i", "next": inner, "tty": false, "version": "0"}})),
         ),
         (json!({"inner": "text"}), Err("MissingRequired image")),
         (json!({"inner": {}}), Err("MissingRequired image")),
-        (json!({"inner": {"image": "i", "next": {"image": {}}}}), Err("InvalidFormat image")),
+        (
+            json!({"inner": {"image": "i", "next": {"image": {}}}}),
+            Err("InvalidFormat image"),
+        ),
         (json!({"inners": [null]}), Err("NotNullable inners")),
     ] {
         let got = check(&view, sent.clone(), Purpose::Update);
         assert_eq!(got, answer.map_err(str::to_owned), "{sent}");
     }
     let text = |sent| check(&view, sent, Purpose::Update).unwrap().to_string();
-    assert_eq!(text(json!({"inner": {"image": "i", "count": 1}})), text(json!({"inner": {"count": 1, "image": "i"}})));
+    assert_eq!(
+        text(json!({"inner": {"image": "i", "count": 1}})),
+        text(json!({"inner": {"count": 1, "image": "i"}}))
+    );
     assert!(text(json!({"inner": {"count": 1, "image": "i"}})).starts_with(r#"{"inner":{"type":"inner","count":1"#));
 }
 
@@ -267,13 +444,23 @@ fn v1_takes_the_environment_for_the_stack() {
     for (sent, answer) in [
         (json!({"environmentId": "1e5"}), Ok(json!({"stackId": "1st5"}))),
         (json!({"stackId": "1st5"}), Ok(json!({"stackId": "1st5"}))),
-        (json!({"environmentId": "1e99", "stackId": "1st5"}), Ok(json!({"stackId": "1st5"}))),
+        (
+            json!({"environmentId": "1e99", "stackId": "1st5"}),
+            Ok(json!({"stackId": "1st5"})),
+        ),
         (json!({"environmentId": "1e99"}), Err("InvalidReference stackId")),
     ] {
-        assert_eq!(check(&v1, sent.clone(), Purpose::Update), answer.map_err(str::to_owned), "{sent}");
+        assert_eq!(
+            check(&v1, sent.clone(), Purpose::Update),
+            answer.map_err(str::to_owned),
+            "{sent}"
+        );
     }
     let v2 = sample(Version::V2Beta, stack());
-    assert_eq!(check(&v2, json!({"environmentId": "1e5"}), Purpose::Update), Ok(json!({})));
+    assert_eq!(
+        check(&v2, json!({"environmentId": "1e5"}), Purpose::Update),
+        Ok(json!({}))
+    );
 }
 
 #[test]
@@ -281,8 +468,14 @@ fn deep_nesting_is_refused() {
     let view = sample(Version::V2Beta, vec![]);
     let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
     assert!(check(&view, json!({"any": nested(64)}), Purpose::Update).is_ok());
-    assert_eq!(check(&view, json!({"any": nested(65)}), Purpose::Update), Err("InvalidFormat any".into()));
-    assert_eq!(check(&view, json!({"junk": nested(65)}), Purpose::Update), Ok(json!({})));
+    assert_eq!(
+        check(&view, json!({"any": nested(65)}), Purpose::Update),
+        Err("InvalidFormat any".into())
+    );
+    assert_eq!(
+        check(&view, json!({"junk": nested(65)}), Purpose::Update),
+        Ok(json!({}))
+    );
 }
 
 #[test]
@@ -322,11 +515,17 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         text.prop_map(Value::from),
     ];
-    let key = prop_oneof![Just("image".to_owned()), Just("next".to_owned()), Just("count".to_owned()), ".{0,3}"];
+    let key = prop_oneof![
+        Just("image".to_owned()),
+        Just("next".to_owned()),
+        Just("count".to_owned()),
+        ".{0,3}"
+    ];
     leaf.prop_recursive(5, 40, 5, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((key.clone(), inner), 0..5).prop_map(|list| Value::Object(list.into_iter().collect())),
+            prop::collection::vec((key.clone(), inner), 0..5)
+                .prop_map(|list| Value::Object(list.into_iter().collect())),
         ]
     })
 }

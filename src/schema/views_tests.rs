@@ -1,5 +1,10 @@
 //! What must hold in every view, whoever it is for.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test may panic"
+)]
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,7 +20,9 @@ fn load() -> Registry {
 
 /// Each view with a name for messages.
 fn views(registry: &Registry) -> impl Iterator<Item = (String, &View)> {
-    registry.views().map(|view| (format!("{} {}", view.version.as_str(), view.role.as_str()), &**view))
+    registry
+        .views()
+        .map(|view| (format!("{} {}", view.version.as_str(), view.role.as_str()), &**view))
 }
 
 #[track_caller]
@@ -30,12 +37,26 @@ fn every_type_is_found_by_its_name_and_its_plural_and_no_other_type_is() {
         let mut taken: HashMap<String, &str> = HashMap::new();
         for ty in view.types.values() {
             for path in BTreeSet::from([ty.id.to_lowercase(), ty.plural.to_lowercase()]) {
-                assert_eq!(view.find_by_path(&path).map(|found| found.id.as_str()), Some(ty.id.as_str()), "{name} {path}");
+                assert_eq!(
+                    view.find_by_path(&path).map(|found| found.id.as_str()),
+                    Some(ty.id.as_str()),
+                    "{name} {path}"
+                );
                 assert_eq!(taken.insert(path.clone(), &ty.id), None, "{name} {path}");
             }
-            assert_eq!(view.find_by_kind(&ty.def.id).map(|found| found.id.as_str()), Some(ty.id.as_str()), "{name}");
+            assert_eq!(
+                view.find_by_kind(&ty.def.id).map(|found| found.id.as_str()),
+                Some(ty.id.as_str()),
+                "{name}"
+            );
         }
-        assert!(view.by_path.values().chain(view.by_kind.values()).all(|id| view.types.contains_key(id)), "{name}");
+        assert!(
+            view.by_path
+                .values()
+                .chain(view.by_kind.values())
+                .all(|id| view.types.contains_key(id)),
+            "{name}"
+        );
     }
 }
 
@@ -55,12 +76,19 @@ fn what_is_read_into_a_view_is_described_in_it() {
                     _ => None,
                 };
                 if (of.create || of.update) && part.is_some_and(|part| !is_described(part)) {
-                    wrong.push(format!("{name}: {}.{field} takes {}, which is hidden", ty.id, of.ty_text));
+                    wrong.push(format!(
+                        "{name}: {}.{field} takes {}, which is hidden",
+                        ty.id, of.ty_text
+                    ));
                 }
             }
             for (action, of) in &ty.actions {
                 if of.input.as_ref().is_some_and(|input| !is_described(input)) {
-                    wrong.push(format!("{name}: {}.{action} takes {}, which is hidden", ty.id, of.input.as_deref().unwrap_or_default()));
+                    wrong.push(format!(
+                        "{name}: {}.{action} takes {}, which is hidden",
+                        ty.id,
+                        of.input.as_deref().unwrap_or_default()
+                    ));
                 }
             }
         }
@@ -77,7 +105,9 @@ fn what_a_view_links_to_and_lists_is_there() {
             for link in &ty.links {
                 let (far, field) = match &link.to {
                     Relation::One { field, .. } => (None, Some(field)),
-                    Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (Some(kind), None),
+                    Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => {
+                        (Some(kind), None)
+                    }
                     Relation::Computed => (None, None),
                 };
                 if far.is_some_and(|kind| view.find_by_kind(kind).is_none()) {
@@ -107,9 +137,26 @@ fn a_role_that_only_reads_writes_nothing() {
     for version in Version::ALL {
         for role in [Role::ReadAdmin, Role::Readonly] {
             for ty in registry.view(version, role).types.values() {
-                let writable = ty.input_fields().iter().filter(|(_, field)| field.create || field.update);
-                assert_eq!(writable.map(|(name, _)| name).collect::<Vec<_>>(), Vec::<&String>::new(), "{} {}", role.as_str(), ty.id);
-                assert!(ty.collection_methods.iter().chain(&ty.resource_methods).all(|m| m == "GET"), "{} {}", role.as_str(), ty.id);
+                let writable = ty
+                    .input_fields()
+                    .iter()
+                    .filter(|(_, field)| field.create || field.update);
+                assert_eq!(
+                    writable.map(|(name, _)| name).collect::<Vec<_>>(),
+                    Vec::<&String>::new(),
+                    "{} {}",
+                    role.as_str(),
+                    ty.id
+                );
+                assert!(
+                    ty.collection_methods
+                        .iter()
+                        .chain(&ty.resource_methods)
+                        .all(|m| m == "GET"),
+                    "{} {}",
+                    role.as_str(),
+                    ty.id
+                );
             }
         }
     }
@@ -122,7 +169,13 @@ fn ids_begin_with_the_same_letters_for_everybody() {
         let mut prefixes: HashMap<&str, &str> = HashMap::new();
         for role in Role::ALL {
             for ty in registry.view(version, role).types.values() {
-                assert_eq!(*prefixes.entry(&ty.id).or_insert(&ty.prefix), ty.prefix, "{} {}", role.as_str(), ty.id);
+                assert_eq!(
+                    *prefixes.entry(&ty.id).or_insert(&ty.prefix),
+                    ty.prefix,
+                    "{} {}",
+                    role.as_str(),
+                    ty.id
+                );
             }
         }
     }
@@ -155,12 +208,22 @@ fn a_field_that_a_role_does_not_see_is_not_in_its_rows() {
         cuts,
         internal: "{}".into(),
     };
-    for (role, sees) in [(Role::Admin, true), (Role::ReadAdmin, true), (Role::Project, false), (Role::Readonly, false)] {
+    for (role, sees) in [
+        (Role::Admin, true),
+        (Role::ReadAdmin, true),
+        (Role::Project, false),
+        (Role::Readonly, false),
+    ] {
         let view = registry.view(Version::V2Beta, role);
         let ty = view.find_by_kind("container").unwrap();
         assert_eq!(ty.fields.contains_key("token"), sees, "{role:?}");
         let mut json = String::new();
-        let context = Context { view, ty, base: "http://h/v2-beta", actions_key: "actions" };
+        let context = Context {
+            view,
+            ty,
+            base: "http://h/v2-beta",
+            actions_key: "actions",
+        };
         render::resource(&mut json, &context, &row, "running", &[], &[]);
         assert_eq!(json.contains("secret"), sees, "{role:?} {json}");
         assert!(json.contains(r#""imageUuid":"docker:a""#), "{role:?} {json}");

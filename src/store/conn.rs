@@ -34,7 +34,11 @@ impl StoreConfig {
     pub fn new(file: impl Into<PathBuf>) -> Self {
         let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
         let readers = u32::try_from(cores * 2).unwrap_or(16).clamp(4, 16);
-        Self { file: file.into(), readers, cache_kib: 4096 }
+        Self {
+            file: file.into(),
+            readers,
+            cache_kib: 4096,
+        }
     }
 }
 
@@ -75,7 +79,10 @@ impl Store {
         after_commit: Box<dyn Fn(Vec<super::writer::Wake>) + Send + Sync>,
         fault: Option<WriteFault>,
     ) -> Result<(Self, SchemaState), OpenError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Open { file: config.file.display().to_string(), source };
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Open {
+            file: config.file.display().to_string(),
+            source,
+        };
         let mut conn = dialect::connect(&config.file, config.cache_kib).map_err(failed)?;
         let state = migrate(&mut conn)?;
         let (server_uuid, epoch) = begin_epoch(&mut conn).map_err(|e| failed(Box::new(e)))?;
@@ -85,22 +92,39 @@ impl Store {
             .min_idle(Some(1))
             .test_on_check_out(false)
             .connection_timeout(Duration::from_secs(30))
-            .connection_customizer(Box::new(ReadOnly { cache_kib: config.cache_kib }))
+            .connection_customizer(Box::new(ReadOnly {
+                cache_kib: config.cache_kib,
+            }))
             .build(manager)
             .map_err(|e| failed(Box::new(e)))?;
         let writer = Writer::start(conn, clock, layout, after_commit, server_uuid.clone(), epoch, fault);
-        Ok((Self { readers, writer: Arc::new(writer), file: config.file.clone(), server_uuid, epoch }, state))
+        Ok((
+            Self {
+                readers,
+                writer: Arc::new(writer),
+                file: config.file.clone(),
+                server_uuid,
+                epoch,
+            },
+            state,
+        ))
     }
 
     /// Only migrates.
     pub fn migrate(file: &Path) -> Result<SchemaState, OpenError> {
-        let failed = |source| OpenError::Open { file: file.display().to_string(), source };
+        let failed = |source| OpenError::Open {
+            file: file.display().to_string(),
+            source,
+        };
         Ok(migrate(&mut dialect::connect(file, 4096).map_err(failed)?)?)
     }
 
     /// Writes a consistent copy to a new file, while others go on. Refuses to overwrite.
     pub fn backup(file: &Path, to: &Path) -> Result<(), OpenError> {
-        let failed = |source| OpenError::Open { file: file.display().to_string(), source };
+        let failed = |source| OpenError::Open {
+            file: file.display().to_string(),
+            source,
+        };
         let mut conn = dialect::connect(file, 4096).map_err(failed)?;
         dialect::copy_to(&mut conn, to).map_err(|e| failed(Box::new(e)))
     }
@@ -122,7 +146,9 @@ impl Store {
 
     /// A connection for reading. Blocks while all are in use.
     pub fn reader(&self) -> Result<Reader> {
-        self.readers.get().map_err(|e| Error::internal("waiting for a database connection", e))
+        self.readers
+            .get()
+            .map_err(|e| Error::internal("waiting for a database connection", e))
     }
 
     /// Runs a closure in a write transaction and answers once it is durable. An error rolls the closure back alone.
@@ -137,13 +163,21 @@ impl Store {
     /// A stored setting.
     pub fn setting(&self, name: &str) -> Result<Option<String>> {
         let mut conn = self.reader()?;
-        setting::table.find(name).select(setting::value).first(&mut conn).optional().map_err(|e| Error::internal("reading a setting", e))
+        setting::table
+            .find(name)
+            .select(setting::value)
+            .first(&mut conn)
+            .optional()
+            .map_err(|e| Error::internal("reading a setting", e))
     }
 
     /// All stored settings, by name.
     pub fn settings(&self) -> Result<Vec<(String, String)>> {
         let mut conn = self.reader()?;
-        let all = setting::table.order(setting::name).select((setting::name, setting::value)).load(&mut conn);
+        let all = setting::table
+            .order(setting::name)
+            .select((setting::name, setting::value))
+            .load(&mut conn);
         all.map_err(|e| Error::internal("reading settings", e))
     }
 
@@ -155,17 +189,24 @@ impl Store {
 
 fn begin_epoch(conn: &mut Conn) -> QueryResult<(String, i64)> {
     dialect::transaction(conn, |conn| {
-        let found: Option<(String, i64)> = server::table.select((server::uuid, server::epoch)).first(conn).optional()?;
+        let found: Option<(String, i64)> = server::table
+            .select((server::uuid, server::epoch))
+            .first(conn)
+            .optional()?;
         let uuid = match found {
             Some((uuid, _)) => uuid,
             None => {
                 let uuid = crate::model::id::new_uuid().to_string();
-                diesel::insert_into(server::table).values((server::uuid.eq(&uuid), server::epoch.eq(0))).execute(conn)?;
+                diesel::insert_into(server::table)
+                    .values((server::uuid.eq(&uuid), server::epoch.eq(0)))
+                    .execute(conn)?;
                 uuid
             }
         };
         let epoch = found_epoch(conn)? + 1;
-        diesel::update(server::table).set(server::epoch.eq(epoch)).execute(conn)?;
+        diesel::update(server::table)
+            .set(server::epoch.eq(epoch))
+            .execute(conn)?;
         Ok((uuid, epoch))
     })
 }

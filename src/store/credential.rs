@@ -26,12 +26,26 @@ impl std::fmt::Debug for CredentialSecret {
 }
 
 type Columns = (i64, String, String, String);
-const ALL: (credential::resource_id, credential::kind, credential::public_value, credential::secret) =
-    (credential::resource_id, credential::kind, credential::public_value, credential::secret);
+const ALL: (
+    credential::resource_id,
+    credential::kind,
+    credential::public_value,
+    credential::secret,
+) = (
+    credential::resource_id,
+    credential::kind,
+    credential::public_value,
+    credential::secret,
+);
 
 impl From<Columns> for CredentialSecret {
     fn from((id, kind, public_value, secret): Columns) -> Self {
-        Self { id: ResourceId(id), kind, public_value, secret }
+        Self {
+            id: ResourceId(id),
+            kind,
+            public_value,
+            secret,
+        }
     }
 }
 
@@ -42,15 +56,24 @@ fn failed(what: &'static str) -> impl Fn(diesel::result::Error) -> Error {
 impl Store {
     /// All credentials with this public half, in whatever case it is written, in order of id. Quick: by an index.
     pub fn credentials(&self, public_value: &str) -> Result<Vec<CredentialSecret>> {
-        let query = credential::table.filter(credential::public_value.eq(public_value)).order(credential::resource_id).select(ALL);
-        let rows: Vec<Columns> = query.load(&mut *self.reader()?).map_err(failed("reading credentials"))?;
+        let query = credential::table
+            .filter(credential::public_value.eq(public_value))
+            .order(credential::resource_id)
+            .select(ALL);
+        let rows: Vec<Columns> = query
+            .load(&mut *self.reader()?)
+            .map_err(failed("reading credentials"))?;
         Ok(rows.into_iter().map(CredentialSecret::from).collect())
     }
 
     /// What is kept of one credential.
     pub fn credential(&self, id: ResourceId) -> Result<Option<CredentialSecret>> {
-        let row: Option<Columns> =
-            credential::table.find(id.0).select(ALL).get_result(&mut *self.reader()?).optional().map_err(failed("reading a credential"))?;
+        let row: Option<Columns> = credential::table
+            .find(id.0)
+            .select(ALL)
+            .get_result(&mut *self.reader()?)
+            .optional()
+            .map_err(failed("reading a credential"))?;
         Ok(row.map(CredentialSecret::from))
     }
 }
@@ -58,15 +81,22 @@ impl Store {
 impl Tx<'_> {
     /// See [`Store::credentials`].
     pub fn credentials(&mut self, public_value: &str) -> Result<Vec<CredentialSecret>> {
-        let query = credential::table.filter(credential::public_value.eq(public_value)).order(credential::resource_id).select(ALL);
+        let query = credential::table
+            .filter(credential::public_value.eq(public_value))
+            .order(credential::resource_id)
+            .select(ALL);
         let rows: Vec<Columns> = query.load(self.conn).map_err(failed("reading credentials"))?;
         Ok(rows.into_iter().map(CredentialSecret::from).collect())
     }
 
     /// See [`Store::credential`].
     pub fn credentials_of(&mut self, id: ResourceId) -> Result<Option<CredentialSecret>> {
-        let row: Option<Columns> =
-            credential::table.find(id.0).select(ALL).get_result(self.conn).optional().map_err(failed("reading a credential"))?;
+        let row: Option<Columns> = credential::table
+            .find(id.0)
+            .select(ALL)
+            .get_result(self.conn)
+            .optional()
+            .map_err(failed("reading a credential"))?;
         Ok(row.map(CredentialSecret::from))
     }
 
@@ -90,7 +120,9 @@ impl Tx<'_> {
 
     /// Forgets what a credential was proved by: from now on it proves nothing.
     pub fn delete_credential(&mut self, id: ResourceId) -> Result<()> {
-        diesel::delete(credential::table.find(id.0)).execute(self.conn).map_err(failed("forgetting a credential"))?;
+        diesel::delete(credential::table.find(id.0))
+            .execute(self.conn)
+            .map_err(failed("forgetting a credential"))?;
         self.wake(Wake::Access);
         Ok(())
     }

@@ -74,7 +74,10 @@ pub(super) fn fold_log(conn: &mut Conn) -> QueryResult<()> {
 
 /// Writes a consistent copy to a new file, while others go on.
 pub(super) fn copy_to(conn: &mut Conn, file: &Path) -> QueryResult<()> {
-    diesel::sql_query("VACUUM INTO ?").bind::<Text, _>(file.display().to_string()).execute(conn).map(|_| ())
+    diesel::sql_query("VACUUM INTO ?")
+        .bind::<Text, _>(file.display().to_string())
+        .execute(conn)
+        .map(|_| ())
 }
 
 #[derive(QueryableByName)]
@@ -91,7 +94,10 @@ pub(super) fn last_number(conn: &mut Conn, table: &'static str) -> QueryResult<i
 
 /// The value of a field in the JSON of the column `fields`. The name is the registry's; quotes keep any name a name.
 pub(super) fn json_field(name: &str) -> String {
-    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    let name: String = name
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+        .collect();
     format!("json_extract(fields,'$.{name}')")
 }
 
@@ -107,7 +113,10 @@ pub(super) fn is_text_in_any_case(column: &str) -> String {
 
 /// That an expression is one of the texts in a list, and the list that goes where the `?` is.
 pub(super) fn is_one_of(expression: &str, texts: &[String]) -> (String, String) {
-    (format!("{expression} IN (SELECT value FROM json_each(?))"), serde_json::json!(texts).to_string())
+    (
+        format!("{expression} IN (SELECT value FROM json_each(?))"),
+        serde_json::json!(texts).to_string(),
+    )
 }
 
 /// `column IN (…)`: however many ids there are, the text is the same.
@@ -173,18 +182,28 @@ mod tests {
         diesel::sql_query("CREATE TABLE change_event (id INTEGER PRIMARY KEY, resource_id BIGINT, account_id BIGINT, created_ms BIGINT)")
             .execute(&mut conn)
             .unwrap();
-        diesel::sql_query("INSERT INTO change_event VALUES (1, 5, 1, 0), (2, 6, 1, 0), (3, 7, 1, 0)").execute(&mut conn).unwrap();
+        diesel::sql_query("INSERT INTO change_event VALUES (1, 5, 1, 0), (2, 6, 1, 0), (3, 7, 1, 0)")
+            .execute(&mut conn)
+            .unwrap();
         let mut found = |ids: &[i64]| -> Vec<i64> {
             let ids: Vec<ResourceId> = ids.iter().map(|i| ResourceId(*i)).collect();
-            change_event::table.filter(OneOf::new("resource_id", &ids)).select(change_event::id).load(&mut conn).unwrap()
+            change_event::table
+                .filter(OneOf::new("resource_id", &ids))
+                .select(change_event::id)
+                .load(&mut conn)
+                .unwrap()
         };
-        assert_eq!((found(&[5, 7, 99]), found(&[]), found(&[6])), (vec![1, 3], vec![], vec![2]));
+        assert_eq!(
+            (found(&[5, 7, 99]), found(&[]), found(&[6])),
+            (vec![1, 3], vec![], vec![2])
+        );
     }
 
     #[test]
     fn the_last_number_outlives_its_row() {
         let mut conn = Conn::establish(":memory:").unwrap();
-        conn.batch_execute("CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT)").unwrap();
+        conn.batch_execute("CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT)")
+            .unwrap();
         assert_eq!(last_number(&mut conn, "t"), Ok(0));
         conn.batch_execute("INSERT INTO t VALUES (7); DELETE FROM t").unwrap();
         assert_eq!(last_number(&mut conn, "t"), Ok(7));

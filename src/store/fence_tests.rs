@@ -42,7 +42,10 @@ fn misplaced(path: &str, text: &str) -> Vec<String> {
         let is_dialect = path != "dialect.rs" && SQLITE.iter().any(|word| line.contains(word));
         is_dialect || path != "resource/write.rs" && ROW_WRITES.iter().any(|word| line.contains(word))
     };
-    lines.filter(forbidden).map(|line| format!("{path}: {}", line.trim())).collect()
+    lines
+        .filter(forbidden)
+        .map(|line| format!("{path}: {}", line.trim()))
+        .collect()
 }
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -64,7 +67,11 @@ fn each_text_stands_in_its_file() {
     let problems: Vec<String> = paths
         .iter()
         .flat_map(|path| {
-            let name = path.strip_prefix(&store).unwrap_or(path).to_string_lossy().replace('\\', "/");
+            let name = path
+                .strip_prefix(&store)
+                .unwrap_or(path)
+                .to_string_lossy()
+                .replace('\\', "/");
             misplaced(&name, &std::fs::read_to_string(path).unwrap_or_default())
         })
         .collect();
@@ -75,7 +82,10 @@ fn each_text_stands_in_its_file() {
 fn a_text_in_another_file_is_found() {
     for word in SQLITE {
         let planted = format!("fn planted() {{\n    run(\"{word}\");\n}}\n");
-        assert_eq!(misplaced("session.rs", &planted), [format!("session.rs: run(\"{word}\");")]);
+        assert_eq!(
+            misplaced("session.rs", &planted),
+            [format!("session.rs: run(\"{word}\");")]
+        );
         assert!(misplaced("dialect.rs", &planted).is_empty());
     }
     for word in ROW_WRITES {

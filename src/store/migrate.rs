@@ -39,5 +39,9 @@ pub(super) fn migrate(conn: &mut Conn) -> Result<SchemaState, MigrateError> {
         return Err(MigrateError::Newer(unknown));
     }
     let ran = conn.run_pending_migrations(MIGRATIONS).map_err(MigrateError::Failed)?;
-    Ok(if ran.is_empty() { SchemaState::Current } else { SchemaState::Migrated(ran.len()) })
+    Ok(if ran.is_empty() {
+        SchemaState::Current
+    } else {
+        SchemaState::Migrated(ran.len())
+    })
 }

@@ -26,7 +26,10 @@ impl Store {
 
     /// The number of the oldest event that is still there.
     pub fn oldest_event(&self) -> Result<Option<i64>> {
-        change_event::table.select(diesel::dsl::min(change_event::id)).get_result(&mut self.reader()?).map_err(failed)
+        change_event::table
+            .select(diesel::dsl::min(change_event::id))
+            .get_result(&mut self.reader()?)
+            .map_err(failed)
     }
 
     /// At most `limit` events behind the one with this number, in order.
@@ -40,7 +43,11 @@ impl Store {
             .map_err(failed)?;
         Ok(rows
             .into_iter()
-            .map(|(id, resource, account)| ChangeEvent { id, resource: ResourceId(resource), account: account.map(ResourceId) })
+            .map(|(id, resource, account)| ChangeEvent {
+                id,
+                resource: ResourceId(resource),
+                account: account.map(ResourceId),
+            })
             .collect())
     }
 }

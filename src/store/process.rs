@@ -153,7 +153,11 @@ impl Store {
 
     /// A process by its number.
     pub fn find_process(&self, id: i64) -> Result<Option<Process>> {
-        process_instance::table.find(id).get_result(&mut *self.reader()?).optional().map_err(failed("reading a process"))
+        process_instance::table
+            .find(id)
+            .get_result(&mut *self.reader()?)
+            .optional()
+            .map_err(failed("reading a process"))
     }
 
     /// The open processes of a resource.
@@ -170,7 +174,12 @@ impl Store {
     pub fn list_processes(&self, spec: &ProcessSpec) -> Result<Vec<ProcessOn>> {
         type Row = (Process, String, String, Option<i64>);
         let mut query = resource::with_processes()
-            .select((process_instance::all_columns, resource::root, resource::kind, resource::account_id))
+            .select((
+                process_instance::all_columns,
+                resource::root,
+                resource::kind,
+                resource::account_id,
+            ))
             .limit(spec.limit)
             .into_boxed();
         if let Some(account) = spec.account {
@@ -178,23 +187,39 @@ impl Store {
         }
         for condition in &spec.conditions {
             let expression = condition.field.sql();
-            let compared = condition.value.as_ref().and_then(|value| comparison(expression, &condition.modifier, value));
+            let compared = condition
+                .value
+                .as_ref()
+                .and_then(|value| comparison(expression, &condition.modifier, value));
             query = match (condition.modifier.as_str(), compared) {
                 ("null", _) => query.filter(sql::<Bool>(&format!("{expression} IS NULL"))),
                 ("notnull", _) => query.filter(sql::<Bool>(&format!("{expression} IS NOT NULL"))),
-                (_, Some((begin, Scalar::Int(number), tail))) => query.filter(sql::<Bool>(&begin).bind::<BigInt, _>(number).sql(tail)),
-                (_, Some((begin, Scalar::Text(text), tail))) => query.filter(sql::<Bool>(&begin).bind::<Text, _>(text).sql(tail)),
+                (_, Some((begin, Scalar::Int(number), tail))) => {
+                    query.filter(sql::<Bool>(&begin).bind::<BigInt, _>(number).sql(tail))
+                }
+                (_, Some((begin, Scalar::Text(text), tail))) => {
+                    query.filter(sql::<Bool>(&begin).bind::<Text, _>(text).sql(tail))
+                }
                 (_, None) => query.filter(sql::<Bool>(dialect::NEVER)),
             };
         }
         query = match (spec.descending, spec.after) {
             (false, None) => query.order(process_instance::id.asc()),
-            (false, Some(after)) => query.filter(process_instance::id.gt(after)).order(process_instance::id.asc()),
+            (false, Some(after)) => query
+                .filter(process_instance::id.gt(after))
+                .order(process_instance::id.asc()),
             (true, None) => query.order(process_instance::id.desc()),
-            (true, Some(after)) => query.filter(process_instance::id.lt(after)).order(process_instance::id.desc()),
+            (true, Some(after)) => query
+                .filter(process_instance::id.lt(after))
+                .order(process_instance::id.desc()),
         };
         let rows: Vec<Row> = query.load(&mut *self.reader()?).map_err(failed("listing processes"))?;
-        let process_on = |(process, root, kind, account): Row| ProcessOn { process, root, kind, account_id: account.map(ResourceId) };
+        let process_on = |(process, root, kind, account): Row| ProcessOn {
+            process,
+            root,
+            kind,
+            account_id: account.map(ResourceId),
+        };
         Ok(rows.into_iter().map(process_on).collect())
     }
 }
@@ -259,9 +284,12 @@ impl Tx<'_> {
     pub fn end_process(&mut self, id: i64, reason: &str) -> Result<()> {
         let now = self.now();
         let values = vec![Bound::Int(now.0), Bound::Text(reason), Bound::Int(id)];
-        Statement::new("UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE id = ?", values)
-            .execute(self.conn)
-            .map_err(failed("ending a process"))?;
+        Statement::new(
+            "UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE id = ?",
+            values,
+        )
+        .execute(self.conn)
+        .map_err(failed("ending a process"))?;
         Ok(())
     }
 
@@ -269,16 +297,26 @@ impl Tx<'_> {
     pub fn pre_empt(&mut self, resource: ResourceId) -> Result<()> {
         let now = self.now();
         let text = "UPDATE process_instance SET ended_ms = ?, exit_reason = 'StateChanged' WHERE resource_id = ? AND ended_ms IS NULL";
-        Statement::new(text, vec![Bound::Int(now.0), Bound::Int(resource.0)]).execute(self.conn).map_err(failed("ending processes"))?;
+        Statement::new(text, vec![Bound::Int(now.0), Bound::Int(resource.0)])
+            .execute(self.conn)
+            .map_err(failed("ending processes"))?;
         Ok(())
     }
 
     /// Lets a process wait: the next run is not before `at`.
     pub fn defer_process(&mut self, id: i64, at: Timestamp, attempts: i32, message: &str) -> Result<()> {
-        let values = vec![Bound::Int(at.0), Bound::Int(attempts.into()), Bound::Text(message), Bound::Int(id)];
-        Statement::new("UPDATE process_instance SET run_after_ms = ?, attempts = ?, message = ? WHERE id = ?", values)
-            .execute(self.conn)
-            .map_err(failed("deferring a process"))?;
+        let values = vec![
+            Bound::Int(at.0),
+            Bound::Int(attempts.into()),
+            Bound::Text(message),
+            Bound::Int(id),
+        ];
+        Statement::new(
+            "UPDATE process_instance SET run_after_ms = ?, attempts = ?, message = ? WHERE id = ?",
+            values,
+        )
+        .execute(self.conn)
+        .map_err(failed("deferring a process"))?;
         self.wake(Wake::Process { id, at });
         Ok(())
     }
@@ -295,7 +333,10 @@ impl Tx<'_> {
     /// Takes over every open process after a start: claims of an earlier epoch are void.
     pub fn adopt_processes(&mut self) -> Result<usize> {
         diesel::update(process_instance::table.filter(process_instance::ended_ms.is_null()))
-            .set((process_instance::claimed_by.eq(self.server_uuid), process_instance::epoch.eq(self.epoch)))
+            .set((
+                process_instance::claimed_by.eq(self.server_uuid),
+                process_instance::epoch.eq(self.epoch),
+            ))
             .execute(self.conn)
             .map_err(failed("taking over processes"))
     }
@@ -315,7 +356,9 @@ impl Tx<'_> {
 
     /// Forgets a setting: its default is in effect again.
     pub fn delete_setting(&mut self, name: &str) -> Result<()> {
-        diesel::delete(setting::table.find(name)).execute(self.conn).map_err(failed("forgetting a setting"))?;
+        diesel::delete(setting::table.find(name))
+            .execute(self.conn)
+            .map_err(failed("forgetting a setting"))?;
         self.wake(Wake::Access);
         Ok(())
     }

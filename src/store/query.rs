@@ -106,7 +106,11 @@ pub enum Condition {
 impl Condition {
     /// A comparison; for the modifiers see [`Condition::Compare`].
     pub fn compare(target: Target, modifier: &str, value: Scalar) -> Self {
-        Self::Compare { target, modifier: modifier.to_owned(), value }
+        Self::Compare {
+            target,
+            modifier: modifier.to_owned(),
+            value,
+        }
     }
 }
 
@@ -133,7 +137,10 @@ impl Marker {
             let (version, sort, key, id): (u8, String, serde_json::Value, i64) = serde_json::from_slice(&bytes).ok()?;
             return (version == 1 && sort == order.name()).then_some(Self::After { key, id });
         }
-        rest.parse().ok().filter(|n| (1..=MAX_OFFSET).contains(n)).map(Self::Offset)
+        rest.parse()
+            .ok()
+            .filter(|n| (1..=MAX_OFFSET).contains(n))
+            .map(Self::Offset)
     }
 
     fn write(order: &Order, row: &Resource) -> String {
@@ -184,7 +191,8 @@ impl Order {
                 Column::PurgeAfter => row.purge_after.map_or(-1, |t| t.0).into(),
             },
             SortKey::Json(name) => {
-                let value: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&row.fields).unwrap_or_default();
+                let value: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(&row.fields).unwrap_or_default();
                 match value.get(name) {
                     None | Some(serde_json::Value::Null) => "".into(),
                     Some(serde_json::Value::Bool(b)) => i64::from(*b).into(),
@@ -216,7 +224,10 @@ fn column_sql(column: Column) -> &'static str {
 
 /// Columns where absence is NULL; in the others it is the empty text.
 fn is_nullable(column: Column) -> bool {
-    matches!(column, Column::AccountId | Column::ParentId | Column::HostId | Column::Progress | Column::Removed | Column::PurgeAfter)
+    matches!(
+        column,
+        Column::AccountId | Column::ParentId | Column::HostId | Column::Progress | Column::Removed | Column::PurgeAfter
+    )
 }
 
 type Boxed<'a> = resource::Boxed<'a>;
@@ -238,14 +249,24 @@ fn holds<'a>(query: Boxed<'a>, condition: &Condition, is_common: bool) -> Boxed<
             Fragment::new(text, vec![Scalar::Text(list)])
         }
         Condition::Null(target) => Fragment::new(format!("{}{}", expression(target), empty(target)), Vec::new()),
-        Condition::NotNull(target) => Fragment::new(format!("NOT ({}{})", expression(target), empty(target)), Vec::new()),
-        Condition::Compare { target, modifier, value } => {
+        Condition::NotNull(target) => {
+            Fragment::new(format!("NOT ({}{})", expression(target), empty(target)), Vec::new())
+        }
+        Condition::Compare {
+            target,
+            modifier,
+            value,
+        } => {
             let Some((begin, value, tail)) = comparison(&expression(target), modifier, value) else {
                 return query.filter(Fragment::new(dialect::NEVER, Vec::new()));
             };
             let fragment = Fragment::new(format!("{begin}?{tail}"), vec![value]);
             let is_plain = modifier == "eq" && matches!(target, Target::Column(_));
-            if is_common && is_plain { fragment.common() } else { fragment }
+            if is_common && is_plain {
+                fragment.common()
+            } else {
+                fragment
+            }
         }
     };
     query.filter(fragment)
@@ -265,7 +286,10 @@ pub(super) fn comparison(expression: &str, modifier: &str, value: &Scalar) -> Op
         _ => return None,
     };
     let value = match (value, modifier) {
-        (Scalar::Text(text), "prefix") => Scalar::Text(format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))),
+        (Scalar::Text(text), "prefix") => Scalar::Text(format!(
+            "{}%",
+            text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+        )),
         (Scalar::Text(text), "like" | "notlike") => Scalar::Text(text.replace('\\', "\\\\")),
         (value, _) => value.clone(),
     };
@@ -275,14 +299,28 @@ pub(super) fn comparison(expression: &str, modifier: &str, value: &Scalar) -> Op
 fn after<'a>(query: Boxed<'a>, order: &Order, key: &serde_json::Value, id: i64) -> Boxed<'a> {
     let than = if order.descending { "<" } else { ">" };
     if order.key == SortKey::Id {
-        return if order.descending { query.filter(resource::id.lt(id)) } else { query.filter(resource::id.gt(id)) };
+        return if order.descending {
+            query.filter(resource::id.lt(id))
+        } else {
+            query.filter(resource::id.gt(id))
+        };
     }
     let fragment = sql::<Bool>(&format!("({}, id) {than} (", order.sql()));
     match key {
-        serde_json::Value::Number(n) => {
-            query.filter(fragment.bind::<BigInt, _>(n.as_i64().unwrap_or(-1)).sql(", ").bind::<BigInt, _>(id).sql(")"))
-        }
-        serde_json::Value::String(s) => query.filter(fragment.bind::<Text, _>(s.clone()).sql(", ").bind::<BigInt, _>(id).sql(")")),
+        serde_json::Value::Number(n) => query.filter(
+            fragment
+                .bind::<BigInt, _>(n.as_i64().unwrap_or(-1))
+                .sql(", ")
+                .bind::<BigInt, _>(id)
+                .sql(")"),
+        ),
+        serde_json::Value::String(s) => query.filter(
+            fragment
+                .bind::<Text, _>(s.clone())
+                .sql(", ")
+                .bind::<BigInt, _>(id)
+                .sql(")"),
+        ),
         _ => query,
     }
 }
@@ -290,7 +328,9 @@ fn after<'a>(query: Boxed<'a>, order: &Order, key: &serde_json::Value, id: i64) 
 impl Store {
     /// One page and the marker of the next. The rows come without the engine's notes.
     pub fn list(&self, spec: &ListSpec) -> Result<(Vec<Resource>, Option<String>)> {
-        let mut query: Boxed<'_> = resource::all().filter(resource::root.eq(spec.root.clone())).into_boxed();
+        let mut query: Boxed<'_> = resource::all()
+            .filter(resource::root.eq(spec.root.clone()))
+            .into_boxed();
         if !spec.with_removed {
             query = query.filter(resource::removed_ms.is_null());
         }
@@ -320,7 +360,10 @@ impl Store {
             (SortKey::Id, true) => query.order(resource::id.desc()),
             (_, descending) => {
                 let direction = if descending { "DESC" } else { "ASC" };
-                query.order(sql::<Text>(&format!("{} {direction}, id {direction}", spec.order.sql())))
+                query.order(sql::<Text>(&format!(
+                    "{} {direction}, id {direction}",
+                    spec.order.sql()
+                )))
             }
         };
         let rows: Vec<ListedRow> = query
@@ -333,7 +376,9 @@ impl Store {
         if has_more {
             rows.pop();
         }
-        let next = has_more.then(|| rows.last().map(|row| Marker::write(&spec.order, row))).flatten();
+        let next = has_more
+            .then(|| rows.last().map(|row| Marker::write(&spec.order, row)))
+            .flatten();
         Ok((rows, next))
     }
 }

@@ -21,11 +21,16 @@ pub struct Session {
 }
 
 type Columns = (i64, i64, i64);
-const ALL: (session::id, session::account_id, session::expires_ms) = (session::id, session::account_id, session::expires_ms);
+const ALL: (session::id, session::account_id, session::expires_ms) =
+    (session::id, session::account_id, session::expires_ms);
 
 impl From<Columns> for Session {
     fn from((id, account, expires): Columns) -> Self {
-        Self { id, account: ResourceId(account), expires: Timestamp(expires) }
+        Self {
+            id,
+            account: ResourceId(account),
+            expires: Timestamp(expires),
+        }
     }
 }
 
@@ -37,14 +42,20 @@ impl Store {
     /// The session whose token has this digest, expired or not. Quick: by an index.
     pub fn session(&self, digest: &str) -> Result<Option<Session>> {
         let query = session::table.filter(session::digest.eq(digest)).select(ALL);
-        let row: Option<Columns> = query.get_result(&mut *self.reader()?).optional().map_err(failed("reading a session"))?;
+        let row: Option<Columns> = query
+            .get_result(&mut *self.reader()?)
+            .optional()
+            .map_err(failed("reading a session"))?;
         Ok(row.map(Session::from))
     }
 
     /// A session by its number.
     pub fn find_session(&self, id: i64) -> Result<Option<Session>> {
         let query = session::table.find(id).select(ALL);
-        let row: Option<Columns> = query.get_result(&mut *self.reader()?).optional().map_err(failed("reading a session"))?;
+        let row: Option<Columns> = query
+            .get_result(&mut *self.reader()?)
+            .optional()
+            .map_err(failed("reading a session"))?;
         Ok(row.map(Session::from))
     }
 }
@@ -72,7 +83,9 @@ impl Tx<'_> {
             .load(self.conn)
             .map_err(failed("counting sessions"))?;
         if !surplus.is_empty() {
-            diesel::delete(session::table.filter(session::id.eq_any(&surplus))).execute(self.conn).map_err(failed("ending sessions"))?;
+            diesel::delete(session::table.filter(session::id.eq_any(&surplus)))
+                .execute(self.conn)
+                .map_err(failed("ending sessions"))?;
             self.wake(Wake::Access);
         }
         Ok(Session { id, account, expires })
@@ -80,16 +93,22 @@ impl Tx<'_> {
 
     /// Ends a session.
     pub fn delete_session(&mut self, id: i64) -> Result<()> {
-        diesel::delete(session::table.find(id)).execute(self.conn).map_err(failed("ending a session"))?;
+        diesel::delete(session::table.find(id))
+            .execute(self.conn)
+            .map_err(failed("ending a session"))?;
         self.wake(Wake::Access);
         Ok(())
     }
 
     /// Ends all sessions of an account but one.
     pub fn delete_sessions(&mut self, account: ResourceId, except: Option<i64>) -> Result<()> {
-        diesel::delete(session::table.filter(session::account_id.eq(account.0)).filter(session::id.ne(except.unwrap_or(0))))
-            .execute(self.conn)
-            .map_err(failed("ending the sessions of an account"))?;
+        diesel::delete(
+            session::table
+                .filter(session::account_id.eq(account.0))
+                .filter(session::id.ne(except.unwrap_or(0))),
+        )
+        .execute(self.conn)
+        .map_err(failed("ending the sessions of an account"))?;
         self.wake(Wake::Access);
         Ok(())
     }
@@ -103,6 +122,8 @@ impl Tx<'_> {
             .select(session::id)
             .load(self.conn)
             .map_err(failed("looking for ended sessions"))?;
-        diesel::delete(session::table.filter(session::id.eq_any(&ended))).execute(self.conn).map_err(failed("sweeping sessions"))
+        diesel::delete(session::table.filter(session::id.eq_any(&ended)))
+            .execute(self.conn)
+            .map_err(failed("sweeping sessions"))
     }
 }

@@ -29,7 +29,10 @@ pub(super) struct Statement<'a> {
 
 impl<'a> Statement<'a> {
     pub(super) fn new(text: impl Into<Cow<'a, str>>, values: Vec<Bound<'a>>) -> Self {
-        Self { text: text.into(), values }
+        Self {
+            text: text.into(),
+            values,
+        }
     }
 }
 
@@ -66,12 +69,19 @@ pub(super) struct Fragment {
 
 impl Fragment {
     pub(super) fn new(text: impl Into<String>, values: Vec<Scalar>) -> Self {
-        Self { text: text.into(), values, is_common: false }
+        Self {
+            text: text.into(),
+            values,
+            is_common: false,
+        }
     }
 
     /// One of few texts: worth keeping prepared.
     pub(super) fn common(self) -> Self {
-        Self { is_common: true, ..self }
+        Self {
+            is_common: true,
+            ..self
+        }
     }
 }
 
@@ -121,8 +131,29 @@ mod tests {
         let mut conn = Conn::establish(":memory:").unwrap();
         let run = |conn: &mut Conn, text: &'static str, values| Statement::new(text, values).execute(conn).unwrap();
         run(&mut conn, "CREATE TABLE t (a BIGINT, b TEXT)", vec![]);
-        assert_eq!(run(&mut conn, "INSERT INTO t (a, b) VALUES (?, ?)", vec![Bound::Int(7), Bound::Text("x?y")]), 1);
-        assert_eq!(run(&mut conn, "UPDATE t SET a = 8 WHERE b = ? AND a = ?", vec![Bound::Text("x?y"), Bound::Int(7)]), 1);
-        assert_eq!(run(&mut conn, "UPDATE t SET a = 9 WHERE b = ? AND a = ?", vec![Bound::Text("x?y"), Bound::Int(7)]), 0);
+        assert_eq!(
+            run(
+                &mut conn,
+                "INSERT INTO t (a, b) VALUES (?, ?)",
+                vec![Bound::Int(7), Bound::Text("x?y")]
+            ),
+            1
+        );
+        assert_eq!(
+            run(
+                &mut conn,
+                "UPDATE t SET a = 8 WHERE b = ? AND a = ?",
+                vec![Bound::Text("x?y"), Bound::Int(7)]
+            ),
+            1
+        );
+        assert_eq!(
+            run(
+                &mut conn,
+                "UPDATE t SET a = 9 WHERE b = ? AND a = ?",
+                vec![Bound::Text("x?y"), Bound::Int(7)]
+            ),
+            0
+        );
     }
 }

@@ -46,7 +46,10 @@ impl Store {
             .offset(kept.into())
             .limit(1)
             .select(resource::id);
-        let id: Option<i64> = query.first(&mut conn).optional().map_err(|e| Error::internal("counting rows", e))?;
+        let id: Option<i64> = query
+            .first(&mut conn)
+            .optional()
+            .map_err(|e| Error::internal("counting rows", e))?;
         Ok(ResourceId(id.unwrap_or(0)))
     }
 }
@@ -63,8 +66,13 @@ impl Tx<'_> {
             .select(process_instance::id)
             .load(self.conn)
             .map_err(failed)?;
-        diesel::delete(process_instance::table.filter(process_instance::id.eq_any(&processes))).execute(self.conn).map_err(failed)?;
-        let newest: Option<i64> = change_event::table.select(diesel::dsl::max(change_event::id)).first(self.conn).map_err(failed)?;
+        diesel::delete(process_instance::table.filter(process_instance::id.eq_any(&processes)))
+            .execute(self.conn)
+            .map_err(failed)?;
+        let newest: Option<i64> = change_event::table
+            .select(diesel::dsl::max(change_event::id))
+            .first(self.conn)
+            .map_err(failed)?;
         let events: Vec<i64> = change_event::table
             .filter(
                 change_event::created_ms
@@ -76,7 +84,9 @@ impl Tx<'_> {
             .select(change_event::id)
             .load(self.conn)
             .map_err(failed)?;
-        diesel::delete(change_event::table.filter(change_event::id.eq_any(&events))).execute(self.conn).map_err(failed)?;
+        diesel::delete(change_event::table.filter(change_event::id.eq_any(&events)))
+            .execute(self.conn)
+            .map_err(failed)?;
         let mut rows: Vec<i64> = resource::all()
             .filter(resource::purge_after_ms.le(now.0))
             .limit(limits.chunk)
@@ -96,14 +106,20 @@ impl Tx<'_> {
         let audit: Vec<i64> = resource::all()
             .filter(resource::root.eq("auditLog"))
             .filter(resource::removed_ms.is_null())
-            .filter(resource::created_ms.lt(limits.audit_before.0).or(resource::id.le(limits.audit_up_to.0)))
+            .filter(
+                resource::created_ms
+                    .lt(limits.audit_before.0)
+                    .or(resource::id.le(limits.audit_up_to.0)),
+            )
             .order(resource::id)
             .limit(limits.chunk)
             .select(resource::id)
             .load(self.conn)
             .map_err(failed)?;
         rows.extend(audit);
-        diesel::delete(credential::table.filter(credential::resource_id.eq_any(&rows))).execute(self.conn).map_err(failed)?;
+        diesel::delete(credential::table.filter(credential::resource_id.eq_any(&rows)))
+            .execute(self.conn)
+            .map_err(failed)?;
         self.delete_rows(&rows)?;
         let sessions = self.sweep_sessions(limits.chunk)?;
         Ok(Swept {

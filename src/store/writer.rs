@@ -130,10 +130,28 @@ impl Writer {
         epoch: i64,
         fault: Option<WriteFault>,
     ) -> Self {
-        let shared = Arc::new(Shared { queues: Mutex::default(), work: Condvar::new() });
-        let mut state = Loop { conn, clock, layout, after_commit, server_uuid, epoch, fault, shared: shared.clone() };
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || state.run());
-        Self { shared, room: Semaphore::new(QUEUE_BOUND), thread: Mutex::new(thread.ok()) }
+        let shared = Arc::new(Shared {
+            queues: Mutex::default(),
+            work: Condvar::new(),
+        });
+        let mut state = Loop {
+            conn,
+            clock,
+            layout,
+            after_commit,
+            server_uuid,
+            epoch,
+            fault,
+            shared: shared.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || state.run());
+        Self {
+            shared,
+            room: Semaphore::new(QUEUE_BOUND),
+            thread: Mutex::new(thread.ok()),
+        }
     }
 
     pub(super) async fn write<T, F>(&self, priority: Priority, closure: F) -> Result<T>
@@ -151,7 +169,11 @@ impl Writer {
             };
             let keep = result.is_ok();
             let finish: Finish = Box::new(move |is_durable| {
-                let result = if is_durable || !keep { result } else { Err(Error::bug("the commit failed")) };
+                let result = if is_durable || !keep {
+                    result
+                } else {
+                    Err(Error::bug("the commit failed"))
+                };
                 // A requester that left no longer cares.
                 let _ = answer.send(result);
             });
@@ -294,7 +316,11 @@ impl Loop {
         };
         let (keep, finish) = job(&mut tx);
         let (woken, has_announced) = (tx.wakes, tx.has_announced);
-        let back = if keep { Ok(()) } else { self.run_statement(dialect::TAKE_BACK_PART) };
+        let back = if keep {
+            Ok(())
+        } else {
+            self.run_statement(dialect::TAKE_BACK_PART)
+        };
         if let Err(error) = back.and_then(|()| self.run_statement(dialect::END_PART)) {
             log::error!("cannot end a savepoint: {error}");
         }

@@ -85,8 +85,12 @@ struct Picture {
 
 fn read(file: &Path) -> Picture {
     let mut conn = SqliteConnection::establish(&file.display().to_string()).expect("the database opens");
-    let rows = diesel::sql_query("SELECT * FROM resource ORDER BY id").load(&mut conn).expect("rows");
-    let open = diesel::sql_query("SELECT * FROM process_instance WHERE ended_ms IS NULL ORDER BY id").load(&mut conn).expect("processes");
+    let rows = diesel::sql_query("SELECT * FROM resource ORDER BY id")
+        .load(&mut conn)
+        .expect("rows");
+    let open = diesel::sql_query("SELECT * FROM process_instance WHERE ended_ms IS NULL ORDER BY id")
+        .load(&mut conn)
+        .expect("processes");
     let beside = diesel::sql_query(BESIDE).load(&mut conn).expect("the other tables");
     Picture { rows, open, beside }
 }
@@ -112,7 +116,9 @@ fn known(name: &str) -> String {
 
 /// Whether a running container's health is not known yet.
 pub fn awaits_health(file: &Path) -> bool {
-    let waits = |r: &Row| r.removed_ms.is_none() && is_container(r) && r.state == "running" && r.health.ends_with("initializing");
+    let waits = |r: &Row| {
+        r.removed_ms.is_none() && is_container(r) && r.state == "running" && r.health.ends_with("initializing")
+    };
     read(file).rows.iter().any(waits)
 }
 
@@ -146,7 +152,10 @@ pub fn dump(file: &Path, containers: &[Found]) -> String {
                 line.push_str(&format!(" {word}={text}"));
             }
         }
-        for pointer in FIELDS.iter().filter(|p| row.removed_ms.is_none() || **p != "/currentScale") {
+        for pointer in FIELDS
+            .iter()
+            .filter(|p| row.removed_ms.is_none() || **p != "/currentScale")
+        {
             if let Some(value) = fields.pointer(pointer).filter(|v| !v.is_null()) {
                 line.push_str(&format!(" {}={value}", pointer.trim_start_matches('/')));
             }
@@ -157,16 +166,31 @@ pub fn dump(file: &Path, containers: &[Found]) -> String {
             }
         }
         if row.kind == "serviceExposeMap" {
-            let of = fields["instanceId"].as_str().and_then(|w| w.trim_start_matches("1i").parse().ok()).and_then(|id: i64| by_id.get(&id));
+            let of = fields["instanceId"]
+                .as_str()
+                .and_then(|w| w.trim_start_matches("1i").parse().ok())
+                .and_then(|id: i64| by_id.get(&id));
             let of_version = of.and_then(|i| version(json(&i.fields).get("version")));
-            line.push_str(&format!(" parked={} of={}@{}", fields["upgrade"], of.map_or("?", |i| &i.name), of_version.unwrap_or_default()));
+            line.push_str(&format!(
+                " parked={} of={}@{}",
+                fields["upgrade"],
+                of.map_or("?", |i| &i.name),
+                of_version.unwrap_or_default()
+            ));
         }
         if is_container(row) {
             let notes = json(&row.internal);
             line.push_str(&format!(" index={} config={}", notes["index"], notes["config"]));
-            names.insert(&row.uuid, format!("{path}@{}", version(fields.get("version")).unwrap_or_default()));
+            names.insert(
+                &row.uuid,
+                format!("{path}@{}", version(fields.get("version")).unwrap_or_default()),
+            );
         }
-        lines.push(if row.removed_ms.is_some() { format!("(gone) {line}") } else { line });
+        lines.push(if row.removed_ms.is_some() {
+            format!("(gone) {line}")
+        } else {
+            line
+        });
     }
     for found in containers {
         let name = names.get(found.uuid.as_str()).map_or("(of no row)", String::as_str);
@@ -174,9 +198,18 @@ pub fn dump(file: &Path, containers: &[Found]) -> String {
     }
     for process in &picture.open {
         let name = by_id.get(&process.resource_id).map_or("?", |r| r.name.as_str());
-        lines.push(format!("[open] {} of {name}: {}", process.process, process.message).trim_end().to_owned());
+        lines.push(
+            format!("[open] {} of {name}: {}", process.process, process.message)
+                .trim_end()
+                .to_owned(),
+        );
     }
-    lines.extend(picture.beside.iter().map(|beside| beside.line.split(' ').map(known).collect::<Vec<_>>().join(" ")));
+    lines.extend(
+        picture
+            .beside
+            .iter()
+            .map(|beside| beside.line.split(' ').map(known).collect::<Vec<_>>().join(" ")),
+    );
     lines.sort();
     // Who heard no answer asks again, and that is written down again.
     lines.dedup_by(|a, b| a == b && a.starts_with("auditLog"));
@@ -200,8 +233,17 @@ pub fn difference(expected: &str, found: &str) -> String {
 pub fn check(file: &Path, containers: &[Found]) -> Result<(), String> {
     let picture = read(file);
     let mut wrong = Vec::new();
-    wrong.extend(picture.open.iter().map(|p| format!("{} of {} is open", p.process, p.resource_id)));
-    let live: Vec<&Row> = picture.rows.iter().filter(|r| r.removed_ms.is_none() && is_container(r)).collect();
+    wrong.extend(
+        picture
+            .open
+            .iter()
+            .map(|p| format!("{} of {} is open", p.process, p.resource_id)),
+    );
+    let live: Vec<&Row> = picture
+        .rows
+        .iter()
+        .filter(|r| r.removed_ms.is_none() && is_container(r))
+        .collect();
     let mut addresses = BTreeSet::new();
     for row in &live {
         let notes = json(&row.internal);
@@ -212,13 +254,21 @@ pub fn check(file: &Path, containers: &[Found]) -> Result<(), String> {
             _ => false,
         };
         if !fits {
-            wrong.push(format!("{} is {}, and on the engine {:?}", row.name, row.state, there.map(|c| c.life)));
+            wrong.push(format!(
+                "{} is {}, and on the engine {:?}",
+                row.name,
+                row.state,
+                there.map(|c| c.life)
+            ));
         }
         if let Some(ip) = notes["ip"].as_str() {
             if !addresses.insert(ip.to_owned()) {
                 wrong.push(format!("{ip} is held twice"));
             }
-            let shown = json(&row.fields)["primaryIpAddress"].as_str().unwrap_or_default().to_owned();
+            let shown = json(&row.fields)["primaryIpAddress"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             if row.state == "running" && shown != ip {
                 wrong.push(format!("{} holds {ip} and shows {shown}", row.name));
             }
@@ -230,8 +280,17 @@ pub fn check(file: &Path, containers: &[Found]) -> Result<(), String> {
     for row in picture.rows.iter().filter(|r| r.removed_ms.is_none()) {
         let parent = row.parent_id.and_then(|id| picture.rows.iter().find(|r| r.id == id));
         if row.kind != "serviceLog" && parent.is_some_and(|p| p.removed_ms.is_some()) {
-            wrong.push(format!("{} {} outlives {}", row.kind, row.name, parent.map_or("?", |p| &p.name)));
+            wrong.push(format!(
+                "{} {} outlives {}",
+                row.kind,
+                row.name,
+                parent.map_or("?", |p| &p.name)
+            ));
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("\n"))
+    }
 }

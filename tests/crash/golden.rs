@@ -16,13 +16,20 @@ pub struct Story {
 impl Story {
     /// Begins with the picture of a server that has nothing to do.
     pub fn begin(start: String) -> Self {
-        Self { text: String::new(), last: start }
+        Self {
+            text: String::new(),
+            last: start,
+        }
     }
 
     /// Adds a step and what is there after it.
     pub fn add(&mut self, step: &Step, picture: String) {
         let changes = difference(&self.last, &picture);
-        let changes = if changes.is_empty() { "(nothing changes)\n" } else { &changes };
+        let changes = if changes.is_empty() {
+            "(nothing changes)\n"
+        } else {
+            &changes
+        };
         self.text.push_str(&format!("\n# {}\n{changes}", label(step)));
         self.last = picture;
     }
@@ -34,11 +41,17 @@ impl Story {
 
     /// The whole, with the number of points at which the server can die.
     pub fn end(self, counts: Counts, mode: Mode) -> String {
-        let Counts { commits, calls, answers } = counts;
+        let Counts {
+            commits,
+            calls,
+            answers,
+        } = counts;
         let points = match mode {
             // Commits are shared as it happens.
             Mode::ManyHands => format!("{answers} answers"),
-            Mode::Plain | Mode::NewSimulator | Mode::DiesTwice => format!("{commits} commits, {calls} calls, {answers} answers"),
+            Mode::Plain | Mode::NewSimulator | Mode::DiesTwice => {
+                format!("{commits} commits, {calls} calls, {answers} answers")
+            }
         };
         format!("{points}\n{}", self.text)
     }
@@ -70,7 +83,9 @@ pub fn check(name: &str, mode: Mode, story: &str) {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for golden files");
         // Two modes may share a file: nobody reads half of it.
         let written = path.with_extension(format!("{mode:?}.new"));
-        std::fs::write(&written, story).and_then(|()| std::fs::rename(&written, &path)).expect("a golden file");
+        std::fs::write(&written, story)
+            .and_then(|()| std::fs::rename(&written, &path))
+            .expect("a golden file");
         return;
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();

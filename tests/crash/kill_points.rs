@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use drover::runtime::sim::Sim;
 use drover::runtime::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
-    Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy,
+    RegistryAuth, Result, Runtime, RuntimeEvent,
 };
 use drover::store::WriteFault;
 use futures_util::stream::BoxStream;
@@ -64,7 +64,11 @@ pub struct Fate {
 impl Fate {
     /// Begins to count, and to die if that is to be.
     pub fn begin(&self, death: Option<Death>) {
-        *self.state.lock().unwrap() = State { counts: Counts::default(), death, is_counting: true };
+        *self.state.lock().unwrap() = State {
+            counts: Counts::default(),
+            death,
+            is_counting: true,
+        };
     }
 
     /// Ends counting; returns what was counted.
@@ -214,7 +218,8 @@ impl Runtime for Mortal {
 
     async fn ensure_volume(&self, name: &str, driver: &str, options: &BTreeMap<String, String>) -> Result<()> {
         self.fate.before_call()?;
-        self.fate.after_call(self.sim.ensure_volume(name, driver, options).await)
+        self.fate
+            .after_call(self.sim.ensure_volume(name, driver, options).await)
     }
 
     async fn remove_volume(&self, name: &str) -> Result<()> {

@@ -4,7 +4,11 @@
 //! runtime, and between a commit and its answer. `process` does what only a real process can: being killed, sharing
 //! a folder, ending with a status; `resume` is about those who listen to a server that is killed, `logs` about what a
 //! server writes down while secrets pass through it.
-#![allow(clippy::disallowed_methods, clippy::indexing_slicing, reason = "the rules are for the program")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "the rules are for the program"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod dump;

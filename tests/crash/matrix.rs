@@ -51,8 +51,16 @@ async fn run(scenario: &Scenario, death: Option<Death>, mode: Mode) -> Result<En
                 if deaths > 2 {
                     return Err("died again and again".into());
                 }
-                let next = if mode == Mode::DiesTwice && deaths == 1 { death.map(next_death) } else { None };
-                if world.restart(next, death.is_some_and(|d| d.number() % 2 == 0)).await.is_ok() {
+                let next = if mode == Mode::DiesTwice && deaths == 1 {
+                    death.map(next_death)
+                } else {
+                    None
+                };
+                if world
+                    .restart(next, death.is_some_and(|d| d.number() % 2 == 0))
+                    .await
+                    .is_ok()
+                {
                     break;
                 }
             }
@@ -113,7 +121,9 @@ fn sampled(counts: Counts, mode: Mode) -> Vec<Death> {
 /// Runs a scenario undisturbed, then once for each point at which it can die.
 pub fn check(scenario: &Scenario, mode: Mode) {
     actix_web::rt::System::new().block_on(async {
-        let calm = run(scenario, None, mode).await.unwrap_or_else(|wrong| panic!("{} undisturbed: {wrong}", scenario.name));
+        let calm = run(scenario, None, mode)
+            .await
+            .unwrap_or_else(|wrong| panic!("{} undisturbed: {wrong}", scenario.name));
         println!("{}: {:?}\n{}", scenario.name, calm.counts, calm.dump);
         golden::check(scenario.name, mode, &calm.story);
         let mut failures = Vec::new();
@@ -122,12 +132,25 @@ pub fn check(scenario: &Scenario, mode: Mode) {
             let ended = ended.unwrap_or_else(|panic| Err(panic.downcast_ref::<String>().cloned().unwrap_or_default()));
             match ended {
                 Ok(end) if end.dump == calm.dump => {}
-                Ok(end) => failures.push(format!("{death:?} ends otherwise:\n{}", difference(&calm.dump, &end.dump))),
+                Ok(end) => failures.push(format!(
+                    "{death:?} ends otherwise:\n{}",
+                    difference(&calm.dump, &end.dump)
+                )),
                 Err(wrong) => failures.push(format!("{death:?}: {wrong}")),
             }
         }
-        let shown = failures.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n");
-        assert!(failures.is_empty(), "{}: {} points fail, the first:\n{shown}", scenario.name, failures.len());
+        let shown = failures
+            .iter()
+            .take(SHOWN)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("\n");
+        assert!(
+            failures.is_empty(),
+            "{}: {} points fail, the first:\n{shown}",
+            scenario.name,
+            failures.len()
+        );
     });
 }
 

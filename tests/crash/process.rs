@@ -25,7 +25,11 @@ pub fn drover(arguments: &[&str]) -> Command {
             command.env_remove(&*name);
         }
     }
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -34,8 +38,18 @@ fn ended(arguments: &[&str]) -> (i32, String, String) {
     let mut child = drover(arguments).spawn().expect("the program runs");
     let status = wait_for(&mut child);
     let mut texts = [String::new(), String::new()];
-    child.stdout.take().expect("its output").read_to_string(&mut texts[0]).expect("UTF-8");
-    child.stderr.take().expect("its errors").read_to_string(&mut texts[1]).expect("UTF-8");
+    child
+        .stdout
+        .take()
+        .expect("its output")
+        .read_to_string(&mut texts[0])
+        .expect("UTF-8");
+    child
+        .stderr
+        .take()
+        .expect("its errors")
+        .read_to_string(&mut texts[1])
+        .expect("UTF-8");
     let [said, told] = texts;
     match status {
         Some(status) => (status.code().expect("a status"), said, told),
@@ -69,18 +83,43 @@ pub struct Server {
 impl Server {
     /// Serves `place` (`--data-dir`, a folder; or `--database`, a file) on a port of its own.
     pub fn start(place: [&str; 2]) -> Self {
-        let arguments = ["serve", "--docker", "none", "--listen", "127.0.0.1:0", "--log", "warn", place[0], place[1]];
-        Self::of(drover(&arguments).stderr(Stdio::inherit()).spawn().expect("the program starts"))
+        let arguments = [
+            "serve",
+            "--docker",
+            "none",
+            "--listen",
+            "127.0.0.1:0",
+            "--log",
+            "warn",
+            place[0],
+            place[1],
+        ];
+        Self::of(
+            drover(&arguments)
+                .stderr(Stdio::inherit())
+                .spawn()
+                .expect("the program starts"),
+        )
     }
 
     /// Waits until a program that was started says where it listens.
     pub fn of(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let address =
-            lines.by_ref().find_map(|line| line.ok()?.split_once("listening on")?.1.trim().strip_prefix("http://").map(str::to_owned));
+        let address = lines.by_ref().find_map(|line| {
+            line.ok()?
+                .split_once("listening on")?
+                .1
+                .trim()
+                .strip_prefix("http://")
+                .map(str::to_owned)
+        });
         // The rest is read in the background, so that the pipe neither fills nor breaks.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.expect("the program says where it listens"), client: reqwest::blocking::Client::new() }
+        Self {
+            child,
+            address: address.expect("the program says where it listens"),
+            client: reqwest::blocking::Client::new(),
+        }
     }
 
     /// Of a path inside the project.
@@ -90,7 +129,11 @@ impl Server {
 
     /// What a GET answers.
     pub fn get(&self, path: &str) -> Value {
-        self.client.get(self.url(path)).send().and_then(reqwest::blocking::Response::json).expect("an answer")
+        self.client
+            .get(self.url(path))
+            .send()
+            .and_then(reqwest::blocking::Response::json)
+            .expect("an answer")
     }
 
     /// What a POST answers that succeeds.
@@ -109,7 +152,10 @@ impl Server {
             if is_it(&found) {
                 return found;
             }
-            assert!(started.elapsed() < within, "waited {within:?} for {path}; at last: {found:#}");
+            assert!(
+                started.elapsed() < within,
+                "waited {within:?} for {path}; at last: {found:#}"
+            );
             std::thread::sleep(LOOK_AGAIN);
         }
     }
@@ -119,8 +165,13 @@ impl Server {
         let stack = self.post("stacks", &json!({"name": "front"}));
         let config = json!({"imageUuid": "sim:one"});
         let body = json!({"name": "web", "stackId": stack["id"], "scale": scale, "launchConfig": config, "startOnCreate": true});
-        let path = format!("services/{}", self.post("services", &body)["id"].as_str().expect("an id"));
-        self.wait(&path, PATIENCE, |s| s["state"] == "active" && s["currentScale"] == scale);
+        let path = format!(
+            "services/{}",
+            self.post("services", &body)["id"].as_str().expect("an id")
+        );
+        self.wait(&path, PATIENCE, |s| {
+            s["state"] == "active" && s["currentScale"] == scale
+        });
         path
     }
 
@@ -137,7 +188,10 @@ impl Server {
 
     /// Tells it to stop, and waits until it has.
     pub fn terminate(mut self) -> ExitStatus {
-        let told = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().expect("sh runs");
+        let told = Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .status()
+            .expect("sh runs");
         assert!(told.success());
         wait_for(&mut self.child).expect("it stops")
     }
@@ -153,7 +207,9 @@ impl Drop for Server {
 
 fn count(list: &Value, image: &str, state: &str) -> usize {
     let all = list["data"].as_array().expect("a list");
-    all.iter().filter(|c| c["imageUuid"] == image && c["state"] == state).count()
+    all.iter()
+        .filter(|c| c["imageUuid"] == image && c["state"] == state)
+        .count()
 }
 
 pub fn folder() -> tempfile::TempDir {
@@ -171,18 +227,30 @@ fn a_server_killed_in_an_upgrade_goes_on_within_a_second() {
     let server = Server::start(place);
     let path = server.active_service(20);
     let strategy = json!({"batchSize": 1, "intervalMillis": 100, "launchConfig": {"imageUuid": "sim:two"}});
-    server.post(&format!("{path}?action=upgrade"), &json!({"inServiceStrategy": strategy}));
-    server.wait("containers?limit=1000", PATIENCE, |list| count(list, "sim:two", "running") >= 5);
+    server.post(
+        &format!("{path}?action=upgrade"),
+        &json!({"inServiceStrategy": strategy}),
+    );
+    server.wait("containers?limit=1000", PATIENCE, |list| {
+        count(list, "sim:two", "running") >= 5
+    });
     server.kill();
 
     let server = Server::start(place);
     let started = Instant::now();
     let before = server.running("sim:two");
     assert!((5..20).contains(&before), "{before} of 20: not in the middle");
-    server.wait("containers?limit=1000", PROMPT.saturating_sub(started.elapsed()), |list| count(list, "sim:two", "running") > before);
+    server.wait(
+        "containers?limit=1000",
+        PROMPT.saturating_sub(started.elapsed()),
+        |list| count(list, "sim:two", "running") > before,
+    );
     server.wait(&path, PATIENCE, |s| s["state"] == "upgraded");
     let list = server.get("containers?limit=1000");
-    assert_eq!((count(&list, "sim:two", "running"), count(&list, "sim:one", "stopped")), (20, 20));
+    assert_eq!(
+        (count(&list, "sim:two", "running"), count(&list, "sim:one", "stopped")),
+        (20, 20)
+    );
     assert_eq!(list["data"].as_array().map(Vec::len), Some(40), "none too many");
 
     server.post(&format!("{path}?action=rollback"), &json!({}));
@@ -196,14 +264,33 @@ fn a_folder_has_one_server_and_a_port_too() {
     let folder = folder();
     let place = ["--data-dir", text(folder.path())];
     let server = Server::start(place);
-    let (status, _, told) = ended(&["serve", "--docker", "none", "--listen", "127.0.0.1:0", place[0], place[1]]);
+    let (status, _, told) = ended(&[
+        "serve",
+        "--docker",
+        "none",
+        "--listen",
+        "127.0.0.1:0",
+        place[0],
+        place[1],
+    ]);
     assert_eq!(status, 75, "{told}");
-    assert!(told.contains("another drover uses") && told.contains("--data-dir"), "{told}");
+    assert!(
+        told.contains("another drover uses") && told.contains("--data-dir"),
+        "{told}"
+    );
     let (status, _, told) = ended(&["migrate", place[0], place[1]]);
     assert_eq!(status, 75, "{told}");
 
     let other = self::folder();
-    let (status, _, told) = ended(&["serve", "--docker", "none", "--listen", &server.address, "--data-dir", text(other.path())]);
+    let (status, _, told) = ended(&[
+        "serve",
+        "--docker",
+        "none",
+        "--listen",
+        &server.address,
+        "--data-dir",
+        text(other.path()),
+    ]);
     assert_eq!(status, 71, "{told}");
     assert!(told.contains(&server.address) && told.contains("--listen"), "{told}");
     assert_eq!(server.get("services")["type"], "collection", "the first one serves on");
@@ -216,7 +303,10 @@ fn a_server_that_is_told_to_stop_ends_well_and_gives_the_folder_free() {
     let server = Server::start(place);
     let path = server.active_service(2);
     assert_eq!(server.terminate().code(), Some(0));
-    assert!(!folder.path().join("drover.db-wal").exists(), "the log is folded into the file");
+    assert!(
+        !folder.path().join("drover.db-wal").exists(),
+        "the log is folded into the file"
+    );
     let server = Server::start(place);
     assert_eq!(server.get(&path)["state"], "active");
     assert_eq!(server.running("sim:one"), 2);
@@ -250,7 +340,8 @@ fn what_cannot_be_served_is_said_in_a_sentence_and_a_status() {
     let (status, _, told) = ended(&["migrate", "--database", text(&at("future.db"))]);
     assert_eq!(status, 0, "{told}");
     let mut conn = SqliteConnection::establish(text(&at("future.db"))).expect("opens");
-    conn.batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')").expect("a later migration");
+    conn.batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')")
+        .expect("a later migration");
     drop(conn);
 
     let inside = text(&at("file")).to_owned() + "/data";
@@ -276,7 +367,10 @@ fn what_cannot_be_served_is_said_in_a_sentence_and_a_status() {
         let (status, said, told) = ended(&all);
         assert_eq!(status, expected, "{arguments:?}: {said}{told}");
         assert!(told.contains(sentence), "{arguments:?}: {told}");
-        assert!(!told.contains("panicked") && !told.contains("Error {"), "{arguments:?}: {told}");
+        assert!(
+            !told.contains("panicked") && !told.contains("Error {"),
+            "{arguments:?}: {told}"
+        );
     }
 }
 
@@ -288,8 +382,19 @@ fn the_servers_key_belongs_to_its_database_and_a_lost_admin_gets_a_new_key() {
     std::fs::write(&keys, "admin=FIRST:first-secret\n1a5=OTHER:other-secret\n").expect("a file");
     let at_file = format!("@{}", text(&keys));
     let start = || {
-        let arguments =
-            ["serve", "--docker", "none", "--listen", "0.0.0.0:0", "--log", "warn", "--data-dir", &place, "--access-control", "on"];
+        let arguments = [
+            "serve",
+            "--docker",
+            "none",
+            "--listen",
+            "0.0.0.0:0",
+            "--log",
+            "warn",
+            "--data-dir",
+            &place,
+            "--access-control",
+            "on",
+        ];
         let mut command = drover(&arguments);
         command.env("DROVER_BOOTSTRAP_KEYS", &at_file).stderr(Stdio::inherit());
         Server::of(command.spawn().expect("the program starts"))
@@ -297,40 +402,89 @@ fn the_servers_key_belongs_to_its_database_and_a_lost_admin_gets_a_new_key() {
     let status = |server: &Server, key: (&str, &str)| {
         let port = server.address.rsplit(':').next().expect("a port").to_owned();
         let url = format!("http://127.0.0.1:{port}/v2-beta/projects");
-        server.client.get(url).basic_auth(key.0, Some(key.1)).send().expect("an answer").status().as_u16()
+        server
+            .client
+            .get(url)
+            .basic_auth(key.0, Some(key.1))
+            .send()
+            .expect("an answer")
+            .status()
+            .as_u16()
     };
     // Twice: what is there already is no trouble.
     for _ in 0..2 {
         let mut server = start();
-        assert_eq!((status(&server, ("FIRST", "first-secret")), status(&server, ("OTHER", "other-secret"))), (200, 200));
+        assert_eq!(
+            (
+                status(&server, ("FIRST", "first-secret")),
+                status(&server, ("OTHER", "other-secret"))
+            ),
+            (200, 200)
+        );
         assert_eq!(status(&server, ("FIRST", "other-secret")), 401);
         server.child.kill().expect("it can be killed");
         server.child.wait().expect("it ends");
     }
     let (code, said, told) = ended(&["reset-admin", "--data-dir", &place]);
     assert_eq!(code, 0, "{told}");
-    let value = |name: &str| said.lines().find_map(|l| l.trim().strip_prefix(name)).expect("it is printed").trim().to_owned();
+    let value = |name: &str| {
+        said.lines()
+            .find_map(|l| l.trim().strip_prefix(name))
+            .expect("it is printed")
+            .trim()
+            .to_owned()
+    };
     let server = start();
     assert_eq!(status(&server, (&value("access key"), &value("secret key"))), 200);
     drop(server);
     std::fs::remove_file(folder.path().join("secret.key")).expect("the key was there");
-    let (code, _, told) = ended(&["serve", "--docker", "none", "--listen", "127.0.0.1:0", "--data-dir", &place]);
+    let (code, _, told) = ended(&[
+        "serve",
+        "--docker",
+        "none",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        &place,
+    ]);
     assert_eq!(code, 78, "{told}");
-    assert!(told.contains("secret.key") && !folder.path().join("secret.key").exists(), "{told}");
+    assert!(
+        told.contains("secret.key") && !folder.path().join("secret.key").exists(),
+        "{told}"
+    );
 }
 
 #[test]
 fn a_server_may_open_as_many_files_as_it_is_allowed_to() {
     let folder = folder();
-    let whole = drover(&["serve", "--docker", "none", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir", text(folder.path())]);
+    let whole = drover(&[
+        "serve",
+        "--docker",
+        "none",
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "warn",
+        "--data-dir",
+        text(folder.path()),
+    ]);
     // As a shell gives it: few at first, and a limit that the program may raise them to.
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -Sn 256 && exec \"$0\" \"$@\""]).arg(whole.get_program()).args(whole.get_args());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command
+        .args(["-c", "ulimit -Sn 256 && exec \"$0\" \"$@\""])
+        .arg(whole.get_program())
+        .args(whole.get_args());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
     let server = Server::of(command.spawn().expect("the program starts"));
     server.get("services");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).expect("the kernel says");
-    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a line");
+    let files = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .expect("a line");
     let files: Vec<&str> = files.split_whitespace().collect();
     assert!(files[0] == files[1] && files[0] != "256", "{files:?}");
 }

@@ -27,9 +27,18 @@ impl Listener {
     fn connect(&self, server: &Server) -> WebSocket<TcpStream> {
         let stream = TcpStream::connect(&server.address).expect("a server that listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let since = self.since.as_ref().map(|since| format!("&since={since}")).unwrap_or_default();
+        let since = self
+            .since
+            .as_ref()
+            .map(|since| format!("&since={since}"))
+            .unwrap_or_default();
         let names = "subscribe?eventNames=resource.change&resourceType=stack";
-        client(format!("ws://{}/v2-beta/projects/1a5/{names}{since}", server.address), stream).expect("a handshake").0
+        client(
+            format!("ws://{}/v2-beta/projects/1a5/{names}{since}", server.address),
+            stream,
+        )
+        .expect("a handshake")
+        .0
     }
 
     /// Takes one frame; false at the end of the connection.
@@ -43,7 +52,8 @@ impl Listener {
         self.since = event["id"].as_str().map(str::to_owned);
         if event["name"] == "resource.change" {
             let row = &event["data"]["resource"];
-            self.known.insert(row["id"].as_str().expect("an id").to_owned(), number(row));
+            self.known
+                .insert(row["id"].as_str().expect("an id").to_owned(), number(row));
         }
         true
     }
@@ -51,7 +61,10 @@ impl Listener {
 
 /// What a writer wrote last into a stack.
 fn number(row: &Value) -> u64 {
-    row["description"].as_str().and_then(|n| n.parse().ok()).expect("a number")
+    row["description"]
+        .as_str()
+        .and_then(|n| n.parse().ok())
+        .expect("a number")
 }
 
 /// Makes stacks and changes them until the server is gone; notes what it was told is done.
@@ -63,7 +76,11 @@ fn write(address: &str, counter: &AtomicU64, done: &Mutex<BTreeMap<String, u64>>
         for _ in 0..5 {
             let n = counter.fetch_add(1, Ordering::SeqCst);
             let body = json!({"name": format!("s{n}"), "description": n.to_string()});
-            let request = if path == base { client.post(&path) } else { client.put(&path) };
+            let request = if path == base {
+                client.post(&path)
+            } else {
+                client.put(&path)
+            };
             let Ok(answer) = request.json(&body).send() else { return };
             let status = answer.status();
             let Ok(row) = answer.json::<Value>() else { return };
@@ -108,11 +125,21 @@ fn a_subscriber_of_a_server_that_is_killed_misses_nothing_that_was_promised() {
     let mut socket = listener.connect(&server);
     let list = server.get("stacks?limit=3000");
     let rows = list["data"].as_array().expect("a list");
-    let there: BTreeMap<String, u64> = rows.iter().map(|row| (row["id"].as_str().expect("an id").to_owned(), number(row))).collect();
+    let there: BTreeMap<String, u64> = rows
+        .iter()
+        .map(|row| (row["id"].as_str().expect("an id").to_owned(), number(row)))
+        .collect();
     let promised = done.lock().expect("no writer panics").clone();
-    assert!(promised.len() > 20 && promised.iter().all(|(id, n)| there.get(id).is_some_and(|is| is >= n)), "{promised:?} in {there:?}");
+    assert!(
+        promised.len() > 20 && promised.iter().all(|(id, n)| there.get(id).is_some_and(|is| is >= n)),
+        "{promised:?} in {there:?}"
+    );
     let started = Instant::now();
     while listener.known != there {
-        assert!(started.elapsed() < PATIENCE && listener.hear(&mut socket), "{:?} of {there:?}", listener.known);
+        assert!(
+            started.elapsed() < PATIENCE && listener.hear(&mut socket),
+            "{:?} of {there:?}",
+            listener.known
+        );
     }
 }

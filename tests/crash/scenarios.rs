@@ -6,13 +6,21 @@ use crate::matrix::{Scenario, check, containers};
 use crate::world::{Mode, Step};
 
 fn stack() -> Step {
-    Step::Create { path: "stacks", name: "front", body: json!({}) }
+    Step::Create {
+        path: "stacks",
+        name: "front",
+        body: json!({}),
+    }
 }
 
 fn create(name: &'static str, more: Value) -> Step {
     let mut body = json!({"stackId": "$front", "launchConfig": {"imageUuid": "sim:one"}});
     merge(&mut body, more);
-    Step::Create { path: "services", name, body }
+    Step::Create {
+        path: "services",
+        name,
+        body,
+    }
 }
 
 fn merge(body: &mut Value, more: Value) {
@@ -22,7 +30,13 @@ fn merge(body: &mut Value, more: Value) {
 }
 
 fn act(name: &'static str, action: &'static str, from: &'static [&'static str], body: Value) -> Step {
-    Step::Act { path: "services", name, action, from, body }
+    Step::Act {
+        path: "services",
+        name,
+        action,
+        from,
+        body,
+    }
 }
 
 fn activate() -> Step {
@@ -40,7 +54,11 @@ fn simply(action: &'static str, from: &'static [&'static str]) -> Step {
 }
 
 fn scale(to: u32) -> Step {
-    Step::Put { path: "services", name: "web", body: json!({"scale": to}) }
+    Step::Put {
+        path: "services",
+        name: "web",
+        body: json!({"scale": to}),
+    }
 }
 
 /// An active service `web` of a stack `front`.
@@ -71,15 +89,35 @@ fn creating_a_stack_a_service_and_a_container() {
         body: json!({"imageUuid": "sim:one", "networkMode": "managed", "ports": ["8080:80/tcp"], "dataVolumes": ["/data"]}),
     };
     let with_port = json!({"startOnCreate": true, "launchConfig": {"imageUuid": "sim:one", "ports": ["80/tcp"]}});
-    matrix("create", vec![], vec![stack(), create("web", with_port), Step::Settle, container, Step::Rest]);
+    matrix(
+        "create",
+        vec![],
+        vec![stack(), create("web", with_port), Step::Settle, container, Step::Rest],
+    );
 }
 
 #[test]
 fn activating_a_service_with_a_sidekick() {
     let body = json!({"secondaryLaunchConfigs": sidekick("sim:log"), "launchConfig": {"imageUuid": "sim:one", "ports": ["8081:80/tcp"]}});
-    let before = vec![stack(), create("web", body), create("db", json!({"scale": 2})), Step::Rest];
-    let link = act("web", "setservicelinks", &["inactive"], json!({"serviceLinks": [{"serviceId": "$db", "name": "db"}]}));
-    let both = Step::Act { path: "stacks", name: "front", action: "activateservices", from: &["active"], body: json!({}) };
+    let before = vec![
+        stack(),
+        create("web", body),
+        create("db", json!({"scale": 2})),
+        Step::Rest,
+    ];
+    let link = act(
+        "web",
+        "setservicelinks",
+        &["inactive"],
+        json!({"serviceLinks": [{"serviceId": "$db", "name": "db"}]}),
+    );
+    let both = Step::Act {
+        path: "stacks",
+        name: "front",
+        action: "activateservices",
+        from: &["active"],
+        body: json!({}),
+    };
     matrix("activate", before, vec![link, both, Step::Rest]);
 }
 
@@ -88,19 +126,35 @@ fn a_service_with_health_checks() {
     let config = json!({"scale": 2, "launchConfig": {"imageUuid": "sim:one", "healthCheck": {"port": 80, "interval": 2000,
         "healthyThreshold": 2, "unhealthyThreshold": 3, "responseTimeout": 2000}}});
     let new = json!({"launchConfig": {"imageUuid": "sim:two", "healthCheck": {"port": 80, "interval": 2000}}});
-    let then = vec![stack(), create("web", config), Step::Rest, activate(), Step::Rest, upgrade(new), Step::Rest];
+    let then = vec![
+        stack(),
+        create("web", config),
+        Step::Rest,
+        activate(),
+        Step::Rest,
+        upgrade(new),
+        Step::Rest,
+    ];
     matrix("health", vec![], then);
 }
 
 #[test]
 fn scaling_up_and_down() {
     let then = vec![scale(4), Step::Rest, scale(1), Step::Settle, scale(2), Step::Rest];
-    matrix("scale", active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})), then);
+    matrix(
+        "scale",
+        active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})),
+        then,
+    );
 }
 
 #[test]
 fn upgrading_in_batches() {
-    matrix("upgrade", active(json!({"scale": 3})), vec![upgrade(json!({"batchSize": 2})), Step::Rest]);
+    matrix(
+        "upgrade",
+        active(json!({"scale": 3})),
+        vec![upgrade(json!({"batchSize": 2})), Step::Rest],
+    );
 }
 
 /// A life with everything in it that crosses a death: parked containers, shared namespaces, addresses, removals.
@@ -119,7 +173,11 @@ fn everything() -> Scenario {
         simply("deactivate", &["active"]),
         Step::Rest,
     ];
-    Scenario { name: "everything", before: active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})), then }
+    Scenario {
+        name: "everything",
+        before: active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})),
+        then,
+    }
 }
 
 #[test]
@@ -150,7 +208,12 @@ fn scaling_up_by_more_than_one_write_holds() {
 #[test]
 fn moving_to_another_service() {
     let mut before = active(json!({"scale": 2}));
-    let link = act("user", "setservicelinks", &["inactive"], json!({"serviceLinks": [{"serviceId": "$web", "name": "backend"}]}));
+    let link = act(
+        "user",
+        "setservicelinks",
+        &["inactive"],
+        json!({"serviceLinks": [{"serviceId": "$web", "name": "backend"}]}),
+    );
     before.extend([
         create("other", json!({"launchConfig": {"imageUuid": "sim:two"}})),
         create("user", json!({})),
@@ -160,7 +223,16 @@ fn moving_to_another_service() {
     ]);
     let strategy = json!({"toServiceStrategy": {"toServiceId": "$other", "finalScale": 2, "batchSize": 1, "intervalMillis": 1000, "updateLinks": true}});
     let move_over = act("web", "upgrade", &["active"], strategy);
-    matrix("to service", before, vec![move_over, Step::Rest, simply("finishupgrade", &["upgraded"]), Step::Rest]);
+    matrix(
+        "to service",
+        before,
+        vec![
+            move_over,
+            Step::Rest,
+            simply("finishupgrade", &["upgraded"]),
+            Step::Rest,
+        ],
+    );
 }
 
 #[test]
@@ -168,28 +240,64 @@ fn addresses_and_ports_that_are_kept() {
     let config = json!({"imageUuid": "sim:one", "ports": ["8083:80/tcp", "81/tcp"]});
     let new = json!({"launchConfig": {"imageUuid": "sim:two", "ports": ["8083:80/tcp", "81/tcp"]}});
     let before = active(json!({"retainIp": true, "launchConfig": config}));
-    let then =
-        vec![upgrade(new), Step::Rest, simply("finishupgrade", &["upgraded"]), Step::Rest, scale(0), Step::Rest, scale(1), Step::Rest];
+    let then = vec![
+        upgrade(new),
+        Step::Rest,
+        simply("finishupgrade", &["upgraded"]),
+        Step::Rest,
+        scale(0),
+        Step::Rest,
+        scale(1),
+        Step::Rest,
+    ];
     matrix("kept", before, then);
 }
 
 #[test]
 fn a_container_that_never_starts() {
     let body = json!({"imageUuid": "sim:fail"});
-    matrix("fail", vec![], vec![Step::Create { path: "containers", name: "bad", body }, Step::Rest]);
+    matrix(
+        "fail",
+        vec![],
+        vec![
+            Step::Create {
+                path: "containers",
+                name: "bad",
+                body,
+            },
+            Step::Rest,
+        ],
+    );
 }
 
 #[test]
 fn a_container_that_starts_at_the_third_try() {
-    let flaky = json!({"imageUuid": "sim:one", "labels": {"sim.fail": "create,start,stop,remove", "sim.fail.times": "2"}});
-    let then = vec![create("web", json!({"startOnCreate": true, "launchConfig": flaky})), Step::Rest, scale(0), Step::Rest];
+    let flaky =
+        json!({"imageUuid": "sim:one", "labels": {"sim.fail": "create,start,stop,remove", "sim.fail.times": "2"}});
+    let then = vec![
+        create("web", json!({"startOnCreate": true, "launchConfig": flaky})),
+        Step::Rest,
+        scale(0),
+        Step::Rest,
+    ];
     matrix("flaky", vec![stack()], then);
 }
 
 #[test]
 fn containers_that_die_or_vanish_are_replaced() {
-    let then = vec![Step::Kill("front-web-1"), Step::Hear, Step::Rest, Step::Forget("front-web-2"), Step::Hear, Step::Rest];
-    matrix("heal", active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})), then);
+    let then = vec![
+        Step::Kill("front-web-1"),
+        Step::Hear,
+        Step::Rest,
+        Step::Forget("front-web-2"),
+        Step::Hear,
+        Step::Rest,
+    ];
+    matrix(
+        "heal",
+        active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})),
+        then,
+    );
 }
 
 #[test]
@@ -197,7 +305,11 @@ fn an_ill_container_is_replaced_by_another_and_a_healthy_one_stays() {
     let config = json!({"imageUuid": "sim:one", "healthCheck": {"port": 80, "interval": 2000, "strategy": "recreate"}});
     let mut before = active(json!({"scale": 2, "launchConfig": config}));
     before.push(Step::Rest);
-    let scenario = Scenario { name: "ill", before, then: vec![Step::Ail("front-web-1"), Step::Pass(12), Step::Rest] };
+    let scenario = Scenario {
+        name: "ill",
+        before,
+        then: vec![Step::Ail("front-web-1"), Step::Pass(12), Step::Rest],
+    };
     check(&scenario, Mode::Plain);
     // A name tells nothing: the new one has the old one's.
     let (was, is) = containers(&scenario);
@@ -212,7 +324,11 @@ fn containers_that_end_by_themselves() {
     let gone = json!({"imageUuid": "sim:exit:3:3000", "instanceTriggeredStop": "remove"});
     let then = vec![
         create("web", json!({"startOnCreate": true, "launchConfig": once})),
-        Step::Create { path: "containers", name: "alone", body: gone },
+        Step::Create {
+            path: "containers",
+            name: "alone",
+            body: gone,
+        },
         Step::Settle,
         Step::Pass(4),
         Step::Hear,
@@ -223,13 +339,32 @@ fn containers_that_end_by_themselves() {
 
 #[test]
 fn removing_in_the_middle_of_an_upgrade() {
-    let then = vec![upgrade(json!({"intervalMillis": 5000})), Step::Pass(2), Step::Delete { path: "services", name: "web" }, Step::Rest];
-    matrix("remove early", active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})), then);
+    let then = vec![
+        upgrade(json!({"intervalMillis": 5000})),
+        Step::Pass(2),
+        Step::Delete {
+            path: "services",
+            name: "web",
+        },
+        Step::Rest,
+    ];
+    matrix(
+        "remove early",
+        active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})),
+        then,
+    );
 }
 
 #[test]
 fn scaling_in_the_middle_of_an_upgrade() {
-    let then = vec![upgrade(json!({"intervalMillis": 5000})), Step::Settle, scale(3), Step::Settle, scale(1), Step::Rest];
+    let then = vec![
+        upgrade(json!({"intervalMillis": 5000})),
+        Step::Settle,
+        scale(3),
+        Step::Settle,
+        scale(1),
+        Step::Rest,
+    ];
     matrix("scale early", active(json!({"scale": 2})), then);
 }
 
@@ -255,30 +390,55 @@ fn a_global_service() {
 fn upgrading_a_sidekick() {
     let only = json!({"launchConfig": null, "secondaryLaunchConfigs": sidekick("sim:log2")});
     let before = active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")}));
-    matrix("sidekick", before, vec![upgrade(only), Step::Rest, simply("finishupgrade", &["upgraded"]), Step::Rest]);
+    matrix(
+        "sidekick",
+        before,
+        vec![
+            upgrade(only),
+            Step::Rest,
+            simply("finishupgrade", &["upgraded"]),
+            Step::Rest,
+        ],
+    );
 }
 
 #[test]
 fn upgrading_with_the_new_ones_started_first() {
     let strategy = json!({"startFirst": true, "launchConfig": {"imageUuid": "sim:two"}});
-    matrix("start first", active(json!({"scale": 2})), vec![upgrade(strategy), Step::Rest]);
+    matrix(
+        "start first",
+        active(json!({"scale": 2})),
+        vec![upgrade(strategy), Step::Rest],
+    );
 }
 
 #[test]
 fn finishing_an_upgrade() {
     let before = upgraded(json!({"scale": 3}), json!({}));
-    matrix("finish", before, vec![simply("finishupgrade", &["upgraded"]), Step::Rest]);
+    matrix(
+        "finish",
+        before,
+        vec![simply("finishupgrade", &["upgraded"]), Step::Rest],
+    );
 }
 
 #[test]
 fn rolling_back() {
-    let before = upgraded(json!({"scale": 3, "secondaryLaunchConfigs": sidekick("sim:log")}), json!({"batchSize": 3}));
+    let before = upgraded(
+        json!({"scale": 3, "secondaryLaunchConfigs": sidekick("sim:log")}),
+        json!({"batchSize": 3}),
+    );
     matrix("rollback", before, vec![simply("rollback", &["upgraded"]), Step::Rest]);
 }
 
 #[test]
 fn rolling_back_in_the_middle_of_an_upgrade() {
-    let then = vec![upgrade(json!({"intervalMillis": 5000})), Step::Settle, simply("rollback", &["upgrading"]), Step::Rest];
+    let then = vec![
+        upgrade(json!({"intervalMillis": 5000})),
+        Step::Settle,
+        simply("rollback", &["upgrading"]),
+        Step::Rest,
+    ];
     matrix("early rollback", active(json!({"scale": 3})), then);
 }
 
@@ -304,31 +464,73 @@ fn deactivating_and_activating() {
 
 #[test]
 fn restarting_a_service() {
-    let restart = act("web", "restart", &["active"], json!({"rollingRestartStrategy": {"batchSize": 1, "intervalMillis": 1000}}));
+    let restart = act(
+        "web",
+        "restart",
+        &["active"],
+        json!({"rollingRestartStrategy": {"batchSize": 1, "intervalMillis": 1000}}),
+    );
     matrix("restart", active(json!({"scale": 2})), vec![restart, Step::Rest]);
 }
 
 #[test]
 fn restarting_what_others_live_in() {
-    let restart = act("web", "restart", &["active"], json!({"rollingRestartStrategy": {"batchSize": 1, "intervalMillis": 1000}}));
-    matrix("restart unit", active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})), vec![restart, Step::Rest]);
+    let restart = act(
+        "web",
+        "restart",
+        &["active"],
+        json!({"rollingRestartStrategy": {"batchSize": 1, "intervalMillis": 1000}}),
+    );
+    matrix(
+        "restart unit",
+        active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})),
+        vec![restart, Step::Rest],
+    );
 }
 
 #[test]
 fn removing_a_service() {
-    let remove = Step::Delete { path: "services", name: "web" };
-    matrix("remove", active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})), vec![remove, Step::Rest]);
+    let remove = Step::Delete {
+        path: "services",
+        name: "web",
+    };
+    matrix(
+        "remove",
+        active(json!({"scale": 2, "secondaryLaunchConfigs": sidekick("sim:log")})),
+        vec![remove, Step::Rest],
+    );
 }
 
 #[test]
 fn removing_a_stack() {
-    let before = vec![stack(), create("web", json!({"startOnCreate": true})), create("db", json!({"startOnCreate": true})), Step::Rest];
-    matrix("remove stack", before, vec![Step::Delete { path: "stacks", name: "front" }, Step::Rest]);
+    let before = vec![
+        stack(),
+        create("web", json!({"startOnCreate": true})),
+        create("db", json!({"startOnCreate": true})),
+        Step::Rest,
+    ];
+    matrix(
+        "remove stack",
+        before,
+        vec![
+            Step::Delete {
+                path: "stacks",
+                name: "front",
+            },
+            Step::Rest,
+        ],
+    );
 }
 
 #[test]
 fn the_life_of_a_container_of_no_service() {
-    let on = |action, from, body| Step::Act { path: "containers", name: "alone", action, from, body };
+    let on = |action, from, body| Step::Act {
+        path: "containers",
+        name: "alone",
+        action,
+        from,
+        body,
+    };
     let then = vec![
         Step::Create {
             path: "containers",
@@ -340,7 +542,10 @@ fn the_life_of_a_container_of_no_service() {
         Step::Rest,
         on("start", &["stopped"], json!({})),
         Step::Rest,
-        Step::Delete { path: "containers", name: "alone" },
+        Step::Delete {
+            path: "containers",
+            name: "alone",
+        },
         Step::Rest,
     ];
     matrix("container", vec![], then);
@@ -348,17 +553,40 @@ fn the_life_of_a_container_of_no_service() {
 
 #[test]
 fn making_a_key_and_letting_a_registry_go_with_its_credential() {
-    let key = |action, from| Step::Act { path: "apikeys", name: "ci", action, from, body: json!({}) };
-    let registry = |action, from| Step::Act { path: "registries", name: "reg", action, from, body: json!({}) };
+    let key = |action, from| Step::Act {
+        path: "apikeys",
+        name: "ci",
+        action,
+        from,
+        body: json!({}),
+    };
+    let registry = |action, from| Step::Act {
+        path: "registries",
+        name: "reg",
+        action,
+        from,
+        body: json!({}),
+    };
     let steps = vec![
-        Step::Create { path: "apikeys", name: "ci", body: json!({}) },
-        Step::Create { path: "registries", name: "reg", body: json!({"serverAddress": "reg.example"}) },
+        Step::Create {
+            path: "apikeys",
+            name: "ci",
+            body: json!({}),
+        },
+        Step::Create {
+            path: "registries",
+            name: "reg",
+            body: json!({"serverAddress": "reg.example"}),
+        },
         Step::Rest,
         key("deactivate", &["active"]),
         registry("deactivate", &["active"]),
         Step::Rest,
         key("remove", &["inactive"]),
-        Step::Delete { path: "registries", name: "reg" },
+        Step::Delete {
+            path: "registries",
+            name: "reg",
+        },
         Step::Rest,
     ];
     matrix("credentials", vec![], steps);
@@ -367,7 +595,11 @@ fn making_a_key_and_letting_a_registry_go_with_its_credential() {
 /// A registration in a project whose agent is simulated and brings up a host there.
 fn registration(account: &'static str) -> Step {
     let body = json!({"key": "k", "accountId": account, "agentUriFormat": "sim://%s"});
-    Step::Create { path: "/v2-beta/register", name: "joining", body }
+    Step::Create {
+        path: "/v2-beta/register",
+        name: "joining",
+        body,
+    }
 }
 
 #[test]
@@ -377,15 +609,27 @@ fn a_host_registers() {
 
 /// A project with a host of its own, and what runs on it.
 fn project() -> Vec<Step> {
-    let stack = Step::Create { path: "/v2-beta/projects/$shop/stacks", name: "front", body: json!({}) };
+    let stack = Step::Create {
+        path: "/v2-beta/projects/$shop/stacks",
+        name: "front",
+        body: json!({}),
+    };
     let body = json!({"stackId": "$front", "startOnCreate": true, "launchConfig": {"imageUuid": "sim:one", "ports": ["80/tcp"]}});
     vec![
-        Step::Create { path: "/v2-beta/projects", name: "shop", body: json!({}) },
+        Step::Create {
+            path: "/v2-beta/projects",
+            name: "shop",
+            body: json!({}),
+        },
         Step::Rest,
         registration("$shop"),
         stack,
         Step::Rest,
-        Step::Create { path: "/v2-beta/projects/$shop/services", name: "web", body },
+        Step::Create {
+            path: "/v2-beta/projects/$shop/services",
+            name: "web",
+            body,
+        },
         Step::Create {
             path: "/v2-beta/projects/$shop/containers",
             name: "alone",
@@ -397,28 +641,68 @@ fn project() -> Vec<Step> {
 
 #[test]
 fn a_project_is_removed() {
-    matrix("project", project(), vec![Step::Delete { path: "/v2-beta/projects", name: "shop" }, Step::Rest]);
+    matrix(
+        "project",
+        project(),
+        vec![
+            Step::Delete {
+                path: "/v2-beta/projects",
+                name: "shop",
+            },
+            Step::Rest,
+        ],
+    );
 }
 
 #[test]
 fn a_host_of_an_agent_is_removed() {
-    let hosts = |action, from| Step::Act { path: "/v2-beta/agents", name: "mine", action, from, body: json!({}) };
+    let hosts = |action, from| Step::Act {
+        path: "/v2-beta/agents",
+        name: "mine",
+        action,
+        from,
+        body: json!({}),
+    };
     let agent = json!({"uri": "sim://mine", "agentResourcesAccountId": "1a5"});
-    let before = vec![Step::Create { path: "/v2-beta/agents", name: "mine", body: agent }, Step::Rest];
-    let then = vec![hosts("deactivate", &["active"]), Step::Rest, hosts("remove", &["inactive"]), Step::Rest];
+    let before = vec![
+        Step::Create {
+            path: "/v2-beta/agents",
+            name: "mine",
+            body: agent,
+        },
+        Step::Rest,
+    ];
+    let then = vec![
+        hosts("deactivate", &["active"]),
+        Step::Rest,
+        hosts("remove", &["inactive"]),
+        Step::Rest,
+    ];
     matrix("agent", before, then);
 }
 
 #[test]
 fn services_that_bring_drivers() {
-    let infra = Step::Create { path: "stacks", name: "front", body: json!({"system": true}) };
+    let infra = Step::Create {
+        path: "stacks",
+        name: "front",
+        body: json!({"system": true}),
+    };
     let network = json!({"stackId": "$front", "startOnCreate": true, "networkDriver": {"cniConfig": {"a": 1},
         "defaultNetwork": {"name": "net", "subnets": [{"networkAddress": "10.42.0.0/16"}, {"networkAddress": "10.43.0.0/16"}]}}});
     let storage = json!({"stackId": "$front", "startOnCreate": true, "storageDriver": {"name": "nfs"}});
     let then = vec![
         infra,
-        Step::Create { path: "networkdriverservices", name: "web", body: network },
-        Step::Create { path: "storagedriverservices", name: "db", body: storage },
+        Step::Create {
+            path: "networkdriverservices",
+            name: "web",
+            body: network,
+        },
+        Step::Create {
+            path: "storagedriverservices",
+            name: "db",
+            body: storage,
+        },
         Step::Rest,
         Step::Create {
             path: "containers",
@@ -426,9 +710,15 @@ fn services_that_bring_drivers() {
             body: json!({"imageUuid": "sim:one", "dataVolumes": ["d:/d"], "volumeDriver": "nfs"}),
         },
         Step::Rest,
-        Step::Delete { path: "containers", name: "alone" },
+        Step::Delete {
+            path: "containers",
+            name: "alone",
+        },
         Step::Rest,
-        Step::Delete { path: "services", name: "web" },
+        Step::Delete {
+            path: "services",
+            name: "web",
+        },
         Step::Rest,
     ];
     matrix("drivers", vec![], then);

@@ -37,11 +37,25 @@ const SUPER: (&str, &str) = ("SUPER", "secret");
 #[derive(Debug, Clone)]
 pub enum Step {
     /// POST to a collection.
-    Create { path: &'static str, name: &'static str, body: Value },
+    Create {
+        path: &'static str,
+        name: &'static str,
+        body: Value,
+    },
     /// POST an action; repeated without an answer only while the state is one of `from`.
-    Act { path: &'static str, name: &'static str, action: &'static str, from: &'static [&'static str], body: Value },
+    Act {
+        path: &'static str,
+        name: &'static str,
+        action: &'static str,
+        from: &'static [&'static str],
+        body: Value,
+    },
     /// PUT.
-    Put { path: &'static str, name: &'static str, body: Value },
+    Put {
+        path: &'static str,
+        name: &'static str,
+        body: Value,
+    },
     /// DELETE.
     Delete { path: &'static str, name: &'static str },
     /// A container of the engine dies, as if its process had crashed.
@@ -95,13 +109,19 @@ type Agents = Arc<Mutex<BTreeMap<String, Arc<Sim>>>>;
 
 fn registry() -> Arc<Registry> {
     static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
-    REGISTRY.get_or_init(|| Arc::new(Registry::load(None).expect("the schemas fit"))).clone()
+    REGISTRY
+        .get_or_init(|| Arc::new(Registry::load(None).expect("the schemas fit")))
+        .clone()
 }
 
 /// In memory where that can be had: thousands of runs need no disk.
 fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
-    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let made = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
     made.expect("a folder")
 }
 
@@ -118,7 +138,10 @@ async fn template() -> &'static [u8] {
         let mut world = World::on(folder(), Mode::Plain);
         world.start().await;
         if let Some((engine, _)) = &world.server {
-            engine.set_key("superadmin", SUPER.0.into(), SUPER.1).await.expect("a key can be set");
+            engine
+                .set_key("superadmin", SUPER.0.into(), SUPER.1)
+                .await
+                .expect("a key can be set");
             engine.close();
         }
         world.die();
@@ -133,7 +156,17 @@ impl World {
         let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)));
         let sim = new_simulator(&clock);
         let file = folder.path().join("drover.db");
-        Self { file, _folder: folder, sim, agents: Agents::default(), fate: Arc::default(), clock, mode, server: None, ids: HashMap::new() }
+        Self {
+            file,
+            _folder: folder,
+            sim,
+            agents: Agents::default(),
+            fate: Arc::default(),
+            clock,
+            mode,
+            server: None,
+            ids: HashMap::new(),
+        }
     }
 
     /// A server that has run before and has nothing to do.
@@ -155,9 +188,15 @@ impl World {
     }
 
     async fn begin_serving(&mut self) -> Result<(), Died> {
-        let config = StoreConfig { readers: 2, ..StoreConfig::new(&self.file) };
+        let config = StoreConfig {
+            readers: 2,
+            ..StoreConfig::new(&self.file)
+        };
         let fault = Some(self.fate.write_fault());
-        let engine_config = EngineConfig { simulators: Some(self.simulators()), ..EngineConfig::default() };
+        let engine_config = EngineConfig {
+            simulators: Some(self.simulators()),
+            ..EngineConfig::default()
+        };
         let opened = Engine::open(registry(), &config, self.clock.clone(), engine_config, fault).expect("opens");
         let engine = Arc::new(opened.engine);
         self.lived(engine.prepare().await)?;
@@ -165,7 +204,14 @@ impl World {
             self.sim = new_simulator(&self.clock);
             self.sim.adopt(self.lived(engine.simulated_containers())?);
         }
-        self.lived(engine.attach(Arc::new(Mortal { sim: self.sim.clone(), fate: self.fate.clone() })).await)?;
+        self.lived(
+            engine
+                .attach(Arc::new(Mortal {
+                    sim: self.sim.clone(),
+                    fate: self.fate.clone(),
+                }))
+                .await,
+        )?;
         let state = web::Data::new(ApiState::new(engine.clone(), &ApiOptions::default()));
         self.server = Some((engine, state));
         Ok(())
@@ -178,18 +224,30 @@ impl World {
             agents.lock().unwrap().clear();
         }
         Simulators(Arc::new(move |name, found| {
-            let sim = agents.lock().unwrap().entry(name.to_owned()).or_insert_with(|| new_simulator(&clock)).clone();
+            let sim = agents
+                .lock()
+                .unwrap()
+                .entry(name.to_owned())
+                .or_insert_with(|| new_simulator(&clock))
+                .clone();
             if is_new {
                 sim.adopt(found);
             }
-            Arc::new(Mortal { sim, fate: fate.clone() })
+            Arc::new(Mortal {
+                sim,
+                fate: fate.clone(),
+            })
         }))
     }
 
     /// The containers of all engines.
     fn containers(&self) -> Vec<Found> {
         let agents = self.agents.lock().unwrap();
-        self.sim.containers().into_iter().chain(agents.values().flat_map(|sim| sim.containers())).collect()
+        self.sim
+            .containers()
+            .into_iter()
+            .chain(agents.values().flat_map(|sim| sim.containers()))
+            .collect()
     }
 
     /// What a call brought, unless the server died of it.
@@ -238,18 +296,33 @@ impl World {
             Step::Settle => self.settle().await,
             Step::Rest => self.rest().await,
             Step::Create { path, name, body } => self.create(path, name, body, again).await,
-            Step::Act { path, name, action, from, body } => self.act(path, name, action, from, body, again).await,
+            Step::Act {
+                path,
+                name,
+                action,
+                from,
+                body,
+            } => self.act(path, name, action, from, body, again).await,
             Step::Put { path, name, body } => {
                 let url = self.url(path, name);
                 let body = self.resolved(body);
-                self.ask(Method::PUT, &url, Some(body), &[StatusCode::OK]).await.map(drop)
+                self.ask(Method::PUT, &url, Some(body), &[StatusCode::OK])
+                    .await
+                    .map(drop)
             }
             Step::Delete { path, name } => {
                 let url = self.url(path, name);
-                if again && matches!(self.state(&url).await.as_str(), "removing" | "removed" | "stopping" | "deactivating") {
+                if again
+                    && matches!(
+                        self.state(&url).await.as_str(),
+                        "removing" | "removed" | "stopping" | "deactivating"
+                    )
+                {
                     return Ok(());
                 }
-                self.ask(Method::DELETE, &url, None, &[StatusCode::OK, StatusCode::ACCEPTED]).await.map(drop)
+                self.ask(Method::DELETE, &url, None, &[StatusCode::OK, StatusCode::ACCEPTED])
+                    .await
+                    .map(drop)
             }
         }
     }
@@ -265,12 +338,22 @@ impl World {
         }
         let mut body = self.resolved(body);
         body["name"] = json!(name);
-        let made = self.ask(Method::POST, &collection, Some(body), &[StatusCode::CREATED]).await?;
+        let made = self
+            .ask(Method::POST, &collection, Some(body), &[StatusCode::CREATED])
+            .await?;
         self.ids.insert(name, made["id"].as_str().expect("an id").to_owned());
         Ok(())
     }
 
-    async fn act(&mut self, path: &str, name: &str, action: &str, from: &[&str], body: &Value, again: bool) -> Result<(), Died> {
+    async fn act(
+        &mut self,
+        path: &str,
+        name: &str,
+        action: &str,
+        from: &[&str],
+        body: &Value,
+        again: bool,
+    ) -> Result<(), Died> {
         let url = self.url(path, name);
         let state = self.state(&url).await;
         if !from.contains(&state.as_str()) {
@@ -278,18 +361,31 @@ impl World {
             return Ok(());
         }
         let body = self.resolved(body);
-        self.ask(Method::POST, &format!("{url}?action={action}"), Some(body), &[StatusCode::OK, StatusCode::ACCEPTED]).await.map(drop)
+        self.ask(
+            Method::POST,
+            &format!("{url}?action={action}"),
+            Some(body),
+            &[StatusCode::OK, StatusCode::ACCEPTED],
+        )
+        .await
+        .map(drop)
     }
 
     fn url(&self, path: &str, name: &str) -> String {
-        format!("{}/{}", self.collection(path), self.ids.get(name).expect("a known name"))
+        format!(
+            "{}/{}",
+            self.collection(path),
+            self.ids.get(name).expect("a known name")
+        )
     }
 
     fn collection(&self, path: &str) -> String {
         if !path.starts_with('/') {
             return format!("/v2-beta/projects/1a5/{path}");
         }
-        self.ids.iter().fold(path.to_owned(), |path, (name, id)| path.replace(&format!("${name}/"), &format!("{id}/")))
+        self.ids.iter().fold(path.to_owned(), |path, (name, id)| {
+            path.replace(&format!("${name}/"), &format!("{id}/"))
+        })
     }
 
     fn resolved(&self, body: &Value) -> Value {
@@ -302,7 +398,11 @@ impl World {
 
     async fn state(&self, url: &str) -> String {
         let (status, row) = self.send(Method::GET, url, None).await;
-        if status == StatusCode::NOT_FOUND { "removed".into() } else { row["state"].as_str().unwrap_or_default().to_owned() }
+        if status == StatusCode::NOT_FOUND {
+            "removed".into()
+        } else {
+            row["state"].as_str().unwrap_or_default().to_owned()
+        }
     }
 
     /// Sends a request that changes something. Its answer may be lost.
@@ -318,17 +418,25 @@ impl World {
     async fn send(&self, method: Method, url: &str, body: Option<Value>) -> (StatusCode, Value) {
         let state = self.server.as_ref().expect("a server runs").1.clone();
         let app = test::init_service(App::new().configure(|c| configure(c, state))).await;
-        let mut request = test::TestRequest::default().method(method).uri(url).insert_header((header::HOST, "localhost"));
+        let mut request = test::TestRequest::default()
+            .method(method)
+            .uri(url)
+            .insert_header((header::HOST, "localhost"));
         if !url.starts_with("/v2-beta/projects/1a5/") {
-            request =
-                request.insert_header((header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(format!("{}:{}", SUPER.0, SUPER.1)))));
+            request = request.insert_header((
+                header::AUTHORIZATION,
+                format!("Basic {}", STANDARD.encode(format!("{}:{}", SUPER.0, SUPER.1))),
+            ));
         }
         if let Some(body) = body {
             request = request.set_json(body);
         }
         let response = test::call_service(&app, request.to_request()).await;
         let status = response.status();
-        (status, serde_json::from_slice(&test::read_body(response).await).unwrap_or_default())
+        (
+            status,
+            serde_json::from_slice(&test::read_body(response).await).unwrap_or_default(),
+        )
     }
 
     async fn settle(&self) -> Result<(), Died> {
@@ -343,7 +451,10 @@ impl World {
     /// Does something to the running container of this name on the engine.
     fn harm(&self, name: &str, how: impl FnOnce(&Sim, &str)) -> Result<(), Died> {
         let all = self.sim.containers();
-        let it = all.iter().find(|c| c.name == name && c.life == Life::Running).expect("a running container of this name");
+        let it = all
+            .iter()
+            .find(|c| c.name == name && c.life == Life::Running)
+            .expect("a running container of this name");
         how(&self.sim, &it.uuid);
         Ok(())
     }

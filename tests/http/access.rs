@@ -27,21 +27,35 @@ const LOGIN: (&str, &str) = ("root", "correct horse battery");
 /// Turns access control on as a browser does; the answer to that.
 async fn turn_on(world: &World) -> Value {
     let body = json!({"username": LOGIN.0, "password": LOGIN.1, "enabled": true, "accessMode": "unrestricted"});
-    world.post("/v2-beta/localAuthConfig", body).await.expect(201, json!({"type": "localAuthConfig", "enabled": true}))
+    world
+        .post("/v2-beta/localAuthConfig", body)
+        .await
+        .expect(201, json!({"type": "localAuthConfig", "enabled": true}))
 }
 
 /// Logs in; the token.
 async fn log_in(world: &World, name: &str, password: &str) -> String {
     let body = json!({"code": format!("{name}:{password}"), "authProvider": "localauthconfig"});
-    let token = world.post("/v2-beta/token", body).await.expect(201, json!({"type": "token", "security": true}));
+    let token = world
+        .post("/v2-beta/token", body)
+        .await
+        .expect(201, json!({"type": "token", "security": true}));
     text(&token, "jwt").to_owned()
 }
 
 /// A server with access control on, and a key each for the first admin, and for the project `1a5`.
 async fn controlled() -> World {
     let world = World::new().await;
-    world.engine.set_key("admin", "ADMIN".into(), "admins-secret").await.unwrap();
-    world.engine.set_key("1a5", "PROJECT".into(), "projects-secret").await.unwrap();
+    world
+        .engine
+        .set_key("admin", "ADMIN".into(), "admins-secret")
+        .await
+        .unwrap();
+    world
+        .engine
+        .set_key("1a5", "PROJECT".into(), "projects-secret")
+        .await
+        .unwrap();
     turn_on(&world).await;
     world
 }
@@ -50,22 +64,49 @@ async fn controlled() -> World {
 async fn while_access_is_open_wrong_credentials_are_the_first_admins() {
     let world = World::new().await;
     for authorization in ["Basic Tm9uZTpOb25l", "Basic !!!", "Bearer nothing", "nonsense"] {
-        let answer = get(&world, "/v2-beta/projects/1a5/services", &[("authorization", authorization)]).await;
+        let answer = get(
+            &world,
+            "/v2-beta/projects/1a5/services",
+            &[("authorization", authorization)],
+        )
+        .await;
         assert_eq!(answer.header("x-api-account-kind"), Some("admin"), "{authorization}");
         answer.expect(200, json!({"type": "collection"}));
     }
-    let enforced = [("authorization", "Basic Tm9uZTpOb25l"), ("x-enforce-authentication", "true")];
+    let enforced = [
+        ("authorization", "Basic Tm9uZTpOb25l"),
+        ("x-enforce-authentication", "true"),
+    ];
     let answer = get(&world, "/v2-beta/projects", &enforced).await;
-    assert_eq!(answer.header("www-authenticate"), None, "only access control challenges");
+    assert_eq!(
+        answer.header("www-authenticate"),
+        None,
+        "only access control challenges"
+    );
     answer.refused(401, "Unauthorized");
 }
 
 #[actix_web::test]
 async fn with_access_control_who_proves_nothing_is_refused() {
     let world = controlled().await;
-    let broken = ["", "Basic", "Basic !!!", "Basic Tm9uZTpOb25l", "Bearer x", &basic("ADMIN", "wrong"), &basic("ADMIN", "")];
+    let broken = [
+        "",
+        "Basic",
+        "Basic !!!",
+        "Basic Tm9uZTpOb25l",
+        "Bearer x",
+        &basic("ADMIN", "wrong"),
+        &basic("ADMIN", ""),
+    ];
     for authorization in broken {
-        for path in ["/", "/v2-beta", "/v1/schemas", "/v2-beta/projects/1a5/services", "/v2-beta/settings", "/v2-beta/nonsense"] {
+        for path in [
+            "/",
+            "/v2-beta",
+            "/v1/schemas",
+            "/v2-beta/projects/1a5/services",
+            "/v2-beta/settings",
+            "/v2-beta/nonsense",
+        ] {
             let answer = get(&world, path, &[("authorization", authorization)]).await;
             assert!(answer.header("x-api-account-id").is_none() && answer.header("x-api-schemas").is_some());
             let realm = r#"Basic realm="Enter API access key and secret key as username and password""#;
@@ -79,7 +120,9 @@ async fn with_access_control_who_proves_nothing_is_refused() {
     assert_eq!((quiet.status, quiet.header("www-authenticate")), (401, None));
     let key = basic("ADMIN", "admins-secret");
     let twice = [("authorization", key.as_str()), ("authorization", key.as_str())];
-    get(&world, "/v2-beta/projects", &twice).await.refused(401, "Unauthorized");
+    get(&world, "/v2-beta/projects", &twice)
+        .await
+        .refused(401, "Unauthorized");
 }
 
 #[actix_web::test]
@@ -87,13 +130,24 @@ async fn keys_prove_their_account() {
     let world = controlled().await;
     let admin = get_as(&world, "/v2-beta/projects", "admin", "admins-secret").await;
     assert_eq!(admin.status, 200, "access keys are found in any case");
-    assert_eq!((admin.header("x-api-user-id"), admin.header("x-api-account-kind")), (Some("1a1"), Some("admin")));
+    assert_eq!(
+        (admin.header("x-api-user-id"), admin.header("x-api-account-kind")),
+        (Some("1a1"), Some("admin"))
+    );
     let project = get_as(&world, "/v2-beta/services", "PROJECT", "projects-secret").await;
-    assert_eq!((project.header("x-api-account-id"), project.header("x-api-account-kind")), (Some("1a5"), Some("project")));
+    assert_eq!(
+        (project.header("x-api-account-id"), project.header("x-api-account-kind")),
+        (Some("1a5"), Some("project"))
+    );
     project.expect(200, json!({"type": "collection"}));
-    get_as(&world, "/v2-beta/projects/1a5/services", "PROJECT", "projects-secret").await.expect(200, json!({}));
+    get_as(&world, "/v2-beta/projects/1a5/services", "PROJECT", "projects-secret")
+        .await
+        .expect(200, json!({}));
     let inside = get_as(&world, "/v2-beta/projects/1a5/services", "ADMIN", "admins-secret").await;
-    assert_eq!((inside.header("x-api-account-id"), inside.header("x-api-user-id")), (Some("1a5"), Some("1a1")));
+    assert_eq!(
+        (inside.header("x-api-account-id"), inside.header("x-api-user-id")),
+        (Some("1a5"), Some("1a1"))
+    );
 }
 
 #[actix_web::test]
@@ -103,41 +157,73 @@ async fn projects_that_are_none_or_not_the_callers_are_forbidden() {
         for project in ["1a1", "1a999", "1s5", "nonsense", "1a5x"] {
             let key = basic(name, secret);
             let by_path = format!("/v2-beta/projects/{project}/services");
-            get(&world, &by_path, &[("authorization", &key)]).await.refused(403, "Forbidden");
+            get(&world, &by_path, &[("authorization", &key)])
+                .await
+                .refused(403, "Forbidden");
             let by_header = [("authorization", key.as_str()), ("x-api-project-id", project)];
-            get(&world, "/v2-beta/services", &by_header).await.refused(403, "Forbidden");
+            get(&world, "/v2-beta/services", &by_header)
+                .await
+                .refused(403, "Forbidden");
             let by_parameter = format!("/v2-beta/services?projectId={project}");
-            get(&world, &by_parameter, &[("authorization", &key)]).await.refused(403, "Forbidden");
+            get(&world, &by_parameter, &[("authorization", &key)])
+                .await
+                .refused(403, "Forbidden");
         }
     }
     let admin = basic("ADMIN", "admins-secret");
-    let by_key = [("authorization", admin.as_str()), ("x-api-client-access-key", "PROJECT")];
-    assert_eq!(get(&world, "/v2-beta/services", &by_key).await.header("x-api-account-id"), Some("1a5"));
+    let by_key = [
+        ("authorization", admin.as_str()),
+        ("x-api-client-access-key", "PROJECT"),
+    ];
+    assert_eq!(
+        get(&world, "/v2-beta/services", &by_key)
+            .await
+            .header("x-api-account-id"),
+        Some("1a5")
+    );
     let by_no_key = [("authorization", admin.as_str()), ("x-api-client-access-key", "NOBODY")];
-    get(&world, "/v2-beta/services", &by_no_key).await.refused(403, "Forbidden");
+    get(&world, "/v2-beta/services", &by_no_key)
+        .await
+        .refused(403, "Forbidden");
 }
 
 #[actix_web::test]
 async fn a_key_that_was_replaced_proves_nothing_from_then_on_and_after_a_restart() {
     let mut world = controlled().await;
-    get_as(&world, "/v2-beta/projects", "ADMIN", "admins-secret").await.expect(200, json!({}));
+    get_as(&world, "/v2-beta/projects", "ADMIN", "admins-secret")
+        .await
+        .expect(200, json!({}));
     world.engine.set_key("admin", "ADMIN".into(), "another").await.unwrap();
-    get_as(&world, "/v2-beta/projects", "ADMIN", "admins-secret").await.refused(401, "Unauthorized");
-    get_as(&world, "/v2-beta/projects", "ADMIN", "another").await.expect(200, json!({}));
+    get_as(&world, "/v2-beta/projects", "ADMIN", "admins-secret")
+        .await
+        .refused(401, "Unauthorized");
+    get_as(&world, "/v2-beta/projects", "ADMIN", "another")
+        .await
+        .expect(200, json!({}));
     world.restart().await;
-    get_as(&world, "/v2-beta/projects", "ADMIN", "admins-secret").await.refused(401, "Unauthorized");
-    get_as(&world, "/v2-beta/projects", "ADMIN", "another").await.expect(200, json!({}));
+    get_as(&world, "/v2-beta/projects", "ADMIN", "admins-secret")
+        .await
+        .refused(401, "Unauthorized");
+    get_as(&world, "/v2-beta/projects", "ADMIN", "another")
+        .await
+        .expect(200, json!({}));
 }
 
 #[actix_web::test]
 async fn a_login_gives_a_token_that_is_good_everywhere_until_it_is_given_back() {
     let world = World::new().await;
-    world.get("/v2-beta/token").await.expect(200, json!({"data": [{"security": false, "authProvider": null}]}));
+    world
+        .get("/v2-beta/token")
+        .await
+        .expect(200, json!({"data": [{"security": false, "authProvider": null}]}));
     assert_eq!(turn_on(&world).await["password"], LOGIN.1, "told once, to who set it");
     world.get("/v2-beta/projects").await.refused(401, "Unauthorized");
     let open = world.get("/v2-beta/token").await;
     assert!(open.header("x-api-account-id").is_none(), "nobody is logged in");
-    open.expect(200, json!({"resourceType": "token", "data": [{"security": true, "authProvider": "localAuthConfig", "user": null}]}));
+    open.expect(
+        200,
+        json!({"resourceType": "token", "data": [{"security": true, "authProvider": "localAuthConfig", "user": null}]}),
+    );
     let token = log_in(&world, LOGIN.0, LOGIN.1).await;
     let cookie = format!("token={token}");
     let bearer = format!("Bearer {token}");
@@ -151,16 +237,40 @@ async fn a_login_gives_a_token_that_is_good_everywhere_until_it_is_given_back() 
     for (query, headers) in shown {
         let path = format!("/v2-beta/projects{}", query.replace("TOKEN", &token));
         let answer = get(&world, &path, headers).await;
-        assert_eq!((answer.status, answer.header("x-api-user-id")), (200, Some("1a1")), "{path} {headers:?}");
+        assert_eq!(
+            (answer.status, answer.header("x-api-user-id")),
+            (200, Some("1a1")),
+            "{path} {headers:?}"
+        );
     }
-    let inside = get(&world, "/v2-beta/services", &[("authorization", &basic("X-API-Bearer=1a5", &token))]).await;
+    let inside = get(
+        &world,
+        "/v2-beta/services",
+        &[("authorization", &basic("X-API-Bearer=1a5", &token))],
+    )
+    .await;
     assert_eq!(inside.header("x-api-account-id"), Some("1a5"));
-    let current = get(&world, "/v2-beta/token", &[("cookie", &cookie)]).await.expect(200, json!({}));
-    assert_eq!((text(&current["data"][0], "accountId"), &current["data"][0]["jwt"]), ("1a1", &Value::Null));
-    let gone = world.send_with(Method::DELETE, "/v2-beta/token/current", &[("cookie", &cookie)], None).await;
-    assert_eq!((gone.status, gone.header("set-cookie")), (204, Some("token=;Path=/;Expires=Thu, 01 Jan 1970 00:00:00 GMT;")));
-    get(&world, "/v2-beta/projects", &[("cookie", &cookie)]).await.refused(401, "Unauthorized");
-    world.delete("/v2-beta/token/current").await.refused(400, "JWTNotProvided");
+    let current = get(&world, "/v2-beta/token", &[("cookie", &cookie)])
+        .await
+        .expect(200, json!({}));
+    assert_eq!(
+        (text(&current["data"][0], "accountId"), &current["data"][0]["jwt"]),
+        ("1a1", &Value::Null)
+    );
+    let gone = world
+        .send_with(Method::DELETE, "/v2-beta/token/current", &[("cookie", &cookie)], None)
+        .await;
+    assert_eq!(
+        (gone.status, gone.header("set-cookie")),
+        (204, Some("token=;Path=/;Expires=Thu, 01 Jan 1970 00:00:00 GMT;"))
+    );
+    get(&world, "/v2-beta/projects", &[("cookie", &cookie)])
+        .await
+        .refused(401, "Unauthorized");
+    world
+        .delete("/v2-beta/token/current")
+        .await
+        .refused(400, "JWTNotProvided");
 }
 
 #[actix_web::test]
@@ -168,58 +278,115 @@ async fn a_login_ends_by_itself() {
     let world = controlled().await;
     let token = log_in(&world, LOGIN.0, LOGIN.1).await;
     let bearer = format!("Bearer {token}");
-    get(&world, "/v2-beta/projects", &[("authorization", &bearer)]).await.expect(200, json!({}));
+    get(&world, "/v2-beta/projects", &[("authorization", &bearer)])
+        .await
+        .expect(200, json!({}));
     world.clock.advance(Duration::from_secs(16 * 3600));
-    get(&world, "/v2-beta/projects", &[("authorization", &bearer)]).await.refused(401, "Unauthorized");
+    get(&world, "/v2-beta/projects", &[("authorization", &bearer)])
+        .await
+        .refused(401, "Unauthorized");
 }
 
 #[actix_web::test]
 async fn wrong_logins_are_refused_and_too_many_of_them_wait() {
     let world = controlled().await;
     let code = |code: &str| json!({"code": code});
-    world.post("/v2-beta/token", json!({})).await.expect(422, json!({"code": "MissingRequired", "fieldName": "code"}));
-    world.post("/v2-beta/token", json!({"code": 5})).await.expect(422, json!({"code": "InvalidFormat", "fieldName": "code"}));
-    world.post("/v2-beta/token", code("no colon")).await.refused(403, "Forbidden");
+    world
+        .post("/v2-beta/token", json!({}))
+        .await
+        .expect(422, json!({"code": "MissingRequired", "fieldName": "code"}));
+    world
+        .post("/v2-beta/token", json!({"code": 5}))
+        .await
+        .expect(422, json!({"code": "InvalidFormat", "fieldName": "code"}));
+    world
+        .post("/v2-beta/token", code("no colon"))
+        .await
+        .refused(403, "Forbidden");
     let github = json!({"code": "a:b", "authProvider": "githubconfig"});
-    world.post("/v2-beta/token", github).await.expect(422, json!({"code": "InvalidOption", "fieldName": "authProvider"}));
+    world
+        .post("/v2-beta/token", github)
+        .await
+        .expect(422, json!({"code": "InvalidOption", "fieldName": "authProvider"}));
     for _ in 0..10 {
-        world.post("/v2-beta/token", code("root:wrong")).await.refused(401, "Unauthorized");
+        world
+            .post("/v2-beta/token", code("root:wrong"))
+            .await
+            .refused(401, "Unauthorized");
     }
     let waits = world.post("/v2-beta/token", code("root:wrong")).await;
     assert_eq!(waits.header("retry-after"), Some("10"));
     waits.refused(429, "Too Many Requests");
     let right = code(&format!("{}:{}", LOGIN.0, LOGIN.1));
-    world.post("/v2-beta/token", right.clone()).await.refused(429, "Too Many Requests");
-    get_as(&world, "/v2-beta/projects", "ADMIN", "admins-secret").await.expect(200, json!({}));
+    world
+        .post("/v2-beta/token", right.clone())
+        .await
+        .refused(429, "Too Many Requests");
+    get_as(&world, "/v2-beta/projects", "ADMIN", "admins-secret")
+        .await
+        .expect(200, json!({}));
     world.clock.advance(Duration::from_secs(10));
-    world.post("/v2-beta/token", right).await.expect(201, json!({"type": "token"}));
+    world
+        .post("/v2-beta/token", right)
+        .await
+        .expect(201, json!({"type": "token"}));
 }
 
 #[actix_web::test]
 async fn access_control_is_turned_on_with_a_password_and_off_by_an_admin_only() {
     let world = World::new().await;
     let on = |name: &str, password: &str| json!({"username": name, "password": password, "enabled": true});
-    world.post("/v2-beta/localAuthConfig", on("", "x")).await.expect(422, json!({"code": "MissingRequired", "fieldName": "username"}));
-    world.post("/v2-beta/localAuthConfig", on("a", "")).await.expect(422, json!({"code": "MissingRequired", "fieldName": "password"}));
-    world.post("/v2-beta/localAuthConfig", on("a:b", "x")).await.expect(422, json!({"fieldName": "username"}));
+    world
+        .post("/v2-beta/localAuthConfig", on("", "x"))
+        .await
+        .expect(422, json!({"code": "MissingRequired", "fieldName": "username"}));
+    world
+        .post("/v2-beta/localAuthConfig", on("a", ""))
+        .await
+        .expect(422, json!({"code": "MissingRequired", "fieldName": "password"}));
+    world
+        .post("/v2-beta/localAuthConfig", on("a:b", "x"))
+        .await
+        .expect(422, json!({"fieldName": "username"}));
     let odd = json!({"username": "a", "password": "x", "enabled": true, "accessMode": "odd"});
-    world.post("/v2-beta/localAuthConfig", odd).await.expect(422, json!({"fieldName": "accessMode"}));
+    world
+        .post("/v2-beta/localAuthConfig", odd)
+        .await
+        .expect(422, json!({"fieldName": "accessMode"}));
     world.get("/v2-beta/projects").await.expect(200, json!({}));
     turn_on(&world).await;
-    world.post("/v2-beta/localAuthConfig", json!({"enabled": null})).await.refused(401, "Unauthorized");
+    world
+        .post("/v2-beta/localAuthConfig", json!({"enabled": null}))
+        .await
+        .refused(401, "Unauthorized");
     let bearer = format!("Bearer {}", log_in(&world, LOGIN.0, LOGIN.1).await);
     let as_admin = [("authorization", bearer.as_str())];
     let send = |body| world.send_with(Method::POST, "/v2-beta/localAuthConfig", &as_admin, Some(body));
     send(on(LOGIN.0, "wrong")).await.refused(401, "IncorrectPassword");
     send(on(LOGIN.0, LOGIN.1)).await.expect(201, json!({"enabled": true}));
-    send(on("other", "name")).await.expect(201, json!({"username": "other"}));
-    world.post("/v2-beta/token", json!({"code": format!("{}:{}", LOGIN.0, LOGIN.1)})).await.refused(401, "Unauthorized");
+    send(on("other", "name"))
+        .await
+        .expect(201, json!({"username": "other"}));
+    world
+        .post("/v2-beta/token", json!({"code": format!("{}:{}", LOGIN.0, LOGIN.1)}))
+        .await
+        .refused(401, "Unauthorized");
     log_in(&world, "other", "name").await;
-    let shown = get(&world, "/v2-beta/localAuthConfig", &as_admin).await.expect(200, json!({}));
+    let shown = get(&world, "/v2-beta/localAuthConfig", &as_admin)
+        .await
+        .expect(200, json!({}));
     assert_eq!(shown["data"][0]["password"], Value::Null);
-    world.engine.set_key("1a5", "PROJECT".into(), "projects-secret").await.unwrap();
-    get_as(&world, "/v2-beta/localAuthConfig", "PROJECT", "projects-secret").await.refused(404, "Not Found");
-    send(json!({"enabled": null})).await.expect(201, json!({"enabled": null}));
+    world
+        .engine
+        .set_key("1a5", "PROJECT".into(), "projects-secret")
+        .await
+        .unwrap();
+    get_as(&world, "/v2-beta/localAuthConfig", "PROJECT", "projects-secret")
+        .await
+        .refused(404, "Not Found");
+    send(json!({"enabled": null}))
+        .await
+        .expect(201, json!({"enabled": null}));
     world.get("/v2-beta/projects").await.expect(200, json!({}));
 }
 
@@ -229,37 +396,78 @@ async fn a_page_of_another_site_cannot_use_the_cookie() {
     let cookie = format!("token={}", log_in(&world, LOGIN.0, LOGIN.1).await);
     let from = |origin| [("cookie", cookie.as_str()), ("origin", origin)];
     let post = |origin| {
-        world.send_with(Method::POST, "/v2-beta/projects/1a5/stacks", Box::leak(Box::new(from(origin))), Some(json!({"name": "s"})))
+        world.send_with(
+            Method::POST,
+            "/v2-beta/projects/1a5/stacks",
+            Box::leak(Box::new(from(origin))),
+            Some(json!({"name": "s"})),
+        )
     };
-    for origin in ["http://evil.example", "null", "https://localhost.evil.example", "http://localhost:81"] {
+    for origin in [
+        "http://evil.example",
+        "null",
+        "https://localhost.evil.example",
+        "http://localhost:81",
+    ] {
         post(origin).await.refused(403, "Forbidden");
-        get(&world, "/v2-beta/projects/1a5/subscribe", &from(origin)).await.refused(403, "Forbidden");
+        get(&world, "/v2-beta/projects/1a5/subscribe", &from(origin))
+            .await
+            .refused(403, "Forbidden");
     }
     post("http://localhost").await.expect(201, json!({"type": "stack"}));
     let key = basic("ADMIN", "admins-secret");
     let by_key = [("authorization", key.as_str()), ("origin", "http://evil.example")];
-    assert_eq!(get(&world, "/v2-beta/projects", &by_key).await.status, 200, "no page can send a key it does not know");
-    let disguised = [("cookie", cookie.as_str()), ("user-agent", "Mozilla/5.0"), ("accept", "application/json")];
-    get(&world, "/v2-beta/projects/1a5/stacks?_method=POST&name=x", &disguised).await.refused(403, "Forbidden");
+    assert_eq!(
+        get(&world, "/v2-beta/projects", &by_key).await.status,
+        200,
+        "no page can send a key it does not know"
+    );
+    let disguised = [
+        ("cookie", cookie.as_str()),
+        ("user-agent", "Mozilla/5.0"),
+        ("accept", "application/json"),
+    ];
+    get(&world, "/v2-beta/projects/1a5/stacks?_method=POST&name=x", &disguised)
+        .await
+        .refused(403, "Forbidden");
 }
 
 #[actix_web::test]
 async fn browsers_get_a_csrf_cookie_and_repeat_it() {
     let world = World::new().await;
-    let first = get(&world, "/v2-beta/projects/1a5/stacks", &[("user-agent", "Mozilla/5.0"), ("accept", "application/json")]).await;
-    let cookie = first.header("set-cookie").and_then(|c| c.strip_suffix(";Path=/")).map(str::to_owned).expect("a cookie");
+    let first = get(
+        &world,
+        "/v2-beta/projects/1a5/stacks",
+        &[("user-agent", "Mozilla/5.0"), ("accept", "application/json")],
+    )
+    .await;
+    let cookie = first
+        .header("set-cookie")
+        .and_then(|c| c.strip_suffix(";Path=/"))
+        .map(str::to_owned)
+        .expect("a cookie");
     let value = cookie.strip_prefix("CSRF=").expect("of this name").to_owned();
     let stack = |headers: Vec<(&'static str, String)>| {
         let world = &world;
         async move {
             let mut headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
             headers.push(("accept", "application/json"));
-            world.send_with(Method::POST, "stacks", &headers, Some(json!({"name": "s"}))).await
+            world
+                .send_with(Method::POST, "stacks", &headers, Some(json!({"name": "s"})))
+                .await
         }
     };
     let browser = ("user-agent", "Mozilla/5.0".to_owned());
-    stack(vec![browser.clone(), ("cookie", cookie.clone())]).await.refused(403, "InvalidCSRFToken");
-    stack(vec![browser.clone(), ("cookie", cookie.clone()), ("x-api-csrf", "0".into())]).await.refused(403, "InvalidCSRFToken");
+    stack(vec![browser.clone(), ("cookie", cookie.clone())])
+        .await
+        .refused(403, "InvalidCSRFToken");
+    stack(vec![
+        browser.clone(),
+        ("cookie", cookie.clone()),
+        ("x-api-csrf", "0".into()),
+    ])
+    .await
+    .refused(403, "InvalidCSRFToken");
     let made = stack(vec![browser, ("cookie", cookie.clone()), ("x-api-csrf", value)]).await;
     assert_eq!(made.header("set-cookie"), Some(format!("{cookie};Path=/").as_str()));
     made.expect(201, json!({"type": "stack"}));
@@ -274,7 +482,10 @@ async fn what_once_was_admitted_is_known_to_be_admitted_no_more() {
     assert!(!world.engine.still_admits(&open).unwrap(), "access is no longer open");
     let token = log_in(&world, LOGIN.0, LOGIN.1).await;
     let (session, account) = world.engine.check_session(&token).unwrap().expect("a session");
-    let scope = world.engine.admit(version, drover::engine::Proof::Session(session), account, Some("1a5")).unwrap();
+    let scope = world
+        .engine
+        .admit(version, drover::engine::Proof::Session(session), account, Some("1a5"))
+        .unwrap();
     assert!(world.engine.still_admits(&scope).unwrap() && !changes.has_changed().unwrap());
     world.engine.end_session(session).await.unwrap();
     assert!(changes.has_changed().unwrap() && !world.engine.still_admits(&scope).unwrap());

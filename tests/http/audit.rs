@@ -7,7 +7,16 @@ use crate::support::{World, text};
 /// The newest rows first, as `eventType responseCode resourceId`.
 async fn log(world: &World) -> Vec<String> {
     let rows = world.list("auditlogs?sort=id&order=desc").await;
-    rows.iter().map(|r| format!("{} {} {}", text(r, "eventType"), text(r, "responseCode"), text(r, "resourceId"))).collect()
+    rows.iter()
+        .map(|r| {
+            format!(
+                "{} {} {}",
+                text(r, "eventType"),
+                text(r, "responseCode"),
+                text(r, "resourceId")
+            )
+        })
+        .collect()
 }
 
 #[actix_web::test]
@@ -17,13 +26,22 @@ async fn each_change_and_each_refusal_leaves_one_row() {
     world.settle().await;
     assert_eq!(log(&world).await, [format!("api.stack.create 201 {stack}")]);
 
-    world.post("stacks", json!({"name": "shop"})).await.refused(422, "NotUnique");
+    world
+        .post("stacks", json!({"name": "shop"}))
+        .await
+        .refused(422, "NotUnique");
     world.post("stacks", json!({})).await.refused(422, "MissingRequired");
     world.put(&stack, json!({"description": "d"})).await.ok();
     world.put(&stack, json!({"description": "d"})).await.ok();
-    world.act(&stack, "nonsense", json!({})).await.refused(422, "InvalidAction");
+    world
+        .act(&stack, "nonsense", json!({}))
+        .await
+        .refused(422, "InvalidAction");
     world.act(&stack, "deactivateservices", json!({})).await.ok();
-    world.act(&stack, "remove", json!({})).await.expect(202, json!({"state": "removing"}));
+    world
+        .act(&stack, "remove", json!({}))
+        .await
+        .expect(202, json!({"state": "removing"}));
     world.settle().await;
     world.delete(&stack).await.refused(405, "Method not allowed");
     world.get(&stack).await.ok();
@@ -41,7 +59,9 @@ async fn each_change_and_each_refusal_leaves_one_row() {
             format!("api.stack.create 201 {stack}"),
         ]
     );
-    let about = world.list(&format!("auditlogs?resourceId={stack}&eventType=api.stack.remove")).await;
+    let about = world
+        .list(&format!("auditlogs?resourceId={stack}&eventType=api.stack.remove"))
+        .await;
     assert_eq!(about.len(), 1);
 }
 
@@ -53,7 +73,11 @@ async fn a_row_says_who_asked_for_what_and_what_came_of_it() {
     let request: serde_json::Value = serde_json::from_str(text(&row, "requestObject")).expect("the request is JSON");
     assert_eq!(request, json!({"name": "shop"}));
     let response: serde_json::Value = serde_json::from_str(text(&row, "responseObject")).expect("the response is JSON");
-    crate::support::has(&response, &json!({"id": stack, "type": "stack", "name": "shop", "state": "activating"}), "the response");
+    crate::support::has(
+        &response,
+        &json!({"id": stack, "type": "stack", "name": "shop", "state": "activating"}),
+        "the response",
+    );
     crate::support::has(
         &row,
         &json!({"type": "auditLog", "accountId": "1a5", "authType": "AdminAuth", "authenticatedAsAccountId": "1a1",
@@ -62,23 +86,51 @@ async fn a_row_says_who_asked_for_what_and_what_came_of_it() {
     );
     // Rows of the log are read, never written.
     let id = text(&row, "id");
-    world.delete(&format!("auditlogs/{id}")).await.refused(405, "Method not allowed");
-    world.put(&format!("auditlogs/{id}"), json!({"eventType": "x"})).await.refused(405, "Method not allowed");
-    world.get(&format!("/v2-beta/auditlogs/{id}/authenticatedAsAccount")).await.expect(200, json!({"id": "1a1"}));
+    world
+        .delete(&format!("auditlogs/{id}"))
+        .await
+        .refused(405, "Method not allowed");
+    world
+        .put(&format!("auditlogs/{id}"), json!({"eventType": "x"}))
+        .await
+        .refused(405, "Method not allowed");
+    world
+        .get(&format!("/v2-beta/auditlogs/{id}/authenticatedAsAccount"))
+        .await
+        .expect(200, json!({"id": "1a1"}));
 }
 
 #[actix_web::test]
 async fn in_the_names_of_events_a_project_is_an_environment_and_a_stack_stays_a_stack() {
     let world = World::new().await;
-    let made = world.post("/v2-beta/projects", json!({"name": "new"})).await.expect(201, json!({"type": "project"}));
-    world.post("/v1/projects/1a5/environments", json!({"name": "shop"})).await.expect(201, json!({"type": "environment"}));
+    let made = world
+        .post("/v2-beta/projects", json!({"name": "new"}))
+        .await
+        .expect(201, json!({"type": "project"}));
+    world
+        .post("/v1/projects/1a5/environments", json!({"name": "shop"}))
+        .await
+        .expect(201, json!({"type": "environment"}));
     world.settle().await;
     let gone = world.delete(&format!("/v2-beta/projects/{}", text(&made, "id"))).await;
     // Quirk: a list of one.
-    gone.expect(200, json!({"type": "collection", "resourceType": "project", "data": [{"id": made["id"], "state": "deactivating"}]}));
+    gone.expect(
+        200,
+        json!({"type": "collection", "resourceType": "project", "data": [{"id": made["id"], "state": "deactivating"}]}),
+    );
     let rows = world.list("/v2-beta/auditlogs?sort=id").await;
-    let names: Vec<_> = rows.iter().map(|r| (text(r, "eventType"), text(r, "resourceType"))).collect();
-    assert_eq!(names, [("api.environment.create", "project"), ("api.stack.create", "stack"), ("api.environment.delete", "project")]);
+    let names: Vec<_> = rows
+        .iter()
+        .map(|r| (text(r, "eventType"), text(r, "resourceType")))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("api.environment.create", "project"),
+            ("api.stack.create", "stack"),
+            ("api.environment.delete", "project")
+        ]
+    );
 }
 
 #[actix_web::test]

@@ -10,7 +10,10 @@ use crate::support::{World, actions, has, lay_over, text};
 async fn container(w: &World, more: Value) -> String {
     let mut body = json!({"name": "one", "imageUuid": "sim:web"});
     lay_over(&mut body, more);
-    let row = w.post("containers", body).await.expect(201, json!({"type": "container", "state": "creating", "transitioning": "yes"}));
+    let row = w.post("containers", body).await.expect(
+        201,
+        json!({"type": "container", "state": "creating", "transitioning": "yes"}),
+    );
     text(&row, "id").to_owned()
 }
 
@@ -21,24 +24,40 @@ async fn a_container_is_made_started_stopped_and_removed() {
     let row = w.wait(&id, "stopped").await;
     assert_eq!(actions(&row), ["error", "remove", "start", "update"]);
     assert_eq!(w.sim().count("start"), 0);
-    let row = w.act(&id, "start", json!({})).await.expect(202, json!({"state": "starting", "transitioning": "yes"}));
+    let row = w
+        .act(&id, "start", json!({}))
+        .await
+        .expect(202, json!({"state": "starting", "transitioning": "yes"}));
     assert_eq!(actions(&row), ["stop"]);
     w.settle().await;
-    let row = w.get(&id).await.expect(200, json!({"state": "running", "startCount": 1, "transitioning": "no"}));
+    let row = w
+        .get(&id)
+        .await
+        .expect(200, json!({"state": "running", "startCount": 1, "transitioning": "no"}));
     assert_eq!(actions(&row), ["migrate", "restart", "stop", "update"]);
     let first = row["firstRunning"].clone();
     assert!(first.is_string());
     w.clock.advance(Duration::from_secs(60));
 
-    w.act(&id, "restart", json!({})).await.expect(202, json!({"state": "restarting"}));
+    w.act(&id, "restart", json!({}))
+        .await
+        .expect(202, json!({"state": "restarting"}));
     w.settle().await;
-    w.get(&id).await.expect(200, json!({"state": "running", "startCount": 2, "firstRunning": first}));
-    w.act(&id, "stop", json!({"timeout": 3})).await.expect(202, json!({"state": "stopping"}));
+    w.get(&id)
+        .await
+        .expect(200, json!({"state": "running", "startCount": 2, "firstRunning": first}));
+    w.act(&id, "stop", json!({"timeout": 3}))
+        .await
+        .expect(202, json!({"state": "stopping"}));
     w.act(&id, "start", json!({})).await.refused(422, "ActionNotAvailable");
     w.settle().await;
-    w.act(&id, "start", json!({})).await.expect(202, json!({"state": "starting"}));
+    w.act(&id, "start", json!({}))
+        .await
+        .expect(202, json!({"state": "starting"}));
     w.settle().await;
-    w.get(&id).await.expect(200, json!({"state": "running", "startCount": 3, "firstRunning": first}));
+    w.get(&id)
+        .await
+        .expect(200, json!({"state": "running", "startCount": 3, "firstRunning": first}));
     w.act(&id, "remove", json!({})).await.refused(422, "ActionNotAvailable");
 
     w.delete(&id).await.expect(200, json!({"state": "stopping"}));
@@ -47,7 +66,9 @@ async fn a_container_is_made_started_stopped_and_removed() {
     assert!(row["removed"].is_string() && actions(&row) == ["purge"], "{row:#}");
     assert!(w.sim().containers().is_empty() && w.list("containers").await.is_empty());
     w.delete(&id).await.refused(405, "Method not allowed");
-    w.act(&id, "purge", json!({})).await.expect(202, json!({"state": "purging"}));
+    w.act(&id, "purge", json!({}))
+        .await
+        .expect(202, json!({"state": "purging"}));
     w.settle().await;
     w.get(&id).await.expect(200, json!({"state": "purged", "actions": {}}));
 }
@@ -57,7 +78,10 @@ async fn stopping_with_remove_takes_the_container_and_its_ports_away() {
     let w = World::new().await;
     let id = container(&w, json!({"ports": ["8080:80", "81/udp"]})).await;
     let ports = w.list(&format!("containers/{id}/ports")).await;
-    assert_eq!(ports.iter().map(|p| text(p, "state")).collect::<Vec<_>>(), ["inactive", "inactive"]);
+    assert_eq!(
+        ports.iter().map(|p| text(p, "state")).collect::<Vec<_>>(),
+        ["inactive", "inactive"]
+    );
     w.settle().await;
     let ports = w.list(&format!("ports?instanceId={id}&sort=privatePort")).await;
     has(
@@ -76,7 +100,9 @@ async fn stopping_with_remove_takes_the_container_and_its_ports_away() {
     assert_eq!(kept[1]["publicPort"], ports[1]["publicPort"]);
     w.act(&id, "start", json!({})).await.ok();
     w.settle().await;
-    w.act(&id, "stop", json!({"remove": true})).await.expect(202, json!({"state": "stopping"}));
+    w.act(&id, "stop", json!({"remove": true}))
+        .await
+        .expect(202, json!({"state": "stopping"}));
     w.settle().await;
     w.get(&id).await.expect(200, json!({"state": "removed"}));
     assert!(w.list(&format!("ports?instanceId={id}")).await.is_empty());
@@ -86,7 +112,12 @@ async fn stopping_with_remove_takes_the_container_and_its_ports_away() {
 #[actix_web::test]
 async fn a_count_makes_a_collection() {
     let w = World::new().await;
-    let page = w.post("containers", json!({"name": "many", "imageUuid": "sim:web", "count": 3})).await;
+    let page = w
+        .post(
+            "containers",
+            json!({"name": "many", "imageUuid": "sim:web", "count": 3}),
+        )
+        .await;
     let page = page.expect(201, json!({"type": "collection", "resourceType": "container"}));
     assert_eq!(page["data"].as_array().map(Vec::len), Some(3));
     w.settle().await;
@@ -95,16 +126,29 @@ async fn a_count_makes_a_collection() {
     let mut made: Vec<String> = w.sim().containers().into_iter().map(|c| c.name).collect();
     made.sort();
     assert_eq!(made, ["many", "many-2", "many-3"]);
-    for (count, code) in [(0, "MinLimitExceeded"), (-1, "MinLimitExceeded"), (100_000, "MaxLimitExceeded")] {
-        w.post("containers", json!({"imageUuid": "sim:web", "count": count})).await.refused(422, code);
+    for (count, code) in [
+        (0, "MinLimitExceeded"),
+        (-1, "MinLimitExceeded"),
+        (100_000, "MaxLimitExceeded"),
+    ] {
+        w.post("containers", json!({"imageUuid": "sim:web", "count": count}))
+            .await
+            .refused(422, code);
     }
-    w.post("containers", json!({"imageUuid": "sim:web", "count": 1})).await.expect(201, json!({"type": "container"}));
+    w.post("containers", json!({"imageUuid": "sim:web", "count": 1}))
+        .await
+        .expect(201, json!({"type": "container"}));
 }
 
 #[actix_web::test]
 async fn a_container_needs_an_image() {
     let w = World::new().await;
-    for body in [json!({}), json!({"imageUuid": null}), json!({"imageUuid": ""}), json!({"imageUuid": "rancher/none"})] {
+    for body in [
+        json!({}),
+        json!({"imageUuid": null}),
+        json!({"imageUuid": ""}),
+        json!({"imageUuid": "rancher/none"}),
+    ] {
         let refusal = w.post("containers", body).await.refused(422, "MissingRequired");
         assert_eq!(refusal["fieldName"], "imageUuid");
     }
@@ -126,13 +170,22 @@ async fn network_modes_decide_on_the_address() {
     for (mode, prefix) in cases {
         let id = container(&w, json!({"name": "other", "networkMode": mode})).await;
         w.settle().await;
-        let row = w.get(&id).await.expect(200, json!({"state": "running", "networkMode": mode}));
+        let row = w
+            .get(&id)
+            .await
+            .expect(200, json!({"state": "running", "networkMode": mode}));
         let address = row["primaryIpAddress"].as_str();
-        assert!(address.is_some() == prefix.is_some() && address.is_none_or(|a| a.starts_with(prefix.unwrap_or("?"))), "{mode}: {row:#}");
+        assert!(
+            address.is_some() == prefix.is_some() && address.is_none_or(|a| a.starts_with(prefix.unwrap_or("?"))),
+            "{mode}: {row:#}"
+        );
     }
     let id = container(&w, json!({"networkMode": "container", "networkContainerId": provider})).await;
     w.settle().await;
-    w.get(&id).await.expect(200, json!({"state": "running", "primaryIpAddress": shared, "networkContainerId": provider}));
+    w.get(&id).await.expect(
+        200,
+        json!({"state": "running", "primaryIpAddress": shared, "networkContainerId": provider}),
+    );
     // Whoever lives in its network cannot go on without it.
     w.delete(&provider).await.ok();
     w.settle().await;
@@ -140,7 +193,10 @@ async fn network_modes_decide_on_the_address() {
 
     let id = container(&w, json!({"networkMode": "foo"})).await;
     w.settle().await;
-    w.get(&id).await.expect(200, json!({"transitioningMessage": "Failed to find network for networkMode foo"}));
+    w.get(&id).await.expect(
+        200,
+        json!({"transitioningMessage": "Failed to find network for networkMode foo"}),
+    );
     w.advance(Duration::from_secs(20)).await;
     w.get(&id).await.expect(
         200,
@@ -149,9 +205,15 @@ async fn network_modes_decide_on_the_address() {
     let id = container(&w, json!({"networkMode": "container"})).await;
     w.advance(Duration::from_secs(20)).await;
     w.get(&id).await.expect(200, json!({"state": "error"}));
-    w.post("containers", json!({"imageUuid": "sim:x", "networkMode": "container", "networkContainerId": "1i999999"}))
-        .await
-        .expect(422, json!({"code": "InvalidReference", "fieldName": "networkContainerId"}));
+    w.post(
+        "containers",
+        json!({"imageUuid": "sim:x", "networkMode": "container", "networkContainerId": "1i999999"}),
+    )
+    .await
+    .expect(
+        422,
+        json!({"code": "InvalidReference", "fieldName": "networkContainerId"}),
+    );
 }
 
 #[actix_web::test]
@@ -162,7 +224,9 @@ async fn requested_addresses_are_given_in_their_order_and_come_back() {
     for expected in ["10.42.200.1", "10.42.200.2"] {
         let id = container(&w, wanting("10.42.200.1, 10.42.200.2")).await;
         w.settle().await;
-        w.get(&id).await.expect(200, json!({"primaryIpAddress": expected, "state": "running"}));
+        w.get(&id)
+            .await
+            .expect(200, json!({"primaryIpAddress": expected, "state": "running"}));
         ids.push(id);
     }
     // All are taken: any will do.
@@ -185,25 +249,41 @@ async fn a_start_that_keeps_failing_ends_in_error() {
     let id = container(&w, json!({"labels": {"sim.fail": "start"}})).await;
     w.settle().await;
     let message = "Failing [compute.instance.activate]";
-    w.get(&id).await.expect(200, json!({"state": "starting", "transitioning": "yes", "transitioningMessage": message}));
+    w.get(&id).await.expect(
+        200,
+        json!({"state": "starting", "transitioning": "yes", "transitioningMessage": message}),
+    );
     w.advance(Duration::from_secs(30)).await;
-    let row = w.get(&id).await.expect(200, json!({"state": "error", "transitioning": "error", "transitioningMessage": message}));
+    let row = w.get(&id).await.expect(
+        200,
+        json!({"state": "error", "transitioning": "error", "transitioningMessage": message}),
+    );
     assert_eq!(actions(&row), ["remove"]);
     assert_eq!(w.sim().count("start"), 5);
     w.act(&id, "start", json!({})).await.refused(422, "ActionNotAvailable");
     w.delete(&id).await.expect(200, json!({"state": "removing"}));
     w.settle().await;
-    w.get(&id).await.expect(200, json!({"state": "removed", "transitioning": "no"}));
+    w.get(&id)
+        .await
+        .expect(200, json!({"state": "removed", "transitioning": "no"}));
     assert!(w.sim().containers().is_empty());
 
     // One that works at the third try is none.
     let id = container(&w, json!({"labels": {"sim.fail": "start", "sim.fail.times": "2"}})).await;
     w.advance(Duration::from_secs(30)).await;
-    w.get(&id).await.expect(200, json!({"state": "running", "transitioning": "no", "transitioningMessage": null}));
-    for (step, message) in [("create", "Failing [compute.instance.create]"), ("pull", "Failing [storage.image.activate]")] {
+    w.get(&id).await.expect(
+        200,
+        json!({"state": "running", "transitioning": "no", "transitioningMessage": null}),
+    );
+    for (step, message) in [
+        ("create", "Failing [compute.instance.create]"),
+        ("pull", "Failing [storage.image.activate]"),
+    ] {
         let id = container(&w, json!({"labels": {"sim.fail": step}})).await;
         w.advance(Duration::from_secs(30)).await;
-        w.get(&id).await.expect(200, json!({"state": "error", "transitioningMessage": message}));
+        w.get(&id)
+            .await
+            .expect(200, json!({"state": "error", "transitioningMessage": message}));
     }
 }
 
@@ -217,12 +297,18 @@ async fn a_container_that_ran_before_is_only_stopped_by_a_failing_start() {
     w.sim().hold_port(8085);
     w.act(&id, "start", json!({})).await.ok();
     w.advance(Duration::from_secs(30)).await;
-    let row = w.get(&id).await.expect(200, json!({"state": "stopped", "transitioning": "error"}));
+    let row = w
+        .get(&id)
+        .await
+        .expect(200, json!({"state": "stopped", "transitioning": "error"}));
     assert!(text(&row, "transitioningMessage").contains("8085"), "{row:#}");
     w.sim().release_port(8085);
     w.act(&id, "start", json!({})).await.ok();
     w.settle().await;
-    w.get(&id).await.expect(200, json!({"state": "running", "transitioning": "no", "transitioningMessage": null}));
+    w.get(&id).await.expect(
+        200,
+        json!({"state": "running", "transitioning": "no", "transitioningMessage": null}),
+    );
 }
 
 #[actix_web::test]
@@ -255,7 +341,11 @@ async fn what_happens_on_the_engine_happens_to_the_row() {
     w.pass().await;
     w.get(&id).await.expect(200, json!({"state": "removed"}));
     // One that is to go when it ends does so.
-    let id = container(&w, json!({"instanceTriggeredStop": "remove", "labels": {"sim.exit": "0:5000"}})).await;
+    let id = container(
+        &w,
+        json!({"instanceTriggeredStop": "remove", "labels": {"sim.exit": "0:5000"}}),
+    )
+    .await;
     w.settle().await;
     w.advance(Duration::from_secs(7)).await;
     w.get(&id).await.expect(200, json!({"state": "removed"}));
@@ -269,7 +359,11 @@ async fn volumes_are_active_while_they_are_mounted() {
     let mounts = w.list(&format!("containers/{id}/mounts?sort=path")).await;
     assert_eq!(mounts.len(), 2, "{mounts:#?}");
     let volume = w.list("volumes?name=data").await.remove(0);
-    has(&volume, &json!({"state": "active", "driver": "local", "isHostPath": false, "uri": volume["uri"]}), "volume");
+    has(
+        &volume,
+        &json!({"state": "active", "driver": "local", "isHostPath": false, "uri": volume["uri"]}),
+        "volume",
+    );
     let own = text(&volume, "id").to_owned();
     w.delete(&own).await.refused(405, "Method not allowed");
     let row = w.show(&id).await;
@@ -300,15 +394,18 @@ async fn a_put_changes_what_may_be_changed_and_nothing_else() {
     w.settle().await;
     let before = w.show(&id).await;
     let body = json!({"name": "new", "description": "d", "imageUuid": "sim:other", "state": "stopped", "id": "1i1", "startCount": 99, "uuid": "x"});
-    w.put(&id, body)
-        .await
-        .expect(200, json!({"name": "new", "description": "d", "imageUuid": "sim:web", "state": "running", "startCount": 1}));
+    w.put(&id, body).await.expect(
+        200,
+        json!({"name": "new", "description": "d", "imageUuid": "sim:web", "state": "running", "startCount": 1}),
+    );
     let mut after = w.show(&id).await;
     after["name"] = before["name"].clone();
     after["description"] = before["description"].clone();
     assert_eq!(after, before);
     // The same again changes nothing at all.
-    w.put(&id, json!({"name": "new", "description": "d"})).await.expect(200, json!({"state": "running"}));
+    w.put(&id, json!({"name": "new", "description": "d"}))
+        .await
+        .expect(200, json!({"state": "running"}));
     w.put(&id, json!({})).await.expect(200, json!({"name": "new"}));
     w.delete(&id).await.ok();
     w.settle().await;
@@ -320,35 +417,55 @@ async fn hosts_take_and_refuse_work() {
     let mut w = World::with_hosts(&["a"]).await;
     let second = w.add_host("b").await;
     let first = text(&w.list("hosts?name=a").await[0], "id").to_owned();
-    w.act(&first, "deactivate", json!({})).await.expect(202, json!({"state": "deactivating"}));
+    w.act(&first, "deactivate", json!({}))
+        .await
+        .expect(202, json!({"state": "deactivating"}));
     w.settle().await;
     for name in ["x", "y"] {
         let id = container(&w, json!({"name": name})).await;
         w.settle().await;
-        w.get(&id).await.expect(200, json!({"state": "running", "hostId": second}));
+        w.get(&id)
+            .await
+            .expect(200, json!({"state": "running", "hostId": second}));
     }
     // What is asked for by name is given even there.
     let id = container(&w, json!({"requestedHostId": first})).await;
     w.settle().await;
-    w.get(&id).await.expect(200, json!({"state": "running", "hostId": first}));
+    w.get(&id)
+        .await
+        .expect(200, json!({"state": "running", "hostId": first}));
     w.delete(&second).await.refused(405, "Method not allowed");
     w.act(&second, "deactivate", json!({})).await.ok();
     w.settle().await;
     let waiting = container(&w, json!({"name": "z"})).await;
     w.settle().await;
-    let row = w.get(&waiting).await.expect(200, json!({"state": "creating", "transitioning": "yes"}));
-    assert!(text(&row, "transitioningMessage").starts_with("Scheduling failed"), "{row:#}");
+    let row = w
+        .get(&waiting)
+        .await
+        .expect(200, json!({"state": "creating", "transitioning": "yes"}));
+    assert!(
+        text(&row, "transitioningMessage").starts_with("Scheduling failed"),
+        "{row:#}"
+    );
     w.delete(&second).await.expect(200, json!({"state": "removing"}));
     w.advance(Duration::from_secs(5)).await;
     w.get(&second).await.expect(200, json!({"state": "removed"}));
     assert_eq!(w.list("containers").await.len(), 2);
-    w.act(&first, "activate", json!({})).await.expect(202, json!({"state": "activating"}));
-    w.put(&first, json!({"labels": {"disk": "ssd"}})).await.refused(409, "Conflict");
+    w.act(&first, "activate", json!({}))
+        .await
+        .expect(202, json!({"state": "activating"}));
+    w.put(&first, json!({"labels": {"disk": "ssd"}}))
+        .await
+        .refused(409, "Conflict");
     w.settle().await;
-    w.put(&first, json!({"labels": {"disk": "ssd"}})).await.expect(200, json!({"labels": {"disk": "ssd"}}));
+    w.put(&first, json!({"labels": {"disk": "ssd"}}))
+        .await
+        .expect(200, json!({"labels": {"disk": "ssd"}}));
     w.advance(Duration::from_secs(5)).await;
     w.get(&first).await.expect(200, json!({"state": "active"}));
-    w.get(&waiting).await.expect(200, json!({"state": "running", "hostId": first}));
+    w.get(&waiting)
+        .await
+        .expect(200, json!({"state": "running", "hostId": first}));
 }
 
 #[actix_web::test]
@@ -364,25 +481,56 @@ async fn work_waits_for_an_engine_that_does_not_answer() {
     waiting.expect(200, json!({"state": "creating", "transitioning": "yes"}));
     w.sim().set_disconnected(false);
     w.advance(Duration::from_secs(3)).await;
-    w.get(&id).await.expect(200, json!({"state": "running", "startCount": 1}));
+    w.get(&id)
+        .await
+        .expect(200, json!({"state": "running", "startCount": 1}));
 }
 
 #[actix_web::test]
 async fn a_volume_is_what_was_said_until_it_is_made() {
     let w = World::new().await;
     let host = text(&w.list("hosts").await[0], "id").to_owned();
-    let made = w.post("volumes", json!({"name": "data", "driver": "nfs", "driverOpts": {"size": "1"}})).await.ok();
+    let made = w
+        .post(
+            "volumes",
+            json!({"name": "data", "driver": "nfs", "driverOpts": {"size": "1"}}),
+        )
+        .await
+        .ok();
     let id = text(&made, "id").to_owned();
     w.settle().await;
-    w.put(&id, json!({"driverOpts": {"size": "2"}})).await.expect(200, json!({"driverOpts": {"size": "2"}}));
-    w.put(&id, json!({"hostId": host})).await.expect(200, json!({"hostId": host}));
+    w.put(&id, json!({"driverOpts": {"size": "2"}}))
+        .await
+        .expect(200, json!({"driverOpts": {"size": "2"}}));
+    w.put(&id, json!({"hostId": host}))
+        .await
+        .expect(200, json!({"hostId": host}));
     w.settle().await;
-    let container = w.post("containers", json!({"imageUuid": "sim:web", "dataVolumes": ["data:/data"]})).await.ok();
+    let container = w
+        .post(
+            "containers",
+            json!({"imageUuid": "sim:web", "dataVolumes": ["data:/data"]}),
+        )
+        .await
+        .ok();
     w.wait(text(&container, "id"), "running").await;
-    assert!(w.sim().calls().contains(&"ensure_volume data".to_owned()), "its driver and options reach the engine: {:?}", w.sim().calls());
+    assert!(
+        w.sim().calls().contains(&"ensure_volume data".to_owned()),
+        "its driver and options reach the engine: {:?}",
+        w.sim().calls()
+    );
     assert_eq!(w.show(&id).await["state"], "active");
-    w.put(&id, json!({"driverOpts": {"size": "3"}})).await.expect(501, json!({"code": "NotImplemented", "fieldName": "driverOpts"}));
-    w.put(&id, json!({"hostId": null})).await.expect(501, json!({"code": "NotImplemented", "fieldName": "hostId"}));
+    w.put(&id, json!({"driverOpts": {"size": "3"}}))
+        .await
+        .expect(501, json!({"code": "NotImplemented", "fieldName": "driverOpts"}));
+    w.put(&id, json!({"hostId": null}))
+        .await
+        .expect(501, json!({"code": "NotImplemented", "fieldName": "hostId"}));
     // What says nothing new is fine.
-    w.put(&id, json!({"driverOpts": {"size": "2"}, "hostId": host, "description": "d"})).await.expect(200, json!({"description": "d"}));
+    w.put(
+        &id,
+        json!({"driverOpts": {"size": "2"}, "hostId": host, "description": "d"}),
+    )
+    .await
+    .expect(200, json!({"description": "d"}));
 }

@@ -25,7 +25,11 @@ const DELIBERATE: &[(&str, &str, &str)] = &[
     // What an agent may write was described a second time for it, with slips; here a field has one description.
     ("v1-agent", "-", "containerEvent.dockerInspect json create nullable"),
     ("v1-agent", "+", "containerEvent.dockerInspect json create"),
-    ("v1-agent", "-", "publish.transitioningInternalMessage string create nullable"),
+    (
+        "v1-agent",
+        "-",
+        "publish.transitioningInternalMessage string create nullable",
+    ),
     ("v1-agent", "+", "publish.transitioningInternalMessage string create"),
     ("v1-agent", "-", "publish.transitioningMessage string create nullable"),
     ("v1-agent", "+", "publish.transitioningMessage string create"),
@@ -70,7 +74,9 @@ fn expected(version: Version, role: Role) -> BTreeSet<String> {
 
 /// The version and role of a view, as the files are called.
 fn views() -> impl Iterator<Item = (Version, Role)> {
-    let all = Version::ALL.into_iter().flat_map(|version| Role::ALL.into_iter().map(move |role| (version, role)));
+    let all = Version::ALL
+        .into_iter()
+        .flat_map(|version| Role::ALL.into_iter().map(move |role| (version, role)));
     // There was no v1 for agents that act for a project: they saw the living schemas.
     all.filter(|view| *view != (Version::V1, Role::Environment))
 }
@@ -88,14 +94,22 @@ fn every_view_says_what_the_original_said() {
     let mut used = BTreeSet::new();
     for (version, role) in views() {
         let name = format!("{}-{}", version.as_str(), role.as_str());
-        let is_known = |fact: &String| has_links(version, role) || !fact.split(' ').next().is_some_and(|f| f.ends_with(".links"));
+        let is_known =
+            |fact: &String| has_links(version, role) || !fact.split(' ').next().is_some_and(|f| f.ends_with(".links"));
         let expected: BTreeSet<String> = expected(version, role).into_iter().filter(is_known).collect();
-        let actual: BTreeSet<String> =
-            registry.view(version, role).types.values().flat_map(|ty| facts(ty)).filter(|fact| is_known(fact)).collect();
+        let actual: BTreeSet<String> = registry
+            .view(version, role)
+            .types
+            .values()
+            .flat_map(|ty| facts(ty))
+            .filter(|fact| is_known(fact))
+            .collect();
         let missing = expected.difference(&actual).map(|line| ("-", line));
         let added = actual.difference(&expected).map(|line| ("+", line));
         for (sign, line) in missing.chain(added) {
-            let decided = DELIBERATE.iter().position(|(view, s, begin)| name.starts_with(view) && s == &sign && line.starts_with(begin));
+            let decided = DELIBERATE
+                .iter()
+                .position(|(view, s, begin)| name.starts_with(view) && s == &sign && line.starts_with(begin));
             match decided {
                 Some(index) => drop(used.insert(index)),
                 None => wrong.push(format!("{name}: {sign} {line}")),
@@ -124,7 +138,11 @@ fn facts(ty: &TypeView) -> Vec<String> {
     let id = &ty.id;
     let (collection, resource) = (ty.collection_methods.join(","), ty.resource_methods.join(","));
     let mut facts = vec![format!("{id}! plural={} coll={collection} res={resource}", ty.plural)];
-    facts.extend(ty.fields.iter().map(|(name, field)| format!("{id}.{name} {}", field_fact(field))));
+    facts.extend(
+        ty.fields
+            .iter()
+            .map(|(name, field)| format!("{id}.{name} {}", field_fact(field))),
+    );
     let filters = ty.filters.iter();
     facts.extend(filters.map(|(name, by)| format!("{id}.filter {name} {}", by.modifiers().join(","))));
     facts.extend(ty.actions.iter().map(|(name, action)| {
@@ -133,7 +151,10 @@ fn facts(ty: &TypeView) -> Vec<String> {
     }));
     if !ty.includeable_links.is_empty() {
         let links: BTreeSet<&str> = ty.includeable_links.iter().map(String::as_str).collect();
-        facts.push(format!("{id}.links {}", links.into_iter().collect::<Vec<_>>().join(",")));
+        facts.push(format!(
+            "{id}.links {}",
+            links.into_iter().collect::<Vec<_>>().join(",")
+        ));
     }
     facts
 }
@@ -154,13 +175,22 @@ fn field_fact(field: &Field) -> String {
     if let Some(default) = &field.default {
         fact.push_str(&format!(" default={default}"));
     }
-    let numbers = [("min", field.min), ("max", field.max), ("minLength", field.min_length), ("maxLength", field.max_length)];
+    let numbers = [
+        ("min", field.min),
+        ("max", field.max),
+        ("minLength", field.min_length),
+        ("maxLength", field.max_length),
+    ];
     for (name, number) in numbers {
         if let Some(number) = number {
             fact.push_str(&format!(" {name}={number}"));
         }
     }
-    let texts = [("validChars", &field.valid_chars), ("invalidChars", &field.invalid_chars), ("description", &field.description)];
+    let texts = [
+        ("validChars", &field.valid_chars),
+        ("invalidChars", &field.invalid_chars),
+        ("description", &field.description),
+    ];
     for (name, text) in texts {
         if let Some(text) = text {
             fact.push_str(&format!(" {name}={}", serde_json::Value::from(text.as_str())));
@@ -168,7 +198,10 @@ fn field_fact(field: &Field) -> String {
     }
     if let Some(options) = &field.options {
         let sorted: BTreeSet<&str> = options.iter().map(String::as_str).collect();
-        fact.push_str(&format!(" options={}", sorted.into_iter().collect::<Vec<_>>().join(",")));
+        fact.push_str(&format!(
+            " options={}",
+            sorted.into_iter().collect::<Vec<_>>().join(",")
+        ));
     }
     fact
 }

@@ -12,10 +12,18 @@ async fn make(world: &World, kind: &str, body: Value) -> Result<Value, String> {
     let scope = world.engine.admit_open(Version::V2Beta, None).expect("access is open");
     let view = world.engine.view(&scope).clone();
     let ty = view.find_by_kind(kind).expect("the type is there");
-    let Value::Object(input) = body else { panic!("no object") };
+    let Value::Object(input) = body else {
+        panic!("no object")
+    };
     match world.engine.create(&scope, ty, input).await {
-        Ok(rows) => Ok(json!({"id": format!("1c{}", rows[0].id), "fields": serde_json::from_str::<Value>(&rows[0].fields).unwrap()})),
-        Err(e) => Err(format!("{} {}", e.code.unwrap_or_default(), e.field.unwrap_or_default())),
+        Ok(rows) => Ok(
+            json!({"id": format!("1c{}", rows[0].id), "fields": serde_json::from_str::<Value>(&rows[0].fields).unwrap()}),
+        ),
+        Err(e) => Err(format!(
+            "{} {}",
+            e.code.unwrap_or_default(),
+            e.field.unwrap_or_default()
+        )),
     }
 }
 
@@ -23,8 +31,14 @@ async fn make(world: &World, kind: &str, body: Value) -> Result<Value, String> {
 async fn a_key_shows_its_secret_once_and_lives_as_the_matrix_says() {
     let world = World::new().await;
     let made = world.post("apikeys", json!({"name": "ci", "description": "d"})).await;
-    let made = made.expect(201, json!({"type": "apiKey", "state": "registering", "accountId": "1a5", "name": "ci"}));
-    let (id, secret) = (format!("apikeys/{}", text(&made, "id")), text(&made, "secretValue").to_owned());
+    let made = made.expect(
+        201,
+        json!({"type": "apiKey", "state": "registering", "accountId": "1a5", "name": "ci"}),
+    );
+    let (id, secret) = (
+        format!("apikeys/{}", text(&made, "id")),
+        text(&made, "secretValue").to_owned(),
+    );
     assert!(text(&made, "publicValue").len() == 20 && secret.len() == 40);
     let row = world.wait(&id, "active").await;
     assert_eq!(row["secretValue"], Value::Null);
@@ -32,9 +46,18 @@ async fn a_key_shows_its_secret_once_and_lives_as_the_matrix_says() {
     assert_eq!(actions(&row), ["deactivate", "update"]);
 
     world.delete(&id).await.refused(405, "Method not allowed");
-    let row = world.put(&id, json!({"name": "cd", "publicValue": "MINE", "secretValue": "MINE"})).await.expect(200, json!({"name": "cd"}));
-    assert_eq!((&row["publicValue"], &row["secretValue"]), (&made["publicValue"], &Value::Null));
-    world.act(&id, "deactivate", json!({})).await.expect(202, json!({"state": "deactivating"}));
+    let row = world
+        .put(&id, json!({"name": "cd", "publicValue": "MINE", "secretValue": "MINE"}))
+        .await
+        .expect(200, json!({"name": "cd"}));
+    assert_eq!(
+        (&row["publicValue"], &row["secretValue"]),
+        (&made["publicValue"], &Value::Null)
+    );
+    world
+        .act(&id, "deactivate", json!({}))
+        .await
+        .expect(202, json!({"state": "deactivating"}));
     world.wait(&id, "inactive").await;
     world.act(&id, "activate", json!({})).await.ok();
     world.wait(&id, "active").await;
@@ -49,12 +72,29 @@ async fn a_key_shows_its_secret_once_and_lives_as_the_matrix_says() {
 #[actix_web::test]
 async fn public_halves_are_unique_in_any_case_until_their_credential_is_removed() {
     let world = World::new().await;
-    let first = make(&world, "apiKey", json!({"publicValue": "Alpha", "secretValue": null})).await.expect("a key without a secret");
-    assert_eq!((&first["fields"]["publicValue"], &first["fields"]["secretValue"]), (&json!("Alpha"), &Value::Null));
-    assert_eq!(make(&world, "apiKey", json!({"publicValue": "ALPHA"})).await, Err("NotUnique publicValue".into()));
-    assert_eq!(make(&world, "password", json!({"publicValue": "alpha", "secretValue": "x"})).await, Err("NotUnique publicValue".into()));
-    assert_eq!(make(&world, "password", json!({"publicValue": "bob"})).await, Err("MissingRequired secretValue".into()));
-    assert_eq!(make(&world, "password", json!({"secretValue": "x"})).await, Err("MissingRequired publicValue".into()));
+    let first = make(&world, "apiKey", json!({"publicValue": "Alpha", "secretValue": null}))
+        .await
+        .expect("a key without a secret");
+    assert_eq!(
+        (&first["fields"]["publicValue"], &first["fields"]["secretValue"]),
+        (&json!("Alpha"), &Value::Null)
+    );
+    assert_eq!(
+        make(&world, "apiKey", json!({"publicValue": "ALPHA"})).await,
+        Err("NotUnique publicValue".into())
+    );
+    assert_eq!(
+        make(&world, "password", json!({"publicValue": "alpha", "secretValue": "x"})).await,
+        Err("NotUnique publicValue".into())
+    );
+    assert_eq!(
+        make(&world, "password", json!({"publicValue": "bob"})).await,
+        Err("MissingRequired secretValue".into())
+    );
+    assert_eq!(
+        make(&world, "password", json!({"secretValue": "x"})).await,
+        Err("MissingRequired publicValue".into())
+    );
     world.settle().await;
     let id = format!("/v2-beta/apikeys/{}", text(&first, "id"));
     world.act(&id, "deactivate", json!({})).await.ok();
@@ -66,18 +106,32 @@ async fn public_halves_are_unique_in_any_case_until_their_credential_is_removed(
     );
     world.delete(&id).await.ok();
     world.settle().await;
-    make(&world, "apiKey", json!({"publicValue": "ALPHA"})).await.expect("the name is free again");
+    make(&world, "apiKey", json!({"publicValue": "ALPHA"}))
+        .await
+        .expect("the name is free again");
 }
 
 #[actix_web::test]
 async fn a_registry_has_one_address_and_takes_its_credentials_along() {
     let world = World::new().await;
-    let registry = world.post("registries", json!({"serverAddress": "reg.example:5000"})).await.expect(201, json!({"type": "registry"}));
+    let registry = world
+        .post("registries", json!({"serverAddress": "reg.example:5000"}))
+        .await
+        .expect(201, json!({"type": "registry"}));
     let registry = text(&registry, "id").to_owned();
-    world.post("registries", json!({"serverAddress": "REG.example:5000"})).await.refused(400, "ServerAddressUsed");
-    world.post("registries", json!({})).await.refused(422, "MissingRequired");
+    world
+        .post("registries", json!({"serverAddress": "REG.example:5000"}))
+        .await
+        .refused(400, "ServerAddressUsed");
+    world
+        .post("registries", json!({}))
+        .await
+        .refused(422, "MissingRequired");
     let body = json!({"registryId": registry, "email": "e@x", "publicValue": "user", "secretValue": "hunter2-sealed"});
-    let made = world.post("registrycredentials", body).await.expect(201, json!({"type": "registryCredential", "publicValue": "user"}));
+    let made = world
+        .post("registrycredentials", body)
+        .await
+        .expect(201, json!({"type": "registryCredential", "publicValue": "user"}));
     assert_eq!(made["secretValue"], Value::Null);
     let id = format!("registrycredentials/{}", text(&made, "id"));
     world.wait(&id, "active").await;
@@ -94,20 +148,37 @@ async fn a_registry_has_one_address_and_takes_its_credentials_along() {
     world.act(&path, "remove", json!({})).await.ok();
     world.wait(&path, "removed").await;
     world.get(&id).await.expect(200, json!({"state": "removed"}));
-    world.post("registries", json!({"serverAddress": "reg.example:5000"})).await.ok();
+    world
+        .post("registries", json!({"serverAddress": "reg.example:5000"}))
+        .await
+        .ok();
 }
 
 #[actix_web::test]
 async fn only_roles_that_read_registry_secrets_read_them() {
     let world = World::new().await;
-    let registry = text(&world.post("registries", json!({"serverAddress": "r.example"})).await.ok(), "id").to_owned();
+    let registry = text(
+        &world
+            .post("registries", json!({"serverAddress": "r.example"}))
+            .await
+            .ok(),
+        "id",
+    )
+    .to_owned();
     let body = json!({"registryId": registry, "email": "e@x", "publicValue": "user", "secretValue": "hunter2-sealed"});
     let made = world.post("registrycredentials", body).await.ok();
     let number: i64 = text(&made, "id").trim_start_matches("1c").parse().expect("a number");
-    let open = world.engine.admit_open(Version::V2Beta, Some("1a5")).expect("access is open");
+    let open = world
+        .engine
+        .admit_open(Version::V2Beta, Some("1a5"))
+        .expect("access is open");
     for role in Role::ALL {
         let scope = drover::engine::Scope { role, ..open.clone() };
-        let row = world.engine.find(&scope, drover::model::ResourceId(number)).expect("a read").expect("the row");
+        let row = world
+            .engine
+            .find(&scope, drover::model::ResourceId(number))
+            .expect("a read")
+            .expect("the row");
         let reads = matches!(role, Role::ProjectAdmin | Role::Service | Role::Superadmin);
         assert_eq!(row.fields.contains("hunter2-sealed"), reads, "{}", role.as_str());
     }
@@ -120,7 +191,8 @@ async fn a_container_says_which_credential_its_image_was_pulled_with() {
         let world = &world;
         async move {
             let registry = world.post("registries", json!({"serverAddress": server})).await.ok();
-            let body = json!({"registryId": registry["id"], "email": "e@x", "publicValue": "user", "secretValue": "hunter2"});
+            let body =
+                json!({"registryId": registry["id"], "email": "e@x", "publicValue": "user", "secretValue": "hunter2"});
             let made = world.post("registrycredentials", body).await.ok();
             world.settle().await;
             text(&made, "id").to_owned()
@@ -134,37 +206,73 @@ async fn a_container_says_which_credential_its_image_was_pulled_with() {
             world.wait(text(&made, "id"), "running").await["registryCredentialId"].clone()
         }
     };
-    assert_eq!(pulled_with(json!({"imageUuid": "sim:one.example/shop/web:2"})).await, json!(one));
+    assert_eq!(
+        pulled_with(json!({"imageUuid": "sim:one.example/shop/web:2"})).await,
+        json!(one)
+    );
     assert_eq!(pulled_with(json!({"imageUuid": "sim:shop/web:2"})).await, Value::Null);
     let named = json!({"imageUuid": "sim:one.example/shop/web:2", "registryCredentialId": other});
     assert_eq!(pulled_with(named).await, json!(other));
     let users = world.list(&format!("registrycredentials/{one}/instances")).await;
     assert_eq!(users.len(), 1, "{users:#?}");
     // One that sleeps opens nothing.
-    world.act(&format!("registrycredentials/{one}"), "deactivate", json!({})).await.ok();
+    world
+        .act(&format!("registrycredentials/{one}"), "deactivate", json!({}))
+        .await
+        .ok();
     world.settle().await;
-    assert_eq!(pulled_with(json!({"imageUuid": "sim:one.example/shop/web:2"})).await, Value::Null);
+    assert_eq!(
+        pulled_with(json!({"imageUuid": "sim:one.example/shop/web:2"})).await,
+        Value::Null
+    );
 }
 
 #[actix_web::test]
 async fn no_answer_and_no_file_of_the_server_holds_a_secret() {
     let world = World::new().await;
     let key = world.post("apikeys", json!({})).await.ok();
-    let registry = text(&world.post("registries", json!({"serverAddress": "r.example"})).await.ok(), "id").to_owned();
+    let registry = text(
+        &world
+            .post("registries", json!({"serverAddress": "r.example"}))
+            .await
+            .ok(),
+        "id",
+    )
+    .to_owned();
     let body = json!({"registryId": registry, "email": "e@x", "publicValue": "user", "secretValue": "hunter2-sealed"});
     let credential = world.post("registrycredentials", body).await.ok();
     assert!(!credential.to_string().contains("hunter2"));
-    make(&world, "password", json!({"publicValue": "bob", "secretValue": "bobs-password"})).await.expect("a password");
+    make(
+        &world,
+        "password",
+        json!({"publicValue": "bob", "secretValue": "bobs-password"}),
+    )
+    .await
+    .expect("a password");
     // Refused ones are logged, too.
     let refused = json!({"registryId": "1sp1", "email": "e@x", "publicValue": "user", "secretValue": "refused-secret"});
-    world.post("registrycredentials", refused).await.refused(422, "InvalidReference");
+    world
+        .post("registrycredentials", refused)
+        .await
+        .refused(422, "InvalidReference");
     world.settle().await;
 
-    let secrets = [text(&key, "secretValue"), "hunter2-sealed", "bobs-password", "refused-secret"];
+    let secrets = [
+        text(&key, "secretValue"),
+        "hunter2-sealed",
+        "bobs-password",
+        "refused-secret",
+    ];
     for base in ["/v1", "/v2-beta", "/v1/projects/1a5", "/v2-beta/projects/1a5"] {
         let schemas = world.list(&format!("{base}/schemas?limit=-1")).await;
-        for schema in schemas.iter().filter(|s| s["collectionMethods"].to_string().contains("GET")) {
-            let path = format!("{base}/{}?limit=-1&include=credentials", text(schema, "pluralName").to_lowercase());
+        for schema in schemas
+            .iter()
+            .filter(|s| s["collectionMethods"].to_string().contains("GET"))
+        {
+            let path = format!(
+                "{base}/{}?limit=-1&include=credentials",
+                text(schema, "pluralName").to_lowercase()
+            );
             let answer = world.get(&path).await.body.to_string();
             for secret in secrets {
                 assert!(!answer.contains(secret), "{path}: {secret}");
@@ -185,10 +293,22 @@ async fn no_answer_and_no_file_of_the_server_holds_a_secret() {
 #[actix_web::test]
 async fn a_secret_is_shown_once_and_kept_sealed() {
     let world = World::new().await;
-    world.post("secrets", json!({"name": "tls"})).await.refused(422, "EmptySecret");
-    assert_eq!(world.post("secrets", json!({"name": "tls", "value": null})).await.refused(422, "EmptySecret")["fieldName"], "value");
+    world
+        .post("secrets", json!({"name": "tls"}))
+        .await
+        .refused(422, "EmptySecret");
     assert_eq!(
-        world.post("secrets", json!({"name": "tls", "value": "not base64!"})).await.refused(422, "InvalidBase64")["fieldName"],
+        world
+            .post("secrets", json!({"name": "tls", "value": null}))
+            .await
+            .refused(422, "EmptySecret")["fieldName"],
+        "value"
+    );
+    assert_eq!(
+        world
+            .post("secrets", json!({"name": "tls", "value": "not base64!"}))
+            .await
+            .refused(422, "InvalidBase64")["fieldName"],
         "value"
     );
     assert!(world.list("secrets").await.is_empty());
@@ -202,7 +322,10 @@ async fn a_secret_is_shown_once_and_kept_sealed() {
     let path = format!("secrets/{id}");
     let row = world.show(&path).await;
     assert_eq!((text(&row, "state"), &row["value"]), ("active", &Value::Null), "{row}");
-    world.put(&path, json!({"description": "for the front", "value": "other"})).await.expect(200, json!({"description": "for the front"}));
+    world
+        .put(&path, json!({"description": "for the front", "value": "other"}))
+        .await
+        .expect(200, json!({"description": "for the front"}));
     let list = world.get("secrets?name=tls").await.ok().to_string();
     let audited = world.get("auditlogs?limit=100").await.ok().to_string();
     assert!(!list.contains(&value) && !audited.contains(&value) && audited.contains("api.secret.create"));

@@ -40,9 +40,13 @@ fn every_flag_and_variable_is_in_the_operators_guide() {
     let mut flags = BTreeSet::new();
     for (name, command) in all_commands() {
         for argument in command.get_arguments() {
-            let is_builtin =
-                matches!(argument.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version);
-            let Some(long) = argument.get_long().filter(|_| !is_builtin) else { continue };
+            let is_builtin = matches!(
+                argument.get_action(),
+                ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+            );
+            let Some(long) = argument.get_long().filter(|_| !is_builtin) else {
+                continue;
+            };
             let flag = format!("--{long}");
             flags.insert(flag.clone());
             let Some(row) = row(&text, &flag) else {
@@ -62,7 +66,11 @@ fn every_flag_and_variable_is_in_the_operators_guide() {
         }
     }
     for line in text.lines().filter(|line| line.starts_with("| `--")) {
-        let flag = line.trim_start_matches("| `").split(['`', ' ']).next().unwrap_or_default();
+        let flag = line
+            .trim_start_matches("| `")
+            .split(['`', ' '])
+            .next()
+            .unwrap_or_default();
         if !flags.contains(flag) {
             let _ = writeln!(problems, "there is no {flag}");
         }
@@ -74,7 +82,11 @@ fn every_flag_and_variable_is_in_the_operators_guide() {
 fn every_exit_status_is_in_the_operators_guide() {
     let text = read("docs/operating.md");
     for status in Status::ALL {
-        assert!(row(&text, &status.code().to_string()).is_some(), "{status:?} ({}) has no row", status.code());
+        assert!(
+            row(&text, &status.code().to_string()).is_some(),
+            "{status:?} ({}) has no row",
+            status.code()
+        );
     }
 }
 
@@ -83,15 +95,25 @@ fn the_help_is_what_was_reviewed() {
     // The commit in the version is left out: only the text of the flags is looked at.
     let mut actual = String::new();
     for (name, command) in all_commands() {
-        let help = command.bin_name(name.clone()).disable_help_subcommand(true).term_width(100).render_long_help().to_string();
+        let help = command
+            .bin_name(name.clone())
+            .disable_help_subcommand(true)
+            .term_width(100)
+            .render_long_help()
+            .to_string();
         let _ = writeln!(actual, "$ {name} --help\n{}\n", without_values(&help).trim_end());
     }
     let path = root().join("tests/golden/help.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap_or(root())).and_then(|()| std::fs::write(&path, &actual)).expect("a golden file");
+        std::fs::create_dir_all(path.parent().unwrap_or(root()))
+            .and_then(|()| std::fs::write(&path, &actual))
+            .expect("a golden file");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(actual, expected, "the help changed; read it, then UPDATE_GOLDEN=1 cargo test --test http");
+    assert_eq!(
+        actual, expected,
+        "the help changed; read it, then UPDATE_GOLDEN=1 cargo test --test http"
+    );
 }
 
 /// The help shows what variables are set to; a test must not depend on that.
@@ -133,7 +155,11 @@ fn links(text: &str) -> Vec<String> {
         }
         // What stands between backquotes is code, too.
         let prose: String = line.split('`').step_by(2).collect();
-        let targets = prose.split("](").skip(1).filter(|_| !in_code).filter_map(|rest| rest.split_once(')'));
+        let targets = prose
+            .split("](")
+            .skip(1)
+            .filter(|_| !in_code)
+            .filter_map(|rest| rest.split_once(')'));
         found.extend(targets.map(|(target, _)| target.to_owned()));
     }
     found
@@ -146,7 +172,12 @@ fn anchor(heading: &str) -> String {
         c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),
         _ => None,
     };
-    heading.trim_start_matches('#').trim().chars().filter_map(keep).collect()
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .chars()
+        .filter_map(keep)
+        .collect()
 }
 
 #[test]
@@ -159,12 +190,20 @@ fn links_between_documents_lead_somewhere() {
                 continue;
             }
             let (path, fragment) = link.split_once('#').unwrap_or((&link, ""));
-            let target = if path.is_empty() { document.clone() } else { document.parent().unwrap_or(root()).join(path) };
+            let target = if path.is_empty() {
+                document.clone()
+            } else {
+                document.parent().unwrap_or(root()).join(path)
+            };
             if !target.exists() {
                 let _ = writeln!(problems, "{}: {link}", document.display());
             } else if !fragment.is_empty() && target.is_file() {
                 let headings = std::fs::read_to_string(&target).unwrap_or_default();
-                if !headings.lines().filter(|l| l.starts_with('#')).any(|h| anchor(h) == fragment) {
+                if !headings
+                    .lines()
+                    .filter(|l| l.starts_with('#'))
+                    .any(|h| anchor(h) == fragment)
+                {
                     let _ = writeln!(problems, "{}: {link}: no such heading", document.display());
                 }
             }
@@ -176,11 +215,25 @@ fn links_between_documents_lead_somewhere() {
 /// Paths in backquotes that look like files of this repository.
 fn paths(text: &str) -> Vec<String> {
     let is_path = |t: &&str| {
-        let begins =
-            ["src/", "tests/", "docs/", "schemas/", "scripts/", "migrations/", "benches/", ".ci/"].iter().any(|p| t.starts_with(p));
+        let begins = [
+            "src/",
+            "tests/",
+            "docs/",
+            "schemas/",
+            "scripts/",
+            "migrations/",
+            "benches/",
+            ".ci/",
+        ]
+        .iter()
+        .any(|p| t.starts_with(p));
         begins && !t.contains(['*', '<', '{', ' ', '…', ':', '=', '$'])
     };
-    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_path).map(str::to_owned).collect()
+    text.lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter(is_path)
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -196,19 +249,27 @@ fn files_that_documents_name_exist() {
             }
         }
     }
-    assert!(problems.is_empty(), "documents name files that are not there:\n{problems}");
+    assert!(
+        problems.is_empty(),
+        "documents name files that are not there:\n{problems}"
+    );
 }
 
 /// Names in backquotes of files of Rust without a folder: `credentials.rs`.
 fn bare_names(text: &str) -> Vec<&str> {
     let words = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
-    words.filter(|word| word.ends_with(".rs") && !word.contains(['/', ' ', '<', '*'])).collect()
+    words
+        .filter(|word| word.ends_with(".rs") && !word.contains(['/', ' ', '<', '*']))
+        .collect()
 }
 
 #[test]
 fn files_that_documents_name_without_their_folder_exist() {
     let code = files(&["src", "tests", "benches"], &[".rs"], "");
-    let there: BTreeSet<&str> = code.iter().filter_map(|source| source.path.rsplit('/').next()).collect();
+    let there: BTreeSet<&str> = code
+        .iter()
+        .filter_map(|source| source.path.rsplit('/').next())
+        .collect();
     let mut problems = Vec::new();
     for document in documents() {
         let text = std::fs::read_to_string(&document).expect("a document can be read");
@@ -223,14 +284,24 @@ fn names_of_files_are_found_in_documents() {
     let text = "`src/a.rs`, `b.rs` and b.rs, `tests/`, `c.md`\n`docs/<name>.md` `x y.rs`";
     assert_eq!(paths(text), ["src/a.rs", "tests/"]);
     assert_eq!(bare_names(text), ["b.rs"]);
-    assert_eq!(tests_named("`a::one_two_three_four` `short_name` one_two_three_four"), ["one_two_three_four"]);
+    assert_eq!(
+        tests_named("`a::one_two_three_four` `short_name` one_two_three_four"),
+        ["one_two_three_four"]
+    );
 }
 
 /// Names of tests in backquotes that documents lean on: `module::a_sentence_about_behaviour` or the sentence alone.
 fn tests_named(text: &str) -> Vec<String> {
     let words = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
-    let is_test = |t: &str| t.matches('_').count() >= 3 && t.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    words.map(|w| w.rsplit("::").next().unwrap_or(w).to_owned()).filter(|w| is_test(w)).collect()
+    let is_test = |t: &str| {
+        t.matches('_').count() >= 3
+            && t.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    words
+        .map(|w| w.rsplit("::").next().unwrap_or(w).to_owned())
+        .filter(|w| is_test(w))
+        .collect()
 }
 
 #[test]
@@ -241,7 +312,9 @@ fn tests_that_documents_lean_on_exist() {
         for entry in std::fs::read_dir(&folder).expect("a folder can be read").flatten() {
             match entry.path() {
                 path if path.is_dir() => folders.push(path),
-                path if path.extension().is_some_and(|e| e == "rs") => code += &std::fs::read_to_string(&path).expect("a source file"),
+                path if path.extension().is_some_and(|e| e == "rs") => {
+                    code += &std::fs::read_to_string(&path).expect("a source file")
+                }
                 _ => {}
             }
         }
@@ -255,5 +328,8 @@ fn tests_that_documents_lean_on_exist() {
             }
         }
     }
-    assert!(problems.is_empty(), "documents name tests that are not there:\n{problems}");
+    assert!(
+        problems.is_empty(),
+        "documents name tests that are not there:\n{problems}"
+    );
 }

@@ -14,13 +14,27 @@ fn upgrade_to(image: &str) -> Value {
 async fn a_container_that_fails_at_first_is_tried_again() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    for (name, image) in [("a", "sim:fail:start:2"), ("b", "sim:fail:create:2"), ("c", "sim:fail:pull:2")] {
-        let id = w.service(&stack, name, json!({"scale": 2, "launchConfig": {"imageUuid": image}})).await;
+    for (name, image) in [
+        ("a", "sim:fail:start:2"),
+        ("b", "sim:fail:create:2"),
+        ("c", "sim:fail:pull:2"),
+    ] {
+        let id = w
+            .service(&stack, name, json!({"scale": 2, "launchConfig": {"imageUuid": image}}))
+            .await;
         w.act(&id, "activate", json!({})).await.ok();
         w.settle().await;
         let row = w.show(&id).await;
-        has(&row, &json!({"state": "activating", "transitioning": "yes", "healthState": "unhealthy"}), name);
-        assert!(text(&row, "transitioningMessage").contains("Failing ["), "{name}: {}", row["transitioningMessage"]);
+        has(
+            &row,
+            &json!({"state": "activating", "transitioning": "yes", "healthState": "unhealthy"}),
+            name,
+        );
+        assert!(
+            text(&row, "transitioningMessage").contains("Failing ["),
+            "{name}: {}",
+            row["transitioningMessage"]
+        );
         w.wait(&id, "active").await;
         assert_eq!(w.containers(&id).await.len(), 2, "{name}");
     }
@@ -29,7 +43,11 @@ async fn a_container_that_fails_at_first_is_tried_again() {
 #[actix_web::test]
 async fn an_upgrade_to_what_never_starts_can_be_left_in_every_way() {
     for image in ["sim:fail", "sim:fail:pull", "sim:fail:create"] {
-        for (action, end) in [("rollback", "active"), ("remove", "removed"), ("cancelupgrade", "canceled-upgrade")] {
+        for (action, end) in [
+            ("rollback", "active"),
+            ("remove", "removed"),
+            ("cancelupgrade", "canceled-upgrade"),
+        ] {
             let w = World::new().await;
             let stack = w.stack("s").await;
             let id = w.running(&stack, "web", json!({"scale": 2})).await;
@@ -37,7 +55,11 @@ async fn an_upgrade_to_what_never_starts_can_be_left_in_every_way() {
             w.advance(Duration::from_secs(30)).await;
             let row = w.show(&id).await;
             assert_eq!(row["state"], "upgrading");
-            assert!(text(&row, "transitioningMessage").contains("Failing ["), "{image}: {}", row["transitioningMessage"]);
+            assert!(
+                text(&row, "transitioningMessage").contains("Failing ["),
+                "{image}: {}",
+                row["transitioningMessage"]
+            );
             w.act(&id, action, json!({})).await.expect(202, json!({}));
             w.wait(&id, end).await;
             if end == "canceled-upgrade" {
@@ -45,7 +67,11 @@ async fn an_upgrade_to_what_never_starts_can_be_left_in_every_way() {
                 w.wait(&id, "active").await;
             }
             w.advance(Duration::from_secs(30)).await;
-            let expected: &[&str] = if end == "removed" { &[] } else { &["s-web-1 running", "s-web-2 running"] };
+            let expected: &[&str] = if end == "removed" {
+                &[]
+            } else {
+                &["s-web-1 running", "s-web-2 running"]
+            };
             assert_eq!(w.picture(&id).await, expected, "{image} {action}");
             assert_eq!(w.sim().containers().len(), expected.len(), "{image} {action}");
         }
@@ -54,21 +80,39 @@ async fn an_upgrade_to_what_never_starts_can_be_left_in_every_way() {
 
 #[actix_web::test]
 async fn an_activation_that_hangs_can_be_left_in_every_way() {
-    for (action, input, end) in
-        [("deactivate", json!({}), "inactive"), ("upgrade", upgrade_to("sim:new"), "upgraded"), ("remove", json!({}), "removed")]
-    {
+    for (action, input, end) in [
+        ("deactivate", json!({}), "inactive"),
+        ("upgrade", upgrade_to("sim:new"), "upgraded"),
+        ("remove", json!({}), "removed"),
+    ] {
         let w = World::new().await;
         let stack = w.stack("s").await;
-        let id = w.service(&stack, "web", json!({"scale": 2, "launchConfig": {"imageUuid": "sim:fail:start"}})).await;
+        let id = w
+            .service(
+                &stack,
+                "web",
+                json!({"scale": 2, "launchConfig": {"imageUuid": "sim:fail:start"}}),
+            )
+            .await;
         w.act(&id, "activate", json!({})).await.ok();
         w.advance(Duration::from_secs(5)).await;
         assert_eq!(w.show(&id).await["state"], "activating");
         w.act(&id, action, input).await.expect(202, json!({}));
         w.wait(&id, end).await;
         w.advance(Duration::from_secs(10)).await;
-        let running = w.containers(&id).await.iter().filter(|c| c["state"] == "running").count();
+        let running = w
+            .containers(&id)
+            .await
+            .iter()
+            .filter(|c| c["state"] == "running")
+            .count();
         assert_eq!(running, if end == "upgraded" { 2 } else { 0 }, "{action}");
-        let starting: Vec<Value> = w.containers(&id).await.into_iter().filter(|c| c["transitioning"] == "yes").collect();
+        let starting: Vec<Value> = w
+            .containers(&id)
+            .await
+            .into_iter()
+            .filter(|c| c["transitioning"] == "yes")
+            .collect();
         assert!(starting.is_empty(), "{action}: {starting:#?}");
     }
 }
@@ -82,25 +126,41 @@ async fn hands_that_interfere_with_an_upgrade_do_not_change_its_end() {
     w.settle().await;
     // One new and one old container go, one old put aside is started by hand.
     let rows = w.containers(&id).await;
-    let find = |name: &str, image: &str| rows.iter().find(|c| c["name"] == name && c["imageUuid"] == image).cloned().unwrap_or_default();
+    let find = |name: &str, image: &str| {
+        rows.iter()
+            .find(|c| c["name"] == name && c["imageUuid"] == image)
+            .cloned()
+            .unwrap_or_default()
+    };
     for row in [find("s-web-1", "sim:new"), find("s-web-3", "sim:web")] {
         w.delete(text(&row, "id")).await.expect(200, json!({}));
     }
-    w.act(text(&find("s-web-1", "sim:web"), "id"), "start", json!({})).await.ok();
+    w.act(text(&find("s-web-1", "sim:web"), "id"), "start", json!({}))
+        .await
+        .ok();
     w.wait(&id, "upgraded").await;
     w.advance(Duration::from_secs(3)).await;
     let rows = w.containers(&id).await;
     let live: Vec<&Value> = rows.iter().filter(|c| c["state"] == "running").collect();
     assert_eq!(live.len(), 3, "{:?}", w.picture(&id).await);
-    assert!(live.iter().all(|c| c["imageUuid"] == "sim:new"), "{:?}", w.picture(&id).await);
+    assert!(
+        live.iter().all(|c| c["imageUuid"] == "sim:new"),
+        "{:?}",
+        w.picture(&id).await
+    );
     // One that was put aside goes: the rollback makes it anew.
     let parked = rows.iter().find(|c| c["state"] == "stopped").expect("an old one");
-    w.delete(text(parked, "id")).await.expect(200, json!({"state": "removing"}));
+    w.delete(text(parked, "id"))
+        .await
+        .expect(200, json!({"state": "removing"}));
     w.settle().await;
     w.act(&id, "rollback", json!({})).await.ok();
     w.wait(&id, "active").await;
     w.advance(Duration::from_secs(3)).await;
-    assert_eq!(w.picture(&id).await, ["s-web-1 running", "s-web-2 running", "s-web-3 running"]);
+    assert_eq!(
+        w.picture(&id).await,
+        ["s-web-1 running", "s-web-2 running", "s-web-3 running"]
+    );
     assert!(w.containers(&id).await.iter().all(|c| c["imageUuid"] == "sim:web"));
 }
 
@@ -121,9 +181,22 @@ async fn a_host_that_goes_during_an_upgrade_takes_nothing_with_it() {
     w.act(&id, "finishupgrade", json!({})).await.ok();
     w.wait(&id, "active").await;
     w.advance(Duration::from_secs(3)).await;
-    assert_eq!(w.picture(&id).await, ["s-web-1 running", "s-web-2 running", "s-web-3 running", "s-web-4 running"]);
+    assert_eq!(
+        w.picture(&id).await,
+        [
+            "s-web-1 running",
+            "s-web-2 running",
+            "s-web-3 running",
+            "s-web-4 running"
+        ]
+    );
     let other = &hosts[1]["id"];
-    assert!(w.containers(&id).await.iter().all(|c| c["hostId"] == *other && c["imageUuid"] == "sim:new"));
+    assert!(
+        w.containers(&id)
+            .await
+            .iter()
+            .all(|c| c["hostId"] == *other && c["imageUuid"] == "sim:new")
+    );
 }
 
 #[actix_web::test]
@@ -132,9 +205,17 @@ async fn ports_move_from_the_old_to_the_new_container() {
         let w = World::new().await;
         w.sim().set_strict(true);
         let stack = w.stack("s").await;
-        let id = w.running(&stack, "web", json!({"launchConfig": {"ports": ["8080:80"]}})).await;
+        let id = w
+            .running(&stack, "web", json!({"launchConfig": {"ports": ["8080:80"]}}))
+            .await;
         let config = json!({"imageUuid": "sim:new", "ports": ["8080:80"]});
-        w.act(&id, "upgrade", json!({"inServiceStrategy": {"startFirst": first, "launchConfig": config}})).await.ok();
+        w.act(
+            &id,
+            "upgrade",
+            json!({"inServiceStrategy": {"startFirst": first, "launchConfig": config}}),
+        )
+        .await
+        .ok();
         w.wait(&id, "upgraded").await;
         let picture = ["s-web-1 running", "s-web-1 stopped old"];
         assert_eq!(w.picture(&id).await, picture, "start first: {first}");
@@ -155,8 +236,11 @@ async fn an_old_container_stops_before_its_successor_starts() {
     w.act(&id, "upgrade", upgrade_to("sim:new")).await.ok();
     w.wait(&id, "upgraded").await;
     let calls = w.sim().take_calls();
-    let order: Vec<&str> =
-        calls.iter().map(|c| c.split(' ').next().unwrap_or_default()).filter(|c| matches!(*c, "start" | "stop")).collect();
+    let order: Vec<&str> = calls
+        .iter()
+        .map(|c| c.split(' ').next().unwrap_or_default())
+        .filter(|c| matches!(*c, "start" | "stop"))
+        .collect();
     assert_eq!(order, ["stop", "start", "stop", "start"], "{calls:?}");
 }
 
@@ -176,7 +260,9 @@ async fn a_server_that_dies_at_any_commit_goes_on_where_it_was() {
             w.sim().set_strict(true);
             let stack = w.stack("s").await;
             let kicks = json!([{"name": "side", "imageUuid": "sim:side"}]);
-            let id = w.service(&stack, "web", json!({"scale": 2, "secondaryLaunchConfigs": kicks})).await;
+            let id = w
+                .service(&stack, "web", json!({"scale": 2, "secondaryLaunchConfigs": kicks}))
+                .await;
             for (action, input, end) in &steps[..nth] {
                 w.act(&id, action, input.clone()).await.ok();
                 w.wait(&id, end).await;
@@ -198,15 +284,21 @@ async fn a_server_that_dies_at_any_commit_goes_on_where_it_was() {
             w.wait(&id, end).await;
             w.advance(Duration::from_secs(3)).await;
             let case = format!("{action} dying at commit {commits}");
-            let (names, state) =
-                (["s-web-1", "s-web-2", "s-web-side-1", "s-web-side-2"], if *end == "inactive" { "stopped" } else { "running" });
+            let (names, state) = (
+                ["s-web-1", "s-web-2", "s-web-side-1", "s-web-side-2"],
+                if *end == "inactive" { "stopped" } else { "running" },
+            );
             let mut expected: Vec<String> = names.iter().map(|n| format!("{n} {state}")).collect();
             if *end == "upgraded" {
                 expected.extend(["s-web-1 stopped old", "s-web-2 stopped old"].map(str::to_owned));
                 expected.sort();
             }
             assert_eq!(w.picture(&id).await, expected, "{case}");
-            assert_eq!(w.sim().containers().len(), expected.len(), "{case}: containers that no row knows");
+            assert_eq!(
+                w.sim().containers().len(),
+                expected.len(),
+                "{case}: containers that no row knows"
+            );
             if !was_dead {
                 break;
             }

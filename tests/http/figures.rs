@@ -6,33 +6,123 @@ use crate::source::{Source, files, none, root, sources};
 
 /// A document, what it says, and the constant that it says it of, with its value. Who changes one changes the other.
 const FIGURES: &[(&str, &str, &str, &str)] = &[
-    ("docs/ARCHITECTURE.md", "50 steps a transaction", "STEPS_PER_WRITE", "50"),
-    ("docs/ARCHITECTURE.md", "the comparison each minute", "RESYNC", "Duration::from_secs(60)"),
-    ("docs/DATABASE.md", "for about 5 ms", "COMMIT_BUDGET", "Duration::from_millis(5)"),
-    ("docs/DATABASE.md", "Every ten minutes", "SWEEP_EVERY", "Duration::from_secs(600)"),
+    (
+        "docs/ARCHITECTURE.md",
+        "50 steps a transaction",
+        "STEPS_PER_WRITE",
+        "50",
+    ),
+    (
+        "docs/ARCHITECTURE.md",
+        "the comparison each minute",
+        "RESYNC",
+        "Duration::from_secs(60)",
+    ),
+    (
+        "docs/DATABASE.md",
+        "for about 5 ms",
+        "COMMIT_BUDGET",
+        "Duration::from_millis(5)",
+    ),
+    (
+        "docs/DATABASE.md",
+        "Every ten minutes",
+        "SWEEP_EVERY",
+        "Duration::from_secs(600)",
+    ),
     ("docs/DATABASE.md", "in writes of 200 rows", "SWEEP_CHUNK", "200"),
-    ("docs/operating.md", "every ten minutes, 200 rows at a time", "SWEEP_CHUNK", "200"),
-    ("docs/operating.md", "may finish for 10 seconds", "SHUTDOWN_SECONDS", "10"),
-    ("docs/settings.md", "every ten minutes", "SWEEP_EVERY", "Duration::from_secs(600)"),
+    (
+        "docs/operating.md",
+        "every ten minutes, 200 rows at a time",
+        "SWEEP_CHUNK",
+        "200",
+    ),
+    (
+        "docs/operating.md",
+        "may finish for 10 seconds",
+        "SHUTDOWN_SECONDS",
+        "10",
+    ),
+    (
+        "docs/settings.md",
+        "every ten minutes",
+        "SWEEP_EVERY",
+        "Duration::from_secs(600)",
+    ),
     ("docs/API-DESIGN.md", "At most 1 MiB", "BODY_LIMIT", "1024 * 1024"),
-    ("docs/API-DESIGN.md", "within a minute, else 408", "BODY_PATIENCE", "Duration::from_secs(60)"),
+    (
+        "docs/API-DESIGN.md",
+        "within a minute, else 408",
+        "BODY_PATIENCE",
+        "Duration::from_secs(60)",
+    ),
     ("docs/events.md", "more than 100,000 behind", "MAX_MISSED", "100_000"),
     ("docs/events.md", "4 KiB, then 1009", "MAX_FRAME", "4096"),
-    ("docs/events.md", "a client that takes nothing for 30 s", "PATIENCE", "30"),
+    (
+        "docs/events.md",
+        "a client that takes nothing for 30 s",
+        "PATIENCE",
+        "30",
+    ),
 ];
 
 /// The defaults that more than one document tells: a document, what it says, the setting, its default.
 const SETTINGS: &[(&str, &str, &str, &str)] = &[
-    ("docs/DATABASE.md", "processes that ended a day ago", "process_instance.purge.after.seconds", "86400"),
-    ("docs/DATABASE.md", "events older than 14 days or beyond a million", "events.purge.after.seconds", "1209600"),
-    ("docs/DATABASE.md", "rows of the audit log older than 30 days or beyond a million", "audit_log.purge.after.seconds", "2592000"),
-    ("docs/DATABASE.md", "service logs older than 7 days", "service_log.purge.after.seconds", "604800"),
-    ("docs/DATABASE.md", "removed resources after 2 days", "main_tables.purge.after.seconds", "172800"),
-    ("docs/operating.md", "| change events | 14 days, and at most 1,000,000 |", "events.keep.rows", "1000000"),
-    ("docs/operating.md", "| the audit log | 30 days, and at most 1,000,000 rows |", "audit_log.keep.rows", "1000000"),
-    ("docs/operating.md", "| service logs | 7 days |", "service_log.purge.after.seconds", "604800"),
+    (
+        "docs/DATABASE.md",
+        "processes that ended a day ago",
+        "process_instance.purge.after.seconds",
+        "86400",
+    ),
+    (
+        "docs/DATABASE.md",
+        "events older than 14 days or beyond a million",
+        "events.purge.after.seconds",
+        "1209600",
+    ),
+    (
+        "docs/DATABASE.md",
+        "rows of the audit log older than 30 days or beyond a million",
+        "audit_log.purge.after.seconds",
+        "2592000",
+    ),
+    (
+        "docs/DATABASE.md",
+        "service logs older than 7 days",
+        "service_log.purge.after.seconds",
+        "604800",
+    ),
+    (
+        "docs/DATABASE.md",
+        "removed resources after 2 days",
+        "main_tables.purge.after.seconds",
+        "172800",
+    ),
+    (
+        "docs/operating.md",
+        "| change events | 14 days, and at most 1,000,000 |",
+        "events.keep.rows",
+        "1000000",
+    ),
+    (
+        "docs/operating.md",
+        "| the audit log | 30 days, and at most 1,000,000 rows |",
+        "audit_log.keep.rows",
+        "1000000",
+    ),
+    (
+        "docs/operating.md",
+        "| service logs | 7 days |",
+        "service_log.purge.after.seconds",
+        "604800",
+    ),
     ("docs/events.md", "(14 days, a million)", "events.keep.rows", "1000000"),
-    ("docs/access-control.md", "A login lasts 16 hours", "api.auth.jwt.token.expiry", "57600000"),
+    (
+        "docs/access-control.md",
+        "A login lasts 16 hours",
+        "api.auth.jwt.token.expiry",
+        "57600000",
+    ),
 ];
 
 fn read(path: &str) -> String {
@@ -51,11 +141,19 @@ fn values<'s>(sources: &'s [Source], constant: &str) -> Vec<&'s str> {
         let (_, value) = rest.split_once(" = ").filter(|_| !before.contains("//"))?;
         value.strip_suffix(';')
     };
-    sources.iter().flat_map(|source| source.text.lines()).filter_map(declared).collect()
+    sources
+        .iter()
+        .flat_map(|source| source.text.lines())
+        .filter_map(declared)
+        .collect()
 }
 
 /// A figure whose document says something else, or whose constant is something else.
-fn wrong((document, said, constant, value): (&str, &str, &str, &str), text: &str, sources: &[Source]) -> Option<String> {
+fn wrong(
+    (document, said, constant, value): (&str, &str, &str, &str),
+    text: &str,
+    sources: &[Source],
+) -> Option<String> {
     let values = values(sources, constant);
     if !flat(text).contains(said) {
         return Some(format!("{document} does not say {said:?} ({constant})"));
@@ -66,16 +164,30 @@ fn wrong((document, said, constant, value): (&str, &str, &str, &str), text: &str
 #[test]
 fn figures_in_documents_are_those_of_the_program() {
     let sources = sources();
-    none(FIGURES.iter().filter_map(|figure| wrong(*figure, &read(figure.0), &sources)).collect());
+    none(
+        FIGURES
+            .iter()
+            .filter_map(|figure| wrong(*figure, &read(figure.0), &sources))
+            .collect(),
+    );
 }
 
 #[test]
 fn a_figure_that_is_not_the_programs_is_found() {
-    let sources = [Source::planted("a.rs", "/// How many.\nconst STEPS: usize = 50;\n// const STEPS: usize = 25;\n")];
+    let sources = [Source::planted(
+        "a.rs",
+        "/// How many.\nconst STEPS: usize = 50;\n// const STEPS: usize = 25;\n",
+    )];
     let check = |said, value, text| wrong(("a.md", said, "STEPS", value), text, &sources);
     assert_eq!(check("50 steps", "50", "it takes 50\nsteps"), None);
-    assert_eq!(check("50 steps", "50", "25 steps").as_deref(), Some("a.md does not say \"50 steps\" (STEPS)"));
-    assert_eq!(check("25 steps", "25", "25 steps").as_deref(), Some("a.md says \"25 steps\", and STEPS is [\"50\"]"));
+    assert_eq!(
+        check("50 steps", "50", "25 steps").as_deref(),
+        Some("a.md does not say \"50 steps\" (STEPS)")
+    );
+    assert_eq!(
+        check("25 steps", "25", "25 steps").as_deref(),
+        Some("a.md says \"25 steps\", and STEPS is [\"50\"]")
+    );
 }
 
 #[actix_web::test]
@@ -97,13 +209,22 @@ async fn defaults_that_documents_tell_are_those_of_the_settings() {
 /// The tables that migrations make.
 fn tables(migrations: &[Source]) -> BTreeSet<&str> {
     let lines = migrations.iter().flat_map(|migration| migration.text.lines());
-    lines.filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split([' ', '(']).next()).collect()
+    lines
+        .filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split([' ', '(']).next())
+        .collect()
 }
 
 /// The tables under `## Tables` of the document: the names in bold code at the beginning of a sentence.
 fn told(document: &str) -> BTreeSet<&str> {
-    let part = document.split("\n## ").find(|part| part.starts_with("Tables\n")).unwrap_or_default();
-    part.split("**`").skip(1).filter_map(|rest| rest.split_once("`**")).map(|(name, _)| name).collect()
+    let part = document
+        .split("\n## ")
+        .find(|part| part.starts_with("Tables\n"))
+        .unwrap_or_default();
+    part.split("**`")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("`**"))
+        .map(|(name, _)| name)
+        .collect()
 }
 
 #[test]
@@ -113,14 +234,22 @@ fn the_tables_of_the_document_are_those_of_the_migrations() {
     assert_eq!(told(&document), tables(&migrations));
     let indexes = migrations.iter().flat_map(|migration| migration.text.lines());
     let indexes = indexes.filter_map(|line| line.split_once("INDEX ")?.1.split(' ').next());
-    none(indexes.filter(|index| !document.contains(&format!("`{index}"))).map(|index| format!("{index} is in no document")).collect());
+    none(
+        indexes
+            .filter(|index| !document.contains(&format!("`{index}")))
+            .map(|index| format!("{index} is in no document"))
+            .collect(),
+    );
     let said = format!("({} migration(s) applied)", migrations.len());
     assert!(read("README.md").contains(&said), "the README does not say {said:?}");
 }
 
 #[test]
 fn a_table_that_no_document_tells_of_is_found() {
-    let migrations = [Source::planted("up.sql", "-- Two.\nCREATE TABLE one (\n  id INTEGER\n);\nCREATE TABLE two (id INTEGER);\n")];
+    let migrations = [Source::planted(
+        "up.sql",
+        "-- Two.\nCREATE TABLE one (\n  id INTEGER\n);\nCREATE TABLE two (id INTEGER);\n",
+    )];
     assert_eq!(tables(&migrations), BTreeSet::from(["one", "two"]));
     assert_eq!(
         told("# A\n\n## Tables\n\n**`one`** (`id`): the first. **`three`**: gone.\n\n## Indexes\n\n**`two`**\n"),

@@ -10,14 +10,24 @@ const FEWEST: usize = 30;
 
 /// Whether a text has the form of a key: `instance.start`.
 fn is_key(text: &str) -> bool {
-    let is_word = |word: &str| word.starts_with(|c: char| c.is_ascii_lowercase()) && word.chars().all(|c| c.is_ascii_alphanumeric());
-    text.split_once('.').is_some_and(|(root, process)| is_word(root) && is_word(process))
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase()) && word.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    text.split_once('.')
+        .is_some_and(|(root, process)| is_word(root) && is_word(process))
 }
 
 /// The strings of that form that are patterns, with their lines: of an arm, of a `matches!`, with or without alternatives.
 fn keys(source: &Source) -> Vec<(usize, &str)> {
-    let pieces: Vec<_> = pieces(source.program()).into_iter().filter(|(kind, _)| *kind != Kind::Comment).collect();
-    let code = |i: Option<usize>| i.and_then(|i| pieces.get(i)).filter(|(kind, _)| *kind == Kind::Code).map_or("", |(_, text)| text.trim());
+    let pieces: Vec<_> = pieces(source.program())
+        .into_iter()
+        .filter(|(kind, _)| *kind != Kind::Comment)
+        .collect();
+    let code = |i: Option<usize>| {
+        i.and_then(|i| pieces.get(i))
+            .filter(|(kind, _)| *kind == Kind::Code)
+            .map_or("", |(_, text)| text.trim())
+    };
     let mut found = Vec::new();
     for (i, (kind, text)) in pieces.iter().enumerate() {
         let key = text.trim_matches('"');
@@ -40,9 +50,16 @@ fn unknown(registry: &Registry, sources: &[Source]) -> Vec<String> {
     for source in sources {
         for (line, key) in keys(source) {
             let (root, process) = key.split_once('.').unwrap_or_default();
-            let mut machines = registry.types.values().filter(|ty| ty.root == root).filter_map(|ty| ty.machine.as_ref());
+            let mut machines = registry
+                .types
+                .values()
+                .filter(|ty| ty.root == root)
+                .filter_map(|ty| ty.machine.as_ref());
             if !machines.any(|machine| machine.has_process(process)) {
-                problems.push(format!("{}:{line}: {key} is no process of schemas/processes/", source.path));
+                problems.push(format!(
+                    "{}:{line}: {key} is no process of schemas/processes/",
+                    source.path
+                ));
             }
         }
     }
@@ -57,7 +74,10 @@ fn registry() -> Registry {
 fn each_process_that_has_code_is_an_edge_of_its_state_machine() {
     let engine = files(&["src/engine"], &[".rs"], "");
     let found: usize = engine.iter().map(|source| keys(source).len()).sum();
-    assert!(found >= FEWEST, "only {found} keys are found: are they written in another way?");
+    assert!(
+        found >= FEWEST,
+        "only {found} keys are found: are they written in another way?"
+    );
     none(unknown(&registry(), &engine));
 }
 
@@ -81,8 +101,14 @@ mod tests {
 }
 "#;
     let planted = [Source::planted("src/engine/a.rs", text)];
-    let expected = [(5, "instance.fly"), (7, "service.downgrade"), (9, "toolBox.create"), (12, "host.jump")];
-    let expected = expected.map(|(line, key)| format!("src/engine/a.rs:{line}: {key} is no process of schemas/processes/"));
+    let expected = [
+        (5, "instance.fly"),
+        (7, "service.downgrade"),
+        (9, "toolBox.create"),
+        (12, "host.jump"),
+    ];
+    let expected =
+        expected.map(|(line, key)| format!("src/engine/a.rs:{line}: {key} is no process of schemas/processes/"));
     assert_eq!(unknown(&registry(), &planted), expected);
     assert_eq!(keys(&planted[0]).len(), 8);
 }

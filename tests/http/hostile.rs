@@ -21,14 +21,24 @@ struct Case {
 }
 
 fn case(method: Method, path: impl Into<String>, body: impl Into<Vec<u8>>, expected: &'static [u16]) -> Case {
-    Case { method, path: path.into(), body: body.into(), expected }
+    Case {
+        method,
+        path: path.into(),
+        body: body.into(),
+        expected,
+    }
 }
 
 /// Runs all cases. `project`, `stack` and `service` are ids of rows that are there; the service is active.
 pub async fn check(state: web::Data<ApiState>, project: &str, stack: &str, service: &str) {
     let app = test::init_service(App::new().configure(|c| configure(c, state))).await;
     let p = format!("/v2-beta/projects/{project}");
-    let services = || test::TestRequest::get().uri(&format!("{p}/services")).insert_header((header::HOST, "localhost")).to_request();
+    let services = || {
+        test::TestRequest::get()
+            .uri(&format!("{p}/services"))
+            .insert_header((header::HOST, "localhost"))
+            .to_request()
+    };
     let before: Value = test::call_and_read_body_json(&app, services()).await;
     for case in cases(&p, stack, service) {
         let request = test::TestRequest::default()
@@ -40,7 +50,12 @@ pub async fn check(state: web::Data<ApiState>, project: &str, stack: &str, servi
         let status = response.status();
         let schemas = response.headers().contains_key("x-api-schemas");
         let body: Value = serde_json::from_slice(&test::read_body(response).await).unwrap_or_default();
-        let name = format!("{} {:.120} {:.120}", case.method, case.path, String::from_utf8_lossy(&case.body));
+        let name = format!(
+            "{} {:.120} {:.120}",
+            case.method,
+            case.path,
+            String::from_utf8_lossy(&case.body)
+        );
         assert!(case.expected.contains(&status.as_u16()), "{name}: {status} {body}");
         assert!(schemas, "{name}: no X-API-Schemas");
         assert!(body["links"].is_object(), "{name}: {body}");
@@ -63,7 +78,12 @@ fn cases(p: &str, stack: &str, service: &str) -> Vec<Case> {
         case(Method::GET, format!("{p}/services/%00"), "", &[404]),
         case(Method::GET, format!("{p}/services/%ff%fe"), "", &[404]),
         case(Method::GET, format!("{p}/services/..%2f..%2fetc"), "", &[404]),
-        case(Method::GET, format!("{p}/services/1s99999999999999999999999"), "", &[404]),
+        case(
+            Method::GET,
+            format!("{p}/services/1s99999999999999999999999"),
+            "",
+            &[404],
+        ),
         case(Method::GET, format!("{p}/services/1s-1"), "", &[404]),
         case(Method::GET, format!("{p}/services/{service}/nope"), "", &[404]),
         case(Method::GET, format!("{p}/services/{service}/iNSTANCES/"), "", &[200]),
@@ -82,17 +102,67 @@ fn cases(p: &str, stack: &str, service: &str) -> Vec<Case> {
         // Actions.
         case(Method::POST, format!("{p}/services/{service}?action=nope"), "", &[422]),
         case(Method::POST, format!("{p}/services/{service}?action="), "", &[422]),
-        case(Method::POST, format!("{p}/services/{service}/?action=activate"), "{}", &[422]),
-        case(Method::POST, format!("{p}/services/1s999999?action=activate"), "{}", &[404]),
-        case(Method::POST, format!("{p}/services/{service}?action=upgrade"), "{", &[400]),
+        case(
+            Method::POST,
+            format!("{p}/services/{service}/?action=activate"),
+            "{}",
+            &[422],
+        ),
+        case(
+            Method::POST,
+            format!("{p}/services/1s999999?action=activate"),
+            "{}",
+            &[404],
+        ),
+        case(
+            Method::POST,
+            format!("{p}/services/{service}?action=upgrade"),
+            "{",
+            &[400],
+        ),
         // Lists: whatever is not understood is ignored.
-        case(Method::GET, format!("{p}/services?name_=1&_=2&=&a_b_c=d&state_nope=x&removed_null=%3Cnil%3E"), "", &[200]),
-        case(Method::GET, format!("{p}/services?limit=-2&marker=zzz&sort=nope&order=nope&include=nope"), "", &[200]),
-        case(Method::GET, format!("{p}/services?limit=99999999999999999999&marker=m99999999999999999999"), "", &[200]),
-        case(Method::GET, format!("{p}/services?marker=%00%ff&sort=%22&name='%20OR%201=1--"), "", &[200]),
-        case(Method::GET, format!("{p}/services?stackId=nope&createIndex_gt=many&created_lt=never"), "", &[200]),
-        case(Method::GET, format!("{p}/services?name={}", "a".repeat(16 * 1024)), "", &[200]),
-        case(Method::GET, format!("{p}/services?{}", "name_like=%25&".repeat(1000)), "", &[200]),
+        case(
+            Method::GET,
+            format!("{p}/services?name_=1&_=2&=&a_b_c=d&state_nope=x&removed_null=%3Cnil%3E"),
+            "",
+            &[200],
+        ),
+        case(
+            Method::GET,
+            format!("{p}/services?limit=-2&marker=zzz&sort=nope&order=nope&include=nope"),
+            "",
+            &[200],
+        ),
+        case(
+            Method::GET,
+            format!("{p}/services?limit=99999999999999999999&marker=m99999999999999999999"),
+            "",
+            &[200],
+        ),
+        case(
+            Method::GET,
+            format!("{p}/services?marker=%00%ff&sort=%22&name='%20OR%201=1--"),
+            "",
+            &[200],
+        ),
+        case(
+            Method::GET,
+            format!("{p}/services?stackId=nope&createIndex_gt=many&created_lt=never"),
+            "",
+            &[200],
+        ),
+        case(
+            Method::GET,
+            format!("{p}/services?name={}", "a".repeat(16 * 1024)),
+            "",
+            &[200],
+        ),
+        case(
+            Method::GET,
+            format!("{p}/services?{}", "name_like=%25&".repeat(1000)),
+            "",
+            &[200],
+        ),
     ];
     all.extend(paths_that_go_elsewhere(p, service));
     all.extend(methods_in_disguise(p, service));
@@ -110,11 +180,19 @@ fn cases(p: &str, stack: &str, service: &str) -> Vec<Case> {
         deep("{\"a\":", "}"),
     ];
     for body in unreadable {
-        for (method, path) in [(Method::POST, format!("{p}/services")), (Method::PUT, format!("{p}/services/{service}"))] {
+        for (method, path) in [
+            (Method::POST, format!("{p}/services")),
+            (Method::PUT, format!("{p}/services/{service}")),
+        ] {
             all.push(case(method, path, body.clone(), &[400]));
         }
     }
-    all.push(case(Method::POST, format!("{p}/services"), vec![b' '; 1024 * 1024 + 1], &[413]));
+    all.push(case(
+        Method::POST,
+        format!("{p}/services"),
+        vec![b' '; 1024 * 1024 + 1],
+        &[413],
+    ));
     // Bodies that can be read and are wrong.
     let wrong = [
         "5",
@@ -137,7 +215,12 @@ fn cases(p: &str, stack: &str, service: &str) -> Vec<Case> {
         "{\"name\":\"x\",\"stackId\":\"STACK\",\"metadata\":\"text\"}",
     ];
     for body in wrong {
-        all.push(case(Method::POST, format!("{p}/services"), body.replace("STACK", stack), &[422]));
+        all.push(case(
+            Method::POST,
+            format!("{p}/services"),
+            body.replace("STACK", stack),
+            &[422],
+        ));
     }
     all
 }
@@ -164,7 +247,10 @@ fn paths_that_go_elsewhere(p: &str, service: &str) -> Vec<Case> {
         get(format!("{p}/services/{service};a=b"), &[404]),
         get(format!("{p}\\services"), &[403, 404]),
         get(format!("{p}/services%3flimit=1"), &[404]),
-        get(format!("{p}/%73ervices/%{:02x}{}", service.as_bytes()[0], &service[1..]), &[200]),
+        get(
+            format!("{p}/%73ervices/%{:02x}{}", service.as_bytes()[0], &service[1..]),
+            &[200],
+        ),
         get(format!("//{}//services//", &p[1..]), &[200]),
         get(format!("{p}/{long}"), &[404]),
         get(format!("{p}/services/{long}"), &[404]),
@@ -179,7 +265,9 @@ fn paths_that_go_elsewhere(p: &str, service: &str) -> Vec<Case> {
 
 /// What stands for another method, and what does not.
 fn methods_in_disguise(p: &str, service: &str) -> Vec<Case> {
-    let of = |method: Method, query: &str, body: &str, expected| case(method, format!("{p}/services/{service}?{query}"), body, expected);
+    let of = |method: Method, query: &str, body: &str, expected| {
+        case(method, format!("{p}/services/{service}?{query}"), body, expected)
+    };
     vec![
         of(Method::GET, "_method=DELETE", "", &[403]),
         of(Method::GET, "_method=put&name=other", "", &[403]),
@@ -205,7 +293,12 @@ fn methods_in_disguise(p: &str, service: &str) -> Vec<Case> {
 async fn check_raw(world: &World, server: &Server, what: &str, request: impl AsRef<[u8]>, statuses: &[&str]) -> String {
     let before = world.stored();
     let answer = server.send(request).await;
-    let status = answer.strip_prefix("HTTP/1.1 ").unwrap_or_default().split(' ').next().unwrap_or_default();
+    let status = answer
+        .strip_prefix("HTTP/1.1 ")
+        .unwrap_or_default()
+        .split(' ')
+        .next()
+        .unwrap_or_default();
     assert!(statuses.contains(&status), "{what}: {answer:.400}");
     assert_eq!(world.stored(), before, "{what} changed something");
     answer
@@ -225,15 +318,46 @@ async fn requests_that_are_not_http_or_far_too_long_are_refused() {
     let cases: [(&str, Vec<u8>); 11] = [
         ("a path that is no UTF-8", get("/v2-beta/\u{ff}")),
         ("a space in a path", get("/v2-beta/a b")),
-        ("a query of 100 KiB", get(&format!("/v2-beta/services?name={}", "a".repeat(100 * 1024)))),
-        ("a header of 200 KiB", format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-A: {}\r\n\r\n", "a".repeat(200 * 1024)).into_bytes()),
-        ("200 headers", format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X-A: b\r\n".repeat(200)).into_bytes()),
-        ("two lengths", post_of("Content-Length: 12\r\nContent-Length: 13\r\n", stack).into_bytes()),
-        ("a length that is none", post_of("Content-Length: -1\r\n", stack).into_bytes()),
-        ("a length and chunks", post_of("Content-Length: 12\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n").into_bytes()),
-        ("chunks that are none", post_of("Transfer-Encoding: chunked\r\n", "zz\r\n").into_bytes()),
-        ("a control character in a header", b"GET /v2-beta HTTP/1.1\r\nHost: localhost\r\nX-A: a\x00b\r\n\r\n".to_vec()),
-        ("a header that goes on in the next line", b"GET /v2-beta HTTP/1.1\r\nHost: localhost\r\nX-A: a\r\n b: c\r\n\r\n".to_vec()),
+        (
+            "a query of 100 KiB",
+            get(&format!("/v2-beta/services?name={}", "a".repeat(100 * 1024))),
+        ),
+        (
+            "a header of 200 KiB",
+            format!(
+                "GET / HTTP/1.1\r\nHost: localhost\r\nX-A: {}\r\n\r\n",
+                "a".repeat(200 * 1024)
+            )
+            .into_bytes(),
+        ),
+        (
+            "200 headers",
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X-A: b\r\n".repeat(200)).into_bytes(),
+        ),
+        (
+            "two lengths",
+            post_of("Content-Length: 12\r\nContent-Length: 13\r\n", stack).into_bytes(),
+        ),
+        (
+            "a length that is none",
+            post_of("Content-Length: -1\r\n", stack).into_bytes(),
+        ),
+        (
+            "a length and chunks",
+            post_of("Content-Length: 12\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n").into_bytes(),
+        ),
+        (
+            "chunks that are none",
+            post_of("Transfer-Encoding: chunked\r\n", "zz\r\n").into_bytes(),
+        ),
+        (
+            "a control character in a header",
+            b"GET /v2-beta HTTP/1.1\r\nHost: localhost\r\nX-A: a\x00b\r\n\r\n".to_vec(),
+        ),
+        (
+            "a header that goes on in the next line",
+            b"GET /v2-beta HTTP/1.1\r\nHost: localhost\r\nX-A: a\r\n b: c\r\n\r\n".to_vec(),
+        ),
     ];
     for (what, request) in cases {
         check_raw(&world, &server, what, request, &["400", "413", "414", "431"]).await;
@@ -243,20 +367,39 @@ async fn requests_that_are_not_http_or_far_too_long_are_refused() {
     let long = post_of("Transfer-Encoding: chunked\r\n", &chunk.repeat(17));
     let answer = check_raw(&world, &server, "a long chunked body", long, &["413"]).await;
     assert!(answer.contains(r#""code":"Request Entity Too Long""#), "{answer:.400}");
-    let answer = check_raw(&world, &server, "an announced long body", post_of("Content-Length: 99999999999\r\n", ""), &["413"]).await;
+    let answer = check_raw(
+        &world,
+        &server,
+        "an announced long body",
+        post_of("Content-Length: 99999999999\r\n", ""),
+        &["413"],
+    )
+    .await;
     assert!(answer.contains(r#""code":"Request Entity Too Long""#), "{answer:.400}");
     let whole = post_of("Content-Length: 12\r\n", stack);
-    assert!(server.send(whole).await.starts_with("HTTP/1.1 201 "), "and what is right is taken");
+    assert!(
+        server.send(whole).await.starts_with("HTTP/1.1 201 "),
+        "and what is right is taken"
+    );
 }
 
 #[actix_web::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let world = World::new().await;
-    let server = Server::with(&world, &ApiOptions { body_patience: Duration::from_millis(50), ..ApiOptions::default() });
+    let server = Server::with(
+        &world,
+        &ApiOptions {
+            body_patience: Duration::from_millis(50),
+            ..ApiOptions::default()
+        },
+    );
     for (what, request) in [
         ("no byte", post_of("Content-Length: 12\r\n", "")),
         ("all but one", post_of("Content-Length: 12\r\n", r#"{"name":"s""#)),
-        ("a chunk and no end", post_of("Transfer-Encoding: chunked\r\n", "c\r\n{\"name\":\"s\"}\r\n")),
+        (
+            "a chunk and no end",
+            post_of("Transfer-Encoding: chunked\r\n", "c\r\n{\"name\":\"s\"}\r\n"),
+        ),
     ] {
         let answer = check_raw(&world, &server, what, request, &["408"]).await;
         assert!(answer.contains(r#""code":"Request Timeout""#), "{what}: {answer}");
@@ -290,32 +433,68 @@ async fn what_is_reflected_in_headers_and_links_cannot_be_forged() {
             [("x-forwarded-port", forged), ("x-forwarded-proto", forged)],
         ] {
             let answer = list(&headers).await;
-            assert_eq!(answer.header("x-api-schemas"), Some(format!("{home}/schemas").as_str()), "{headers:?}");
+            assert_eq!(
+                answer.header("x-api-schemas"),
+                Some(format!("{home}/schemas").as_str()),
+                "{headers:?}"
+            );
             assert_eq!(answer.body["links"]["self"], home, "{headers:?}");
         }
     }
     // Without a protocol in front, nobody forwarded anything.
-    assert_eq!(list(&[("x-forwarded-host", "evil.example")]).await.body["links"]["self"], home);
+    assert_eq!(
+        list(&[("x-forwarded-host", "evil.example")]).await.body["links"]["self"],
+        home
+    );
     // Whoever may be believed about addresses is said at start, and here it is nobody.
     for name in ["x-forwarded-for", "x-real-ip", "forwarded", "x-api-client-ip"] {
-        assert_ne!(list(&[(name, "203.0.113.9")]).await.header("x-api-client-ip"), Some("203.0.113.9"), "{name}");
+        assert_ne!(
+            list(&[(name, "203.0.113.9")]).await.header("x-api-client-ip"),
+            Some("203.0.113.9"),
+            "{name}"
+        );
     }
     // Nor do these headers say who asks, where they come from outside.
     world.engine.require_proof(true).await.unwrap();
     for name in ["x-api-account-id", "x-api-user-id", "x-api-account-kind"] {
-        world.send_with(Method::GET, "/v2-beta/projects", &[(name, "1a1")], None).await.refused(401, "Unauthorized");
+        world
+            .send_with(Method::GET, "/v2-beta/projects", &[(name, "1a1")], None)
+            .await
+            .refused(401, "Unauthorized");
     }
     // Stored text goes out in headers, too: what is no header's value does not.
     world.engine.set_key("admin", "ADMIN".into(), "secret").await.unwrap();
     let key = [("authorization", ADMIN_KEY)];
     let evil = "x\r\nSet-Cookie: token=evil";
     let setting = json!({"name": "api.auth.realm", "value": evil});
-    world.send_with(Method::POST, "/v2-beta/settings", &key, Some(setting)).await.ok();
-    let account = world.send_with(Method::GET, "/v2-beta/accounts?kind=admin", &key, None).await.ok()["data"][0].clone();
-    world.send_with(Method::PUT, &format!("/v2-beta/accounts/{}", text(&account, "id")), &key, Some(json!({"name": evil}))).await.ok();
+    world
+        .send_with(Method::POST, "/v2-beta/settings", &key, Some(setting))
+        .await
+        .ok();
+    let account = world
+        .send_with(Method::GET, "/v2-beta/accounts?kind=admin", &key, None)
+        .await
+        .ok()["data"][0]
+        .clone();
+    world
+        .send_with(
+            Method::PUT,
+            &format!("/v2-beta/accounts/{}", text(&account, "id")),
+            &key,
+            Some(json!({"name": evil})),
+        )
+        .await
+        .ok();
     for headers in [&key[..], &[]] {
         let answer = world.send_with(Method::GET, "/v2-beta/projects", headers, None).await;
-        assert!(answer.headers.iter().all(|(name, value)| name != "set-cookie" && !value.contains(['\r', '\n'])), "{:?}", answer.headers);
+        assert!(
+            answer
+                .headers
+                .iter()
+                .all(|(name, value)| name != "set-cookie" && !value.contains(['\r', '\n'])),
+            "{:?}",
+            answer.headers
+        );
     }
 }
 
@@ -328,28 +507,58 @@ async fn credentials_that_prove_nothing_are_refused_and_change_nothing() {
     let world = World::new().await;
     let login = json!({"username": "root", "password": "correct horse", "enabled": true, "accessMode": "unrestricted"});
     let log_in = async |w: &World| {
-        let token = w.post("/v2-beta/token", json!({"code": "root:correct horse"})).await.expect(201, json!({"type": "token"}));
+        let token = w
+            .post("/v2-beta/token", json!({"code": "root:correct horse"}))
+            .await
+            .expect(201, json!({"type": "token"}));
         text(&token, "jwt").to_owned()
     };
     for w in [&world, &other] {
         w.post("/v2-beta/localAuthConfig", login.clone()).await.ok();
     }
     world.engine.set_key("admin", "ADMIN".into(), "secret").await.unwrap();
-    other.engine.set_key("admin", "OTHER".into(), "others-secret").await.unwrap();
+    other
+        .engine
+        .set_key("admin", "OTHER".into(), "others-secret")
+        .await
+        .unwrap();
     let key = [("authorization", ADMIN_KEY)];
     let (foreign, own, expired) = (log_in(&other).await, log_in(&world).await, log_in(&world).await);
     let scope = |token: &str| world.engine.check_session(token).unwrap();
-    world.engine.end_session(scope(&expired).expect("a session").0).await.unwrap();
+    world
+        .engine
+        .end_session(scope(&expired).expect("a session").0)
+        .await
+        .unwrap();
     // A key of this server that is not good any more.
-    let made = world.send_with(Method::POST, "/v2-beta/apikeys", &key, Some(json!({"name": "gone"}))).await.expect(201, json!({}));
-    let (access, secret) = (text(&made, "publicValue").to_owned(), text(&made, "secretValue").to_owned());
+    let made = world
+        .send_with(Method::POST, "/v2-beta/apikeys", &key, Some(json!({"name": "gone"})))
+        .await
+        .expect(201, json!({}));
+    let (access, secret) = (
+        text(&made, "publicValue").to_owned(),
+        text(&made, "secretValue").to_owned(),
+    );
     world.settle().await;
     let path = format!("/v2-beta/apikeys/{}", text(&made, "id"));
-    world.send_with(Method::POST, &format!("{path}?action=deactivate"), &key, Some(json!({}))).await.expect(202, json!({}));
+    world
+        .send_with(
+            Method::POST,
+            &format!("{path}?action=deactivate"),
+            &key,
+            Some(json!({})),
+        )
+        .await
+        .expect(202, json!({}));
     world.settle().await;
     let encoded = |name: &str, secret: &str| format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")));
-    let unsigned =
-        |claims: &str| format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#), URL_SAFE_NO_PAD.encode(claims));
+    let unsigned = |claims: &str| {
+        format!(
+            "{}.{}.",
+            URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#),
+            URL_SAFE_NO_PAD.encode(claims)
+        )
+    };
     let none = unsigned(r#"{"sub":"1a1","account":"1a1","exp":99999999999}"#);
     let wrongly_signed = format!("{}{}", &own[..own.len() - 4], "AAAA");
     let authorizations = [
@@ -384,10 +593,21 @@ async fn credentials_that_prove_nothing_are_refused_and_change_nothing() {
     ];
     let before = world.stored();
     let refused = async |headers: &[(&str, &str)], path: &str| {
-        let answer = world.send_with(Method::POST, path, headers, Some(json!({"name": "stolen"}))).await;
+        let answer = world
+            .send_with(Method::POST, path, headers, Some(json!({"name": "stolen"})))
+            .await;
         let what = format!("{headers:?} {path}");
-        assert!(answer.status == 401 || answer.status == 429, "{what}: {} {}", answer.status, answer.body);
-        let code = if answer.status == 401 { "Unauthorized" } else { "Too Many Requests" };
+        assert!(
+            answer.status == 401 || answer.status == 429,
+            "{what}: {} {}",
+            answer.status,
+            answer.body
+        );
+        let code = if answer.status == 401 {
+            "Unauthorized"
+        } else {
+            "Too Many Requests"
+        };
         assert_eq!(answer.body["code"], code, "{what}");
         assert_eq!(world.stored(), before, "{what}");
         // Wrong attempts from one address are counted; this is not about that.
@@ -414,11 +634,17 @@ async fn credentials_that_prove_nothing_are_refused_and_change_nothing() {
     refused(&[("authorization", ADMIN_KEY), ("authorization", ADMIN_KEY)], "stacks").await;
     let cookie = format!("token={own}");
     let from_elsewhere = [("cookie", cookie.as_str()), ("origin", "http://evil.example")];
-    world.send_with(Method::POST, "stacks", &from_elsewhere, Some(json!({"name": "stolen"}))).await.refused(403, "Forbidden");
+    world
+        .send_with(Method::POST, "stacks", &from_elsewhere, Some(json!({"name": "stolen"})))
+        .await
+        .refused(403, "Forbidden");
     assert_eq!(world.stored(), before);
     // What is good is good beside what proves nothing.
     let list = async |headers: &[(&str, &str)]| world.send_with(Method::GET, "stacks", headers, None).await.status;
-    assert_eq!(list(&[("cookie", "token=garbage"), ("authorization", ADMIN_KEY)]).await, 200);
+    assert_eq!(
+        list(&[("cookie", "token=garbage"), ("authorization", ADMIN_KEY)]).await,
+        200
+    );
     assert_eq!(list(&[("cookie", &cookie), ("authorization", "Basic !!!!")]).await, 200);
 }
 
@@ -429,17 +655,36 @@ async fn a_flood_of_websockets_is_turned_away_and_makes_room_again() {
         world.engine.set_key(account, key.into(), "secret").await.unwrap();
     }
     world.engine.require_proof(true).await.unwrap();
-    let server = Server::with(&world, &ApiOptions { sockets: SocketLimits { total: 3, of_account: 2 }, ..ApiOptions::default() });
+    let server = Server::with(
+        &world,
+        &ApiOptions {
+            sockets: SocketLimits {
+                total: 3,
+                of_account: 2,
+            },
+            ..ApiOptions::default()
+        },
+    );
     let open = async |key: &str| {
         let key = format!("Basic {}", STANDARD.encode(format!("{key}:secret")));
-        server.try_subscribe("subscribe?eventNames=resource.change", &[("authorization", &key)]).await
+        server
+            .try_subscribe("subscribe?eventNames=resource.change", &[("authorization", &key)])
+            .await
     };
     let mut first = open("PROJECT").await.expect("there is room");
     let second = open("PROJECT").await.expect("there is room");
     let refused = |answer: Result<_, (u16, Value)>| answer.err().map(|(status, body)| (status, body["code"].clone()));
-    assert_eq!(refused(open("PROJECT").await), Some((429, json!("Too Many Requests"))), "an account has its limit");
+    assert_eq!(
+        refused(open("PROJECT").await),
+        Some((429, json!("Too Many Requests"))),
+        "an account has its limit"
+    );
     let _third = open("ADMIN").await.expect("there is room for others");
-    assert_eq!(refused(open("ADMIN").await), Some((503, json!("Service Unavailable"))), "and so has the server");
+    assert_eq!(
+        refused(open("ADMIN").await),
+        Some((503, json!("Service Unavailable"))),
+        "and so has the server"
+    );
     assert_eq!(first.any().await["name"], "ping", "those who are there stay");
     drop(second);
     // The server hears of the end a moment later.

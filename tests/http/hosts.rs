@@ -10,20 +10,30 @@ const GLOBAL: &str = "io.rancher.scheduler.global";
 
 /// The ids of the hosts by name.
 async fn hosts(w: &World) -> Vec<String> {
-    w.list("hosts?sort=id").await.iter().map(|h| text(h, "id").to_owned()).collect()
+    w.list("hosts?sort=id")
+        .await
+        .iter()
+        .map(|h| text(h, "id").to_owned())
+        .collect()
 }
 
 /// The hosts of a service's running containers, sorted.
 async fn places(w: &World, service: &str) -> Vec<String> {
     let rows = w.containers(service).await;
-    let mut places: Vec<String> = rows.iter().filter(|c| c["state"] == "running").map(|c| text(c, "hostId").to_owned()).collect();
+    let mut places: Vec<String> = rows
+        .iter()
+        .filter(|c| c["state"] == "running")
+        .map(|c| text(c, "hostId").to_owned())
+        .collect();
     places.sort();
     places
 }
 
 async fn retire(w: &World, host: &str) {
     w.delete(host).await.refused(405, "Method not allowed");
-    w.act(host, "deactivate", json!({})).await.expect(202, json!({"state": "deactivating"}));
+    w.act(host, "deactivate", json!({}))
+        .await
+        .expect(202, json!({"state": "deactivating"}));
     w.wait(host, "inactive").await;
     w.delete(host).await.expect(200, json!({"state": "removing"}));
     w.wait(host, "removed").await;
@@ -40,14 +50,18 @@ async fn containers_are_spread_and_move_away_from_a_removed_host() {
     let names = w.picture(&id).await;
 
     // Only deactivated: what runs there stays, nothing new comes.
-    w.act(&all[1], "deactivate", json!({})).await.expect(202, json!({"state": "deactivating"}));
+    w.act(&all[1], "deactivate", json!({}))
+        .await
+        .expect(202, json!({"state": "deactivating"}));
     w.wait(&all[1], "inactive").await;
     w.put(&id, json!({"scale": 5})).await.ok();
     w.wait(&id, "active").await;
     assert_eq!(places(&w, &id).await, [a, a, a, b, b]);
     w.put(&id, json!({"scale": 4})).await.ok();
     w.wait(&id, "active").await;
-    w.act(&all[1], "activate", json!({})).await.expect(202, json!({"state": "activating"}));
+    w.act(&all[1], "activate", json!({}))
+        .await
+        .expect(202, json!({"state": "activating"}));
     w.wait(&all[1], "active").await;
 
     retire(&w, &all[1]).await;
@@ -65,13 +79,25 @@ async fn a_global_service_has_one_on_every_host_that_fits() {
     let all = hosts(&w).await;
     w.put(&all[0], json!({"labels": {"Group": "Web"}})).await.ok();
     w.settle().await;
-    let everywhere = w.running(&stack, "all", json!({"scale": 7, "launchConfig": {"labels": {GLOBAL: "true"}}})).await;
+    let everywhere = w
+        .running(
+            &stack,
+            "all",
+            json!({"scale": 7, "launchConfig": {"labels": {GLOBAL: "true"}}}),
+        )
+        .await;
     let labels = json!({GLOBAL: "true", "io.rancher.scheduler.affinity:host_label": "group=web"});
-    let some = w.running(&stack, "some", json!({"launchConfig": {"labels": labels}})).await;
+    let some = w
+        .running(&stack, "some", json!({"launchConfig": {"labels": labels}}))
+        .await;
     assert_eq!(w.picture(&everywhere).await, ["s-all-1 running", "s-all-2 running"]);
     assert_eq!(places(&w, &everywhere).await, all);
     assert_eq!(places(&w, &some).await, [all[0].clone()]);
-    has(&w.show(&everywhere).await, &json!({"healthState": "healthy", "currentScale": 2}), "global");
+    has(
+        &w.show(&everywhere).await,
+        &json!({"healthState": "healthy", "currentScale": 2}),
+        "global",
+    );
 
     // A new host, and a new label.
     let third = w.add_host("c").await;
@@ -90,16 +116,26 @@ async fn a_global_service_has_one_on_every_host_that_fits() {
     // Upgrade and back: the same number.
     let mut new = json!({"imageUuid": "sim:new", "labels": {}});
     new["labels"][GLOBAL] = json!("true");
-    w.act(&everywhere, "upgrade", json!({"inServiceStrategy": {"launchConfig": new}})).await.ok();
+    w.act(
+        &everywhere,
+        "upgrade",
+        json!({"inServiceStrategy": {"launchConfig": new}}),
+    )
+    .await
+    .ok();
     w.wait(&everywhere, "upgraded").await;
     assert_eq!(places(&w, &everywhere).await.len(), 2);
     w.act(&everywhere, "rollback", json!({})).await.ok();
     w.wait(&everywhere, "active").await;
     w.advance(Duration::from_secs(3)).await;
     assert_eq!(places(&w, &everywhere).await, [all[0].clone(), third]);
-    w.act(&everywhere, "upgrade", json!({"inServiceStrategy": {"launchConfig": {"imageUuid": "sim:new"}}}))
-        .await
-        .refused(422, "InvalidOption");
+    w.act(
+        &everywhere,
+        "upgrade",
+        json!({"inServiceStrategy": {"launchConfig": {"imageUuid": "sim:new"}}}),
+    )
+    .await
+    .refused(422, "InvalidOption");
 }
 
 #[actix_web::test]
@@ -112,19 +148,35 @@ async fn a_fixed_port_is_on_each_host_once() {
     w.act(&id, "activate", json!({})).await.ok();
     w.advance(Duration::from_secs(5)).await;
     let row = w.show(&id).await;
-    assert_eq!((text(&row, "state"), text(&row, "transitioning")), ("activating", "yes"), "{row:#}");
-    assert!(text(&row, "transitioningMessage").contains("8080"), "{}", row["transitioningMessage"]);
+    assert_eq!(
+        (text(&row, "state"), text(&row, "transitioning")),
+        ("activating", "yes"),
+        "{row:#}"
+    );
+    assert!(
+        text(&row, "transitioningMessage").contains("8080"),
+        "{}",
+        row["transitioningMessage"]
+    );
     assert_eq!(places(&w, &id).await, hosts(&w).await);
-    w.put(&id, json!({"scale": 2})).await.expect(200, json!({"state": "activating"}));
+    w.put(&id, json!({"scale": 2}))
+        .await
+        .expect(200, json!({"state": "activating"}));
     let row = w.wait(&id, "active").await;
     assert_eq!(row["transitioning"], "no");
-    let mut endpoints: Vec<(String, Value)> =
-        row["publicEndpoints"].as_array().into_iter().flatten().map(|e| (text(e, "hostId").to_owned(), e["port"].clone())).collect();
+    let mut endpoints: Vec<(String, Value)> = row["publicEndpoints"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|e| (text(e, "hostId").to_owned(), e["port"].clone()))
+        .collect();
     endpoints.sort_by(|a, b| a.0.cmp(&b.0));
     let expected: Vec<(String, Value)> = hosts(&w).await.into_iter().map(|h| (h, json!(8080))).collect();
     assert_eq!(endpoints, expected);
     // The next service gets nothing of it, until the first has gone.
-    let second = w.service(&stack, "second", json!({"launchConfig": {"ports": ["8080:80"]}})).await;
+    let second = w
+        .service(&stack, "second", json!({"launchConfig": {"ports": ["8080:80"]}}))
+        .await;
     w.act(&second, "activate", json!({})).await.ok();
     w.advance(Duration::from_secs(5)).await;
     assert_eq!(w.show(&second).await["state"], "activating");
@@ -137,16 +189,29 @@ async fn a_fixed_port_is_on_each_host_once() {
 async fn endpoints_come_with_the_start_and_go_with_the_stop() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    let id = w.running(&stack, "web", json!({"launchConfig": {"ports": ["0.0.0.0:9090:90", "91"]}})).await;
+    let id = w
+        .running(
+            &stack,
+            "web",
+            json!({"launchConfig": {"ports": ["0.0.0.0:9090:90", "91"]}}),
+        )
+        .await;
     let row = w.show(&id).await;
-    let random: u64 =
-        text(&json!({"p": row["launchConfig"]["ports"][1]}), "p").split(':').next().and_then(|p| p.parse().ok()).expect("a port");
+    let random: u64 = text(&json!({"p": row["launchConfig"]["ports"][1]}), "p")
+        .split(':')
+        .next()
+        .and_then(|p| p.parse().ok())
+        .expect("a port");
     assert!((49_153..=65_535).contains(&random));
     let container = w.containers(&id).await[0]["id"].clone();
     let points = row["publicEndpoints"].as_array().cloned().unwrap_or_default();
     assert_eq!(points.len(), 2, "{row:#}");
     let bound = points.iter().find(|p| p["port"] == 9090).expect("the bound port");
-    has(bound, &json!({"type": "publicEndpoint", "ipAddress": "0.0.0.0", "instanceId": container, "serviceId": id}), "bound");
+    has(
+        bound,
+        &json!({"type": "publicEndpoint", "ipAddress": "0.0.0.0", "instanceId": container, "serviceId": id}),
+        "bound",
+    );
     assert!(points.iter().any(|p| p["port"] == random));
     w.act(&id, "deactivate", json!({})).await.ok();
     w.wait(&id, "inactive").await;
@@ -185,12 +250,21 @@ async fn a_service_waits_while_all_random_ports_are_taken() {
     let w = World::new().await;
     let stack = w.stack("s").await;
     let all: Vec<String> = (1..=65_535 - 49_153 + 1).map(|port| port.to_string()).collect();
-    let greedy = w.service(&stack, "greedy", json!({"launchConfig": {"ports": all}})).await;
+    let greedy = w
+        .service(&stack, "greedy", json!({"launchConfig": {"ports": all}}))
+        .await;
     let body = json!({"name": "late", "stackId": stack, "launchConfig": {"imageUuid": "sim:web", "ports": ["80"]}});
     let id = text(&w.post("services", body).await.expect(201, json!({})), "id").to_owned();
     w.advance(Duration::from_secs(5)).await;
-    let row = w.get(&id).await.expect(200, json!({"state": "registering", "transitioning": "yes"}));
-    assert!(text(&row, "transitioningMessage").contains("Not enough environment ports"), "{}", row["transitioningMessage"]);
+    let row = w
+        .get(&id)
+        .await
+        .expect(200, json!({"state": "registering", "transitioning": "yes"}));
+    assert!(
+        text(&row, "transitioningMessage").contains("Not enough environment ports"),
+        "{}",
+        row["transitioningMessage"]
+    );
     w.delete(&greedy).await.ok();
     w.wait(&greedy, "removed").await;
     w.wait(&id, "inactive").await;
@@ -204,15 +278,23 @@ async fn a_scale_policy_takes_as_many_as_fit() {
     let body = json!({"scalePolicy": policy, "launchConfig": {"ports": ["8080:80"]}});
     let id = w.running(&stack, "web", body).await;
     assert_eq!(w.picture(&id).await, ["s-web-1 running", "s-web-2 running"]);
-    has(&w.show(&id).await, &json!({"healthState": "healthy", "currentScale": 2, "transitioning": "no"}), "what fits");
+    has(
+        &w.show(&id).await,
+        &json!({"healthState": "healthy", "currentScale": 2, "transitioning": "no"}),
+        "what fits",
+    );
     w.add_host("c").await;
     w.advance(Duration::from_secs(2)).await;
     w.wait(&id, "active").await;
     assert_eq!(w.containers(&id).await.len(), 3);
-    w.put(&id, json!({"scalePolicy": {"min": 1, "max": 1, "increment": 1}})).await.expect(200, json!({"state": "updating-active"}));
+    w.put(&id, json!({"scalePolicy": {"min": 1, "max": 1, "increment": 1}}))
+        .await
+        .expect(200, json!({"state": "updating-active"}));
     w.wait(&id, "active").await;
     assert_eq!(w.picture(&id).await, ["s-web-1 running"]);
-    w.put(&id, json!({"scalePolicy": {"min": 3, "max": 2, "increment": 1}})).await.refused(422, "MaxLimitExceeded");
+    w.put(&id, json!({"scalePolicy": {"min": 3, "max": 2, "increment": 1}}))
+        .await
+        .refused(422, "MaxLimitExceeded");
 }
 
 #[actix_web::test]

@@ -21,8 +21,15 @@ async fn check(w: &World, method: Method, path: &str, right: &Value, cases: &[Re
         if let Some(map) = body.as_object_mut() {
             map.retain(|_, value| value != "absent");
         }
-        let refusal = w.send(method.clone(), path, Some(body)).await.expect(*status, json!({"type": "error", "code": code}));
-        assert_eq!(refusal["fieldName"].as_str().unwrap_or_default(), *field, "{path} {change}: {refusal}");
+        let refusal = w
+            .send(method.clone(), path, Some(body))
+            .await
+            .expect(*status, json!({"type": "error", "code": code}));
+        assert_eq!(
+            refusal["fieldName"].as_str().unwrap_or_default(),
+            *field,
+            "{path} {change}: {refusal}"
+        );
         assert_eq!(refusal["status"], *status);
     }
 }
@@ -42,7 +49,12 @@ async fn accept(w: &World, path: &str, right: &Value, changes: &[Value]) {
 async fn services_are_refused_in_the_words_of_the_wire() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    w.service(&stack, "taken", json!({"secondaryLaunchConfigs": [{"name": "side", "imageUuid": "sim:x"}]})).await;
+    w.service(
+        &stack,
+        "taken",
+        json!({"secondaryLaunchConfigs": [{"name": "side", "imageUuid": "sim:x"}]}),
+    )
+    .await;
     let right = json!({"name": "web", "stackId": stack, "launchConfig": {"imageUuid": "sim:web"}});
     let long = "a".repeat(64);
     let launch = |config: Value| json!({"launchConfig": config});
@@ -73,25 +85,60 @@ async fn services_are_refused_in_the_words_of_the_wire() {
         (json!({"scale": "many"}), 422, "InvalidFormat", "scale"),
         (json!({"scale": 1.5}), 422, "InvalidFormat", "scale"),
         (json!({"scale": 1_000_000_000}), 422, "MaxLimitExceeded", "scale"),
-        (json!({"description": "x".repeat(1025)}), 422, "MaxLengthExceeded", "description"),
-        (json!({"externalId": "x".repeat(256)}), 422, "MaxLengthExceeded", "externalId"),
+        (
+            json!({"description": "x".repeat(1025)}),
+            422,
+            "MaxLengthExceeded",
+            "description",
+        ),
+        (
+            json!({"externalId": "x".repeat(256)}),
+            422,
+            "MaxLengthExceeded",
+            "externalId",
+        ),
         (json!({"startOnCreate": 5}), 422, "InvalidFormat", "startOnCreate"),
         (json!({"metadata": "text"}), 422, "InvalidFormat", "metadata"),
         (json!({"metadata": ["text"]}), 422, "InvalidFormat", "metadata"),
-        (json!({"scalePolicy": {"min": 5, "max": 2}}), 422, "MaxLimitExceeded", "scalePolicy"),
+        (
+            json!({"scalePolicy": {"min": 5, "max": 2}}),
+            422,
+            "MaxLimitExceeded",
+            "scalePolicy",
+        ),
         (json!({"scalePolicy": {"min": 0}}), 422, "MinLimitExceeded", "min"),
-        (json!({"selectorContainer": "a b c"}), 422, "InvalidFormat", "selectorContainer"),
+        (
+            json!({"selectorContainer": "a b c"}),
+            422,
+            "InvalidFormat",
+            "selectorContainer",
+        ),
         (json!({"selectorLink": "x y=z"}), 422, "InvalidFormat", "selectorLink"),
-        (json!({"selectorLink": "x".repeat(4097)}), 422, "MaxLengthExceeded", "selectorLink"),
+        (
+            json!({"selectorLink": "x".repeat(4097)}),
+            422,
+            "MaxLengthExceeded",
+            "selectorLink",
+        ),
         // Launch configurations.
         (launch(json!({"imageUuid": null})), 422, "InvalidOption", "launchConfig"),
-        (launch(json!({"imageUuid": "rancher/none"})), 422, "InvalidOption", "launchConfig"),
+        (
+            launch(json!({"imageUuid": "rancher/none"})),
+            422,
+            "InvalidOption",
+            "launchConfig",
+        ),
         (launch(json!({"ports": ["a"]})), 422, "PortWrongFormat", ""),
         (launch(json!({"ports": [":45677"]})), 422, "PortWrongFormat", ""),
         (launch(json!({"ports": ["0:80"]})), 422, "PortInvalidPublicPort", ""),
         (launch(json!({"ports": ["65536:80"]})), 422, "PortInvalidPublicPort", ""),
         (launch(json!({"ports": ["80:0"]})), 422, "PortInvalidPrivatePort", ""),
-        (launch(json!({"ports": ["80:65536"]})), 422, "PortInvalidPrivatePort", ""),
+        (
+            launch(json!({"ports": ["80:65536"]})),
+            422,
+            "PortInvalidPrivatePort",
+            "",
+        ),
         (launch(json!({"ports": ["80/icmp"]})), 422, "PortInvalidProtocol", ""),
         (launch(json!({"ports": [null]})), 422, "NotNullable", "ports"),
         (launch(json!({"ports": [{}]})), 422, "InvalidFormat", "ports"),
@@ -99,21 +146,81 @@ async fn services_are_refused_in_the_words_of_the_wire() {
         (launch(json!({"pidMode": "other"})), 422, "InvalidOption", "pidMode"),
         (launch(json!({"memory": "much"})), 422, "InvalidFormat", "memory"),
         (launch(json!({"labels": "text"})), 422, "InvalidFormat", "labels"),
-        (launch(json!({"labels": {"io.rancher.container.volume_cleanup_strategy": "some"}})), 400, "InvalidOption", "labels"),
+        (
+            launch(json!({"labels": {"io.rancher.container.volume_cleanup_strategy": "some"}})),
+            400,
+            "InvalidOption",
+            "labels",
+        ),
         (launch(json!({"healthCheck": {}})), 422, "MissingRequired", "port"),
-        (launch(json!({"healthCheck": {"port": 0}})), 422, "MinLimitExceeded", "port"),
-        (launch(json!({"healthCheck": {"port": 65536}})), 422, "MaxLimitExceeded", "port"),
-        (launch(json!({"healthCheck": {"port": 80, "strategy": "pray"}})), 422, "InvalidOption", "strategy"),
-        (launch(json!({"requestedHostId": "1h999999"})), 422, "InvalidReference", "requestedHostId"),
-        (launch(json!({"networkLaunchConfig": "nobody"})), 422, "InvalidReference", "launchConfig"),
-        (launch(json!({"networkLaunchConfig": "web"})), 422, "InvalidReference", "launchConfig"),
+        (
+            launch(json!({"healthCheck": {"port": 0}})),
+            422,
+            "MinLimitExceeded",
+            "port",
+        ),
+        (
+            launch(json!({"healthCheck": {"port": 65536}})),
+            422,
+            "MaxLimitExceeded",
+            "port",
+        ),
+        (
+            launch(json!({"healthCheck": {"port": 80, "strategy": "pray"}})),
+            422,
+            "InvalidOption",
+            "strategy",
+        ),
+        (
+            launch(json!({"requestedHostId": "1h999999"})),
+            422,
+            "InvalidReference",
+            "requestedHostId",
+        ),
+        (
+            launch(json!({"networkLaunchConfig": "nobody"})),
+            422,
+            "InvalidReference",
+            "launchConfig",
+        ),
+        (
+            launch(json!({"networkLaunchConfig": "web"})),
+            422,
+            "InvalidReference",
+            "launchConfig",
+        ),
         // Sidekicks.
         (side(json!([{"imageUuid": "sim:x"}])), 422, "MissingRequired", "name"),
-        (side(json!([{"name": "a--b", "imageUuid": "sim:x"}])), 422, "InvalidCharacters", "name"),
-        (side(json!([{"name": "web", "imageUuid": "sim:x"}])), 422, "NotUnique", "name"),
-        (side(json!([{"name": "a", "imageUuid": "sim:x"}, {"name": "A", "imageUuid": "sim:x"}])), 422, "NotUnique", "name"),
-        (side(json!([{"name": "taken", "imageUuid": "sim:x"}])), 422, "NotUnique", "name"),
-        (side(json!([{"name": "side", "imageUuid": "sim:x"}])), 422, "NotUnique", "name"),
+        (
+            side(json!([{"name": "a--b", "imageUuid": "sim:x"}])),
+            422,
+            "InvalidCharacters",
+            "name",
+        ),
+        (
+            side(json!([{"name": "web", "imageUuid": "sim:x"}])),
+            422,
+            "NotUnique",
+            "name",
+        ),
+        (
+            side(json!([{"name": "a", "imageUuid": "sim:x"}, {"name": "A", "imageUuid": "sim:x"}])),
+            422,
+            "NotUnique",
+            "name",
+        ),
+        (
+            side(json!([{"name": "taken", "imageUuid": "sim:x"}])),
+            422,
+            "NotUnique",
+            "name",
+        ),
+        (
+            side(json!([{"name": "side", "imageUuid": "sim:x"}])),
+            422,
+            "NotUnique",
+            "name",
+        ),
         (side(json!([null])), 422, "NotNullable", "secondaryLaunchConfigs"),
         (
             side(json!([
@@ -158,19 +265,35 @@ async fn services_are_refused_in_the_words_of_the_wire() {
     .await;
     // A name is free again when its service is gone, and is checked on renames.
     let id = text(&w.list("services?name=taken").await[0], "id").to_owned();
-    for (name, code) in [("ok1", "NotUnique"), ("OK1", "NotUnique"), ("-", "InvalidCharacters"), ("", "MinLengthExceeded")] {
+    for (name, code) in [
+        ("ok1", "NotUnique"),
+        ("OK1", "NotUnique"),
+        ("-", "InvalidCharacters"),
+        ("", "MinLengthExceeded"),
+    ] {
         w.put(&id, json!({"name": name})).await.refused(422, code);
     }
-    w.put(&id, json!({"name": "Taken"})).await.expect(200, json!({"name": "Taken"}));
+    w.put(&id, json!({"name": "Taken"}))
+        .await
+        .expect(200, json!({"name": "Taken"}));
     w.settle().await;
     w.put(&id, json!({"name": null})).await.refused(422, "NotNullable");
     w.put(&id, json!({"scale": -1})).await.refused(422, "MinLimitExceeded");
-    w.put(&id, json!({"selectorLink": "x y"})).await.refused(422, "InvalidFormat");
-    w.put(&id, json!({"scalePolicy": {"min": 3, "max": 1}})).await.refused(422, "MaxLimitExceeded");
+    w.put(&id, json!({"selectorLink": "x y"}))
+        .await
+        .refused(422, "InvalidFormat");
+    w.put(&id, json!({"scalePolicy": {"min": 3, "max": 1}}))
+        .await
+        .refused(422, "MaxLimitExceeded");
     w.settle().await;
     w.delete(&id).await.ok();
     w.wait(&id, "removed").await;
-    w.post("services", json!({"name": "taken", "stackId": stack, "launchConfig": {"imageUuid": "sim:x"}})).await.expect(201, json!({}));
+    w.post(
+        "services",
+        json!({"name": "taken", "stackId": stack, "launchConfig": {"imageUuid": "sim:x"}}),
+    )
+    .await
+    .expect(201, json!({}));
 }
 
 #[actix_web::test]
@@ -178,15 +301,34 @@ async fn other_kinds_of_services_are_refused_for_what_they_cannot_be() {
     let w = World::new().await;
     let stack = w.stack("s").await;
     let external = json!({"name": "ext", "stackId": stack});
-    let both = (json!({"externalIpAddresses": ["1.2.3.4"], "hostname": "x.example"}), 422, "InvalidOption", "hostname");
+    let both = (
+        json!({"externalIpAddresses": ["1.2.3.4"], "hostname": "x.example"}),
+        422,
+        "InvalidOption",
+        "hostname",
+    );
     check(&w, Method::POST, "externalservices", &external, &[both]).await;
-    accept(&w, "externalservices", &external, &[json!({"hostname": "x.example"}), json!({"externalIpAddresses": ["1.2.3.4"]})]).await;
-    let answer = w.post("loadbalancerservices", json!({"name": "lb", "stackId": stack})).await;
+    accept(
+        &w,
+        "externalservices",
+        &external,
+        &[
+            json!({"hostname": "x.example"}),
+            json!({"externalIpAddresses": ["1.2.3.4"]}),
+        ],
+    )
+    .await;
+    let answer = w
+        .post("loadbalancerservices", json!({"name": "lb", "stackId": stack}))
+        .await;
     assert!(matches!(answer.status, 422 | 501), "{}", answer.body);
     // A service of another kind cannot be made under the wrong name.
-    w.post("services", json!({"name": "x", "stackId": stack, "kind": "dnsService", "launchConfig": {"imageUuid": "sim:x"}}))
-        .await
-        .expect(201, json!({"type": "service", "kind": "service"}));
+    w.post(
+        "services",
+        json!({"name": "x", "stackId": stack, "kind": "dnsService", "launchConfig": {"imageUuid": "sim:x"}}),
+    )
+    .await
+    .expect(201, json!({"type": "service", "kind": "service"}));
 }
 
 #[actix_web::test]
@@ -207,14 +349,56 @@ async fn actions_are_refused_in_the_words_of_the_wire() {
         ("activate", json!({}), 422, "ActionNotAvailable", "action"),
         ("finishupgrade", json!({}), 422, "ActionNotAvailable", "action"),
         ("upgrade", json!({}), 422, "MissingRequired", ""),
-        ("upgrade", json!({"inServiceStrategy": null}), 422, "MissingRequired", ""),
+        (
+            "upgrade",
+            json!({"inServiceStrategy": null}),
+            422,
+            "MissingRequired",
+            "",
+        ),
         ("upgrade", upgrade(json!({})), 422, "InvalidOption", ""),
-        ("upgrade", upgrade(json!({"batchSize": 0, "launchConfig": new})), 422, "MinLimitExceeded", "batchSize"),
-        ("upgrade", upgrade(json!({"intervalMillis": 99, "launchConfig": new})), 422, "MinLimitExceeded", "intervalMillis"),
-        ("upgrade", upgrade(json!({"batchSize": "x", "launchConfig": new})), 422, "InvalidFormat", "batchSize"),
-        ("upgrade", upgrade(json!({"startFirst": true, "launchConfig": new})), 422, "InvalidOption", ""),
-        ("upgrade", upgrade(json!({"launchConfig": {"imageUuid": null}})), 422, "InvalidOption", "launchConfig"),
-        ("upgrade", upgrade(json!({"launchConfig": {"imageUuid": "sim:x", "ports": ["x"]}})), 422, "PortWrongFormat", ""),
+        (
+            "upgrade",
+            upgrade(json!({"batchSize": 0, "launchConfig": new})),
+            422,
+            "MinLimitExceeded",
+            "batchSize",
+        ),
+        (
+            "upgrade",
+            upgrade(json!({"intervalMillis": 99, "launchConfig": new})),
+            422,
+            "MinLimitExceeded",
+            "intervalMillis",
+        ),
+        (
+            "upgrade",
+            upgrade(json!({"batchSize": "x", "launchConfig": new})),
+            422,
+            "InvalidFormat",
+            "batchSize",
+        ),
+        (
+            "upgrade",
+            upgrade(json!({"startFirst": true, "launchConfig": new})),
+            422,
+            "InvalidOption",
+            "",
+        ),
+        (
+            "upgrade",
+            upgrade(json!({"launchConfig": {"imageUuid": null}})),
+            422,
+            "InvalidOption",
+            "launchConfig",
+        ),
+        (
+            "upgrade",
+            upgrade(json!({"launchConfig": {"imageUuid": "sim:x", "ports": ["x"]}})),
+            422,
+            "PortWrongFormat",
+            "",
+        ),
         (
             "upgrade",
             upgrade(json!({"launchConfig": {"imageUuid": "sim:x", "labels": {"io.rancher.scheduler.global": "true"}}})),
@@ -222,22 +406,94 @@ async fn actions_are_refused_in_the_words_of_the_wire() {
             "InvalidOption",
             "",
         ),
-        ("upgrade", upgrade(json!({"launchConfig": {"imageUuid": "sim:x", "networkLaunchConfig": "nobody"}})), 422, "InvalidReference", ""),
+        (
+            "upgrade",
+            upgrade(json!({"launchConfig": {"imageUuid": "sim:x", "networkLaunchConfig": "nobody"}})),
+            422,
+            "InvalidReference",
+            "",
+        ),
         ("upgrade", to(json!({})), 422, "MissingRequired", "toServiceId"),
-        ("upgrade", to(json!({"toServiceId": "1s999999"})), 422, "InvalidReference", "toServiceId"),
-        ("upgrade", to(json!({"toServiceId": other, "finalScale": 0})), 422, "MinLimitExceeded", "finalScale"),
+        (
+            "upgrade",
+            to(json!({"toServiceId": "1s999999"})),
+            422,
+            "InvalidReference",
+            "toServiceId",
+        ),
+        (
+            "upgrade",
+            to(json!({"toServiceId": other, "finalScale": 0})),
+            422,
+            "MinLimitExceeded",
+            "finalScale",
+        ),
         ("restart", json!({}), 422, "MissingRequired", "rollingRestartStrategy"),
-        ("restart", restart(json!({"batchSize": 0})), 422, "MinLimitExceeded", "batchSize"),
-        ("restart", restart(json!({"intervalMillis": 1})), 422, "MinLimitExceeded", "intervalMillis"),
+        (
+            "restart",
+            restart(json!({"batchSize": 0})),
+            422,
+            "MinLimitExceeded",
+            "batchSize",
+        ),
+        (
+            "restart",
+            restart(json!({"intervalMillis": 1})),
+            422,
+            "MinLimitExceeded",
+            "intervalMillis",
+        ),
         ("addservicelink", json!({}), 422, "MissingRequired", "serviceLink"),
         ("addservicelink", link(json!({})), 422, "MissingRequired", "serviceId"),
-        ("addservicelink", link(json!({"serviceId": "1s999999"})), 422, "InvalidReference", "serviceId"),
-        ("addservicelink", link(json!({"serviceId": stack})), 422, "InvalidReference", "serviceId"),
-        ("addservicelink", link(json!({"serviceId": other, "name": ".x"})), 422, "InvalidCharacters", "name"),
-        ("addservicelink", link(json!({"serviceId": other, "name": "x..y"})), 422, "InvalidCharacters", "name"),
-        ("addservicelink", link(json!({"serviceId": other, "name": "a--b"})), 422, "InvalidCharacters", "name"),
-        ("addservicelink", link(json!({"serviceId": other, "name": "x".repeat(64)})), 422, "MaxLengthExceeded", "name"),
-        ("removeservicelink", link(json!({"serviceId": other})), 422, "InvalidReference", "serviceId"),
+        (
+            "addservicelink",
+            link(json!({"serviceId": "1s999999"})),
+            422,
+            "InvalidReference",
+            "serviceId",
+        ),
+        (
+            "addservicelink",
+            link(json!({"serviceId": stack})),
+            422,
+            "InvalidReference",
+            "serviceId",
+        ),
+        (
+            "addservicelink",
+            link(json!({"serviceId": other, "name": ".x"})),
+            422,
+            "InvalidCharacters",
+            "name",
+        ),
+        (
+            "addservicelink",
+            link(json!({"serviceId": other, "name": "x..y"})),
+            422,
+            "InvalidCharacters",
+            "name",
+        ),
+        (
+            "addservicelink",
+            link(json!({"serviceId": other, "name": "a--b"})),
+            422,
+            "InvalidCharacters",
+            "name",
+        ),
+        (
+            "addservicelink",
+            link(json!({"serviceId": other, "name": "x".repeat(64)})),
+            422,
+            "MaxLengthExceeded",
+            "name",
+        ),
+        (
+            "removeservicelink",
+            link(json!({"serviceId": other})),
+            422,
+            "InvalidReference",
+            "serviceId",
+        ),
         (
             "setservicelinks",
             links(json!([{"serviceId": other, "name": "a"}, {"serviceId": other, "name": "a"}])),
@@ -245,8 +501,20 @@ async fn actions_are_refused_in_the_words_of_the_wire() {
             "NotUnique",
             "serviceId",
         ),
-        ("setservicelinks", links(json!([{"name": "a"}])), 422, "MissingRequired", "serviceId"),
-        ("setservicelinks", links(json!([null])), 422, "NotNullable", "serviceLinks"),
+        (
+            "setservicelinks",
+            links(json!([{"name": "a"}])),
+            422,
+            "MissingRequired",
+            "serviceId",
+        ),
+        (
+            "setservicelinks",
+            links(json!([null])),
+            422,
+            "NotNullable",
+            "serviceLinks",
+        ),
     ];
     let before = w.show(&id).await;
     for (action, body, status, code, field) in cases {
@@ -257,10 +525,20 @@ async fn actions_are_refused_in_the_words_of_the_wire() {
         assert!(field.is_empty() || named == field, "{what}: {refusal}");
     }
     assert_eq!(w.show(&id).await, before, "a refused action changed something");
-    w.act(&id, "addservicelink", link(json!({"serviceId": other}))).await.expect(200, json!({"linkedServices": {"other": other}}));
-    w.act(&id, "addservicelink", link(json!({"serviceId": other, "name": "again"}))).await.refused(422, "NotUnique");
+    w.act(&id, "addservicelink", link(json!({"serviceId": other})))
+        .await
+        .expect(200, json!({"linkedServices": {"other": other}}));
+    w.act(
+        &id,
+        "addservicelink",
+        link(json!({"serviceId": other, "name": "again"})),
+    )
+    .await
+    .refused(422, "NotUnique");
     w.act("1s999999", "activate", json!({})).await.refused(404, "Not Found");
-    w.act(&stack, "addservicelink", json!({})).await.refused(422, "InvalidAction");
+    w.act(&stack, "addservicelink", json!({}))
+        .await
+        .refused(422, "InvalidAction");
 }
 
 #[actix_web::test]
@@ -272,13 +550,43 @@ async fn other_types_are_refused_in_the_words_of_the_wire() {
         (json!({"name": "x".repeat(300)}), 422, "MaxLengthExceeded", "name"),
         (json!({"hostname": ""}), 422, "MinLengthExceeded", "hostname"),
         (json!({"ports": ["99999"]}), 422, "PortInvalidPrivatePort", ""),
-        (json!({"restartPolicy": {"name": 5, "maximumRetryCount": "x"}}), 422, "InvalidFormat", "maximumRetryCount"),
-        (json!({"environment": {"A": {"b": 1}}}), 422, "InvalidFormat", "environment"),
+        (
+            json!({"restartPolicy": {"name": 5, "maximumRetryCount": "x"}}),
+            422,
+            "InvalidFormat",
+            "maximumRetryCount",
+        ),
+        (
+            json!({"environment": {"A": {"b": 1}}}),
+            422,
+            "InvalidFormat",
+            "environment",
+        ),
         (json!({"environment": null}), 422, "NotNullable", "environment"),
-        (json!({"dataVolumesFrom": ["1i999999"]}), 422, "InvalidReference", "dataVolumesFrom"),
-        (json!({"instanceLinks": {"a": "1i999999"}}), 422, "InvalidReference", "instanceLinks"),
-        (json!({"dataVolumeMounts": {"/a": "1v999999"}}), 422, "InvalidReference", "dataVolumeMounts"),
-        (json!({"instanceTriggeredStop": "explode"}), 422, "InvalidOption", "instanceTriggeredStop"),
+        (
+            json!({"dataVolumesFrom": ["1i999999"]}),
+            422,
+            "InvalidReference",
+            "dataVolumesFrom",
+        ),
+        (
+            json!({"instanceLinks": {"a": "1i999999"}}),
+            422,
+            "InvalidReference",
+            "instanceLinks",
+        ),
+        (
+            json!({"dataVolumeMounts": {"/a": "1v999999"}}),
+            422,
+            "InvalidReference",
+            "dataVolumeMounts",
+        ),
+        (
+            json!({"instanceTriggeredStop": "explode"}),
+            422,
+            "InvalidOption",
+            "instanceTriggeredStop",
+        ),
         (json!({"dataVolumes": [""]}), 422, "InvalidFormat", "dataVolumes"),
     ];
     check(&w, Method::POST, "containers", &container, &cases).await;
@@ -348,7 +656,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((any_name(), inner), 0..5).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            prop::collection::vec((any_name(), inner), 0..5)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
         ]
     })
 }
@@ -435,7 +744,11 @@ fn any_body() -> impl Strategy<Value = Value> {
     let changes = prop::collection::vec((any_name(), any_json(), any::<bool>()), 0..4);
     (right, changes).prop_map(|(mut body, changes)| {
         for (name, value, is_inside) in changes {
-            match body.get_mut("launchConfig").and_then(Value::as_object_mut).filter(|_| is_inside) {
+            match body
+                .get_mut("launchConfig")
+                .and_then(Value::as_object_mut)
+                .filter(|_| is_inside)
+            {
                 Some(config) => config.insert(name, value),
                 None => body.as_object_mut().and_then(|b| b.insert(name, value)),
             };
@@ -477,14 +790,23 @@ fn any_query() -> impl Strategy<Value = String> {
             .prop_map(str::to_owned),
     ];
     prop::collection::vec((name, value), 0..4).prop_map(|pairs| {
-        let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        let pairs: Vec<String> = pairs
+            .iter()
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+            .collect();
         pairs.join("&")
     })
 }
 
 fn encoded(text: &str) -> String {
     text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() || b"-_.".contains(&b) { char::from(b).to_string() } else { format!("%{b:02x}") })
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-_.".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02x}")
+            }
+        })
         .collect()
 }
 
@@ -496,11 +818,19 @@ async fn nothing_that_is_sent_is_our_fault() {
     // The generators know neither: they write the ids of an imagined world.
     let real = |text: &str| {
         let number = stack.trim_start_matches("1st");
-        text.replace("1st1006", &stack).replace("1e1006", &format!("1e{number}")).replace("1s1007", &service)
+        text.replace("1st1006", &stack)
+            .replace("1e1006", &format!("1e{number}"))
+            .replace("1s1007", &service)
     };
     let app = test::init_service(App::new().configure(|c| configure(c, w.api()))).await;
     let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let method = prop::sample::select(vec![Method::GET, Method::POST, Method::POST, Method::PUT, Method::DELETE]);
+    let method = prop::sample::select(vec![
+        Method::GET,
+        Method::POST,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+    ]);
     let target = prop_oneof![
         3 => (any_path(), any_query()).prop_map(|(path, query)| format!("{path}?{query}")),
         1 => Just("/v2-beta/projects/1a5/services".to_owned()),
@@ -538,5 +868,8 @@ async fn nothing_that_is_sent_is_our_fault() {
     w.advance(std::time::Duration::from_secs(5)).await;
     let ended = w.list("processinstances?message=internal%20error").await;
     assert!(ended.is_empty(), "{ended:#?}");
-    assert!(seen.get(&200) > Some(&100) && seen.get(&201) > Some(&20) && seen.get(&422) > Some(&100), "{seen:?}");
+    assert!(
+        seen.get(&200) > Some(&100) && seen.get(&201) > Some(&20) && seen.get(&422) > Some(&100),
+        "{seen:?}"
+    );
 }

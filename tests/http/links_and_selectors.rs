@@ -23,34 +23,66 @@ async fn links_are_added_removed_and_set_in_any_state() {
     let web = w.service(&stack, "web", json!({})).await;
     let db = w.service(&stack, "db", json!({})).await;
     let far = w.service(&other_stack, "far", json!({})).await;
-    w.act(&web, "addservicelink", link(&db, "mysql")).await.expect(200, json!({"id": web, "linkedServices": {"mysql": db}}));
-    w.act(&web, "addservicelink", link(&db, "other")).await.expect(422, json!({"code": "NotUnique", "fieldName": "serviceId"}));
-    w.act(&web, "addservicelink", link("1s999999", "")).await.expect(422, json!({"code": "InvalidReference", "fieldName": "serviceId"}));
-    w.act(&web, "addservicelink", link(&far, "-x")).await.refused(422, "InvalidCharacters");
-    w.act(&web, "addservicelink", json!({})).await.refused(422, "MissingRequired");
-    w.act(&web, "addservicelink", link(&far, "")).await.expect(200, json!({"linkedServices": {"mysql": db, "far": far}}));
+    w.act(&web, "addservicelink", link(&db, "mysql"))
+        .await
+        .expect(200, json!({"id": web, "linkedServices": {"mysql": db}}));
+    w.act(&web, "addservicelink", link(&db, "other"))
+        .await
+        .expect(422, json!({"code": "NotUnique", "fieldName": "serviceId"}));
+    w.act(&web, "addservicelink", link("1s999999", ""))
+        .await
+        .expect(422, json!({"code": "InvalidReference", "fieldName": "serviceId"}));
+    w.act(&web, "addservicelink", link(&far, "-x"))
+        .await
+        .refused(422, "InvalidCharacters");
+    w.act(&web, "addservicelink", json!({}))
+        .await
+        .refused(422, "MissingRequired");
+    w.act(&web, "addservicelink", link(&far, ""))
+        .await
+        .expect(200, json!({"linkedServices": {"mysql": db, "far": far}}));
     let maps = w.list(&format!("serviceconsumemaps?serviceId={web}&sort=id")).await;
-    has(&json!(maps), &json!([{"consumedServiceId": db, "name": "mysql", "state": "active"}, {"consumedServiceId": far}]), "maps");
+    has(
+        &json!(maps),
+        &json!([{"consumedServiceId": db, "name": "mysql", "state": "active"}, {"consumedServiceId": far}]),
+        "maps",
+    );
     let targets = w.list(&format!("services/{web}/consumedservices")).await;
     assert_eq!(targets.len(), 2);
     assert_eq!(w.list(&format!("services/{db}/consumedbyservices")).await[0]["id"], web);
 
-    w.act(&web, "removeservicelink", link(&far, "")).await.expect(200, json!({"linkedServices": {"mysql": db, "far": null}}));
-    w.act(&web, "removeservicelink", link(&far, "")).await.expect(422, json!({"code": "InvalidReference"}));
+    w.act(&web, "removeservicelink", link(&far, ""))
+        .await
+        .expect(200, json!({"linkedServices": {"mysql": db, "far": null}}));
+    w.act(&web, "removeservicelink", link(&far, ""))
+        .await
+        .expect(422, json!({"code": "InvalidReference"}));
 
     let both = json!({"serviceLinks": [{"serviceId": db, "name": "a"}, {"serviceId": db, "name": "b"}, {"serviceId": far, "name": ""}]});
     w.act(&web, "setservicelinks", both).await.expect(200, json!({}));
     assert_eq!(linked(&w, &web).await, json!({"a": db, "b": db, "far": far}));
     let twice = json!({"serviceLinks": [{"serviceId": db, "name": "a"}, {"serviceId": db, "name": "a"}]});
     w.act(&web, "setservicelinks", twice).await.refused(422, "NotUnique");
-    assert_eq!(linked(&w, &web).await, json!({"a": db, "b": db, "far": far}), "a refused set changes nothing");
+    assert_eq!(
+        linked(&w, &web).await,
+        json!({"a": db, "b": db, "far": far}),
+        "a refused set changes nothing"
+    );
 
     // Whoever goes takes its links along, in both directions.
     w.delete(&far).await.ok();
-    w.act(&web, "addservicelink", link(&far, "late")).await.expect(200, json!({}));
+    w.act(&web, "addservicelink", link(&far, "late"))
+        .await
+        .expect(200, json!({}));
     w.wait(&far, "removed").await;
     assert_eq!(linked(&w, &web).await, json!({"a": db, "b": db}));
-    w.act(&web, "setservicelinks", json!({"serviceLinks": [{"serviceId": far, "name": ""}]})).await.refused(422, "InvalidReference");
+    w.act(
+        &web,
+        "setservicelinks",
+        json!({"serviceLinks": [{"serviceId": far, "name": ""}]}),
+    )
+    .await
+    .refused(422, "InvalidReference");
     w.act(&web, "setservicelinks", json!({})).await.expect(200, json!({}));
     assert_eq!(linked(&w, &web).await, json!({}));
 }
@@ -65,7 +97,9 @@ async fn a_service_waits_for_what_it_is_linked_to_only_while_that_is_made() {
     w.act(&db, "addservicelink", link(&web, "web")).await.ok();
     w.act(&web, "activate", json!({})).await.ok();
     w.wait(&web, "active").await;
-    w.act(&stack, "activateservices", json!({})).await.expect(200, json!({}));
+    w.act(&stack, "activateservices", json!({}))
+        .await
+        .expect(200, json!({}));
     w.wait(&db, "active").await;
 }
 
@@ -73,19 +107,29 @@ async fn a_service_waits_for_what_it_is_linked_to_only_while_that_is_made() {
 async fn a_link_selector_links_whatever_fits() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    let first = w.service(&stack, "first", json!({"launchConfig": {"labels": {"role": "db"}}})).await;
-    let other = w.service(&stack, "other", json!({"launchConfig": {"labels": {"role": "cache"}}})).await;
+    let first = w
+        .service(&stack, "first", json!({"launchConfig": {"labels": {"role": "db"}}}))
+        .await;
+    let other = w
+        .service(&stack, "other", json!({"launchConfig": {"labels": {"role": "cache"}}}))
+        .await;
     let web = w.service(&stack, "web", json!({"selectorLink": "role=db"})).await;
     assert_eq!(linked(&w, &web).await, json!({"first": first}));
-    let later = w.service(&stack, "later", json!({"launchConfig": {"labels": {"role": "db"}}})).await;
+    let later = w
+        .service(&stack, "later", json!({"launchConfig": {"labels": {"role": "db"}}}))
+        .await;
     assert_eq!(linked(&w, &web).await, json!({"first": first, "later": later}));
     // Another selector: the links of the old one go, those made by hand stay.
     let hand = w.service(&stack, "hand", json!({})).await;
     w.act(&web, "addservicelink", link(&hand, "")).await.ok();
-    w.put(&web, json!({"selectorLink": "role=cache"})).await.expect(200, json!({"state": "updating-inactive"}));
+    w.put(&web, json!({"selectorLink": "role=cache"}))
+        .await
+        .expect(200, json!({"state": "updating-inactive"}));
     w.wait(&web, "inactive").await;
     assert_eq!(linked(&w, &web).await, json!({"other": other, "hand": hand}));
-    w.put(&web, json!({"selectorLink": "role is db"})).await.refused(422, "InvalidFormat");
+    w.put(&web, json!({"selectorLink": "role is db"}))
+        .await
+        .refused(422, "InvalidFormat");
 }
 
 #[actix_web::test]
@@ -100,8 +144,16 @@ async fn a_container_selector_adopts_what_fits_and_lets_it_go() {
     w.wait(&id, "inactive").await;
     w.act(&id, "activate", json!({})).await.ok();
     w.wait(&id, "active").await;
-    has(&w.show(&id).await, &json!({"instanceIds": [one], "healthState": "healthy"}), "adopted");
-    has(&json!(w.list(&format!("serviceexposemaps?serviceId={id}")).await), &json!([{"instanceId": one, "managed": false}]), "maps");
+    has(
+        &w.show(&id).await,
+        &json!({"instanceIds": [one], "healthState": "healthy"}),
+        "adopted",
+    );
+    has(
+        &json!(w.list(&format!("serviceexposemaps?serviceId={id}")).await),
+        &json!([{"instanceId": one, "managed": false}]),
+        "maps",
+    );
 
     // One that comes later, one that goes.
     let mut second = fits;
@@ -121,7 +173,9 @@ async fn a_container_selector_adopts_what_fits_and_lets_it_go() {
     w.settle().await;
     assert_eq!(w.show(&id).await["instanceIds"], json!([two]));
     for (selector, expected) in [("app=other", json!([])), ("app=web", json!([two]))] {
-        w.put(&id, json!({"selectorContainer": selector})).await.expect(200, json!({"state": "updating-active"}));
+        w.put(&id, json!({"selectorContainer": selector}))
+            .await
+            .expect(200, json!({"state": "updating-active"}));
         w.act(&two, "start", json!({})).await;
         w.wait(&two, "running").await;
         w.wait(&id, "active").await;
@@ -130,7 +184,9 @@ async fn a_container_selector_adopts_what_fits_and_lets_it_go() {
     }
 
     // With containers of its own only those count; removing the service leaves the others alone.
-    let mixed = w.running(&stack, "mixed", json!({"selectorContainer": "app=web"})).await;
+    let mixed = w
+        .running(&stack, "mixed", json!({"selectorContainer": "app=web"}))
+        .await;
     has(&w.show(&mixed).await, &json!({"currentScale": 1}), "mixed");
     assert_eq!(w.show(&mixed).await["instanceIds"].as_array().map(Vec::len), Some(2));
     w.put(&mixed, json!({"scale": 2})).await.ok();

@@ -11,7 +11,9 @@ fn ids(rows: &[Value]) -> Vec<String> {
 }
 
 fn next_of(page: &Value) -> Option<String> {
-    page["pagination"]["next"].as_str().map(|next| next.trim_start_matches("http://localhost").to_owned())
+    page["pagination"]["next"]
+        .as_str()
+        .map(|next| next.trim_start_matches("http://localhost").to_owned())
 }
 
 /// All pages of a list, one after the other; `between` runs after each.
@@ -25,7 +27,11 @@ async fn walk(w: &World, first: &str, mut between: impl AsyncFnMut(usize)) -> Ve
         let limit = page["pagination"]["limit"].as_u64().unwrap_or_default();
         next = next_of(&page);
         assert_eq!(page["pagination"]["partial"], next.is_some(), "{url}");
-        assert!(next.is_none() || data.len() as u64 == limit, "{url}: {} of {limit}", data.len());
+        assert!(
+            next.is_none() || data.len() as u64 == limit,
+            "{url}: {} of {limit}",
+            data.len()
+        );
         rows.extend(data);
         pages += 1;
         assert!(pages < 2_000, "{first} has no end");
@@ -35,8 +41,13 @@ async fn walk(w: &World, first: &str, mut between: impl AsyncFnMut(usize)) -> Ve
 }
 
 async fn thing(w: &World, n: usize) {
-    let key = if n % 4 == 3 { Value::Null } else { json!(format!("k{}", n % 7)) };
-    let body = json!({"name": format!("n{:03}", n * 37 % 101), "kind": "note", "key": key, "description": format!("d{n}")});
+    let key = if n % 4 == 3 {
+        Value::Null
+    } else {
+        json!(format!("k{}", n % 7))
+    };
+    let body =
+        json!({"name": format!("n{:03}", n * 37 % 101), "kind": "note", "key": key, "description": format!("d{n}")});
     w.post("genericobjects", body).await.ok();
     if n % 50 == 49 {
         w.clock.advance(std::time::Duration::from_secs(1));
@@ -52,12 +63,25 @@ async fn pages_lose_and_repeat_nothing_in_any_order() {
     w.settle().await;
     let all: BTreeSet<String> = ids(&w.list("genericobjects?limit=3000").await).into_iter().collect();
     assert_eq!(all.len(), 230);
-    for sort in
-        ["", "&sort=name", "&sort=key", "&sort=created", "&sort=state", "&sort=description", "&sort=id", "&sort=uuid", "&sort=removed"]
-    {
+    for sort in [
+        "",
+        "&sort=name",
+        "&sort=key",
+        "&sort=created",
+        "&sort=state",
+        "&sort=description",
+        "&sort=id",
+        "&sort=uuid",
+        "&sort=removed",
+    ] {
         for order in ["asc", "desc"] {
             let whole = ids(&w.list(&format!("genericobjects?limit=-1{sort}&order={order}")).await);
-            let paged = ids(&walk(&w, &format!("genericobjects?limit=37{sort}&order={order}"), async |_| {}).await);
+            let paged = ids(&walk(
+                &w,
+                &format!("genericobjects?limit=37{sort}&order={order}"),
+                async |_| {},
+            )
+            .await);
             assert_eq!(whole, paged, "{sort} {order}");
             assert_eq!(paged.iter().cloned().collect::<BTreeSet<_>>(), all, "{sort} {order}");
         }
@@ -67,7 +91,13 @@ async fn pages_lose_and_repeat_nothing_in_any_order() {
     for key in ["name", "key", "created", "id"] {
         let mut up = ids(&w.list(&format!("genericobjects?limit=3000&sort={key}&order=asc")).await);
         up.reverse();
-        assert_eq!(up, ids(&w.list(&format!("genericobjects?limit=3000&sort={key}&order=desc")).await), "{key}");
+        assert_eq!(
+            up,
+            ids(&w
+                .list(&format!("genericobjects?limit=3000&sort={key}&order=desc"))
+                .await),
+            "{key}"
+        );
     }
     let rows = w.list("genericobjects?limit=3000&sort=name").await;
     assert!(rows.is_sorted_by(|a, b| text(a, "name") <= text(b, "name")));
@@ -113,20 +143,50 @@ async fn markers_that_mean_nothing_are_the_first_page() {
     }
     let first = ids(&w.list("genericobjects?limit=5").await);
     let other = w.get("genericobjects?limit=5&sort=name").await.ok();
-    let foreign = next_of(&other).and_then(|n| n.split("marker=").nth(1).map(str::to_owned)).unwrap_or_default();
-    for marker in ["", "m", "m0", "m-1", "mk", "mkAAAA", "mk%00", "x5", "m99999999999999999999", "mkW10", "mp7", "%F0%9F%92%A9", &foreign] {
-        assert_eq!(ids(&w.list(&format!("genericobjects?limit=5&marker={marker}")).await), first, "{marker}");
+    let foreign = next_of(&other)
+        .and_then(|n| n.split("marker=").nth(1).map(str::to_owned))
+        .unwrap_or_default();
+    for marker in [
+        "",
+        "m",
+        "m0",
+        "m-1",
+        "mk",
+        "mkAAAA",
+        "mk%00",
+        "x5",
+        "m99999999999999999999",
+        "mkW10",
+        "mp7",
+        "%F0%9F%92%A9",
+        &foreign,
+    ] {
+        assert_eq!(
+            ids(&w.list(&format!("genericobjects?limit=5&marker={marker}")).await),
+            first,
+            "{marker}"
+        );
     }
     // What older clients make up is an offset.
-    assert_eq!(ids(&w.list("genericobjects?limit=5&marker=m5").await), ids(&w.list("genericobjects").await)[5..10]);
+    assert_eq!(
+        ids(&w.list("genericobjects?limit=5&marker=m5").await),
+        ids(&w.list("genericobjects").await)[5..10]
+    );
     assert!(w.list("genericobjects?limit=5&marker=m500").await.is_empty());
 }
 
 #[actix_web::test]
 async fn filters_choose_what_their_modifiers_say() {
     let w = World::new().await;
-    for (name, key) in [("Alpha", Some("a_b")), ("beta", Some("a%b")), ("gamma", None), ("gam", Some("zz"))] {
-        w.post("genericobjects", json!({"name": name, "kind": "note", "key": key})).await.ok();
+    for (name, key) in [
+        ("Alpha", Some("a_b")),
+        ("beta", Some("a%b")),
+        ("gamma", None),
+        ("gam", Some("zz")),
+    ] {
+        w.post("genericobjects", json!({"name": name, "kind": "note", "key": key}))
+            .await
+            .ok();
         w.clock.advance(std::time::Duration::from_secs(10));
     }
     w.settle().await;
@@ -170,7 +230,10 @@ async fn filters_choose_what_their_modifiers_say() {
         ("removed_null".into(), "Alpha beta gamma gam"),
         ("removed_notnull".into(), ""),
         // What is not known filters nothing.
-        ("nope=1&resourceData=x&name_nope=1&key_gt=1&Name=beta".into(), "Alpha beta gamma gam"),
+        (
+            "nope=1&resourceData=x&name_nope=1&key_gt=1&Name=beta".into(),
+            "Alpha beta gamma gam",
+        ),
     ];
     for (query, expected) in cases {
         let rows = w.list(&format!("genericobjects?{query}")).await;
@@ -180,9 +243,14 @@ async fn filters_choose_what_their_modifiers_say() {
     // Removed rows are shown only to those who ask.
     w.delete(&format!("genericobjects/{second}")).await.ok();
     w.settle().await;
-    for (query, count) in
-        [("", 3), ("_removed", 4), ("_removed=false", 4), ("removed_notnull", 1), ("removed_null", 3), ("state=removed", 0)]
-    {
+    for (query, count) in [
+        ("", 3),
+        ("_removed", 4),
+        ("_removed=false", 4),
+        ("removed_notnull", 1),
+        ("removed_null", 3),
+        ("state=removed", 0),
+    ] {
         let rows = w.list(&format!("genericobjects?{query}")).await;
         assert_eq!(rows.len(), count, "{query}");
     }
@@ -192,14 +260,19 @@ async fn filters_choose_what_their_modifiers_say() {
 async fn every_filter_and_every_order_of_every_type_is_answered() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    w.running(&stack, "web", json!({"launchConfig": {"ports": ["80"]}})).await;
+    w.running(&stack, "web", json!({"launchConfig": {"ports": ["80"]}}))
+        .await;
     for base in ["/v1", "/v2-beta/projects/1a5"] {
         for schema in w.list(&format!("{base}/schemas")).await {
-            let listed = schema["collectionMethods"].as_array().is_some_and(|m| m.iter().any(|m| m == "GET"));
+            let listed = schema["collectionMethods"]
+                .as_array()
+                .is_some_and(|m| m.iter().any(|m| m == "GET"));
             if !listed || matches!(text(&schema, "id"), "subscribe" | "schema" | "typeDocumentation") {
                 continue;
             }
-            let url = text(&schema["links"], "collection").trim_start_matches("http://localhost").to_owned();
+            let url = text(&schema["links"], "collection")
+                .trim_start_matches("http://localhost")
+                .to_owned();
             for (field, filter) in schema["collectionFilters"].as_object().into_iter().flatten() {
                 for modifier in filter["modifiers"].as_array().into_iter().flatten() {
                     let modifier = modifier.as_str().unwrap_or_default();
@@ -209,7 +282,10 @@ async fn every_filter_and_every_order_of_every_type_is_answered() {
                     }
                 }
                 let sorted = format!("{url}?sort={field}&order=desc&limit=1");
-                let whole = ids(&w.get(&sorted.replace("limit=1", "limit=3000")).await.expect(200, json!({}))["data"]
+                let whole = ids(&w
+                    .get(&sorted.replace("limit=1", "limit=3000"))
+                    .await
+                    .expect(200, json!({}))["data"]
                     .as_array()
                     .cloned()
                     .unwrap_or_default());
@@ -230,8 +306,19 @@ async fn a_collection_has_all_parts_of_its_envelope() {
     w.stack("b").await;
     let page = w.get("stacks?limit=1&sort=name&name_ne=x&unknown=1").await.ok();
     let keys: Vec<&String> = page.as_object().into_iter().flatten().map(|(key, _)| key).collect();
-    let expected =
-        ["type", "resourceType", "links", "createTypes", "actions", "data", "sortLinks", "pagination", "sort", "filters", "createDefaults"];
+    let expected = [
+        "type",
+        "resourceType",
+        "links",
+        "createTypes",
+        "actions",
+        "data",
+        "sortLinks",
+        "pagination",
+        "sort",
+        "filters",
+        "createDefaults",
+    ];
     assert_eq!(keys, expected);
     has(
         &page,
@@ -249,10 +336,21 @@ async fn a_collection_has_all_parts_of_its_envelope() {
     );
     let next = next_of(&page).unwrap_or_default();
     assert!(next.contains("sort=name&name_ne=x&unknown=1&marker="), "{next}");
-    has(&page["createTypes"], &json!({"kubernetesStack": "http://localhost/v2-beta/projects/1a5/kubernetesstacks"}), "create types");
-    assert_eq!(page["sortLinks"]["state"], "http://localhost/v2-beta/projects/1a5/stacks?limit=1&name_ne=x&unknown=1&sort=state");
+    has(
+        &page["createTypes"],
+        &json!({"kubernetesStack": "http://localhost/v2-beta/projects/1a5/kubernetesstacks"}),
+        "create types",
+    );
+    assert_eq!(
+        page["sortLinks"]["state"],
+        "http://localhost/v2-beta/projects/1a5/stacks?limit=1&name_ne=x&unknown=1&sort=state"
+    );
     // What is not paged comes whole.
-    has(&w.get("/v2-beta/projects").await.ok(), &json!({"pagination": null, "sort": null, "sortLinks": {}}), "projects");
+    has(
+        &w.get("/v2-beta/projects").await.ok(),
+        &json!({"pagination": null, "sort": null, "sortLinks": {}}),
+        "projects",
+    );
 }
 
 #[actix_web::test]
@@ -266,7 +364,10 @@ async fn include_brings_what_links_lead_to() {
     assert_eq!(rows[0]["instances"][0]["type"], "container");
     assert!(rows[1].get("instances").is_none(), "nothing to bring");
     let row = w.show(&format!("{web}?include=stack")).await;
-    assert_eq!((row["stack"]["id"].as_str(), &row["stack"]["type"]), (Some(stack.as_str()), &json!("stack")));
+    assert_eq!(
+        (row["stack"]["id"].as_str(), &row["stack"]["type"]),
+        (Some(stack.as_str()), &json!("stack"))
+    );
     let row = w.show(&format!("{stack}?include=services")).await;
     let mut services = ids(row["services"].as_array().map_or(&[], Vec::as_slice));
     services.sort();
@@ -274,15 +375,26 @@ async fn include_brings_what_links_lead_to() {
     expected.sort();
     assert_eq!(services, expected);
     for include in ["nope", "", "self"] {
-        assert_eq!(w.show(&format!("{web}?include={include}")).await, w.show(&web).await, "{include}");
+        assert_eq!(
+            w.show(&format!("{web}?include={include}")).await,
+            w.show(&web).await,
+            "{include}"
+        );
     }
     // Links of a row, and making one more at their end.
     assert_eq!(w.list(&format!("stacks/{stack}/services")).await.len(), 2);
     let page = w.get(&format!("stacks/{stack}/services")).await.ok();
     assert_eq!(page["createDefaults"], json!({"stackId": stack}));
-    let third = w.post(&format!("stacks/{stack}/services"), json!({"name": "third", "launchConfig": {"imageUuid": "sim:x"}})).await;
+    let third = w
+        .post(
+            &format!("stacks/{stack}/services"),
+            json!({"name": "third", "launchConfig": {"imageUuid": "sim:x"}}),
+        )
+        .await;
     third.expect(201, json!({"stackId": stack, "name": "third"}));
-    w.get(&format!("services/{web}/stack")).await.expect(200, json!({"id": stack}));
+    w.get(&format!("services/{web}/stack"))
+        .await
+        .expect(200, json!({"id": stack}));
     w.get(&format!("services/{web}/nope")).await.refused(404, "Not Found");
 }
 
@@ -293,12 +405,21 @@ async fn the_two_versions_show_one_thing_by_two_names() {
     let web = w.running(&stack, "web", json!({})).await;
     let number = stack.trim_start_matches("1st");
     let old = format!("1e{number}");
-    let row = w.get(&format!("/v1/projects/1a5/environments/{old}")).await.expect(200, json!({"id": old, "type": "environment"}));
+    let row = w
+        .get(&format!("/v1/projects/1a5/environments/{old}"))
+        .await
+        .expect(200, json!({"id": old, "type": "environment"}));
     assert_eq!(row["baseType"], "environment");
     assert!(row.get("serviceIds").is_none_or(Value::is_null));
     assert!(text(&row["links"], "self").ends_with(&format!("/v1/projects/1a5/environments/{old}")));
-    let service = w.get(&format!("/v1/projects/1a5/services/{web}")).await.expect(200, json!({"environmentId": old}));
-    assert!(text(&service["links"], "environment").ends_with(&format!("/v1/projects/1a5/environments/{old}")), "{service:#}");
+    let service = w
+        .get(&format!("/v1/projects/1a5/services/{web}"))
+        .await
+        .expect(200, json!({"environmentId": old}));
+    assert!(
+        text(&service["links"], "environment").ends_with(&format!("/v1/projects/1a5/environments/{old}")),
+        "{service:#}"
+    );
     assert!(service["links"].get("stack").is_none());
     assert_eq!(w.list(&format!("/v1/services?environmentId={old}")).await.len(), 1);
     assert_eq!(w.list(&format!("/v1/services?environmentId={stack}")).await.len(), 1);
@@ -306,7 +427,13 @@ async fn the_two_versions_show_one_thing_by_two_names() {
     w.get("/v1/stacks").await.refused(404, "Not Found");
     w.get("/v2-beta/environments").await.refused(404, "Not Found");
     let body = json!({"name": "older", "environmentId": old, "launchConfig": {"imageUuid": "sim:x"}});
-    w.post("/v1/projects/1a5/services", body).await.expect(201, json!({"environmentId": old, "type": "service"}));
-    w.post("/v1/projects/1a5/services", json!({"name": "x"})).await.refused(422, "MissingRequired");
-    w.post("/v1/projects/1a5/environments", json!({"name": "env"})).await.expect(201, json!({"type": "environment"}));
+    w.post("/v1/projects/1a5/services", body)
+        .await
+        .expect(201, json!({"environmentId": old, "type": "service"}));
+    w.post("/v1/projects/1a5/services", json!({"name": "x"}))
+        .await
+        .refused(422, "MissingRequired");
+    w.post("/v1/projects/1a5/environments", json!({"name": "env"}))
+        .await
+        .expect(201, json!({"type": "environment"}));
 }

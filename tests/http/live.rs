@@ -21,7 +21,11 @@ async fn a_subscriber_gets_a_ping_at_once_and_changes_in_the_form_of_the_wire() 
     let server = Server::of(&w);
     let mut client = server.subscribe(&format!("{CHANGES}&limit=-1&sockId=1")).await;
     let ping = client.any().await;
-    has(&ping, &json!({"name": "ping", "resourceId": null, "resourceType": null, "data": {}, "time": 1_700_000_000_000_i64}), "ping");
+    has(
+        &ping,
+        &json!({"name": "ping", "resourceId": null, "resourceType": null, "data": {}, "time": 1_700_000_000_000_i64}),
+        "ping",
+    );
     let stack = w.post("stacks", json!({"name": "s"})).await.ok();
     w.settle().await;
     let event = client.event().await;
@@ -47,13 +51,22 @@ async fn a_subscriber_gets_a_ping_at_once_and_changes_in_the_form_of_the_wire() 
             "context"
         ]
     );
-    assert_eq!(ping.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), keys);
-    has(&event, &json!({"name": "resource.change", "resourceId": stack["id"], "resourceType": "stack"}), "event");
+    assert_eq!(
+        ping.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(),
+        keys
+    );
+    has(
+        &event,
+        &json!({"name": "resource.change", "resourceId": stack["id"], "resourceType": "stack"}),
+        "event",
+    );
     let shown = w.show(text(&stack, "id")).await;
     let mut seen = event["data"]["resource"].clone();
     assert!(text(&seen["links"], "self").ends_with(&format!("/v2-beta/projects/1a5/stacks/{}", text(&stack, "id"))));
     // The client asked by another host name.
-    let text_of = seen.to_string().replace(&format!("http://{}", server.address), "http://localhost");
+    let text_of = seen
+        .to_string()
+        .replace(&format!("http://{}", server.address), "http://localhost");
     seen = serde_json::from_str(&text_of).unwrap();
     assert_eq!(seen, shown, "as GET shows it");
 }
@@ -64,12 +77,24 @@ async fn every_state_of_a_service_is_told() {
     let server = Server::of(&w);
     let stack = w.stack("s").await;
     let mut client = server.subscribe(CHANGES).await;
-    let mut elsewhere = server.subscribe("/v2-beta/projects/1a5/subscribe?eventNames=service.x").await;
+    let mut elsewhere = server
+        .subscribe("/v2-beta/projects/1a5/subscribe?eventNames=service.x")
+        .await;
     let body = json!({"name": "web", "stackId": stack, "scale": 2, "launchConfig": {"imageUuid": "sim:web"}});
     let id = text(&w.post("services", body).await.ok(), "id").to_owned();
     // Each state stands until the test goes on; a second later it may be told.
-    let mut steps = vec![("", "registering"), ("", "inactive"), ("activate", "activating"), ("", "active")];
-    steps.extend([("deactivate", "deactivating"), ("", "inactive"), ("remove", "removing"), ("", "removed")]);
+    let mut steps = vec![
+        ("", "registering"),
+        ("", "inactive"),
+        ("activate", "activating"),
+        ("", "active"),
+    ];
+    steps.extend([
+        ("deactivate", "deactivating"),
+        ("", "inactive"),
+        ("remove", "removing"),
+        ("", "removed"),
+    ]);
     for (action, state) in steps {
         if !action.is_empty() {
             w.act(&id, action, json!({})).await.expect(202, json!({"state": state}));
@@ -94,19 +119,45 @@ async fn without_an_upgrade_there_is_nothing_to_subscribe_to() {
     for (path, code, field) in [
         ("subscribe?eventNames=a%20b", "InvalidCharacters", "eventNames"),
         (&format!("{CHANGES}&since=yesterday"), "InvalidFormat", "since"),
-        (&format!("{CHANGES}&resourceType=nothing"), "InvalidOption", "resourceType"),
+        (
+            &format!("{CHANGES}&resourceType=nothing"),
+            "InvalidOption",
+            "resourceType",
+        ),
     ] {
-        has(&w.get(path).await.refused(422, code), &json!({"fieldName": field}), path);
+        has(
+            &w.get(path).await.refused(422, code),
+            &json!({"fieldName": field}),
+            path,
+        );
     }
     let many = "&eventNames=x".repeat(65);
-    w.get(&format!("subscribe?{many}")).await.refused(422, "MaxLimitExceeded");
+    w.get(&format!("subscribe?{many}"))
+        .await
+        .refused(422, "MaxLimitExceeded");
     let server = Server::of(&w);
     let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n";
-    let answer = server.send(&format!("GET /v1/projects/1a5/subscribe HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n")).await;
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("InvalidHandshake"), "{answer}");
-    let refusal = server.try_subscribe(CHANGES, &[("origin", "http://evil.example")]).await.err();
-    assert_eq!(refusal.map(|(status, body)| (status, body["code"].clone())), Some((403, json!("Forbidden"))));
-    let refusal = server.try_subscribe("/v2-beta/projects/1a99/subscribe", &[]).await.err();
+    let answer = server
+        .send(&format!(
+            "GET /v1/projects/1a5/subscribe HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n"
+        ))
+        .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("InvalidHandshake"),
+        "{answer}"
+    );
+    let refusal = server
+        .try_subscribe(CHANGES, &[("origin", "http://evil.example")])
+        .await
+        .err();
+    assert_eq!(
+        refusal.map(|(status, body)| (status, body["code"].clone())),
+        Some((403, json!("Forbidden")))
+    );
+    let refusal = server
+        .try_subscribe("/v2-beta/projects/1a99/subscribe", &[])
+        .await
+        .err();
     assert_eq!(refusal.map(|(status, _)| status), Some(403));
 }
 
@@ -120,7 +171,11 @@ async fn clients_that_talk_too_much_or_not_at_all_as_agreed_are_closed_with_a_co
         ("many frames", vec![text(1); 150], 1008),
         ("many pings", vec![Message::Ping("x".into()); 150], 1008),
         ("a long frame", vec![text(5000)], 1009),
-        ("a piece without a beginning", vec![raw(Data::Continue, true, b"x")], 1002),
+        (
+            "a piece without a beginning",
+            vec![raw(Data::Continue, true, b"x")],
+            1002,
+        ),
         ("no UTF-8", vec![raw(Data::Text, true, b"\xff")], 1007),
         ("goodbye", vec![Message::Close(None)], 1000),
     ];
@@ -133,13 +188,21 @@ async fn clients_that_talk_too_much_or_not_at_all_as_agreed_are_closed_with_a_co
     }
     let mut client = server.subscribe(CHANGES).await;
     assert_eq!(client.any().await["name"], "ping");
-    for message in
-        [text(4000), Message::binary("x"), raw(Data::Text, false, b"a"), raw(Data::Continue, true, b"b"), Message::Pong("x".into())]
-    {
+    for message in [
+        text(4000),
+        Message::binary("x"),
+        raw(Data::Text, false, b"a"),
+        raw(Data::Continue, true, b"b"),
+        Message::Pong("x".into()),
+    ] {
         client.say(message).await;
     }
     let stack = w.stack("s").await;
-    assert_eq!(client.change(&stack).await["id"], json!(stack), "what is ordinary is ignored");
+    assert_eq!(
+        client.change(&stack).await["id"],
+        json!(stack),
+        "what is ordinary is ignored"
+    );
 }
 
 #[actix_web::test]
@@ -147,13 +210,22 @@ async fn a_client_that_does_not_read_is_cut_and_disturbs_nobody() {
     let w = World::new().await;
     let server = Server::of(&w);
     let admin = w.engine.admit(Version::V1, Proof::Open, ADMIN, None).unwrap();
-    w.engine.write_setting(&admin, "api.sub.ping.interval.millis", Some("100".to_owned())).await.unwrap();
+    w.engine
+        .write_setting(&admin, "api.sub.ping.interval.millis", Some("100".to_owned()))
+        .await
+        .unwrap();
     let mut slow = server.subscribe_narrowly(CHANGES).await;
     let mut quick = server.subscribe(CHANGES).await;
     // Far more than all the buffers on the way hold.
     let text_of = "x".repeat(100_000);
     for round in 0..300 {
-        let row = w.post("genericobjects", json!({"name": format!("o{round}"), "kind": "x", "resourceData": {"a": text_of}})).await.ok();
+        let row = w
+            .post(
+                "genericobjects",
+                json!({"name": format!("o{round}"), "kind": "x", "resourceData": {"a": text_of}}),
+            )
+            .await
+            .ok();
         w.engine.tell();
         quick.change(text(&row, "id")).await;
     }
@@ -176,9 +248,16 @@ async fn a_client_that_does_not_read_is_cut_and_disturbs_nobody() {
 async fn a_subscription_lasts_as_many_pings_as_the_settings_say() {
     let w = World::new().await;
     let server = Server::of(&w);
-    let set = async |name: &str, value: &str| w.put(&format!("/v2-beta/settings/{name}"), json!({"value": value})).await;
-    set("api.sub.ping.interval.millis", "soon").await.expect(422, json!({"code": "InvalidFormat", "fieldName": "value"}));
-    set("api.sub.ping.interval.millis", "1").await.expect(200, json!({"activeValue": "1", "inDb": true}));
+    let set = async |name: &str, value: &str| {
+        w.put(&format!("/v2-beta/settings/{name}"), json!({"value": value}))
+            .await
+    };
+    set("api.sub.ping.interval.millis", "soon")
+        .await
+        .expect(422, json!({"code": "InvalidFormat", "fieldName": "value"}));
+    set("api.sub.ping.interval.millis", "1")
+        .await
+        .expect(200, json!({"activeValue": "1", "inDb": true}));
     set("api.sub.max.pings", "3").await.ok();
     let mut client = server.subscribe(CHANGES).await;
     let began = std::time::Instant::now();
@@ -186,9 +265,18 @@ async fn a_subscription_lasts_as_many_pings_as_the_settings_say() {
         assert_eq!(client.any().await["name"], "ping");
     }
     assert_eq!(client.end().await, Some(1000));
-    assert!(began.elapsed() >= Duration::from_millis(250), "not more often than every 100 ms: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(250),
+        "not more often than every 100 ms: {:?}",
+        began.elapsed()
+    );
     let shown = w.list("/v2-beta/settings?limit=-1").await;
-    let value = |name: &str| shown.iter().find(|s| s["name"] == name).map(|s| text(s, "value").to_owned());
+    let value = |name: &str| {
+        shown
+            .iter()
+            .find(|s| s["name"] == name)
+            .map(|s| text(s, "value").to_owned())
+    };
     assert_eq!(value("subscribe.max.queued.messages").as_deref(), Some("100"));
 }
 
@@ -221,7 +309,11 @@ async fn who_comes_back_gets_what_was_missed_and_nothing_is_lost() {
     let second = w.stack("b").await;
     w.restart().await;
     let server = Server::of(&w);
-    let mut back = server.subscribe(&format!("{CHANGES}&since={since}&resourceType=stack&include=services&_actionLinks=true")).await;
+    let mut back = server
+        .subscribe(&format!(
+            "{CHANGES}&since={since}&resourceType=stack&include=services&_actionLinks=true"
+        ))
+        .await;
     assert_eq!(back.any().await["name"], "ping");
     let row = back.change(&second).await;
     has(&row, &json!({"state": "active"}), "as it is now");
@@ -232,9 +324,21 @@ async fn who_comes_back_gets_what_was_missed_and_nothing_is_lost() {
     for old in ["999999", "999999-999999"] {
         let mut lost = server.subscribe(&format!("{CHANGES}&since={old}")).await;
         assert_eq!(lost.any().await["name"], "ping");
-        has(&lost.any().await, &json!({"name": "events.gone", "data": {"code": "EventsGone"}}), old);
+        has(
+            &lost.any().await,
+            &json!({"name": "events.gone", "data": {"code": "EventsGone"}}),
+            old,
+        );
     }
-    let mut v1 = server.subscribe(&format!("/v1/projects/1a5/{CHANGES}&since={since}&resourceType=environment")).await;
+    let mut v1 = server
+        .subscribe(&format!(
+            "/v1/projects/1a5/{CHANGES}&since={since}&resourceType=environment"
+        ))
+        .await;
     let event = v1.event().await;
-    has(&event, &json!({"resourceType": "environment", "data": {"resource": {"type": "environment"}}}), "v1");
+    has(
+        &event,
+        &json!({"resourceType": "environment", "data": {"resource": {"type": "environment"}}}),
+        "v1",
+    );
 }

@@ -1,6 +1,10 @@
 //! Tests of the whole server over HTTP, in process; and of what it serves against the contract.
 
-#![allow(clippy::disallowed_methods, clippy::indexing_slicing, reason = "the rules are for the program")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "the rules are for the program"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
 mod access;

@@ -15,12 +15,24 @@ const WAYS: &[(&str, &str)] = &[
     ("deactivating", "=inactive activate =active deactivate"),
     ("upgrading", "=inactive activate =active upgrade"),
     ("upgraded", "=inactive activate =active upgrade =upgraded"),
-    ("finishing-upgrade", "=inactive activate =active upgrade =upgraded finishupgrade"),
+    (
+        "finishing-upgrade",
+        "=inactive activate =active upgrade =upgraded finishupgrade",
+    ),
     ("canceling-upgrade", "=inactive activate =active upgrade cancelupgrade"),
-    ("canceled-upgrade", "=inactive activate =active upgrade cancelupgrade =canceled-upgrade"),
+    (
+        "canceled-upgrade",
+        "=inactive activate =active upgrade cancelupgrade =canceled-upgrade",
+    ),
     ("rolling-back", "=inactive activate =active upgrade =upgraded rollback"),
-    ("canceling-rollback", "=inactive activate =active upgrade =upgraded rollback cancelrollback"),
-    ("canceled-rollback", "=inactive activate =active upgrade =upgraded rollback cancelrollback =canceled-rollback"),
+    (
+        "canceling-rollback",
+        "=inactive activate =active upgrade =upgraded rollback cancelrollback",
+    ),
+    (
+        "canceled-rollback",
+        "=inactive activate =active upgrade =upgraded rollback cancelrollback =canceled-rollback",
+    ),
     ("restarting", "=inactive activate =active restart"),
     ("removing", "=inactive activate =active remove"),
     ("removed", "=inactive activate =active remove =removed"),
@@ -29,7 +41,10 @@ const WAYS: &[(&str, &str)] = &[
 /// The matrix of one version: state → sorted actions.
 fn offered(version: &str, state: &str) -> Vec<&'static str> {
     let text = include_str!("../contract/service-matrix.txt");
-    let column = text.lines().find_map(|l| l.strip_prefix("# ").and_then(|l| l.strip_suffix(&format!(" {state}")))).expect("a known state");
+    let column = text
+        .lines()
+        .find_map(|l| l.strip_prefix("# ").and_then(|l| l.strip_suffix(&format!(" {state}"))))
+        .expect("a known state");
     let mut lines = text.lines().skip_while(|l| *l != format!("[{version}]")).skip(1);
     let columns: Vec<&str> = lines.next().expect("a head line").split_whitespace().collect();
     let index = columns.iter().position(|c| *c == column).expect("a column");
@@ -90,11 +105,22 @@ async fn every_state_offers_what_the_matrix_says_and_refuses_the_rest() {
             let expected = offered(version, state);
             assert_eq!(actions(&before), expected, "{version} {state}");
             let schema = w.show(&format!("/{version}/projects/1a5/schemas/service")).await;
-            for action in schema["resourceActions"].as_object().expect("actions").keys().filter(|a| !expected.contains(&a.as_str())) {
-                w.act(&path, action, input(action)).await.refused(422, "ActionNotAvailable");
+            for action in schema["resourceActions"]
+                .as_object()
+                .expect("actions")
+                .keys()
+                .filter(|a| !expected.contains(&a.as_str()))
+            {
+                w.act(&path, action, input(action))
+                    .await
+                    .refused(422, "ActionNotAvailable");
             }
             w.act(&path, "restore", json!({})).await.refused(422, "InvalidAction");
-            assert_eq!(before, w.show(&path).await, "{version} {state}: a refused action changed something");
+            assert_eq!(
+                before,
+                w.show(&path).await,
+                "{version} {state}: a refused action changed something"
+            );
         }
         // Out of the way of the next one.
         w.settle().await;
@@ -105,19 +131,40 @@ async fn every_state_offers_what_the_matrix_says_and_refuses_the_rest() {
 async fn v1_and_v2_beta_show_one_service_in_their_own_words() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    let environment = w.list("/v1/projects/1a5/environments").await.into_iter().find(|e| e["name"] == "s").expect("the stack in v1");
+    let environment = w
+        .list("/v1/projects/1a5/environments")
+        .await
+        .into_iter()
+        .find(|e| e["name"] == "s")
+        .expect("the stack in v1");
     let environment = text(&environment, "id").to_owned();
     assert_eq!(environment, stack.replace("1st", "1e"));
     let body = json!({"name": "web", "environmentId": environment, "launchConfig": {"imageUuid": "sim:web"}});
     // The service is v2-beta's with another name for its stack beside the old one, and other links.
-    let created = w.post("/v1/projects/1a5/services", body).await.expect(201, json!({"environmentId": environment, "stackId": stack}));
+    let created = w
+        .post("/v1/projects/1a5/services", body)
+        .await
+        .expect(201, json!({"environmentId": environment, "stackId": stack}));
     let id = text(&created, "id");
-    assert!(text(&created["links"], "environment").ends_with(&format!("/environments/{environment}")), "{created:#}");
+    assert!(
+        text(&created["links"], "environment").ends_with(&format!("/environments/{environment}")),
+        "{created:#}"
+    );
     assert!(created["links"].get("stack").is_none());
     w.wait(id, "inactive").await;
-    let row = w.get(id).await.expect(200, json!({"stackId": stack, "environmentId": null, "state": "inactive", "instanceIds": []}));
-    assert!(text(&row["links"], "stack").ends_with(&format!("/services/{id}/stack")), "{row:#}");
+    let row = w.get(id).await.expect(
+        200,
+        json!({"stackId": stack, "environmentId": null, "state": "inactive", "instanceIds": []}),
+    );
+    assert!(
+        text(&row["links"], "stack").ends_with(&format!("/services/{id}/stack")),
+        "{row:#}"
+    );
     assert!(row["links"].get("environment").is_none());
-    w.get(&format!("/v1/projects/1a5/services?environmentId={environment}")).await.expect(200, json!({"data": [{"id": id}]}));
-    w.get(&format!("services?stackId={stack}")).await.expect(200, json!({"data": [{"id": id}]}));
+    w.get(&format!("/v1/projects/1a5/services?environmentId={environment}"))
+        .await
+        .expect(200, json!({"data": [{"id": id}]}));
+    w.get(&format!("services?stackId={stack}"))
+        .await
+        .expect(200, json!({"data": [{"id": id}]}));
 }

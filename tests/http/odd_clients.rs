@@ -19,15 +19,30 @@ struct Case {
 }
 
 fn get(path: &str, part: Value) -> Case {
-    Case { method: Method::GET, path: path.to_owned(), body: "", headers: &[], status: 200, part }
+    Case {
+        method: Method::GET,
+        path: path.to_owned(),
+        body: "",
+        headers: &[],
+        status: 200,
+        part,
+    }
 }
 
 fn missing(path: &str) -> Case {
-    Case { status: 404, ..get(path, json!({"type": "error", "status": 404})) }
+    Case {
+        status: 404,
+        ..get(path, json!({"type": "error", "status": 404}))
+    }
 }
 
 fn send(method: Method, path: &str, body: &'static str, status: u16, part: Value) -> Case {
-    Case { method, body, status, ..get(path, part) }
+    Case {
+        method,
+        body,
+        status,
+        ..get(path, part)
+    }
 }
 
 /// Sends each as it stands; `P` in front of a path is the project's.
@@ -35,17 +50,30 @@ async fn check(world: &World, cases: Vec<Case>) {
     let app = test::init_service(App::new().configure(|c| configure(c, world.api()))).await;
     for case in cases {
         let path = case.path.replacen("P/", &format!("/v2-beta/projects/{PROJECT}/"), 1);
-        let mut request = test::TestRequest::default().method(case.method.clone()).uri(&path).insert_header((header::HOST, "localhost"));
+        let mut request = test::TestRequest::default()
+            .method(case.method.clone())
+            .uri(&path)
+            .insert_header((header::HOST, "localhost"));
         for header in case.headers {
             request = request.insert_header(*header);
         }
         let response = test::call_service(&app, request.set_payload(case.body).to_request()).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = test::read_body(response).await;
-        let what = format!("{} {path} {}: {}", case.method, case.body, String::from_utf8_lossy(&body));
+        let what = format!(
+            "{} {path} {}: {}",
+            case.method,
+            case.body,
+            String::from_utf8_lossy(&body)
+        );
         assert_eq!(status, case.status, "{what}");
         assert!(headers.contains_key("x-api-schemas"), "{what}");
-        assert!(headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json")), "{what}");
+        assert!(
+            headers
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|v| v.as_bytes().starts_with(b"application/json")),
+            "{what}"
+        );
         let body: Value = serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{what}"));
         has(&body, &case.part, &what);
     }
@@ -73,12 +101,25 @@ async fn clients_find_the_schemas_however_they_ask() {
         missing("P/schemas/schemas/schemas"),
     ];
     // What Rancher's user interface looks into before it shows a form.
-    for (ty, field) in [("container", "capAdd"), ("portRule", "protocol"), ("stack", "system"), ("launchConfig", "healthCheck")] {
-        cases.push(get(&format!("P/schemas/{}", ty.to_lowercase()), json!({"id": ty, "resourceFields": {field: {}}})));
+    for (ty, field) in [
+        ("container", "capAdd"),
+        ("portRule", "protocol"),
+        ("stack", "system"),
+        ("launchConfig", "healthCheck"),
+    ] {
+        cases.push(get(
+            &format!("P/schemas/{}", ty.to_lowercase()),
+            json!({"id": ty, "resourceFields": {field: {}}}),
+        ));
     }
     check(&world, cases).await;
     let container = world.show("schemas/container").await;
-    assert!(container["resourceFields"]["capAdd"]["options"].as_array().is_some_and(|o| o.len() > 30), "{container}");
+    assert!(
+        container["resourceFields"]["capAdd"]["options"]
+            .as_array()
+            .is_some_and(|o| o.len() > 30),
+        "{container}"
+    );
     let rule = world.show("schemas/portrule").await;
     assert!(rule["resourceFields"]["protocol"]["options"].is_array(), "{rule}");
 }
@@ -101,7 +142,11 @@ async fn types_are_found_by_singular_and_plural_in_any_case() {
         ("P/certificates?limit=-1", "certificate"),
         ("/v2-beta/project?all=true&limit=-1&sort=name", "project"),
     ];
-    check(&world, cases.into_iter().map(|(path, of)| get(path, list(of))).collect()).await;
+    check(
+        &world,
+        cases.into_iter().map(|(path, of)| get(path, list(of))).collect(),
+    )
+    .await;
 }
 
 #[actix_web::test]
@@ -126,8 +171,21 @@ async fn lists_take_what_clients_add_to_them() {
         "_role=superadmin",
         "sort=name&order=",
     ];
-    let types = ["services", "stacks", "hosts", "containers", "projects", "volumes", "serviceConsumeMaps", "settings", "certificates"];
-    let cases = types.iter().flat_map(|ty| odd.iter().map(move |query| get(&format!("P/{ty}?{query}"), json!({"type": "collection"}))));
+    let types = [
+        "services",
+        "stacks",
+        "hosts",
+        "containers",
+        "projects",
+        "volumes",
+        "serviceConsumeMaps",
+        "settings",
+        "certificates",
+    ];
+    let cases = types.iter().flat_map(|ty| {
+        odd.iter()
+            .map(move |query| get(&format!("P/{ty}?{query}"), json!({"type": "collection"})))
+    });
     check(&world, cases.collect()).await;
     let count = async |query: &str| world.list(&format!("services?{query}")).await.len();
     assert_eq!(count("limit=-2&removed_null=%3Cnil%3E&system=false").await, 1);
@@ -141,15 +199,34 @@ async fn names_are_looked_up_as_ids_first_and_are_not_found() {
     let stack = world.stack("s").await;
     let service = world.running(&stack, "web", json!({})).await;
     let container = text(&world.containers(&service).await[0], "id").to_owned();
-    let mut cases = vec![missing("P/services/s/web"), missing("P/stacks/s"), missing("/v2-beta/projects/Default"), missing("P/hosts/sim")];
-    for ty in ["services", "containers", "hosts", "projects", "stacks", "volumes", "secrets"] {
+    let mut cases = vec![
+        missing("P/services/s/web"),
+        missing("P/stacks/s"),
+        missing("/v2-beta/projects/Default"),
+        missing("P/hosts/sim"),
+    ];
+    for ty in [
+        "services",
+        "containers",
+        "hosts",
+        "projects",
+        "stacks",
+        "volumes",
+        "secrets",
+    ] {
         cases.push(missing(&format!("P/{ty}/web")));
         cases.push(missing(&format!("P/{ty}/s/web")));
     }
     cases.push(missing(&format!("P/services/{container}")));
     cases.push(missing(&format!("P/stacks/{service}")));
-    cases.push(get(&format!("P/services/{service}"), json!({"id": service, "stackId": stack, "accountId": PROJECT})));
-    cases.push(get(&format!("P/containers/{container}"), json!({"id": container, "baseType": "instance"})));
+    cases.push(get(
+        &format!("P/services/{service}"),
+        json!({"id": service, "stackId": stack, "accountId": PROJECT}),
+    ));
+    cases.push(get(
+        &format!("P/containers/{container}"),
+        json!({"id": container, "baseType": "instance"}),
+    ));
     check(&world, cases).await;
 }
 
@@ -164,7 +241,10 @@ async fn a_project_is_found_inside_itself() {
             get("P/projects?all=true&limit=-1&sort=name", list("project")),
             get("P/projects/1a5", project.clone()),
             get("/v2-beta/projects/1a5", project),
-            get("P/settings/rancher.server.version", json!({"id": "rancher.server.version", "type": "activeSetting"})),
+            get(
+                "P/settings/rancher.server.version",
+                json!({"id": "rancher.server.version", "type": "activeSetting"}),
+            ),
             get("/v2-beta/", json!({"type": "apiVersion"})),
         ],
     )
@@ -184,10 +264,26 @@ async fn actions_take_absent_and_empty_bodies_and_answer_with_the_resource() {
         world.wait(&service, "active").await;
         // Without links is with no links.
         let path = format!("P/services/{service}?action=setservicelinks");
-        let status = world.send(Method::POST, &path.replacen("P/", "", 1), serde_json::from_str(body).ok()).await;
+        let status = world
+            .send(
+                Method::POST,
+                &path.replacen("P/", "", 1),
+                serde_json::from_str(body).ok(),
+            )
+            .await;
         assert!(status.status < 300, "{body}: {}", status.body);
         let path = format!("P/services/{service}?action=deactivate");
-        check(&world, vec![send(Method::POST, &path, body, 202, json!({"id": service, "state": "deactivating"}))]).await;
+        check(
+            &world,
+            vec![send(
+                Method::POST,
+                &path,
+                body,
+                202,
+                json!({"id": service, "state": "deactivating"}),
+            )],
+        )
+        .await;
     }
 }
 
@@ -195,7 +291,17 @@ async fn actions_take_absent_and_empty_bodies_and_answer_with_the_resource() {
 async fn null_links_and_unknown_keys_of_a_create_are_no_matter() {
     let world = World::new().await;
     let body = r#"{"id":"","type":"stack","links":null,"actions":null,"name":"go","description":"","data":null,"removed":"","created":"","state":"","transitioning":"","transitioningProgress":0,"accountId":"","uuid":"","kind":""}"#;
-    check(&world, vec![send(Method::POST, "P/stack", body, 201, json!({"type": "stack", "name": "go", "accountId": PROJECT}))]).await;
+    check(
+        &world,
+        vec![send(
+            Method::POST,
+            "P/stack",
+            body,
+            201,
+            json!({"type": "stack", "name": "go", "accountId": PROJECT}),
+        )],
+    )
+    .await;
     let stack = text(&world.list("stacks?name=go").await[0], "id").to_owned();
     let body = json!({
         "links": null, "actions": null, "name": "web", "stackId": stack, "scale": 1, "metadata": {"io.rancher.service.hash": "abc"},
@@ -203,7 +309,10 @@ async fn null_links_and_unknown_keys_of_a_create_are_no_matter() {
         "launchConfig": {"imageUuid": "docker:web", "labels": {"io.rancher.service.hash": "def"}, "networkMode": "managed", "ports": ["80:80"],
             "links": null, "logConfig": {"driver": null, "config": {}}, "restartPolicy": null},
     });
-    let row = world.post("service", body).await.expect(201, json!({"state": "registering"}));
+    let row = world
+        .post("service", body)
+        .await
+        .expect(201, json!({"state": "registering"}));
     let service = world.wait(text(&row, "id"), "inactive").await;
     has(
         &service,
@@ -212,7 +321,10 @@ async fn null_links_and_unknown_keys_of_a_create_are_no_matter() {
         "a new service",
     );
     assert_eq!(service["secondaryLaunchConfigs"], json!([]));
-    assert!(service["instanceIds"].is_array() && service.get("upgrade").is_some(), "{service}");
+    assert!(
+        service["instanceIds"].is_array() && service.get("upgrade").is_some(),
+        "{service}"
+    );
 }
 
 #[actix_web::test]
@@ -226,9 +338,12 @@ async fn a_whole_object_that_is_put_back_changes_what_may_be_changed_only() {
     object.remove("links");
     object.remove("actions");
     object["launchConfig"]["imageUuid"] = json!("docker:another");
-    for (name, value) in
-        [("state", json!("removed")), ("uuid", json!("mine")), ("created", json!("2001-01-01T00:00:00Z")), ("instanceIds", json!([]))]
-    {
+    for (name, value) in [
+        ("state", json!("removed")),
+        ("uuid", json!("mine")),
+        ("created", json!("2001-01-01T00:00:00Z")),
+        ("instanceIds", json!([])),
+    ] {
         object.insert(name.to_owned(), value);
     }
     object.insert("description".to_owned(), json!("new"));
@@ -242,7 +357,10 @@ async fn a_whole_object_that_is_put_back_changes_what_may_be_changed_only() {
     let host = text(&world.list("hosts").await[0], "id").to_owned();
     for path in [stack.as_str(), &host] {
         let row = world.show(path).await;
-        world.put(path, row.clone()).await.expect(200, json!({"id": row["id"], "name": row["name"], "uuid": row["uuid"]}));
+        world
+            .put(path, row.clone())
+            .await
+            .expect(200, json!({"id": row["id"], "name": row["name"], "uuid": row["uuid"]}));
     }
 }
 
@@ -251,8 +369,15 @@ async fn actions_are_called_action_links_if_a_client_says_so() {
     let world = World::new().await;
     let stack = world.stack("s").await;
     let id = world.service(&stack, "web", json!({})).await;
-    let headers: &[_] = &[("x-api-action-links", "actionLinks"), ("x-api-no-challenge", "true"), ("accept", "application/json")];
-    let with = |path: &str, part| Case { headers, ..get(path, part) };
+    let headers: &[_] = &[
+        ("x-api-action-links", "actionLinks"),
+        ("x-api-no-challenge", "true"),
+        ("accept", "application/json"),
+    ];
+    let with = |path: &str, part| Case {
+        headers,
+        ..get(path, part)
+    };
     check(
         &world,
         vec![
@@ -279,27 +404,57 @@ async fn the_catalog_is_there_and_empty() {
             json!({"type": "apiVersion", "links": {"self": root, "schemas": format!("{root}/schemas"), "templates": format!("{root}/templates")}, "actions": {}}),
         ),
         get("/v1-catalog/", json!({"type": "apiVersion"})),
-        get("/v1-catalog/schemas", json!({"type": "collection", "resourceType": "schema", "links": {"self": format!("{root}/schemas")}})),
+        get(
+            "/v1-catalog/schemas",
+            json!({"type": "collection", "resourceType": "schema", "links": {"self": format!("{root}/schemas")}}),
+        ),
         get("/v1-catalog/schemas/templates", schema(root)),
         get("/v1-catalog/projects/1a5", json!({"links": {"self": project_root}})),
         get("/v1-catalog/projects/1a5/schemas/template", schema(&project_root)),
-        get("/v1-catalog/projects/1a5/templates?category_ne=system", json!({"data": [], "resourceType": "template"})),
+        get(
+            "/v1-catalog/projects/1a5/templates?category_ne=system",
+            json!({"data": [], "resourceType": "template"}),
+        ),
         Case {
             headers: project_headers,
-            ..get("/v1-catalog/catalogs", json!({"data": [], "links": {"self": format!("{root}/catalogs")}, "pagination": null}))
+            ..get(
+                "/v1-catalog/catalogs",
+                json!({"data": [], "links": {"self": format!("{root}/catalogs")}, "pagination": null}),
+            )
         },
-        get("/v1-catalog/templateversions", json!({"data": [], "resourceType": "templateVersion"})),
+        get(
+            "/v1-catalog/templateversions",
+            json!({"data": [], "resourceType": "templateVersion"}),
+        ),
         missing("/v1-catalog/templates/community:infra*nfs"),
         missing("/v1-catalog/templateversions/community:infra*nfs:0"),
         missing("/v1-catalog/templates/a:b/icon"),
         missing("/v1-catalog/nope"),
-        send(Method::POST, "/v1-catalog/catalogs", r#"{"name":"x"}"#, 405, json!({"type": "error"})),
-        send(Method::POST, "/v1-catalog/templates?action=refresh", "", 405, json!({"type": "error"})),
+        send(
+            Method::POST,
+            "/v1-catalog/catalogs",
+            r#"{"name":"x"}"#,
+            405,
+            json!({"type": "error"}),
+        ),
+        send(
+            Method::POST,
+            "/v1-catalog/templates?action=refresh",
+            "",
+            405,
+            json!({"type": "error"}),
+        ),
     ];
     for path in ["/v1-webhooks/receivers", "/v1-auth/token", "/v1-webhooks"] {
-        cases.push(Case { status: 501, ..get(path, json!({"type": "error", "code": "NotImplemented"})) });
+        cases.push(Case {
+            status: 501,
+            ..get(path, json!({"type": "error", "code": "NotImplemented"}))
+        });
     }
-    cases.push(Case { status: 403, ..get("/v1-catalog/projects/1a999/templates", json!({"type": "error"})) });
+    cases.push(Case {
+        status: 403,
+        ..get("/v1-catalog/projects/1a999/templates", json!({"type": "error"}))
+    });
     check(&world, cases).await;
 }
 
@@ -311,7 +466,12 @@ async fn an_inspect_document_becomes_a_container() {
     let container = json!({"id": null, "type": "container", "name": "web", "imageUuid": "docker:nginx", "environment": {"A": "1"}, "ports": ["80:80/tcp"],
         "logConfig": {"config": {}}, "networkMode": "bridge", "memory": 4_194_304, "labels": {"l": "1"}, "links": {}, "actions": {}});
     let mut cases = Vec::new();
-    for path in ["P/scripts/transform", "/v2-beta/scripts/transform", "/v1/scripts/transform", "/v1/projects/1a5/scripts/transform"] {
+    for path in [
+        "P/scripts/transform",
+        "/v2-beta/scripts/transform",
+        "/v1/scripts/transform",
+        "/v1/projects/1a5/scripts/transform",
+    ] {
         cases.push(send(Method::POST, path, document, 200, container.clone()));
         cases.push(send(
             Method::POST,
@@ -320,15 +480,36 @@ async fn an_inspect_document_becomes_a_container() {
             422,
             json!({"type": "error", "code": "InvalidOption"}),
         ));
-        cases.push(send(Method::POST, path, r#"{"Config":{"Env":1}}"#, 422, json!({"code": "InvalidFormat", "fieldName": "Config.Env"})));
+        cases.push(send(
+            Method::POST,
+            path,
+            r#"{"Config":{"Env":1}}"#,
+            422,
+            json!({"code": "InvalidFormat", "fieldName": "Config.Env"}),
+        ));
         cases.push(send(Method::POST, path, "{", 400, json!({"type": "error"})));
     }
     cases.push(missing("P/scripts/transform"));
     cases.push(missing("P/scripts"));
-    cases.push(send(Method::POST, "P/scripts/nope", "{}", 404, json!({"type": "error"})));
+    cases.push(send(
+        Method::POST,
+        "P/scripts/nope",
+        "{}",
+        404,
+        json!({"type": "error"}),
+    ));
     check(&world, cases).await;
-    let first = world.post("/v2-beta/scripts/transform", serde_json::from_str(document).unwrap()).await.ok();
-    assert_eq!(first, world.post("/v2-beta/scripts/transform", serde_json::from_str(document).unwrap()).await.ok());
+    let first = world
+        .post("/v2-beta/scripts/transform", serde_json::from_str(document).unwrap())
+        .await
+        .ok();
+    assert_eq!(
+        first,
+        world
+            .post("/v2-beta/scripts/transform", serde_json::from_str(document).unwrap())
+            .await
+            .ok()
+    );
     assert!(first["logConfig"].is_object());
     // What comes out can be put in.
     let stack = world.stack("s").await;
@@ -339,42 +520,76 @@ async fn an_inspect_document_becomes_a_container() {
 async fn settled(world: &World, row: &Value, state: &str) -> Value {
     let url = text(&row["links"], "self").to_owned();
     world.settle().await;
-    world.get(url.trim_start_matches("http://localhost")).await.expect(200, json!({"state": state}))
+    world
+        .get(url.trim_start_matches("http://localhost"))
+        .await
+        .expect(200, json!({"state": state}))
 }
 
 async fn act(world: &World, row: &Value, action: &str) -> Value {
     let url = text(&row["actions"], action);
     assert!(!url.is_empty(), "{action} is not offered: {row:#}");
-    world.post(url.trim_start_matches("http://localhost"), json!({})).await.ok()
+    world
+        .post(url.trim_start_matches("http://localhost"), json!({}))
+        .await
+        .ok()
 }
 
 #[actix_web::test]
 async fn terraforms_provider_makes_reads_changes_and_removes_what_it_manages() {
     let world = World::new().await;
-    let found = world.get("/v2-beta/projecttemplates?isPublic=true&name=cattle&sort=created").await.ok();
+    let found = world
+        .get("/v2-beta/projecttemplates?isPublic=true&name=cattle&sort=created")
+        .await
+        .ok();
     let template = found["data"][0]["id"].clone();
     let body = json!({"name": "foo", "description": "d", "projectTemplateId": template, "members": null, "links": null, "actions": null,
         "id": "", "type": "", "servicesPortRange": null, "allowSystemRole": false});
-    let project = world.post("/v2-beta/projects", body).await.expect(201, json!({"state": "registering"}));
+    let project = world
+        .post("/v2-beta/projects", body)
+        .await
+        .expect(201, json!({"state": "registering"}));
     let project = settled(&world, &project, "active").await;
-    has(&project, &json!({"orchestration": "cattle", "description": "d", "projectTemplateId": template}), "the project");
+    has(
+        &project,
+        &json!({"orchestration": "cattle", "description": "d", "projectTemplateId": template}),
+        "the project",
+    );
     let inside = format!("/v2-beta/projects/{}", text(&project, "id"));
     let schemas = world.get(&format!("{inside}/schemas")).await;
-    assert_eq!(schemas.header("x-api-schemas"), Some(format!("http://localhost{inside}/schemas").as_str()));
+    assert_eq!(
+        schemas.header("x-api-schemas"),
+        Some(format!("http://localhost{inside}/schemas").as_str())
+    );
     let members = world.list(&format!("{inside}/projectmembers")).await;
     assert_eq!(members.len(), 1, "{members:#?}");
     let owner = json!({"externalId": members[0]["externalId"], "externalIdType": "rancher_id", "role": "owner"});
-    world.act(&inside, "setmembers", json!({"members": [owner]})).await.expect(200, json!({"type": "collection"}));
+    world
+        .act(&inside, "setmembers", json!({"members": [owner]}))
+        .await
+        .expect(200, json!({"type": "collection"}));
     let mut whole = project.clone();
     whole["name"] = json!("foo2");
-    world.put(&inside, whole).await.expect(200, json!({"name": "foo2", "description": "d"}));
+    world
+        .put(&inside, whole)
+        .await
+        .expect(200, json!({"name": "foo2", "description": "d"}));
 
-    let token = world.post(&format!("{inside}/registrationtokens"), json!({"name": "foo"})).await.expect(201, json!({}));
+    let token = world
+        .post(&format!("{inside}/registrationtokens"), json!({"name": "foo"}))
+        .await
+        .expect(201, json!({}));
     let token = settled(&world, &token, "active").await;
     for field in ["command", "registrationUrl", "token", "image"] {
         assert!(!text(&token, field).is_empty(), "{field} is missing: {token:#}");
     }
-    let registry = world.post(&format!("{inside}/registries"), json!({"name": "foo", "serverAddress": "http://bar.com:8080"})).await.ok();
+    let registry = world
+        .post(
+            &format!("{inside}/registries"),
+            json!({"name": "foo", "serverAddress": "http://bar.com:8080"}),
+        )
+        .await
+        .ok();
     let registry = settled(&world, &registry, "active").await;
     assert_eq!(text(&registry, "serverAddress"), "http://bar.com:8080");
     let body = json!({"name": "u", "registryId": registry["id"], "publicValue": "user", "secretValue": "pass", "email": "x@y.z"});
@@ -387,9 +602,15 @@ async fn terraforms_provider_makes_reads_changes_and_removes_what_it_manages() {
         act(&world, &row, "remove").await;
         settled(&world, &row, "removed").await;
     }
-    let secret = world.post(&format!("{inside}/secrets"), json!({"name": "s", "value": "aGVsbG8="})).await.ok();
+    let secret = world
+        .post(&format!("{inside}/secrets"), json!({"name": "s", "value": "aGVsbG8="}))
+        .await
+        .ok();
     let secret = settled(&world, &secret, "active").await;
-    world.delete(&format!("{inside}/secrets/{}", text(&secret, "id"))).await.ok();
+    world
+        .delete(&format!("{inside}/secrets/{}", text(&secret, "id")))
+        .await
+        .ok();
     settled(&world, &secret, "removed").await;
 
     world.delete(&inside).await.ok();

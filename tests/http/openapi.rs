@@ -21,8 +21,16 @@ fn walk(value: &Value, each: &mut impl FnMut(&serde_json::Map<String, Value>)) {
 #[actix_web::test]
 async fn the_openapi_document_hangs_together() {
     let world = World::new().await;
-    for base in ["/v2-beta".to_owned(), "/v1".to_owned(), format!("/v2-beta/projects/{PROJECT}"), format!("/v1/projects/{PROJECT}")] {
-        let document = world.get(&format!("{base}/openapi.json")).await.expect(200, json!({"openapi": "3.1.0"}));
+    for base in [
+        "/v2-beta".to_owned(),
+        "/v1".to_owned(),
+        format!("/v2-beta/projects/{PROJECT}"),
+        format!("/v1/projects/{PROJECT}"),
+    ] {
+        let document = world
+            .get(&format!("{base}/openapi.json"))
+            .await
+            .expect(200, json!({"openapi": "3.1.0"}));
         assert_eq!(document["servers"][0]["url"], format!("http://localhost{base}"));
         let mut names = BTreeSet::new();
         walk(&document, &mut |object| {
@@ -36,7 +44,10 @@ async fn the_openapi_document_hangs_together() {
         });
         assert!(names.len() > 300, "{}", names.len());
     }
-    world.post("/v2-beta/openapi.json", json!({})).await.refused(405, "Method not allowed");
+    world
+        .post("/v2-beta/openapi.json", json!({}))
+        .await
+        .refused(405, "Method not allowed");
 }
 
 #[actix_web::test]
@@ -63,10 +74,22 @@ async fn every_method_of_the_schemas_has_its_operation() {
             let on_resource = operations(format!("/{plural}/{{id}}"));
             for method in ["PUT", "DELETE"] {
                 let is_allowed = methods("resourceMethods").contains(&json!(method));
-                assert!(!on_resource.contains_key(&method.to_lowercase()) || is_allowed, "{method} {plural}/<id>");
+                assert!(
+                    !on_resource.contains_key(&method.to_lowercase()) || is_allowed,
+                    "{method} {plural}/<id>"
+                );
             }
-            for action in on_resource.get("post").and_then(|post| post["x-actions"].as_object()).into_iter().flatten() {
-                assert!(schema["resourceActions"].get(action.0).is_some(), "{plural} {}", action.0);
+            for action in on_resource
+                .get("post")
+                .and_then(|post| post["x-actions"].as_object())
+                .into_iter()
+                .flatten()
+            {
+                assert!(
+                    schema["resourceActions"].get(action.0).is_some(),
+                    "{plural} {}",
+                    action.0
+                );
             }
         }
     }
@@ -87,10 +110,20 @@ async fn the_openapi_document_tells_limits_and_nullability() {
         "the schemas",
     );
     let create = &schemas["ServiceCreate"]["properties"];
-    assert_eq!(create["launchConfig"]["anyOf"][0]["$ref"], "#/components/schemas/LaunchConfigCreate", "{}", create["launchConfig"]);
-    assert!(create.get("state").is_none() && create.get("accountId").is_none(), "only what may be written");
+    assert_eq!(
+        create["launchConfig"]["anyOf"][0]["$ref"], "#/components/schemas/LaunchConfigCreate",
+        "{}",
+        create["launchConfig"]
+    );
+    assert!(
+        create.get("state").is_none() && create.get("accountId").is_none(),
+        "only what may be written"
+    );
     let act = &document["paths"]["/services/{id}"]["post"];
-    assert_eq!(act["x-actions"]["upgrade"]["input"]["$ref"], "#/components/schemas/ServiceUpgradeCreate");
+    assert_eq!(
+        act["x-actions"]["upgrade"]["input"]["$ref"],
+        "#/components/schemas/ServiceUpgradeCreate"
+    );
     assert_eq!(act["parameters"][0]["required"], true);
 }
 
@@ -106,7 +139,13 @@ async fn people_are_told_what_types_and_fields_are_for() {
         }
     }
     let one = world.show("/v1/typedocumentations/environment").await;
-    assert!(text(&one, "description").starts_with("Services that belong together"), "{one}");
+    assert!(
+        text(&one, "description").starts_with("Services that belong together"),
+        "{one}"
+    );
     // The schemas stay as they were.
-    assert_eq!(world.show("schemas/service").await["resourceFields"]["scale"]["description"], Value::Null);
+    assert_eq!(
+        world.show("schemas/service").await["resourceFields"]["scale"]["description"],
+        Value::Null
+    );
 }

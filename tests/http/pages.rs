@@ -11,8 +11,12 @@ use crate::support::{Answer, World};
 const AGENT: (&str, &str) = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Chromium/140");
 const ANYTHING: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
 /// As Rancher's user interface asks (ember-api-store).
-const STORE: [(&str, &str); 4] =
-    [AGENT, ("accept", "application/json"), ("x-api-action-links", "actionLinks"), ("x-api-no-challenge", "true")];
+const STORE: [(&str, &str); 4] = [
+    AGENT,
+    ("accept", "application/json"),
+    ("x-api-action-links", "actionLinks"),
+    ("x-api-no-challenge", "true"),
+];
 
 async fn browse(world: &World, path: &str) -> Answer {
     world.send_with(Method::GET, path, &[AGENT, ANYTHING], None).await
@@ -21,9 +25,14 @@ async fn browse(world: &World, path: &str) -> Answer {
 /// The inert data of a page.
 #[track_caller]
 fn data(answer: &Answer) -> Value {
-    let page = answer.body.as_str().unwrap_or_else(|| panic!("no page: {}", answer.body));
+    let page = answer
+        .body
+        .as_str()
+        .unwrap_or_else(|| panic!("no page: {}", answer.body));
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
-    let (_, rest) = page.split_once("<script type=\"application/json\" id=\"page\">").expect("the page has its answer");
+    let (_, rest) = page
+        .split_once("<script type=\"application/json\" id=\"page\">")
+        .expect("the page has its answer");
     let (json, _) = rest.split_once("</script>").expect("the answer ends");
     serde_json::from_str(json).expect("the answer is JSON")
 }
@@ -33,20 +42,49 @@ async fn a_browser_gets_each_answer_as_a_page_with_its_status_and_headers() {
     let world = World::new().await;
     world.stack("front").await;
     for (path, status, part) in [
-        ("/v2-beta/projects/1a5/stacks", 200, json!({"type": "collection", "resourceType": "stack"})),
-        ("/v1/projects/1a5/environments", 200, json!({"type": "collection", "resourceType": "environment"})),
-        ("/v2-beta/projects/1a5/stacks/1st999999", 404, json!({"type": "error", "code": "Not Found"})),
-        ("/v2-beta/projects/1a5/services/1s1?action=upgrade", 404, json!({"type": "error"})),
+        (
+            "/v2-beta/projects/1a5/stacks",
+            200,
+            json!({"type": "collection", "resourceType": "stack"}),
+        ),
+        (
+            "/v1/projects/1a5/environments",
+            200,
+            json!({"type": "collection", "resourceType": "environment"}),
+        ),
+        (
+            "/v2-beta/projects/1a5/stacks/1st999999",
+            404,
+            json!({"type": "error", "code": "Not Found"}),
+        ),
+        (
+            "/v2-beta/projects/1a5/services/1s1?action=upgrade",
+            404,
+            json!({"type": "error"}),
+        ),
     ] {
         let answer = browse(&world, path).await;
         assert_eq!(answer.status, status, "{path}");
         crate::support::has(&data(&answer)["data"], &part, path);
-        assert!(answer.header("x-api-schemas").is_some_and(|url| url.ends_with("/schemas")), "{path}");
-        assert!(answer.header("set-cookie").is_some_and(|cookie| cookie.starts_with("CSRF=")), "{path}");
+        assert!(
+            answer
+                .header("x-api-schemas")
+                .is_some_and(|url| url.ends_with("/schemas")),
+            "{path}"
+        );
+        assert!(
+            answer
+                .header("set-cookie")
+                .is_some_and(|cookie| cookie.starts_with("CSRF=")),
+            "{path}"
+        );
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
         assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
         let policy = answer.header("content-security-policy").unwrap_or_default();
-        assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{path}: {policy}");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("script-src 'self';"),
+            "{path}: {policy}"
+        );
     }
 }
 
@@ -54,12 +92,27 @@ async fn a_browser_gets_each_answer_as_a_page_with_its_status_and_headers() {
 async fn who_asks_for_json_gets_json() {
     let world = World::new().await;
     let path = "/v2-beta/projects/1a5/stacks";
-    for headers in [&[][..], &[AGENT, ("accept", "application/json")], &[("user-agent", "curl/8"), ("accept", "*/*")], &STORE] {
-        world.send_with(Method::GET, path, headers, None).await.expect(200, json!({"type": "collection"}));
+    for headers in [
+        &[][..],
+        &[AGENT, ("accept", "application/json")],
+        &[("user-agent", "curl/8"), ("accept", "*/*")],
+        &STORE,
+    ] {
+        world
+            .send_with(Method::GET, path, headers, None)
+            .await
+            .expect(200, json!({"type": "collection"}));
     }
     let format = |format: &str| format!("{path}?_format={format}");
-    world.send_with(Method::GET, &format("json"), &[AGENT, ANYTHING], None).await.expect(200, json!({"type": "collection"}));
-    data(&world.send_with(Method::GET, &format("html"), &[("user-agent", "curl/8")], None).await);
+    world
+        .send_with(Method::GET, &format("json"), &[AGENT, ANYTHING], None)
+        .await
+        .expect(200, json!({"type": "collection"}));
+    data(
+        &world
+            .send_with(Method::GET, &format("html"), &[("user-agent", "curl/8")], None)
+            .await,
+    );
     data(&world.send_with(Method::GET, path, &[AGENT], None).await);
 }
 
@@ -67,18 +120,29 @@ async fn who_asks_for_json_gets_json() {
 async fn what_a_client_named_cannot_end_the_data_of_a_page() {
     let world = World::new().await;
     let evil = "</script><script>alert(1)</script>\u{2028}&amp;";
-    world.post("stacks", json!({"name": "evil", "description": evil})).await.expect(201, json!({"description": evil}));
+    world
+        .post("stacks", json!({"name": "evil", "description": evil}))
+        .await
+        .expect(201, json!({"description": evil}));
     let answer = browse(&world, "/v2-beta/projects/1a5/stacks").await;
     assert_eq!(data(&answer)["data"]["data"][0]["description"], evil);
     assert!(!answer.body.as_str().unwrap_or_default().contains("alert(1)</script>"));
-    let filtered = browse(&world, "/v2-beta/projects/1a5/stacks?name=%3C/script%3E%3Cscript%3Ealert(2)%3C/script%3E").await;
+    let filtered = browse(
+        &world,
+        "/v2-beta/projects/1a5/stacks?name=%3C/script%3E%3Cscript%3Ealert(2)%3C/script%3E",
+    )
+    .await;
     assert!(!filtered.body.as_str().unwrap_or_default().contains("alert(2)</script>"));
 }
 
 #[actix_web::test]
 async fn with_access_control_a_browser_gets_the_login_and_no_dialog_of_its_own() {
     let world = World::new().await;
-    world.engine.set_key("admin", "key".into(), "secret").await.expect("a key");
+    world
+        .engine
+        .set_key("admin", "key".into(), "secret")
+        .await
+        .expect("a key");
     world.engine.require_proof(true).await.expect("access control goes on");
     let page = browse(&world, "/v2-beta/projects/1a5/stacks").await;
     assert_eq!((page.status, page.header("www-authenticate")), (401, None));
@@ -87,9 +151,17 @@ async fn with_access_control_a_browser_gets_the_login_and_no_dialog_of_its_own()
     let store = world.send_with(Method::GET, "/v2-beta/projects", &STORE, None).await;
     assert_eq!((store.status, store.header("www-authenticate")), (401, None));
     let script = world.get("/v2-beta/projects").await;
-    assert!(script.status == 401 && script.header("www-authenticate").is_some_and(|h| h.starts_with("Basic realm=")));
+    assert!(
+        script.status == 401
+            && script
+                .header("www-authenticate")
+                .is_some_and(|h| h.starts_with("Basic realm="))
+    );
     for open in ["/v2-beta/token", "/v1/token"] {
-        let token = world.send_with(Method::GET, open, &STORE, None).await.expect(200, json!({"type": "collection"}));
+        let token = world
+            .send_with(Method::GET, open, &STORE, None)
+            .await
+            .expect(200, json!({"type": "collection"}));
         assert_eq!(token["data"].as_array().map(Vec::len), Some(1), "{open}");
         assert_eq!(token["data"][0]["security"], true, "{open}");
     }
@@ -98,8 +170,14 @@ async fn with_access_control_a_browser_gets_the_login_and_no_dialog_of_its_own()
 #[actix_web::test]
 async fn ranchers_api_ui_finds_its_globals_in_place_of_ours() {
     let world = World::new().await;
-    for (name, value) in [("api.ui.js.url", "https://ui.example.com/1.0.8/ui.min.js"), ("api.ui.css.url", "/ui.min.css")] {
-        world.put(&format!("/v2-beta/settings/{name}"), json!({"value": value})).await.ok();
+    for (name, value) in [
+        ("api.ui.js.url", "https://ui.example.com/1.0.8/ui.min.js"),
+        ("api.ui.css.url", "/ui.min.css"),
+    ] {
+        world
+            .put(&format!("/v2-beta/settings/{name}"), json!({"value": value}))
+            .await
+            .ok();
     }
     let answer = browse(&world, "/v2-beta/projects/1a5/stacks").await;
     let page = answer.body.as_str().unwrap_or_default();
@@ -116,9 +194,18 @@ async fn ranchers_api_ui_finds_its_globals_in_place_of_ours() {
         assert!(page.contains(part), "{part} is missing in\n{page}");
     }
     let policy = answer.header("content-security-policy").unwrap_or_default();
-    assert!(policy.contains("https://ui.example.com") && policy.contains("'nonce-"), "{policy}");
+    assert!(
+        policy.contains("https://ui.example.com") && policy.contains("'nonce-"),
+        "{policy}"
+    );
     // Not an address: the page stays ours.
-    world.put("/v2-beta/settings/api.ui.js.url", json!({"value": "javascript:alert(1)"})).await.ok();
+    world
+        .put(
+            "/v2-beta/settings/api.ui.js.url",
+            json!({"value": "javascript:alert(1)"}),
+        )
+        .await
+        .ok();
     data(&browse(&world, "/v2-beta/projects/1a5/stacks").await);
 }
 
@@ -128,7 +215,9 @@ async fn the_explorer_comes_out_of_the_program_and_is_small() {
     let root = browse(&world, "/").await;
     assert_eq!((root.status, data(&root)["view"].as_str()), (200, Some("server")));
     let page = root.body.as_str().unwrap_or_default();
-    let mut todo: Vec<String> = (page.split(['"', '\'']).filter(|part| part.starts_with("/static/"))).map(str::to_owned).collect();
+    let mut todo: Vec<String> = (page.split(['"', '\'']).filter(|part| part.starts_with("/static/")))
+        .map(str::to_owned)
+        .collect();
     let (mut seen, mut bytes) = (Vec::new(), 0);
     assert!(!todo.is_empty(), "{page}");
     while let Some(path) = todo.pop() {
@@ -138,10 +227,15 @@ async fn the_explorer_comes_out_of_the_program_and_is_small() {
         let file = world.send_with(Method::GET, &path, &[AGENT], None).await;
         assert_eq!(file.status, 200, "{path}");
         let text = file.body.as_str().unwrap_or_default();
-        assert!(!text.contains("http://") || !text.contains("src=\"http"), "{path} loads something from elsewhere");
+        assert!(
+            !text.contains("http://") || !text.contains("src=\"http"),
+            "{path} loads something from elsewhere"
+        );
         bytes += text.len();
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        let imports = text.split(['"', '\'']).filter_map(|part| part.strip_prefix("./").filter(|p| p.ends_with(".js")));
+        let imports = text
+            .split(['"', '\''])
+            .filter_map(|part| part.strip_prefix("./").filter(|p| p.ends_with(".js")));
         todo.extend(imports.map(|name| format!("{folder}/{name}")));
         seen.push(path);
     }
@@ -157,33 +251,85 @@ async fn boot(world: &World, more: &[(&str, &str)]) {
     let token = ask("/v2-beta/token").await;
     assert!(token.header("x-rancher-version").is_some(), "{:?}", token.headers);
     assert!(token.expect(200, json!({"type": "collection"}))["data"][0]["security"].is_boolean());
-    let schemas = ask("/v2-beta/schema").await.expect(200, json!({"type": "collection", "resourceType": "schema"}));
-    assert!(schemas["data"].as_array().is_some_and(|all| all.iter().all(|s| s["resourceFields"].is_object())));
-    let projects = ask("/v2-beta/projects?all=true&limit=-1&sort=name").await.expect(200, json!({"type": "collection"}));
-    crate::support::has(&projects["data"][0], &json!({"id": "1a5", "state": "active", "orchestration": "cattle"}), "projects");
+    let schemas = ask("/v2-beta/schema")
+        .await
+        .expect(200, json!({"type": "collection", "resourceType": "schema"}));
+    assert!(
+        schemas["data"]
+            .as_array()
+            .is_some_and(|all| all.iter().all(|s| s["resourceFields"].is_object()))
+    );
+    let projects = ask("/v2-beta/projects?all=true&limit=-1&sort=name")
+        .await
+        .expect(200, json!({"type": "collection"}));
+    crate::support::has(
+        &projects["data"][0],
+        &json!({"id": "1a5", "state": "active", "orchestration": "cattle"}),
+        "projects",
+    );
     let preferences = ask("/v2-beta/userpreferences?limit=-1&sort=name").await;
-    assert_eq!((preferences.status, preferences.header("x-api-account-id")), (200, Some("1a1")));
-    let settings = ask("/v2-beta/setting?all=false&limit=-1&sort=name").await.expect(200, json!({"type": "collection"}));
-    let version = settings["data"].as_array().into_iter().flatten().find(|s| s["name"] == "rancher.server.version");
-    crate::support::has(version.unwrap_or(&Value::Null), &json!({"type": "activeSetting"}), "settings");
-    ask("/v2-beta/identities?limit=-1&sort=name").await.expect(200, json!({"type": "collection"}));
+    assert_eq!(
+        (preferences.status, preferences.header("x-api-account-id")),
+        (200, Some("1a1"))
+    );
+    let settings = ask("/v2-beta/setting?all=false&limit=-1&sort=name")
+        .await
+        .expect(200, json!({"type": "collection"}));
+    let version = settings["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|s| s["name"] == "rancher.server.version");
+    crate::support::has(
+        version.unwrap_or(&Value::Null),
+        &json!({"type": "activeSetting"}),
+        "settings",
+    );
+    ask("/v2-beta/identities?limit=-1&sort=name")
+        .await
+        .expect(200, json!({"type": "collection"}));
     for name in ["language", "theme", "defaultProjectId"] {
         let body = json!({"type": "userpreference", "name": name, "value": "\"x\""});
-        world.send_with(Method::POST, "/v2-beta/userpreference", &headers, Some(body)).await.expect(201, json!({"name": name}));
+        world
+            .send_with(Method::POST, "/v2-beta/userpreference", &headers, Some(body))
+            .await
+            .expect(201, json!({"name": name}));
     }
-    ask("/v2-beta/projects/1a5").await.expect(200, json!({"id": "1a5", "healthState": "healthy"}));
+    ask("/v2-beta/projects/1a5")
+        .await
+        .expect(200, json!({"id": "1a5", "healthState": "healthy"}));
     ask("/v1-catalog/catalogs").await.expect(200, json!({"data": []}));
-    let inside = ask("/v2-beta/projects/1a5/schema").await.expect(200, json!({"type": "collection"}));
-    let has_secrets = inside["data"].as_array().into_iter().flatten().any(|s| s["id"] == "secret");
-    for collection in ["instances", "services", "hosts", "stacks", "mounts", "storagepools", "volumes", "certificates"] {
+    let inside = ask("/v2-beta/projects/1a5/schema")
+        .await
+        .expect(200, json!({"type": "collection"}));
+    let has_secrets = inside["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|s| s["id"] == "secret");
+    for collection in [
+        "instances",
+        "services",
+        "hosts",
+        "stacks",
+        "mounts",
+        "storagepools",
+        "volumes",
+        "certificates",
+    ] {
         let path = format!("/v2-beta/projects/1a5/{collection}?limit=-1&state_ne=inactive");
-        let list = world.send_with(Method::GET, &path, &headers, None).await.expect(200, json!({"type": "collection"}));
+        let list = world
+            .send_with(Method::GET, &path, &headers, None)
+            .await
+            .expect(200, json!({"type": "collection"}));
         for row in list["data"].as_array().into_iter().flatten() {
             assert!(row["actionLinks"].is_object(), "{collection}: {row}");
         }
     }
     if has_secrets {
-        ask("/v2-beta/projects/1a5/secrets?limit=-1").await.expect(200, json!({"type": "collection"}));
+        ask("/v2-beta/projects/1a5/secrets?limit=-1")
+            .await
+            .expect(200, json!({"type": "collection"}));
     }
 }
 
@@ -197,15 +343,28 @@ async fn a_single_page_application_takes_the_root_and_its_own_paths_and_boots() 
     write("assets/ui.js", "start()");
     let outside = tempfile::NamedTempFile::new().expect("a file");
     std::os::unix::fs::symlink(outside.path(), folder.path().join("assets/link.js")).expect("a link");
-    world.serve(ApiOptions { ui: Some(UiFolder::open(folder.path()).expect("it has an index")), ..ApiOptions::default() });
+    world.serve(ApiOptions {
+        ui: Some(UiFolder::open(folder.path()).expect("it has an index")),
+        ..ApiOptions::default()
+    });
 
     for path in ["/", "/env/1a5/apps/stacks", "/login", "/settings", "/admin/access"] {
         let page = browse(&world, path).await;
-        assert_eq!((page.status, page.body.as_str()), (200, Some("<title>Rancher</title>")), "{path}");
+        assert_eq!(
+            (page.status, page.body.as_str()),
+            (200, Some("<title>Rancher</title>")),
+            "{path}"
+        );
     }
     let script = browse(&world, "/assets/ui.js").await;
     assert_eq!((script.status, script.body.as_str()), (200, Some("start()")));
-    for path in ["/assets/none.js", "/assets/link.js", "/%2e%2e/secret", "/assets/..%2f..%2fetc/passwd", "/assets/%00.js"] {
+    for path in [
+        "/assets/none.js",
+        "/assets/link.js",
+        "/%2e%2e/secret",
+        "/assets/..%2f..%2fetc/passwd",
+        "/assets/%00.js",
+    ] {
         assert_eq!(browse(&world, path).await.status, 404, "{path}");
     }
     // The API stays where it is.
@@ -221,15 +380,33 @@ async fn ranchers_interface_boots_with_a_login() {
     world.post("/v2-beta/localauthconfig", body).await.ok();
     let denied = world.send_with(Method::GET, "/v2-beta/schema", &STORE, None).await;
     assert_eq!(denied.status, 401);
-    let none = world.send_with(Method::DELETE, "/v2-beta/token/current", &STORE, None).await;
+    let none = world
+        .send_with(Method::DELETE, "/v2-beta/token/current", &STORE, None)
+        .await;
     none.refused(400, "JWTNotProvided");
     let login = json!({"code": "root:of-root", "authProvider": "localauthconfig"});
-    let token = world.send_with(Method::POST, "/v2-beta/token", &STORE, Some(login)).await.expect(201, json!({"userType": "admin"}));
+    let token = world
+        .send_with(Method::POST, "/v2-beta/token", &STORE, Some(login))
+        .await
+        .expect(201, json!({"userType": "admin"}));
     let cookie = format!("token={}; CSRF=0123456789", token["jwt"].as_str().expect("a token"));
-    boot(&world, &[("cookie", &cookie), ("x-api-csrf", "0123456789"), ("host", "localhost")]).await;
+    boot(
+        &world,
+        &[("cookie", &cookie), ("x-api-csrf", "0123456789"), ("host", "localhost")],
+    )
+    .await;
     let logged_in = [AGENT, ("cookie", cookie.as_str()), ("x-api-csrf", "0123456789")];
-    let gone = world.send_with(Method::DELETE, "/v2-beta/token/current", &logged_in, None).await;
+    let gone = world
+        .send_with(Method::DELETE, "/v2-beta/token/current", &logged_in, None)
+        .await;
     assert_eq!(gone.status, 204);
-    let after = world.send_with(Method::GET, "/v2-beta/schema", &[STORE[0], STORE[1], ("cookie", &cookie)], None).await;
+    let after = world
+        .send_with(
+            Method::GET,
+            "/v2-beta/schema",
+            &[STORE[0], STORE[1], ("cookie", &cookie)],
+            None,
+        )
+        .await;
     assert_eq!(after.status, 401);
 }

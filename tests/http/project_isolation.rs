@@ -17,12 +17,18 @@ pub fn login(account: &str) -> String {
 
 /// Sends as the key of an account.
 pub async fn send(world: &World, account: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
-    world.send_with(method, path, &[("authorization", &login(account))], body).await
+    world
+        .send_with(method, path, &[("authorization", &login(account))], body)
+        .await
 }
 
 /// Gives an account a key.
 pub async fn key(world: &World, account: &str) {
-    world.engine.set_key(account, format!("key-{account}"), &format!("of-{account}")).await.expect(account);
+    world
+        .engine
+        .set_key(account, format!("key-{account}"), &format!("of-{account}"))
+        .await
+        .expect(account);
 }
 
 /// A row of the other project: the type it is listed under, its id and uuid, and what it links to.
@@ -47,7 +53,14 @@ pub struct Scene {
 
 /// A user with a key; gives its id.
 pub async fn user(world: &World, name: &str) -> String {
-    let made = send(world, "superadmin", Method::POST, "/v2-beta/accounts", Some(json!({"kind": "user", "name": name}))).await;
+    let made = send(
+        world,
+        "superadmin",
+        Method::POST,
+        "/v2-beta/accounts",
+        Some(json!({"kind": "user", "name": name})),
+    )
+    .await;
     let id = text(&made.expect(201, json!({"kind": "user"})), "id").to_owned();
     world.settle().await;
     key(world, &id).await;
@@ -60,7 +73,10 @@ pub async fn scene() -> Scene {
     let stack = world.stack("front").await;
     let web = world.running(&stack, "web", json!({"scale": 2})).await;
     let db = world.service(&stack, "db", json!({})).await;
-    world.act(&web, "addservicelink", json!({"serviceLink": {"serviceId": db}})).await.ok();
+    world
+        .act(&web, "addservicelink", json!({"serviceLink": {"serviceId": db}}))
+        .await
+        .ok();
     key(&world, "superadmin").await;
     key(&world, "1a5").await;
     world.engine.require_proof(true).await.expect("access control goes on");
@@ -72,7 +88,14 @@ pub async fn scene() -> Scene {
     let members: Vec<Value> = (users.iter().zip(roles))
         .map(|(user, role)| json!({"externalId": user, "externalIdType": "rancher_id", "role": role.as_str()}))
         .collect();
-    let made = send(&world, "superadmin", Method::POST, "/v2-beta/projects", Some(json!({"name": "other", "members": members}))).await;
+    let made = send(
+        &world,
+        "superadmin",
+        Method::POST,
+        "/v2-beta/projects",
+        Some(json!({"name": "other", "members": members})),
+    )
+    .await;
     let project = text(&made.expect(201, json!({"type": "project"})), "id").to_owned();
     world.settle().await;
     key(&world, &project).await;
@@ -83,10 +106,33 @@ pub async fn scene() -> Scene {
     }
     let mut foreign = Vec::new();
     let view = world.engine.registry().view(Version::V2Beta, Role::Superadmin).clone();
-    for ty in view.types.values().filter(|ty| ty.collection_methods.iter().any(|m| m == "GET")) {
-        let list = send(&world, "superadmin", Method::GET, &format!("/v2-beta/{}?limit=1000", ty.plural), None).await;
-        for row in list.body["data"].as_array().into_iter().flatten().filter(|row| row["accountId"] == "1a5") {
-            let keys = |name: &str| row[name].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    for ty in view
+        .types
+        .values()
+        .filter(|ty| ty.collection_methods.iter().any(|m| m == "GET"))
+    {
+        let list = send(
+            &world,
+            "superadmin",
+            Method::GET,
+            &format!("/v2-beta/{}?limit=1000", ty.plural),
+            None,
+        )
+        .await;
+        for row in list.body["data"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|row| row["accountId"] == "1a5")
+        {
+            let keys = |name: &str| {
+                row[name]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, _)| name.clone())
+                    .collect()
+            };
             let (id, uuid) = (text(row, "id").to_owned(), text(row, "uuid").to_owned());
             foreign.push(Foreign {
                 plural: ty.plural.clone(),
@@ -100,25 +146,51 @@ pub async fn scene() -> Scene {
     }
     let types: BTreeSet<&str> = foreign.iter().map(|row| row.ty.as_str()).collect();
     assert!(types.len() > 12, "there is something to leak: {types:?}");
-    Scene { world, foreign, strangers, project }
+    Scene {
+        world,
+        foreign,
+        strangers,
+        project,
+    }
 }
 
 #[actix_web::test]
 async fn lists_show_nothing_of_another_project() {
     let scene = scene().await;
-    let uuids: BTreeSet<&str> = scene.foreign.iter().map(|row| row.uuid.as_str()).filter(|uuid| !uuid.is_empty()).collect();
+    let uuids: BTreeSet<&str> = scene
+        .foreign
+        .iter()
+        .map(|row| row.uuid.as_str())
+        .filter(|uuid| !uuid.is_empty())
+        .collect();
     for version in Version::ALL {
         for (account, prefix, role) in &scene.strangers {
             let view = scene.world.engine.registry().view(version, *role).clone();
-            for ty in view.types.values().filter(|ty| ty.collection_methods.iter().any(|m| m == "GET")) {
+            for ty in view
+                .types
+                .values()
+                .filter(|ty| ty.collection_methods.iter().any(|m| m == "GET"))
+            {
                 let list = format!("/{}{prefix}/{}", version.as_str(), ty.plural);
-                let include = ty.includeable_links.first().map_or_else(String::new, |link| format!("&include={link}"));
-                for query in ["limit=1000", "accountId=1a5", "accountId_ne=1a1", "_removed&sort=name", &format!("limit=1000{include}")] {
+                let include = ty
+                    .includeable_links
+                    .first()
+                    .map_or_else(String::new, |link| format!("&include={link}"));
+                for query in [
+                    "limit=1000",
+                    "accountId=1a5",
+                    "accountId_ne=1a1",
+                    "_removed&sort=name",
+                    &format!("limit=1000{include}"),
+                ] {
                     let answer = send(&scene.world, account, Method::GET, &format!("{list}?{query}"), None).await;
                     let body = answer.body.to_string();
                     let leaked: Vec<&&str> = uuids.iter().filter(|uuid| body.contains(**uuid)).collect();
                     assert!(leaked.is_empty(), "{role:?} {list}?{query} shows {leaked:?}");
-                    assert!(!body.contains(r#""accountId":"1a5""#), "{role:?} {list}?{query}: {body}");
+                    assert!(
+                        !body.contains(r#""accountId":"1a5""#),
+                        "{role:?} {list}?{query}: {body}"
+                    );
                 }
             }
         }
@@ -133,7 +205,8 @@ async fn rows_of_another_project_are_not_there_on_any_path() {
         for (account, prefix, role) in &scene.strangers {
             let path = format!("/v2-beta{prefix}/{}/{}", row.plural, row.id);
             let world = &scene.world;
-            let gone = |answer: Answer, what: &str| assert_eq!(answer.status, 404, "{role:?} {what} {path}: {}", answer.body);
+            let gone =
+                |answer: Answer, what: &str| assert_eq!(answer.status, 404, "{role:?} {what} {path}: {}", answer.body);
             gone(send(world, account, Method::GET, &path, None).await, "GET");
             let letters = row.id.trim_end_matches(|c: char| c.is_ascii_digit());
             for method in [Method::PUT, Method::DELETE] {
@@ -141,19 +214,47 @@ async fn rows_of_another_project_are_not_there_on_any_path() {
                 let answer = send(world, account, method.clone(), &path, body.clone()).await;
                 let nobodys = format!("/v2-beta{prefix}/{}/{letters}99999999", row.plural);
                 let expected = send(world, account, method.clone(), &nobodys, body).await.status;
-                assert!(matches!(answer.status, 404 | 405) && answer.status == expected, "{role:?} {method} {path}: {}", answer.body);
+                assert!(
+                    matches!(answer.status, 404 | 405) && answer.status == expected,
+                    "{role:?} {method} {path}: {}",
+                    answer.body
+                );
             }
             for link in &row.links {
-                gone(send(world, account, Method::GET, &format!("{path}/{link}"), None).await, link);
+                gone(
+                    send(world, account, Method::GET, &format!("{path}/{link}"), None).await,
+                    link,
+                );
             }
             for action in &row.actions {
-                let answer = send(world, account, Method::POST, &format!("{path}?action={action}"), Some(json!({}))).await;
+                let answer = send(
+                    world,
+                    account,
+                    Method::POST,
+                    &format!("{path}?action={action}"),
+                    Some(json!({})),
+                )
+                .await;
                 // An action that the role does not have is refused before anybody looks for the row.
-                assert!(answer.status == 404 || answer.body["code"] == "InvalidAction", "{role:?} {action} {path}: {}", answer.body);
+                assert!(
+                    answer.status == 404 || answer.body["code"] == "InvalidAction",
+                    "{role:?} {action} {path}: {}",
+                    answer.body
+                );
             }
             let (plural, uuid) = (&row.plural, &row.uuid);
-            let by_uuid = send(world, account, Method::GET, &format!("/v2-beta{prefix}/{plural}?uuid={uuid}"), None).await;
-            assert!(!by_uuid.body["data"].to_string().contains(uuid.as_str()) || uuid.is_empty(), "{role:?} {plural} by uuid");
+            let by_uuid = send(
+                world,
+                account,
+                Method::GET,
+                &format!("/v2-beta{prefix}/{plural}?uuid={uuid}"),
+                None,
+            )
+            .await;
+            assert!(
+                !by_uuid.body["data"].to_string().contains(uuid.as_str()) || uuid.is_empty(),
+                "{role:?} {plural} by uuid"
+            );
         }
     }
 }
@@ -161,79 +262,222 @@ async fn rows_of_another_project_are_not_there_on_any_path() {
 #[actix_web::test]
 async fn another_projects_rows_cannot_be_referred_to() {
     let scene = scene().await;
-    let find = |ty: &str| scene.foreign.iter().find(|row| row.ty == ty).map(|row| row.id.clone()).expect(ty);
+    let find = |ty: &str| {
+        scene
+            .foreign
+            .iter()
+            .find(|row| row.ty == ty)
+            .map(|row| row.id.clone())
+            .expect(ty)
+    };
     let (stack, service, host, container) = (find("stack"), find("service"), find("host"), find("container"));
     let launch = json!({"imageUuid": "sim:web"});
-    let own = send(&scene.world, &scene.project, Method::POST, "/v2-beta/stacks", Some(json!({"name": "own"}))).await;
+    let own = send(
+        &scene.world,
+        &scene.project,
+        Method::POST,
+        "/v2-beta/stacks",
+        Some(json!({"name": "own"})),
+    )
+    .await;
     let own = text(&own.expect(201, json!({"type": "stack"})), "id").to_owned();
     let made = json!({"name": "own", "stackId": own, "launchConfig": launch});
-    let made = send(&scene.world, &scene.project, Method::POST, "/v2-beta/services", Some(made)).await;
+    let made = send(
+        &scene.world,
+        &scene.project,
+        Method::POST,
+        "/v2-beta/services",
+        Some(made),
+    )
+    .await;
     let made = text(&made.expect(201, json!({"type": "service"})), "id").to_owned();
     scene.world.settle().await;
     let bodies = [
-        ("services".to_owned(), json!({"name": "a", "stackId": stack, "launchConfig": launch})),
-        ("containers".to_owned(), json!({"name": "b", "imageUuid": "sim:web", "requestedHostId": host})),
+        (
+            "services".to_owned(),
+            json!({"name": "a", "stackId": stack, "launchConfig": launch}),
+        ),
+        (
+            "containers".to_owned(),
+            json!({"name": "b", "imageUuid": "sim:web", "requestedHostId": host}),
+        ),
         (
             "containers".to_owned(),
             json!({"name": "c", "imageUuid": "sim:web", "networkMode": "container", "networkContainerId": container}),
         ),
-        (format!("services/{made}?action=addservicelink"), json!({"serviceLink": {"serviceId": service}})),
-        (format!("services/{made}?action=setservicelinks"), json!({"serviceLinks": [{"serviceId": service}]})),
+        (
+            format!("services/{made}?action=addservicelink"),
+            json!({"serviceLink": {"serviceId": service}}),
+        ),
+        (
+            format!("services/{made}?action=setservicelinks"),
+            json!({"serviceLinks": [{"serviceId": service}]}),
+        ),
     ];
     for (path, body) in bodies {
-        let answer = send(&scene.world, &scene.project, Method::POST, &format!("/v2-beta/{path}"), Some(body)).await;
-        assert!((400..500).contains(&answer.status), "{path}: {} {}", answer.status, answer.body);
+        let answer = send(
+            &scene.world,
+            &scene.project,
+            Method::POST,
+            &format!("/v2-beta/{path}"),
+            Some(body),
+        )
+        .await;
+        assert!(
+            (400..500).contains(&answer.status),
+            "{path}: {} {}",
+            answer.status,
+            answer.body
+        );
     }
     for (account, prefix, _) in &scene.strangers {
-        let by_path = send(&scene.world, account, Method::GET, "/v2-beta/projects/1a5/services", None).await;
+        let by_path = send(
+            &scene.world,
+            account,
+            Method::GET,
+            "/v2-beta/projects/1a5/services",
+            None,
+        )
+        .await;
         by_path.refused(403, "Forbidden");
-        let project = send(&scene.world, account, Method::GET, &format!("/v2-beta{prefix}/projects/1a5"), None).await;
+        let project = send(
+            &scene.world,
+            account,
+            Method::GET,
+            &format!("/v2-beta{prefix}/projects/1a5"),
+            None,
+        )
+        .await;
         assert_eq!(project.status, 404, "{account} {prefix}: {}", project.body);
     }
 }
 
 #[actix_web::test]
 async fn processes_and_the_audit_log_of_another_project_are_not_there() {
-    let Scene { world: w, strangers, project, .. } = scene().await;
-    send(&w, &project, Method::POST, "/v2-beta/stacks", Some(json!({"name": "own"}))).await.ok();
+    let Scene {
+        world: w,
+        strangers,
+        project,
+        ..
+    } = scene().await;
+    send(
+        &w,
+        &project,
+        Method::POST,
+        "/v2-beta/stacks",
+        Some(json!({"name": "own"})),
+    )
+    .await
+    .ok();
     // One that has ended, one that is open, and what was asked for and refused.
-    send(&w, "1a5", Method::POST, "/v2-beta/stacks", Some(json!({"name": "theirs"}))).await.ok();
-    send(&w, "1a5", Method::POST, "/v2-beta/stacks", Some(json!({"name": "theirs"}))).await.refused(422, "NotUnique");
+    send(
+        &w,
+        "1a5",
+        Method::POST,
+        "/v2-beta/stacks",
+        Some(json!({"name": "theirs"})),
+    )
+    .await
+    .ok();
+    send(
+        &w,
+        "1a5",
+        Method::POST,
+        "/v2-beta/stacks",
+        Some(json!({"name": "theirs"})),
+    )
+    .await
+    .refused(422, "NotUnique");
     let all = async |path: &str| {
-        let list = send(&w, "superadmin", Method::GET, &format!("/v2-beta/{path}?limit=1000"), None).await;
-        list.expect(200, json!({}))["data"].as_array().cloned().unwrap_or_default()
+        let list = send(
+            &w,
+            "superadmin",
+            Method::GET,
+            &format!("/v2-beta/{path}?limit=1000"),
+            None,
+        )
+        .await;
+        list.expect(200, json!({}))["data"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
     };
-    let of_theirs = |rows: Vec<Value>| rows.into_iter().filter(|row| row["accountId"] == "1a5").collect::<Vec<_>>();
+    let of_theirs = |rows: Vec<Value>| {
+        rows.into_iter()
+            .filter(|row| row["accountId"] == "1a5")
+            .collect::<Vec<_>>()
+    };
     let processes = of_theirs(all("processinstances").await);
     let audited = of_theirs(all("auditlogs").await);
-    assert!(processes.len() > 5 && audited.len() >= 2, "{} {}", processes.len(), audited.len());
+    assert!(
+        processes.len() > 5 && audited.len() >= 2,
+        "{} {}",
+        processes.len(),
+        audited.len()
+    );
     assert!(processes.iter().any(|p| p["endTime"].is_null()) && processes.iter().any(|p| !p["endTime"].is_null()));
     let ids: BTreeSet<&str> = processes.iter().map(|p| text(p, "resourceId")).collect();
     let mut looked = 0;
     for (account, prefix, role) in &strangers {
         for version in Version::ALL.map(Version::as_str) {
             let root = format!("/{version}{prefix}");
-            assert_eq!(send(&w, account, Method::GET, &format!("{root}/processexecutions"), None).await.status, 404, "{role:?}");
+            assert_eq!(
+                send(&w, account, Method::GET, &format!("{root}/processexecutions"), None)
+                    .await
+                    .status,
+                404,
+                "{role:?}"
+            );
             for (plural, rows) in [("processinstances", &processes), ("auditlogs", &audited)] {
-                for query in ["limit=1000", "accountId=1a5", "accountId_ne=1a1", "accountId_null=true", "sort=id&order=desc&limit=1000"] {
+                for query in [
+                    "limit=1000",
+                    "accountId=1a5",
+                    "accountId_ne=1a1",
+                    "accountId_null=true",
+                    "sort=id&order=desc&limit=1000",
+                ] {
                     let list = send(&w, account, Method::GET, &format!("{root}/{plural}?{query}"), None).await;
                     if list.status == 404 {
                         continue;
                     }
                     for row in list.expect(200, json!({}))["data"].as_array().into_iter().flatten() {
                         looked += 1;
-                        assert!(row["accountId"] != "1a5" && !ids.contains(text(row, "resourceId")), "{role:?} {root}/{plural}: {row:#}");
+                        assert!(
+                            row["accountId"] != "1a5" && !ids.contains(text(row, "resourceId")),
+                            "{role:?} {root}/{plural}: {row:#}"
+                        );
                     }
                 }
                 let row = rows.last().expect("a row");
                 let path = format!("{root}/{plural}/{}", text(row, "id"));
-                assert_eq!(send(&w, account, Method::GET, &path, None).await.status, 404, "{role:?} {path}");
+                assert_eq!(
+                    send(&w, account, Method::GET, &path, None).await.status,
+                    404,
+                    "{role:?} {path}"
+                );
                 for link in row["links"].as_object().into_iter().flatten().map(|(link, _)| link) {
-                    assert_eq!(send(&w, account, Method::GET, &format!("{path}/{link}"), None).await.status, 404, "{role:?} {path}/{link}");
+                    assert_eq!(
+                        send(&w, account, Method::GET, &format!("{path}/{link}"), None)
+                            .await
+                            .status,
+                        404,
+                        "{role:?} {path}/{link}"
+                    );
                 }
                 for field in ["resourceId", "accountId"] {
-                    let list = send(&w, account, Method::GET, &format!("{root}/{plural}?{field}={}", text(row, field)), None).await;
-                    assert!(list.status == 404 || list.body["data"] == json!([]), "{role:?} {path}: {}", list.body);
+                    let list = send(
+                        &w,
+                        account,
+                        Method::GET,
+                        &format!("{root}/{plural}?{field}={}", text(row, field)),
+                        None,
+                    )
+                    .await;
+                    assert!(
+                        list.status == 404 || list.body["data"] == json!([]),
+                        "{role:?} {path}: {}",
+                        list.body
+                    );
                 }
             }
         }
@@ -249,31 +493,74 @@ async fn who_is_put_out_is_out_from_the_next_request_on() {
     }
     w.engine.require_proof(true).await.expect("access control goes on");
     let (ann, bob, cid) = (user(&w, "ann").await, user(&w, "bob").await, user(&w, "cid").await);
-    let own = send(&w, "superadmin", Method::POST, "/v2-beta/projects", Some(json!({"name": "own"}))).await.ok();
+    let own = send(
+        &w,
+        "superadmin",
+        Method::POST,
+        "/v2-beta/projects",
+        Some(json!({"name": "own"})),
+    )
+    .await
+    .ok();
     let own = text(&own, "id").to_owned();
     let member = |id: &str, role: &str| json!({"externalId": id, "externalIdType": "rancher_id", "role": role});
     let set = async |project: &str, members: Vec<Value>| {
         let path = format!("/v2-beta/projects/{project}?action=setmembers");
-        send(&w, "superadmin", Method::POST, &path, Some(json!({"members": members}))).await.ok();
+        send(&w, "superadmin", Method::POST, &path, Some(json!({"members": members})))
+            .await
+            .ok();
     };
     let act = async |path: &str, action: &str| {
-        send(&w, "superadmin", Method::POST, &format!("/v2-beta/{path}?action={action}"), Some(json!({}))).await.ok();
+        send(
+            &w,
+            "superadmin",
+            Method::POST,
+            &format!("/v2-beta/{path}?action={action}"),
+            Some(json!({})),
+        )
+        .await
+        .ok();
     };
     let status = async |account: &str, path: &str| send(&w, account, Method::GET, path, None).await.status;
     w.settle().await;
-    set("1a5", vec![member("1a1", "owner"), member(&ann, "member"), member(&bob, "readonly"), member(&cid, "member")]).await;
+    set(
+        "1a5",
+        vec![
+            member("1a1", "owner"),
+            member(&ann, "member"),
+            member(&bob, "readonly"),
+            member(&cid, "member"),
+        ],
+    )
+    .await;
     set(&own, vec![member("1a1", "owner"), member(&ann, "member")]).await;
     w.settle().await;
     let (inside, project) = ("/v2-beta/projects/1a5/stacks", "/v2-beta/projects/1a5");
     for account in [&ann, &bob, &cid] {
-        assert_eq!((status(account, inside).await, status(account, project).await), (200, 200));
+        assert_eq!(
+            (status(account, inside).await, status(account, project).await),
+            (200, 200)
+        );
     }
     // From here on nothing settles: what counts is the commit, not what follows from it.
-    set("1a5", vec![member("1a1", "owner"), member(&bob, "readonly"), member(&cid, "member")]).await;
+    set(
+        "1a5",
+        vec![member("1a1", "owner"), member(&bob, "readonly"), member(&cid, "member")],
+    )
+    .await;
     assert_eq!((status(&ann, inside).await, status(&ann, project).await), (403, 404));
     let listed = send(&w, &ann, Method::GET, "/v2-beta/projects", None).await.ok();
-    assert_eq!(listed["data"].as_array().map(|all| all.iter().map(|p| text(p, "id")).collect::<Vec<_>>()), Some(vec![own.as_str()]));
-    assert_eq!(status(&ann, &format!("/v2-beta/projects/{own}/stacks")).await, 200, "still a member of the other");
+    assert_eq!(
+        listed["data"]
+            .as_array()
+            .map(|all| all.iter().map(|p| text(p, "id")).collect::<Vec<_>>()),
+        Some(vec![own.as_str()])
+    );
+    assert_eq!(
+        status(&ann, &format!("/v2-beta/projects/{own}/stacks")).await,
+        200,
+        "still a member of the other"
+    );
 
     act(&format!("accounts/{bob}"), "deactivate").await;
     assert_eq!((status(&bob, inside).await, status(&bob, "/v2-beta").await), (401, 401));
@@ -283,14 +570,27 @@ async fn who_is_put_out_is_out_from_the_next_request_on() {
     w.settle().await;
     assert_eq!(status(&bob, inside).await, 401);
 
-    let made = send(&w, &cid, Method::POST, "/v2-beta/apikeys", Some(json!({"name": "k"}))).await.ok();
+    let made = send(&w, &cid, Method::POST, "/v2-beta/apikeys", Some(json!({"name": "k"})))
+        .await
+        .ok();
     w.settle().await;
-    let basic = format!("Basic {}", STANDARD.encode(format!("{}:{}", text(&made, "publicValue"), text(&made, "secretValue"))));
-    let by_key = async |path: &str| w.send_with(Method::GET, path, &[("authorization", &basic)], None).await.status;
+    let basic = format!(
+        "Basic {}",
+        STANDARD.encode(format!("{}:{}", text(&made, "publicValue"), text(&made, "secretValue")))
+    );
+    let by_key = async |path: &str| {
+        w.send_with(Method::GET, path, &[("authorization", &basic)], None)
+            .await
+            .status
+    };
     assert_eq!(by_key(inside).await, 200);
     let key = format!("apikeys/{}", text(&made, "id"));
     act(&key, "deactivate").await;
-    assert_eq!((by_key(inside).await, status(&cid, inside).await), (401, 200), "the other key is good");
+    assert_eq!(
+        (by_key(inside).await, status(&cid, inside).await),
+        (401, 200),
+        "the other key is good"
+    );
     w.settle().await;
     act(&key, "activate").await;
     w.settle().await;
@@ -303,6 +603,16 @@ async fn who_is_put_out_is_out_from_the_next_request_on() {
     assert_eq!(by_key(inside).await, 401);
 
     act(&format!("projects/{own}"), "deactivate").await;
-    assert_eq!((status(&ann, &format!("/v2-beta/projects/{own}/stacks")).await, status(&ann, "/v2-beta").await), (403, 200));
-    assert_eq!(status(&ann, &format!("/v2-beta/projects/{own}")).await, 404, "who may not come in does not learn that it sleeps");
+    assert_eq!(
+        (
+            status(&ann, &format!("/v2-beta/projects/{own}/stacks")).await,
+            status(&ann, "/v2-beta").await
+        ),
+        (403, 200)
+    );
+    assert_eq!(
+        status(&ann, &format!("/v2-beta/projects/{own}")).await,
+        404,
+        "who may not come in does not learn that it sleeps"
+    );
 }

@@ -16,8 +16,17 @@ const CASES: u32 = 200;
 /// The longest life, in steps.
 const STEPS: usize = 25;
 
-const ACTIONS: &[&str] =
-    &["activate", "deactivate", "upgrade", "finishupgrade", "rollback", "cancelupgrade", "cancelrollback", "continueupgrade", "restart"];
+const ACTIONS: &[&str] = &[
+    "activate",
+    "deactivate",
+    "upgrade",
+    "finishupgrade",
+    "rollback",
+    "cancelupgrade",
+    "cancelrollback",
+    "continueupgrade",
+    "restart",
+];
 
 /// States in which containers may be put aside.
 const UPGRADING: &[&str] = &[
@@ -84,7 +93,14 @@ struct Model {
 impl Model {
     fn read() -> Self {
         let file: Value = serde_json::from_str(include_str!("../../schemas/processes/service.json")).expect("JSON");
-        let texts = |value: &Value| value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect();
+        let texts = |value: &Value| {
+            value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|v| v.as_str().map(str::to_owned))
+                .collect()
+        };
         let edge = |line: &Value| Edge {
             process: text(line, "process").to_owned(),
             from: texts(&line["from"]),
@@ -92,13 +108,18 @@ impl Model {
             done: text(line, "done").to_owned(),
             versions: texts(&line["versions"]),
         };
-        Self { edges: file["transitions"].as_array().into_iter().flatten().map(edge).collect(), seen: RefCell::default() }
+        Self {
+            edges: file["transitions"].as_array().into_iter().flatten().map(edge).collect(),
+            seen: RefCell::default(),
+        }
     }
 
     /// Where a request leads from this state; none if it is refused.
     fn start(&self, process: &str, state: &str, version: &str) -> Option<&str> {
         let fits = |e: &&Edge| {
-            e.process == process && e.from.iter().any(|f| f == state) && (e.versions.is_empty() || e.versions.iter().any(|v| v == version))
+            e.process == process
+                && e.from.iter().any(|f| f == state)
+                && (e.versions.is_empty() || e.versions.iter().any(|v| v == version))
         };
         self.edges.iter().find(fits).map(|e| e.via.as_str())
     }
@@ -150,7 +171,12 @@ async fn run(model: &Model, steps: &[Step]) {
     let mut services = Vec::new();
     for (name, scale) in [("a", 1), ("b", 2)] {
         let id = w.service(&stack, name, json!({"scale": scale})).await;
-        services.push(Service { id, state: "inactive".into(), scale, is_disturbed: false });
+        services.push(Service {
+            id,
+            state: "inactive".into(),
+            scale,
+            is_disturbed: false,
+        });
     }
     for step in steps {
         take(&mut w, model, &mut services, step).await;
@@ -189,7 +215,11 @@ async fn take(w: &mut World, model: &Model, services: &mut [Service], step: &Ste
         Step::Act(which, action) => act(w, model, &mut services[*which], action).await,
         Step::Legal(which, n) => {
             let service = &mut services[*which];
-            let legal: Vec<&str> = ACTIONS.iter().filter(|a| model.start(a, &service.state, version_of(a)).is_some()).copied().collect();
+            let legal: Vec<&str> = ACTIONS
+                .iter()
+                .filter(|a| model.start(a, &service.state, version_of(a)).is_some())
+                .copied()
+                .collect();
             if let Some(action) = legal.get(n % legal.len().max(1)) {
                 act(w, model, service, action).await;
             }
@@ -198,7 +228,9 @@ async fn take(w: &mut World, model: &Model, services: &mut [Service], step: &Ste
             let service = &mut services[*which];
             let answer = w.put(&service.path("v2-beta"), json!({"scale": scale})).await;
             match model.start("update", &service.state, "v2-beta") {
-                _ if *scale == service.scale && service.state != "removed" => drop(answer.expect(200, json!({"scale": scale}))),
+                _ if *scale == service.scale && service.state != "removed" => {
+                    drop(answer.expect(200, json!({"scale": scale})))
+                }
                 Some(via) => {
                     answer.expect(200, json!({"scale": scale}));
                     (service.state, service.scale) = (via.to_owned(), *scale);
@@ -254,7 +286,10 @@ async fn act(w: &World, model: &Model, service: &mut Service, action: &str) {
             answer.expect(202, json!({}));
             service.state = via.to_owned();
             service.is_disturbed = false;
-            let row = w.get(&service.path("v1")).await.expect(200, json!({"state": via, "transitioning": "yes"}));
+            let row = w
+                .get(&service.path("v1"))
+                .await
+                .expect(200, json!({"state": via, "transitioning": "yes"}));
             model.seen.borrow_mut().insert(text(&row, "state").to_owned());
         }
         None => drop(answer.refused(422, "ActionNotAvailable")),
@@ -265,13 +300,23 @@ async fn act(w: &World, model: &Model, service: &mut Service, action: &str) {
 async fn look(w: &World, model: &Model, service: &mut Service) {
     let row = w.show(&service.path("v1")).await;
     let state = text(&row, "state").to_owned();
-    assert!(model.by_itself(&service.state).contains(&state), "{} came from {} to {state}", service.id, service.state);
+    assert!(
+        model.by_itself(&service.state).contains(&state),
+        "{} came from {} to {state}",
+        service.id,
+        service.state
+    );
     assert_eq!(row["transitioning"] == "yes", model.is_transitioning(&state), "{row:#}");
     assert_ne!(row["transitioning"], "error", "{row:#}");
     assert_eq!(row["scale"], service.scale);
-    let parked = w.list(&format!("serviceexposemaps?serviceId={}&upgrade=true", service.id)).await;
+    let parked = w
+        .list(&format!("serviceexposemaps?serviceId={}&upgrade=true", service.id))
+        .await;
     let parked = parked.iter().filter(|m| m["upgrade"] == true).count();
-    assert!(parked == 0 || UPGRADING.contains(&state.as_str()), "{parked} put aside while {state}");
+    assert!(
+        parked == 0 || UPGRADING.contains(&state.as_str()),
+        "{parked} put aside while {state}"
+    );
     model.seen.borrow_mut().insert(state.clone());
     service.state = state;
 }
@@ -279,7 +324,12 @@ async fn look(w: &World, model: &Model, service: &mut Service) {
 /// What holds when nothing is left to be done.
 async fn at_rest(w: &World, model: &Model, service: &Service) {
     let state = service.state.as_str();
-    assert!(!model.is_transitioning(state), "{} stays {state}: {:#}", service.id, w.show(&service.path("v1")).await);
+    assert!(
+        !model.is_transitioning(state),
+        "{} stays {state}: {:#}",
+        service.id,
+        w.show(&service.path("v1")).await
+    );
     let picture = w.picture(&service.id).await;
     let running = picture.iter().filter(|line| line.ends_with(" running")).count();
     let old = picture.iter().filter(|line| line.ends_with(" old")).count();
@@ -288,10 +338,15 @@ async fn at_rest(w: &World, model: &Model, service: &Service) {
         "active" => assert_eq!((running, picture.len()), (scale, scale), "{picture:?}"),
         "inactive" => assert_eq!(running, 0, "{picture:?}"),
         "removed" => assert!(picture.is_empty(), "{picture:?}"),
-        "upgraded" if !service.is_disturbed => assert_eq!((running, picture.len() - old), (scale, scale), "{picture:?}"),
+        "upgraded" if !service.is_disturbed => {
+            assert_eq!((running, picture.len() - old), (scale, scale), "{picture:?}")
+        }
         _ => {}
     }
-    assert!(!picture.iter().any(|line| line.ends_with(" running old")), "{picture:?}");
+    assert!(
+        !picture.iter().any(|line| line.ends_with(" running old")),
+        "{picture:?}"
+    );
     let names: BTreeSet<&String> = picture.iter().filter(|line| !line.ends_with(" old")).collect();
     assert_eq!(names.len(), picture.len() - old, "{picture:?}");
 }
@@ -299,18 +354,46 @@ async fn at_rest(w: &World, model: &Model, service: &Service) {
 /// Every container of the engine has a live row, and every live row its container.
 async fn whole_world(w: &World) {
     let rows = w.list("containers?limit=3000").await;
-    let state = |s: &str| if matches!(s, "running" | "stopped") { s.to_owned() } else { format!("in between: {s}") };
-    let known: BTreeMap<String, String> = rows.iter().map(|r| (text(r, "uuid").to_owned(), state(text(r, "state")))).collect();
-    let life = |life| if life == drover::runtime::Life::Running { "running" } else { "stopped" };
-    let made: BTreeMap<String, String> = w.sim().containers().into_iter().map(|c| (c.uuid, life(c.life).to_owned())).collect();
+    let state = |s: &str| {
+        if matches!(s, "running" | "stopped") {
+            s.to_owned()
+        } else {
+            format!("in between: {s}")
+        }
+    };
+    let known: BTreeMap<String, String> = rows
+        .iter()
+        .map(|r| (text(r, "uuid").to_owned(), state(text(r, "state"))))
+        .collect();
+    let life = |life| {
+        if life == drover::runtime::Life::Running {
+            "running"
+        } else {
+            "stopped"
+        }
+    };
+    let made: BTreeMap<String, String> = w
+        .sim()
+        .containers()
+        .into_iter()
+        .map(|c| (c.uuid, life(c.life).to_owned()))
+        .collect();
     assert_eq!(known, made, "rows and containers");
 }
 
 #[test]
 fn any_life_of_two_services_keeps_to_the_machine() {
     let model = Model::read();
-    let cases = std::env::var("DROVER_TEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
-    let config = Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+    let cases = std::env::var("DROVER_TEST_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(CASES);
+    let config = Config {
+        cases,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let result = runner.run(&prop::collection::vec(any_step(), 0..=STEPS), |steps| {
         actix_web::rt::System::new().block_on(run(&model, &steps));
@@ -320,8 +403,12 @@ fn any_life_of_two_services_keeps_to_the_machine() {
         Ok(()) => {
             let seen = model.seen.borrow();
             // A service that is only created is never looked at, and one is created before each life.
-            let missed: Vec<&String> =
-                model.edges.iter().flat_map(|e| [&e.via, &e.done]).filter(|s| *s != "registering" && !seen.contains(*s)).collect();
+            let missed: Vec<&String> = model
+                .edges
+                .iter()
+                .flat_map(|e| [&e.via, &e.done])
+                .filter(|s| *s != "registering" && !seen.contains(*s))
+                .collect();
             assert!(cases < CASES || missed.is_empty(), "no life came to {missed:?}");
         }
         Err(TestError::Fail(why, steps)) => panic!("{why}\nafter {steps:?}"),

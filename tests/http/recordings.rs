@@ -26,7 +26,11 @@ const FLOOR: usize = 505;
 #[test]
 fn answers_are_those_of_the_recordings() {
     let chosen = std::env::var("RECORDINGS").unwrap_or_default();
-    let wanted: Vec<&str> = chosen.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let wanted: Vec<&str> = chosen
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect();
     let mut names = script::names();
     names.retain(|name| wanted.is_empty() || wanted.contains(&name.as_str()));
     assert!(!names.is_empty(), "no scenario is called {chosen}");
@@ -39,9 +43,19 @@ fn answers_are_those_of_the_recordings() {
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     let file = folder.join("report.txt");
     std::fs::write(&file, report.text()).expect("the report can be written");
-    println!("{} ({} lines say what is on purpose); see {}", report.summary(), purpose.len(), file.display());
+    println!(
+        "{} ({} lines say what is on purpose); see {}",
+        report.summary(),
+        purpose.len(),
+        file.display()
+    );
     let is_whole = wanted.is_empty();
-    assert!(!is_whole || report.per_mille() >= FLOOR, "{}; see {}", report.summary(), file.display());
+    assert!(
+        !is_whole || report.per_mille() >= FLOOR,
+        "{}; see {}",
+        report.summary(),
+        file.display()
+    );
 }
 
 /// Plays the scenarios on as many threads as there are processors, the longest first; gives them back in order.
@@ -52,7 +66,10 @@ fn play_all(names: &[String]) -> Vec<(String, Vec<Outcome>)> {
     let work = || {
         while let Some(script) = scripts.get(next.fetch_add(1, Ordering::SeqCst)) {
             let outcomes = actix_web::rt::System::new().block_on(play::play(script));
-            played.lock().expect("no scenario panics").push((script.name.clone(), outcomes));
+            played
+                .lock()
+                .expect("no scenario panics")
+                .push((script.name.clone(), outcomes));
         }
     };
     let threads = std::thread::available_parallelism().map_or(2, usize::from);

@@ -42,7 +42,8 @@ impl Listener {
             let (_, number) = text(&event, "id").split_once('-').expect("a position and a number");
             assert!(told.insert(number.to_owned()), "told twice on one connection: {event}");
             let row = &event["data"]["resource"];
-            self.known.insert(text(row, "id").to_owned(), text(row, "description").to_owned());
+            self.known
+                .insert(text(row, "id").to_owned(), text(row, "description").to_owned());
         }
     }
 }
@@ -51,7 +52,10 @@ impl Listener {
 async fn write(w: &World, writer: usize, rounds: usize) -> BTreeMap<String, String> {
     let mut written = BTreeMap::new();
     for n in 0..3 {
-        let made = w.post("stacks", json!({"name": format!("s{writer}-{n}"), "description": "0"})).await.ok();
+        let made = w
+            .post("stacks", json!({"name": format!("s{writer}-{n}"), "description": "0"}))
+            .await
+            .ok();
         written.insert(text(&made, "id").to_owned(), "0".to_owned());
     }
     for round in 1..=rounds {
@@ -71,10 +75,21 @@ async fn write(w: &World, writer: usize, rounds: usize) -> BTreeMap<String, Stri
 #[actix_web::test]
 async fn who_comes_back_again_and_again_misses_nothing_and_hears_nothing_twice() {
     let w = World::new().await;
-    let admin = w.engine.admit_open(drover::schema::Version::V2Beta, None).expect("access is open");
-    w.engine.write_setting(&admin, "api.sub.ping.interval.millis", Some("100".into())).await.expect("a setting");
+    let admin = w
+        .engine
+        .admit_open(drover::schema::Version::V2Beta, None)
+        .expect("access is open");
+    w.engine
+        .write_setting(&admin, "api.sub.ping.interval.millis", Some("100".into()))
+        .await
+        .expect("a setting");
     let server = Server::of(&w);
-    let mut listeners: Vec<Listener> = (0..4).map(|_| Listener { since: "0".into(), ..Listener::default() }).collect();
+    let mut listeners: Vec<Listener> = (0..4)
+        .map(|_| Listener {
+            since: "0".into(),
+            ..Listener::default()
+        })
+        .collect();
     let done = std::cell::Cell::new(false);
     let writers = async {
         let all = futures_util::future::join_all((0..4).map(|writer| write(&w, writer, 12))).await;
@@ -97,7 +112,12 @@ async fn who_comes_back_again_and_again_misses_nothing_and_hears_nothing_twice()
     for (n, listener) in listeners.iter_mut().enumerate() {
         listener.listen(&server, 1000, &written).await;
         assert_eq!(listener.known, written, "listener {n}");
-        assert!(listener.connections > 2 && listener.events >= 12, "{} {}", listener.connections, listener.events);
+        assert!(
+            listener.connections > 2 && listener.events >= 12,
+            "{} {}",
+            listener.connections,
+            listener.events
+        );
     }
 }
 
@@ -105,20 +125,34 @@ async fn who_comes_back_again_and_again_misses_nothing_and_hears_nothing_twice()
 async fn what_is_no_longer_kept_is_said_to_be_gone() {
     let w = World::new().await;
     let server = Server::of(&w);
-    let admin = w.engine.admit_open(drover::schema::Version::V2Beta, None).expect("access is open");
+    let admin = w
+        .engine
+        .admit_open(drover::schema::Version::V2Beta, None)
+        .expect("access is open");
     for n in 0..20 {
         w.stack(&format!("s{n}")).await;
     }
     let mut old = server.subscribe(&format!("{STACKS}&since=0")).await;
     assert_eq!(old.any().await["name"], "ping");
     assert_eq!(old.any().await["name"], "resource.change", "all is kept");
-    w.engine.write_setting(&admin, "events.keep.rows", Some("5".into())).await.expect("a setting");
+    w.engine
+        .write_setting(&admin, "events.keep.rows", Some("5".into()))
+        .await
+        .expect("a setting");
     w.engine.sweep().await.expect("a sweep");
     let mut old = server.subscribe(&format!("{STACKS}&since=0")).await;
     let ping = old.any().await;
-    assert_eq!((&ping["name"], &ping["id"]), (&json!("ping"), &json!("0")), "it claims no more than the client has");
+    assert_eq!(
+        (&ping["name"], &ping["id"]),
+        (&json!("ping"), &json!("0")),
+        "it claims no more than the client has"
+    );
     let gone = old.any().await;
-    has(&gone, &json!({"name": "events.gone", "resourceId": null, "data": {"code": "EventsGone"}}), "gone");
+    has(
+        &gone,
+        &json!({"name": "events.gone", "resourceId": null, "data": {"code": "EventsGone"}}),
+        "gone",
+    );
     let newest: i64 = text(&gone, "id").parse().expect("a number");
     // From there on it can be asked for, and the connection goes on.
     let stack = w.stack("after").await;
@@ -134,7 +168,10 @@ async fn what_is_no_longer_kept_is_said_to_be_gone() {
     assert_eq!(beyond.any().await["name"], "ping");
     assert_eq!(beyond.any().await["name"], "events.gone");
     for never in ["-1", "x", "1-", "99999999999999999999", "%00"] {
-        let refused: Value = w.get(&format!("{STACKS}&since={never}")).await.refused(422, "InvalidFormat");
+        let refused: Value = w
+            .get(&format!("{STACKS}&since={never}"))
+            .await
+            .refused(422, "InvalidFormat");
         assert_eq!(refused["fieldName"], "since", "{never}");
     }
 }

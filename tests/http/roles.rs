@@ -32,11 +32,19 @@ struct Caller {
 }
 
 const fn outside(role: Role, whose: Whose) -> Caller {
-    Caller { role, whose, inside: false }
+    Caller {
+        role,
+        whose,
+        inside: false,
+    }
 }
 
 const fn inside(role: Role, whose: Whose) -> Caller {
-    Caller { role, whose, inside: true }
+    Caller {
+        role,
+        whose,
+        inside: true,
+    }
 }
 
 const CALLERS: [Caller; 18] = [
@@ -88,28 +96,55 @@ impl<'a> Scene<'a> {
         let stack = world.stack("front").await;
         let web = world.running(&stack, "web", json!({"scale": 2})).await;
         let db = world.service(&stack, "db", json!({})).await;
-        world.act(&web, "addservicelink", json!({"serviceLink": {"serviceId": db}})).await.ok();
-        world.engine.set_key("superadmin", "key-super".into(), "of-super").await.expect("the superadmin is there");
+        world
+            .act(&web, "addservicelink", json!({"serviceLink": {"serviceId": db}}))
+            .await
+            .ok();
+        world
+            .engine
+            .set_key("superadmin", "key-super".into(), "of-super")
+            .await
+            .expect("the superadmin is there");
         world.engine.require_proof(true).await.expect("access control goes on");
-        let scene = Self { world, caller, version, stack };
+        let scene = Self {
+            world,
+            caller,
+            version,
+            stack,
+        };
         let account = match caller.whose {
             Whose::Seeded(name) => name.to_owned(),
             Whose::Kind(kind) => scene.account(kind).await,
             Whose::Member(role) => {
                 let member = scene.account("user").await;
                 let members = [("1a1", "owner"), (member.as_str(), role)];
-                let members = members.map(|(id, role)| json!({"externalId": id, "externalIdType": "rancher_id", "role": role}));
-                scene.superadmin(Method::POST, "projects/1a5?action=setmembers", Some(json!({"members": members}))).await.ok();
+                let members =
+                    members.map(|(id, role)| json!({"externalId": id, "externalIdType": "rancher_id", "role": role}));
+                scene
+                    .superadmin(
+                        Method::POST,
+                        "projects/1a5?action=setmembers",
+                        Some(json!({"members": members})),
+                    )
+                    .await
+                    .ok();
                 member
             }
         };
-        scene.world.engine.set_key(&account, "key-caller".into(), "of-caller").await.expect("the account is there");
+        scene
+            .world
+            .engine
+            .set_key(&account, "key-caller".into(), "of-caller")
+            .await
+            .expect("the account is there");
         scene.world.settle().await;
         scene
     }
 
     async fn account(&self, kind: &str) -> String {
-        let made = self.superadmin(Method::POST, "accounts", Some(json!({"kind": kind, "name": kind}))).await;
+        let made = self
+            .superadmin(Method::POST, "accounts", Some(json!({"kind": kind, "name": kind})))
+            .await;
         let account = text(&made.expect(201, json!({"kind": kind})), "id").to_owned();
         self.world.settle().await;
         account
@@ -117,15 +152,26 @@ impl<'a> Scene<'a> {
 
     async fn superadmin(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let path = format!("/{}/{path}", self.version.as_str());
-        self.world.send_with(method, &path, &[("authorization", &basic("super"))], body).await
+        self.world
+            .send_with(method, &path, &[("authorization", &basic("super"))], body)
+            .await
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let project = if self.caller.inside { "/projects/1a5" } else { "" };
         let path = format!("/{}{project}/{path}", self.version.as_str());
-        let answer = self.world.send_with(method, &path, &[("authorization", &basic("caller"))], body).await;
+        let answer = self
+            .world
+            .send_with(method, &path, &[("authorization", &basic("caller"))], body)
+            .await;
         let is_honest = answer.status < 500 || answer.status == 501;
-        assert!(is_honest && answer.status != 401, "{:?} {path}: {} {}", self.caller.role, answer.status, answer.body);
+        assert!(
+            is_honest && answer.status != 401,
+            "{:?} {path}: {} {}",
+            self.caller.role,
+            answer.status,
+            answer.body
+        );
         answer
     }
 
@@ -136,9 +182,20 @@ impl<'a> Scene<'a> {
     /// One row of each type, by the name of the type, as the superadmin lists them.
     async fn rows(&self) -> BTreeMap<String, Value> {
         let mut rows = BTreeMap::new();
-        let view = self.world.engine.registry().view(self.version, Role::Superadmin).clone();
-        for ty in view.types.values().filter(|ty| has(&ty.collection_methods, "GET") && !APART.contains(&ty.id.as_str())) {
-            let list = self.superadmin(Method::GET, &format!("{}?limit=1", ty.plural), None).await;
+        let view = self
+            .world
+            .engine
+            .registry()
+            .view(self.version, Role::Superadmin)
+            .clone();
+        for ty in view
+            .types
+            .values()
+            .filter(|ty| has(&ty.collection_methods, "GET") && !APART.contains(&ty.id.as_str()))
+        {
+            let list = self
+                .superadmin(Method::GET, &format!("{}?limit=1", ty.plural), None)
+                .await;
             if let Some(row) = list.body["data"].as_array().and_then(|rows| rows.first()) {
                 rows.insert(ty.id.clone(), row.clone());
             }
@@ -150,10 +207,21 @@ impl<'a> Scene<'a> {
     async fn check_collection(&self, ty: &TypeView) {
         let what = self.what(ty);
         let listed = self.send(Method::GET, &ty.plural, None).await;
-        let expected: &[u16] = if has(&ty.collection_methods, "GET") { &[200, 501] } else { &[405] };
-        assert!(expected.contains(&listed.status), "list {what}: {} {}", listed.status, listed.body);
+        let expected: &[u16] = if has(&ty.collection_methods, "GET") {
+            &[200, 501]
+        } else {
+            &[405]
+        };
+        assert!(
+            expected.contains(&listed.status),
+            "list {what}: {} {}",
+            listed.status,
+            listed.body
+        );
         // A body that no type takes as it is: it is looked at only if the method is allowed at all.
-        let made = self.send(Method::POST, &ty.plural, Some(json!({"name": ["none"], "uuid": {}}))).await;
+        let made = self
+            .send(Method::POST, &ty.plural, Some(json!({"name": ["none"], "uuid": {}})))
+            .await;
         let may = has(&ty.collection_methods, "POST") && !NEVER_MADE.contains(&ty.id.as_str());
         assert_eq!(made.status != 405, may, "create {what}: {} {}", made.status, made.body);
         for method in [Method::PUT, Method::DELETE, Method::PATCH] {
@@ -174,22 +242,48 @@ impl<'a> Scene<'a> {
                 assert!(matches!(status, 404 | 405), "{what}: {status}");
             }
             for action in known {
-                let status = self.send(Method::POST, &format!("{path}?action={action}"), Some(json!({}))).await.status;
+                let status = self
+                    .send(Method::POST, &format!("{path}?action={action}"), Some(json!({})))
+                    .await
+                    .status;
                 assert!(matches!(status, 404 | 405 | 422), "{action} {what}: {status}");
             }
             return false;
         }
-        assert_eq!(read.status, if has(&ty.resource_methods, "GET") { 200 } else { 405 }, "read {what}: {}", read.body);
+        assert_eq!(
+            read.status,
+            if has(&ty.resource_methods, "GET") { 200 } else { 405 },
+            "read {what}: {}",
+            read.body
+        );
         if !has(&ty.resource_methods, "PUT") {
-            assert_eq!(self.send(Method::PUT, &path, Some(json!({}))).await.status, 405, "update {what}");
+            assert_eq!(
+                self.send(Method::PUT, &path, Some(json!({}))).await.status,
+                405,
+                "update {what}"
+            );
         }
         if !has(&ty.resource_methods, "DELETE") {
-            assert_eq!(self.send(Method::DELETE, &path, None).await.status, 405, "delete {what}");
+            assert_eq!(
+                self.send(Method::DELETE, &path, None).await.status,
+                405,
+                "delete {what}"
+            );
         }
         for action in known.iter().filter(|action| !ty.actions.contains_key(*action)) {
-            let refused = self.send(Method::POST, &format!("{path}?action={action}"), Some(json!({}))).await;
-            assert_eq!((refused.status, text(&refused.body, "code")), (422, "InvalidAction"), "{action} {what}: {}", refused.body);
-            assert!(read.body["actions"].get(action).is_none(), "{action} is offered on {what}");
+            let refused = self
+                .send(Method::POST, &format!("{path}?action={action}"), Some(json!({})))
+                .await;
+            assert_eq!(
+                (refused.status, text(&refused.body, "code")),
+                (422, "InvalidAction"),
+                "{action} {what}: {}",
+                refused.body
+            );
+            assert!(
+                read.body["actions"].get(action).is_none(),
+                "{action} is offered on {what}"
+            );
         }
         let after = self.send(Method::GET, &path, None).await;
         assert_eq!(after.body, read.body, "what was refused changed {what}");
@@ -201,19 +295,33 @@ impl<'a> Scene<'a> {
         let (what, path) = (format!("{}/{id}", self.what(ty)), format!("{}/{id}", ty.plural));
         if has(&ty.resource_methods, "PUT") {
             let changed = self.send(Method::PUT, &path, Some(json!({}))).await;
-            assert!(!matches!(changed.status, 403..=405), "update {what}: {} {}", changed.status, changed.body);
+            assert!(
+                !matches!(changed.status, 403..=405),
+                "update {what}: {} {}",
+                changed.status,
+                changed.body
+            );
         }
         let offered = self.send(Method::GET, &path, None).await.body["actions"].take();
         // Removing comes last: DELETE does it.
-        for action in offered.as_object().into_iter().flatten().map(|(name, _)| name).filter(|name| *name != "remove") {
+        for action in offered
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name)
+            .filter(|name| *name != "remove")
+        {
             assert!(ty.actions.contains_key(action), "{action} is offered on {what}");
             let now = self.send(Method::GET, &path, None).await;
             if now.body["actions"].get(action).is_none() {
                 // What came before has changed the state.
                 continue;
             }
-            let done = self.send(Method::POST, &format!("{path}?action={action}"), Some(json!({}))).await;
-            let is_refused = matches!(done.status, 403..=405) || matches!(text(&done.body, "code"), "InvalidAction" | "ActionNotAvailable");
+            let done = self
+                .send(Method::POST, &format!("{path}?action={action}"), Some(json!({})))
+                .await;
+            let is_refused = matches!(done.status, 403..=405)
+                || matches!(text(&done.body, "code"), "InvalidAction" | "ActionNotAvailable");
             assert!(!is_refused, "{action} {what}: {} {}", done.status, done.body);
         }
         if has(&ty.resource_methods, "DELETE") {
@@ -228,10 +336,17 @@ impl<'a> Scene<'a> {
 
     /// What makes a row of a type.
     fn body(&self, ty: &str) -> Option<Value> {
-        let stack = if self.version == Version::V1 { "environmentId" } else { "stackId" };
+        let stack = if self.version == Version::V1 {
+            "environmentId"
+        } else {
+            "stackId"
+        };
         let service = |more: Value| {
             let mut body = json!({"name": "made"});
-            body[stack] = Value::from(self.stack.replace("1st", if self.version == Version::V1 { "1e" } else { "1st" }));
+            body[stack] = Value::from(
+                self.stack
+                    .replace("1st", if self.version == Version::V1 { "1e" } else { "1st" }),
+            );
             crate::support::lay_over(&mut body, more);
             body
         };
@@ -255,11 +370,20 @@ impl<'a> Scene<'a> {
     }
 
     async fn make(&self, ty: &TypeView) {
-        let Some(body) = self.body(&ty.id).filter(|_| has(&ty.collection_methods, "POST")) else { return };
+        let Some(body) = self.body(&ty.id).filter(|_| has(&ty.collection_methods, "POST")) else {
+            return;
+        };
         // These two act on an account of their own, where the stack is not.
-        let is_elsewhere = matches!(self.caller.role, Role::ProjectAdmin | Role::Environment) && ty.id.ends_with("ervice");
+        let is_elsewhere =
+            matches!(self.caller.role, Role::ProjectAdmin | Role::Environment) && ty.id.ends_with("ervice");
         let made = self.send(Method::POST, &ty.plural, Some(body)).await;
-        assert_eq!(made.status, if is_elsewhere { 422 } else { 201 }, "create {}: {}", self.what(ty), made.body);
+        assert_eq!(
+            made.status,
+            if is_elsewhere { 422 } else { 201 },
+            "create {}: {}",
+            self.what(ty),
+            made.body
+        );
     }
 
     async fn check(&self) {
@@ -268,7 +392,11 @@ impl<'a> Scene<'a> {
         let everything = registry.view(self.version, Role::Superadmin).clone();
         let view = registry.view(self.version, self.caller.role).clone();
         let mut seen = Vec::new();
-        for whole in everything.types.values().filter(|ty| !ty.is_embedded && !APART.contains(&ty.id.as_str())) {
+        for whole in everything
+            .types
+            .values()
+            .filter(|ty| !ty.is_embedded && !APART.contains(&ty.id.as_str()))
+        {
             // Below a project's path this is a link of the project, not a list inside it.
             if self.caller.inside && whole.id == "projectMember" {
                 continue;
@@ -286,17 +414,31 @@ impl<'a> Scene<'a> {
                 }
             }
         }
-        for ty in view.types.values().filter(|ty| !ty.is_embedded && !APART.contains(&ty.id.as_str())) {
+        for ty in view
+            .types
+            .values()
+            .filter(|ty| !ty.is_embedded && !APART.contains(&ty.id.as_str()))
+        {
             self.make(ty).await;
         }
         for (ty, id) in seen {
             // What the caller stands on is not taken away under it.
-            if !matches!(ty.id.as_str(), "account" | "project" | "projectMember" | "apiKey" | "credential") {
+            if !matches!(
+                ty.id.as_str(),
+                "account" | "project" | "projectMember" | "apiKey" | "credential"
+            ) {
                 self.use_row(ty, id).await;
             }
         }
-        let audited = self.superadmin(Method::GET, "auditlogs?limit=1000", None).await.body.to_string();
-        assert!(!audited.contains("of-caller") && !audited.contains("of-made"), "no secret is in the audit log");
+        let audited = self
+            .superadmin(Method::GET, "auditlogs?limit=1000", None)
+            .await
+            .body
+            .to_string();
+        assert!(
+            !audited.contains("of-caller") && !audited.contains("of-made"),
+            "no secret is in the audit log"
+        );
     }
 }
 

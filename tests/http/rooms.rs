@@ -9,8 +9,15 @@ use std::fmt::Write as _;
 use crate::source::{Source, files};
 
 /// The floors from below, each with its rooms. Rooms of one floor do not know each other.
-const FLOORS: &[&[&str]] =
-    &[&["core"], &["access", "labels", "drivers"], &["instances"], &["services", "hosts", "accounts"], &["commands"], &["work"], &["face"]];
+const FLOORS: &[&[&str]] = &[
+    &["core"],
+    &["access", "labels", "drivers"],
+    &["instances"],
+    &["services", "hosts", "accounts"],
+    &["commands"],
+    &["work"],
+    &["face"],
+];
 
 /// Calls that go up or aside, and how many files have them. The list may only shrink; a line needs its reason.
 const EXCEPTIONS: &[(&str, &str, usize)] = &[];
@@ -42,11 +49,20 @@ fn named_rooms(path: &str, line: &str) -> Vec<String> {
             }
             let rest = &line[at + prefix.len()..];
             let names: Vec<&str> = match rest.strip_prefix('{') {
-                Some(group) => group.split('}').next().unwrap_or_default().split(',').map(str::trim).collect(),
+                Some(group) => group
+                    .split('}')
+                    .next()
+                    .unwrap_or_default()
+                    .split(',')
+                    .map(str::trim)
+                    .collect(),
                 None => vec![rest],
             };
             for name in names {
-                let name: String = name.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                let name: String = name
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect();
                 found.extend(room_of(&format!("engine/{name}.rs")).filter(|_| name != "super"));
             }
         }
@@ -67,7 +83,12 @@ fn methods_of_core(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
             if line == "}" {
                 inside = false;
             }
-            let Some(rest) = line.strip_prefix("    ").filter(|rest| inside && !rest.starts_with(' ')) else { continue };
+            let Some(rest) = line
+                .strip_prefix("    ")
+                .filter(|rest| inside && !rest.starts_with(' '))
+            else {
+                continue;
+            };
             if let Some((_, name)) = rest.split_once("fn ") {
                 let name = name.split(['(', '<']).next().unwrap_or_default();
                 methods.entry(name.to_owned()).or_default().insert(room.clone());
@@ -79,7 +100,15 @@ fn methods_of_core(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
 
 /// The methods that a line calls on the engine's inside, whatever it is called there.
 fn called(line: &str) -> impl Iterator<Item = &str> {
-    const RECEIVERS: [&str; 7] = ["self.", "core.", "self.core().", "core().", "Core::", "engine.", "Self::"];
+    const RECEIVERS: [&str; 7] = [
+        "self.",
+        "core.",
+        "self.core().",
+        "core().",
+        "Core::",
+        "engine.",
+        "Self::",
+    ];
     RECEIVERS.into_iter().flat_map(move |receiver| {
         line.match_indices(receiver).filter_map(move |(at, _)| {
             let before = line[..at].chars().next_back();
@@ -105,7 +134,8 @@ fn joined(source: &Source) -> String {
             text.push('\n');
         }
         text.push_str(trimmed);
-        in_import = !trimmed.ends_with(';') && (in_import || trimmed.starts_with("use ") || trimmed.starts_with("pub use "));
+        in_import =
+            !trimmed.ends_with(';') && (in_import || trimmed.starts_with("use ") || trimmed.starts_with("pub use "));
     }
     text
 }
@@ -140,15 +170,25 @@ fn problems(sources: &[Source], exceptions: &[(&str, &str, usize)]) -> String {
     }
     let mut left: BTreeSet<(&str, &str)> = exceptions.iter().map(|(from, to, _)| (*from, *to)).collect();
     for ((from, to), places) in calls(sources) {
-        let (Some(own), Some(other)) = (floor(&from), floor(&to)) else { continue };
+        let (Some(own), Some(other)) = (floor(&from), floor(&to)) else {
+            continue;
+        };
         if other < own {
             continue;
         }
-        let allowed = exceptions.iter().find(|(f, t, _)| *f == from && *t == to).map_or(0, |(_, _, count)| *count);
+        let allowed = exceptions
+            .iter()
+            .find(|(f, t, _)| *f == from && *t == to)
+            .map_or(0, |(_, _, count)| *count);
         left.retain(|(f, t)| (*f, *t) != (&*from, &*to));
         if places.len() != allowed {
             let places: Vec<&str> = places.iter().map(String::as_str).collect();
-            let _ = writeln!(problems, "(\"{from}\", \"{to}\", {}) and not {allowed}: {}", places.len(), places.join(" "));
+            let _ = writeln!(
+                problems,
+                "(\"{from}\", \"{to}\", {}) and not {allowed}: {}",
+                places.len(),
+                places.join(" ")
+            );
         }
     }
     for (from, to) in left {
@@ -169,7 +209,10 @@ fn rooms_call_only_what_lies_below_them() {
 
 #[test]
 fn no_two_methods_of_core_have_one_name_in_two_rooms() {
-    let twice: Vec<_> = methods_of_core(&engine()).into_iter().filter(|(_, rooms)| rooms.len() > 1).collect();
+    let twice: Vec<_> = methods_of_core(&engine())
+        .into_iter()
+        .filter(|(_, rooms)| rooms.len() > 1)
+        .collect();
     assert!(twice.is_empty(), "the rooms test could not tell them apart: {twice:?}");
 }
 
@@ -177,7 +220,10 @@ fn no_two_methods_of_core_have_one_name_in_two_rooms() {
 fn a_call_that_goes_up_is_found_in_every_room() {
     let rooms: Vec<&str> = FLOORS.iter().flat_map(|rooms| rooms.iter().copied()).collect();
     let clean = |room: &str| {
-        Source::planted(&format!("engine/{room}/own.rs"), &format!("impl Core {{\n    pub(crate) fn of_{room}(&self) {{}}\n}}\n"))
+        Source::planted(
+            &format!("engine/{room}/own.rs"),
+            &format!("impl Core {{\n    pub(crate) fn of_{room}(&self) {{}}\n}}\n"),
+        )
     };
     for from in &rooms {
         for to in rooms.iter().filter(|to| *to != from) {

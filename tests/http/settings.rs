@@ -12,10 +12,19 @@ async fn settings_are_listed_by_name_and_the_public_ones_alone_on_request() {
     let names = |rows: &[serde_json::Value]| rows.iter().map(|r| text(r, "name").to_owned()).collect::<Vec<_>>();
     let all = world.list("/v2-beta/settings?limit=-1").await;
     assert!(names(&all).is_sorted() && names(&all).contains(&"audit_log.purge.after.seconds".to_owned()));
-    assert!(all.iter().all(|r| r["type"] == "activeSetting" && r["baseType"] == "setting" && r["id"] == r["name"]));
+    assert!(
+        all.iter()
+            .all(|r| r["type"] == "activeSetting" && r["baseType"] == "setting" && r["id"] == r["name"])
+    );
     let public = names(&world.list("/v2-beta/setting?all=false&limit=-1").await);
-    assert!(public.contains(&"rancher.server.version".to_owned()) && !public.contains(&"audit_log.purge.after.seconds".to_owned()));
-    world.get("/v2-beta/settings/nobody.knows").await.expect(200, json!({"id": "nobody.knows", "value": null, "inDb": false}));
+    assert!(
+        public.contains(&"rancher.server.version".to_owned())
+            && !public.contains(&"audit_log.purge.after.seconds".to_owned())
+    );
+    world
+        .get("/v2-beta/settings/nobody.knows")
+        .await
+        .expect(200, json!({"id": "nobody.knows", "value": null, "inDb": false}));
 }
 
 #[actix_web::test]
@@ -28,18 +37,44 @@ async fn sweeping_goes_by_the_settings_of_the_moment() {
     assert_eq!(world.list("auditlogs").await.len(), 5);
     world.engine.sweep().await.expect("a sweep");
     assert_eq!(world.list("auditlogs").await.len(), 5);
-    let scope = world.engine.admit_open(drover::schema::Version::V2Beta, None).expect("access is open");
-    world.engine.write_setting(&scope, "audit_log.keep.rows", Some("2".into())).await.expect("a number");
+    let scope = world
+        .engine
+        .admit_open(drover::schema::Version::V2Beta, None)
+        .expect("access is open");
+    world
+        .engine
+        .write_setting(&scope, "audit_log.keep.rows", Some("2".into()))
+        .await
+        .expect("a number");
     world.engine.sweep().await.expect("a sweep");
     let kept = world.list("auditlogs?sort=id").await;
-    assert_eq!(kept.iter().map(|r| text(r, "eventType")).collect::<Vec<_>>(), ["api.stack.create"; 2]);
+    assert_eq!(
+        kept.iter().map(|r| text(r, "eventType")).collect::<Vec<_>>(),
+        ["api.stack.create"; 2]
+    );
     world.clock.advance(Duration::from_secs(2_592_001));
     world.engine.sweep().await.expect("a sweep");
     assert!(world.list("auditlogs").await.is_empty());
 
-    assert!(world.engine.write_setting(&scope, "audit_log.keep.rows", Some("many".into())).await.is_err());
-    assert!(world.engine.write_setting(&scope, "rancher.server.version", Some("v9".into())).await.is_err());
-    let reset = world.engine.write_setting(&scope, "audit_log.keep.rows", None).await.expect("a reset");
+    assert!(
+        world
+            .engine
+            .write_setting(&scope, "audit_log.keep.rows", Some("many".into()))
+            .await
+            .is_err()
+    );
+    assert!(
+        world
+            .engine
+            .write_setting(&scope, "rancher.server.version", Some("v9".into()))
+            .await
+            .is_err()
+    );
+    let reset = world
+        .engine
+        .write_setting(&scope, "audit_log.keep.rows", None)
+        .await
+        .expect("a reset");
     assert_eq!((reset.value.as_deref(), reset.in_db), (Some("1000000"), false));
 }
 
@@ -47,8 +82,16 @@ async fn sweeping_goes_by_the_settings_of_the_moment() {
 async fn the_accounts_that_are_there_from_the_start() {
     let mut world = World::new().await;
     world.restart().await;
-    for (id, kind) in [("1a1", "admin"), ("1a2", "system"), ("1a3", "superadmin"), ("1a5", "project")] {
-        let row = world.get(&format!("/v2-beta/accounts/{id}")).await.expect(200, json!({"id": id, "kind": kind, "state": "active"}));
+    for (id, kind) in [
+        ("1a1", "admin"),
+        ("1a2", "system"),
+        ("1a3", "superadmin"),
+        ("1a5", "project"),
+    ] {
+        let row = world
+            .get(&format!("/v2-beta/accounts/{id}"))
+            .await
+            .expect(200, json!({"id": id, "kind": kind, "state": "active"}));
         assert!(kind == "project" || row["uuid"] == kind && row["name"] == kind, "{row}");
     }
 }

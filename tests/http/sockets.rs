@@ -59,7 +59,9 @@ impl Server {
 
     /// Subscribes; `path` is relative to the project in v2-beta, or begins with a slash.
     pub async fn subscribe(&self, path: &str) -> Client {
-        self.try_subscribe(path, &[]).await.unwrap_or_else(|(status, body)| panic!("{path}: {status} {body}"))
+        self.try_subscribe(path, &[])
+            .await
+            .unwrap_or_else(|(status, body)| panic!("{path}: {status} {body}"))
     }
 
     /// The same with headers; or the status and the body of the refusal.
@@ -73,20 +75,40 @@ impl Server {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
         let stream = socket.connect(self.address).await.expect("a server that listens");
-        self.shake_hands(stream, path, &[]).await.unwrap_or_else(|(status, body)| panic!("{path}: {status} {body}"))
+        self.shake_hands(stream, path, &[])
+            .await
+            .unwrap_or_else(|(status, body)| panic!("{path}: {status} {body}"))
     }
 
-    async fn shake_hands(&self, stream: TcpStream, path: &str, headers: &[(&'static str, &str)]) -> Result<Client, (u16, Value)> {
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/v2-beta/projects/1a5/{path}") };
-        let mut request = format!("ws://{}{path}", self.address).into_client_request().expect("a request");
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Client, (u16, Value)> {
+        let path = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/v2-beta/projects/1a5/{path}")
+        };
+        let mut request = format!("ws://{}{path}", self.address)
+            .into_client_request()
+            .expect("a request");
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("a header"));
         }
         match tokio_tungstenite::client_async(request, stream).await {
-            Ok((stream, _)) => Ok(Client { stream, path, kept: VecDeque::new() }),
+            Ok((stream, _)) => Ok(Client {
+                stream,
+                path,
+                kept: VecDeque::new(),
+            }),
             Err(Error::Http(response)) => {
                 let body = response.body().as_deref().unwrap_or_default();
-                Err((response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default()))
+                Err((
+                    response.status().as_u16(),
+                    serde_json::from_slice(body).unwrap_or_default(),
+                ))
             }
             Err(other) => panic!("{path}: {other}"),
         }
@@ -94,11 +116,23 @@ impl Server {
 
     /// What a GET answers who shows these headers: the body as it is.
     pub async fn get(&self, path: &str, headers: &[(&'static str, &str)]) -> (u16, String) {
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
         let host = self.address;
-        let answer = self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n")).await;
+        let answer = self
+            .send(&format!(
+                "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"
+            ))
+            .await;
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        (head.get(9..12).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned())
+        (
+            head.get(9..12)
+                .and_then(|status| status.parse().ok())
+                .expect("a status"),
+            body.to_owned(),
+        )
     }
 
     /// Sends a request as it is written and reads the answer up to the end of the connection.
@@ -116,8 +150,12 @@ impl Server {
 /// Whether an answer says how long it is, and is.
 fn is_whole(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer).to_lowercase();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
     length.is_some_and(|length| body.len() >= length)
 }
 
@@ -148,7 +186,10 @@ impl Client {
 
     /// The next frame as it is, pings included.
     pub async fn any(&mut self) -> Value {
-        let text = self.frame().await.unwrap_or_else(|end| panic!("{}: closed: {end:?}", self.path));
+        let text = self
+            .frame()
+            .await
+            .unwrap_or_else(|end| panic!("{}: closed: {end:?}", self.path));
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}: {text}", self.path))
     }
 

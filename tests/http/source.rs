@@ -12,7 +12,10 @@ pub struct Source {
 impl Source {
     /// A file that is not there, for tests of the rules themselves.
     pub fn planted(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), text: text.to_owned() }
+        Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        }
     }
 
     /// The module at the top of `src/`.
@@ -30,13 +33,21 @@ impl Source {
 
     /// The program itself: without the tests at the end.
     pub fn program(&self) -> &str {
-        let end = if self.is_test() { 0 } else { self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len()) };
+        let end = if self.is_test() {
+            0
+        } else {
+            self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len())
+        };
         &self.text[..end]
     }
 
     /// The lines of the program, numbered, without comments.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.program().lines().enumerate().map(|(n, line)| (n + 1, line)).filter(|(_, line)| !line.trim_start().starts_with("//"))
+        self.program()
+            .lines()
+            .enumerate()
+            .map(|(n, line)| (n + 1, line))
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 
     /// Whether it is this file or module, or in this folder.
@@ -65,13 +76,22 @@ fn collect(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
 /// The files with these endings below some folders, in order; their paths are given from `below` on.
 pub fn files(folders: &[&str], endings: &[&str], below: &str) -> Vec<Source> {
     let mut paths = Vec::new();
-    folders.iter().for_each(|folder| collect(&root().join(folder), endings, &mut paths));
+    folders
+        .iter()
+        .for_each(|folder| collect(&root().join(folder), endings, &mut paths));
     paths.sort();
     assert!(!paths.is_empty(), "nothing in {folders:?}");
     let base = root().join(below);
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        Source { path: path.strip_prefix(&base).unwrap_or(&path).to_string_lossy().replace('\\', "/"), text }
+        Source {
+            path: path
+                .strip_prefix(&base)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .replace('\\', "/"),
+            text,
+        }
     };
     paths.into_iter().map(read).collect()
 }
@@ -130,7 +150,11 @@ fn special(rest: &str, before: Option<char>) -> Option<(Kind, usize)> {
         return Some((Kind::Comment, upto("*/", 2)));
     }
     let is_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    if let Some(raw) = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r')).filter(|_| !is_word) {
+    if let Some(raw) = rest
+        .strip_prefix("br")
+        .or_else(|| rest.strip_prefix('r'))
+        .filter(|_| !is_word)
+    {
         let hashes = raw.len() - raw.trim_start_matches('#').len();
         if raw[hashes..].starts_with('"') {
             let open = rest.len() - raw.len() + hashes + 1;
@@ -162,8 +186,21 @@ fn quoted(rest: &str, quote: char) -> Option<usize> {
 
 /// The text with spaces for all that is no code; lines stay where they are.
 pub fn code(text: &str) -> String {
-    let blank = |part: &str| part.chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect::<String>();
-    pieces(text).into_iter().map(|(kind, part)| if kind == Kind::Code { part.to_owned() } else { blank(part) }).collect()
+    let blank = |part: &str| {
+        part.chars()
+            .map(|c| if c == '\n' { '\n' } else { ' ' })
+            .collect::<String>()
+    };
+    pieces(text)
+        .into_iter()
+        .map(|(kind, part)| {
+            if kind == Kind::Code {
+                part.to_owned()
+            } else {
+                blank(part)
+            }
+        })
+        .collect()
 }
 
 /// A function with a body.
@@ -181,12 +218,22 @@ pub fn functions(text: &str) -> Vec<Function> {
     let code = code(text);
     let mut found = Vec::new();
     for (at, _) in code.match_indices("fn ") {
-        let is_word = code[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
-        let name: String = code[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let is_word = code[..at]
+            .chars()
+            .next_back()
+            .is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let name: String = code[at + 3..]
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect();
         let body = body(&code[at..]).filter(|_| !is_word && !name.is_empty());
         if let Some(length) = body {
             let lines = code[at..at + length].matches('\n').count() + 1;
-            found.push(Function { name, line: code[..at].matches('\n').count() + 1, lines });
+            found.push(Function {
+                name,
+                line: code[..at].matches('\n').count() + 1,
+                lines,
+            });
         }
     }
     found
@@ -216,7 +263,13 @@ fn strings_comments_and_lifetimes_are_told_apart() {
     let blank = |text: &str| " ".repeat(text.len());
     let expected = ["'{'", "'\\''", "\"}\\\"}\"", "r#\"\"{\"#"].map(blank).join(" ");
     let comments = [blank("// fn b() {}"), blank("/* } */")].join("\n");
-    assert_eq!(code(text), format!("fn a<'l>(c: char) {{ {expected} }} {comments} let d = {};", blank("'x'")));
+    assert_eq!(
+        code(text),
+        format!(
+            "fn a<'l>(c: char) {{ {expected} }} {comments} let d = {};",
+            blank("'x'")
+        )
+    );
     assert_eq!(pieces(text).into_iter().map(|(_, part)| part).collect::<String>(), text);
 }
 

@@ -104,12 +104,14 @@ pub fn has(actual: &Value, part: &Value, what: &str) {
 
 fn subset(actual: &Value, part: &Value, path: &str) -> Result<(), String> {
     match (actual, part) {
-        (Value::Object(actual), Value::Object(part)) => {
-            part.iter().try_for_each(|(key, value)| subset(actual.get(key).unwrap_or(&Value::Null), value, &format!("{path}.{key}")))
-        }
-        (Value::Array(actual), Value::Array(part)) if actual.len() == part.len() => {
-            actual.iter().zip(part).enumerate().try_for_each(|(i, (a, p))| subset(a, p, &format!("{path}[{i}]")))
-        }
+        (Value::Object(actual), Value::Object(part)) => part.iter().try_for_each(|(key, value)| {
+            subset(actual.get(key).unwrap_or(&Value::Null), value, &format!("{path}.{key}"))
+        }),
+        (Value::Array(actual), Value::Array(part)) if actual.len() == part.len() => actual
+            .iter()
+            .zip(part)
+            .enumerate()
+            .try_for_each(|(i, (a, p))| subset(a, p, &format!("{path}[{i}]"))),
         (actual, part) if actual == part => Ok(()),
         (actual, part) => Err(format!("{path} is {actual}, not {part}")),
     }
@@ -122,14 +124,21 @@ pub fn text<'v>(row: &'v Value, field: &str) -> &'v str {
 
 /// The names of the actions that a resource offers, sorted.
 pub fn actions(row: &Value) -> Vec<&str> {
-    let mut names: Vec<&str> = row["actions"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let mut names: Vec<&str> = row["actions"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
     names.sort_unstable();
     names
 }
 
 fn registry() -> Arc<Registry> {
     static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
-    REGISTRY.get_or_init(|| Arc::new(Registry::load(None).expect("the built-in schemas fit"))).clone()
+    REGISTRY
+        .get_or_init(|| Arc::new(Registry::load(None).expect("the built-in schemas fit")))
+        .clone()
 }
 
 impl World {
@@ -145,18 +154,31 @@ impl World {
 
     /// A server with one simulated host and a folder of schemas laid over the built-in ones.
     pub async fn with_schemas(overlay: &std::path::Path) -> Self {
-        let registry = Registry::load(Some(overlay)).unwrap_or_else(|problems| panic!("the schemas do not fit: {problems:?}"));
+        let registry =
+            Registry::load(Some(overlay)).unwrap_or_else(|problems| panic!("the schemas do not fit: {problems:?}"));
         Self::over(Arc::new(registry), &["sim"]).await
     }
 
     async fn over(registry: Arc<Registry>, names: &[&str]) -> Self {
         let clock = Arc::new(ManualClock::new(START));
-        let sims: Vec<(String, Arc<Sim>)> = names.iter().map(|name| ((*name).to_owned(), Arc::new(Sim::new(clock.clone())))).collect();
+        let sims: Vec<(String, Arc<Sim>)> = names
+            .iter()
+            .map(|name| ((*name).to_owned(), Arc::new(Sim::new(clock.clone()))))
+            .collect();
         let dir = tempfile::tempdir().expect("a folder can be made");
         let commits_left = Arc::new(AtomicI64::new(-1));
         let agents = Agents::default();
         let (engine, state) = open(&registry, &dir, &clock, &sims, &agents, &commits_left).await;
-        let world = Self { clock, sims, agents, engine, state, registry, commits_left, dir };
+        let world = Self {
+            clock,
+            sims,
+            agents,
+            engine,
+            state,
+            registry,
+            commits_left,
+            dir,
+        };
         world.settle().await;
         world
     }
@@ -165,7 +187,15 @@ impl World {
     pub async fn restart(&mut self) {
         self.engine.close();
         self.commits_left.store(-1, Ordering::SeqCst);
-        (self.engine, self.state) = open(&self.registry, &self.dir, &self.clock, &self.sims, &self.agents, &self.commits_left).await;
+        (self.engine, self.state) = open(
+            &self.registry,
+            &self.dir,
+            &self.clock,
+            &self.sims,
+            &self.agents,
+            &self.commits_left,
+        )
+        .await;
         self.engine.remember().expect("what was watched can be read");
         self.engine.resync().await.expect("hosts can be compared");
         self.settle().await;
@@ -208,7 +238,10 @@ impl World {
     /// The files of the server.
     pub fn files(&self) -> Vec<std::path::PathBuf> {
         let entries = std::fs::read_dir(self.dir.path()).expect("the folder can be read");
-        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect()
+        entries
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.is_file())
+            .collect()
     }
 
     /// All that is stored, but for the audit log: what a refused request must not change.
@@ -266,7 +299,10 @@ impl World {
     pub async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
         let uri = uri(path);
         let app = test::init_service(App::new().configure(|c| configure(c, self.state.clone()))).await;
-        let mut request = test::TestRequest::default().method(method.clone()).uri(&uri).insert_header((header::HOST, "localhost"));
+        let mut request = test::TestRequest::default()
+            .method(method.clone())
+            .uri(&uri)
+            .insert_header((header::HOST, "localhost"));
         if let Some(body) = &body {
             request = request.set_json(body);
         }
@@ -276,11 +312,21 @@ impl World {
         let response = test::call_service(&app, request.to_request()).await;
         let status = response.status().as_u16();
         let text = |value: &header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect();
         let bytes = test::read_body(response).await;
-        let answer = serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned()));
+        let answer = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned()));
         let sent = body.map(|b| b.to_string()).unwrap_or_default();
-        Answer { status, body: answer, headers, what: format!("{method} {uri} {sent}") }
+        Answer {
+            status,
+            body: answer,
+            headers,
+            what: format!("{method} {uri} {sent}"),
+        }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -300,7 +346,8 @@ impl World {
     }
 
     pub async fn act(&self, path: &str, action: &str, body: Value) -> Answer {
-        self.send(Method::POST, &format!("{path}?action={action}"), Some(body)).await
+        self.send(Method::POST, &format!("{path}?action={action}"), Some(body))
+            .await
     }
 
     /// The rows of a list.
@@ -332,7 +379,11 @@ impl World {
 
     /// An active stack; gives its id.
     pub async fn stack(&self, name: &str) -> String {
-        let id = self.post("stacks", json!({"name": name})).await.expect(201, json!({"type": "stack"}))["id"].clone();
+        let id = self
+            .post("stacks", json!({"name": name}))
+            .await
+            .expect(201, json!({"type": "stack"}))["id"]
+            .clone();
         let id = id.as_str().expect("a stack has an id").to_owned();
         self.wait(&id, "active").await;
         id
@@ -342,7 +393,10 @@ impl World {
     pub async fn service(&self, stack: &str, name: &str, more: Value) -> String {
         let mut body = json!({"name": name, "stackId": stack, "launchConfig": {"imageUuid": "sim:web"}});
         lay_over(&mut body, more);
-        let row = self.post("services", body).await.expect(201, json!({"type": "service", "state": "registering"}));
+        let row = self
+            .post("services", body)
+            .await
+            .expect(201, json!({"type": "service", "state": "registering"}));
         let id = text(&row, "id").to_owned();
         self.wait(&id, "inactive").await;
         id
@@ -351,7 +405,9 @@ impl World {
     /// The same, activated.
     pub async fn running(&self, stack: &str, name: &str, more: Value) -> String {
         let id = self.service(stack, name, more).await;
-        self.act(&id, "activate", json!({})).await.expect(202, json!({"state": "activating"}));
+        self.act(&id, "activate", json!({}))
+            .await
+            .expect(202, json!({"state": "activating"}));
         self.wait(&id, "active").await;
         id
     }
@@ -370,7 +426,12 @@ impl World {
         for row in self.containers(service).await {
             let map = maps.iter().find(|m| m["instanceId"] == row["id"]);
             let old = map.is_some_and(|m| m["managed"] == false);
-            lines.push(format!("{} {}{}", text(&row, "name"), text(&row, "state"), if old { " old" } else { "" }));
+            lines.push(format!(
+                "{} {}{}",
+                text(&row, "name"),
+                text(&row, "state"),
+                if old { " old" } else { "" }
+            ));
         }
         lines.sort();
         lines
@@ -388,7 +449,10 @@ fn simulators(agents: &Agents, clock: &Arc<ManualClock>) -> Simulators {
     let (agents, clock) = (agents.clone(), clock.clone());
     Simulators(Arc::new(move |name, found| {
         let mut agents = agents.lock().expect("no test panics here");
-        let sim = agents.entry(name.to_owned()).or_insert_with(|| Arc::new(Sim::new(clock.clone()))).clone();
+        let sim = agents
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(Sim::new(clock.clone())))
+            .clone();
         sim.adopt(found);
         sim
     }))
@@ -402,17 +466,29 @@ async fn open(
     agents: &Agents,
     commits_left: &Arc<AtomicI64>,
 ) -> (Arc<Engine>, web::Data<ApiState>) {
-    let store = StoreConfig { readers: 2, ..StoreConfig::new(dir.path().join("drover.db")) };
-    let config = EngineConfig { pace: Duration::ZERO, simulators: Some(simulators(agents, clock)), ..EngineConfig::default() };
+    let store = StoreConfig {
+        readers: 2,
+        ..StoreConfig::new(dir.path().join("drover.db"))
+    };
+    let config = EngineConfig {
+        pace: Duration::ZERO,
+        simulators: Some(simulators(agents, clock)),
+        ..EngineConfig::default()
+    };
     let left = commits_left.clone();
     let fault: WriteFault = Arc::new(move || {
         let counted = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n > 0).then(|| n - 1));
         counted == Err(0)
     });
-    let engine = Engine::open(registry.clone(), &store, clock.clone(), config, Some(fault)).expect("the database opens").engine;
+    let engine = Engine::open(registry.clone(), &store, clock.clone(), config, Some(fault))
+        .expect("the database opens")
+        .engine;
     engine.prepare().await.expect("the database can be prepared");
     for (name, sim) in sims {
-        engine.attach_named(sim.clone(), name).await.expect("a host can be added");
+        engine
+            .attach_named(sim.clone(), name)
+            .await
+            .expect("a host can be added");
     }
     let engine = Arc::new(engine);
     let state = web::Data::new(ApiState::new(engine.clone(), &ApiOptions::default()));
@@ -432,8 +508,14 @@ pub fn lay_over(base: &mut Value, more: Value) {
 }
 
 /// The collections of ids by their letters.
-const COLLECTIONS: [(&str, &str); 6] =
-    [("s", "services"), ("st", "stacks"), ("i", "containers"), ("h", "hosts"), ("v", "volumes"), ("a", "projects")];
+const COLLECTIONS: [(&str, &str); 6] = [
+    ("s", "services"),
+    ("st", "stacks"),
+    ("i", "containers"),
+    ("h", "hosts"),
+    ("v", "volumes"),
+    ("a", "projects"),
+];
 
 fn uri(path: &str) -> String {
     if path.starts_with('/') {
@@ -441,7 +523,12 @@ fn uri(path: &str) -> String {
     }
     let base = format!("/v2-beta/projects/{PROJECT}");
     let (head, _) = path.split_once(['?', '/']).unwrap_or((path, ""));
-    let letters: String = head.strip_prefix('1').unwrap_or_default().chars().take_while(char::is_ascii_alphabetic).collect();
+    let letters: String = head
+        .strip_prefix('1')
+        .unwrap_or_default()
+        .chars()
+        .take_while(char::is_ascii_alphabetic)
+        .collect();
     match COLLECTIONS.iter().find(|(l, _)| *l == letters) {
         Some((_, collection)) => format!("{base}/{collection}/{path}"),
         None => format!("{base}/{path}"),

@@ -5,7 +5,10 @@ use crate::support::{Server, World, real_part, run_script};
 fn check_life(version: &str, stack: &str) {
     let Some(world) = World::start() else { return };
     world.remember_stack(stack);
-    run_script("cattle_client.py", &[&world.url(&format!("{version}/projects/1a5")), stack]);
+    run_script(
+        "cattle_client.py",
+        &[&world.url(&format!("{version}/projects/1a5")), stack],
+    );
     world.wait_gone(stack);
 }
 
@@ -14,7 +17,14 @@ fn check_roles(version: &str) {
         return;
     }
     let keys = ["superadmin=superadmin:of-superadmin", "admin=admin:of-admin"];
-    let flags = ["--access-control", "on", "--bootstrap-key", keys[0], "--bootstrap-key", keys[1]];
+    let flags = [
+        "--access-control",
+        "on",
+        "--bootstrap-key",
+        keys[0],
+        "--bootstrap-key",
+        keys[1],
+    ];
     let server = Server::start_with("none", &flags);
     run_script("cattle_roles.py", &[&server.url("/"), version]);
 }

@@ -31,9 +31,9 @@ fn check_fields(stack: &str, fields: Value, expected: &[Expectation]) {
 /// the engine and the server add of their own does not matter.
 fn holds(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
-        (Value::Object(found), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, wanted)| found.get(key).is_some_and(|found| holds(found, wanted)))
-        }
+        (Value::Object(found), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(key, wanted)| found.get(key).is_some_and(|found| holds(found, wanted))),
         (Value::Array(found), Value::Array(wanted)) => wanted.iter().all(|w| found.iter().any(|f| holds(f, w))),
         // Engines differ in whether they name capabilities with the kernel's prefix.
         (Value::String(found), Value::String(wanted)) => found == wanted || found.strip_prefix("CAP_") == Some(wanted),
@@ -74,7 +74,10 @@ fn process_fields_reach_the_container() {
             ("/Config/Labels/Mixed.Case", json!("Kept")),
             ("/Config/Labels/io.rancher.stack.name", json!("process")),
             ("/Config/Labels/io.rancher.stack_service.name", json!("process/box")),
-            ("/Config/Labels/io.rancher.service.launch.config", json!("io.rancher.service.primary.launch.config")),
+            (
+                "/Config/Labels/io.rancher.service.launch.config",
+                json!("io.rancher.service.primary.launch.config"),
+            ),
             ("/Config/StopSignal", json!("SIGINT")),
             ("/Config/Healthcheck/Test", json!(["CMD", "true"])),
         ],
@@ -109,7 +112,10 @@ fn limits_reach_the_container() {
             ("/HostConfig/PidsLimit", json!(64)),
             ("/HostConfig/OomScoreAdj", json!(100)),
             ("/HostConfig/ShmSize", json!(8_388_608)),
-            ("/HostConfig/Ulimits", json!([{ "Name": "nofile", "Soft": 256, "Hard": 512 }])),
+            (
+                "/HostConfig/Ulimits",
+                json!([{ "Name": "nofile", "Soft": 256, "Hard": 512 }]),
+            ),
         ],
     );
 }
@@ -150,8 +156,14 @@ fn rights_and_files_reach_the_container() {
                     { "Type": "bind", "Source": "/tmp", "Destination": "/from-host", "RW": false },
                 ]),
             ),
-            ("/HostConfig/LogConfig", json!({ "Type": "json-file", "Config": { "max-size": "1m" } })),
-            ("/HostConfig/Sysctls", json!({ "net.ipv4.ip_unprivileged_port_start": "80" })),
+            (
+                "/HostConfig/LogConfig",
+                json!({ "Type": "json-file", "Config": { "max-size": "1m" } }),
+            ),
+            (
+                "/HostConfig/Sysctls",
+                json!({ "net.ipv4.ip_unprivileged_port_start": "80" }),
+            ),
         ],
     );
 }
@@ -168,7 +180,10 @@ fn network_fields_reach_the_container() {
         }),
         &[
             ("/HostConfig/Dns", json!(["192.0.2.9"])),
-            ("/HostConfig/DnsSearch", json!(["corp.example", "wires.rancher.internal", "box.wires.rancher.internal"])),
+            (
+                "/HostConfig/DnsSearch",
+                json!(["corp.example", "wires.rancher.internal", "box.wires.rancher.internal"]),
+            ),
             ("/HostConfig/ExtraHosts", json!(["printer:192.0.2.10"])),
             ("/Config/ExposedPorts", json!({ "9090/tcp": {}, "9091/udp": {} })),
         ],
@@ -181,7 +196,11 @@ fn shared_namespaces_reach_the_container() {
         "spaces",
         // `privileged` is left to the unit tests: a machine that is a container itself may not give what it asks.
         json!({ "pidMode": "host", "ipcMode": "host", "networkMode": "host" }),
-        &[("/HostConfig/PidMode", json!("host")), ("/HostConfig/IpcMode", json!("host")), ("/HostConfig/NetworkMode", json!("host"))],
+        &[
+            ("/HostConfig/PidMode", json!("host")),
+            ("/HostConfig/IpcMode", json!("host")),
+            ("/HostConfig/NetworkMode", json!("host")),
+        ],
     );
 }
 
@@ -193,32 +212,52 @@ fn a_published_port_is_reachable_and_listed_as_an_endpoint() {
     let mut config = launch("web:2");
     config["ports"] = json!([format!("{port}:80")]);
     let service = world.active_service(&stack, "web", json!({ "launchConfig": config }));
-    assert_eq!(service["launchConfig"]["ports"], json!([format!("{port}:80/tcp")]), "{service:#}");
+    assert_eq!(
+        service["launchConfig"]["ports"],
+        json!([format!("{port}:80/tcp")]),
+        "{service:#}"
+    );
     let container = &world.wait_running("public", &["public-web-1"])[0];
 
-    let endpoint = |service: &Value| service["publicEndpoints"].as_array().and_then(|all| all.first()).cloned();
+    let endpoint = |service: &Value| {
+        service["publicEndpoints"]
+            .as_array()
+            .and_then(|all| all.first())
+            .cloned()
+    };
     let service = world.api.wait(&service, "the endpoint", |now| endpoint(now).is_some());
     let found = endpoint(&service).unwrap();
     assert_eq!(found["port"], port, "{found:#}");
     assert_eq!(found["serviceId"], service["id"], "{found:#}");
     assert_eq!(found["instanceId"], service["instanceIds"][0], "{found:#}");
-    assert!(found["hostId"].is_string() && found["ipAddress"].is_string(), "{found:#}");
+    assert!(
+        found["hostId"].is_string() && found["ipAddress"].is_string(),
+        "{found:#}"
+    );
 
     wait_until("the port to answer", Duration::from_secs(10), || {
         // Not through `Api`, which panics while nobody listens.
         let answer = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
-        let answer = answer.get(format!("http://127.0.0.1:{port}/")).send().and_then(reqwest::blocking::Response::text);
+        let answer = answer
+            .get(format!("http://127.0.0.1:{port}/"))
+            .send()
+            .and_then(reqwest::blocking::Response::text);
         match answer {
             Ok(text) if text.trim() == "2" => Ok(()),
             other => Err(format!("{other:?}")),
         }
     });
     let bound = world.docker.inspect(&container.id);
-    assert_eq!(bound["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"], port.to_string());
+    assert_eq!(
+        bound["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"],
+        port.to_string()
+    );
 
     world.api.action(&service, "deactivate", json!({}));
     world.api.wait_state(&service, "inactive");
-    world.api.wait(&service, "the endpoint to vanish", |now| endpoint(now).is_none());
+    world
+        .api
+        .wait(&service, "the endpoint to vanish", |now| endpoint(now).is_none());
 }
 
 #[test]
@@ -228,8 +267,15 @@ fn a_random_public_port_is_drawn_once_and_kept() {
     let mut config = launch("web:1");
     config["ports"] = json!(["80"]);
     let service = world.active_service(&stack, "web", json!({ "launchConfig": config }));
-    let text = service["launchConfig"]["ports"][0].as_str().unwrap_or_default().to_owned();
-    let port: u16 = text.split(':').next().and_then(|port| port.parse().ok()).unwrap_or_default();
+    let text = service["launchConfig"]["ports"][0]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let port: u16 = text
+        .split(':')
+        .next()
+        .and_then(|port| port.parse().ok())
+        .unwrap_or_default();
     assert!(port >= 49_153 && text == format!("{port}:80/tcp"), "{service:#}");
 
     let first = world.wait_running("drawn", &["drawn-web-1"]).remove(0);
@@ -239,7 +285,10 @@ fn a_random_public_port_is_drawn_once_and_kept() {
         now.iter().find(|c| c.running && c.id != first.id).cloned().ok_or(now)
     });
     let bound = world.docker.inspect(&next.id);
-    assert_eq!(bound["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"], port.to_string());
+    assert_eq!(
+        bound["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"],
+        port.to_string()
+    );
 }
 
 #[test]
@@ -252,9 +301,12 @@ fn a_port_in_use_is_reported_in_dockers_words() {
     config["ports"] = json!([format!("{port}:80")]);
     let service = world.service(&stack, "web", json!({ "launchConfig": config }));
     world.api.action(&service, "activate", json!({}));
-    let now = world
-        .api
-        .wait(&service, "Docker's message", |now| now["transitioningMessage"].as_str().unwrap_or_default().contains(&port.to_string()));
+    let now = world.api.wait(&service, "Docker's message", |now| {
+        now["transitioningMessage"]
+            .as_str()
+            .unwrap_or_default()
+            .contains(&port.to_string())
+    });
     assert_eq!(now["state"], "activating", "{now:#}");
     // Once the port is free the next attempt succeeds, without anybody's help.
     drop(taken);
@@ -277,7 +329,9 @@ fn an_unhealthy_container_is_replaced() {
     let mut config = launch("web:1");
     config["healthCheck"] = health_check("recreate");
     let service = world.active_service(&stack, "web", json!({ "launchConfig": config }));
-    world.api.wait(&service, "the service to be healthy", |now| now["healthState"] == "healthy");
+    world.api.wait(&service, "the service to be healthy", |now| {
+        now["healthState"] == "healthy"
+    });
     let first = world.wait_running("healing", &["healing-web-1"]).remove(0);
 
     world.docker.run(&["exec", &first.id, "rm", "/www/health"]);
@@ -286,7 +340,9 @@ fn an_unhealthy_container_is_replaced() {
         let replaced = now.len() == 1 && now.iter().all(|c| c.running && c.id != first.id);
         if replaced { Ok(()) } else { Err(now) }
     });
-    world.api.wait(&service, "the service to be healthy again", |now| now["healthState"] == "healthy" && now["state"] == "active");
+    world.api.wait(&service, "the service to be healthy again", |now| {
+        now["healthState"] == "healthy" && now["state"] == "active"
+    });
 }
 
 #[test]
@@ -296,14 +352,24 @@ fn with_strategy_none_an_unhealthy_container_is_only_reported() {
     let mut config = launch("web:1");
     config["healthCheck"] = health_check("none");
     let service = world.active_service(&stack, "web", json!({ "launchConfig": config }));
-    world.api.wait(&service, "the service to be healthy", |now| now["healthState"] == "healthy");
+    world.api.wait(&service, "the service to be healthy", |now| {
+        now["healthState"] == "healthy"
+    });
     let before = world.wait_running("enduring", &["enduring-web-1"]);
 
-    world.docker.run(&["exec", &before[0].id, "mv", "/www/health", "/www/ill"]);
-    world.api.wait(&service, "the service to be unhealthy", |now| now["healthState"] == "unhealthy");
+    world
+        .docker
+        .run(&["exec", &before[0].id, "mv", "/www/health", "/www/ill"]);
+    world.api.wait(&service, "the service to be unhealthy", |now| {
+        now["healthState"] == "unhealthy"
+    });
     assert_eq!(world.docker.containers("enduring"), before);
-    world.docker.run(&["exec", &before[0].id, "mv", "/www/ill", "/www/health"]);
-    world.api.wait(&service, "the service to recover", |now| now["healthState"] == "healthy");
+    world
+        .docker
+        .run(&["exec", &before[0].id, "mv", "/www/ill", "/www/health"]);
+    world.api.wait(&service, "the service to recover", |now| {
+        now["healthState"] == "healthy"
+    });
 }
 
 #[test]
@@ -314,7 +380,9 @@ fn a_run_once_container_stays_stopped_when_it_is_done() {
     config["command"] = json!(["true"]);
     config["labels"] = json!({ "io.rancher.container.start_once": "true" });
     let service = world.active_service(&stack, "job", json!({ "launchConfig": config }));
-    let service = world.api.wait(&service, "the job to have run", |now| now["healthState"] == "started-once");
+    let service = world.api.wait(&service, "the job to have run", |now| {
+        now["healthState"] == "started-once"
+    });
     assert_eq!(service["state"], "active", "{service:#}");
     let done = world.docker.containers("once");
     assert_eq!(done.len(), 1, "{done:#?}");
@@ -325,7 +393,10 @@ fn a_run_once_container_stays_stopped_when_it_is_done() {
 fn a_container_without_a_service_lives_by_its_own_actions() {
     let Some(world) = World::start() else { return };
     let mut body = launch("web:1");
-    merge(&mut body, json!({ "name": "alone", "labels": { "io.rancher.stack.name": "no-stack" } }));
+    merge(
+        &mut body,
+        json!({ "name": "alone", "labels": { "io.rancher.stack.name": "no-stack" } }),
+    );
     // Only so that the cleaning up finds it.
     world.remember_stack("no-stack");
     let container = world.api.post("/containers", body);
@@ -343,13 +414,17 @@ fn a_container_without_a_service_lives_by_its_own_actions() {
     let started_at = world.docker.inspect(&id)["State"]["StartedAt"].clone();
 
     world.api.action(&container, "restart", json!({}));
-    world
-        .api
-        .wait(&container, "the restart", |now| now["state"] == "running" && world.docker.inspect(&id)["State"]["StartedAt"] != started_at);
+    world.api.wait(&container, "the restart", |now| {
+        now["state"] == "running" && world.docker.inspect(&id)["State"]["StartedAt"] != started_at
+    });
 
     world.api.delete(&container);
     world.api.wait_state(&container, "removed");
     wait_until("the engine to have let it go", PATIENCE, || {
-        if world.docker.output(&["inspect", &id]).status.success() { Err("still there") } else { Ok(()) }
+        if world.docker.output(&["inspect", &id]).status.success() {
+            Err("still there")
+        } else {
+            Ok(())
+        }
     });
 }

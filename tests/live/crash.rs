@@ -48,7 +48,8 @@ fn a_server_killed_during_an_upgrade_finishes_it_without_orphans() {
 
         world.api.wait_state(&service, "upgraded");
         let all = world.docker.containers_of_same_server(&before[0]);
-        let (new, old): (Vec<Container>, Vec<Container>) = all.into_iter().partition(|c| c.image == "drover-test/web:2");
+        let (new, old): (Vec<Container>, Vec<Container>) =
+            all.into_iter().partition(|c| c.image == "drover-test/web:2");
         assert_eq!(ids(&old), ids(&before), "the old ones are all kept, and no others");
         assert!(old.iter().all(|c| !c.running), "{old:#?}");
         assert_eq!(new.len(), 4, "{new:#?}");

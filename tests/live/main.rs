@@ -4,7 +4,11 @@
 //! engine named by `DROVER_TEST_DOCKER` they skip with a printed reason; with `DROVER_TEST_LIVE=1` that is a
 //! failure. Run them one at a time: `scripts/lib/live-env cargo test --test live -- --test-threads=1`.
 
-#![allow(clippy::disallowed_methods, clippy::indexing_slicing, reason = "the rules are for the program")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "the rules are for the program"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod browser;

@@ -19,7 +19,11 @@ fn who_config(name: &str) -> Value {
 fn expect(world: &World, container: &str, name: &str, expected: &str) {
     wait_until(&format!("{name} to be {expected} inside {container}"), PATIENCE, || {
         let answer = world.docker.fetch(container, &format!("http://{name}/who"));
-        if answer.as_deref() == Some(expected) { Ok(()) } else { Err(answer) }
+        if answer.as_deref() == Some(expected) {
+            Ok(())
+        } else {
+            Err(answer)
+        }
     });
 }
 
@@ -43,7 +47,11 @@ fn services_find_each_other_by_name_and_stacks_do_not_mix() {
     for (container, name, expected) in cases {
         expect(&world, container, name, expected);
     }
-    assert_eq!(world.docker.fetch("alpha-web-1", "http://cache/who"), None, "nobody has this name");
+    assert_eq!(
+        world.docker.fetch("alpha-web-1", "http://cache/who"),
+        None,
+        "nobody has this name"
+    );
 }
 
 #[test]
@@ -61,7 +69,11 @@ fn a_link_gives_its_consumer_another_name_for_a_service() {
     world.activate(&other);
     assert_eq!(web["linkedServices"]["mysql"], db["id"], "{web:#}");
     expect(&world, "near-web-1", "mysql", "db of far");
-    assert_eq!(world.docker.fetch("near-other-1", "http://mysql/who"), None, "only the consumer has the name");
+    assert_eq!(
+        world.docker.fetch("near-other-1", "http://mysql/who"),
+        None,
+        "only the consumer has the name"
+    );
 }
 
 #[test]
@@ -70,7 +82,11 @@ fn a_link_within_a_stack_resolves_by_the_service_name() {
     let stack = world.stack("linked");
     let db = world.active_service(&stack, "db", who("db of linked"));
     let web = world.service(&stack, "web", who("web of linked"));
-    world.api.action(&web, "setservicelinks", json!({ "serviceLinks": [{ "serviceId": db["id"] }] }));
+    world.api.action(
+        &web,
+        "setservicelinks",
+        json!({ "serviceLinks": [{ "serviceId": db["id"] }] }),
+    );
     world.activate(&web);
     expect(&world, "linked-web-1", "db", "db of linked");
 }
@@ -136,13 +152,22 @@ fn a_sidekick_can_share_the_network_and_volumes_of_its_primary() {
     world.active_service(&stack, "app", more);
     world.wait_running("sharing", &["sharing-app-1", "sharing-app-side-1"]);
     expect(&world, "sharing-app-side-1", "127.0.0.1", "the primary");
-    world.docker.run(&["exec", "sharing-app-1", "sh", "-c", "echo here >/shared/note"]);
-    assert_eq!(world.docker.run(&["exec", "sharing-app-side-1", "cat", "/shared/note"]), "here");
+    world
+        .docker
+        .run(&["exec", "sharing-app-1", "sh", "-c", "echo here >/shared/note"]);
+    assert_eq!(
+        world.docker.run(&["exec", "sharing-app-side-1", "cat", "/shared/note"]),
+        "here"
+    );
 
     // The provider's end takes its dependants along, and both come back together.
     world.docker.run(&["kill", "sharing-app-1"]);
     wait_until("the sidekick to share the new namespace", PATIENCE, || {
         let answer = world.docker.fetch("sharing-app-side-1", "http://127.0.0.1/who");
-        if answer.as_deref() == Some("the primary") { Ok(()) } else { Err(answer) }
+        if answer.as_deref() == Some("the primary") {
+            Ok(())
+        } else {
+            Err(answer)
+        }
     });
 }

@@ -14,7 +14,8 @@ use bollard::query_parameters::{CreateImageOptionsBuilder, InspectContainerOptio
 use drover::model::port::PortSpec;
 use drover::runtime::docker::{Docker, LABEL_UUID};
 use drover::runtime::{
-    ContainerSpec, Error, Found, Life, NetworkAttachment, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, Runtime, RuntimeEvent,
+    ContainerSpec, Error, Found, Life, NetworkAttachment, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy,
+    Runtime, RuntimeEvent,
 };
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
@@ -23,7 +24,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 const IMAGE: &str = "drover-test/busybox:live";
-const APPLETS: [&str; 12] = ["sh", "sleep", "nslookup", "cat", "hostname", "httpd", "id", "true", "echo", "touch", "wget", "ls"];
+const APPLETS: [&str; 12] = [
+    "sh", "sleep", "nslookup", "cat", "hostname", "httpd", "id", "true", "echo", "touch", "wget", "ls",
+];
 const AT_ONCE: Duration = Duration::ZERO;
 const SOON: Duration = Duration::from_secs(1);
 
@@ -41,15 +44,25 @@ impl Engine {
     /// None, with the reason printed, where there is no engine to test with.
     async fn find() -> Option<Self> {
         let Ok(url) = std::env::var("DROVER_TEST_DOCKER") else {
-            assert!(std::env::var("DROVER_TEST_LIVE").as_deref() != Ok("1"), "DROVER_TEST_LIVE=1 needs DROVER_TEST_DOCKER");
+            assert!(
+                std::env::var("DROVER_TEST_LIVE").as_deref() != Ok("1"),
+                "DROVER_TEST_LIVE=1 needs DROVER_TEST_DOCKER"
+            );
             eprintln!("skipped: DROVER_TEST_DOCKER names no engine");
             return None;
         };
         let server = uuid::Uuid::new_v4().to_string();
         let path = url.strip_prefix("unix://").unwrap_or(&url);
-        let stranger = bollard::Docker::connect_with_unix(path, 60, bollard::API_DEFAULT_VERSION).expect("the engine's socket");
+        let stranger =
+            bollard::Docker::connect_with_unix(path, 60, bollard::API_DEFAULT_VERSION).expect("the engine's socket");
         let docker = Arc::new(Docker::connect(&url, None, &server).expect("an address"));
-        let engine = Self { url, docker, stranger, project: uuid::Uuid::new_v4().to_string(), server };
+        let engine = Self {
+            url,
+            docker,
+            stranger,
+            project: uuid::Uuid::new_v4().to_string(),
+            server,
+        };
         engine.import_image().await;
         Some(engine)
     }
@@ -62,16 +75,31 @@ impl Engine {
         let root = tempfile::tempdir().unwrap();
         let bin = root.path().join("bin");
         std::fs::create_dir(&bin).unwrap();
-        let source = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| std::path::Path::new(p).is_file());
+        let source = ["/bin/busybox", "/usr/bin/busybox"]
+            .into_iter()
+            .find(|p| std::path::Path::new(p).is_file());
         std::fs::copy(source.expect("busybox-static is installed"), bin.join("busybox")).unwrap();
         for applet in APPLETS {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
         }
-        let tar = Command::new("tar").arg("-C").arg(root.path()).args(["-c", "."]).output().unwrap();
+        let tar = Command::new("tar")
+            .arg("-C")
+            .arg(root.path())
+            .args(["-c", "."])
+            .output()
+            .unwrap();
         let (repo, tag) = IMAGE.split_once(':').unwrap();
-        let options = CreateImageOptionsBuilder::default().from_src("-").repo(repo).tag(tag).build();
+        let options = CreateImageOptionsBuilder::default()
+            .from_src("-")
+            .repo(repo)
+            .tag(tag)
+            .build();
         let body = bollard::body_full(tar.stdout.into());
-        let answers: Vec<_> = self.stranger.create_image(Some(options), Some(body), None).collect().await;
+        let answers: Vec<_> = self
+            .stranger
+            .create_image(Some(options), Some(body), None)
+            .collect()
+            .await;
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     }
 
@@ -108,16 +136,32 @@ impl Engine {
     }
 
     async fn inspect(&self, found: &Found) -> Value {
-        serde_json::to_value(self.stranger.inspect_container(&found.external_id, None::<InspectContainerOptions>).await.unwrap()).unwrap()
+        serde_json::to_value(
+            self.stranger
+                .inspect_container(&found.external_id, None::<InspectContainerOptions>)
+                .await
+                .unwrap(),
+        )
+        .unwrap()
     }
 
     /// What a command prints inside a container.
     async fn exec(&self, found: &Found, command: &[&str]) -> String {
-        let options =
-            CreateExecOptions { cmd: Some(command.to_vec()), attach_stdout: Some(true), attach_stderr: Some(true), ..Default::default() };
+        let options = CreateExecOptions {
+            cmd: Some(command.to_vec()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..Default::default()
+        };
         let exec = self.stranger.create_exec(&found.external_id, options).await.unwrap();
-        let StartExecResults::Attached { output, .. } = self.stranger.start_exec(&exec.id, None).await.unwrap() else { panic!("detached") };
-        output.map(|line| line.unwrap().to_string()).collect::<Vec<_>>().await.concat()
+        let StartExecResults::Attached { output, .. } = self.stranger.start_exec(&exec.id, None).await.unwrap() else {
+            panic!("detached")
+        };
+        output
+            .map(|line| line.unwrap().to_string())
+            .collect::<Vec<_>>()
+            .await
+            .concat()
     }
 
     async fn clean(&self) {
@@ -142,7 +186,10 @@ fn managed(network: &NetworkFound, last: u8, aliases: &[&str], links: &[(&str, &
         network_id: network.id.clone(),
         ip: network.subnet.replace("0/24", &last.to_string()),
         aliases: aliases.iter().map(|a| (*a).to_owned()).collect(),
-        links: links.iter().map(|(target, alias)| ((*target).to_owned(), (*alias).to_owned())).collect(),
+        links: links
+            .iter()
+            .map(|(target, alias)| ((*target).to_owned(), (*alias).to_owned()))
+            .collect(),
         dns_search: vec!["shop.rancher.internal".to_owned()],
     }
 }
@@ -164,28 +211,48 @@ async fn a_container_lives_from_create_to_remove_and_every_call_may_be_repeated(
     with_engine(|engine| async move {
         let network = engine.network().await;
         assert_eq!(engine.network().await, network);
-        let mut spec = engine.spec("life", managed(&network, 7, &[], &[]), json!({"dataVolumes": ["/anon"]}));
+        let mut spec = engine.spec(
+            "life",
+            managed(&network, 7, &[], &[]),
+            json!({"dataVolumes": ["/anon"]}),
+        );
         spec.ports = vec![PortSpec::parse("80").unwrap()];
         let docker = &engine.docker;
 
         let created = docker.create(&spec).await.unwrap();
-        assert_eq!((created.life, created.started_at.as_str(), &created.name), (Life::Created, "", &spec.name));
+        assert_eq!(
+            (created.life, created.started_at.as_str(), &created.name),
+            (Life::Created, "", &spec.name)
+        );
         assert_eq!(docker.create(&spec).await.unwrap(), created);
 
         let started = docker.start(&spec.uuid).await.unwrap();
-        assert_eq!((started.life, started.ip.clone()), (Life::Running, Some(network.subnet.replace("0/24", "7"))));
+        assert_eq!(
+            (started.life, started.ip.clone()),
+            (Life::Running, Some(network.subnet.replace("0/24", "7")))
+        );
         assert_eq!((started.ports.len(), started.ports[0].private), (1, 80));
         assert_eq!(docker.start(&spec.uuid).await.unwrap(), started);
         assert_eq!(docker.find(&spec.uuid).await.unwrap().as_ref(), Some(&started));
-        let mut listed = Found { started_at: String::new(), ..started.clone() };
+        let mut listed = Found {
+            started_at: String::new(),
+            ..started.clone()
+        };
         listed.mounts[0].source.clear();
-        assert_eq!(docker.observe().await.unwrap(), vec![listed], "what a list does not tell is empty");
+        assert_eq!(
+            docker.observe().await.unwrap(),
+            vec![listed],
+            "what a list does not tell is empty"
+        );
 
         for _ in 0..2 {
             docker.stop(&spec.uuid, AT_ONCE).await.unwrap();
         }
         let stopped = docker.find(&spec.uuid).await.unwrap().unwrap();
-        assert_eq!((stopped.life, stopped.exit_code, stopped.ip.clone(), stopped.ports.len()), (Life::Exited, Some(137), None, 0));
+        assert_eq!(
+            (stopped.life, stopped.exit_code, stopped.ip.clone(), stopped.ports.len()),
+            (Life::Exited, Some(137), None, 0)
+        );
         assert_eq!(docker.observe().await.unwrap()[0].exit_code, Some(137));
 
         let again = docker.start(&spec.uuid).await.unwrap();
@@ -197,7 +264,10 @@ async fn a_container_lives_from_create_to_remove_and_every_call_may_be_repeated(
             docker.remove(&spec.uuid).await.unwrap();
         }
         assert_eq!(docker.find(&spec.uuid).await.unwrap(), None);
-        assert!(engine.stranger.inspect_volume(&volume).await.is_ok(), "volumes are let go by name only");
+        assert!(
+            engine.stranger.inspect_volume(&volume).await.is_ok(),
+            "volumes are let go by name only"
+        );
         for _ in 0..2 {
             docker.remove_volume(&volume).await.unwrap();
         }
@@ -234,8 +304,20 @@ async fn calls_at_the_same_time_end_as_one() {
 async fn aliases_are_for_all_and_links_for_one() {
     with_engine(|engine| async move {
         let network = engine.network().await;
-        let web = engine.run(&engine.spec("web", managed(&network, 7, &["web.shop", "web.shop.rancher.internal"], &[]), json!({}))).await;
-        let consumer = engine.run(&engine.spec("app", managed(&network, 8, &["app.shop"], &[("web.shop", "www")]), json!({}))).await;
+        let web = engine
+            .run(&engine.spec(
+                "web",
+                managed(&network, 7, &["web.shop", "web.shop.rancher.internal"], &[]),
+                json!({}),
+            ))
+            .await;
+        let consumer = engine
+            .run(&engine.spec(
+                "app",
+                managed(&network, 8, &["app.shop"], &[("web.shop", "www")]),
+                json!({}),
+            ))
+            .await;
         let address = web.ip.clone().unwrap();
         for (asker, name, known) in [
             (&consumer, "web.shop.", true),
@@ -349,7 +431,11 @@ async fn what_a_stranger_has_is_told_by_kind() {
         theirs.ports = vec![PortSpec::parse("28765:80").unwrap()];
         other.create(&theirs).await.unwrap();
         other.start(&theirs.uuid).await.unwrap();
-        assert_eq!(engine.docker.find(&theirs.uuid).await.unwrap(), None, "another server's container is not ours");
+        assert_eq!(
+            engine.docker.find(&theirs.uuid).await.unwrap(),
+            None,
+            "another server's container is not ours"
+        );
 
         let mut ours = engine.spec("taken", managed(&network, 7, &[], &[]), json!({}));
         let by_name = engine.docker.create(&ours).await;
@@ -363,9 +449,19 @@ async fn what_a_stranger_has_is_told_by_kind() {
         let by_address = engine.docker.start(&clash.uuid).await;
         other.remove(&theirs.uuid).await.unwrap();
 
-        assert!(matches!(&by_name, Err(Error::NameTaken(m)) if m.contains("already in use")), "{by_name:?}");
-        assert!(matches!(&by_port, Err(Error::PortTaken(m)) if m.contains("port is already allocated")), "{by_port:?}");
-        assert_eq!(after_port, Some(Life::Created), "a failed start leaves a created container");
+        assert!(
+            matches!(&by_name, Err(Error::NameTaken(m)) if m.contains("already in use")),
+            "{by_name:?}"
+        );
+        assert!(
+            matches!(&by_port, Err(Error::PortTaken(m)) if m.contains("port is already allocated")),
+            "{by_port:?}"
+        );
+        assert_eq!(
+            after_port,
+            Some(Life::Created),
+            "a failed start leaves a created container"
+        );
         assert!(matches!(&by_address, Err(Error::AddressTaken(_))), "{by_address:?}");
         engine.docker.start(&ours.uuid).await.unwrap();
         engine.docker.start(&clash.uuid).await.unwrap();
@@ -379,10 +475,20 @@ async fn failures_come_in_the_engines_words() {
         let sentences = std::sync::Mutex::new(Vec::new());
         let progress = |text: String| sentences.lock().unwrap().push(text);
         let docker = &engine.docker;
-        assert_eq!(docker.pull(&format!("docker:{IMAGE}"), PullPolicy::IfAbsent, None, &progress).await, Ok(()));
+        assert_eq!(
+            docker
+                .pull(&format!("docker:{IMAGE}"), PullPolicy::IfAbsent, None, &progress)
+                .await,
+            Ok(())
+        );
         assert!(sentences.lock().unwrap().is_empty(), "what is there is not pulled");
-        let pulled = docker.pull("127.0.0.1:1/nope", PullPolicy::IfAbsent, None, &progress).await;
-        assert!(matches!(&pulled, Err(Error::Failed(m)) if m.contains("connection refused")), "{pulled:?}");
+        let pulled = docker
+            .pull("127.0.0.1:1/nope", PullPolicy::IfAbsent, None, &progress)
+            .await;
+        assert!(
+            matches!(&pulled, Err(Error::Failed(m)) if m.contains("connection refused")),
+            "{pulled:?}"
+        );
         assert_eq!(*sentences.lock().unwrap(), ["Pulling 127.0.0.1:1/nope:latest"]);
 
         let no_image = engine.spec("image", NetworkAttachment::None, json!({"imageUuid": "docker:nope:1"}));
@@ -391,10 +497,16 @@ async fn failures_come_in_the_engines_words() {
         let bad = engine.spec("command", NetworkAttachment::None, json!({"command": ["/no/such"]}));
         docker.create(&bad).await.unwrap();
         let started = docker.start(&bad.uuid).await;
-        assert!(matches!(&started, Err(Error::Failed(m)) if m.contains("/no/such")), "{started:?}");
+        assert!(
+            matches!(&started, Err(Error::Failed(m)) if m.contains("/no/such")),
+            "{started:?}"
+        );
         let little = engine.spec("memory", NetworkAttachment::None, json!({"memory": 1024}));
         let created = docker.create(&little).await;
-        assert!(matches!(&created, Err(Error::Failed(m)) if m.contains("Minimum memory limit")), "{created:?}");
+        assert!(
+            matches!(&created, Err(Error::Failed(m)) if m.contains("Minimum memory limit")),
+            "{created:?}"
+        );
     })
     .await;
 }
@@ -404,10 +516,16 @@ async fn an_overlapping_subnet_is_passed_over() {
     with_engine(|engine| async move {
         let first = engine.network().await;
         let project_uuid = uuid::Uuid::new_v4().to_string();
-        let mut spec =
-            NetworkSpec { project_uuid: project_uuid.clone(), name: "drover-second".into(), candidates: vec![first.subnet.clone()] };
+        let mut spec = NetworkSpec {
+            project_uuid: project_uuid.clone(),
+            name: "drover-second".into(),
+            candidates: vec![first.subnet.clone()],
+        };
         let refused = engine.docker.ensure_network(&spec).await;
-        assert!(matches!(&refused, Err(Error::Failed(m)) if m.contains("Pool overlaps")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::Failed(m)) if m.contains("Pool overlaps")),
+            "{refused:?}"
+        );
         spec.candidates.push("10.194.9.0/24".into());
         let second = engine.docker.ensure_network(&spec).await.unwrap();
         engine.docker.remove_network(&project_uuid).await.unwrap();
@@ -427,18 +545,27 @@ async fn what_happens_is_heard_within_a_second() {
     with_engine(|engine| async move {
         let mut events = engine.docker.events();
         let spec = engine.spec("heard", NetworkAttachment::None, json!({}));
-        let changed = RuntimeEvent::Changed { uuid: spec.uuid.clone() };
+        let changed = RuntimeEvent::Changed {
+            uuid: spec.uuid.clone(),
+        };
         assert_eq!(events.next().await, Some(RuntimeEvent::Connected));
         // Between the first word and the first reading: must not be missed.
         let found = engine.run(&spec).await;
         soon(&mut events, &changed, "a start").await;
-        engine.stranger.kill_container(&found.external_id, None::<KillContainerOptions>).await.unwrap();
+        engine
+            .stranger
+            .kill_container(&found.external_id, None::<KillContainerOptions>)
+            .await
+            .unwrap();
         soon(&mut events, &changed, "a kill").await;
         engine.docker.start(&spec.uuid).await.unwrap();
         soon(&mut events, &changed, "a second start").await;
         engine.docker.stop(&spec.uuid, AT_ONCE).await.unwrap();
         soon(&mut events, &changed, "a stop").await;
-        while tokio::time::timeout(Duration::from_millis(200), events.next()).await.is_ok() {}
+        while tokio::time::timeout(Duration::from_millis(200), events.next())
+            .await
+            .is_ok()
+        {}
         engine.docker.remove(&spec.uuid).await.unwrap();
         soon(&mut events, &changed, "a removal").await;
     })
@@ -487,8 +614,18 @@ async fn a_silent_engine_is_noticed_and_its_return_too() {
         assert!(matches!(Runtime::ping(&docker).await, Err(Error::Unreachable(_))));
         engine.docker.stop(&spec.uuid, AT_ONCE).await.unwrap();
         frozen.send(false).unwrap();
-        assert_eq!(tokio::time::timeout(limit, events.next()).await, Ok(Some(RuntimeEvent::Connected)));
-        soon(&mut events, &RuntimeEvent::Changed { uuid: spec.uuid.clone() }, "the return, about the stop in between").await;
+        assert_eq!(
+            tokio::time::timeout(limit, events.next()).await,
+            Ok(Some(RuntimeEvent::Connected))
+        );
+        soon(
+            &mut events,
+            &RuntimeEvent::Changed {
+                uuid: spec.uuid.clone(),
+            },
+            "the return, about the stop in between",
+        )
+        .await;
         proxy.abort();
     })
     .await;
@@ -500,10 +637,16 @@ async fn probes_reach_a_container_on_this_machine() {
         let network = engine.network().await;
         let gateway = network.subnet.replace("0/24", "1");
         if std::net::TcpListener::bind((gateway.as_str(), 0)).is_err() {
-            eprintln!("skipped: the engine has a network namespace of its own, so its bridges cannot be reached from here");
+            eprintln!(
+                "skipped: the engine has a network namespace of its own, so its bridges cannot be reached from here"
+            );
             return;
         }
-        let spec = engine.spec("probe", managed(&network, 7, &[], &[]), json!({"command": ["httpd", "-f", "-p", "80", "-h", "/bin"]}));
+        let spec = engine.spec(
+            "probe",
+            managed(&network, 7, &[], &[]),
+            json!({"command": ["httpd", "-f", "-p", "80", "-h", "/bin"]}),
+        );
         let found = engine.run(&spec).await;
         let probe = |port, line: Option<&str>| Probe {
             uuid: spec.uuid.clone(),
@@ -512,15 +655,27 @@ async fn probes_reach_a_container_on_this_machine() {
             request_line: line.map(str::to_owned),
             timeout: Duration::from_secs(2),
         };
-        let first = Probe { timeout: Duration::from_secs(5), ..probe(80, None) };
+        let first = Probe {
+            timeout: Duration::from_secs(5),
+            ..probe(80, None)
+        };
         // The program inside may need a moment before it listens.
         while engine.docker.probe(&first).await != ProbeResult::Up {
             tokio::task::yield_now().await;
         }
-        assert_eq!(engine.docker.probe(&probe(80, Some("GET /busybox HTTP/1.0"))).await, ProbeResult::Up);
+        assert_eq!(
+            engine.docker.probe(&probe(80, Some("GET /busybox HTTP/1.0"))).await,
+            ProbeResult::Up
+        );
         let missing = engine.docker.probe(&probe(80, Some("GET /missing HTTP/1.0"))).await;
-        assert!(matches!(&missing, ProbeResult::Down(m) if m.contains("404")), "{missing:?}");
-        assert!(matches!(engine.docker.probe(&probe(81, None)).await, ProbeResult::Down(_)));
+        assert!(
+            matches!(&missing, ProbeResult::Down(m) if m.contains("404")),
+            "{missing:?}"
+        );
+        assert!(matches!(
+            engine.docker.probe(&probe(81, None)).await,
+            ProbeResult::Down(_)
+        ));
     })
     .await;
 }
@@ -529,7 +684,10 @@ async fn probes_reach_a_container_on_this_machine() {
 async fn an_engine_describes_itself() {
     with_engine(|engine| async move {
         let info = engine.docker.describe().await.unwrap();
-        assert!(!info.version.is_empty() && !info.name.is_empty() && info.cores > 0 && info.memory_bytes > 0, "{info:?}");
+        assert!(
+            !info.version.is_empty() && !info.name.is_empty() && info.cores > 0 && info.memory_bytes > 0,
+            "{info:?}"
+        );
         assert_eq!(engine.docker.kind(), "docker");
     })
     .await;
@@ -538,13 +696,33 @@ async fn an_engine_describes_itself() {
 #[tokio::test]
 async fn links_of_the_default_bridge_name_another_container() {
     with_engine(|engine| async move {
-        let target = engine.run(&engine.spec("target", NetworkAttachment::Bridge { links: vec![] }, json!({}))).await;
+        let target = engine
+            .run(&engine.spec("target", NetworkAttachment::Bridge { links: vec![] }, json!({})))
+            .await;
         let links = vec![(target.external_id.clone(), "db".to_owned())];
-        let consumer = engine.run(&engine.spec("bridged", NetworkAttachment::Bridge { links }, json!({}))).await;
+        let consumer = engine
+            .run(&engine.spec("bridged", NetworkAttachment::Bridge { links }, json!({})))
+            .await;
         let hosts = engine.exec(&consumer, &["cat", "/etc/hosts"]).await;
-        assert!(hosts.lines().any(|l| l.starts_with(target.ip.as_deref().unwrap()) && l.contains("db")), "{hosts}");
-        let names: HashMap<String, String> = engine.docker.observe().await.unwrap().into_iter().map(|f| (f.external_id, f.name)).collect();
-        assert_eq!(names.get(&target.external_id), Some(&target.name), "a link does not hide the name");
+        assert!(
+            hosts
+                .lines()
+                .any(|l| l.starts_with(target.ip.as_deref().unwrap()) && l.contains("db")),
+            "{hosts}"
+        );
+        let names: HashMap<String, String> = engine
+            .docker
+            .observe()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|f| (f.external_id, f.name))
+            .collect();
+        assert_eq!(
+            names.get(&target.external_id),
+            Some(&target.name),
+            "a link does not hide the name"
+        );
     })
     .await;
 }

@@ -11,7 +11,10 @@ fn scaling_a_service_starts_and_removes_the_highest_containers() {
     let Some(world) = World::start() else { return };
     let stack = world.stack("scaling");
     let service = world.service(&stack, "web", json!({ "scale": 2, "launchConfig": launch("web:1") }));
-    assert!(world.docker.containers("scaling").is_empty(), "an inactive service has no containers");
+    assert!(
+        world.docker.containers("scaling").is_empty(),
+        "an inactive service has no containers"
+    );
 
     let service = world.activate(&service);
     let two = world.wait_running("scaling", &["scaling-web-1", "scaling-web-2"]);
@@ -29,15 +32,20 @@ fn scaling_a_service_starts_and_removes_the_highest_containers() {
     assert_eq!(answer["state"], "updating-active", "{answer:#}");
     world.api.wait_state(&service, "active");
     let three = world.wait_running("scaling", &["scaling-web-1", "scaling-web-2", "scaling-web-3"]);
-    assert!(ids(&two).iter().all(|id| ids(&three).contains(id)), "scaling up leaves the others alone");
+    assert!(
+        ids(&two).iter().all(|id| ids(&three).contains(id)),
+        "scaling up leaves the others alone"
+    );
 
     world.api.put(&service, json!({ "scale": 1 }));
     world.api.wait_state(&service, "active");
     let one = world.wait_running("scaling", &["scaling-web-1"]);
     assert_eq!(one[0], two[0], "the lowest survives untouched");
-    wait_until("the surplus to be gone", Duration::from_secs(20), || match world.docker.containers("scaling") {
-        all if all.len() == 1 => Ok(()),
-        all => Err(all),
+    wait_until("the surplus to be gone", Duration::from_secs(20), || {
+        match world.docker.containers("scaling") {
+            all if all.len() == 1 => Ok(()),
+            all => Err(all),
+        }
     });
 }
 
@@ -49,7 +57,11 @@ fn containers_serve_what_their_image_holds() {
     config["environment"] = json!({ "WHO": "the one", "PORT": "8000" });
     world.active_service(&stack, "web", json!({ "launchConfig": config }));
     let container = &world.wait_running("serving", &["serving-web-1"])[0];
-    let fetch = |path: &str| world.docker.fetch(&container.id, &format!("http://127.0.0.1:8000/{path}"));
+    let fetch = |path: &str| {
+        world
+            .docker
+            .fetch(&container.id, &format!("http://127.0.0.1:8000/{path}"))
+    };
     assert_eq!(fetch("").as_deref(), Some("3"));
     assert_eq!(fetch("who").as_deref(), Some("the one"));
 }
@@ -96,7 +108,9 @@ fn removing_a_stack_removes_its_services_and_containers() {
 #[test]
 fn a_killed_container_is_started_again_and_a_removed_one_is_replaced() {
     let Some(world) = World::start() else { return };
-    world.docker.run(&["run", "--detach", "--name", "stranger", "drover-test/busybox:1"]);
+    world
+        .docker
+        .run(&["run", "--detach", "--name", "stranger", "drover-test/busybox:1"]);
     let stranger = world.docker.inspect("stranger");
 
     let stack = world.stack("mending");
@@ -108,16 +122,28 @@ fn a_killed_container_is_started_again_and_a_removed_one_is_replaced() {
     world.docker.run(&["kill", &first.id]);
     let again = wait_until("the killed container to run again", quickly, || {
         let now = world.docker.containers("mending");
-        if now.iter().any(|c| c.running && c.started_at != first.started_at) { Ok(now) } else { Err(now) }
+        if now.iter().any(|c| c.running && c.started_at != first.started_at) {
+            Ok(now)
+        } else {
+            Err(now)
+        }
     });
     eprintln!("started again after {:?}", started.elapsed());
-    assert_eq!(ids(&again), std::slice::from_ref(&first.id), "the same container, not another one");
+    assert_eq!(
+        ids(&again),
+        std::slice::from_ref(&first.id),
+        "the same container, not another one"
+    );
 
     let started = Instant::now();
     world.docker.run(&["rm", "--force", &first.id]);
     let replaced = wait_until("the removed container to be replaced", quickly, || {
         let now = world.docker.containers("mending");
-        if now.iter().any(|c| c.running && c.id != first.id) { Ok(now) } else { Err(now) }
+        if now.iter().any(|c| c.running && c.id != first.id) {
+            Ok(now)
+        } else {
+            Err(now)
+        }
     });
     eprintln!("replaced after {:?}", started.elapsed());
     assert_eq!(names(&replaced), ["mending-web-1"]);
@@ -128,7 +154,10 @@ fn a_killed_container_is_started_again_and_a_removed_one_is_replaced() {
     let after = world.docker.inspect("stranger");
     let removed = world.docker.output(&["rm", "--force", "stranger"]);
     assert!(removed.status.success());
-    assert_eq!(after["State"], stranger["State"], "a container of somebody else's is none of our business");
+    assert_eq!(
+        after["State"], stranger["State"],
+        "a container of somebody else's is none of our business"
+    );
 }
 
 #[test]
@@ -161,7 +190,10 @@ fn an_image_that_cannot_be_pulled_is_reported_in_dockers_words() {
         message.contains("registry-1.docker.io") || message.contains("drover-test/missing")
     });
     assert_eq!(now["state"], "activating", "{now:#}");
-    assert_eq!(now["transitioning"], "yes", "clients give up at `error`, and this is retried: {now:#}");
+    assert_eq!(
+        now["transitioning"], "yes",
+        "clients give up at `error`, and this is retried: {now:#}"
+    );
     assert!(world.docker.containers("waiting").is_empty());
 
     world.api.action(&service, "deactivate", json!({}));
@@ -194,7 +226,8 @@ fn a_service_of_the_first_version_runs_the_same_containers() {
     v1.wait_state(&service, "active");
     world.wait_running("older", &["older-web-1", "older-web-2"]);
 
-    let input = json!({ "inServiceStrategy": { "batchSize": 2, "intervalMillis": 100, "launchConfig": launch("web:2") } });
+    let input =
+        json!({ "inServiceStrategy": { "batchSize": 2, "intervalMillis": 100, "launchConfig": launch("web:2") } });
     v1.action(&service, "upgrade", input);
     v1.wait_state(&service, "upgraded");
     v1.action(&service, "rollback", json!({}));
@@ -205,7 +238,10 @@ fn a_service_of_the_first_version_runs_the_same_containers() {
     let id = service["id"].as_str().unwrap();
     let newer = world.api.get(&format!("/services/{id}"));
     assert_eq!(newer["uuid"], service["uuid"]);
-    assert!(newer["stackId"].as_str().is_some_and(|id| id.starts_with("1st")), "{newer:#}");
+    assert!(
+        newer["stackId"].as_str().is_some_and(|id| id.starts_with("1st")),
+        "{newer:#}"
+    );
 
     v1.delete(&service);
     world.wait_gone("older");

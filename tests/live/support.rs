@@ -25,10 +25,16 @@ pub fn real_part(variable: &str) -> Option<String> {
     let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         let required = std::env::var("DROVER_TEST_LIVE").is_ok_and(|live| live == "1");
-        assert!(!required, "DROVER_TEST_LIVE=1 asks for the live tests, but {variable} is not set");
+        assert!(
+            !required,
+            "DROVER_TEST_LIVE=1 asks for the live tests, but {variable} is not set"
+        );
         // Not `eprintln!`, whose text the harness keeps to itself when a test passes.
         let name = std::thread::current().name().unwrap_or("a live test").to_owned();
-        let _ = writeln!(std::io::stderr(), "skipped {name}: {variable} is not set (see scripts/lib/live-env)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped {name}: {variable} is not set (see scripts/lib/live-env)"
+        );
     }
     value
 }
@@ -38,11 +44,25 @@ pub fn real_part(variable: &str) -> Option<String> {
 /// # Panics
 /// If it fails, with what it said; or if Python is missing and must not be.
 pub fn run_script(script: &str, arguments: &[&str]) -> String {
-    let Some(python) = real_part("DROVER_TEST_PYTHON") else { return String::new() };
+    let Some(python) = real_part("DROVER_TEST_PYTHON") else {
+        return String::new();
+    };
     // A proxy of the machine's environment is not for the local server, nor for the browser's driver.
-    let output = Command::new(python).arg(beside(script)).args(arguments).env("NO_PROXY", "*").output().unwrap();
-    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{script} {arguments:?} failed: {}\n{said}\n{complained}", output.status);
+    let output = Command::new(python)
+        .arg(beside(script))
+        .args(arguments)
+        .env("NO_PROXY", "*")
+        .output()
+        .unwrap();
+    let (said, complained) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{script} {arguments:?} failed: {}\n{said}\n{complained}",
+        output.status
+    );
     said.into_owned()
 }
 
@@ -74,15 +94,24 @@ pub struct World {
 impl World {
     /// Starts a server on an empty data directory; `None` if there is no engine to test with.
     pub fn start() -> Option<Self> {
-        let docker = Docker { url: real_part("DROVER_TEST_DOCKER")? };
+        let docker = Docker {
+            url: real_part("DROVER_TEST_DOCKER")?,
+        };
         let server = Server::start(&docker.url);
         let api = server.api("v2-beta/projects/1a5");
-        let world = Self { docker, api, server, stacks: RefCell::default() };
+        let world = Self {
+            docker,
+            api,
+            server,
+            stacks: RefCell::default(),
+        };
         // The engine becomes a host by itself; containers started before that would only wait.
         wait_until("the engine to be an active host", PATIENCE, || {
             let hosts = world.api.get("/hosts");
             let is_active = |host: &Value| host["state"] == "active" && host["kind"] != "sim";
-            let active = hosts["data"].as_array().is_some_and(|hosts| hosts.iter().any(is_active));
+            let active = hosts["data"]
+                .as_array()
+                .is_some_and(|hosts| hosts.iter().any(is_active));
             if active { Ok(()) } else { Err(hosts) }
         });
         Some(world)
@@ -151,10 +180,19 @@ impl World {
     /// Waits until exactly these containers of a stack run, by the names of the API's `<stack>-<service>-<n>` form.
     pub fn wait_running(&self, stack: &str, names: &[&str]) -> Vec<Container> {
         wait_until(&format!("{names:?} to run"), PATIENCE, || {
-            let running: Vec<Container> = self.docker.containers(stack).into_iter().filter(|c| c.running).collect();
+            let running: Vec<Container> = self
+                .docker
+                .containers(stack)
+                .into_iter()
+                .filter(|c| c.running)
+                .collect();
             let mut found: Vec<&str> = running.iter().map(|c| c.name.as_str()).collect();
             found.sort_unstable();
-            if found == names { Ok(running) } else { Err(self.docker.containers(stack)) }
+            if found == names {
+                Ok(running)
+            } else {
+                Err(self.docker.containers(stack))
+            }
         })
     }
 
@@ -171,7 +209,8 @@ impl Drop for World {
     fn drop(&mut self) {
         self.server.kill();
         for stack in self.stacks.borrow().iter() {
-            self.docker.remove_containers(&format!("label=io.rancher.stack.name={stack}"));
+            self.docker
+                .remove_containers(&format!("label=io.rancher.stack.name={stack}"));
         }
         self.docker.remove_networks();
         if std::thread::panicking() {
@@ -182,7 +221,9 @@ impl Drop for World {
 
 /// Adds the fields of one JSON object to another.
 pub fn merge(into: &mut Value, more: Value) {
-    let (Value::Object(into), Value::Object(more)) = (into, more) else { panic!("both are objects") };
+    let (Value::Object(into), Value::Object(more)) = (into, more) else {
+        panic!("both are objects")
+    };
     into.extend(more);
 }
 
@@ -206,7 +247,12 @@ impl Server {
         // The system chooses; that nobody else takes the port in between is likely enough.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut server = Self { data, flags, port, child: None };
+        let mut server = Self {
+            data,
+            flags,
+            port,
+            child: None,
+        };
         server.launch(docker);
         server
     }
@@ -226,7 +272,11 @@ impl Server {
         assert!(self.child.is_none(), "the server runs already");
         let data = self.data.path().join("data");
         std::fs::create_dir_all(&data).unwrap();
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_drover"))
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
@@ -262,9 +312,14 @@ impl Server {
 
     fn stop(&mut self) {
         let mut child = self.child.take().expect("the server runs");
-        let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        let asked = Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(asked.success());
-        let status = wait_until("the server to stop on SIGTERM", PATIENCE, || child.try_wait().unwrap().ok_or("it still runs"));
+        let status = wait_until("the server to stop on SIGTERM", PATIENCE, || {
+            child.try_wait().unwrap().ok_or("it still runs")
+        });
         assert!(status.success(), "a stop on SIGTERM is no failure: {status}");
     }
 
@@ -275,8 +330,15 @@ impl Server {
 
     fn api(&self, path: &str) -> Api {
         // A proxy of the machine's environment has no business between the test and its own server.
-        let client = reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        Api { base: format!("http://127.0.0.1:{}/{path}", self.port), client }
+        let client = reqwest::blocking::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        Api {
+            base: format!("http://127.0.0.1:{}/{path}", self.port),
+            client,
+        }
     }
 
     fn log_path(&self) -> std::path::PathBuf {
@@ -328,7 +390,9 @@ impl Api {
     /// Calls an action that the resource offers now.
     pub fn action(&self, resource: &Value, action: &str, body: Value) -> Value {
         let now = self.reload(resource);
-        let url = now["actions"][action].as_str().unwrap_or_else(|| panic!("{action} is not offered by {now:#}"));
+        let url = now["actions"][action]
+            .as_str()
+            .unwrap_or_else(|| panic!("{action} is not offered by {now:#}"));
         self.expect("POST", url, Some(body), &[200, 202])
     }
 
@@ -340,7 +404,9 @@ impl Api {
     /// Waits until a resource is in a state and done with it.
     pub fn wait_state(&self, resource: &Value, state: &str) -> Value {
         let what = format!("{} {} to be {state}", resource["type"], resource["name"]);
-        self.wait(resource, &what, |now| now["state"] == state && now["transitioning"] == "no")
+        self.wait(resource, &what, |now| {
+            now["state"] == state && now["transitioning"] == "no"
+        })
     }
 
     /// Waits until a resource is as it should be.
@@ -353,7 +419,11 @@ impl Api {
 
     /// Sends a request and returns status and body, whatever they are.
     pub fn send(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) };
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.base)
+        };
         let mut request = self.client.request(method.parse().unwrap(), &url);
         if let Some(body) = body {
             request = request.json(&body);
@@ -367,13 +437,18 @@ impl Api {
 
     fn expect(&self, method: &str, path: &str, body: Option<Value>, statuses: &[u16]) -> Value {
         let (status, answer) = self.send(method, path, body.clone());
-        assert!(statuses.contains(&status), "{method} {path} {body:?}: {status} {answer:#}");
+        assert!(
+            statuses.contains(&status),
+            "{method} {path} {body:?}: {status} {answer:#}"
+        );
         answer
     }
 }
 
 fn link(resource: &Value) -> &str {
-    resource["links"]["self"].as_str().unwrap_or_else(|| panic!("no self link in {resource:#}"))
+    resource["links"]["self"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no self link in {resource:#}"))
 }
 
 /// The engine, asked by its own command line: a second opinion about what the server says.
@@ -403,13 +478,21 @@ impl Docker {
     /// If it fails.
     pub fn run(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
-        assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "docker {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     /// Runs `docker` and returns its output, also of a failure.
     pub fn output(&self, arguments: &[&str]) -> Output {
-        Command::new("docker").args(["--host", &self.url]).args(arguments).output().expect("docker is on the PATH")
+        Command::new("docker")
+            .args(["--host", &self.url])
+            .args(arguments)
+            .output()
+            .expect("docker is on the PATH")
     }
 
     /// Everything that the engine knows of a container.
@@ -426,7 +509,9 @@ impl Docker {
     /// The containers that a server made: those with the same mark as one that it is known to have made.
     pub fn containers_of_same_server(&self, known: &Container) -> Vec<Container> {
         let server = self.inspect(&known.id)["Config"]["Labels"]["io.drover.server"].clone();
-        let server = server.as_str().expect("each container carries the label io.drover.server");
+        let server = server
+            .as_str()
+            .expect("each container carries the label io.drover.server");
         self.containers_where(&format!("label=io.drover.server={server}"))
     }
 
@@ -434,7 +519,10 @@ impl Docker {
     pub fn fetch(&self, container: &str, url: &str) -> Option<String> {
         // wget's own -T crashes in Debian's static busybox.
         let output = self.output(&["exec", container, "timeout", "5", "wget", "-q", "-O", "-", url]);
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     fn containers_where(&self, filter: &str) -> Vec<Container> {
@@ -516,26 +604,36 @@ pub fn beside(file: &str) -> std::path::PathBuf {
 /// Checks the ground that all others stand on, so that a broken engine is not taken for a broken server.
 #[test]
 fn the_engine_runs_the_test_images() {
-    let Some(url) = real_part("DROVER_TEST_DOCKER") else { return };
+    let Some(url) = real_part("DROVER_TEST_DOCKER") else {
+        return;
+    };
     let docker = Docker { url };
     let stack = "ground";
     let label = format!("io.rancher.stack.name={stack}");
     docker.run(&["network", "create", "ground"]);
     let arguments = ["run", "--detach", "--network", "ground", "--label", &label];
-    for (name, image) in [("ground-web", "drover-test/web:2"), ("ground-client", "drover-test/busybox:1")] {
+    for (name, image) in [
+        ("ground-web", "drover-test/web:2"),
+        ("ground-client", "drover-test/busybox:1"),
+    ] {
         docker.run(&[&arguments[..], &["--name", name, image]].concat());
     }
     let containers = docker.containers(stack);
     assert_eq!(names(&containers), ["ground-client", "ground-web"]);
     assert!(containers.iter().all(|c| c.running), "{containers:#?}");
-    wait_until("the web image to serve", PATIENCE, || match docker.fetch("ground-client", "http://ground-web/") {
-        Some(text) if text == "2" => Ok(()),
-        other => Err(other),
+    wait_until("the web image to serve", PATIENCE, || {
+        match docker.fetch("ground-client", "http://ground-web/") {
+            Some(text) if text == "2" => Ok(()),
+            other => Err(other),
+        }
     });
     let asked = Instant::now();
     assert_eq!(docker.fetch("ground-client", "http://no-such-name/"), None);
     docker.run(&["stop", "ground-web", "ground-client"]);
-    assert!(asked.elapsed() < Duration::from_secs(5), "names are refused and containers stop without delay");
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "names are refused and containers stop without delay"
+    );
     docker.remove_containers(&format!("label={label}"));
     assert!(docker.containers(stack).is_empty());
     docker.run(&["network", "rm", "ground"]);

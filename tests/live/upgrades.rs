@@ -9,7 +9,11 @@ use crate::support::{Container, PATIENCE, World, ids, launch, wait_until};
 /// A stack of the test's own with an active service `web` of the first image, and its containers.
 fn start(world: &World, stack: &str, scale: usize) -> (Value, Vec<Container>) {
     let resource = world.stack(stack);
-    let service = world.active_service(&resource, "web", json!({ "scale": scale, "launchConfig": launch("web:1") }));
+    let service = world.active_service(
+        &resource,
+        "web",
+        json!({ "scale": scale, "launchConfig": launch("web:1") }),
+    );
     let containers = wait_images(world, stack, scale, 0, 0, 0);
     (service, containers)
 }
@@ -21,7 +25,10 @@ fn upgrade(world: &World, service: &Value, batch_size: usize, interval_millis: u
     } });
     let answer = world.api.action(service, "upgrade", input);
     assert_eq!(answer["state"], "upgrading", "{answer:#}");
-    assert_eq!(answer["launchConfig"]["imageUuid"], "docker:drover-test/web:2", "{answer:#}");
+    assert_eq!(
+        answer["launchConfig"]["imageUuid"], "docker:drover-test/web:2",
+        "{answer:#}"
+    );
 }
 
 /// Waits until the stack has exactly so many containers of the first and second image, running and stopped.
@@ -43,9 +50,17 @@ fn wait_images(
 /// How many containers run the first image, are stopped with it, run the second, are stopped with it.
 fn tally(containers: &[Container]) -> (usize, usize, usize, usize) {
     let count = |image: &str, running: bool| {
-        containers.iter().filter(|c| c.image == format!("drover-test/{image}") && c.running == running).count()
+        containers
+            .iter()
+            .filter(|c| c.image == format!("drover-test/{image}") && c.running == running)
+            .count()
     };
-    (count("web:1", true), count("web:1", false), count("web:2", true), count("web:2", false))
+    (
+        count("web:1", true),
+        count("web:1", false),
+        count("web:2", true),
+        count("web:2", false),
+    )
 }
 
 #[test]
@@ -56,7 +71,10 @@ fn rollback_restarts_the_kept_containers_and_removes_the_new_ones() {
     upgrade(&world, &service, 1, 100);
     let upgraded = world.api.wait_state(&service, "upgraded");
     let strategy = &upgraded["upgrade"]["inServiceStrategy"];
-    assert_eq!(strategy["previousLaunchConfig"]["imageUuid"], "docker:drover-test/web:1", "{upgraded:#}");
+    assert_eq!(
+        strategy["previousLaunchConfig"]["imageUuid"], "docker:drover-test/web:1",
+        "{upgraded:#}"
+    );
     let all = wait_images(&world, "returning", 0, 2, 2, 0);
     let kept: Vec<Container> = all.into_iter().filter(|c| !c.running).collect();
     assert_eq!(ids(&kept), ids(&before), "the old ones are stopped and kept");
@@ -64,7 +82,10 @@ fn rollback_restarts_the_kept_containers_and_removes_the_new_ones() {
     let answer = world.api.action(&service, "rollback", json!({}));
     assert_eq!(answer["state"], "rolling-back", "{answer:#}");
     let active = world.api.wait_state(&service, "active");
-    assert_eq!(active["launchConfig"]["imageUuid"], "docker:drover-test/web:1", "{active:#}");
+    assert_eq!(
+        active["launchConfig"]["imageUuid"], "docker:drover-test/web:1",
+        "{active:#}"
+    );
     let after = wait_images(&world, "returning", 2, 0, 0, 0);
     assert_eq!(ids(&after), ids(&before), "the same containers come back");
     assert!(active["actions"]["rollback"].is_null(), "{active:#}");
@@ -76,7 +97,10 @@ fn finishupgrade_removes_the_kept_containers() {
     let (service, _) = start(&world, "finishing", 2);
     upgrade(&world, &service, 2, 100);
     world.api.wait_state(&service, "upgraded");
-    let upgraded: Vec<Container> = wait_images(&world, "finishing", 0, 2, 2, 0).into_iter().filter(|c| c.running).collect();
+    let upgraded: Vec<Container> = wait_images(&world, "finishing", 0, 2, 2, 0)
+        .into_iter()
+        .filter(|c| c.running)
+        .collect();
 
     let answer = world.api.action(&service, "finishupgrade", json!({}));
     assert_eq!(answer["state"], "finishing-upgrade", "{answer:#}");
@@ -101,7 +125,10 @@ fn a_cancelled_upgrade_stays_half_done_until_it_is_continued_or_rolled_back() {
         upgrade(&world, &service, 1, 2_000);
         wait_images(&world, stack, 2, 1, 1, 0);
         let answer = world.api.action(&service, "cancelupgrade", json!({}));
-        assert!(answer["state"] == "canceling-upgrade" || answer["state"] == "canceled-upgrade", "{answer:#}");
+        assert!(
+            answer["state"] == "canceling-upgrade" || answer["state"] == "canceled-upgrade",
+            "{answer:#}"
+        );
         let canceled = world.api.wait_state(&service, "canceled-upgrade");
         assert!(canceled["actions"]["deactivate"].is_null(), "{canceled:#}");
         // Longer than the pause: the next batch does not come.
@@ -131,7 +158,12 @@ fn start_first_keeps_the_scale_running_all_the_time() {
     world.api.action(&service, "upgrade", input);
     let mut fewest = usize::MAX;
     wait_until("the upgrade to end", PATIENCE, || {
-        let running = world.docker.containers("overlapping").iter().filter(|c| c.running).count();
+        let running = world
+            .docker
+            .containers("overlapping")
+            .iter()
+            .filter(|c| c.running)
+            .count();
         fewest = fewest.min(running);
         let now = world.api.reload(&service);
         if now["state"] == "upgraded" { Ok(()) } else { Err(now) }
@@ -153,7 +185,11 @@ fn an_upgrade_that_never_gets_healthy_can_be_rolled_back() {
     world.api.action(&service, "upgrade", input);
     wait_images(&world, "ailing", 1, 1, 1, 0);
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(tally(&world.docker.containers("ailing")), (1, 1, 1, 0), "the second batch waits for the first");
+    assert_eq!(
+        tally(&world.docker.containers("ailing")),
+        (1, 1, 1, 0),
+        "the second batch waits for the first"
+    );
     assert_eq!(world.api.reload(&service)["state"], "upgrading");
 
     world.api.action(&service, "rollback", json!({}));

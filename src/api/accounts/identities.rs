@@ -21,7 +21,16 @@ pub async fn list(call: &Call<'_>, ty: &TypeView) -> Result<Reply> {
     let url = call.url();
     let mut out = String::with_capacity(1024 + found.len() * 400);
     let (root, actions_key) = (call.base.root.as_str(), call.actions_key);
-    collection::open(&mut out, &Head { resource_type: &ty.id, url: &url, create_types: None, root, actions_key });
+    collection::open(
+        &mut out,
+        &Head {
+            resource_type: &ty.id,
+            url: &url,
+            create_types: None,
+            root,
+            actions_key,
+        },
+    );
     for identity in &found {
         push_comma(&mut out);
         out.push_str(&shown(call, identity).to_string());
@@ -32,8 +41,14 @@ pub async fn list(call: &Call<'_>, ty: &TypeView) -> Result<Reply> {
 
 /// `/identities/1i!rancher_id:7`.
 pub fn one(call: &Call<'_>, id: &str) -> Result<Reply> {
-    let id = id.strip_prefix(PREFIX).and_then(|number| number.parse().ok()).ok_or_else(Error::not_found)?;
-    let identity = call.engine.find_identity(call.scope, ResourceId(id))?.ok_or_else(Error::not_found)?;
+    let id = id
+        .strip_prefix(PREFIX)
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(Error::not_found)?;
+    let identity = call
+        .engine
+        .find_identity(call.scope, ResourceId(id))?
+        .ok_or_else(Error::not_found)?;
     Ok(Reply::ok(shown(call, &identity).to_string()))
 }
 

@@ -15,7 +15,9 @@ const MOST: usize = 255;
 
 /// Whether a path is about this.
 pub fn is_asked(target: &Target<'_>) -> bool {
-    let (Target::Collection(ty) | Target::Resource { ty, .. }) = target else { return false };
+    let (Target::Collection(ty) | Target::Resource { ty, .. }) = target else {
+        return false;
+    };
     ty.eq_ignore_ascii_case(LOCAL) || ty.eq_ignore_ascii_case("localAuthConfigs")
 }
 
@@ -38,7 +40,16 @@ fn read(call: &Call<'_>) -> Result<Reply> {
     let body = object(call, &[("accessMode", mode.as_str().into()), ("enabled", is_on.into())]);
     let mut out = String::with_capacity(body.len() + 512);
     let (root, actions_key) = (call.base.root.as_str(), call.actions_key);
-    collection::open(&mut out, &Head { resource_type: LOCAL, url: &call.url(), create_types: None, root, actions_key });
+    collection::open(
+        &mut out,
+        &Head {
+            resource_type: LOCAL,
+            url: &call.url(),
+            create_types: None,
+            root,
+            actions_key,
+        },
+    );
     out.push_str(&body);
     collection::close(&mut out, None);
     Ok(Reply::ok(out))
@@ -56,9 +67,16 @@ async fn write(call: &Call<'_>, body: &Input) -> Result<Reply> {
     let mode = AccessMode::parse(&mode).ok_or_else(|| Error::invalid("InvalidOption", "accessMode"))?;
     if !is_on {
         call.engine.turn_access_control_off(call.scope).await?;
-        return Ok(Reply::new(StatusCode::CREATED, object(call, &[("accessMode", mode.as_str().into()), ("enabled", Value::Null)])));
+        return Ok(Reply::new(
+            StatusCode::CREATED,
+            object(call, &[("accessMode", mode.as_str().into()), ("enabled", Value::Null)]),
+        ));
     }
-    let required = |name: &'static str| text(body, name)?.filter(|t| !t.is_empty()).ok_or_else(|| Error::invalid("MissingRequired", name));
+    let required = |name: &'static str| {
+        text(body, name)?
+            .filter(|t| !t.is_empty())
+            .ok_or_else(|| Error::invalid("MissingRequired", name))
+    };
     let username = required("username")?;
     // A login is `name:password`.
     if username.contains(':') || username.trim() != username || username.chars().any(char::is_control) {
@@ -66,7 +84,12 @@ async fn write(call: &Call<'_>, body: &Input) -> Result<Reply> {
     }
     let password = required("password")?;
     let name = text(body, "name")?.unwrap_or_else(|| "admin".to_owned());
-    let auth = LocalAuth { username: username.clone(), password: password.clone(), name: name.clone(), mode };
+    let auth = LocalAuth {
+        username: username.clone(),
+        password: password.clone(),
+        name: name.clone(),
+        mode,
+    };
     call.engine.turn_access_control_on(call.scope, auth).await?;
     let fields = [
         ("accessMode", mode.as_str().into()),
@@ -93,5 +116,9 @@ fn object(call: &Call<'_>, known: &[(&str, Value)]) -> String {
     if let Some(fields) = fields.as_object_mut() {
         fields.extend(known.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     }
-    plain_object(LOCAL, fields.as_object().unwrap_or(&serde_json::Map::new()), call.actions_key)
+    plain_object(
+        LOCAL,
+        fields.as_object().unwrap_or(&serde_json::Map::new()),
+        call.actions_key,
+    )
 }

@@ -36,7 +36,9 @@ pub struct Login<'r> {
 
 /// Whether a path is about logging in.
 pub fn is_asked(target: &Target<'_>) -> bool {
-    let (Target::Collection(ty) | Target::Resource { ty, .. }) = target else { return false };
+    let (Target::Collection(ty) | Target::Resource { ty, .. }) = target else {
+        return false;
+    };
     ty.eq_ignore_ascii_case("token") || ty.eq_ignore_ascii_case("tokens")
 }
 
@@ -56,7 +58,16 @@ fn list(login: &Login<'_>) -> Result<Reply> {
     let url = [&login.base.root, "/token"].concat();
     let mut out = String::with_capacity(1024);
     let (root, actions_key) = (login.base.root.as_str(), login.actions_key);
-    collection::open(&mut out, &Head { resource_type: "token", url: &url, create_types: None, root, actions_key });
+    collection::open(
+        &mut out,
+        &Head {
+            resource_type: "token",
+            url: &url,
+            create_types: None,
+            root,
+            actions_key,
+        },
+    );
     out.push_str(&login.object(login.current()?)?);
     collection::close(&mut out, None);
     Ok(Reply::ok(out))
@@ -80,12 +91,20 @@ async fn log_in(login: &Login<'_>, body: &Input) -> Result<Reply> {
     let basic = Basic::parse(code).ok_or_else(|| Error::new(ErrorKind::Forbidden))?;
     let id = login.gate.check_login(&basic, login.presented.client).await?;
     let (session, token) = login.engine.begin_session(id).await?;
-    let scope = login.engine.admit(login.route.version, Proof::Session(session), id, None)?;
+    let scope = login
+        .engine
+        .admit(login.route.version, Proof::Session(session), id, None)?;
     login.engine.make_first_project(&scope, &basic.name).await?;
-    let account = login.engine.account(id)?.ok_or_else(|| Error::new(ErrorKind::Unauthorized))?;
+    let account = login
+        .engine
+        .account(id)?
+        .ok_or_else(|| Error::new(ErrorKind::Unauthorized))?;
     let mut fields = login.fields(Some((&account, &basic.name)))?;
     fields.insert("jwt".into(), Value::from(token));
-    Ok(Reply::new(StatusCode::CREATED, plain_object("token", &fields, login.actions_key)))
+    Ok(Reply::new(
+        StatusCode::CREATED,
+        plain_object("token", &fields, login.actions_key),
+    ))
 }
 
 /// Names and passwords longer than this are nobody's, and hashing them takes time.
@@ -104,9 +123,14 @@ async fn log_out(login: &Login<'_>) -> Result<Reply> {
 impl Login<'_> {
     /// Who is logged in by the token of this request.
     fn current(&self) -> Result<Option<Account>> {
-        let Some((token, _)) = self.presented.token() else { return Ok(None) };
+        let Some((token, _)) = self.presented.token() else {
+            return Ok(None);
+        };
         let session = self.engine.check_session(token)?;
-        session.map(|(_, account)| self.engine.account(account)).transpose().map(Option::flatten)
+        session
+            .map(|(_, account)| self.engine.account(account))
+            .transpose()
+            .map(Option::flatten)
     }
 
     fn object(&self, account: Option<Account>) -> Result<String> {

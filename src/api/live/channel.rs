@@ -71,15 +71,22 @@ impl Class {
     /// The one account that all its events are of, if there is one.
     fn account(&self) -> Option<ResourceId> {
         let first = self.names.first()?.account()?;
-        self.names.iter().all(|name| name.account() == Some(first)).then_some(first)
+        self.names
+            .iter()
+            .all(|name| name.account() == Some(first))
+            .then_some(first)
     }
 
     fn wants(&self, change: &Change) -> bool {
-        self.names.iter().any(|n| n.is_about(RESOURCE_CHANGE) && n.admits(change.account, Some(change.resource)))
+        self.names
+            .iter()
+            .any(|n| n.is_about(RESOURCE_CHANGE) && n.admits(change.account, Some(change.resource)))
     }
 
     fn wants_published(&self, event: &Published) -> bool {
-        self.names.iter().any(|n| n.is_about(&event.name) && n.admits(event.account, None))
+        self.names
+            .iter()
+            .any(|n| n.is_about(&event.name) && n.admits(event.account, None))
     }
 }
 
@@ -135,7 +142,10 @@ pub struct Hub {
 impl Hub {
     /// No channels yet.
     pub fn new(engine: Arc<Engine>) -> Arc<Self> {
-        Arc::new(Self { engine, channels: Mutex::default() })
+        Arc::new(Self {
+            engine,
+            channels: Mutex::default(),
+        })
     }
 
     /// A place in the channel of a class: what is committed from now on is told.
@@ -144,7 +154,11 @@ impl Hub {
         if let Some(channel) = channels.get(&class) {
             // In this order: what is told in between comes twice rather than never.
             let position = channel.position();
-            return Ok(Seat { told: channel.told.subscribe(), channel: channel.clone(), position });
+            return Ok(Seat {
+                told: channel.told.subscribe(),
+                channel: channel.clone(),
+                position,
+            });
         }
         let (news, position) = self.engine.listen()?;
         let (sender, told) = broadcast::channel(BACKLOG);
@@ -159,7 +173,11 @@ impl Hub {
         });
         channels.insert(class, channel.clone());
         actix_web::rt::spawn(channel.clone().follow(self.clone(), news));
-        Ok(Seat { channel, told, position })
+        Ok(Seat {
+            channel,
+            told,
+            position,
+        })
     }
 
     /// Ends all connections: the server stops.
@@ -265,7 +283,9 @@ impl Channel {
         for chunk in changed.changes.chunks(CHUNK) {
             let frames = self.write(chunk, changed.position).await?;
             if !frames.is_empty() {
-                let position = chunk.last().map_or(changed.position, |last| last.event.min(changed.position));
+                let position = chunk
+                    .last()
+                    .map_or(changed.position, |last| last.event.min(changed.position));
                 self.send(Frames { frames, position });
             }
         }
@@ -288,7 +308,10 @@ impl Channel {
     fn tell_published(&self, event: &Published) {
         if self.class.wants_published(event) {
             let text = frame::published(&event.name, &event.fields, self.engine.now());
-            self.send(Frames { frames: vec![Frame { event: i64::MAX, text }], position: self.position() });
+            self.send(Frames {
+                frames: vec![Frame { event: i64::MAX, text }],
+                position: self.position(),
+            });
         }
     }
 
@@ -304,20 +327,40 @@ impl Channel {
         rows.retain(|row| is_told(row) && self.is_of_kind(row));
         let derived = self.engine.derive(&self.scope, &rows)?;
         let rows: HashMap<ResourceId, Resource> = rows.into_iter().map(|row| (row.id, row)).collect();
-        let Self { engine, scope, view, class, .. } = self;
-        let writer = Writer { engine, scope, view, root: &class.root, actions_key: class.actions_key, key: None };
+        let Self {
+            engine,
+            scope,
+            view,
+            class,
+            ..
+        } = self;
+        let writer = Writer {
+            engine,
+            scope,
+            view,
+            root: &class.root,
+            actions_key: class.actions_key,
+            key: None,
+        };
         let time = engine.now();
         let mut frames = Vec::with_capacity(rows.len());
         for change in changes {
-            let Some(row) = rows.get(&change.resource) else { continue };
+            let Some(row) = rows.get(&change.resource) else {
+                continue;
+            };
             let Some(ty) = self.shown(row) else { continue };
             let link = class.include.as_deref().and_then(|name| query::include_named(ty, name));
-            let included = link.map(|link| Included::fetch(&writer, std::slice::from_ref(row), link)).transpose()?;
+            let included = link
+                .map(|link| Included::fetch(&writer, std::slice::from_ref(row), link))
+                .transpose()?;
             let id = render::wire_id(render::id_prefix(view, ty), row.id);
             let text = frame::change(&frame::event_id(position, change.event), &id, &ty.id, time, |out| {
                 writer.row_with(out, row, &derived, included.as_ref())
             });
-            frames.extend(text.map(|text| Frame { event: change.event, text }));
+            frames.extend(text.map(|text| Frame {
+                event: change.event,
+                text,
+            }));
         }
         Ok(frames)
     }
@@ -331,7 +374,12 @@ impl Channel {
     fn is_of_kind(&self, row: &Resource) -> bool {
         let kinds = &self.class.kinds;
         let own = self.engine.registry().type_of(&row.root, &row.kind);
-        kinds.is_empty() || own.is_some_and(|ty| kinds.iter().any(|kind| crate::api::wire::call::is_kind(&self.engine, &ty.id, kind)))
+        kinds.is_empty()
+            || own.is_some_and(|ty| {
+                kinds
+                    .iter()
+                    .any(|kind| crate::api::wire::call::is_kind(&self.engine, &ty.id, kind))
+            })
     }
 }
 

@@ -44,7 +44,11 @@ impl Envelope<'_> {
         out.push_str(r#","publisher":null,"transitioning":null,"transitioningMessage":null,"transitioningInternalMessage":null,"previousIds":null,"previousNames":null,"data":"#);
         data(out);
         // Writing to a String does not fail.
-        let _ = write!(out, r#","time":{},"timeoutMillis":null,"transitioningProgress":null,"context":null}}"#, self.time.0);
+        let _ = write!(
+            out,
+            r#","time":{},"timeoutMillis":null,"transitioningProgress":null,"context":null}}"#,
+            self.time.0
+        );
     }
 }
 
@@ -57,7 +61,9 @@ pub fn event_id(position: i64, event: i64) -> String {
 pub fn parse_position(text: &str) -> Option<i64> {
     let (position, event) = text.split_once('-').unwrap_or((text, "0"));
     let is_number = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    (is_number(position) && is_number(event)).then(|| position.parse().ok()).flatten()
+    (is_number(position) && is_number(event))
+        .then(|| position.parse().ok())
+        .flatten()
 }
 
 /// A change. `resource` writes the resource, or nothing and says so: then there is no event.
@@ -70,7 +76,13 @@ pub fn change(
 ) -> Option<ByteString> {
     let mut out = String::with_capacity(5120);
     let mut is_written = false;
-    Envelope { id, name: super::names::RESOURCE_CHANGE, resource: Some((resource_id, resource_type)), time }.write(&mut out, |out| {
+    Envelope {
+        id,
+        name: super::names::RESOURCE_CHANGE,
+        resource: Some((resource_id, resource_type)),
+        time,
+    }
+    .write(&mut out, |out| {
         out.push_str(r#"{"resource":"#);
         is_written = resource(out);
         out.push('}');
@@ -83,7 +95,13 @@ pub fn change(
 /// Says that the connection lives, and up to where everything has been told.
 pub fn ping(position: i64, time: Timestamp) -> ByteString {
     let mut out = String::with_capacity(400);
-    Envelope { id: &position.to_string(), name: "ping", resource: None, time }.write(&mut out, |out| out.push_str("{}"));
+    Envelope {
+        id: &position.to_string(),
+        name: "ping",
+        resource: None,
+        time,
+    }
+    .write(&mut out, |out| out.push_str("{}"));
     out.into()
 }
 
@@ -146,7 +164,10 @@ mod tests {
         });
         let expected = r#"{"id":"7-9","name":"resource.change","replyTo":null,"resourceId":"1s5","resourceType":"service","publisher":null,"transitioning":null,"transitioningMessage":null,"transitioningInternalMessage":null,"previousIds":null,"previousNames":null,"data":{"resource":{"id":"1s5"}},"time":1458323656472,"timeoutMillis":null,"transitioningProgress":null,"context":null}"#;
         assert_eq!(frame.unwrap(), expected);
-        assert!(change("1", "1s5", "service", Timestamp(0), |_| false).is_none(), "what cannot be seen is no event");
+        assert!(
+            change("1", "1s5", "service", Timestamp(0), |_| false).is_none(),
+            "what cannot be seen is no event"
+        );
         let ping: Value = serde_json::from_str(&ping(4, Timestamp(1))).unwrap();
         let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&ping), keys(&serde_json::from_str(expected).unwrap()));

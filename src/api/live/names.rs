@@ -28,15 +28,23 @@ pub enum Confined {
 impl EventName {
     /// The name of a caller that is confined: whatever follows the semicolon is replaced.
     pub fn confined(text: &str, to: Confined) -> Self {
-        Self { pattern: text.split(';').next().unwrap_or_default().to_owned(), account: to }
+        Self {
+            pattern: text.split(';').next().unwrap_or_default().to_owned(),
+            account: to,
+        }
     }
 
     /// The name of a caller that is not: `resource.change;account=5` is about one account, with or without its letters.
     pub fn raw(text: &str) -> Self {
-        let account = match text.split_once(';').map(|(_, rest)| rest.split_once('=').unwrap_or((rest, ""))) {
+        let account = match text
+            .split_once(';')
+            .map(|(_, rest)| rest.split_once('=').unwrap_or((rest, "")))
+        {
             None => Confined::No,
             Some(("account", id)) => {
-                let id = WireId::parse(id).map(|w| w.id).or_else(|| id.parse().ok().map(ResourceId));
+                let id = WireId::parse(id)
+                    .map(|w| w.id)
+                    .or_else(|| id.parse().ok().map(ResourceId));
                 id.map_or(Confined::Away, Confined::To)
             }
             Some(_) => Confined::Away,
@@ -69,8 +77,12 @@ impl EventName {
 
 /// Whether `name` fits a pattern in which `*` stands for any text.
 fn matches(pattern: &str, name: &str) -> bool {
-    let Some((head, mut rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(head) else { return false };
+    let Some((head, mut rest)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(mut name) = name.strip_prefix(head) else {
+        return false;
+    };
     // The shortest way through the middle parts leaves most for the end.
     while let Some((part, after)) = rest.split_once('*') {
         let Some(at) = name.find(part) else { return false };
@@ -109,15 +121,26 @@ mod tests {
     fn what_follows_the_semicolon_confines() {
         let admits = |name: EventName| {
             let account = |id| Some(ResourceId(id));
-            [name.admits(account(5), None), name.admits(account(6), None), name.admits(None, account(5)), name.admits(None, None)]
+            [
+                name.admits(account(5), None),
+                name.admits(account(6), None),
+                name.admits(None, account(5)),
+                name.admits(None, None),
+            ]
         };
         let own = Confined::To(ResourceId(5));
-        assert_eq!(admits(EventName::confined("resource.change;account=6", own)), [true, false, true, false]);
+        assert_eq!(
+            admits(EventName::confined("resource.change;account=6", own)),
+            [true, false, true, false]
+        );
         assert_eq!(admits(EventName::raw("*;account=1a5")), [true, false, true, false]);
         assert_eq!(admits(EventName::raw("*;account=5")), [true, false, true, false]);
         assert_eq!(admits(EventName::raw("*")), [true; 4]);
         assert_eq!(admits(EventName::raw("*;agent=5")), [false; 4]);
         assert_eq!(admits(EventName::raw("*;account=x")), [false; 4]);
-        assert!(EventName::raw("resource.change;account=5").is_about(RESOURCE_CHANGE), "the rest is no part of the name");
+        assert!(
+            EventName::raw("resource.change;account=5").is_about(RESOURCE_CHANGE),
+            "the rest is no part of the name"
+        );
     }
 }

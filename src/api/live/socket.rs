@@ -78,16 +78,35 @@ impl Socket {
     /// There are thousands of these: what is kept while nothing happens is kept once, and what takes part in rare steps
     /// only is boxed there.
     pub fn run(self) -> impl Future<Output = ()> {
-        let Self { session, mut stream, seat, place, limits, since } = self;
+        let Self {
+            session,
+            mut stream,
+            seat,
+            place,
+            limits,
+            since,
+        } = self;
         let seen = seat.channel.sent();
-        let mut run = Run { session, seat, caught_up: 0, seen, limits };
+        let mut run = Run {
+            session,
+            seat,
+            caught_up: 0,
+            seen,
+            limits,
+        };
         async move {
             // The place is given back when everything here has ended.
             let _place = &place;
             let end = run.serve(&mut stream, since).await;
             if let End::Close(code, word) = end {
                 // A client that is gone needs no goodbye.
-                let _ = run.session.close(Some(CloseReason { code, description: Some(word.to_owned()) })).await;
+                let _ = run
+                    .session
+                    .close(Some(CloseReason {
+                        code,
+                        description: Some(word.to_owned()),
+                    }))
+                    .await;
             }
         }
     }
@@ -135,7 +154,11 @@ impl Run {
     async fn begin(&mut self, since: Option<i64>) -> Result<(), End> {
         if let Some(since) = since {
             // The ping does not claim more than the client has.
-            self.send(frame::ping(since.min(self.seat.position), self.seat.channel.engine().now())).await?;
+            self.send(frame::ping(
+                since.min(self.seat.position),
+                self.seat.channel.engine().now(),
+            ))
+            .await?;
             return Box::pin(self.catch_up(since)).await;
         }
         self.ping().await
@@ -147,7 +170,8 @@ impl Run {
         if self.seat.told.is_empty() {
             self.seat.position = told.max(self.seat.position);
         }
-        self.send(frame::ping(self.seat.position, self.seat.channel.engine().now())).await
+        self.send(frame::ping(self.seat.position, self.seat.channel.engine().now()))
+            .await
     }
 
     async fn tell(&mut self, frames: &Frames) -> Result<(), End> {
@@ -224,7 +248,9 @@ impl Run {
         match message {
             Message::Ping(bytes) => Ok(self.session.pong(&bytes).await?),
             Message::Close(reason) => Err(End::Close(reason.map_or(CloseCode::Normal, |r| r.code), "goodbye")),
-            Message::Text(_) | Message::Binary(_) | Message::Continuation(_) | Message::Pong(_) | Message::Nop => Ok(()),
+            Message::Text(_) | Message::Binary(_) | Message::Continuation(_) | Message::Pong(_) | Message::Nop => {
+                Ok(())
+            }
         }
     }
 }

@@ -37,7 +37,13 @@ pub struct Handshake<'r> {
 }
 
 /// `/subscribe`: 101, and from then on events.
-pub async fn subscribe(call: &Call<'_>, ty: &Arc<TypeView>, hub: &Arc<Hub>, shake: Handshake<'_>, body: Input) -> Result<Reply> {
+pub async fn subscribe(
+    call: &Call<'_>,
+    ty: &Arc<TypeView>,
+    hub: &Arc<Hub>,
+    shake: Handshake<'_>,
+    body: Input,
+) -> Result<Reply> {
     call.require_collection_method(ty)?;
     let class = class(call, &body)?;
     let since = match call.query.first("since") {
@@ -51,7 +57,10 @@ pub async fn subscribe(call: &Call<'_>, ty: &Arc<TypeView>, hub: &Arc<Hub>, shak
         (Verb::Get | Verb::Post, true) => {}
         (Verb::Put | Verb::Delete | Verb::Other, _) => return Err(Error::new(ErrorKind::MethodNotAllowed)),
     }
-    let no_handshake = |why: String| Error { detail: Some(why), ..Error::new(ErrorKind::BadRequest).with_code("InvalidHandshake") };
+    let no_handshake = |why: String| Error {
+        detail: Some(why),
+        ..Error::new(ErrorKind::BadRequest).with_code("InvalidHandshake")
+    };
     if call.verb != Verb::Get {
         return Err(no_handshake("a WebSocket begins with a GET".to_owned()));
     }
@@ -59,10 +68,24 @@ pub async fn subscribe(call: &Call<'_>, ty: &Arc<TypeView>, hub: &Arc<Hub>, shak
     let place = shake.sockets.admit(call.scope.user.id)?;
     // Listening before the answer: whoever has it misses nothing.
     let seat = hub.join(call.scope, call.view, class)?;
-    let payload = shake.payload.take().ok_or_else(|| Error::bug("a request without its payload"))?;
-    let (response, session, stream) = actix_ws::handle(shake.request, payload).map_err(|e| no_handshake(e.to_string()))?;
+    let payload = shake
+        .payload
+        .take()
+        .ok_or_else(|| Error::bug("a request without its payload"))?;
+    let (response, session, stream) =
+        actix_ws::handle(shake.request, payload).map_err(|e| no_handshake(e.to_string()))?;
     let stream = stream.max_frame_size(MAX_FRAME);
-    actix_web::rt::spawn(Socket { session, stream, seat, place, limits, since }.run());
+    actix_web::rt::spawn(
+        Socket {
+            session,
+            stream,
+            seat,
+            place,
+            limits,
+            since,
+        }
+        .run(),
+    );
     *shake.response = Some(response);
     Ok(Reply::new(StatusCode::SWITCHING_PROTOCOLS, String::new()))
 }
@@ -98,16 +121,29 @@ fn class(call: &Call<'_>, body: &Input) -> Result<Class> {
     // Those two see everything, and say themselves what they want to hear.
     let is_raw = matches!(call.scope.role, Role::Superadmin | Role::Service);
     let own = confinement(call, body)?;
-    let mut names: Vec<EventName> =
-        names.iter().map(|name| if is_raw { EventName::raw(name) } else { EventName::confined(name, own) }).collect();
+    let mut names: Vec<EventName> = names
+        .iter()
+        .map(|name| {
+            if is_raw {
+                EventName::raw(name)
+            } else {
+                EventName::confined(name, own)
+            }
+        })
+        .collect();
     names.sort_unstable();
     names.dedup();
-    let is_renamed = call.actions_key == "actionLinks" || call.query.first("_actionLinks").is_some_and(|v| v != "false");
+    let is_renamed =
+        call.actions_key == "actionLinks" || call.query.first("_actionLinks").is_some_and(|v| v != "false");
     Ok(Class {
         viewer: call.scope.into(),
         root: call.base.root.clone(),
         actions_key: if is_renamed { "actionLinks" } else { "actions" },
-        include: call.query.first("include").filter(|i| !i.is_empty()).map(str::to_ascii_lowercase),
+        include: call
+            .query
+            .first("include")
+            .filter(|i| !i.is_empty())
+            .map(str::to_ascii_lowercase),
         kinds: kinds(call)?,
         names,
     })
@@ -120,11 +156,18 @@ fn confinement(call: &Call<'_>, body: &Input) -> Result<Confined> {
     }
     // An agent gets what is sent to it, and changes of resources are not.
     let own = call.engine.agents_of(call.scope)?;
-    let named = call.query.first("agentId").or_else(|| body.get("agentId").and_then(Value::as_str));
+    let named = call
+        .query
+        .first("agentId")
+        .or_else(|| body.get("agentId").and_then(Value::as_str));
     match (own.as_slice(), named) {
         ([], _) => Err(Error::new(ErrorKind::Forbidden)),
         ([_, _, ..], None) => Err(Error::invalid("MissingRequired", "agentId")),
-        (own, Some(id)) if !own.iter().any(|agent| crate::model::WireId::parse(id).is_some_and(|w| w.id == *agent)) => {
+        (own, Some(id))
+            if !own
+                .iter()
+                .any(|agent| crate::model::WireId::parse(id).is_some_and(|w| w.id == *agent)) =>
+        {
             Err(Error::new(ErrorKind::Forbidden))
         }
         _ => Ok(Confined::Away),
@@ -135,7 +178,10 @@ fn confinement(call: &Call<'_>, body: &Input) -> Result<Confined> {
 fn kinds(call: &Call<'_>) -> Result<Vec<String>> {
     let mut kinds = Vec::new();
     for name in values(call, "resourceType").filter(|name| !name.is_empty()) {
-        let ty = call.view.find_by_path(name).ok_or_else(|| Error::invalid("InvalidOption", "resourceType"))?;
+        let ty = call
+            .view
+            .find_by_path(name)
+            .ok_or_else(|| Error::invalid("InvalidOption", "resourceType"))?;
         kinds.push(ty.def.id.clone());
     }
     kinds.sort_unstable();
@@ -144,5 +190,8 @@ fn kinds(call: &Call<'_>) -> Result<Vec<String>> {
 }
 
 fn values<'c>(call: &'c Call<'_>, parameter: &'c str) -> impl Iterator<Item = &'c str> {
-    call.query.pairs().filter(move |(name, _)| *name == parameter).map(|(_, value)| value)
+    call.query
+        .pairs()
+        .filter(move |(name, _)| *name == parameter)
+        .map(|(_, value)| value)
 }

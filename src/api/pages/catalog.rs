@@ -78,7 +78,10 @@ pub fn answer(call: &Call<'_>, ty: Option<&str>, id: Option<&str>) -> Result<Rep
     let kind = match ty {
         None => return reading(call).map(|()| index(call)),
         Some(ty) if is_either(ty, "schema", "schemas") => return reading(call).and_then(|()| schemas(call, id)),
-        Some(ty) => KINDS.iter().find(|kind| is_either(ty, kind.id, kind.plural)).ok_or_else(Error::not_found)?,
+        Some(ty) => KINDS
+            .iter()
+            .find(|kind| is_either(ty, kind.id, kind.plural))
+            .ok_or_else(Error::not_found)?,
     };
     if id.is_some() {
         return Err(Error::not_found());
@@ -95,17 +98,30 @@ fn is_either(text: &str, singular: &str, plural: &str) -> bool {
 }
 
 fn reading(call: &Call<'_>) -> Result<()> {
-    if call.verb == Verb::Get { Ok(()) } else { Err(Error::new(ErrorKind::MethodNotAllowed)) }
+    if call.verb == Verb::Get {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::MethodNotAllowed))
+    }
 }
 
 fn open(out: &mut String, call: &Call<'_>, ty: &str) {
-    let head = Head { resource_type: ty, url: &call.url(), create_types: None, root: &call.base.root, actions_key: call.actions_key };
+    let head = Head {
+        resource_type: ty,
+        url: &call.url(),
+        create_types: None,
+        root: &call.base.root,
+        actions_key: call.actions_key,
+    };
     collection::open(out, &head);
 }
 
 fn index(call: &Call<'_>) -> Reply {
     let mut out = String::from(r#"{"id":"v1-catalog","type":"apiVersion","links":{"#);
-    for (name, below) in [("self", ""), ("schemas", "/schemas")].into_iter().chain(KINDS.iter().map(|kind| (kind.plural, kind.plural))) {
+    for (name, below) in [("self", ""), ("schemas", "/schemas")]
+        .into_iter()
+        .chain(KINDS.iter().map(|kind| (kind.plural, kind.plural)))
+    {
         push_comma(&mut out);
         push_key(&mut out, name);
         out.push('"');
@@ -125,7 +141,10 @@ fn index(call: &Call<'_>) -> Reply {
 fn schemas(call: &Call<'_>, id: Option<&str>) -> Result<Reply> {
     let mut out = String::with_capacity(4096);
     if let Some(id) = id {
-        let kind = KINDS.iter().find(|kind| is_either(id, kind.id, kind.plural)).ok_or_else(Error::not_found)?;
+        let kind = KINDS
+            .iter()
+            .find(|kind| is_either(id, kind.id, kind.plural))
+            .ok_or_else(Error::not_found)?;
         push_schema(&mut out, call, kind);
         return Ok(Reply::ok(out));
     }

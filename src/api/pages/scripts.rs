@@ -20,7 +20,11 @@ pub fn answer(call: &Call<'_>, name: &str, body: &Input) -> Result<Reply> {
 
 /// The script by which a host joins; whoever has the token may read it.
 pub fn joining(engine: &Engine, root: &str, token: &str) -> Result<String> {
-    if engine.is_registration(token)? { Ok(registration::script(engine, root, token)) } else { Err(Error::not_found()) }
+    if engine.is_registration(token)? {
+        Ok(registration::script(engine, root, token))
+    } else {
+        Err(Error::not_found())
+    }
 }
 
 /// A container as the caller's view has it, but for what only rows have: no id, no state, no defaults.

@@ -30,5 +30,11 @@ pub fn asked<'a>(
         _ => return None,
     };
     let ty = &view.find_by_path(segment)?.def;
-    Some(Asked { ty, id, operation, body, client_ip })
+    Some(Asked {
+        ty,
+        id,
+        operation,
+        body,
+        client_ip,
+    })
 }

@@ -73,7 +73,12 @@ pub fn close(out: &mut String, create_default: Option<(&str, &str)>) {
 pub fn close_page(out: &mut String, url: &str, paging: &Paging<'_>) {
     out.push_str(r#"],"sortLinks":{"#);
     let kept = paging.query.without(&["sort", "order", "marker"]);
-    for name in paging.ty.filters.keys().filter(|name| paging.ty.fields.contains_key(*name)) {
+    for name in paging
+        .ty
+        .filters
+        .keys()
+        .filter(|name| paging.ty.fields.contains_key(*name))
+    {
         push_comma(out);
         push_key(out, name);
         push_url(out, url, &kept, &["sort=", name]);
@@ -106,13 +111,22 @@ fn push_sort(out: &mut String, url: &str, paging: &Paging<'_>) {
         out.push_str("null");
         return;
     };
-    let (order, reverse) = if paging.list.descending { ("desc", "asc") } else { ("asc", "desc") };
+    let (order, reverse) = if paging.list.descending {
+        ("desc", "asc")
+    } else {
+        ("asc", "desc")
+    };
     out.push_str(r#"{"name":"#);
     push_str(out, name);
     out.push_str(r#","order":"#);
     push_str(out, order);
     out.push_str(r#","reverse":"#);
-    push_url(out, url, &paging.query.without(&["order", "marker"]), &["order=", reverse]);
+    push_url(
+        out,
+        url,
+        &paging.query.without(&["order", "marker"]),
+        &["order=", reverse],
+    );
     out.push('}');
 }
 
@@ -141,7 +155,10 @@ fn push_url(out: &mut String, url: &str, query: &str, rest: &[&str]) {
 
 /// The parameters of a list that is always whole.
 pub fn everything() -> ListQuery {
-    ListQuery { limit: query::MAX_LIMIT, ..ListQuery::default() }
+    ListQuery {
+        limit: query::MAX_LIMIT,
+        ..ListQuery::default()
+    }
 }
 
 #[cfg(test)]
@@ -165,9 +182,28 @@ mod tests {
         let list = query::list(Version::V2Beta, &ty, &query);
         let mut out = String::new();
         let url = "http://h/v2-beta/services";
-        open(&mut out, &Head { resource_type: "service", url, create_types: None, root: "http://h/v2-beta", actions_key: "actions" });
+        open(
+            &mut out,
+            &Head {
+                resource_type: "service",
+                url,
+                create_types: None,
+                root: "http://h/v2-beta",
+                actions_key: "actions",
+            },
+        );
         out.push_str(r#"{"id":"1s1"}"#);
-        close_page(&mut out, url, &Paging { ty: &ty, query: &query, list: &list, next: Some("m 4&"), filters: &list.filters });
+        close_page(
+            &mut out,
+            url,
+            &Paging {
+                ty: &ty,
+                query: &query,
+                list: &list,
+                next: Some("m 4&"),
+                filters: &list.filters,
+            },
+        );
         let expected = concat!(
             r#"{"type":"collection","resourceType":"service","links":{"self":"http://h/v2-beta/services"},"createTypes":{},"actions":{},"#,
             r#""data":[{"id":"1s1"}],"#,
@@ -185,7 +221,16 @@ mod tests {
     #[test]
     fn a_whole_collection_has_no_pages() {
         let mut out = String::new();
-        open(&mut out, &Head { resource_type: "service", url: "u", create_types: None, root: "", actions_key: "actionLinks" });
+        open(
+            &mut out,
+            &Head {
+                resource_type: "service",
+                url: "u",
+                create_types: None,
+                root: "",
+                actions_key: "actionLinks",
+            },
+        );
         close(&mut out, Some(("stackId", "1st3")));
         let expected = concat!(
             r#"{"type":"collection","resourceType":"service","links":{"self":"u"},"createTypes":{},"actionLinks":{},"data":[],"#,

@@ -60,7 +60,11 @@ pub async fn link(call: &Call<'_>, segment: &str, id: &str, name: &str, body: In
     let ty = call.find_type(segment)?;
     let row = call.get(ty, id)?;
     let ty = own_view(call, ty, &row);
-    let link = ty.links.iter().find(|l| l.name.eq_ignore_ascii_case(name)).ok_or_else(Error::not_found)?;
+    let link = ty
+        .links
+        .iter()
+        .find(|l| l.name.eq_ignore_ascii_case(name))
+        .ok_or_else(Error::not_found)?;
     match call.verb {
         Verb::Get => follow(call, ty, &row, link).await,
         Verb::Post => create_child(call, ty, &row, link, body).await,
@@ -86,17 +90,45 @@ async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
     block(move || {
         let query = Query::parse(&query_text);
         let key = query.first("key");
-        let writer = Writer { engine: &engine, scope: &scope, view: &view, root: &root, actions_key, key };
+        let writer = Writer {
+            engine: &engine,
+            scope: &scope,
+            view: &view,
+            root: &root,
+            actions_key,
+            key,
+        };
         let page = engine.list(&scope, &ty, &parameters)?;
         let derived = engine.derive(&scope, &page.rows)?;
-        let included = query::include(&ty, &query).map(|link| Included::fetch(&writer, &page.rows, link)).transpose()?;
+        let included = query::include(&ty, &query)
+            .map(|link| Included::fetch(&writer, &page.rows, link))
+            .transpose()?;
         let mut body = String::with_capacity(4096 + page.rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
         let create_types = Some((&*view, &*ty));
-        collection::open(&mut body, &Head { resource_type: &ty.id, url: &url, create_types, root: &root, actions_key });
+        collection::open(
+            &mut body,
+            &Head {
+                resource_type: &ty.id,
+                url: &url,
+                create_types,
+                root: &root,
+                actions_key,
+            },
+        );
         writer.rows(&mut body, &page.rows, &derived, included.as_ref());
         if is_paged {
             let next = page.next.as_deref();
-            collection::close_page(&mut body, &url, &Paging { ty: &ty, query: &query, list: &parameters, next, filters: &page.filters });
+            collection::close_page(
+                &mut body,
+                &url,
+                &Paging {
+                    ty: &ty,
+                    query: &query,
+                    list: &parameters,
+                    next,
+                    filters: &page.filters,
+                },
+            );
         } else {
             collection::close(&mut body, None);
         }
@@ -124,18 +156,28 @@ async fn read(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource) -> Result<Rep
 pub fn require_creatable(ty: &TypeView) -> Result<()> {
     // Quirk: schemas list it, and the answer is 405 all the same (cattle: `ProjectMemberResourceManager`).
     if ty.def.id == "projectMember" {
-        return Err(Error::new(ErrorKind::MethodNotAllowed).with_message("members are set by a project's action setmembers"));
+        return Err(
+            Error::new(ErrorKind::MethodNotAllowed).with_message("members are set by a project's action setmembers")
+        );
     }
     match (ty.def.can_create, ty.is_embedded) {
         (true, _) => Ok(()),
-        (false, true) => Err(Error::not_implemented(format!("a {} is a part of other types: it has no rows", ty.id))),
-        (false, false) => Err(Error::not_implemented(format!("creating a {} is not part of this build", ty.id))),
+        (false, true) => Err(Error::not_implemented(format!(
+            "a {} is a part of other types: it has no rows",
+            ty.id
+        ))),
+        (false, false) => Err(Error::not_implemented(format!(
+            "creating a {} is not part of this build",
+            ty.id
+        ))),
     }
 }
 
 async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
     require_creatable(ty)?;
-    let input = call.validate(call.input_view(ty), ty, body, Purpose::Create, None).await?;
+    let input = call
+        .validate(call.input_view(ty), ty, body, Purpose::Create, None)
+        .await?;
     let rows = call.engine.create(call.scope, ty, input).await?;
     match rows.as_slice() {
         [row] => reply::row(call, StatusCode::CREATED, row),
@@ -145,7 +187,9 @@ async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Repl
 
 async fn update(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource, body: Input) -> Result<Reply> {
     let ty = own_view(call, ty, row);
-    let input = call.validate(call.input_view(ty), ty, body, Purpose::Update, Some(row.id)).await?;
+    let input = call
+        .validate(call.input_view(ty), ty, body, Purpose::Update, Some(row.id))
+        .await?;
     let row = call.engine.update(call.scope, ty, row.id, input).await?;
     reply::row(call, StatusCode::OK, &row)
 }
@@ -155,11 +199,16 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     if PathId::parse(id).is_none() {
         return Err(Error::not_found());
     }
-    let Some(action) = ty.actions.get(name) else { return invalid("InvalidAction") };
+    let Some(action) = ty.actions.get(name) else {
+        return invalid("InvalidAction");
+    };
     let row = call.get(ty, id)?;
     let ty = own_view(call, ty, &row);
     if ty.def.unavailable_actions.iter().any(|a| a == name) {
-        return Err(Error::not_implemented(format!("the action {name} of a {} is not part of this build", ty.id)));
+        return Err(Error::not_implemented(format!(
+            "the action {name} of a {} is not part of this build",
+            ty.id
+        )));
     }
     if !call.engine.offers(call.view.version, ty, &row, name) {
         return invalid("ActionNotAvailable");
@@ -190,7 +239,12 @@ async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> 
         Relation::One { kind, .. } => (kind, true),
         Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (kind, false),
         Relation::Computed => {
-            let missing = || Error::not_implemented(format!("the link {} of a {} is not part of this build", link.name, ty.id));
+            let missing = || {
+                Error::not_implemented(format!(
+                    "the link {} of a {} is not part of this build",
+                    link.name, ty.id
+                ))
+            };
             let far = call.view.find_by_path(&link.name).ok_or_else(missing)?;
             return reply::rows(call, StatusCode::OK, far, &[], None);
         }
@@ -208,14 +262,26 @@ async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> 
         }
         _ => None,
     };
-    reply::rows(call, StatusCode::OK, far, &rows, preset.as_ref().map(|(field, id)| (*field, id.as_str())))
+    reply::rows(
+        call,
+        StatusCode::OK,
+        far,
+        &rows,
+        preset.as_ref().map(|(field, id)| (*field, id.as_str())),
+    )
 }
 
 /// A POST to the rows at the end of a link creates one more, with the reference set (cattle: `PostChildLinkHandler`).
 async fn create_child(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link, mut body: Input) -> Result<Reply> {
     let not_allowed = || Error::new(ErrorKind::MethodNotAllowed);
-    let Relation::Many { kind, field } = &link.to else { return Err(not_allowed()) };
-    let child = call.view.find_by_kind(kind).and_then(|far| call.view.types.get(&far.id)).ok_or_else(not_allowed)?;
+    let Relation::Many { kind, field } = &link.to else {
+        return Err(not_allowed());
+    };
+    let child = call
+        .view
+        .find_by_kind(kind)
+        .and_then(|far| call.view.types.get(&far.id))
+        .ok_or_else(not_allowed)?;
     call.require_collection_method(child)?;
     let is_given = |name: &str| body.get(name).is_some_and(|v| !v.is_null());
     let by_other_name = call.view.version == Version::V1 && field == "stackId" && is_given("environmentId");
@@ -227,5 +293,9 @@ async fn create_child(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Lin
 
 /// The row's own type where the caller sees it, else the type of the path.
 fn own_view<'c>(call: &'c Call<'_>, ty: &'c Arc<TypeView>, row: &Resource) -> &'c Arc<TypeView> {
-    call.engine.registry().type_of(&row.root, &row.kind).and_then(|own| call.view.find_by_kind(&own.id)).unwrap_or(ty)
+    call.engine
+        .registry()
+        .type_of(&row.root, &row.kind)
+        .and_then(|own| call.view.find_by_kind(&own.id))
+        .unwrap_or(ty)
 }

@@ -55,8 +55,14 @@ pub fn versions(call: &Call<'_>) -> Reply {
 
 /// `/v2-beta`: one link per type that can be listed.
 pub fn version(call: &Call<'_>) -> Reply {
-    let listed = call.view.types.values().filter(|ty| ty.collection_methods.iter().any(|m| m == "GET"));
-    let mut links: BTreeMap<&str, Option<&str>> = listed.map(|ty| (ty.plural.as_str(), Some(ty.plural.as_str()))).collect();
+    let listed = call
+        .view
+        .types
+        .values()
+        .filter(|ty| ty.collection_methods.iter().any(|m| m == "GET"));
+    let mut links: BTreeMap<&str, Option<&str>> = listed
+        .map(|ty| (ty.plural.as_str(), Some(ty.plural.as_str())))
+        .collect();
     links.insert("self", None);
     let mut out = String::with_capacity(8192);
     open_version(&mut out, call.view.version);
@@ -96,18 +102,30 @@ pub fn schemas(call: &Call<'_>, cache: &SchemaCache) -> Reply {
 impl SchemaCache {
     /// What was made for this view and root before, or what `make` makes.
     pub fn reply(&self, call: &Call<'_>, make: impl FnOnce() -> String) -> Reply {
-        let is_same =
-            |kept: &Kept| Arc::ptr_eq(&kept.view, call.view) && kept.root == call.base.root && kept.actions_key == call.actions_key;
+        let is_same = |kept: &Kept| {
+            Arc::ptr_eq(&kept.view, call.view) && kept.root == call.base.root && kept.actions_key == call.actions_key
+        };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = kept.iter().find(|k| is_same(k)) {
-            return Reply { body: Text::Shared(found.body.clone()), ..Reply::ok(String::new()) };
+            return Reply {
+                body: Text::Shared(found.body.clone()),
+                ..Reply::ok(String::new())
+            };
         }
         let body = web::Bytes::from(make());
         if kept.len() >= KEPT {
             kept.remove(0);
         }
-        kept.push(Kept { view: call.view.clone(), root: call.base.root.clone(), actions_key: call.actions_key, body: body.clone() });
-        Reply { body: Text::Shared(body), ..Reply::ok(String::new()) }
+        kept.push(Kept {
+            view: call.view.clone(),
+            root: call.base.root.clone(),
+            actions_key: call.actions_key,
+            body: body.clone(),
+        });
+        Reply {
+            body: Text::Shared(body),
+            ..Reply::ok(String::new())
+        }
     }
 }
 
@@ -115,7 +133,13 @@ fn schema_collection(call: &Call<'_>) -> String {
     let root = call.base.root.as_str();
     let url = format!("{root}/schemas");
     let mut out = String::with_capacity(512 * 1024);
-    let head = Head { resource_type: "schema", url: &url, create_types: None, root, actions_key: call.actions_key };
+    let head = Head {
+        resource_type: "schema",
+        url: &url,
+        create_types: None,
+        root,
+        actions_key: call.actions_key,
+    };
     collection::open(&mut out, &head);
     for ty in call.view.types.values() {
         push_comma(&mut out);
@@ -135,7 +159,13 @@ pub fn schema(call: &Call<'_>, id: &str) -> Result<Reply> {
 pub fn type_documentations(call: &Call<'_>) -> Reply {
     let mut out = String::with_capacity(64 * 1024);
     let root = call.base.root.as_str();
-    let head = Head { resource_type: "typeDocumentation", url: &call.url(), create_types: None, root, actions_key: call.actions_key };
+    let head = Head {
+        resource_type: "typeDocumentation",
+        url: &call.url(),
+        create_types: None,
+        root,
+        actions_key: call.actions_key,
+    };
     collection::open(&mut out, &head);
     for ty in call.view.types.values() {
         push_comma(&mut out);
@@ -170,7 +200,10 @@ fn push_documentation(out: &mut String, call: &Call<'_>, ty: &TypeView) {
         push_comma(out);
         push_key(out, name);
         out.push_str(r#"{"description":"#);
-        push_option(out, registry.text_of_field(&ty.def, name).or(field.description.as_deref()));
+        push_option(
+            out,
+            registry.text_of_field(&ty.def, name).or(field.description.as_deref()),
+        );
         out.push_str(r#","placeholder":null}"#);
     }
     out.push_str("}}");

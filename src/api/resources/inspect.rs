@@ -15,7 +15,10 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// The fields of the container that `document` describes. Absent and null parts are empty ones; parts of another type
 /// are 422 with the name they have in the document.
 pub fn container(document: &Map<String, Value>) -> Result<Map<String, Value>> {
-    let all = Part { name: "", fields: Some(document) };
+    let all = Part {
+        name: "",
+        fields: Some(document),
+    };
     let config = all.part("Config")?;
     let host = all.part("HostConfig")?;
     let health = config.part("Healthcheck")?;
@@ -90,7 +93,10 @@ pub fn container(document: &Map<String, Value>) -> Result<Map<String, Value>> {
         ("networkMode", json!(network_mode(&host)?)),
         ("logConfig", json!(log_config(&host)?)),
     ];
-    Ok(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    Ok(fields
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect())
 }
 
 /// An object of the document; one that is not there is empty.
@@ -106,26 +112,49 @@ impl<'d> Part<'d> {
     }
 
     fn wrong(&self, name: &str) -> Error {
-        let field = if self.name.is_empty() { name.to_owned() } else { format!("{}.{name}", self.name) };
+        let field = if self.name.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.name)
+        };
         Error::invalid("InvalidFormat", field)
     }
 
     fn read<T>(&self, name: &str, read: impl FnOnce(&'d Value) -> Option<T>) -> Result<Option<T>> {
-        self.get(name).map(|value| read(value).ok_or_else(|| self.wrong(name))).transpose()
+        self.get(name)
+            .map(|value| read(value).ok_or_else(|| self.wrong(name)))
+            .transpose()
     }
 
     fn part(&self, name: &'static str) -> Result<Part<'d>> {
-        Ok(Part { name, fields: self.read(name, Value::as_object)? })
+        Ok(Part {
+            name,
+            fields: self.read(name, Value::as_object)?,
+        })
     }
 
     fn parts(&self, name: &'static str) -> Result<Vec<Part<'d>>> {
-        let read = |value: &'d Value| value.as_array()?.iter().map(|one| Some(Part { name, fields: Some(one.as_object()?) })).collect();
+        let read = |value: &'d Value| {
+            value
+                .as_array()?
+                .iter()
+                .map(|one| {
+                    Some(Part {
+                        name,
+                        fields: Some(one.as_object()?),
+                    })
+                })
+                .collect()
+        };
         Ok(self.read(name, read)?.unwrap_or_default())
     }
 
     /// An empty text is none.
     fn text(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.read(name, Value::as_str)?.filter(|text| !text.is_empty()).map(str::to_owned))
+        Ok(self
+            .read(name, Value::as_str)?
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned))
     }
 
     /// Zero is none: it is what the engine takes for not said.
@@ -142,7 +171,13 @@ impl<'d> Part<'d> {
     }
 
     fn list(&self, name: &str) -> Result<Vec<String>> {
-        let read = |value: &Value| value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect();
+        let read = |value: &Value| {
+            value
+                .as_array()?
+                .iter()
+                .map(|one| one.as_str().map(str::to_owned))
+                .collect()
+        };
         Ok(self.read(name, read)?.unwrap_or_default())
     }
 
@@ -155,18 +190,30 @@ impl<'d> Part<'d> {
     }
 
     fn texts(&self, name: &str) -> Result<BTreeMap<String, String>> {
-        let read = |value: &Value| value.as_object()?.iter().map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect();
+        let read = |value: &Value| {
+            value
+                .as_object()?
+                .iter()
+                .map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
+                .collect()
+        };
         Ok(self.read(name, read)?.unwrap_or_default())
     }
 
     /// The keys of an object whose values say nothing.
     fn keys(&self, name: &str) -> Result<BTreeSet<String>> {
-        Ok(self.read(name, Value::as_object)?.map(|object| object.keys().cloned().collect()).unwrap_or_default())
+        Ok(self
+            .read(name, Value::as_object)?
+            .map(|object| object.keys().cloned().collect())
+            .unwrap_or_default())
     }
 
     /// `K=V` as a map; a name alone has the empty value.
     fn environment(&self, name: &str) -> Result<BTreeMap<String, String>> {
-        let pair = |text: &String| text.split_once('=').map_or((text.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned()));
+        let pair = |text: &String| {
+            text.split_once('=')
+                .map_or((text.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned()))
+        };
         Ok(self.list(name)?.iter().map(pair).collect())
     }
 }
@@ -187,10 +234,21 @@ fn volumes(config: &Part<'_>, host: &Part<'_>) -> Result<Vec<String>> {
 fn ports(config: &Part<'_>, host: &Part<'_>) -> Result<Vec<String>> {
     let bindings = host.part("PortBindings")?;
     let mut all = Vec::new();
-    for port in config.keys("ExposedPorts")?.into_iter().chain(host.keys("PortBindings")?).collect::<BTreeSet<_>>() {
+    for port in config
+        .keys("ExposedPorts")?
+        .into_iter()
+        .chain(host.keys("PortBindings")?)
+        .collect::<BTreeSet<_>>()
+    {
         let bound: Vec<Part<'_>> = match bindings.get(&port) {
             None => Vec::new(),
-            Some(Value::Array(list)) => list.iter().map(|one| Part { name: "PortBindings", fields: one.as_object() }).collect(),
+            Some(Value::Array(list)) => list
+                .iter()
+                .map(|one| Part {
+                    name: "PortBindings",
+                    fields: one.as_object(),
+                })
+                .collect(),
             Some(_) => return Err(host.wrong("PortBindings")),
         };
         if bound.is_empty() {
@@ -210,14 +268,19 @@ fn ports(config: &Part<'_>, host: &Part<'_>) -> Result<Vec<String>> {
 
 fn restart_policy(host: &Part<'_>) -> Result<Value> {
     let policy = host.part("RestartPolicy")?;
-    let Some(name) = policy.text("Name")? else { return Ok(Value::Null) };
+    let Some(name) = policy.text("Name")? else {
+        return Ok(Value::Null);
+    };
     Ok(json!({"name": name, "maximumRetryCount": policy.int("MaximumRetryCount")?.unwrap_or_default()}))
 }
 
 fn devices(host: &Part<'_>) -> Result<Vec<String>> {
     let parts = |device: Part<'_>| {
         let names = ["PathOnHost", "PathInContainer", "CgroupPermissions"];
-        let parts = names.into_iter().filter_map(|name| device.text(name).transpose()).collect::<Result<Vec<_>>>()?;
+        let parts = names
+            .into_iter()
+            .filter_map(|name| device.text(name).transpose())
+            .collect::<Result<Vec<_>>>()?;
         Ok(parts.join(":"))
     };
     host.parts("Devices")?.into_iter().map(parts).collect()
@@ -235,11 +298,16 @@ fn block_devices(host: &Part<'_>) -> Result<Map<String, Value>> {
     for (list, amount, option) in lists {
         for device in host.parts(list)? {
             if let (Some(path), Some(amount)) = (device.text("Path")?, device.int(amount)?) {
-                all.entry(path).or_default().insert(option.to_owned(), Value::from(amount));
+                all.entry(path)
+                    .or_default()
+                    .insert(option.to_owned(), Value::from(amount));
             }
         }
     }
-    Ok(all.into_iter().map(|(path, options)| (path, Value::Object(options))).collect())
+    Ok(all
+        .into_iter()
+        .map(|(path, options)| (path, Value::Object(options)))
+        .collect())
 }
 
 fn ulimits(host: &Part<'_>) -> Result<Vec<Value>> {
@@ -254,9 +322,8 @@ fn ulimits(host: &Part<'_>) -> Result<Vec<Value>> {
 /// where a launch configuration wants a container of ours.
 fn network_mode(host: &Part<'_>) -> Result<String> {
     match host.text("NetworkMode")? {
-        Some(mode) if mode.starts_with("container:") => {
-            Err(Error::invalid("InvalidOption", "HostConfig.NetworkMode").with_message("the network of another container cannot be told"))
-        }
+        Some(mode) if mode.starts_with("container:") => Err(Error::invalid("InvalidOption", "HostConfig.NetworkMode")
+            .with_message("the network of another container cannot be told")),
         Some(mode) if mode != "default" => Ok(mode),
         Some(_) | None => Ok("bridge".to_owned()),
     }
@@ -283,18 +350,30 @@ mod tests {
         let hosts = |fields: Value| json!({"HostConfig": fields});
         let configs = |fields: Value| json!({"Config": fields});
         let cases = [
-            (json!({"Name": "/web", "Id": "4f"}), json!({"name": "web", "externalId": "4f", "imageUuid": null, "workingDir": null})),
-            (configs(json!({"Image": "nginx:1"})), json!({"imageUuid": "docker:nginx:1"})),
+            (
+                json!({"Name": "/web", "Id": "4f"}),
+                json!({"name": "web", "externalId": "4f", "imageUuid": null, "workingDir": null}),
+            ),
+            (
+                configs(json!({"Image": "nginx:1"})),
+                json!({"imageUuid": "docker:nginx:1"}),
+            ),
             (
                 configs(json!({"Image": null, "WorkingDir": "", "Hostname": ""})),
                 json!({"imageUuid": null, "workingDir": null, "hostname": null}),
             ),
-            (configs(json!({"Cmd": ["a", "b"], "Entrypoint": "sh"})), json!({"command": ["a", "b"], "entryPoint": ["sh"]})),
+            (
+                configs(json!({"Cmd": ["a", "b"], "Entrypoint": "sh"})),
+                json!({"command": ["a", "b"], "entryPoint": ["sh"]}),
+            ),
             (
                 configs(json!({})),
                 json!({"command": [], "entryPoint": [], "environment": {}, "labels": {}, "tty": false, "stdinOpen": false}),
             ),
-            (configs(json!({"Env": ["A=1=2", "B", "C="]})), json!({"environment": {"A": "1=2", "B": "", "C": ""}})),
+            (
+                configs(json!({"Env": ["A=1=2", "B", "C="]})),
+                json!({"environment": {"A": "1=2", "B": "", "C": ""}}),
+            ),
             (
                 configs(json!({"Tty": true, "OpenStdin": true, "StopSignal": "INT", "StopTimeout": 0})),
                 json!({"tty": true, "stdinOpen": true, "stopSignal": "INT", "stopTimeout": null}),
@@ -315,13 +394,18 @@ mod tests {
                     "1/tcp": null, "7/tcp": [{"HostIp": "127.0.0.1"}]}}}),
                 json!({"ports": ["1/tcp", "53/udp", "127.0.0.1::7/tcp", "8080:80/tcp", "127.0.0.1:81:80/tcp", "80/tcp"]}),
             ),
-            (hosts(json!({"RestartPolicy": {"Name": "", "MaximumRetryCount": 0}})), json!({"restartPolicy": null})),
+            (
+                hosts(json!({"RestartPolicy": {"Name": "", "MaximumRetryCount": 0}})),
+                json!({"restartPolicy": null}),
+            ),
             (
                 hosts(json!({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}})),
                 json!({"restartPolicy": {"name": "on-failure", "maximumRetryCount": 2}}),
             ),
             (
-                hosts(json!({"Devices": [{"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "rwm"}]})),
+                hosts(
+                    json!({"Devices": [{"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "rwm"}]}),
+                ),
                 json!({"devices": ["/dev/a:/dev/b:rwm"]}),
             ),
             (
@@ -338,16 +422,28 @@ mod tests {
                 hosts(json!({"Memory": 0, "ShmSize": 64, "CpusetCpus": "", "UTSMode": "host"})),
                 json!({"memory": null, "shmSize": 64, "cpuSet": null, "uts": "host"}),
             ),
-            (hosts(json!({"NetworkMode": "default"})), json!({"networkMode": "bridge"})),
+            (
+                hosts(json!({"NetworkMode": "default"})),
+                json!({"networkMode": "bridge"}),
+            ),
             (hosts(json!({"NetworkMode": ""})), json!({"networkMode": "bridge"})),
             (hosts(json!({"NetworkMode": "host"})), json!({"networkMode": "host"})),
-            (hosts(json!({"LogConfig": {"Type": "", "Config": null}})), json!({"logConfig": {"driver": null, "config": {}}})),
-            (json!({}), json!({"logConfig": {"driver": null, "config": {}}, "oomKillDisable": null, "lxcConf": {}})),
+            (
+                hosts(json!({"LogConfig": {"Type": "", "Config": null}})),
+                json!({"logConfig": {"driver": null, "config": {}}}),
+            ),
+            (
+                json!({}),
+                json!({"logConfig": {"driver": null, "config": {}}, "oomKillDisable": null, "lxcConf": {}}),
+            ),
             (
                 hosts(json!({"LogConfig": {"Type": "syslog", "Config": {"tag": "t"}}})),
                 json!({"logConfig": {"driver": "syslog", "config": {"tag": "t"}}}),
             ),
-            (hosts(json!({"OomKillDisable": false, "Init": true})), json!({"oomKillDisable": false, "runInit": true})),
+            (
+                hosts(json!({"OomKillDisable": false, "Init": true})),
+                json!({"oomKillDisable": false, "runInit": true}),
+            ),
         ];
         for (document, expected) in cases {
             let fields = read(document.clone()).unwrap();
@@ -364,16 +460,26 @@ mod tests {
             (json!({"Config": []}), "Config"),
             (json!({"Config": {"Env": "A=1"}}), "Config.Env"),
             (json!({"Config": {"Labels": {"a": 1}}}), "Config.Labels"),
-            (json!({"Config": {"Healthcheck": {"Interval": "1s"}}}), "Healthcheck.Interval"),
+            (
+                json!({"Config": {"Healthcheck": {"Interval": "1s"}}}),
+                "Healthcheck.Interval",
+            ),
             (json!({"HostConfig": {"Memory": 1.5}}), "HostConfig.Memory"),
             (json!({"HostConfig": {"Memory": 1e30}}), "HostConfig.Memory"),
             (json!({"HostConfig": {"Privileged": "yes"}}), "HostConfig.Privileged"),
             (json!({"HostConfig": {"Devices": [1]}}), "HostConfig.Devices"),
-            (json!({"HostConfig": {"PortBindings": {"80/tcp": 80}}}), "HostConfig.PortBindings"),
+            (
+                json!({"HostConfig": {"PortBindings": {"80/tcp": 80}}}),
+                "HostConfig.PortBindings",
+            ),
         ];
         for (document, field) in cases {
             let refused = read(document.clone()).expect_err(&document.to_string());
-            assert_eq!((refused.code.as_deref(), refused.field.as_deref()), (Some("InvalidFormat"), Some(field)), "{document}");
+            assert_eq!(
+                (refused.code.as_deref(), refused.field.as_deref()),
+                (Some("InvalidFormat"), Some(field)),
+                "{document}"
+            );
         }
         let refused = read(json!({"HostConfig": {"NetworkMode": "container:4f"}})).expect_err("no such network");
         assert_eq!(refused.code.as_deref(), Some("InvalidOption"));

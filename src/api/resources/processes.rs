@@ -18,18 +18,42 @@ use crate::schema::TypeView;
 pub async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
     let parameters = query::list(call.view.version, ty, call.query);
     let (engine, scope, ty) = (call.engine.clone(), call.scope.clone(), ty.clone());
-    let (url, root, query_text, actions_key) = (call.url(), call.base.root.clone(), call.query.raw().to_owned(), call.actions_key);
+    let (url, root, query_text, actions_key) = (
+        call.url(),
+        call.base.root.clone(),
+        call.query.raw().to_owned(),
+        call.actions_key,
+    );
     block(move || {
         let page = engine.processes(&scope, &parameters)?;
         let mut out = String::with_capacity(2048 + page.processes.len() * 640);
-        collection::open(&mut out, &Head { resource_type: &ty.id, url: &url, create_types: None, root: &root, actions_key });
+        collection::open(
+            &mut out,
+            &Head {
+                resource_type: &ty.id,
+                url: &url,
+                create_types: None,
+                root: &root,
+                actions_key,
+            },
+        );
         for process in &page.processes {
             push_comma(&mut out);
             push(&mut out, &ty, &root, actions_key, process);
         }
         let query = Query::parse(&query_text);
         let next = page.next.as_deref();
-        collection::close_page(&mut out, &url, &Paging { ty: &ty, query: &query, list: &parameters, next, filters: &parameters.filters });
+        collection::close_page(
+            &mut out,
+            &url,
+            &Paging {
+                ty: &ty,
+                query: &query,
+                list: &parameters,
+                next,
+                filters: &parameters.filters,
+            },
+        );
         Ok(Reply::ok(out))
     })
     .await
@@ -41,7 +65,10 @@ pub fn one(call: &Call<'_>, ty: &TypeView, id: &str) -> Result<Reply> {
         Some(PathId::Row(wire)) if format!("1{}", wire.letters) == ty.def.prefix => wire,
         _ => return Err(Error::not_found()),
     };
-    let process = call.engine.find_process(call.scope, wire.id.0)?.ok_or_else(Error::not_found)?;
+    let process = call
+        .engine
+        .find_process(call.scope, wire.id.0)?
+        .ok_or_else(Error::not_found)?;
     let mut out = String::with_capacity(640);
     push(&mut out, ty, &call.base.root, call.actions_key, &process);
     Ok(Reply::ok(out))

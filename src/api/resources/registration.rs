@@ -19,7 +19,9 @@ pub fn finish(out: &mut String, start: usize, writer: &Writer<'_>, row: &Resourc
         "register" if row.root == "genericObject" => hide_keys,
         _ => return,
     };
-    let Some(Ok(Value::Object(mut object))) = out.get(start..).map(serde_json::from_str) else { return };
+    let Some(Ok(Value::Object(mut object))) = out.get(start..).map(serde_json::from_str) else {
+        return;
+    };
     change(&mut object, writer, row);
     out.truncate(start);
     out.push_str(&Value::Object(object).to_string());
@@ -27,7 +29,9 @@ pub fn finish(out: &mut String, start: usize, writer: &Writer<'_>, row: &Resourc
 
 /// How a host joins with this token.
 fn show_command(object: &mut Map<String, Value>, writer: &Writer<'_>, _: &Resource) {
-    let Some(token) = object.get("token").and_then(Value::as_str) else { return };
+    let Some(token) = object.get("token").and_then(Value::as_str) else {
+        return;
+    };
     let url = format!("{}/scripts/{token}", api_root(writer));
     let image = image(writer.engine);
     let mounts = "-v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/rancher:/var/lib/rancher";
@@ -55,15 +59,23 @@ fn api_root(writer: &Writer<'_>) -> String {
 
 /// `root` at another host; `host` may come with a scheme, or without.
 fn with_host(root: &str, host: &str) -> String {
-    let path = root.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+    let path = root
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .map_or("", |(_, path)| path);
     let host = host.trim_end_matches('/');
-    let origin = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
+    let origin = if host.contains("://") {
+        host.to_owned()
+    } else {
+        format!("http://{host}")
+    };
     format!("{origin}/{path}")
 }
 
 /// Quirk: who does not give the right `key` does not even learn that there are such fields (cattle: `RegisterOutputFilter`).
 fn hide_keys(object: &mut Map<String, Value>, writer: &Writer<'_>, row: &Resource) {
-    let is_known = row.state == "active" && writer.key.is_some() && object.get("key").and_then(Value::as_str) == writer.key;
+    let is_known =
+        row.state == "active" && writer.key.is_some() && object.get("key").and_then(Value::as_str) == writer.key;
     if !is_known {
         FOR_ITS_MAKER.iter().for_each(|name| drop(object.shift_remove(*name)));
     }
@@ -71,11 +83,19 @@ fn hide_keys(object: &mut Map<String, Value>, writer: &Writer<'_>, row: &Resourc
 
 /// What a host runs that joins with this token; `root` is where the API is.
 pub fn script(engine: &Engine, root: &str, token: &str) -> String {
-    format!(include_str!("join.sh"), url = quoted(root), token = quoted(token), image = quoted(&image(engine)))
+    format!(
+        include_str!("join.sh"),
+        url = quoted(root),
+        token = quoted(token),
+        image = quoted(&image(engine))
+    )
 }
 
 fn image(engine: &Engine) -> String {
-    engine.setting("bootstrap.required.image").filter(|i| !i.is_empty()).unwrap_or_else(|| IMAGE.into())
+    engine
+        .setting("bootstrap.required.image")
+        .filter(|i| !i.is_empty())
+        .unwrap_or_else(|| IMAGE.into())
 }
 
 /// A word of a shell that means nothing but itself, whatever a client sent.
@@ -97,6 +117,9 @@ mod tests {
     fn another_host_keeps_the_path() {
         let root = "http://one:8080/v2-beta/projects/1a5";
         assert_eq!(with_host(root, "two"), "http://two/v2-beta/projects/1a5");
-        assert_eq!(with_host(root, "https://two:444/"), "https://two:444/v2-beta/projects/1a5");
+        assert_eq!(
+            with_host(root, "https://two:444/"),
+            "https://two:444/v2-beta/projects/1a5"
+        );
     }
 }

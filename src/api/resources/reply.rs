@@ -36,12 +36,27 @@ pub fn row_with(call: &Call<'_>, status: StatusCode, row: &Resource, included: O
 }
 
 /// Rows that are all there are. `preset` is the field and value that new elements begin with.
-pub fn rows(call: &Call<'_>, status: StatusCode, ty: &TypeView, rows: &[Resource], preset: Option<(&str, &str)>) -> Result<Reply> {
+pub fn rows(
+    call: &Call<'_>,
+    status: StatusCode,
+    ty: &TypeView,
+    rows: &[Resource],
+    preset: Option<(&str, &str)>,
+) -> Result<Reply> {
     let derived = call.engine.derive(call.scope, rows)?;
     let mut body = String::with_capacity(1024 + rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
     let create_types = Some((&**call.view, ty));
     let (root, actions_key) = (&call.base.root, call.actions_key);
-    collection::open(&mut body, &Head { resource_type: &ty.id, url: &call.url(), create_types, root, actions_key });
+    collection::open(
+        &mut body,
+        &Head {
+            resource_type: &ty.id,
+            url: &call.url(),
+            create_types,
+            root,
+            actions_key,
+        },
+    );
     writer(call).rows(&mut body, rows, &derived, None);
     collection::close(&mut body, preset);
     Ok(Reply::new(status, body))

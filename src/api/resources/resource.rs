@@ -46,7 +46,13 @@ impl<'a> Included<'a> {
             far.push(row);
         }
         let derived = writer.engine.derive(writer.scope, &far)?;
-        Ok(Self { name: &link.name, is_one: matches!(link.to, Relation::One { .. }), derived, of, rows: far })
+        Ok(Self {
+            name: &link.name,
+            is_one: matches!(link.to, Relation::One { .. }),
+            derived,
+            of,
+            rows: far,
+        })
     }
 
     /// Puts the rows into the object that `out` ends with. Without any, the key is absent.
@@ -86,7 +92,9 @@ impl<'a> Writer<'a> {
 
     /// What the reader may do to a row; nothing, if that cannot be found out.
     fn allowed(rights: Option<&Rights<'_>>, row: &Resource) -> Allowed {
-        rights.and_then(|rights| rights.to(row).ok()).unwrap_or(Allowed::Nothing)
+        rights
+            .and_then(|rights| rights.to(row).ok())
+            .unwrap_or(Allowed::Nothing)
     }
 
     /// How rows of this one's kind and state look to whom this is allowed; none if the view hides its type.
@@ -104,10 +112,17 @@ impl<'a> Writer<'a> {
     }
 
     fn row_as(&self, out: &mut String, row: &Resource, derived: &Derived, appearance: Option<&Appearance<'_>>) -> bool {
-        let Some(Appearance { ty, offered }) = appearance else { return false };
+        let Some(Appearance { ty, offered }) = appearance else {
+            return false;
+        };
         let state = self.engine.shown_state(self.view.version, ty, row);
         let derived = derived.get(&row.id).map_or(&[][..], Vec::as_slice);
-        let context = render::Context { view: self.view, ty, base: self.root, actions_key: self.actions_key };
+        let context = render::Context {
+            view: self.view,
+            ty,
+            base: self.root,
+            actions_key: self.actions_key,
+        };
         let start = out.len();
         render::resource(out, &context, row, state, derived, offered);
         registration::finish(out, start, self, row);
@@ -115,7 +130,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a row and what comes along with it.
-    pub fn row_with(&self, out: &mut String, row: &Resource, derived: &Derived, included: Option<&Included<'_>>) -> bool {
+    pub fn row_with(
+        &self,
+        out: &mut String,
+        row: &Resource,
+        derived: &Derived,
+        included: Option<&Included<'_>>,
+    ) -> bool {
         let written = self.row(out, row, derived);
         if let Some(included) = included.filter(|_| written) {
             included.splice(out, self, row.id);
@@ -141,8 +162,9 @@ impl<'a> Writer<'a> {
                 out.push(',');
             }
             let allowed = Self::allowed(rights.as_ref(), row);
-            let is_alike =
-                |(l, a, _): &(&Resource, Allowed, _)| l.kind == row.kind && l.state == row.state && l.root == row.root && *a == allowed;
+            let is_alike = |(l, a, _): &(&Resource, Allowed, _)| {
+                l.kind == row.kind && l.state == row.state && l.root == row.root && *a == allowed
+            };
             if !last.as_ref().is_some_and(is_alike) {
                 last = Some((row, allowed, self.appearance(row, allowed)));
             }

@@ -20,13 +20,19 @@ pub async fn collection(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Res
     match call.verb {
         Verb::Get => list(call, ty),
         Verb::Post => {
-            let name = text_of(&body, "name")?.filter(|n| !n.is_empty()).ok_or_else(|| Error::invalid("MissingRequired", "name"))?;
-            let is_name =
-                name.len() <= 255 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|b| b.is_ascii_graphic());
+            let name = text_of(&body, "name")?
+                .filter(|n| !n.is_empty())
+                .ok_or_else(|| Error::invalid("MissingRequired", "name"))?;
+            let is_name = name.len() <= 255
+                && name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.bytes().all(|b| b.is_ascii_graphic());
             if !is_name {
                 return Err(Error::invalid("InvalidCharacters", "name"));
             }
-            let setting = call.engine.write_setting(call.scope, &name, text_of(&body, "value")?).await?;
+            let setting = call
+                .engine
+                .write_setting(call.scope, &name, text_of(&body, "value")?)
+                .await?;
             Ok(Reply::new(StatusCode::CREATED, one(call, &setting)))
         }
         Verb::Put | Verb::Delete | Verb::Other => Err(Error::new(ErrorKind::MethodNotAllowed)),
@@ -35,16 +41,25 @@ pub async fn collection(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Res
 
 /// `/settings/<name>`.
 pub async fn resource(call: &Call<'_>, ty: &TypeView, id: &str, body: Input) -> Result<Reply> {
-    let Some(PathId::Name(name)) = PathId::parse(id) else { return Err(Error::not_found()) };
+    let Some(PathId::Name(name)) = PathId::parse(id) else {
+        return Err(Error::not_found());
+    };
     if call.verb == Verb::Post && call.query.has("action") {
         return Err(Error::invalid("InvalidAction", "action"));
     }
     call.require_resource_method(ty)?;
-    let setting = call.engine.find_setting(call.scope, name)?.ok_or_else(Error::not_found)?;
+    let setting = call
+        .engine
+        .find_setting(call.scope, name)?
+        .ok_or_else(Error::not_found)?;
     let setting = match call.verb {
         Verb::Get => setting,
         Verb::Put if !body.contains_key("value") => setting,
-        Verb::Put => call.engine.write_setting(call.scope, &setting.name, text_of(&body, "value")?).await?,
+        Verb::Put => {
+            call.engine
+                .write_setting(call.scope, &setting.name, text_of(&body, "value")?)
+                .await?
+        }
         Verb::Delete => call.engine.write_setting(call.scope, &setting.name, None).await?,
         Verb::Post | Verb::Other => return Err(Error::new(ErrorKind::MethodNotAllowed)),
     };
@@ -53,9 +68,15 @@ pub async fn resource(call: &Call<'_>, ty: &TypeView, id: &str, body: Input) -> 
 
 fn list(call: &Call<'_>, ty: &TypeView) -> Result<Reply> {
     let parameters = query::list(call.view.version, ty, call.query);
-    let only_public = call.query.first("all").is_some_and(|all| all.eq_ignore_ascii_case("false"));
+    let only_public = call
+        .query
+        .first("all")
+        .is_some_and(|all| all.eq_ignore_ascii_case("false"));
     let is_wanted = |setting: &Setting| {
-        let by_name = parameters.filters.iter().filter(|f| f.field == "name" && f.modifier == "eq");
+        let by_name = parameters
+            .filters
+            .iter()
+            .filter(|f| f.field == "name" && f.modifier == "eq");
         (setting.is_public || !only_public) && by_name.into_iter().all(|f| f.value == setting.name)
     };
     let mut settings = call.engine.settings(call.scope)?;
@@ -64,12 +85,31 @@ fn list(call: &Call<'_>, ty: &TypeView) -> Result<Reply> {
     let url = call.url();
     let mut out = String::with_capacity(1024 + settings.len() * 320);
     let (root, actions_key) = (call.base.root.as_str(), call.actions_key);
-    collection::open(&mut out, &Head { resource_type: &ty.id, url: &url, create_types: None, root, actions_key });
+    collection::open(
+        &mut out,
+        &Head {
+            resource_type: &ty.id,
+            url: &url,
+            create_types: None,
+            root,
+            actions_key,
+        },
+    );
     for setting in &settings {
         push_comma(&mut out);
         push(&mut out, call, setting);
     }
-    collection::close_page(&mut out, &url, &Paging { ty, query: call.query, list: &parameters, next: None, filters: &parameters.filters });
+    collection::close_page(
+        &mut out,
+        &url,
+        &Paging {
+            ty,
+            query: call.query,
+            list: &parameters,
+            next: None,
+            filters: &parameters.filters,
+        },
+    );
     Ok(Reply::ok(out))
 }
 

@@ -21,18 +21,35 @@ use crate::model::{Error, ErrorKind, Result};
 use crate::schema::View;
 
 /// The way of a request up to its handler. `let_in` says who asks, as soon as that is known.
-pub async fn answer(parts: &Parts<'_>, payload: &mut Option<web::Payload>, state: &ApiState, let_in: &mut LetIn) -> Result<Reply> {
-    let Parts { request, route, query, base, .. } = parts;
+pub async fn answer(
+    parts: &Parts<'_>,
+    payload: &mut Option<web::Payload>,
+    state: &ApiState,
+    let_in: &mut LetIn,
+) -> Result<Reply> {
+    let Parts {
+        request,
+        route,
+        query,
+        base,
+        ..
+    } = parts;
     let headers = request.headers();
     let verb = Verb::of(request.method(), query);
     request::check_disguise(request.method(), verb)?;
     let body = match (verb, payload.as_mut()) {
-        (Verb::Post | Verb::Put, Some(payload)) => {
-            request::parse_body(headers, &body::read(headers, payload, state.body_patience).await?, query)?
-        }
+        (Verb::Post | Verb::Put, Some(payload)) => request::parse_body(
+            headers,
+            &body::read(headers, payload, state.body_patience).await?,
+            query,
+        )?,
         (Verb::Post | Verb::Put, None) | (Verb::Get | Verb::Delete | Verb::Other, _) => Input::new(),
     };
-    let actions_key = if headers.contains_key("x-api-action-links") { "actionLinks" } else { "actions" };
+    let actions_key = if headers.contains_key("x-api-action-links") {
+        "actionLinks"
+    } else {
+        "actions"
+    };
     let presented = sender::presented(request, route, query, &state.trusted_proxies);
     if token::is_asked(&route.target) {
         let_in.scope = Some(state.engine.admit_nobody(route.version));
@@ -44,9 +61,19 @@ pub async fn answer(parts: &Parts<'_>, payload: &mut Option<web::Payload>, state
         let_in.scope = Some(admitted.scope);
     }
     let_in.csrf = sender::check_csrf(headers, verb, query)?;
-    let Some(scope) = &mut let_in.scope else { return Err(Error::bug("let in as nobody")) };
+    let Some(scope) = &mut let_in.scope else {
+        return Err(Error::bug("let in as nobody"));
+    };
     if token::is_asked(&route.target) {
-        let request = token::Login { gate: &state.gate, engine: &state.engine, presented: &presented, base, route, verb, actions_key };
+        let request = token::Login {
+            gate: &state.gate,
+            engine: &state.engine,
+            presented: &presented,
+            base,
+            route,
+            verb,
+            actions_key,
+        };
         return token::answer(&request, body).await;
     }
     let view = state.engine.view(scope).clone();
@@ -54,16 +81,36 @@ pub async fn answer(parts: &Parts<'_>, payload: &mut Option<web::Payload>, state
     let asked = audit::asked(&view, &route.target, verb, query, &body, &client_ip);
     scope.attempt = asked.and_then(|asked| state.engine.attempt(&asked));
     let (scope, view) = (&*scope, &view);
-    let call = Call { engine: &state.engine, scope, view, verb, query, base, path: request.path(), actions_key };
+    let call = Call {
+        engine: &state.engine,
+        scope,
+        view,
+        verb,
+        query,
+        base,
+        path: request.path(),
+        actions_key,
+    };
     if local_auth::is_asked(&route.target) {
         return local_auth::answer(&call, &body).await;
     }
-    let shake = live::Handshake { request, payload, sockets: &state.sockets, response: &mut let_in.socket };
+    let shake = live::Handshake {
+        request,
+        payload,
+        sockets: &state.sockets,
+        response: &mut let_in.socket,
+    };
     serve(&call, &route.target, state, shake, body).await
 }
 
 /// What is at a path.
-async fn serve(call: &Call<'_>, target: &Target<'_>, state: &ApiState, shake: live::Handshake<'_>, body: Input) -> Result<Reply> {
+async fn serve(
+    call: &Call<'_>,
+    target: &Target<'_>,
+    state: &ApiState,
+    shake: live::Handshake<'_>,
+    body: Input,
+) -> Result<Reply> {
     let verb = call.verb;
     match target {
         Target::Root => Ok(index::versions(call)),

@@ -44,7 +44,13 @@ pub struct ApiOptions {
 impl Default for ApiOptions {
     fn default() -> Self {
         let (allowed_hosts, trusted_proxies, ui) = (Vec::new(), Vec::new(), None);
-        Self { allowed_hosts, trusted_proxies, ui, body_patience: body::PATIENCE, sockets: SocketLimits::default() }
+        Self {
+            allowed_hosts,
+            trusted_proxies,
+            ui,
+            body_patience: body::PATIENCE,
+            sockets: SocketLimits::default(),
+        }
     }
 }
 
@@ -66,7 +72,9 @@ pub struct ApiState {
 impl ApiState {
     /// The state of an API over `engine`.
     pub fn new(engine: Arc<Engine>, options: &ApiOptions) -> Self {
-        let version = engine.setting("rancher.server.version").and_then(|v| HeaderValue::try_from(v).ok());
+        let version = engine
+            .setting("rancher.server.version")
+            .and_then(|v| HeaderValue::try_from(v).ok());
         Self {
             gate: Gate::new(engine.clone()),
             guard: Guard::new(&options.allowed_hosts),
@@ -95,7 +103,11 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
         .route("/ping", web::get().to(ping))
         .route("/healthz", web::get().to(healthz))
         .route("/readyz", web::get().to(readyz))
-        .service(web::resource("/static/{digest:[0-9a-f]{16}}/{file:[^/]+}").wrap(Compress::default()).route(web::get().to(html::asset)))
+        .service(
+            web::resource("/static/{digest:[0-9a-f]{16}}/{file:[^/]+}")
+                .wrap(Compress::default())
+                .route(web::get().to(html::asset)),
+        )
         .default_service(web::to(serve));
 }
 
@@ -117,7 +129,9 @@ async fn readyz(state: web::Data<ApiState>) -> HttpResponse {
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
-    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(text)
+    HttpResponse::build(status)
+        .content_type("text/plain; charset=utf-8")
+        .body(text)
 }
 
 /// Every request of the API.

@@ -70,7 +70,13 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         return ui.serve(request.path(), request.headers()).await;
     }
     let base = Base::new(request.headers(), &route);
-    let parts = Parts { request, route, query, base, is_page };
+    let parts = Parts {
+        request,
+        route,
+        query,
+        base,
+        is_page,
+    };
     if let Some(script) = joining(&parts, state) {
         return script;
     }
@@ -80,7 +86,10 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     let reply = recorded(state, let_in.scope.as_ref(), result).await;
     let is_logout = token::is_asked(&parts.route.target) && reply.status == StatusCode::NO_CONTENT;
     let version = parts.route.version.as_str();
-    let root = reply.schemas_of.as_ref().map(|project| request::root(&parts.base.origin, version, Some(project)));
+    let root = reply
+        .schemas_of
+        .as_ref()
+        .map(|project| request::root(&parts.base.origin, version, Some(project)));
     let schemas = [root.as_deref().unwrap_or(&parts.base.root), "/schemas"].concat();
     let mut response = match (let_in.socket.take(), reply.body) {
         (Some(socket), _) => socket,
@@ -117,10 +126,14 @@ fn refused(refusal: &Error) -> HttpResponse {
 
 /// The script by which a host joins, if that is what is read. Before anybody is asked for a key: the name is one.
 fn joining(parts: &Parts<'_>, state: &ApiState) -> Option<HttpResponse> {
-    let Target::Script(name) = &parts.route.target else { return None };
+    let Target::Script(name) = &parts.route.target else {
+        return None;
+    };
     let is_read = Verb::of(parts.request.method(), &parts.query) == Verb::Get && name != scripts::TRANSFORM;
     is_read.then(|| match scripts::joining(&state.engine, &parts.base.root, name) {
-        Ok(script) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(script),
+        Ok(script) => HttpResponse::Ok()
+            .content_type("text/plain; charset=utf-8")
+            .body(script),
         Err(e) => refused(&e),
     })
 }
@@ -141,7 +154,14 @@ async fn recorded(state: &ApiState, scope: Option<&Scope>, result: Result<Reply>
 }
 
 /// The answer for a browser.
-fn page(state: &ApiState, parts: &Parts<'_>, scope: Option<&Scope>, schemas: &str, status: StatusCode, body: &Text) -> HttpResponse {
+fn page(
+    state: &ApiState,
+    parts: &Parts<'_>,
+    scope: Option<&Scope>,
+    schemas: &str,
+    status: StatusCode,
+    body: &Text,
+) -> HttpResponse {
     let has_docs = scope.is_some_and(|scope| state.engine.view(scope).types.contains_key("typeDocumentation"));
     let docs = has_docs.then(|| [parts.base.root.as_str(), "/typedocumentations"].concat());
     let page = html::Page {
@@ -156,13 +176,21 @@ fn page(state: &ApiState, parts: &Parts<'_>, scope: Option<&Scope>, schemas: &st
 
 /// Where a request comes from, or nothing.
 pub fn client_ip(request: &HttpRequest, state: &ApiState) -> String {
-    address::client(request, &state.trusted_proxies).map(|ip| ip.to_string()).unwrap_or_default()
+    address::client(request, &state.trusted_proxies)
+        .map(|ip| ip.to_string())
+        .unwrap_or_default()
 }
 
 /// Writes the audit row of a request that wrote none with a change: it was refused, or there was nothing to change.
 async fn record(state: &ApiState, scope: Option<&Scope>, status: StatusCode, refusal: Option<&str>) {
-    let Some(scope) = scope.filter(|s| s.attempt.as_ref().is_some_and(|a| !a.is_recorded())) else { return };
-    if let Err(e) = state.engine.record(scope, status.as_u16(), refusal.map(str::to_owned)).await {
+    let Some(scope) = scope.filter(|s| s.attempt.as_ref().is_some_and(|a| !a.is_recorded())) else {
+        return;
+    };
+    if let Err(e) = state
+        .engine
+        .record(scope, status.as_u16(), refusal.map(str::to_owned))
+        .await
+    {
         log::error!("the audit log misses a request answered {status}: {e}");
     }
 }
@@ -178,7 +206,10 @@ fn check_host(request: &HttpRequest, state: &ApiState) -> Result<bool> {
 
 fn json<B: actix_web::body::MessageBody + 'static>(status: StatusCode, body: B) -> HttpResponse {
     let mut response = HttpResponse::with_body(status, body).map_into_boxed_body();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
     // Rancher's answers have passed a proxy that wrote header names this way.
     response.head_mut().set_camel_case_headers(true);
     response
@@ -190,7 +221,11 @@ fn put_refusal(headers: &mut HeaderMap, parts: &Parts<'_>, state: &ApiState, kin
     let asks_itself = || parts.is_page && html::is_own(&state.engine);
     match kind {
         ErrorKind::Unauthorized if is_on && sender::is_challenged(parts.request.headers()) && !asks_itself() => {
-            let realm = state.engine.policy().map(|p| p.realm.replace(['"', '\\'], "")).unwrap_or_default();
+            let realm = state
+                .engine
+                .policy()
+                .map(|p| p.realm.replace(['"', '\\'], ""))
+                .unwrap_or_default();
             put(headers, &WWW_AUTHENTICATE, &format!("Basic realm=\"{realm}\""));
         }
         ErrorKind::TooMany(seconds) => put(headers, &RETRY_AFTER, &seconds.to_string()),

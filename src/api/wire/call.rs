@@ -65,7 +65,11 @@ impl Text {
 impl Reply {
     /// An answer with this body.
     pub fn new(status: StatusCode, body: String) -> Self {
-        Self { status, body: Text::Own(body), schemas_of: None }
+        Self {
+            status,
+            body: Text::Own(body),
+            schemas_of: None,
+        }
     }
 
     /// 200.
@@ -92,16 +96,26 @@ impl Call<'_> {
 
     fn require(&self, methods: &[String]) -> Result<()> {
         let known = methods.iter().any(|m| m == self.verb.as_str());
-        if known { Ok(()) } else { Err(Error::new(ErrorKind::MethodNotAllowed)) }
+        if known {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::MethodNotAllowed))
+        }
     }
 
     /// The row of a path; 404 if the id is none, or is not of this type, or is written with another type's letters.
     pub fn get(&self, ty: &TypeView, id: &str) -> Result<Resource> {
-        let Some(PathId::Row(wire)) = PathId::parse(id) else { return Err(Error::not_found()) };
+        let Some(PathId::Row(wire)) = PathId::parse(id) else {
+            return Err(Error::not_found());
+        };
         let row = self.engine.find(self.scope, wire.id)?.ok_or_else(Error::not_found)?;
         let registry = self.engine.registry();
         let prefix = registry.type_of(&row.root, &row.kind).map_or("", |t| t.prefix.as_str());
-        if ty.has(&row) && letters_fit(wire.letters, prefix) { Ok(row) } else { Err(Error::not_found()) }
+        if ty.has(&row) && letters_fit(wire.letters, prefix) {
+            Ok(row)
+        } else {
+            Err(Error::not_found())
+        }
     }
 
     /// The wire id of a row of this type.
@@ -122,7 +136,9 @@ impl Call<'_> {
 
     /// The view whose schemas the inputs of a type's actions are: another version's where that one serves the type.
     pub fn input_view(&self, ty: &TypeView) -> &Arc<View> {
-        ty.served_as.map_or(self.view, |version| self.engine.registry().view(version, self.scope.role))
+        ty.served_as.map_or(self.view, |version| {
+            self.engine.registry().view(version, self.scope.role)
+        })
     }
 
     /// Validates a body. `own` is the row it changes, if there is one yet.
@@ -134,7 +150,12 @@ impl Call<'_> {
         purpose: Purpose,
         own: Option<ResourceId>,
     ) -> Result<Input> {
-        let rows = Rows { engine: self.engine.clone(), scope: self.scope.clone(), ty: ty.clone(), own };
+        let rows = Rows {
+            engine: self.engine.clone(),
+            scope: self.scope.clone(),
+            ty: ty.clone(),
+            own,
+        };
         if !ty.input_fields().values().any(|f| f.unique) {
             return validate::input(view, ty, &body, purpose, &rows);
         }
@@ -146,7 +167,9 @@ impl Call<'_> {
 
 /// Runs blocking work in the pool.
 pub async fn block<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    web::block(work).await.map_err(|e| Error::internal("waiting for a blocking thread", e))?
+    web::block(work)
+        .await
+        .map_err(|e| Error::internal("waiting for a blocking thread", e))?
 }
 
 /// What validation asks, answered by the engine.
@@ -159,16 +182,32 @@ struct Rows {
 
 impl Refs for Rows {
     fn exists(&self, kind: &str, wire: &str) -> Result<bool> {
-        let Some(wire) = WireId::parse(wire) else { return Ok(false) };
-        let Some(row) = self.engine.find(&self.scope, wire.id)? else { return Ok(false) };
-        let is_kind = self.engine.registry().type_of(&row.root, &row.kind).is_some_and(|ty| is_kind(&self.engine, &ty.id, kind));
+        let Some(wire) = WireId::parse(wire) else {
+            return Ok(false);
+        };
+        let Some(row) = self.engine.find(&self.scope, wire.id)? else {
+            return Ok(false);
+        };
+        let is_kind = self
+            .engine
+            .registry()
+            .type_of(&row.root, &row.kind)
+            .is_some_and(|ty| is_kind(&self.engine, &ty.id, kind));
         Ok(row.removed.is_none() && is_kind)
     }
 
     fn is_taken(&self, field: &str, value: &str) -> Result<bool> {
-        let filter = Filter { field: field.to_owned(), modifier: "eq".to_owned(), value: value.to_owned() };
+        let filter = Filter {
+            field: field.to_owned(),
+            modifier: "eq".to_owned(),
+            value: value.to_owned(),
+        };
         // Two: one of them may be the row itself.
-        let query = ListQuery { filters: vec![filter], limit: 2, ..ListQuery::default() };
+        let query = ListQuery {
+            filters: vec![filter],
+            limit: 2,
+            ..ListQuery::default()
+        };
         let page = self.engine.list(&self.scope, &self.ty, &query)?;
         Ok(page.rows.iter().any(|row| Some(row.id) != self.own))
     }
@@ -194,7 +233,10 @@ pub fn plain_object(ty: &str, fields: &Map<String, Value>, actions_key: &str) ->
     push_key(&mut out, actions_key);
     out.push_str(r#"{},"baseType":"#);
     push_str(&mut out, ty);
-    for (name, value) in fields.iter().filter(|(name, _)| !["id", "type", "links", "actions", "baseType"].contains(&name.as_str())) {
+    for (name, value) in fields
+        .iter()
+        .filter(|(name, _)| !["id", "type", "links", "actions", "baseType"].contains(&name.as_str()))
+    {
         out.push(',');
         push_key(&mut out, name);
         out.push_str(&value.to_string());

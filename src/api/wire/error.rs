@@ -38,7 +38,11 @@ pub fn answer(error: &Error) -> (StatusCode, String) {
 
 fn body(error: &Error, id: &str, status: StatusCode, default_code: &'static str) -> String {
     let is_ours = error.kind == ErrorKind::Internal;
-    let code = if is_ours { default_code } else { error.code.as_deref().unwrap_or(default_code) };
+    let code = if is_ours {
+        default_code
+    } else {
+        error.code.as_deref().unwrap_or(default_code)
+    };
     let external = error.external.as_deref().filter(|_| !is_ours);
     // A refused field needs no sentence: clients make one from code and field.
     let message = external.or((error.kind != ErrorKind::Invalid || error.code.is_none()).then_some(code));
@@ -100,10 +104,17 @@ mod tests {
     #[test]
     fn what_is_our_fault_is_not_told() {
         let cause = std::io::Error::other("/var/lib/secret.db is broken");
-        let error = Error::internal("reading a row", cause).with_code("Sql").with_message("SELECT 1");
+        let error = Error::internal("reading a row", cause)
+            .with_code("Sql")
+            .with_message("SELECT 1");
         let text = text(&error);
-        assert!(text.contains(r#""status":500,"code":"Internal Server Error","message":"Internal Server Error","detail":null,"baseType""#));
-        assert!(!text.contains("secret") && !text.contains("SELECT") && !text.contains("reading"), "{text}");
+        assert!(text.contains(
+            r#""status":500,"code":"Internal Server Error","message":"Internal Server Error","detail":null,"baseType""#
+        ));
+        assert!(
+            !text.contains("secret") && !text.contains("SELECT") && !text.contains("reading"),
+            "{text}"
+        );
         assert!(error.chain().ends_with("/var/lib/secret.db is broken"));
     }
 

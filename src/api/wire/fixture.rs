@@ -49,6 +49,12 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
 
 /// Adds a field that is only there.
 pub fn add_field(ty: &mut TypeView, name: &str, field_type: FieldType) {
-    let field = Field { ty: field_type, create: true, update: true, nullable: true, ..Field::new("json") };
+    let field = Field {
+        ty: field_type,
+        create: true,
+        update: true,
+        nullable: true,
+        ..Field::new("json")
+    };
     ty.fields.insert(name.to_owned(), field);
 }

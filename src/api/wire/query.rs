@@ -13,11 +13,20 @@ pub const MAX_LIMIT: u32 = 3000;
 
 /// Reads the parameters of a list of `ty`.
 pub fn list(version: Version, ty: &TypeView, query: &Query<'_>) -> ListQuery {
-    let sort = query.first("sort").and_then(|name| filterable(version, ty, name)).filter(|name| ty.fields.contains_key(*name));
+    let sort = query
+        .first("sort")
+        .and_then(|name| filterable(version, ty, name))
+        .filter(|name| ty.fields.contains_key(*name));
     ListQuery {
         all: query.first("all").is_some_and(|all| all.eq_ignore_ascii_case("true")),
-        filters: query.pairs().filter_map(|(name, value)| filter(version, ty, name, value)).collect(),
-        descending: sort.is_some() && query.first("order").is_some_and(|o| o.trim().eq_ignore_ascii_case("desc")),
+        filters: query
+            .pairs()
+            .filter_map(|(name, value)| filter(version, ty, name, value))
+            .collect(),
+        descending: sort.is_some()
+            && query
+                .first("order")
+                .is_some_and(|o| o.trim().eq_ignore_ascii_case("desc")),
         sort: sort.map(str::to_owned),
         limit: limit(query.first("limit")),
         marker: query.first("marker").map(str::to_owned),
@@ -33,7 +42,10 @@ pub fn include<'t>(ty: &'t TypeView, query: &Query<'_>) -> Option<&'t Link> {
 /// The link of this name, in any case, if its rows may come along.
 pub fn include_named<'t>(ty: &'t TypeView, wanted: &str) -> Option<&'t Link> {
     let is_includeable = |link: &&Link| ty.includeable_links.iter().any(|l| l.eq_ignore_ascii_case(&link.name));
-    ty.links.iter().find(|l| l.name.eq_ignore_ascii_case(wanted)).filter(is_includeable)
+    ty.links
+        .iter()
+        .find(|l| l.name.eq_ignore_ascii_case(wanted))
+        .filter(is_includeable)
 }
 
 /// One parameter as a condition, if it is one.
@@ -42,9 +54,16 @@ fn filter(version: Version, ty: &TypeView, name: &str, value: &str) -> Option<Fi
         let field = filterable(version, ty, field)?;
         let known = ty.filters.get(field)?.modifiers();
         let modifier = *known.iter().find(|m| **m == modifier)?;
-        Some(Filter { field: field.to_owned(), modifier: modifier.to_owned(), value: value.to_owned() })
+        Some(Filter {
+            field: field.to_owned(),
+            modifier: modifier.to_owned(),
+            value: value.to_owned(),
+        })
     };
-    condition(name, "eq").or_else(|| name.rsplit_once('_').and_then(|(field, modifier)| condition(field, modifier)))
+    condition(name, "eq").or_else(|| {
+        name.rsplit_once('_')
+            .and_then(|(field, modifier)| condition(field, modifier))
+    })
 }
 
 /// The name under which the view filters by `name`.
@@ -91,7 +110,11 @@ mod tests {
             ty.filters.insert("hidden".into(), FieldType::String);
         });
         let list = list(version, &ty, &Query::parse(query));
-        let filters: Vec<_> = list.filters.iter().map(|f| format!("{} {} {}", f.field, f.modifier, f.value)).collect();
+        let filters: Vec<_> = list
+            .filters
+            .iter()
+            .map(|f| format!("{} {} {}", f.field, f.modifier, f.value))
+            .collect();
         let order = if list.descending { "desc" } else { "asc" };
         format!(
             "{} | {} {order} | {} {:?} {}",
@@ -108,13 +131,25 @@ mod tests {
         let cases = [
             ("", " | - asc | 100 None false"),
             ("name=web", "name eq web | - asc | 100 None false"),
-            ("name_eq=web&scale_gt=2", "name eq web, scale gt 2 | - asc | 100 None false"),
+            (
+                "name_eq=web&scale_gt=2",
+                "name eq web, scale gt 2 | - asc | 100 None false",
+            ),
             ("name=a&name=b", "name eq a, name eq b | - asc | 100 None false"),
-            ("state_ne=a&state_ne=b", "state ne a, state ne b | - asc | 100 None false"),
+            (
+                "state_ne=a&state_ne=b",
+                "state ne a, state ne b | - asc | 100 None false",
+            ),
             ("removed_null=%3Cnil%3E", "removed null <nil> | - asc | 100 None false"),
-            ("secret_key=a&secret_key_like=b", "secret_key eq a, secret_key like b | - asc | 100 None false"),
+            (
+                "secret_key=a&secret_key_like=b",
+                "secret_key eq a, secret_key like b | - asc | 100 None false",
+            ),
             ("hidden=x&sort=hidden", "hidden eq x | - asc | 100 None false"),
-            ("nope=1&name_nope=1&state_like=x&_=1&all=true&system=false&x_y_z=1&name_=2", " | - asc | 100 None false"),
+            (
+                "nope=1&name_nope=1&state_like=x&_=1&all=true&system=false&x_y_z=1&name_=2",
+                " | - asc | 100 None false",
+            ),
             ("sort=name&order=DESC", " | name desc | 100 None false"),
             ("sort=name&order=sideways", " | name asc | 100 None false"),
             ("sort=nope&order=desc", " | - asc | 100 None false"),
@@ -132,13 +167,19 @@ mod tests {
 
     #[test]
     fn v1_filters_by_environment() {
-        assert_eq!(line(Version::V1, "environmentId=1e5&sort=environmentId"), "stackId eq 1e5 | stackId asc | 100 None false");
+        assert_eq!(
+            line(Version::V1, "environmentId=1e5&sort=environmentId"),
+            "stackId eq 1e5 | stackId asc | 100 None false"
+        );
         assert_eq!(line(Version::V2Beta, "environmentId=1e5"), " | - asc | 100 None false");
     }
 
     #[test]
     fn only_the_first_include_counts_in_any_case() {
-        let link = |name: &str| Link { name: name.into(), to: Relation::Computed };
+        let link = |name: &str| Link {
+            name: name.into(),
+            to: Relation::Computed,
+        };
         let ty = fixture::type_view("host", |ty| {
             ty.links = vec![link("account"), link("serviceEvents"), link("stats")];
             ty.includeable_links = vec!["account".into(), "serviceEvents".into()];

@@ -54,7 +54,10 @@ impl Verb {
     /// The method of a request, or what `_method` says instead.
     pub fn of(method: &Method, query: &Query<'_>) -> Self {
         let name = query.first("_method").unwrap_or(method.as_str());
-        [Self::Get, Self::Post, Self::Put, Self::Delete].into_iter().find(|v| v.as_str().eq_ignore_ascii_case(name)).unwrap_or(Self::Other)
+        [Self::Get, Self::Post, Self::Put, Self::Delete]
+            .into_iter()
+            .find(|v| v.as_str().eq_ignore_ascii_case(name))
+            .unwrap_or(Self::Other)
     }
 
     /// As schemas list it.
@@ -89,7 +92,11 @@ pub struct Query<'q> {
 impl<'q> Query<'q> {
     /// Takes a query string apart; every text is one.
     pub fn parse(raw: &'q str) -> Self {
-        let pairs = if raw.is_empty() { Vec::new() } else { url::form_urlencoded::parse(raw.as_bytes()).collect() };
+        let pairs = if raw.is_empty() {
+            Vec::new()
+        } else {
+            url::form_urlencoded::parse(raw.as_bytes()).collect()
+        };
         Self { raw, pairs }
     }
 
@@ -167,7 +174,11 @@ pub fn project<'r>(route: &'r Route<'_>, headers: &'r HeaderMap, query: &'r Quer
         // What is no text is no project either; it must not count as naming none.
         Some(value.to_str().unwrap_or("?")).filter(|v| !v.is_empty())
     };
-    route.project.as_deref().or_else(header).or_else(|| query.first("projectId").filter(|v| !v.is_empty()))
+    route
+        .project
+        .as_deref()
+        .or_else(header)
+        .or_else(|| query.first("projectId").filter(|v| !v.is_empty()))
 }
 
 /// The fields of a request: its parameters, and over them those of its body.
@@ -183,7 +194,11 @@ pub fn parse_body(headers: &HeaderMap, body: &[u8], query: &Query<'_>) -> Result
     let is_form = headers
         .get(CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
-        .is_some_and(|v| v.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+        .is_some_and(|v| {
+            v.trim_start()
+                .to_ascii_lowercase()
+                .starts_with("application/x-www-form-urlencoded")
+        });
     // `curl -d '{…}'` calls its JSON a form.
     if is_form && !body.starts_with(b"{") && !body.starts_with(b"[") {
         let text = std::str::from_utf8(body).map_err(|_| unreadable("the body is not UTF-8"))?;
@@ -225,7 +240,10 @@ mod tests {
     #[test]
     fn the_root_of_links_keeps_the_project_of_the_path() {
         let root_of = |path| Base::new(&headers(&[("host", "h")]), &route::parse(path).unwrap()).root;
-        assert_eq!(root_of("/v2-beta/projects/1A5/services"), "http://h/v2-beta/projects/1a5");
+        assert_eq!(
+            root_of("/v2-beta/projects/1A5/services"),
+            "http://h/v2-beta/projects/1a5"
+        );
         assert_eq!(root_of("/v2-beta/projects/1a5"), "http://h/v2-beta");
         assert_eq!(root_of("/v2-beta/projects/%22/services"), "http://h/v2-beta");
         assert_eq!(root_of("/v1/services"), "http://h/v1");
@@ -252,7 +270,12 @@ mod tests {
             ("", b"", "a=1&a=2&a=3", r#"{"a":["1","2","3"]}"#),
             (form, b"a=1&b=x+y%21", "b=z", r#"{"b":["z","x y!"],"a":"1"}"#),
             (form, br#"{"a":1}"#, "", r#"{"a":1}"#),
-            ("Application/X-WWW-Form-Urlencoded; charset=utf-8", b"a=1", "", r#"{"a":"1"}"#),
+            (
+                "Application/X-WWW-Form-Urlencoded; charset=utf-8",
+                b"a=1",
+                "",
+                r#"{"a":"1"}"#,
+            ),
         ];
         for (content_type, text, query, expected) in cases {
             assert_eq!(body(content_type, text, query).unwrap(), expected);
@@ -262,9 +285,21 @@ mod tests {
     #[test]
     fn bodies_that_cannot_be_read_are_400() {
         let deep = [b"{\"a\":".repeat(100_000), b"1".to_vec()].concat();
-        let cases: [&[u8]; 8] = [b"{", b"{]", b"{\"a\":1e999}", b"\xff", b"{\"a\":\"\xc3\"}", b"{\"a\":1}x", b"{\"a\":\"\\ud800\"}", &deep];
+        let cases: [&[u8]; 8] = [
+            b"{",
+            b"{]",
+            b"{\"a\":1e999}",
+            b"\xff",
+            b"{\"a\":\"\xc3\"}",
+            b"{\"a\":1}x",
+            b"{\"a\":\"\\ud800\"}",
+            &deep,
+        ];
         for text in cases {
-            assert_eq!(body("", text, ""), Err((ErrorKind::BadRequest, "InvalidBodyContent".into())));
+            assert_eq!(
+                body("", text, ""),
+                Err((ErrorKind::BadRequest, "InvalidBodyContent".into()))
+            );
         }
         assert!(body("application/x-www-form-urlencoded", b"a=\xff", "").is_err());
     }

@@ -85,14 +85,25 @@ impl Route<'_> {
 pub fn parse(path: &str) -> Option<Route<'_>> {
     let mut segments = path.split('/').filter(|s| !s.is_empty());
     let Some(first) = segments.next() else {
-        return Some(Route { version: Version::V1, project: None, target: Target::Root });
+        return Some(Route {
+            version: Version::V1,
+            project: None,
+            target: Target::Root,
+        });
     };
     let version = Version::parse(first);
     if version.is_none() && first != CATALOG {
         // Quirk: the prefix decides (`/v1foo`), and what has no version of ours is answered as the latest one.
         let is_ours = Version::ALL.iter().any(|v| first.starts_with(v.as_str()));
-        let target = NOT_BUILT.into_iter().find(|name| *name == first).map_or(Target::Nothing, Target::NotBuilt);
-        return is_ours.then_some(Route { version: Version::V2Beta, project: None, target });
+        let target = NOT_BUILT
+            .into_iter()
+            .find(|name| *name == first)
+            .map_or(Target::Nothing, Target::NotBuilt);
+        return is_ours.then_some(Route {
+            version: Version::V2Beta,
+            project: None,
+            target,
+        });
     }
     let is_catalog = version.is_none();
     let version = version.unwrap_or(Version::V2Beta);
@@ -103,18 +114,32 @@ pub fn parse(path: &str) -> Option<Route<'_>> {
     for slot in &mut parts {
         match decoded.next() {
             None => break,
-            Some(None) => return Some(Route { version, project: None, target: Target::Nothing }),
+            Some(None) => {
+                return Some(Route {
+                    version,
+                    project: None,
+                    target: Target::Nothing,
+                });
+            }
             Some(text) => *slot = text,
         }
     }
     Some(match parts {
-        [Some(projects), Some(project), None, ..] if is_catalog && projects.eq_ignore_ascii_case("projects") => {
-            Route { version, project: Some(project), target: target(None, None, None) }
-        }
-        [Some(projects), Some(project), Some(ty), id, link] if is_scope(&projects, &ty, id.is_some()) => {
-            Route { version, project: Some(project), target: target(Some(ty), id, link) }
-        }
-        [ty, id, link, _, _] => Route { version, project: None, target: target(ty, id, link) },
+        [Some(projects), Some(project), None, ..] if is_catalog && projects.eq_ignore_ascii_case("projects") => Route {
+            version,
+            project: Some(project),
+            target: target(None, None, None),
+        },
+        [Some(projects), Some(project), Some(ty), id, link] if is_scope(&projects, &ty, id.is_some()) => Route {
+            version,
+            project: Some(project),
+            target: target(Some(ty), id, link),
+        },
+        [ty, id, link, _, _] => Route {
+            version,
+            project: None,
+            target: target(ty, id, link),
+        },
     })
 }
 
@@ -182,7 +207,10 @@ fn decode(segment: &str) -> Option<Cow<'_, str>> {
     if !segment.contains('%') {
         return Some(Cow::Borrowed(segment));
     }
-    let hex = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let hex = |b: Option<&u8>| {
+        b.and_then(|b| char::from(*b).to_digit(16))
+            .and_then(|d| u8::try_from(d).ok())
+    };
     let bytes = segment.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -209,7 +237,9 @@ mod tests {
 
     /// `version project target`, as one line.
     fn line(path: &str) -> String {
-        let Some(route) = parse(path) else { return "elsewhere".into() };
+        let Some(route) = parse(path) else {
+            return "elsewhere".into();
+        };
         let target = match route.target {
             Target::Root => "root".into(),
             Target::VersionIndex => "index".into(),
@@ -220,11 +250,19 @@ mod tests {
             Target::Link { ty, id, link } => format!("link {ty} {id} {link}"),
             Target::OpenApi => "openapi".into(),
             Target::Script(name) => format!("script {name}"),
-            Target::Catalog { ty, id } => format!("catalog {} {}", ty.as_deref().unwrap_or("-"), id.as_deref().unwrap_or("-")),
+            Target::Catalog { ty, id } => format!(
+                "catalog {} {}",
+                ty.as_deref().unwrap_or("-"),
+                id.as_deref().unwrap_or("-")
+            ),
             Target::NotBuilt(name) => format!("not built {name}"),
             Target::Nothing => "nothing".into(),
         };
-        format!("{} {} {target}", route.version.as_str(), route.project.as_deref().unwrap_or("-"))
+        format!(
+            "{} {} {target}",
+            route.version.as_str(),
+            route.project.as_deref().unwrap_or("-")
+        )
     }
 
     #[test]
@@ -244,21 +282,42 @@ mod tests {
             ("/v2-beta/projects/1a5/schemas", "v2-beta 1a5 schemas"),
             ("/v1/Containers", "v1 - list Containers"),
             ("/v1/container/1i7", "v1 - row container 1i7"),
-            ("/v1/container/1i7/instanceLinks", "v1 - link container 1i7 instanceLinks"),
+            (
+                "/v1/container/1i7/instanceLinks",
+                "v1 - link container 1i7 instanceLinks",
+            ),
             ("/v1/container/1i7/stats/a/b/c", "v1 - link container 1i7 stats"),
             ("/v2-beta/projects", "v2-beta - list projects"),
             ("/v2-beta/projects/1a5", "v2-beta - row projects 1a5"),
             ("/v2-beta/projects/1a5/", "v2-beta - row projects 1a5"),
-            ("/v2-beta/projects/1a5/projectMembers", "v2-beta - link projects 1a5 projectMembers"),
-            ("/v2-beta/projects/1a5/projectmembers/1pm1", "v2-beta 1a5 row projectmembers 1pm1"),
+            (
+                "/v2-beta/projects/1a5/projectMembers",
+                "v2-beta - link projects 1a5 projectMembers",
+            ),
+            (
+                "/v2-beta/projects/1a5/projectmembers/1pm1",
+                "v2-beta 1a5 row projectmembers 1pm1",
+            ),
             ("/v2-beta/Projects/1a5/services", "v2-beta 1a5 list services"),
             ("/v2-beta/projects/1a5/services/1s5", "v2-beta 1a5 row services 1s5"),
-            ("/v2-beta/projects/1a5/services/1s5/instances", "v2-beta 1a5 link services 1s5 instances"),
-            ("/v2-beta/projects/1a5/services/1s5/instances/1i1/x", "v2-beta 1a5 link services 1s5 instances"),
-            ("/v2-beta/projects/1a5/services/stack/web", "v2-beta 1a5 link services stack web"),
+            (
+                "/v2-beta/projects/1a5/services/1s5/instances",
+                "v2-beta 1a5 link services 1s5 instances",
+            ),
+            (
+                "/v2-beta/projects/1a5/services/1s5/instances/1i1/x",
+                "v2-beta 1a5 link services 1s5 instances",
+            ),
+            (
+                "/v2-beta/projects/1a5/services/stack/web",
+                "v2-beta 1a5 link services stack web",
+            ),
             ("/v2-beta/projects/1a5/projects", "v2-beta 1a5 list projects"),
             ("/v2-beta/projects/1a5/projects/1a7", "v2-beta 1a5 row projects 1a7"),
-            ("/v2-beta/projects/1a5/projects/1a5/hoststats", "v2-beta 1a5 link projects 1a5 hoststats"),
+            (
+                "/v2-beta/projects/1a5/projects/1a5/hoststats",
+                "v2-beta 1a5 link projects 1a5 hoststats",
+            ),
             ("/v2-beta/project/1a5/services", "v2-beta - link project 1a5 services"),
             ("/v2-beta/services/a%2Fb", "v2-beta - row services a/b"),
             ("/v2-beta/services/%", "v2-beta - row services %"),

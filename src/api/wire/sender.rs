@@ -20,7 +20,12 @@ use crate::model::{Error, ErrorKind, Result};
 const CSRF: &str = "CSRF";
 
 /// What a request shows of its sender.
-pub fn presented<'r>(request: &'r HttpRequest, route: &'r Route<'_>, query: &'r Query<'_>, trusted_proxies: &[IpAddr]) -> Presented<'r> {
+pub fn presented<'r>(
+    request: &'r HttpRequest,
+    route: &'r Route<'_>,
+    query: &'r Query<'_>,
+    trusted_proxies: &[IpAddr],
+) -> Presented<'r> {
     let headers = request.headers();
     Presented {
         authorization: one_text(headers, AUTHORIZATION.as_str()),
@@ -28,7 +33,10 @@ pub fn presented<'r>(request: &'r HttpRequest, route: &'r Route<'_>, query: &'r 
         parameter: query.first("token"),
         project: request::project(route, headers, query),
         // What is no text is no key either; it must not count as naming none.
-        client_key: headers.get("x-api-client-access-key").map(|v| v.to_str().unwrap_or("?")).filter(|v| !v.is_empty()),
+        client_key: headers
+            .get("x-api-client-access-key")
+            .map(|v| v.to_str().unwrap_or("?"))
+            .filter(|v| !v.is_empty()),
         enforce: is_true(headers, "x-enforce-authentication"),
         client: address::client(request, trusted_proxies).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     }
@@ -46,7 +54,9 @@ pub fn check_csrf(headers: &HeaderMap, verb: Verb, query: &Query<'_>) -> Result<
     if !is_browser(headers) {
         return Ok(None);
     }
-    let Some(own) = cookie(headers, CSRF).filter(|c| is_csrf(c)) else { return new_csrf().map(Some) };
+    let Some(own) = cookie(headers, CSRF).filter(|c| is_csrf(c)) else {
+        return new_csrf().map(Some);
+    };
     let repeated = one_text(headers, "x-api-csrf").or_else(|| query.first(CSRF));
     let is_repeated = repeated.is_some_and(|r| auth::is_same(r, own));
     if verb != Verb::Get && !is_repeated {
@@ -87,11 +97,24 @@ mod tests {
     #[test]
     fn browsers_repeat_their_cookie_when_they_change_something() {
         let cookie = ("cookie", "a=b; CSRF=0123456789");
-        assert_eq!(csrf(&[BROWSER, cookie], Verb::Get, "").unwrap().as_deref(), Some("0123456789"));
+        assert_eq!(
+            csrf(&[BROWSER, cookie], Verb::Get, "").unwrap().as_deref(),
+            Some("0123456789")
+        );
         for verb in [Verb::Post, Verb::Put, Verb::Delete] {
-            assert_eq!(csrf(&[BROWSER, cookie], verb, "").unwrap_err().code.as_deref(), Some("InvalidCSRFToken"));
+            assert_eq!(
+                csrf(&[BROWSER, cookie], verb, "").unwrap_err().code.as_deref(),
+                Some("InvalidCSRFToken")
+            );
             assert!(csrf(&[BROWSER, cookie, ("x-api-csrf", "0123456780")], verb, "").is_err());
-            assert!(csrf(&[BROWSER, cookie, ("x-api-csrf", "0123456789"), ("x-api-csrf", "x")], verb, "").is_err());
+            assert!(
+                csrf(
+                    &[BROWSER, cookie, ("x-api-csrf", "0123456789"), ("x-api-csrf", "x")],
+                    verb,
+                    ""
+                )
+                .is_err()
+            );
             assert!(csrf(&[BROWSER, cookie, ("x-api-csrf", "0123456789")], verb, "").is_ok());
             assert!(csrf(&[BROWSER, cookie], verb, "CSRF=0123456789").is_ok());
         }
@@ -101,10 +124,17 @@ mod tests {
     #[test]
     fn browsers_without_a_cookie_get_one_of_ten_digits() {
         for sent in ["", "CSRF=", "CSRF=a%0d%0aSet-Cookie: x", "CSRF=\u{7f}"] {
-            let Ok(Some(made)) = csrf(&[BROWSER, ("cookie", if sent.ends_with('\u{7f}') { "" } else { sent })], Verb::Post, "") else {
+            let Ok(Some(made)) = csrf(
+                &[BROWSER, ("cookie", if sent.ends_with('\u{7f}') { "" } else { sent })],
+                Verb::Post,
+                "",
+            ) else {
                 unreachable!("{sent}")
             };
-            assert!(made.len() == 10 && made.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)), "{made}");
+            assert!(
+                made.len() == 10 && made.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)),
+                "{made}"
+            );
         }
     }
 

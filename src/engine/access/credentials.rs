@@ -7,7 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::engine::core::{Answer, Core, Input, Scope, TOKEN_KIND, Update, apply_update, insert_and_start, live, row_from_input};
+use crate::engine::core::{
+    Answer, Core, Input, Scope, TOKEN_KIND, Update, apply_update, insert_and_start, live, row_from_input,
+};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
 use crate::schema::{Column, Role, Type, TypeView, layout};
 use crate::secret;
@@ -20,7 +22,10 @@ pub(crate) const SECRET_VALUE: &str = "secret.value";
 
 /// Kinds whose public half belongs to one credential only.
 fn has_own_name(kind: &str) -> bool {
-    matches!(kind, "apiKey" | "agentApiKey" | "password" | "usernamePassword" | "registrationToken")
+    matches!(
+        kind,
+        "apiKey" | "agentApiKey" | "password" | "usernamePassword" | "registrationToken"
+    )
 }
 
 pub(super) fn text<'i>(input: &'i Input, field: &str) -> Option<&'i str> {
@@ -60,7 +65,10 @@ impl Core {
         if row.kind != "registryCredential" || row.root != "credential" || !may_read {
             return Ok(row);
         }
-        let kept = self.store.credential(row.id)?.and_then(|kept| self.config.secrets.unseal(REGISTRY_SECRET, &kept.secret));
+        let kept = self
+            .store
+            .credential(row.id)?
+            .and_then(|kept| self.config.secrets.unseal(REGISTRY_SECRET, &kept.secret));
         match kept {
             Some(plain) => Self::with_secret(self.type_of_row(&row)?, row, &plain),
             None => Ok(row),
@@ -77,7 +85,11 @@ impl Core {
 /// Narrows a list of credentials: registration tokens are for who could use them.
 pub(crate) fn restrict_list(core: &Core, scope: &Scope, ty: &TypeView, spec: &mut ListSpec) -> Result<()> {
     if ty.def.root == "credential" && !core.has_infrastructure(scope.role)? {
-        spec.conditions.push(Condition::compare(Target::Column(Column::Kind), "ne", Scalar::Text(TOKEN_KIND.to_owned())));
+        spec.conditions.push(Condition::compare(
+            Target::Column(Column::Kind),
+            "ne",
+            Scalar::Text(TOKEN_KIND.to_owned()),
+        ));
     }
     Ok(())
 }
@@ -87,7 +99,11 @@ pub(crate) fn check_name_free(tx: &mut Tx<'_>, kind: &str, public_value: &str, o
     if !has_own_name(kind) {
         return Ok(());
     }
-    for other in tx.credentials(public_value)?.into_iter().filter(|c| Some(c.id) != own && has_own_name(&c.kind)) {
+    for other in tx
+        .credentials(public_value)?
+        .into_iter()
+        .filter(|c| Some(c.id) != own && has_own_name(&c.kind))
+    {
         if tx.find(other.id)?.is_some_and(|row| row.removed.is_none()) {
             return Err(Error::invalid("NotUnique", "publicValue"));
         }
@@ -96,7 +112,13 @@ pub(crate) fn check_name_free(tx: &mut Tx<'_>, kind: &str, public_value: &str, o
 }
 
 /// A new credential. Only those whose view lets them give the two halves do; for all others they are made.
-pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Resource> {
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    mut input: Input,
+) -> Result<Resource> {
     let kind = ty.def.id.clone();
     let is_key = matches!(kind.as_str(), "apiKey" | "credential");
     let public_value = match text(&input, "publicValue").filter(|v| !v.is_empty()) {
@@ -125,7 +147,12 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
         .write_for(scope, move |tx| {
             check_name_free(tx, &kind, &public_value, None)?;
             let row = insert_and_start(tx, machine.as_deref(), new)?;
-            tx.set_credential(&CredentialSecret { id: row.id, kind, public_value, secret: kept })?;
+            tx.set_credential(&CredentialSecret {
+                id: row.id,
+                kind,
+                public_value,
+                secret: kept,
+            })?;
             Ok(row)
         })
         .await?;
@@ -136,8 +163,17 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
 }
 
 /// A new secret: its row says what it is called, its value is sealed beside it. Shown in this answer only.
-pub(crate) async fn create_secret(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Resource> {
-    let value = input.shift_remove("value").and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+pub(crate) async fn create_secret(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    mut input: Input,
+) -> Result<Resource> {
+    let value = input
+        .shift_remove("value")
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default();
     if value.is_empty() {
         return Err(Error::invalid("EmptySecret", "value"));
     }
@@ -151,7 +187,12 @@ pub(crate) async fn create_secret(core: &Core, scope: &Scope, ty: &TypeView, acc
         .write_for(scope, move |tx| {
             let row = insert_and_start(tx, machine.as_deref(), new)?;
             // Nothing is proved by it: it has no public half.
-            tx.set_credential(&CredentialSecret { id: row.id, kind: row.kind.clone(), public_value: String::new(), secret: sealed })?;
+            tx.set_credential(&CredentialSecret {
+                id: row.id,
+                kind: row.kind.clone(),
+                public_value: String::new(),
+                secret: sealed,
+            })?;
             Ok(row)
         })
         .await?;
@@ -159,7 +200,13 @@ pub(crate) async fn create_secret(core: &Core, scope: &Scope, ty: &TypeView, acc
 }
 
 /// A PUT that may change either half; everything else of it is as with any row.
-pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, mut input: Input) -> Result<Resource> {
+pub(crate) async fn update(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    row: &Resource,
+    mut input: Input,
+) -> Result<Resource> {
     let (id, kind) = (row.id, row.kind.clone());
     let plain = text(&input, "secretValue").filter(|v| !v.is_empty()).map(str::to_owned);
     let kept = match &plain {
@@ -175,10 +222,16 @@ pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
     core.write_for(scope, move |tx| {
         let row = live(tx, id)?;
         if kept.is_some() || public_value.is_some() {
-            let known = tx.credentials_of(id)?.ok_or_else(|| Error::conflict("the credential is being removed"))?;
+            let known = tx
+                .credentials_of(id)?
+                .ok_or_else(|| Error::conflict("the credential is being removed"))?;
             let public_value = public_value.unwrap_or_else(|| known.public_value.clone());
             check_name_free(tx, &kind, &public_value, Some(id))?;
-            tx.set_credential(&CredentialSecret { public_value, secret: kept.unwrap_or(known.secret.clone()), ..known })?;
+            tx.set_credential(&CredentialSecret {
+                public_value,
+                secret: kept.unwrap_or(known.secret.clone()),
+                ..known
+            })?;
         }
         apply_update(tx, &update, &row, &input)
     })
@@ -187,20 +240,26 @@ pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
 
 /// `changesecret`: an administrator need not know the old one.
 pub(crate) async fn change_secret(core: &Core, scope: &Scope, row: &Resource, input: &Input) -> Result<Answer> {
-    let new = text(input, "newSecret").filter(|v| !v.is_empty()).ok_or_else(|| Error::invalid("MissingRequired", "newSecret"))?;
+    let new = text(input, "newSecret")
+        .filter(|v| !v.is_empty())
+        .ok_or_else(|| Error::invalid("MissingRequired", "newSecret"))?;
     let id = row.id;
     if scope.owner().is_some() {
         let old = text(input, "oldSecret").unwrap_or_default().to_owned();
         let hash = core.store.credential(id)?.map(|c| c.secret).unwrap_or_default();
         let checked = tokio::task::spawn_blocking(move || secret::check_password(&old, &hash)).await;
         if !checked.map_err(|e| Error::internal("checking a password", e))? {
-            return Err(Error::new(ErrorKind::BadRequest).with_code("InvalidOldPassword").with_field("oldSecret"));
+            return Err(Error::new(ErrorKind::BadRequest)
+                .with_code("InvalidOldPassword")
+                .with_field("oldSecret"));
         }
     }
     let kept = core.kept(&row.kind, new).await?;
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
-        let known = tx.credentials_of(id)?.ok_or_else(|| Error::conflict("the password is being removed"))?;
+        let known = tx
+            .credentials_of(id)?
+            .ok_or_else(|| Error::conflict("the password is being removed"))?;
         tx.set_credential(&CredentialSecret { secret: kept, ..known })?;
         tx.announce(id, row.account_id)?;
         Ok(row)

@@ -26,7 +26,13 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, owner: Own
     }
 }
 
-pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, input: Input) -> Result<Resource> {
+pub(crate) async fn update(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    row: &Resource,
+    input: Input,
+) -> Result<Resource> {
     match row.root.as_str() {
         "credential" => credentials::update(core, scope, ty, row, input).await,
         _ => core.update_row(scope, row.id, input, Update::of(ty)).await,

@@ -64,10 +64,26 @@ impl Core {
         }
         let mut keys = Vec::new();
         for found in self.store.credentials(name)? {
-            let Some(row) = self.store.find(found.id)?.filter(|r| r.removed.is_none() && r.state == "active") else { continue };
-            let account = row.account_id.map(|id| self.store.find(id)).transpose()?.flatten().filter(is_usable);
+            let Some(row) = self
+                .store
+                .find(found.id)?
+                .filter(|r| r.removed.is_none() && r.state == "active")
+            else {
+                continue;
+            };
+            let account = row
+                .account_id
+                .map(|id| self.store.find(id))
+                .transpose()?
+                .flatten()
+                .filter(is_usable);
             if let Some(account) = account {
-                keys.push(KnownKey { id: found.id, kind: found.kind, secret: found.secret, account: account.id });
+                keys.push(KnownKey {
+                    id: found.id,
+                    kind: found.kind,
+                    secret: found.secret,
+                    account: account.id,
+                });
             }
         }
         let keys: Arc<[KnownKey]> = keys.into();
@@ -79,7 +95,13 @@ impl Core {
     pub(crate) fn candidates(&self, name: &str, kind: &str) -> Result<Vec<Candidate>> {
         let keys = self.keys(name)?;
         let of_kind = keys.iter().filter(|key| key.kind == kind);
-        Ok(of_kind.map(|key| Candidate { credential: key.id, account: key.account, hash: key.secret.clone() }).collect())
+        Ok(of_kind
+            .map(|key| Candidate {
+                credential: key.id,
+                account: key.account,
+                hash: key.secret.clone(),
+            })
+            .collect())
     }
 
     pub(crate) fn check_key(&self, name: &str, secret: &str) -> Result<KeyProof> {
@@ -87,11 +109,19 @@ impl Core {
         let keeper = &self.config.secrets;
         let mut slow = Vec::new();
         let mut is_known = false;
-        for key in self.keys(name)?.iter().filter(|key| policy.key_kinds.contains(&key.kind)) {
+        for key in self
+            .keys(name)?
+            .iter()
+            .filter(|key| policy.key_kinds.contains(&key.kind))
+        {
             is_known = true;
             let fits = match key.kind.as_str() {
                 "password" | "usernamePassword" => {
-                    let candidate = Candidate { credential: key.id, account: key.account, hash: key.secret.clone() };
+                    let candidate = Candidate {
+                        credential: key.id,
+                        account: key.account,
+                        hash: key.secret.clone(),
+                    };
                     slow.push(candidate);
                     false
                 }
@@ -105,7 +135,11 @@ impl Core {
                 return Ok(KeyProof::Proved(key.id, key.account));
             }
         }
-        Ok(if slow.is_empty() { KeyProof::Nothing { is_known } } else { KeyProof::Slow(slow) })
+        Ok(if slow.is_empty() {
+            KeyProof::Nothing { is_known }
+        } else {
+            KeyProof::Slow(slow)
+        })
     }
 
     /// A digest of a password and the hash it fits: with another hash it is another digest.
@@ -114,19 +148,30 @@ impl Core {
     }
 
     pub(crate) fn remembers(&self, candidate: &Candidate, secret: &str) -> bool {
-        let kept = self.access.passwords.lock().unwrap_or_else(PoisonError::into_inner).get(&candidate.credential).cloned();
+        let kept = self
+            .access
+            .passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&candidate.credential)
+            .cloned();
         kept.is_some_and(|(digest, until)| {
             until > self.now() && secret::is_same(digest.as_bytes(), self.pair_digest(candidate, secret).as_bytes())
         })
     }
 
     pub(crate) fn check_passwords(&self, candidates: &[Candidate], secret: &str) -> Option<(ResourceId, ResourceId)> {
-        let found = candidates.iter().find(|candidate| secret::check_password(secret, &candidate.hash))?;
+        let found = candidates
+            .iter()
+            .find(|candidate| secret::check_password(secret, &candidate.hash))?;
         let mut kept = self.access.passwords.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
             kept.clear();
         }
-        kept.insert(found.credential, (self.pair_digest(found, secret), self.now().plus(REMEMBER_PASSWORD)));
+        kept.insert(
+            found.credential,
+            (self.pair_digest(found, secret), self.now().plus(REMEMBER_PASSWORD)),
+        );
         Some((found.credential, found.account))
     }
 
@@ -150,16 +195,30 @@ impl Core {
 
     /// The credential and the account of a registration token: `<name>:<milliseconds>:<signature>`.
     pub(crate) fn registration(&self, token: &str) -> Result<Option<(ResourceId, ResourceId)>> {
-        let Some((signed, signature)) = token.rsplit_once(':') else { return Ok(None) };
-        let Some((name, since)) = signed.split_once(':') else { return Ok(None) };
-        let Ok(since) = since.parse::<i64>() else { return Ok(None) };
-        let period = self.setting("registration.token.period.millis")?.and_then(|s| s.active_value).and_then(|v| v.parse().ok());
+        let Some((signed, signature)) = token.rsplit_once(':') else {
+            return Ok(None);
+        };
+        let Some((name, since)) = signed.split_once(':') else {
+            return Ok(None);
+        };
+        let Ok(since) = since.parse::<i64>() else {
+            return Ok(None);
+        };
+        let period = self
+            .setting("registration.token.period.millis")?
+            .and_then(|s| s.active_value)
+            .and_then(|v| v.parse().ok());
         if self.now().0.saturating_sub(since) > period.unwrap_or(REGISTRATION_PERIOD_MS) {
             return Ok(None);
         }
         for key in self.keys(name)?.iter().filter(|key| key.kind == "registrationToken") {
-            let Some(secret) = self.config.secrets.unseal("registrationToken.secretValue", &key.secret) else { continue };
-            if secret::is_same(secret::token_signature(&secret, signed)?.as_bytes(), signature.as_bytes()) {
+            let Some(secret) = self.config.secrets.unseal("registrationToken.secretValue", &key.secret) else {
+                continue;
+            };
+            if secret::is_same(
+                secret::token_signature(&secret, signed)?.as_bytes(),
+                signature.as_bytes(),
+            ) {
                 return Ok(Some((key.id, key.account)));
             }
         }

@@ -46,8 +46,12 @@ impl Core {
 
     /// Whether a project is removed, and the account was an owner until then: it may see how that went.
     fn owned_to_the_end(&self, account: ResourceId, project: ResourceId) -> Result<bool> {
-        let members: Vec<ResourceId> =
-            self.store.references(MEMBER, &[account], Direction::To)?.into_iter().map(|(member, _)| member).collect();
+        let members: Vec<ResourceId> = self
+            .store
+            .references(MEMBER, &[account], Direction::To)?
+            .into_iter()
+            .map(|(member, _)| member)
+            .collect();
         let is_last_owner = |m: &Resource| {
             let is_owner = || Fields::parse(&m.fields).ok().and_then(|f| f.text("role")).as_deref() == Some("owner");
             m.account_id == Some(project) && notes::<MemberNotes>(m).left_with_project && is_owner()
@@ -57,10 +61,24 @@ impl Core {
 
     /// The projects an account is a member of.
     pub(crate) fn memberships(&self, account: ResourceId) -> Result<Vec<(ResourceId, Role)>> {
-        let members: Vec<ResourceId> =
-            self.store.references(MEMBER, &[account], Direction::To)?.into_iter().map(|(member, _)| member).collect();
-        let live = self.store.many(&members)?.into_iter().filter(|m| m.removed.is_none() && m.state == "active");
-        let role = |m: &Resource| Fields::parse(&m.fields).ok()?.text("role").as_deref().and_then(Role::parse);
+        let members: Vec<ResourceId> = self
+            .store
+            .references(MEMBER, &[account], Direction::To)?
+            .into_iter()
+            .map(|(member, _)| member)
+            .collect();
+        let live = self
+            .store
+            .many(&members)?
+            .into_iter()
+            .filter(|m| m.removed.is_none() && m.state == "active");
+        let role = |m: &Resource| {
+            Fields::parse(&m.fields)
+                .ok()?
+                .text("role")
+                .as_deref()
+                .and_then(Role::parse)
+        };
         Ok(live.filter_map(|m| Some((m.account_id?, role(&m)?))).collect())
     }
 
@@ -96,14 +114,22 @@ impl Core {
 
     /// Whether a role that is no owner may say who belongs to its project.
     pub(crate) fn may_set_members(&self, role: Role) -> Result<bool> {
-        let allowed = self.setting(MEMBER_ROLES)?.and_then(|s| s.active_value).unwrap_or_default();
+        let allowed = self
+            .setting(MEMBER_ROLES)?
+            .and_then(|s| s.active_value)
+            .unwrap_or_default();
         Ok(allowed.split(',').any(|r| r.trim() == role.as_str()))
     }
 
     /// The active projects that an account is a member of.
     pub(crate) fn projects_of(&self, account: ResourceId) -> Result<Vec<ResourceId>> {
         let mut projects = Vec::new();
-        for project in self.store.all("account", None)?.into_iter().filter(|row| row.kind == "project" && is_usable(row)) {
+        for project in self
+            .store
+            .all("account", None)?
+            .into_iter()
+            .filter(|row| row.kind == "project" && is_usable(row))
+        {
             if self.best_membership(account, project.id)?.is_some() {
                 projects.push(project.id);
             }
@@ -114,15 +140,21 @@ impl Core {
     /// The role of the best of an account's memberships in a project.
     pub(crate) fn best_membership(&self, account: ResourceId, project: ResourceId) -> Result<Option<Role>> {
         let identity = self.wire_id("account", account);
-        let members: Vec<ResourceId> =
-            self.store.references("projectId", &[project], Direction::To)?.into_iter().map(|(member, _)| member).collect();
+        let members: Vec<ResourceId> = self
+            .store
+            .references("projectId", &[project], Direction::To)?
+            .into_iter()
+            .map(|(member, _)| member)
+            .collect();
         let mut best = None;
         for member in self.store.many(&members)? {
             if member.root != "projectMember" || member.removed.is_some() || member.state != "active" {
                 continue;
             }
             let fields = Fields::parse(&member.fields)?;
-            if fields.text("externalIdType").is_none_or(|t| t == "rancher_id") && fields.text("externalId").as_ref() == Some(&identity) {
+            if fields.text("externalIdType").is_none_or(|t| t == "rancher_id")
+                && fields.text("externalId").as_ref() == Some(&identity)
+            {
                 let role = fields.text("role").as_deref().and_then(Role::parse);
                 best = best.max(role.and_then(rank));
             }

@@ -18,8 +18,21 @@ impl NewKey {
         let mut fields = new.fields.clone();
         fields.set("publicValue", &self.public)?;
         let machine = ty.machine.as_deref().filter(|_| new.state.is_empty());
-        let row = insert_and_start(tx, machine, NewResource { kind: kind.to_owned(), fields, ..new })?;
-        tx.set_credential(&CredentialSecret { id: row.id, kind: kind.to_owned(), public_value: self.public, secret: self.sealed })?;
+        let row = insert_and_start(
+            tx,
+            machine,
+            NewResource {
+                kind: kind.to_owned(),
+                fields,
+                ..new
+            },
+        )?;
+        tx.set_credential(&CredentialSecret {
+            id: row.id,
+            kind: kind.to_owned(),
+            public_value: self.public,
+            secret: self.sealed,
+        })?;
         Ok(row)
     }
 }
@@ -34,6 +47,9 @@ impl Core {
     pub(crate) fn key_of(&self, context: &str, public: Option<&str>, plain: Option<&str>) -> Result<NewKey> {
         let public = public.map_or_else(secret::access_key, |given| Ok(given.to_owned()))?;
         let plain = plain.map_or_else(secret::secret_key, |given| Ok(given.to_owned()))?;
-        Ok(NewKey { public, sealed: self.config.secrets.seal(context, &plain)? })
+        Ok(NewKey {
+            public,
+            sealed: self.config.secrets.seal(context, &plain)?,
+        })
     }
 }

@@ -12,7 +12,8 @@ impl Core {
             return Ok(policy.clone());
         }
         let value = |name: &str| Ok::<_, Error>(self.setting(name)?.and_then(|s| s.active_value));
-        let kinds = value("account.by.key.credential.types")?.unwrap_or_else(|| "agentApiKey,apiKey,usernamePassword".to_owned());
+        let kinds = value("account.by.key.credential.types")?
+            .unwrap_or_else(|| "agentApiKey,apiKey,usernamePassword".to_owned());
         let realm = value("api.auth.realm")?;
         let infrastructure = value(INFRASTRUCTURE_ROLES)?.unwrap_or_default();
         let policy = Arc::new(Policy {
@@ -32,7 +33,11 @@ impl Core {
             return Ok(*admin);
         }
         let admins = self.store.all("account", None)?;
-        let first = admins.iter().filter(|row| row.kind == "admin" && is_usable(row)).map(|row| row.id).min();
+        let first = admins
+            .iter()
+            .filter(|row| row.kind == "admin" && is_usable(row))
+            .map(|row| row.id)
+            .min();
         Ok(*known.first_admin.get_or_init(|| first))
     }
 }

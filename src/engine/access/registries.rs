@@ -26,20 +26,38 @@ impl Core {
     /// What a container's image is pulled with, and where: the credential that the container names, else the newest of
     /// its project for the image's registry. Both it and its registry are active.
     pub(crate) fn registry_credential(&self, container: &Resource, image: &str) -> Result<Option<(Resource, String)>> {
-        let names =
-            |address: &str| address.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/').to_lowercase();
-        let named = Fields::parse(&container.fields)?.text(CREDENTIAL_FIELD).and_then(|wire| parse_reference(&wire));
+        let names = |address: &str| {
+            address
+                .trim_start_matches("https://")
+                .trim_start_matches("http://")
+                .trim_end_matches('/')
+                .to_lowercase()
+        };
+        let named = Fields::parse(&container.fields)?
+            .text(CREDENTIAL_FIELD)
+            .and_then(|wire| parse_reference(&wire));
         let credentials = match named {
-            Some(id) => self.store.find(id)?.filter(|c| c.account_id == container.account_id).into_iter().collect(),
+            Some(id) => self
+                .store
+                .find(id)?
+                .filter(|c| c.account_id == container.account_id)
+                .into_iter()
+                .collect(),
             None => self.store.all("credential", container.account_id)?,
         };
         for credential in credentials.into_iter().rev() {
             if credential.kind != "registryCredential" || credential.state != "active" {
                 continue;
             }
-            let registry = Fields::parse(&credential.fields)?.text("registryId").and_then(|wire| parse_reference(&wire));
-            let Some(registry) = registry.map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
-            let address = Fields::parse(&registry.fields)?.text("serverAddress").unwrap_or_default();
+            let registry = Fields::parse(&credential.fields)?
+                .text("registryId")
+                .and_then(|wire| parse_reference(&wire));
+            let Some(registry) = registry.map(|id| self.store.find(id)).transpose()?.flatten() else {
+                continue;
+            };
+            let address = Fields::parse(&registry.fields)?
+                .text("serverAddress")
+                .unwrap_or_default();
             if registry.state == "active" && (named.is_some() || names(&address) == names(registry_of(image))) {
                 return Ok(Some((credential, address)));
             }
@@ -49,15 +67,29 @@ impl Core {
 
     /// The same as an engine takes it.
     pub(crate) fn registry_auth(&self, container: &Resource, image: &str) -> Result<Option<RegistryAuth>> {
-        let Some((credential, server)) = self.registry_credential(container, image)? else { return Ok(None) };
-        let Some(kept) = self.store.credential(credential.id)? else { return Ok(None) };
+        let Some((credential, server)) = self.registry_credential(container, image)? else {
+            return Ok(None);
+        };
+        let Some(kept) = self.store.credential(credential.id)? else {
+            return Ok(None);
+        };
         let plain = self.config.secrets.unseal(REGISTRY_SECRET, &kept.secret);
-        Ok(plain.map(|password| RegistryAuth { username: kept.public_value, password, server }))
+        Ok(plain.map(|password| RegistryAuth {
+            username: kept.public_value,
+            password,
+            server,
+        }))
     }
 }
 
 /// A registry: one for an address in a project.
-pub(crate) async fn create_registry(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+pub(crate) async fn create_registry(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: Input,
+) -> Result<Resource> {
     let address = text(&input, "serverAddress").unwrap_or_default().to_lowercase();
     let mut new = row_from_input(&ty.def, account, &input)?;
     if new.name.is_empty() {
@@ -65,9 +97,18 @@ pub(crate) async fn create_registry(core: &Core, scope: &Scope, ty: &TypeView, a
     }
     let machine = ty.def.machine.clone();
     core.write_for(scope, move |tx| {
-        for other in tx.all("storagePool", Some(account))?.into_iter().filter(|pool| pool.kind == "registry") {
-            if Fields::parse(&other.fields)?.text("serverAddress").is_some_and(|a| a.to_lowercase() == address) {
-                return Err(Error::new(ErrorKind::BadRequest).with_code("ServerAddressUsed").with_field("serverAddress"));
+        for other in tx
+            .all("storagePool", Some(account))?
+            .into_iter()
+            .filter(|pool| pool.kind == "registry")
+        {
+            if Fields::parse(&other.fields)?
+                .text("serverAddress")
+                .is_some_and(|a| a.to_lowercase() == address)
+            {
+                return Err(Error::new(ErrorKind::BadRequest)
+                    .with_code("ServerAddressUsed")
+                    .with_field("serverAddress"));
             }
         }
         insert_and_start(tx, machine.as_deref(), new)

@@ -46,7 +46,11 @@ fn is_infrastructure(row: &Resource) -> bool {
 /// read.
 fn is_system(row: &Resource) -> bool {
     row.fields.contains(IS_SYSTEM)
-        && Fields::parse(&row.fields).and_then(|fields| fields.read::<bool>("system")).ok().flatten().unwrap_or(false)
+        && Fields::parse(&row.fields)
+            .and_then(|fields| fields.read::<bool>("system"))
+            .ok()
+            .flatten()
+            .unwrap_or(false)
 }
 
 impl Core {
@@ -59,17 +63,27 @@ impl Core {
     pub(crate) fn require_infrastructure(&self, scope: &Scope) -> Result<()> {
         match self.has_infrastructure(scope.role)? {
             true => Ok(()),
-            false => Err(Error::new(ErrorKind::Forbidden).with_message("this role may not change what runs everything else")),
+            false => {
+                Err(Error::new(ErrorKind::Forbidden).with_message("this role may not change what runs everything else"))
+            }
         }
     }
 
     /// 403 for a caller that may not put anything into this stack.
     pub(crate) fn require_stack(&self, scope: &Scope, stack: Option<&Resource>) -> Result<()> {
-        if stack.is_some_and(is_system) { self.require_infrastructure(scope) } else { Ok(()) }
+        if stack.is_some_and(is_system) {
+            self.require_infrastructure(scope)
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn rights<'a>(&'a self, scope: &'a Scope) -> Result<Rights<'a>> {
-        Ok(Rights { core: self, scope, has_infrastructure: self.has_infrastructure(scope.role)? })
+        Ok(Rights {
+            core: self,
+            scope,
+            has_infrastructure: self.has_infrastructure(scope.role)?,
+        })
     }
 
     fn allowed_to_project(&self, scope: &Scope, project: &Resource) -> Result<Allowed> {
@@ -86,7 +100,11 @@ impl Core {
         if self.rights(scope)?.to(row)?.includes(action) {
             return Ok(());
         }
-        let why = if is_project(row) { "only an owner may change a project" } else { "this role may not change what runs everything else" };
+        let why = if is_project(row) {
+            "only an owner may change a project"
+        } else {
+            "this role may not change what runs everything else"
+        };
         Err(Error::new(ErrorKind::Forbidden).with_message(why))
     }
 }
@@ -108,6 +126,10 @@ impl Rights<'_> {
             return Ok(Allowed::All);
         }
         // What the system's own containers say may be read.
-        Ok(if row.root == "instance" { Allowed::Only("logs") } else { Allowed::Nothing })
+        Ok(if row.root == "instance" {
+            Allowed::Only("logs")
+        } else {
+            Allowed::Nothing
+        })
     }
 }

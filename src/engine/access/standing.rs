@@ -22,7 +22,11 @@ pub(crate) fn unauthorized() -> Error {
 }
 
 fn account_of(row: &Resource) -> Account {
-    Account { id: row.id, kind: row.kind.clone(), name: row.name.clone() }
+    Account {
+        id: row.id,
+        kind: row.kind.clone(),
+        name: row.name.clone(),
+    }
 }
 
 /// Whether accounts of this kind see the rows of all accounts.
@@ -46,31 +50,68 @@ impl Core {
     }
 
     fn standing_alone(&self, account: ResourceId) -> Result<Standing> {
-        let Some(row) = self.store.find(account)?.filter(is_usable) else { return Ok(Standing::Nobody) };
+        let Some(row) = self.store.find(account)?.filter(is_usable) else {
+            return Ok(Standing::Nobody);
+        };
         let user = account_of(&row);
         let acting: Acting = notes(&row);
         if let (Some(project), Some(role)) = (acting.acts_for, acting.acts_as.as_deref().and_then(Role::parse)) {
-            let project = self.store.find(ResourceId(project))?.filter(|p| p.kind == "project" && is_usable(p));
+            let project = self
+                .store
+                .find(ResourceId(project))?
+                .filter(|p| p.kind == "project" && is_usable(p));
             let Some(project) = project.filter(|_| matches!(role, Role::Environment | Role::ProjectAdmin)) else {
                 return Ok(Standing::Nobody);
             };
             let (effective, reach) = (account_of(&project), Reach::Account(project.id));
-            return Ok(Standing::Holder(Arc::new(Holder { user, effective, project: Some(project.id), role, reach })));
+            return Ok(Standing::Holder(Arc::new(Holder {
+                user,
+                effective,
+                project: Some(project.id),
+                role,
+                reach,
+            })));
         }
         if row.kind == "project" {
             let (id, effective) = (row.id, user.clone());
-            let holder = Holder { user, effective, project: Some(id), role: Role::Project, reach: Reach::Account(id) };
+            let holder = Holder {
+                user,
+                effective,
+                project: Some(id),
+                role: Role::Project,
+                reach: Reach::Account(id),
+            };
             return Ok(Standing::Holder(Arc::new(holder)));
         }
         // A kind that no role is named after (`system`, `registeredAgent`) is nobody's who may ask.
-        let Some(role) = Role::parse(&row.kind) else { return Ok(Standing::Nobody) };
-        let reach = if reaches_all(&row.kind) { Reach::All } else { Reach::Account(row.id) };
-        Ok(Standing::Holder(Arc::new(Holder { effective: user.clone(), user, project: None, role, reach })))
+        let Some(role) = Role::parse(&row.kind) else {
+            return Ok(Standing::Nobody);
+        };
+        let reach = if reaches_all(&row.kind) {
+            Reach::All
+        } else {
+            Reach::Account(row.id)
+        };
+        Ok(Standing::Holder(Arc::new(Holder {
+            effective: user.clone(),
+            user,
+            project: None,
+            role,
+            reach,
+        })))
     }
 
     fn standing_in(&self, account: ResourceId, project: ResourceId) -> Result<Standing> {
-        let Standing::Holder(alone) = self.standing(account, None)? else { return Ok(Standing::Nobody) };
-        let Some(row) = self.store.find(project)?.filter(|r| r.kind == "project" && is_usable(r)) else { return Ok(Standing::Foreign) };
+        let Standing::Holder(alone) = self.standing(account, None)? else {
+            return Ok(Standing::Nobody);
+        };
+        let Some(row) = self
+            .store
+            .find(project)?
+            .filter(|r| r.kind == "project" && is_usable(r))
+        else {
+            return Ok(Standing::Foreign);
+        };
         if alone.project == Some(project) {
             return Ok(Standing::Holder(alone));
         }
@@ -83,11 +124,23 @@ impl Core {
         };
         let Some(role) = role else { return Ok(Standing::Foreign) };
         let (user, effective) = (alone.user.clone(), account_of(&row));
-        Ok(Standing::Holder(Arc::new(Holder { user, effective, project: Some(project), role, reach: Reach::Account(project) })))
+        Ok(Standing::Holder(Arc::new(Holder {
+            user,
+            effective,
+            project: Some(project),
+            role,
+            reach: Reach::Account(project),
+        })))
     }
 
     /// The scope of an account that has proved itself; `project` is the wire id that the request names.
-    pub(crate) fn admit(&self, version: Version, proof: Proof, account: ResourceId, project: Option<&str>) -> Result<Scope> {
+    pub(crate) fn admit(
+        &self,
+        version: Version,
+        proof: Proof,
+        account: ResourceId,
+        project: Option<&str>,
+    ) -> Result<Scope> {
         let asked = match project {
             None => None,
             Some(wire) => match WireId::parse(wire).filter(|w| w.letters == "a") {
@@ -125,12 +178,19 @@ impl Core {
             Proof::Open if self.policy()?.is_on => None,
             Proof::Open => self.first_admin()?,
             Proof::Key(id) | Proof::Registration(id) => {
-                let is_live = |row: &Resource| row.removed.is_none() && row.state == "active" && row.root == "credential";
+                let is_live =
+                    |row: &Resource| row.removed.is_none() && row.state == "active" && row.root == "credential";
                 self.store.find(id)?.filter(is_live).and_then(|row| row.account_id)
             }
-            Proof::Session(id) => self.store.find_session(id)?.filter(|s| s.expires > self.now()).map(|s| s.account),
+            Proof::Session(id) => self
+                .store
+                .find_session(id)?
+                .filter(|s| s.expires > self.now())
+                .map(|s| s.account),
         };
-        let Some(account) = account.filter(|id| *id == scope.user.id) else { return Ok(false) };
+        let Some(account) = account.filter(|id| *id == scope.user.id) else {
+            return Ok(false);
+        };
         let project = scope.project.map(|id| self.wire_id("project", id));
         match self.admit(scope.version, scope.proof, account, project.as_deref()) {
             Ok(now) => Ok(now.role == scope.role && now.reach == scope.reach),

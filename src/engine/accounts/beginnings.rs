@@ -10,8 +10,14 @@ use crate::store::{Changes, NewResource, Tx};
 use super::projects;
 
 /// The accounts that every database has, called after their kinds. Databases of earlier versions get them when they are opened.
-pub(crate) const ACCOUNTS: [(ResourceId, &str); 6] =
-    [(ADMIN, "admin"), (SYSTEM, "system"), (SUPERADMIN, "superadmin"), (TOKEN, "token"), (SERVICE, "service"), (REGISTER, "register")];
+pub(crate) const ACCOUNTS: [(ResourceId, &str); 6] = [
+    (ADMIN, "admin"),
+    (SYSTEM, "system"),
+    (SUPERADMIN, "superadmin"),
+    (TOKEN, "token"),
+    (SERVICE, "service"),
+    (REGISTER, "register"),
+];
 
 /// The types of what a database begins with.
 pub(crate) struct Beginnings {
@@ -38,21 +44,37 @@ impl Beginnings {
     pub(crate) fn insert(&self, tx: &mut Tx<'_>) -> Result<()> {
         for (id, kind) in ACCOUNTS {
             if tx.find(id)?.is_none() {
-                let new =
-                    NewResource { id: Some(id), kind: kind.into(), uuid: Some(kind.into()), name: kind.into(), ..active(&self.account)? };
+                let new = NewResource {
+                    id: Some(id),
+                    kind: kind.into(),
+                    uuid: Some(kind.into()),
+                    name: kind.into(),
+                    ..active(&self.account)?
+                };
                 tx.insert(new)?;
             }
         }
         match tx.find(DEFAULT_PROJECT)? {
             None => {
                 let fields = orchestration()?;
-                let new = NewResource { id: Some(DEFAULT_PROJECT), name: "Default".into(), fields, ..active(&self.project)? };
+                let new = NewResource {
+                    id: Some(DEFAULT_PROJECT),
+                    name: "Default".into(),
+                    fields,
+                    ..active(&self.project)?
+                };
                 tx.insert(new)?;
                 projects::insert_networks(tx, &self.network, DEFAULT_PROJECT)?;
             }
             // A database that was made before projects said how they are run.
             Some(row) if Fields::parse(&row.fields)?.text("orchestration").is_none() => {
-                tx.update_if(&row, &Changes { patch: orchestration()?, ..Changes::default() })?;
+                tx.update_if(
+                    &row,
+                    &Changes {
+                        patch: orchestration()?,
+                        ..Changes::default()
+                    },
+                )?;
             }
             Some(_) => {}
         }
@@ -63,12 +85,21 @@ impl Beginnings {
 
 /// The public template of the one way in which projects are run; clients look for it by this name. It brings no stacks.
 pub(crate) fn seed_template(tx: &mut Tx<'_>, ty: &Type) -> Result<()> {
-    if tx.all("projectTemplate", None)?.iter().any(|row| row.account_id.is_none()) {
+    if tx
+        .all("projectTemplate", None)?
+        .iter()
+        .any(|row| row.account_id.is_none())
+    {
         return Ok(());
     }
     let mut fields = Fields::default();
     fields.set("stacks", &[(); 0])?;
-    tx.insert(NewResource { name: "Cattle".into(), state: "active".into(), ..new_row(ty, None, fields) }).map(drop)
+    tx.insert(NewResource {
+        name: "Cattle".into(),
+        state: "active".into(),
+        ..new_row(ty, None, fields)
+    })
+    .map(drop)
 }
 
 /// How projects are run: there is one way, and clients ask for it by this name.
@@ -79,5 +110,9 @@ pub(crate) fn orchestration() -> Result<Fields> {
 }
 
 pub(crate) fn active(ty: &Type) -> Result<NewResource> {
-    Ok(NewResource { state: "active".into(), health: "healthy".into(), ..new_row(ty, None, Fields::default()) })
+    Ok(NewResource {
+        state: "active".into(),
+        health: "healthy".into(),
+        ..new_row(ty, None, Fields::default())
+    })
 }

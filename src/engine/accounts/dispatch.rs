@@ -21,12 +21,21 @@ pub(crate) async fn create(
         "account" => people::create(core, scope, ty, input).await,
         "userPreference" => preferences::create(core, scope, ty, given.unwrap_or(scope.user.id), input).await,
         // A person's own; public ones are there from the start.
-        "projectTemplate" => core.create_plain(scope, ty, given.unwrap_or(scope.user.id), input).await,
+        "projectTemplate" => {
+            core.create_plain(scope, ty, given.unwrap_or(scope.user.id), input)
+                .await
+        }
         _ => core.create_plain(scope, ty, account, input).await,
     }
 }
 
-pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, input: Input) -> Result<Resource> {
+pub(crate) async fn update(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    row: &Resource,
+    input: Input,
+) -> Result<Resource> {
     let (id, update) = (row.id, Update::of(ty));
     if row.root != "account" {
         return core.update_row(scope, id, input, update).await;
@@ -36,7 +45,13 @@ pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
         let kind = people::new_kind(tx, &row, &input)?;
         let row = apply_update(tx, &update, &row, &input)?;
         match kind {
-            Some(_) => tx.update_if(&row, &Changes { kind, ..Changes::default() }),
+            Some(_) => tx.update_if(
+                &row,
+                &Changes {
+                    kind,
+                    ..Changes::default()
+                },
+            ),
             None => Ok(row),
         }
     })
@@ -54,16 +69,28 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
             });
             removal.await
         }
-        _ => core.remove_row(scope, ty, id, |tx, row| people::check_leaving(tx, row, "delete")).await,
+        _ => {
+            core.remove_row(scope, ty, id, |tx, row| people::check_leaving(tx, row, "delete"))
+                .await
+        }
     }
 }
 
-pub(crate) async fn act(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, action: &str, input: Input) -> Result<Answer> {
+pub(crate) async fn act(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    row: &Resource,
+    action: &str,
+    input: Input,
+) -> Result<Answer> {
     match (row.root.as_str(), action) {
         ("account", "setmembers") => projects::set_members(core, scope, row, &input).await,
         ("account", "delete") => {
             core.require(scope, row, "remove")?;
-            remove(core, scope, ty, row).await.map(|row| Answer::Accepted(Box::new(row)))
+            remove(core, scope, ty, row)
+                .await
+                .map(|row| Answer::Accepted(Box::new(row)))
         }
         ("account", _) => {
             let operation = action.to_owned();

@@ -33,7 +33,9 @@ pub enum AccessMode {
 impl AccessMode {
     /// Reads what a setting or a body says.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Unrestricted, Self::Restricted, Self::Required].into_iter().find(|m| m.as_str().eq_ignore_ascii_case(text))
+        [Self::Unrestricted, Self::Restricted, Self::Required]
+            .into_iter()
+            .find(|m| m.as_str().eq_ignore_ascii_case(text))
     }
 
     /// As settings have it.
@@ -81,19 +83,30 @@ impl Core {
 
     pub(crate) fn access_mode(&self) -> Result<AccessMode> {
         let stored = self.setting("api.auth.local.access.mode")?.and_then(|s| s.active_value);
-        Ok(stored.as_deref().and_then(AccessMode::parse).unwrap_or(AccessMode::Unrestricted))
+        Ok(stored
+            .as_deref()
+            .and_then(AccessMode::parse)
+            .unwrap_or(AccessMode::Unrestricted))
     }
 
     /// 403 unless the mode lets this account log in.
     fn check_mode(&self, account: ResourceId) -> Result<()> {
         let mode = self.access_mode()?;
-        let row = self.store.find(account)?.ok_or_else(|| Error::new(ErrorKind::Unauthorized))?;
+        let row = self
+            .store
+            .find(account)?
+            .ok_or_else(|| Error::new(ErrorKind::Unauthorized))?;
         if mode == AccessMode::Unrestricted || matches!(row.kind.as_str(), "admin" | "superadmin") {
             return Ok(());
         }
         let identity = self.wire_id("account", account);
-        let named = self.setting("api.auth.local.allowed.identities")?.and_then(|s| s.active_value).unwrap_or_default();
-        let is_named = named.split(',').any(|n| n.trim().trim_start_matches("rancher_id:") == identity);
+        let named = self
+            .setting("api.auth.local.allowed.identities")?
+            .and_then(|s| s.active_value)
+            .unwrap_or_default();
+        let is_named = named
+            .split(',')
+            .any(|n| n.trim().trim_start_matches("rancher_id:") == identity);
         if is_named || mode == AccessMode::Restricted && !self.projects_of(account)?.is_empty() {
             return Ok(());
         }
@@ -105,7 +118,10 @@ impl Core {
         let token = secret::secret_key()?;
         let digest = self.config.secrets.digest(&token);
         let value = |name: &str| Ok::<_, Error>(self.setting(name)?.and_then(|s| s.active_value));
-        let expiry = value("api.auth.jwt.token.expiry")?.and_then(|v| v.parse().ok()).unwrap_or(EXPIRY_MS).clamp(1000, LONGEST_MS);
+        let expiry = value("api.auth.jwt.token.expiry")?
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(EXPIRY_MS)
+            .clamp(1000, LONGEST_MS);
         let is_only = value("api.auth.restrict.concurrent.sessions")?.is_some_and(|v| v.eq_ignore_ascii_case("true"));
         let expires = self.now().plus(std::time::Duration::from_millis(expiry));
         let written = self.store.write(crate::store::Priority::Request, move |tx| {
@@ -134,7 +150,9 @@ impl Core {
         .map_err(|e| Error::internal("hashing a password", e))??;
         let admin = match known {
             Some(account) => account,
-            None => self.first_admin()?.ok_or_else(|| Error::conflict("there is no active admin"))?,
+            None => self
+                .first_admin()?
+                .ok_or_else(|| Error::conflict("there is no active admin"))?,
         };
         let row = self.store.find(admin)?.ok_or_else(Error::not_found)?;
         if row.kind != "admin" {
@@ -144,14 +162,21 @@ impl Core {
         let keep = self.keep_removed();
         let written = self.write_for(scope, move |tx| {
             if let Some(kept) = hash {
-                for old in tx.all("credential", Some(admin))?.iter().filter(|old| old.kind == "password") {
+                for old in tx
+                    .all("credential", Some(admin))?
+                    .iter()
+                    .filter(|old| old.kind == "password")
+                {
                     tx.delete_credential(old.id)?;
                     retire(tx, old, keep)?;
                 }
                 insert_active(tx, &ty, admin, &auth.username, &kept)?;
                 let row = tx.get(admin)?;
                 if row.name != auth.name && !auth.name.is_empty() {
-                    let changes = crate::store::Changes { name: Some(auth.name.clone()), ..Default::default() };
+                    let changes = crate::store::Changes {
+                        name: Some(auth.name.clone()),
+                        ..Default::default()
+                    };
                     tx.update_if(&row, &changes)?;
                 }
             }
@@ -179,7 +204,10 @@ impl Core {
         let written = self.write(move |tx| {
             for found in tx.credentials(&access)? {
                 let Some(row) = tx.find(found.id)? else { continue };
-                let is_same = row.account_id == Some(account) && found.kind == "apiKey" && row.state == "active" && row.removed.is_none();
+                let is_same = row.account_id == Some(account)
+                    && found.kind == "apiKey"
+                    && row.state == "active"
+                    && row.removed.is_none();
                 if is_same && found.secret == kept {
                     return Ok(());
                 }
@@ -200,11 +228,19 @@ impl Core {
         }
         if name == "superadmin" {
             let all = self.store.all("account", None)?;
-            return Ok(all.iter().filter(|row| row.kind == "superadmin" && row.state == "active").map(|row| row.id).min());
+            return Ok(all
+                .iter()
+                .filter(|row| row.kind == "superadmin" && row.state == "active")
+                .map(|row| row.id)
+                .min());
         }
-        let id = crate::model::WireId::parse(name).filter(|w| w.letters == "a").map(|w| w.id);
+        let id = crate::model::WireId::parse(name)
+            .filter(|w| w.letters == "a")
+            .map(|w| w.id);
         let row = id.map(|id| self.store.find(id)).transpose()?.flatten();
-        Ok(row.filter(|row| row.root == "account" && row.removed.is_none()).map(|row| row.id))
+        Ok(row
+            .filter(|row| row.root == "account" && row.removed.is_none())
+            .map(|row| row.id))
     }
 }
 
@@ -212,8 +248,16 @@ impl Core {
 fn insert_active(tx: &mut Tx<'_>, ty: &Type, account: ResourceId, name: &str, kept: &str) -> Result<Resource> {
     let mut fields = Fields::default();
     fields.set("publicValue", name)?;
-    let row = tx.insert(NewResource { state: "active".into(), ..new_row(ty, Some(account), fields) })?;
+    let row = tx.insert(NewResource {
+        state: "active".into(),
+        ..new_row(ty, Some(account), fields)
+    })?;
     let (kind, public_value, secret) = (row.kind.clone(), name.to_owned(), kept.to_owned());
-    tx.set_credential(&CredentialSecret { id: row.id, kind, public_value, secret })?;
+    tx.set_credential(&CredentialSecret {
+        id: row.id,
+        kind,
+        public_value,
+        secret,
+    })?;
     Ok(row)
 }

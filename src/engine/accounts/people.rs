@@ -15,8 +15,18 @@ pub(crate) const RANCHER_ID: &str = "rancher_id";
 const FIRST_OWN: i64 = 1_000;
 
 /// Kinds of accounts that can be made by hand.
-const KINDS: [&str; 10] =
-    ["user", "admin", "readAdmin", "service", "superadmin", "agent", "agentRegister", "readonly", "projectadmin", "environment"];
+const KINDS: [&str; 10] = [
+    "user",
+    "admin",
+    "readAdmin",
+    "service",
+    "superadmin",
+    "agent",
+    "agentRegister",
+    "readonly",
+    "projectadmin",
+    "environment",
+];
 
 /// Somebody, as members and lists of identities show them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +46,23 @@ pub struct Identity {
 impl Core {
     /// An account as an identity.
     pub(crate) fn identity(&self, scope: &Scope, row: &Resource) -> Result<Identity> {
-        let login = self.store.all("credential", Some(row.id))?.into_iter().find(|c| c.kind == "password");
-        let login = login.map(|c| Fields::parse(&c.fields)).transpose()?.and_then(|f| f.text("publicValue"));
+        let login = self
+            .store
+            .all("credential", Some(row.id))?
+            .into_iter()
+            .find(|c| c.kind == "password");
+        let login = login
+            .map(|c| Fields::parse(&c.fields))
+            .transpose()?
+            .and_then(|f| f.text("publicValue"));
         let external_id = self.wire_id("account", row.id);
-        Ok(Identity { account: row.id, external_id, login, name: row.name.clone(), is_user: row.id == scope.user.id })
+        Ok(Identity {
+            account: row.id,
+            external_id,
+            login,
+            name: row.name.clone(),
+            is_user: row.id == scope.user.id,
+        })
     }
 
     /// The accounts of people that are called so (`exact`), or partly so; without a name the caller's own.
@@ -51,7 +74,13 @@ impl Core {
         let mut found = Vec::new();
         for row in self.store.all("account", None)?.into_iter().filter(is_person) {
             let identity = self.identity(scope, &row)?;
-            let fits = |text: &str| if is_exact { text.to_lowercase() == name } else { text.to_lowercase().contains(&name) };
+            let fits = |text: &str| {
+                if is_exact {
+                    text.to_lowercase() == name
+                } else {
+                    text.to_lowercase().contains(&name)
+                }
+            };
             if fits(&identity.name) || identity.login.as_deref().is_some_and(fits) {
                 found.push(identity);
             }
@@ -61,7 +90,10 @@ impl Core {
 
     /// The account behind a number that names a person.
     pub(crate) fn find_identity(&self, scope: &Scope, id: ResourceId) -> Result<Option<Identity>> {
-        let row = self.store.find(id)?.filter(|row| row.root == "account" && is_person(row));
+        let row = self
+            .store
+            .find(id)?
+            .filter(|row| row.root == "account" && is_person(row));
         row.map(|row| self.identity(scope, &row)).transpose()
     }
 
@@ -71,7 +103,12 @@ impl Core {
         for root in ["credential", "userPreference"] {
             parts.extend(self.store.all(root, Some(row.id))?.into_iter().map(|part| part.id));
         }
-        parts.extend(self.store.references(MEMBER, &[row.id], Direction::To)?.into_iter().map(|(member, _)| member));
+        parts.extend(
+            self.store
+                .references(MEMBER, &[row.id], Direction::To)?
+                .into_iter()
+                .map(|(member, _)| member),
+        );
         let keep = self.keep_removed();
         self.write(move |tx| {
             for id in parts {
@@ -97,7 +134,8 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: Inp
     // An account belongs to nobody.
     (new.account_id, new.kind) = (None, kind);
     let machine = ty.def.machine.clone();
-    core.write_for(scope, move |tx| insert_and_start(tx, machine.as_deref(), new)).await
+    core.write_for(scope, move |tx| insert_and_start(tx, machine.as_deref(), new))
+        .await
 }
 
 /// 405 for what would leave the server without one who runs it, or without what it is made of.
@@ -119,7 +157,10 @@ pub(crate) fn check_leaving(tx: &mut Tx<'_>, row: &Resource, operation: &str) ->
 
 /// 405 `LastAdminAccount` if there is no other active admin.
 pub(crate) fn check_last_admin(tx: &mut Tx<'_>, row: &Resource) -> Result<()> {
-    let has_other = tx.all("account", None)?.iter().any(|a| a.id != row.id && a.kind == "admin" && a.state == "active");
+    let has_other = tx
+        .all("account", None)?
+        .iter()
+        .any(|a| a.id != row.id && a.kind == "admin" && a.state == "active");
     match has_other || row.state == "inactive" {
         true => Ok(()),
         false => Err(Error::new(ErrorKind::MethodNotAllowed).with_code("LastAdminAccount")),
@@ -128,7 +169,13 @@ pub(crate) fn check_last_admin(tx: &mut Tx<'_>, row: &Resource) -> Result<()> {
 
 /// What of a PUT is about accounts only: the kind. 422 for one that cannot be given, 405 for the last admin.
 pub(crate) fn new_kind(tx: &mut Tx<'_>, row: &Resource, input: &Input) -> Result<Option<String>> {
-    let Some(kind) = input.get("kind").and_then(Value::as_str).filter(|kind| *kind != row.kind) else { return Ok(None) };
+    let Some(kind) = input
+        .get("kind")
+        .and_then(Value::as_str)
+        .filter(|kind| *kind != row.kind)
+    else {
+        return Ok(None);
+    };
     if row.kind == "project" || !KINDS.contains(&kind) {
         return Err(Error::invalid("InvalidOption", "kind"));
     }

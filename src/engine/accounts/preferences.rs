@@ -5,7 +5,13 @@ use crate::model::{Error, Resource, ResourceId, Result};
 use crate::schema::TypeView;
 
 /// A new preference of the caller; one of a name.
-pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: Input,
+) -> Result<Resource> {
     let new = row_from_input(&ty.def, account, &input)?;
     let machine = ty.def.machine.clone();
     core.write_for(scope, move |tx| {

@@ -57,7 +57,10 @@ impl Core {
                 waiting.extend(self.store.all(root, Some(row.id))?);
             }
             if !waiting.is_empty() {
-                let message = format!("Waiting for {} to be removed", waiting.first().map_or("", |w| w.root.as_str()));
+                let message = format!(
+                    "Waiting for {} to be removed",
+                    waiting.first().map_or("", |w| w.root.as_str())
+                );
                 for part in waiting.chunks(CHUNK) {
                     self.ask_to_go(part).await?;
                 }
@@ -75,7 +78,9 @@ impl Core {
         }
         self.write(move |tx| {
             for (id, machine) in asked {
-                let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else { continue };
+                let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else {
+                    continue;
+                };
                 if row.root == "instance" {
                     remove_container(tx, &machine, &row)?;
                 } else if machine.start("remove", &row.state).is_some() {
@@ -93,16 +98,28 @@ impl Core {
     async fn retire_rest(&self, project: ResourceId) -> Result<()> {
         let keep = self.keep_removed();
         let roots: BTreeSet<&str> = self.registry.types.values().map(|ty| ty.root.as_str()).collect();
-        for root in roots.into_iter().filter(|root| !matches!(*root, "auditLog" | "account" | "projectMember")) {
+        for root in roots
+            .into_iter()
+            .filter(|root| !matches!(*root, "auditLog" | "account" | "projectMember"))
+        {
             for rows in self.store.all(root, Some(project))?.chunks(CHUNK) {
                 let ids: Vec<ResourceId> = rows.iter().map(|row| row.id).collect();
-                self.write(move |tx| ids.into_iter().try_for_each(|id| retire_part(tx, id, keep))).await?;
+                self.write(move |tx| ids.into_iter().try_for_each(|id| retire_part(tx, id, keep)))
+                    .await?;
             }
         }
-        let left = write_notes(&MemberNotes { left_with_project: true })?;
+        let left = write_notes(&MemberNotes {
+            left_with_project: true,
+        })?;
         self.write(move |tx| {
             for member in tx.all("projectMember", Some(project))? {
-                tx.update_if(&member, &Changes { internal: Some(left.clone()), ..Changes::default() })?;
+                tx.update_if(
+                    &member,
+                    &Changes {
+                        internal: Some(left.clone()),
+                        ..Changes::default()
+                    },
+                )?;
                 retire_part(tx, member.id, keep)?;
             }
             Ok(())

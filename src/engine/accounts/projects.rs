@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::engine::access::{MEMBER, SET_MEMBERS};
-use crate::engine::core::{ADMIN, Answer, Core, DEFAULT_PROJECT, Input, Scope, insert_and_start, new_row, retire_part, row_from_input};
+use crate::engine::core::{
+    ADMIN, Answer, Core, DEFAULT_PROJECT, Input, Scope, insert_and_start, new_row, retire_part, row_from_input,
+};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, WireId};
 use crate::schema::{Role, Type, TypeView};
 use crate::store::{NewResource, Tx};
@@ -23,7 +25,12 @@ pub(crate) struct Member {
 impl Core {
     /// Reads a list of members: each has to be an account of this server, none twice, and one an owner.
     fn read_members(&self, list: &[Value]) -> Result<Vec<Member>> {
-        let bad = |code: &'static str, why: &str| Error::new(ErrorKind::BadRequest).with_code(code).with_field("members").with_message(why);
+        let bad = |code: &'static str, why: &str| {
+            Error::new(ErrorKind::BadRequest)
+                .with_code(code)
+                .with_field("members")
+                .with_message(why)
+        };
         let mut members: Vec<Member> = Vec::new();
         for member in list {
             let text = |field: &str| member.get(field).and_then(Value::as_str);
@@ -31,10 +38,15 @@ impl Core {
                 return Err(bad("InvalidIdentity", "no directory of such identities is set up"));
             }
             let id = text("externalId").unwrap_or_default();
-            let id = WireId::parse(id).filter(|w| w.letters == "a").map(|w| w.id).or_else(|| id.parse().ok().map(ResourceId));
+            let id = WireId::parse(id)
+                .filter(|w| w.letters == "a")
+                .map(|w| w.id)
+                .or_else(|| id.parse().ok().map(ResourceId));
             let account = id.map(|id| self.store.find(id)).transpose()?.flatten();
             let account = account.filter(|a| a.root == "account" && a.kind != "project" && a.removed.is_none());
-            let Some(account) = account else { return Err(bad("InvalidIdentity", "there is no such account")) };
+            let Some(account) = account else {
+                return Err(bad("InvalidIdentity", "there is no such account"));
+            };
             let role = text("role").unwrap_or("member").to_owned();
             if !matches!(role.as_str(), "owner" | "member" | "restricted" | "readonly") {
                 return Err(Error::invalid("InvalidOption", "role"));
@@ -42,7 +54,11 @@ impl Core {
             if members.iter().any(|m| m.account == account.id) {
                 return Err(bad("InvalidFormat", "the same member twice"));
             }
-            members.push(Member { account: account.id, name: account.name, role });
+            members.push(Member {
+                account: account.id,
+                name: account.name,
+                role,
+            });
         }
         match members.iter().any(|m| m.role == "owner") {
             true => Ok(members),
@@ -51,13 +67,23 @@ impl Core {
     }
 }
 
-fn insert_member(tx: &mut Tx<'_>, ty: &Type, account_prefix: &str, project: ResourceId, member: &Member) -> Result<Resource> {
+fn insert_member(
+    tx: &mut Tx<'_>,
+    ty: &Type,
+    account_prefix: &str,
+    project: ResourceId,
+    member: &Member,
+) -> Result<Resource> {
     let mut fields = Fields::default();
     fields.set("externalId", &format!("{account_prefix}{}", member.account))?;
     fields.set("externalIdType", RANCHER_ID)?;
     fields.set("projectId", &format!("{account_prefix}{project}"))?;
     fields.set("role", &member.role)?;
-    let mut new = NewResource { name: member.name.clone(), state: "active".into(), ..new_row(ty, Some(project), fields) };
+    let mut new = NewResource {
+        name: member.name.clone(),
+        state: "active".into(),
+        ..new_row(ty, Some(project), fields)
+    };
     new.refs.push((MEMBER.into(), member.account));
     tx.insert(new)
 }
@@ -68,7 +94,11 @@ pub(crate) fn give_default_to_admin(tx: &mut Tx<'_>, member: &Type, account_pref
     if !tx.all("projectMember", Some(DEFAULT_PROJECT))?.is_empty() {
         return Ok(());
     }
-    let admin = Member { account: ADMIN, name: "admin".into(), role: "owner".into() };
+    let admin = Member {
+        account: ADMIN,
+        name: "admin".into(),
+        role: "owner".into(),
+    };
     insert_member(tx, member, account_prefix, DEFAULT_PROJECT, &admin).map(|_| ())
 }
 
@@ -76,12 +106,18 @@ impl Core {
     /// 501 for a template that a project cannot be made of: its stacks would come from a catalog.
     fn check_template(&self, wire: Option<&Value>) -> Result<()> {
         let id = wire.and_then(Value::as_str).and_then(WireId::parse).map(|w| w.id);
-        let Some(template) = id.map(|id| self.store.find(id)).transpose()?.flatten() else { return Ok(()) };
-        match Fields::parse(&template.fields)?.read::<Vec<Value>>("stacks")?.is_none_or(|stacks| stacks.is_empty()) {
+        let Some(template) = id.map(|id| self.store.find(id)).transpose()?.flatten() else {
+            return Ok(());
+        };
+        match Fields::parse(&template.fields)?
+            .read::<Vec<Value>>("stacks")?
+            .is_none_or(|stacks| stacks.is_empty())
+        {
             true => Ok(()),
-            false => {
-                Err(Error::not_implemented("making the stacks of a template is not part of this build").with_field("projectTemplateId"))
-            }
+            false => Err(
+                Error::not_implemented("making the stacks of a template is not part of this build")
+                    .with_field("projectTemplateId"),
+            ),
         }
     }
 }
@@ -91,7 +127,10 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, mut input:
     if scope.project.is_some() {
         return Err(Error::new(ErrorKind::Forbidden).with_message("a project cannot make another one"));
     }
-    let given: Option<Vec<Value>> = input.shift_remove("members").and_then(|m| m.as_array().cloned()).filter(|m| !m.is_empty());
+    let given: Option<Vec<Value>> = input
+        .shift_remove("members")
+        .and_then(|m| m.as_array().cloned())
+        .filter(|m| !m.is_empty());
     let given = given.unwrap_or_else(|| {
         vec![json!({"externalId": core.wire_id("account", scope.user.id), "externalIdType": RANCHER_ID, "role": "owner"})]
     });
@@ -135,7 +174,11 @@ pub(crate) async fn set_members(core: &Core, scope: &Scope, project: &Resource, 
         let mut owners_before = BTreeSet::new();
         for row in tx.all("projectMember", Some(id))? {
             let fields = Fields::parse(&row.fields)?;
-            let account = fields.text("externalId").as_deref().and_then(WireId::parse).map(|w| w.id);
+            let account = fields
+                .text("externalId")
+                .as_deref()
+                .and_then(WireId::parse)
+                .map(|w| w.id);
             let role = fields.text("role").unwrap_or_default();
             if role == "owner" {
                 owners_before.extend(account);
@@ -148,9 +191,12 @@ pub(crate) async fn set_members(core: &Core, scope: &Scope, project: &Resource, 
                 None => retire_part(tx, row.id, keep)?,
             }
         }
-        let owners_after: BTreeSet<ResourceId> = wanted.iter().filter(|w| w.role == "owner").map(|w| w.account).collect();
+        let owners_after: BTreeSet<ResourceId> =
+            wanted.iter().filter(|w| w.role == "owner").map(|w| w.account).collect();
         if !is_owner && owners_before != owners_after {
-            let refusal = Error::new(ErrorKind::BadRequest).with_code("InvalidFormat").with_field("members");
+            let refusal = Error::new(ErrorKind::BadRequest)
+                .with_code("InvalidFormat")
+                .with_field("members");
             return Err(refusal.with_message("only an owner may change who the owners are"));
         }
         for member in wanted.iter().filter(|w| !kept.contains(&w.account)) {
@@ -169,7 +215,12 @@ pub(crate) fn insert_networks(tx: &mut Tx<'_>, network: &Type, project: Resource
     for kind in NETWORKS {
         let name = if kind == "network" { "managed" } else { kind };
         let new = new_row(network, Some(project), Fields::default());
-        tx.insert(NewResource { kind: kind.into(), name: name.into(), state: "active".into(), ..new })?;
+        tx.insert(NewResource {
+            kind: kind.into(),
+            name: name.into(),
+            state: "active".into(),
+            ..new
+        })?;
     }
     Ok(())
 }

@@ -57,11 +57,17 @@ fn room_of(ty: &TypeView) -> Room {
 /// POST.
 pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: Input) -> Result<Vec<Resource>> {
     // Whose the new row is: said by who may say it, else the caller's, else the Default project's.
-    let given = input.get("accountId").and_then(Value::as_str).and_then(WireId::parse).map(|w| w.id);
+    let given = input
+        .get("accountId")
+        .and_then(Value::as_str)
+        .and_then(WireId::parse)
+        .map(|w| w.id);
     let account = given.or(scope.owner()).unwrap_or(DEFAULT_PROJECT);
     let one = |row: Resource| vec![row];
     match room_of(ty) {
-        Room::Access => access::create(core, scope, ty, access::Owner { given, account }, input).await.map(one),
+        Room::Access => access::create(core, scope, ty, access::Owner { given, account }, input)
+            .await
+            .map(one),
         Room::Accounts => accounts::create(core, scope, ty, given, account, input).await.map(one),
         Room::Services => services::create(core, scope, ty, account, input).await.map(one),
         Room::Instances => instances::create(core, scope, ty, account, input).await,
@@ -71,7 +77,13 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: Inp
 }
 
 /// PUT.
-pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, id: ResourceId, input: Input) -> Result<Resource> {
+pub(crate) async fn update(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    id: ResourceId,
+    input: Input,
+) -> Result<Resource> {
     let row = core.visible(scope, ty, id)?;
     core.require(scope, &row, "update")?;
     match room_of(ty) {
@@ -80,7 +92,10 @@ pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, id: Resour
         Room::Services => services::update(core, scope, ty, &row, input).await,
         Room::Instances => instances::update(core, scope, ty, &row, input).await,
         Room::Hosts => hosts::update(core, scope, ty, &row, input).await,
-        Room::Drivers | Room::Tasks | Room::Plain => core.update_row(scope, id, input, crate::engine::core::Update::of(ty)).await,
+        Room::Drivers | Room::Tasks | Room::Plain => {
+            core.update_row(scope, id, input, crate::engine::core::Update::of(ty))
+                .await
+        }
     }
 }
 
@@ -92,12 +107,21 @@ pub(crate) async fn delete(core: &Core, scope: &Scope, ty: &TypeView, id: Resour
         Room::Accounts => accounts::remove(core, scope, ty, &row).await,
         Room::Services => services::remove(core, scope, ty, &row).await,
         Room::Instances => instances::remove(core, scope, ty, &row).await,
-        Room::Access | Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => core.remove_row(scope, ty, id, unchecked).await,
+        Room::Access | Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => {
+            core.remove_row(scope, ty, id, unchecked).await
+        }
     }
 }
 
 /// POST `?action=`.
-pub(crate) async fn act(core: &Core, scope: &Scope, ty: &TypeView, id: ResourceId, action: &str, input: Input) -> Result<Answer> {
+pub(crate) async fn act(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    id: ResourceId,
+    action: &str,
+    input: Input,
+) -> Result<Answer> {
     let row = core.visible(scope, ty, id)?;
     if !core.offers(scope.version, ty, &row, action) {
         return Err(not_available());
@@ -109,6 +133,8 @@ pub(crate) async fn act(core: &Core, scope: &Scope, ty: &TypeView, id: ResourceI
         Room::Services => services::act(core, scope, &row, action, input).await,
         Room::Instances => instances::act(core, scope, &row, action, input).await,
         Room::Tasks if action == "execute" => tasks::execute(core, &row).await,
-        Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => core.start_action(scope, &row, action, "{}".to_owned(), unchecked).await,
+        Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => {
+            core.start_action(scope, &row, action, "{}".to_owned(), unchecked).await
+        }
     }
 }

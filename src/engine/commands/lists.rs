@@ -38,7 +38,10 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
     if let Some(sort) = &query.sort
         && let Some(key) = ty.def.fields.get(sort).and_then(|f| sort_key(sort, f.source))
     {
-        spec.order = Order { key, descending: query.descending };
+        spec.order = Order {
+            key,
+            descending: query.descending,
+        };
     }
     let (mut rows, next) = core.store.list(&spec)?;
     if accounts::is_named_in_any_case(ty) {
@@ -46,7 +49,11 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
         let names = || query.filters.iter().filter(|f| f.field == "name" && f.modifier == "eq");
         rows.retain(|row| names().all(|f| f.value.eq_ignore_ascii_case(&row.name)));
     }
-    Ok(Page { rows, next, filters: echoed })
+    Ok(Page {
+        rows,
+        next,
+        filters: echoed,
+    })
 }
 
 /// Different filters of one list at most: each makes the statement deeper, and SQLite takes statements only so deep.
@@ -63,7 +70,10 @@ fn sort_key(name: &str, source: Source) -> Option<SortKey> {
 
 /// A filter as the store's conditions, and as the answer echoes it.
 fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, Filter) {
-    let echo = |value: String| Filter { value, ..filter.clone() };
+    let echo = |value: String| Filter {
+        value,
+        ..filter.clone()
+    };
     let plain = echo(filter.value.clone());
     let hidden = || (filter.field == "removeTime").then_some(Target::Column(Column::PurgeAfter));
     if let Some(condition) = accounts::own_condition(ty, filter) {
@@ -76,7 +86,9 @@ fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, F
         None => hidden(),
     };
     // A filter on what no row has is ignored, as the wire ignores filters it does not know.
-    let Some(target) = target else { return (Vec::new(), plain) };
+    let Some(target) = target else {
+        return (Vec::new(), plain);
+    };
     match filter.modifier.as_str() {
         "null" => return (vec![Condition::Null(target)], plain),
         "notnull" => return (vec![Condition::NotNull(target)], plain),
@@ -91,28 +103,55 @@ fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, F
     match ty_of {
         FieldType::Reference(kind) => {
             let id = WireId::parse(&filter.value).map(|w| w.id);
-            let stored = id.map(|id| if is_column { Scalar::Int(id.0) } else { Scalar::Text(core.wire_id(kind, id)) });
-            (one(stored), echo(id.map_or_else(|| "-1".to_owned(), |id| id.to_string())))
+            let stored = id.map(|id| {
+                if is_column {
+                    Scalar::Int(id.0)
+                } else {
+                    Scalar::Text(core.wire_id(kind, id))
+                }
+            });
+            (
+                one(stored),
+                echo(id.map_or_else(|| "-1".to_owned(), |id| id.to_string())),
+            )
         }
         // What an audit row is about is kept as the wire writes it, whatever the type of the field says.
-        FieldType::Int if is_kept_as_written(&ty.def.id, &filter.field) => (one(Some(Scalar::Text(filter.value.clone()))), plain),
+        FieldType::Int if is_kept_as_written(&ty.def.id, &filter.field) => {
+            (one(Some(Scalar::Text(filter.value.clone()))), plain)
+        }
         FieldType::Int | FieldType::Float if filter.field == "id" => {
-            let id = WireId::parse(&filter.value).map(|w| w.id.0).or_else(|| filter.value.parse().ok());
+            let id = WireId::parse(&filter.value)
+                .map(|w| w.id.0)
+                .or_else(|| filter.value.parse().ok());
             (one(id.map(Scalar::Int)), plain)
         }
         FieldType::Int | FieldType::Float => (one(filter.value.trim().parse().ok().map(Scalar::Int)), plain),
         FieldType::Date => {
             let at = read_date(core, &filter.value);
-            let stored = at.map(|at| if is_column { Scalar::Int(at.0) } else { Scalar::Text(at.to_wire()) });
-            (one(stored), echo(at.map_or_else(|| filter.value.clone(), Timestamp::to_wire)))
+            let stored = at.map(|at| {
+                if is_column {
+                    Scalar::Int(at.0)
+                } else {
+                    Scalar::Text(at.to_wire())
+                }
+            });
+            (
+                one(stored),
+                echo(at.map_or_else(|| filter.value.clone(), Timestamp::to_wire)),
+            )
         }
         FieldType::Boolean => {
             let is_true = matches!(filter.value.as_str(), "true" | "1");
             (one(Some(Scalar::Int(i64::from(is_true)))), plain)
         }
         // Quirk: names of projects, and of what they are made from, are found in whatever case (MySQL's own comparison).
-        FieldType::String if filter.field == "name" && filter.modifier == "eq" && accounts::is_named_in_any_case(ty) => {
-            (vec![Condition::compare(target, "like", Scalar::Text(filter.value.clone()))], plain)
+        FieldType::String
+            if filter.field == "name" && filter.modifier == "eq" && accounts::is_named_in_any_case(ty) =>
+        {
+            (
+                vec![Condition::compare(target, "like", Scalar::Text(filter.value.clone()))],
+                plain,
+            )
         }
         FieldType::Enum if target == Target::Column(Column::State) => (state_conditions(ty, filter, &target), plain),
         FieldType::Enum if target == Target::Column(Column::Transitioning) => (Vec::new(), plain),
@@ -125,9 +164,19 @@ fn state_conditions(ty: &TypeView, filter: &Filter, target: &Target) -> Vec<Cond
     let stored: Vec<&str> = ty.stored_states(&filter.value).collect();
     match (filter.modifier.as_str(), stored.as_slice()) {
         (_, []) => vec![Condition::Never],
-        ("ne", all) => all.iter().map(|s| Condition::compare(target.clone(), "ne", Scalar::Text((*s).to_owned()))).collect(),
-        (_, [one]) => vec![Condition::compare(target.clone(), "eq", Scalar::Text((*one).to_owned()))],
-        (_, several) => vec![Condition::OneOf(target.clone(), several.iter().map(|s| (*s).to_owned()).collect())],
+        ("ne", all) => all
+            .iter()
+            .map(|s| Condition::compare(target.clone(), "ne", Scalar::Text((*s).to_owned())))
+            .collect(),
+        (_, [one]) => vec![Condition::compare(
+            target.clone(),
+            "eq",
+            Scalar::Text((*one).to_owned()),
+        )],
+        (_, several) => vec![Condition::OneOf(
+            target.clone(),
+            several.iter().map(|s| (*s).to_owned()).collect(),
+        )],
     }
 }
 
@@ -138,15 +187,34 @@ fn read_date(core: &Core, text: &str) -> Option<Timestamp> {
     }
 }
 
-pub(crate) fn follow(core: &Core, scope: &Scope, rows: &[ResourceId], link: &Link) -> Result<Vec<(ResourceId, Resource)>> {
+pub(crate) fn follow(
+    core: &Core,
+    scope: &Scope,
+    rows: &[ResourceId],
+    link: &Link,
+) -> Result<Vec<(ResourceId, Resource)>> {
     let pairs = match &link.to {
         Relation::One { field, .. } | Relation::Listed { field, .. } => one(core, rows, field)?,
         Relation::Many { kind, field } => many(core, rows, kind, field)?,
         Relation::Through { through, near, far, .. } => {
-            let maps = live(core, core.store.references(near, rows, Direction::To)?.iter().map(|(m, _)| *m), through)?;
-            let ends: HashMap<ResourceId, ResourceId> = core.store.references(far, &maps, Direction::From)?.into_iter().collect();
+            let maps = live(
+                core,
+                core.store
+                    .references(near, rows, Direction::To)?
+                    .iter()
+                    .map(|(m, _)| *m),
+                through,
+            )?;
+            let ends: HashMap<ResourceId, ResourceId> = core
+                .store
+                .references(far, &maps, Direction::From)?
+                .into_iter()
+                .collect();
             let nears = core.store.references(near, &maps, Direction::From)?;
-            nears.into_iter().filter_map(|(map, near)| Some((near, *ends.get(&map)?))).collect()
+            nears
+                .into_iter()
+                .filter_map(|(map, near)| Some((near, *ends.get(&map)?)))
+                .collect()
         }
         Relation::Computed => Vec::new(),
     };
@@ -155,7 +223,9 @@ pub(crate) fn follow(core: &Core, scope: &Scope, rows: &[ResourceId], link: &Lin
     let is_one = matches!(link.to, Relation::One { .. });
     let mut seen = Vec::with_capacity(pairs.len());
     for (near, far) in pairs {
-        let Some(row) = found.get(&far).filter(|row| is_one || row.removed.is_none()) else { continue };
+        let Some(row) = found.get(&far).filter(|row| is_one || row.removed.is_none()) else {
+            continue;
+        };
         if core.sees(scope, row)? {
             seen.push((near, core.reveal(scope, row.clone())?));
         }
@@ -166,7 +236,11 @@ pub(crate) fn follow(core: &Core, scope: &Scope, rows: &[ResourceId], link: &Lin
 fn one(core: &Core, rows: &[ResourceId], field: &str) -> Result<Vec<(ResourceId, ResourceId)>> {
     let mut pairs = Vec::new();
     for row in core.store.many(rows)? {
-        let many = core.type_of_row(&row)?.fields.get(field).filter(|f| matches!(f.ty, FieldType::Array(_)));
+        let many = core
+            .type_of_row(&row)?
+            .fields
+            .get(field)
+            .filter(|f| matches!(f.ty, FieldType::Array(_)));
         if many.is_some() {
             pairs.extend(core.store.references(field, &[row.id], Direction::From)?);
             continue;
@@ -176,7 +250,9 @@ fn one(core: &Core, rows: &[ResourceId], field: &str) -> Result<Vec<(ResourceId,
             Some(Source::Column(Column::AccountId)) => row.account_id,
             Some(Source::Column(Column::ParentId)) => row.parent_id,
             Some(Source::Column(Column::HostId)) => row.host_id,
-            Some(Source::Fields) => crate::model::Fields::parse(&row.fields)?.text(field).and_then(|w| WireId::parse(&w).map(|w| w.id)),
+            Some(Source::Fields) => crate::model::Fields::parse(&row.fields)?
+                .text(field)
+                .and_then(|w| WireId::parse(&w).map(|w| w.id)),
             _ => None,
         };
         pairs.extend(far.map(|far| (row.id, far)));
@@ -188,21 +264,35 @@ fn many(core: &Core, rows: &[ResourceId], kind: &str, field: &str) -> Result<Vec
     let ty = core.type_of(kind)?;
     match ty.fields.get(field).map(|f| f.source) {
         Some(Source::Column(Column::ParentId)) => core.store.child_ids(rows, &ty.root),
-        Some(Source::Column(Column::HostId)) => {
-            Ok(core.store.on_hosts(rows, &ty.root)?.into_iter().filter_map(|s| Some((s.host_id?, s.id))).collect())
-        }
+        Some(Source::Column(Column::HostId)) => Ok(core
+            .store
+            .on_hosts(rows, &ty.root)?
+            .into_iter()
+            .filter_map(|s| Some((s.host_id?, s.id)))
+            .collect()),
         Some(Source::Column(Column::AccountId)) => {
             let mut pairs = Vec::new();
             for account in rows {
-                pairs.extend(core.store.all(&ty.root, Some(*account))?.into_iter().map(|r| (*account, r.id)));
+                pairs.extend(
+                    core.store
+                        .all(&ty.root, Some(*account))?
+                        .into_iter()
+                        .map(|r| (*account, r.id)),
+                );
             }
             Ok(pairs)
         }
         Some(Source::Fields) => {
             let pairs = core.store.references(field, rows, Direction::To)?;
-            let live: BTreeMap<ResourceId, ()> =
-                live(core, pairs.iter().map(|(from, _)| *from), kind)?.into_iter().map(|id| (id, ())).collect();
-            Ok(pairs.into_iter().filter(|(from, _)| live.contains_key(from)).map(|(from, to)| (to, from)).collect())
+            let live: BTreeMap<ResourceId, ()> = live(core, pairs.iter().map(|(from, _)| *from), kind)?
+                .into_iter()
+                .map(|id| (id, ()))
+                .collect();
+            Ok(pairs
+                .into_iter()
+                .filter(|(from, _)| live.contains_key(from))
+                .map(|(from, to)| (to, from))
+                .collect())
         }
         _ => Ok(Vec::new()),
     }
@@ -213,7 +303,9 @@ fn live(core: &Core, ids: impl Iterator<Item = ResourceId>, kind: &str) -> Resul
     let rows = core.store.many(&ids.collect::<Vec<_>>())?;
     Ok(rows
         .into_iter()
-        .filter(|r| r.removed.is_none() && (r.root == kind || core.type_of_row(r).is_ok_and(|ty| core.derives(&ty.id, kind))))
+        .filter(|r| {
+            r.removed.is_none() && (r.root == kind || core.type_of_row(r).is_ok_and(|ty| core.derives(&ty.id, kind)))
+        })
         .map(|r| r.id)
         .collect())
 }

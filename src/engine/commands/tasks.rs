@@ -17,8 +17,14 @@ const TASKS: [&str; 2] = [PING, PURGE];
 /// Makes the rows of the tasks; twice equals once.
 pub(crate) fn seed_tasks(tx: &mut Tx<'_>, task: &Type) -> Result<()> {
     let known = tx.all("task", None)?;
-    for name in TASKS.into_iter().filter(|name| !known.iter().any(|row| row.name == *name)) {
-        tx.insert(NewResource { name: name.into(), ..new_row(task, None, Fields::default()) })?;
+    for name in TASKS
+        .into_iter()
+        .filter(|name| !known.iter().any(|row| row.name == *name))
+    {
+        tx.insert(NewResource {
+            name: name.into(),
+            ..new_row(task, None, Fields::default())
+        })?;
     }
     Ok(())
 }

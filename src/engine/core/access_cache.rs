@@ -46,7 +46,12 @@ pub(crate) struct Access {
 impl Default for Access {
     fn default() -> Self {
         let changes = watch::Sender::new(0);
-        Self { generation: AtomicU64::new(0), changes, known: RwLock::default(), passwords: Mutex::default() }
+        Self {
+            generation: AtomicU64::new(0),
+            changes,
+            known: RwLock::default(),
+            passwords: Mutex::default(),
+        }
     }
 }
 
@@ -64,7 +69,10 @@ impl Access {
         if known.generation == generation {
             return known;
         }
-        let fresh = Arc::new(Known { generation, ..Known::default() });
+        let fresh = Arc::new(Known {
+            generation,
+            ..Known::default()
+        });
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.generation < generation {
             *known = fresh;

@@ -20,7 +20,10 @@ impl Subnet {
         let address: Ipv4Addr = address.parse().ok()?;
         let prefix: u8 = prefix.parse().ok().filter(|p| (8..=30).contains(p))?;
         let subnet = Self { base: 0, prefix };
-        Some(Self { base: u32::from(address) & !(subnet.size() - 1), prefix })
+        Some(Self {
+            base: u32::from(address) & !(subnet.size() - 1),
+            prefix,
+        })
     }
 
     fn size(self) -> u32 {
@@ -36,7 +39,12 @@ impl Subnet {
         let prefix = prefix.max(self.prefix);
         let count = 1_u32 << (prefix - self.prefix);
         let size = 1_u32 << (32 - prefix);
-        (0..count).map(|n| Self { base: self.base + ((first + n) % count) * size, prefix }).collect()
+        (0..count)
+            .map(|n| Self {
+                base: self.base + ((first + n) % count) * size,
+                prefix,
+            })
+            .collect()
     }
 
     pub(crate) fn to_cidr(self) -> String {
@@ -61,9 +69,14 @@ pub(crate) struct Addresses {
 impl Addresses {
     pub(crate) fn new(pool: &str) -> Result<Self> {
         let pool = Subnet::parse(pool).ok_or_else(|| {
-            Error::new(ErrorKind::BadRequest).with_message(format!("not a network in CIDR form: {pool:?} (for example 10.42.0.0/16)"))
+            Error::new(ErrorKind::BadRequest).with_message(format!(
+                "not a network in CIDR form: {pool:?} (for example 10.42.0.0/16)"
+            ))
         })?;
-        Ok(Self { pool, taken: Mutex::default() })
+        Ok(Self {
+            pool,
+            taken: Mutex::default(),
+        })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -83,7 +96,10 @@ impl Addresses {
     pub(crate) fn allocate(&self, project: ResourceId, subnet: Subnet, wanted: &[String]) -> Option<String> {
         let mut taken = self.lock();
         let used = taken.by_project.entry(project).or_default();
-        let preferred = wanted.iter().filter_map(|w| w.trim().parse::<Ipv4Addr>().ok()).map(u32::from);
+        let preferred = wanted
+            .iter()
+            .filter_map(|w| w.trim().parse::<Ipv4Addr>().ok())
+            .map(u32::from);
         let address = preferred
             .filter(|a| subnet.contains(*a) && !used.contains(a))
             .chain((subnet.base + 2..subnet.base + subnet.size() - 1).filter(|a| !used.contains(a)))
@@ -103,11 +119,20 @@ mod tests {
     fn addresses_are_handed_out_lowest_first_and_come_back() {
         let addresses = Addresses::new("10.42.0.0/29").expect("a pool");
         let (project, subnet) = (ResourceId(5), Subnet::parse("10.42.0.0/29").expect("a subnet"));
-        let next = |wanted: &[&str]| addresses.allocate(project, subnet, &wanted.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        let next = |wanted: &[&str]| {
+            addresses.allocate(
+                project,
+                subnet,
+                &wanted.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>(),
+            )
+        };
         assert_eq!(next(&[]).as_deref(), Some("10.42.0.2"));
         assert_eq!(next(&["10.42.0.2", "10.42.0.5"]).as_deref(), Some("10.42.0.5"));
         assert_eq!(next(&["10.99.0.1"]).as_deref(), Some("10.42.0.3"));
-        assert_eq!((next(&[]), next(&[]), next(&[])), (Some("10.42.0.4".into()), Some("10.42.0.6".into()), None));
+        assert_eq!(
+            (next(&[]), next(&[]), next(&[])),
+            (Some("10.42.0.4".into()), Some("10.42.0.6".into()), None)
+        );
         addresses.release(project, "10.42.0.4");
         assert_eq!(next(&[]).as_deref(), Some("10.42.0.4"));
     }
@@ -116,7 +141,10 @@ mod tests {
     fn a_pool_is_split_from_a_projects_own_place_on() {
         let pool = Subnet::parse("10.42.0.0/16").expect("a pool");
         let subnets = pool.split(22, 5);
-        assert_eq!((subnets.len(), subnets.first().map(|s| s.to_cidr())), (64, Some("10.42.20.0/22".into())));
+        assert_eq!(
+            (subnets.len(), subnets.first().map(|s| s.to_cidr())),
+            (64, Some("10.42.20.0/22".into()))
+        );
         assert!(Subnet::parse("10.42.0.0").is_none() && Subnet::parse("x/8").is_none());
     }
 }

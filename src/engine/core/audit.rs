@@ -37,12 +37,25 @@ const UNLOGGED: [&str; 15] = [
 ];
 
 /// What is left out of bodies, wherever it stands.
-const SECRETS: [&str; 9] =
-    ["secretValue", "secretKey", "password", "newSecret", "oldSecret", "adminAccountPassword", "serviceAccountPassword", "authKey", "jwt"];
+const SECRETS: [&str; 9] = [
+    "secretValue",
+    "secretKey",
+    "password",
+    "newSecret",
+    "oldSecret",
+    "adminAccountPassword",
+    "serviceAccountPassword",
+    "authKey",
+    "jwt",
+];
 
 /// What is left out of the bodies of one type beside [`SECRETS`].
-const SECRETS_OF: [(&str, &[&str]); 4] =
-    [("certificate", &["key"]), ("secret", &["value"]), ("register", &["key", "authToken"]), ("registrationToken", &["token", "command"])];
+const SECRETS_OF: [(&str, &[&str]); 4] = [
+    ("certificate", &["key"]),
+    ("secret", &["value"]),
+    ("register", &["key", "authToken"]),
+    ("registrationToken", &["token", "command"]),
+];
 
 /// Types whose `<driver>Config` holds the keys of a cloud (cattle leaves out whatever ends in `Config`, launch
 /// configurations too).
@@ -91,7 +104,11 @@ impl Attempt {
         if UNLOGGED.contains(&ty) {
             return None;
         }
-        let is_process = asked.ty.machine.as_ref().is_some_and(|m| m.has_process(asked.operation));
+        let is_process = asked
+            .ty
+            .machine
+            .as_ref()
+            .is_some_and(|m| m.has_process(asked.operation));
         let success = match asked.operation {
             "create" if asked.id.is_none() => 201,
             "update" | "delete" if asked.id.is_some() => 200,
@@ -117,7 +134,11 @@ impl Attempt {
 
     /// Quirk: in the names of events a project is still an environment, as it was called first (cattle: `AuditServiceImpl`).
     fn event_type(&self) -> String {
-        let ty = if self.resource_type == "project" { "environment" } else { &self.resource_type };
+        let ty = if self.resource_type == "project" {
+            "environment"
+        } else {
+            &self.resource_type
+        };
         format!("api.{ty}.{}", self.operation)
     }
 }
@@ -175,7 +196,9 @@ impl Core {
         let noted = attempt.clone();
         let written = self.store.write(Priority::Request, move |tx| {
             let written = closure(tx)?;
-            let row = written.row().and_then(|row| Some((row, registry.type_of(&row.root, &row.kind)?)));
+            let row = written
+                .row()
+                .and_then(|row| Some((row, registry.type_of(&row.root, &row.kind)?)));
             let end = End {
                 status: noted.success,
                 resource_id: row.map(|(row, ty)| render::wire_id(&ty.prefix, row.id)),
@@ -191,11 +214,17 @@ impl Core {
 
     /// The row of a request that wrote none with a change of its own: a refused one, or one that changed nothing.
     pub(crate) async fn record(&self, scope: &Scope, status: u16, response: Option<String>) -> Result<()> {
-        let Some(attempt) = scope.attempt.clone().filter(|a| !a.is_recorded()) else { return Ok(()) };
+        let Some(attempt) = scope.attempt.clone().filter(|a| !a.is_recorded()) else {
+            return Ok(());
+        };
         let by = By::of(scope);
         attempt.is_recorded.store(true, Ordering::Relaxed);
         let write = self.store.write(Priority::Request, move |tx| {
-            let end = End { status, resource_id: None, response };
+            let end = End {
+                status,
+                resource_id: None,
+                response,
+            };
             tx.insert_unannounced(entry(&attempt, &by, &end, tx.now())?).map(drop)
         });
         write.await
@@ -211,7 +240,11 @@ struct By {
 
 impl By {
     fn of(scope: &Scope) -> Self {
-        Self { effective: scope.effective.id, user: scope.user.id, auth: scope.auth.as_str() }
+        Self {
+            effective: scope.effective.id,
+            user: scope.user.id,
+            auth: scope.auth.as_str(),
+        }
     }
 }
 
@@ -229,12 +262,21 @@ fn entry(attempt: &Attempt, by: &By, end: &End, now: Timestamp) -> Result<NewRes
     fields.set("responseObject", &end.response)?;
     fields.set("runtime", &now.since(attempt.began).as_millis())?;
     let kind = "auditLog".to_owned();
-    Ok(NewResource { root: kind.clone(), kind, account_id: Some(by.effective), fields, ..NewResource::default() })
+    Ok(NewResource {
+        root: kind.clone(),
+        kind,
+        account_id: Some(by.effective),
+        fields,
+        ..NewResource::default()
+    })
 }
 
 /// Whether the value in the body is one that settings do not show.
 fn is_secret_setting(asked: &Asked<'_>) -> bool {
-    let name = asked.id.or_else(|| asked.body.get("name").and_then(Value::as_str)).unwrap_or_default();
+    let name = asked
+        .id
+        .or_else(|| asked.body.get("name").and_then(Value::as_str))
+        .unwrap_or_default();
     matches!(asked.ty.id.as_str(), "setting" | "activeSetting") && settings::is_secret(name)
 }
 
@@ -248,7 +290,10 @@ fn shown(ty: &str, body: &Map<String, Value>) -> Option<String> {
 fn push_members(out: &mut String, ty: &str, members: &Map<String, Value>, is_top: bool) {
     let mut is_first = true;
     out.push('{');
-    for (name, value) in members.iter().filter(|(name, _)| !(is_secret(name) || is_top && is_secret_of(ty, name))) {
+    for (name, value) in members
+        .iter()
+        .filter(|(name, _)| !(is_secret(name) || is_top && is_secret_of(ty, name)))
+    {
         if !std::mem::take(&mut is_first) {
             out.push(',');
         }
@@ -282,7 +327,8 @@ fn is_secret(name: &str) -> bool {
 }
 
 fn is_secret_of(ty: &str, name: &str) -> bool {
-    SECRETS_OF.iter().any(|(t, names)| *t == ty && names.contains(&name)) || DRIVEN.contains(&ty) && name.ends_with("Config")
+    SECRETS_OF.iter().any(|(t, names)| *t == ty && names.contains(&name))
+        || DRIVEN.contains(&ty) && name.ends_with("Config")
 }
 
 /// A row as the log keeps it: what the caller's view shows of it, without links, and without secrets.
@@ -296,15 +342,21 @@ fn response(view: &Arc<View>, ty: &Arc<Type>, row: &Resource) -> Option<String> 
             render::push_string(&mut text, value);
         }
     }
-    for part in layout::shown(ty, &row.fields, &row.cuts, view.bit).into_iter().flatten() {
+    for part in layout::shown(ty, &row.fields, &row.cuts, view.bit)
+        .into_iter()
+        .flatten()
+    {
         text.push(',');
         text.push_str(part);
     }
     text.push('}');
-    let may_hold =
-        SECRETS.iter().any(|name| text.contains(name)) || SECRETS_OF.iter().any(|(t, _)| *t == ty.id) || DRIVEN.contains(&&*ty.id);
+    let may_hold = SECRETS.iter().any(|name| text.contains(name))
+        || SECRETS_OF.iter().any(|(t, _)| *t == ty.id)
+        || DRIVEN.contains(&&*ty.id);
     if may_hold {
-        return serde_json::from_str::<Map<String, Value>>(&text).ok().and_then(|members| shown(&ty.id, &members));
+        return serde_json::from_str::<Map<String, Value>>(&text)
+            .ok()
+            .and_then(|members| shown(&ty.id, &members));
     }
     (text.len() <= LONGEST).then_some(text)
 }
@@ -321,10 +373,26 @@ mod tests {
         let cases = [
             ("apiKey", json!({"name": "k", "secretValue": "S"}), r#"{"name":"k"}"#),
             ("password", json!({"oldSecret": "S", "newSecret": "S"}), "{}"),
-            ("certificate", json!({"cert": "c", "key": "S", "certChain": "d"}), r#"{"cert":"c","certChain":"d"}"#),
-            ("service", json!({"metadata": {"key": [1, {"password": "S", "x": null}]}}), r#"{"metadata":{"key":[1,{"x":null}]}}"#),
-            ("service", json!({"launchConfig": {"tty": true}}), r#"{"launchConfig":{"tty":true}}"#),
-            ("host", json!({"amazonec2Config": {"accessKey": "S"}, "hostname": "h"}), r#"{"hostname":"h"}"#),
+            (
+                "certificate",
+                json!({"cert": "c", "key": "S", "certChain": "d"}),
+                r#"{"cert":"c","certChain":"d"}"#,
+            ),
+            (
+                "service",
+                json!({"metadata": {"key": [1, {"password": "S", "x": null}]}}),
+                r#"{"metadata":{"key":[1,{"x":null}]}}"#,
+            ),
+            (
+                "service",
+                json!({"launchConfig": {"tty": true}}),
+                r#"{"launchConfig":{"tty":true}}"#,
+            ),
+            (
+                "host",
+                json!({"amazonec2Config": {"accessKey": "S"}, "hostname": "h"}),
+                r#"{"hostname":"h"}"#,
+            ),
         ];
         for (ty, body, expected) in cases {
             assert_eq!(shown(ty, body.as_object().unwrap()).unwrap(), expected);

@@ -26,7 +26,12 @@ impl Core {
 }
 
 /// Adds a list of ids to each owner, an empty one too.
-pub(crate) fn add_ids(derived: &mut Derived, field: &'static str, owners: &[ResourceId], mut groups: HashMap<ResourceId, Vec<String>>) {
+pub(crate) fn add_ids(
+    derived: &mut Derived,
+    field: &'static str,
+    owners: &[ResourceId],
+    mut groups: HashMap<ResourceId, Vec<String>>,
+) {
     for owner in owners {
         let ids = groups.remove(owner).unwrap_or_default();
         derived.entry(*owner).or_default().push((field, json!(ids).to_string()));

@@ -94,7 +94,12 @@ pub(crate) struct Feed {
 impl Default for Feed {
     fn default() -> Self {
         let (news, _) = broadcast::channel(BACKLOG);
-        Self { news, pump: Mutex::default(), is_running: AtomicBool::new(false), grown: Notify::new() }
+        Self {
+            news,
+            pump: Mutex::default(),
+            is_running: AtomicBool::new(false),
+            grown: Notify::new(),
+        }
     }
 }
 
@@ -129,7 +134,10 @@ impl Core {
         if !feed.is_running.load(Ordering::Acquire) {
             // From here on commits wake the pump, and the pump begins at the newest event: nothing falls in between.
             feed.is_running.store(true, Ordering::Release);
-            *pump = Pump { read: self.store.newest_event()?, ..Pump::default() };
+            *pump = Pump {
+                read: self.store.newest_event()?,
+                ..Pump::default()
+            };
         }
         Ok((feed.news.subscribe(), pump.position()))
     }
@@ -213,11 +221,21 @@ impl Pump {
                 return true;
             }
             self.newest.remove(resource);
-            changes.push(Change { event: *event, resource: *resource, account: *account });
+            changes.push(Change {
+                event: *event,
+                resource: *resource,
+                account: *account,
+            });
             false
         });
         self.told.extend(changes.iter().map(|c| (c.resource, now)));
-        (Changed { changes, position: self.position() }, next)
+        (
+            Changed {
+                changes,
+                position: self.position(),
+            },
+            next,
+        )
     }
 }
 
@@ -228,7 +246,10 @@ fn missed(store: &Store, position: i64, account: Option<ResourceId>) -> Result<M
     if position > newest || position < oldest - 1 || newest - position > MAX_MISSED {
         return Ok(Missed::Gone);
     }
-    let mut pump = Pump { read: position, ..Pump::default() };
+    let mut pump = Pump {
+        read: position,
+        ..Pump::default()
+    };
     while pump.read < newest {
         let page = store.events_after(pump.read, PAGE)?;
         // Swept while this read: there is nothing left to begin with.
@@ -236,7 +257,8 @@ fn missed(store: &Store, position: i64, account: Option<ResourceId>) -> Result<M
             return Ok(Missed::Gone);
         }
         for event in page {
-            let is_foreign = matches!((account, event.account), (Some(own), Some(of)) if own != of && own != event.resource);
+            let is_foreign =
+                matches!((account, event.account), (Some(own), Some(of)) if own != of && own != event.resource);
             if is_foreign {
                 pump.read = event.id;
             } else {
@@ -256,10 +278,25 @@ mod tests {
     /// Lets `(event, resource)` pass at a time in milliseconds; what is told as `resource@event`, the position, and when
     /// to look again.
     fn pass(pump: &mut Pump, now: i64, events: &[(i64, i64)]) -> String {
-        events.iter().for_each(|(id, r)| pump.take(ChangeEvent { id: *id, resource: ResourceId(*r), account: None }));
+        events.iter().for_each(|(id, r)| {
+            pump.take(ChangeEvent {
+                id: *id,
+                resource: ResourceId(*r),
+                account: None,
+            })
+        });
         let (changed, next) = pump.due(Timestamp(now));
-        let told: Vec<String> = changed.changes.iter().map(|c| format!("{}@{}", c.resource, c.event)).collect();
-        format!("{} | {} | {}", told.join(" "), changed.position, next.map_or_else(String::new, |at| at.0.to_string()))
+        let told: Vec<String> = changed
+            .changes
+            .iter()
+            .map(|c| format!("{}@{}", c.resource, c.event))
+            .collect();
+        format!(
+            "{} | {} | {}",
+            told.join(" "),
+            changed.position,
+            next.map_or_else(String::new, |at| at.0.to_string())
+        )
     }
 
     #[test]

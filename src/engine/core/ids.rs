@@ -65,5 +65,7 @@ pub(crate) fn is_active_like(state: &str) -> bool {
 
 /// Whether an account, or a project, may be used: also while it is being changed.
 pub(crate) fn is_usable(row: &Resource) -> bool {
-    row.root == "account" && row.removed.is_none() && matches!(row.state.as_str(), "active" | "upgrading" | "updating-active")
+    row.root == "account"
+        && row.removed.is_none()
+        && matches!(row.state.as_str(), "active" | "upgrading" | "updating-active")
 }

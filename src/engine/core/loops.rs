@@ -30,7 +30,12 @@ impl Loops {
             log::warn!("{name}: {why}");
         }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = all.entry(name).or_insert(LoopStatus { name, runs: 0, last_run: now, last_error: None });
+        let status = all.entry(name).or_insert(LoopStatus {
+            name,
+            runs: 0,
+            last_run: now,
+            last_error: None,
+        });
         status.runs += 1;
         status.last_run = now;
         status.last_error = failure.or(status.last_error.take());
@@ -38,7 +43,12 @@ impl Loops {
 
     /// In order of their names.
     pub(crate) fn all(&self) -> Vec<LoopStatus> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 }
 
@@ -53,7 +63,13 @@ mod tests {
         loops.ran("sweep", Timestamp(1), Err(Error::bug("no disk")));
         loops.ran("sweep", Timestamp(2), Ok(()));
         let all = loops.all();
-        assert_eq!(all.iter().map(|l| (l.name, l.runs, l.last_run)).collect::<Vec<_>>(), [("sweep", 2, Timestamp(2))]);
-        assert!(all.iter().all(|l| l.last_error.as_deref().is_some_and(|e| e.contains("no disk"))));
+        assert_eq!(
+            all.iter().map(|l| (l.name, l.runs, l.last_run)).collect::<Vec<_>>(),
+            [("sweep", 2, Timestamp(2))]
+        );
+        assert!(
+            all.iter()
+                .all(|l| l.last_error.as_deref().is_some_and(|e| e.contains("no disk")))
+        );
     }
 }

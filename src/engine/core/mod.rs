@@ -37,8 +37,8 @@ pub use process_list::{ProcessInstance, ProcessPage};
 pub(crate) use queue::{Key, Queue};
 pub use request::{Account, Answer, AuthType, Derived, Filter, Input, ListQuery, Page, Proof, Reach, Scope, Setting};
 pub(crate) use rows::{
-    Update, apply_update, check_free_in_account, insert_and_start, live, new_row, not_available, not_now, notes, retire, retire_part,
-    row_from_input, unchecked, write_notes,
+    Update, apply_update, check_free_in_account, insert_and_start, live, new_row, not_available, not_now, notes,
+    retire, retire_part, row_from_input, unchecked, write_notes,
 };
 pub(crate) use service_log::log_to_service;
 pub(crate) use settings::{INFRASTRUCTURE_ROLES, MEMBER_ROLES};

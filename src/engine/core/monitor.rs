@@ -25,7 +25,12 @@ pub(crate) struct Monitor {
 }
 
 pub(crate) fn millis(value: Option<i64>, default: u64) -> Duration {
-    Duration::from_millis(value.and_then(|v| u64::try_from(v).ok()).filter(|v| *v > 0).unwrap_or(default))
+    Duration::from_millis(
+        value
+            .and_then(|v| u64::try_from(v).ok())
+            .filter(|v| *v > 0)
+            .unwrap_or(default),
+    )
 }
 
 impl Monitor {
@@ -37,7 +42,14 @@ impl Monitor {
     pub(crate) fn watch(&self, id: ResourceId, launch: &LaunchConfig, now: Timestamp, has_check: bool) {
         match launch.health_check.clone().filter(|_| has_check) {
             Some(check) => {
-                let watched = Watched { check, next_at: now, since: now, successes: 0, failures: 0, is_probing: false };
+                let watched = Watched {
+                    check,
+                    next_at: now,
+                    since: now,
+                    successes: 0,
+                    failures: 0,
+                    is_probing: false,
+                };
                 self.lock().insert(id, watched);
             }
             None => self.forget(id),
@@ -105,15 +117,30 @@ mod tests {
     #[test]
     fn thresholds_count_in_a_row() {
         let monitor = Monitor::default();
-        let check = HealthCheck { port: Some(80), healthy_threshold: Some(2), unhealthy_threshold: Some(2), ..HealthCheck::default() };
-        let launch = LaunchConfig { health_check: Some(check), ..LaunchConfig::default() };
+        let check = HealthCheck {
+            port: Some(80),
+            healthy_threshold: Some(2),
+            unhealthy_threshold: Some(2),
+            ..HealthCheck::default()
+        };
+        let launch = LaunchConfig {
+            health_check: Some(check),
+            ..LaunchConfig::default()
+        };
         let id = ResourceId(1);
         monitor.watch(id, &launch, Timestamp(0), true);
         let count = |up| monitor.count(id, up).map(|v| (v.is_up, v.is_down));
         let answers = [true, false, true, true, false, false].map(count);
         assert_eq!(
             answers.map(|a| a.unwrap_or_default()),
-            [(false, false), (false, false), (false, false), (true, false), (false, false), (false, true)]
+            [
+                (false, false),
+                (false, false),
+                (false, false),
+                (true, false),
+                (false, false),
+                (false, true)
+            ]
         );
         monitor.forget(id);
         assert!(count(true).is_none());

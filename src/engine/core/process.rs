@@ -46,7 +46,10 @@ pub(crate) fn request(
     mut changes: Changes,
 ) -> Result<Resource> {
     let Some(edge) = machine.start(process, &row.state) else {
-        return Err(Error::conflict(format!("{process} is not possible in state {}", row.state)));
+        return Err(Error::conflict(format!(
+            "{process} is not possible in state {}",
+            row.state
+        )));
     };
     if edge.joins {
         let row = tx.update_if(row, &changes)?;
@@ -61,7 +64,11 @@ pub(crate) fn request(
     changes.message.get_or_insert_default();
     changes.progress = Some(None);
     let row = tx.update_if(row, &changes)?;
-    tx.start_process(&NewProcess { resource: row.id, process: &qualified(&row, process), data })?;
+    tx.start_process(&NewProcess {
+        resource: row.id,
+        process: &qualified(&row, process),
+        data,
+    })?;
     Ok(row)
 }
 
@@ -72,7 +79,10 @@ pub(crate) fn qualified(row: &Resource, process: &str) -> String {
 
 /// The process's name without the type.
 pub(crate) fn short_name(process: &Process) -> &str {
-    process.process.split_once('.').map_or(process.process.as_str(), |(_, short)| short)
+    process
+        .process
+        .split_once('.')
+        .map_or(process.process.as_str(), |(_, short)| short)
 }
 
 /// The edge an open process is on, or `None` if its row moved on.

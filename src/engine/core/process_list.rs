@@ -49,20 +49,43 @@ impl Core {
             account: scope.owner(),
             conditions: query.filters.iter().filter_map(condition).collect(),
             descending: query.descending && query.sort.as_deref() == Some("id"),
-            after: query.marker.as_deref().and_then(|m| m.strip_prefix("mp")).and_then(|id| id.parse().ok()),
+            after: query
+                .marker
+                .as_deref()
+                .and_then(|m| m.strip_prefix("mp"))
+                .and_then(|id| id.parse().ok()),
             limit: i64::from(query.limit).saturating_add(1),
         };
         let mut rows = self.store.list_processes(&spec)?;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
-        let next = rows.last().filter(|_| has_more).map(|row| format!("mp{}", row.process.id));
-        Ok(ProcessPage { processes: rows.into_iter().map(|row| self.shown_process(row)).collect(), next })
+        let next = rows
+            .last()
+            .filter(|_| has_more)
+            .map(|row| format!("mp{}", row.process.id));
+        Ok(ProcessPage {
+            processes: rows.into_iter().map(|row| self.shown_process(row)).collect(),
+            next,
+        })
     }
 
     pub(crate) fn find_process_instance(&self, scope: &Scope, id: i64) -> Result<Option<ProcessInstance>> {
-        let is_it = ProcessCondition { field: ProcessField::Id, modifier: "eq".into(), value: Some(Scalar::Int(id)) };
-        let spec = ProcessSpec { account: scope.owner(), conditions: vec![is_it], limit: 1, ..ProcessSpec::default() };
-        Ok(self.store.list_processes(&spec)?.pop().map(|row| self.shown_process(row)))
+        let is_it = ProcessCondition {
+            field: ProcessField::Id,
+            modifier: "eq".into(),
+            value: Some(Scalar::Int(id)),
+        };
+        let spec = ProcessSpec {
+            account: scope.owner(),
+            conditions: vec![is_it],
+            limit: 1,
+            ..ProcessSpec::default()
+        };
+        Ok(self
+            .store
+            .list_processes(&spec)?
+            .pop()
+            .map(|row| self.shown_process(row)))
     }
 
     fn shown_process(&self, row: ProcessOn) -> ProcessInstance {
@@ -87,8 +110,17 @@ impl Core {
 fn condition(filter: &Filter) -> Option<ProcessCondition> {
     let text = || Some(Scalar::Text(filter.value.clone()));
     let number = || filter.value.trim().parse().ok().map(Scalar::Int);
-    let id = || WireId::parse(&filter.value).map(|w| w.id.0).or_else(|| filter.value.parse().ok()).map(Scalar::Int);
-    let date = || Timestamp::parse(filter.value.trim()).map(|at| Scalar::Int(at.0)).or_else(number);
+    let id = || {
+        WireId::parse(&filter.value)
+            .map(|w| w.id.0)
+            .or_else(|| filter.value.parse().ok())
+            .map(Scalar::Int)
+    };
+    let date = || {
+        Timestamp::parse(filter.value.trim())
+            .map(|at| Scalar::Int(at.0))
+            .or_else(number)
+    };
     let (field, value) = match filter.field.as_str() {
         "id" => (ProcessField::Id, id()),
         "processName" => (ProcessField::Process, text()),
@@ -103,5 +135,9 @@ fn condition(filter: &Filter) -> Option<ProcessCondition> {
         "message" => (ProcessField::Message, text()),
         _ => return None,
     };
-    Some(ProcessCondition { field, modifier: filter.modifier.clone(), value })
+    Some(ProcessCondition {
+        field,
+        modifier: filter.modifier.clone(),
+        value,
+    })
 }

@@ -66,7 +66,9 @@ impl Queue {
         let mut state = self.lock();
         let mut taken = Vec::new();
         while taken.len() < limit {
-            let Some((at, key)) = state.due.first().copied() else { break };
+            let Some((at, key)) = state.due.first().copied() else {
+                break;
+            };
             if at > now {
                 break;
             }

@@ -208,6 +208,7 @@ impl Proof {
 impl Scope {
     /// Whether the caller may turn access control on and off.
     pub fn rules(&self) -> bool {
-        self.reach == Reach::All && (matches!(self.user.kind.as_str(), "admin" | "superadmin") || self.proof == Proof::Open)
+        self.reach == Reach::All
+            && (matches!(self.user.kind.as_str(), "admin" | "superadmin") || self.proof == Proof::Open)
     }
 }

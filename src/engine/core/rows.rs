@@ -24,10 +24,17 @@ pub(crate) fn references(ty: &Type, fields: &Fields) -> Vec<(String, ResourceId)
         }
         let wires: Vec<String> = match &field.ty {
             FieldType::Reference(_) => fields.text(name).into_iter().collect(),
-            FieldType::Array(of) if matches!(**of, FieldType::Reference(_)) => fields.read(name).ok().flatten().unwrap_or_default(),
+            FieldType::Array(of) if matches!(**of, FieldType::Reference(_)) => {
+                fields.read(name).ok().flatten().unwrap_or_default()
+            }
             _ => continue,
         };
-        found.extend(wires.iter().filter_map(|w| crate::model::WireId::parse(w)).map(|w| (name.clone(), w.id)));
+        found.extend(
+            wires
+                .iter()
+                .filter_map(|w| crate::model::WireId::parse(w))
+                .map(|w| (name.clone(), w.id)),
+        );
     }
     found
 }
@@ -35,7 +42,14 @@ pub(crate) fn references(ty: &Type, fields: &Fields) -> Vec<(String, ResourceId)
 /// Rows made by the engine itself: the type's root and references are filled in from the type.
 pub(crate) fn new_row(ty: &Type, account: Option<ResourceId>, fields: Fields) -> NewResource {
     let refs = references(ty, &fields);
-    NewResource { root: ty.root.clone(), kind: ty.id.clone(), account_id: account, fields, refs, ..NewResource::default() }
+    NewResource {
+        root: ty.root.clone(),
+        kind: ty.id.clone(),
+        account_id: account,
+        fields,
+        refs,
+        ..NewResource::default()
+    }
 }
 
 /// Reads the engine's notes of a row.
@@ -70,7 +84,13 @@ pub(crate) fn row_from_input(ty: &Type, account: ResourceId, input: &Input) -> R
         }
     }
     let base = new_row(ty, Some(account), fields);
-    Ok(NewResource { name: new.name, uuid: new.uuid, parent_id: new.parent_id, host_id: new.host_id, ..base })
+    Ok(NewResource {
+        name: new.name,
+        uuid: new.uuid,
+        parent_id: new.parent_id,
+        host_id: new.host_id,
+        ..base
+    })
 }
 
 /// Inserts a row in the first state of its machine and asks for its create process.
@@ -81,7 +101,11 @@ pub(crate) fn insert_and_start(tx: &mut Tx<'_>, machine: Option<&Machine>, mut n
     }
     let row = tx.insert(new)?;
     if first.is_some() {
-        tx.start_process(&NewProcess { resource: row.id, process: &qualified(&row, "create"), data: "{}" })?;
+        tx.start_process(&NewProcess {
+            resource: row.id,
+            process: &qualified(&row, "create"),
+            data: "{}",
+        })?;
     }
     Ok(row)
 }
@@ -104,13 +128,27 @@ pub(crate) type NameRule = fn(&mut Tx<'_>, &Resource, &str) -> Result<()>;
 impl Update {
     /// As the type has it: any name is free.
     pub(crate) fn of(ty: &TypeView) -> Self {
-        let scheduled = ty.input_fields().iter().filter(|(_, f)| f.schedule_update).map(|(n, _)| n.clone()).collect();
-        Self { def: ty.def.clone(), machine: ty.def.machine.clone(), scheduled, check_name: |_, _, _| Ok(()), moves: false }
+        let scheduled = ty
+            .input_fields()
+            .iter()
+            .filter(|(_, f)| f.schedule_update)
+            .map(|(n, _)| n.clone())
+            .collect();
+        Self {
+            def: ty.def.clone(),
+            machine: ty.def.machine.clone(),
+            scheduled,
+            check_name: |_, _, _| Ok(()),
+            moves: false,
+        }
     }
 
     /// The same that starts no process.
     pub(crate) fn at_once(self) -> Self {
-        Self { scheduled: Vec::new(), ..self }
+        Self {
+            scheduled: Vec::new(),
+            ..self
+        }
     }
 
     /// The same with a rule for names.
@@ -139,7 +177,9 @@ pub(crate) fn apply_update(tx: &mut Tx<'_>, update: &Update, row: &Resource, inp
     let mut changes = Changes::default();
     let mut changed = Vec::new();
     for (name, value) in input {
-        let Some(field) = update.def.fields.get(name) else { continue };
+        let Some(field) = update.def.fields.get(name) else {
+            continue;
+        };
         match field.source {
             Source::Column(Column::Name) => {
                 let new = value.as_str().unwrap_or_default();
@@ -187,7 +227,11 @@ pub(crate) fn check_free_in_account(
     name: &str,
     except: Option<ResourceId>,
 ) -> Result<()> {
-    match tx.named(root, Within::Account(account), name)?.iter().any(|id| Some(*id) != except) {
+    match tx
+        .named(root, Within::Account(account), name)?
+        .iter()
+        .any(|id| Some(*id) != except)
+    {
         true => Err(Error::invalid("NotUnique", "name")),
         false => Ok(()),
     }
@@ -195,14 +239,27 @@ pub(crate) fn check_free_in_account(
 
 impl Core {
     /// A row of a type without behaviour of its own: its machine's first process is asked for, nothing else happens.
-    pub(crate) async fn create_plain(&self, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+    pub(crate) async fn create_plain(
+        &self,
+        scope: &Scope,
+        ty: &TypeView,
+        account: ResourceId,
+        input: Input,
+    ) -> Result<Resource> {
         let new = row_from_input(&ty.def, account, &input)?;
         let machine = ty.def.machine.clone();
-        self.write_for(scope, move |tx| insert_and_start(tx, machine.as_deref(), new)).await
+        self.write_for(scope, move |tx| insert_and_start(tx, machine.as_deref(), new))
+            .await
     }
 
     /// A PUT that is nothing but changed fields.
-    pub(crate) async fn update_row(&self, scope: &Scope, id: ResourceId, input: Input, update: Update) -> Result<Resource> {
+    pub(crate) async fn update_row(
+        &self,
+        scope: &Scope,
+        id: ResourceId,
+        input: Input,
+        update: Update,
+    ) -> Result<Resource> {
         self.write_for(scope, move |tx| {
             let row = live(tx, id)?;
             apply_update(tx, &update, &row, &input)
@@ -211,7 +268,14 @@ impl Core {
     }
 
     /// An action that is a process: asked for if the state still allows it, and `check` does.
-    pub(crate) async fn start_action<F>(&self, scope: &Scope, row: &Resource, action: &str, data: String, check: F) -> Result<Answer>
+    pub(crate) async fn start_action<F>(
+        &self,
+        scope: &Scope,
+        row: &Resource,
+        action: &str,
+        data: String,
+        check: F,
+    ) -> Result<Answer>
     where
         F: FnOnce(&mut Tx<'_>, &Resource) -> Result<()> + Send + 'static,
     {
@@ -262,13 +326,20 @@ pub(crate) fn not_now() -> Error {
 /// A part of something that goes: removed at once, readable for a while.
 pub(crate) fn retire(tx: &mut Tx<'_>, part: &Resource, keep: Duration) -> Result<Resource> {
     let now = tx.now();
-    let changes = Changes { state: Some("removed".into()), removed: Some(now), purge_after: Some(now.plus(keep)), ..Changes::default() };
+    let changes = Changes {
+        state: Some("removed".into()),
+        removed: Some(now),
+        purge_after: Some(now.plus(keep)),
+        ..Changes::default()
+    };
     tx.update_if(part, &changes)
 }
 
 /// Removes a part of an account at once, whatever it was doing.
 pub(crate) fn retire_part(tx: &mut Tx<'_>, id: ResourceId, keep: std::time::Duration) -> Result<()> {
-    let Some(part) = tx.find(id)?.filter(|part| part.removed.is_none()) else { return Ok(()) };
+    let Some(part) = tx.find(id)?.filter(|part| part.removed.is_none()) else {
+        return Ok(());
+    };
     tx.delete_credential(id)?;
     tx.pre_empt(id)?;
     retire(tx, &part, keep)?;

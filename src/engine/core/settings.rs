@@ -30,19 +30,39 @@ enum Form {
 }
 
 const fn text(name: &'static str, default: &'static str) -> Known {
-    Known { name, default, is_public: false, form: Form::Text }
+    Known {
+        name,
+        default,
+        is_public: false,
+        form: Form::Text,
+    }
 }
 
 const fn public(name: &'static str, default: &'static str) -> Known {
-    Known { name, default, is_public: true, form: Form::Text }
+    Known {
+        name,
+        default,
+        is_public: true,
+        form: Form::Text,
+    }
 }
 
 const fn count(name: &'static str, default: &'static str) -> Known {
-    Known { name, default, is_public: false, form: Form::Count }
+    Known {
+        name,
+        default,
+        is_public: false,
+        form: Form::Count,
+    }
 }
 
 const fn fixed(name: &'static str, value: &'static str) -> Known {
-    Known { name, default: value, is_public: true, form: Form::Fixed }
+    Known {
+        name,
+        default: value,
+        is_public: true,
+        form: Form::Fixed,
+    }
 }
 
 pub(crate) const AUDIT_SECONDS: &str = "audit_log.purge.after.seconds";
@@ -86,7 +106,10 @@ const SETTINGS: &[Known] = &[
     text("api.auth.local.access.mode", "unrestricted"),
     text("api.auth.local.allowed.identities", ""),
     public("api.auth.provider.configured", "none"),
-    text("api.auth.realm", "Enter API access key and secret key as username and password"),
+    text(
+        "api.auth.realm",
+        "Enter API access key and secret key as username and password",
+    ),
     text("api.auth.restrict.concurrent.sessions", "false"),
     public("api.host", ""),
     public("api.security.enabled", "false"),
@@ -111,14 +134,32 @@ const SETTINGS: &[Known] = &[
     count(PROCESS_SECONDS, "86400"),
     text("project.create.default", "true"),
     text(MEMBER_ROLES, "owner"),
-    public("rancher.cli.darwin.url", "https://releases.rancher.com/cli/v0.6.14/rancher-darwin-amd64-v0.6.14.tar.gz"),
-    public("rancher.cli.linux.url", "https://releases.rancher.com/cli/v0.6.14/rancher-linux-amd64-v0.6.14.tar.gz"),
+    public(
+        "rancher.cli.darwin.url",
+        "https://releases.rancher.com/cli/v0.6.14/rancher-darwin-amd64-v0.6.14.tar.gz",
+    ),
+    public(
+        "rancher.cli.linux.url",
+        "https://releases.rancher.com/cli/v0.6.14/rancher-linux-amd64-v0.6.14.tar.gz",
+    ),
     public("rancher.cli.version", "v0.6.14"),
-    public("rancher.cli.windows.url", "https://releases.rancher.com/cli/v0.6.14/rancher-windows-386-v0.6.14.zip"),
-    public("rancher.compose.darwin.url", "https://releases.rancher.com/compose/v0.12.5/rancher-compose-darwin-amd64-v0.12.5.tar.gz"),
-    public("rancher.compose.linux.url", "https://releases.rancher.com/compose/v0.12.5/rancher-compose-linux-amd64-v0.12.5.tar.gz"),
+    public(
+        "rancher.cli.windows.url",
+        "https://releases.rancher.com/cli/v0.6.14/rancher-windows-386-v0.6.14.zip",
+    ),
+    public(
+        "rancher.compose.darwin.url",
+        "https://releases.rancher.com/compose/v0.12.5/rancher-compose-darwin-amd64-v0.12.5.tar.gz",
+    ),
+    public(
+        "rancher.compose.linux.url",
+        "https://releases.rancher.com/compose/v0.12.5/rancher-compose-linux-amd64-v0.12.5.tar.gz",
+    ),
     public("rancher.compose.version", "v0.12.5"),
-    public("rancher.compose.windows.url", "https://releases.rancher.com/compose/v0.12.5/rancher-compose-windows-386-v0.12.5.zip"),
+    public(
+        "rancher.compose.windows.url",
+        "https://releases.rancher.com/compose/v0.12.5/rancher-compose-windows-386-v0.12.5.zip",
+    ),
     // Taken from the settings once, at the start.
     fixed("rancher.server.version", "v1.6.30"),
     text("registration.token.period.millis", "315360000000"),
@@ -139,20 +180,25 @@ fn known(name: &str) -> Option<&'static Known> {
 /// Whether a value is a secret: read by services, shown to nobody else.
 pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "secret", "private.key"].iter().any(|word| name.contains(word))
+    ["password", "secret", "private.key"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 /// Whether the caller sees more than the public settings.
 fn sees_all(scope: &Scope) -> bool {
-    scope.auth == AuthType::Admin || matches!(scope.role, Role::Superadmin | Role::Service | Role::Admin | Role::ReadAdmin)
+    scope.auth == AuthType::Admin
+        || matches!(
+            scope.role,
+            Role::Superadmin | Role::Service | Role::Admin | Role::ReadAdmin
+        )
 }
 
 /// 422 for a value that its setting cannot have.
 fn check(name: &str, value: Option<&str>) -> Result<()> {
     match (known(name).map(|known| known.form), value) {
-        (Some(Form::Fixed), _) => {
-            Err(Error::new(ErrorKind::MethodNotAllowed).with_message("this setting says what the server is; it cannot be set"))
-        }
+        (Some(Form::Fixed), _) => Err(Error::new(ErrorKind::MethodNotAllowed)
+            .with_message("this setting says what the server is; it cannot be set")),
         (Some(Form::Count), Some(value)) if value.trim().parse::<u32>().is_err() => {
             Err(Error::invalid("InvalidFormat", "value").with_message("a whole number is needed"))
         }
@@ -166,7 +212,8 @@ impl Core {
         if self.config.may_be_open {
             return Ok(());
         }
-        let why = "other machines can reach this server: access control stays on unless it is started with --open-access";
+        let why =
+            "other machines can reach this server: access control stays on unless it is started with --open-access";
         Err(Error::new(ErrorKind::Forbidden).with_message(why))
     }
 
@@ -180,18 +227,24 @@ impl Core {
     pub(crate) fn setting_count(&self, name: &str) -> Result<u32> {
         let stored = self.store.setting(name)?.and_then(|value| value.trim().parse().ok());
         let default = || known(name).and_then(|known| known.default.parse().ok());
-        stored.or_else(default).ok_or_else(|| Error::bug(format!("{name} is no number")))
+        stored
+            .or_else(default)
+            .ok_or_else(|| Error::bug(format!("{name} is no number")))
     }
 
     /// How long a removed row can still be read.
     pub(crate) fn keep_removed(&self) -> Duration {
-        self.setting_count(REMOVED_SECONDS).map_or(self.config.keep_removed, |seconds| Duration::from_secs(seconds.into()))
+        self.setting_count(REMOVED_SECONDS)
+            .map_or(self.config.keep_removed, |seconds| Duration::from_secs(seconds.into()))
     }
 
     /// All settings that the caller sees, and that have a value or are stored.
     pub(crate) fn shown_settings(&self, scope: &Scope) -> Result<Vec<Setting>> {
         let mut stored: std::collections::BTreeMap<String, String> = self.store.settings()?.into_iter().collect();
-        let mut all: Vec<Setting> = SETTINGS.iter().map(|known| made(known.name, stored.remove(known.name))).collect();
+        let mut all: Vec<Setting> = SETTINGS
+            .iter()
+            .map(|known| made(known.name, stored.remove(known.name)))
+            .collect();
         all.extend(stored.into_iter().map(|(name, value)| made(&name, Some(value))));
         let is_all = sees_all(scope);
         all.retain(|setting| (is_all || setting.is_public) && (setting.in_db || setting.active_value.is_some()));
@@ -201,8 +254,13 @@ impl Core {
 
     /// One setting as the caller sees it. Who sees them all sees unknown names, too, without a value.
     pub(crate) fn shown_setting(&self, scope: &Scope, name: &str) -> Result<Option<Setting>> {
-        let setting = self.setting(name)?.unwrap_or_else(|| Setting { name: name.to_owned(), ..Setting::default() });
-        Ok(Some(setting).filter(|s| s.is_public || sees_all(scope)).map(|s| veiled(scope, s)))
+        let setting = self.setting(name)?.unwrap_or_else(|| Setting {
+            name: name.to_owned(),
+            ..Setting::default()
+        });
+        Ok(Some(setting)
+            .filter(|s| s.is_public || sees_all(scope))
+            .map(|s| veiled(scope, s)))
     }
 
     /// Stores a value, or goes back to the default. In effect at once.
@@ -229,7 +287,14 @@ fn made(name: &str, stored: Option<String>) -> Setting {
     Setting {
         name: name.to_owned(),
         active_value: stored.clone().or_else(|| default.clone()),
-        source: Some(if stored.is_some() { "Database" } else { "Code Packaged Defaults" }.to_owned()),
+        source: Some(
+            if stored.is_some() {
+                "Database"
+            } else {
+                "Code Packaged Defaults"
+            }
+            .to_owned(),
+        ),
         in_db: stored.is_some(),
         is_public: known.is_some_and(|k| k.is_public),
         value: stored.or(default),
@@ -239,7 +304,11 @@ fn made(name: &str, stored: Option<String>) -> Setting {
 /// Secrets are for services only.
 fn veiled(scope: &Scope, setting: Setting) -> Setting {
     match is_secret(&setting.name) && scope.role != Role::Service {
-        true => Setting { value: None, active_value: None, ..setting },
+        true => Setting {
+            value: None,
+            active_value: None,
+            ..setting
+        },
         false => setting,
     }
 }
@@ -252,10 +321,18 @@ mod tests {
     fn settings_are_sorted_and_numbers_are_numbers() {
         assert!(SETTINGS.is_sorted_by_key(|known| known.name));
         for known in SETTINGS {
-            assert!(known.form != Form::Count || check(known.name, Some(known.default)).is_ok(), "{}", known.name);
+            assert!(
+                known.form != Form::Count || check(known.name, Some(known.default)).is_ok(),
+                "{}",
+                known.name
+            );
             assert!(!is_secret(known.name), "{}", known.name);
         }
-        assert!(check(AUDIT_ROWS, Some("-1")).is_err() && check(AUDIT_ROWS, Some("x")).is_err() && check("my.own", Some("x")).is_ok());
+        assert!(
+            check(AUDIT_ROWS, Some("-1")).is_err()
+                && check(AUDIT_ROWS, Some("x")).is_err()
+                && check("my.own", Some("x")).is_ok()
+        );
         assert!(check("drover.version", None).is_err());
         assert!(is_secret("api.auth.ldap.service.account.password") && is_secret("api.github.client.secret"));
     }

@@ -127,35 +127,55 @@ impl Core {
 
     /// The runtime of a host, if it is connected in this process.
     pub(crate) fn runtime(&self, host: ResourceId) -> Option<Arc<dyn Runtime>> {
-        self.runtimes.read().unwrap_or_else(PoisonError::into_inner).get(&host).cloned()
+        self.runtimes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&host)
+            .cloned()
     }
 
     /// All hosts with a runtime.
     pub(crate) fn runtimes(&self) -> Vec<(ResourceId, Arc<dyn Runtime>)> {
-        let mut all: Vec<_> = self.runtimes.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, r)| (*id, r.clone())).collect();
+        let mut all: Vec<_> = self
+            .runtimes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(id, r)| (*id, r.clone()))
+            .collect();
         all.sort_by_key(|(id, _)| *id);
         all
     }
 
     pub(crate) fn add_runtime(&self, host: ResourceId, runtime: Arc<dyn Runtime>) {
-        self.runtimes.write().unwrap_or_else(PoisonError::into_inner).insert(host, runtime);
+        self.runtimes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(host, runtime);
         self.runtimes_changed.notify_one();
     }
 
     /// The host is gone: nothing is asked of its engine any more.
     pub(crate) fn remove_runtime(&self, host: ResourceId) {
-        self.runtimes.write().unwrap_or_else(PoisonError::into_inner).remove(&host);
+        self.runtimes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&host);
         self.runtimes_changed.notify_one();
     }
 
     /// The type of this name.
     pub(crate) fn type_of(&self, kind: &str) -> Result<&Arc<Type>> {
-        self.registry.find_type(kind).ok_or_else(|| Error::bug(format!("no type {kind}")))
+        self.registry
+            .find_type(kind)
+            .ok_or_else(|| Error::bug(format!("no type {kind}")))
     }
 
     /// The type of a row; every stored root is in the registry unless an overlay lost it.
     pub(crate) fn type_of_row(&self, row: &Resource) -> Result<&Arc<Type>> {
-        self.registry.type_of(&row.root, &row.kind).ok_or_else(|| Error::bug(format!("no type {}", row.root)))
+        self.registry
+            .type_of(&row.root, &row.kind)
+            .ok_or_else(|| Error::bug(format!("no type {}", row.root)))
     }
 
     /// Whether `action` is legal on `row` now, for clients of `version`.
@@ -171,12 +191,18 @@ impl Core {
 
     /// The machine of a row's type.
     pub(crate) fn machine_of_row(&self, row: &Resource) -> Result<&Arc<Machine>> {
-        self.type_of_row(row)?.machine.as_ref().ok_or_else(|| Error::bug(format!("{} has no machine", row.kind)))
+        self.type_of_row(row)?
+            .machine
+            .as_ref()
+            .ok_or_else(|| Error::bug(format!("{} has no machine", row.kind)))
     }
 
     /// The machine of a type.
     pub(crate) fn machine_of(&self, kind: &str) -> Result<&Arc<Machine>> {
-        self.type_of(kind)?.machine.as_ref().ok_or_else(|| Error::bug(format!("{kind} has no machine")))
+        self.type_of(kind)?
+            .machine
+            .as_ref()
+            .ok_or_else(|| Error::bug(format!("{kind} has no machine")))
     }
 
     /// A row's id as the wire writes it.
@@ -207,7 +233,10 @@ pub(crate) struct Packing(pub(crate) Arc<Registry>);
 
 impl LayoutOf for Packing {
     fn pack(&self, root: &str, kind: &str, fields: &Fields) -> Result<(String, String)> {
-        let ty = self.0.type_of(root, kind).ok_or_else(|| Error::bug(format!("no type {kind}")))?;
+        let ty = self
+            .0
+            .type_of(root, kind)
+            .ok_or_else(|| Error::bug(format!("no type {kind}")))?;
         Ok(crate::schema::layout::pack(ty, fields))
     }
 }

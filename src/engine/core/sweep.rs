@@ -21,7 +21,9 @@ pub(crate) async fn sweep_once(core: &Core) -> Result<usize> {
         events_kept: core.setting_count(settings::EVENT_ROWS)?.into(),
         logs_before: before(settings::SERVICE_LOG_SECONDS)?,
         audit_before: before(settings::AUDIT_SECONDS)?,
-        audit_up_to: core.store.last_beyond("auditLog", core.setting_count(settings::AUDIT_ROWS)?)?,
+        audit_up_to: core
+            .store
+            .last_beyond("auditLog", core.setting_count(settings::AUDIT_ROWS)?)?,
         chunk: SWEEP_CHUNK,
     };
     let mut rows = 0;

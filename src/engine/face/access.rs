@@ -32,7 +32,10 @@ impl Engine {
     /// The same for a password that was checked not long ago. Quick.
     pub fn remembered(&self, candidates: &[Candidate], secret: &str) -> Option<(ResourceId, ResourceId)> {
         let core = self.core();
-        candidates.iter().find(|c| core.remembers(c, secret)).map(|c| (c.credential, c.account))
+        candidates
+            .iter()
+            .find(|c| core.remembers(c, secret))
+            .map(|c| (c.credential, c.account))
     }
 
     /// The session of a token, and its account.
@@ -74,10 +77,24 @@ impl Engine {
 
     /// The scope of who only wants to log in.
     pub fn admit_nobody(&self, version: Version) -> Scope {
-        let nobody = Account { id: TOKEN, kind: "token".into(), name: "token".into() };
+        let nobody = Account {
+            id: TOKEN,
+            kind: "token".into(),
+            name: "token".into(),
+        };
         let proof = Proof::Nobody;
         let (role, auth, reach) = (Role::Token, proof.auth_type(), Reach::Account(nobody.id));
-        Scope { version, project: None, role, reach, auth, proof, effective: nobody.clone(), user: nobody, attempt: None }
+        Scope {
+            version,
+            project: None,
+            role,
+            reach,
+            auth,
+            proof,
+            effective: nobody.clone(),
+            user: nobody,
+            attempt: None,
+        }
     }
 
     /// Changes whenever something about who may ask for what has changed.
@@ -113,7 +130,15 @@ impl Engine {
         if is_off || scope.user.kind != "user" || !core.projects_of(scope.user.id)?.is_empty() {
             return Ok(());
         }
-        let Some(ty) = core.registry.view(scope.version, scope.role).types.get("project").cloned() else { return Ok(()) };
+        let Some(ty) = core
+            .registry
+            .view(scope.version, scope.role)
+            .types
+            .get("project")
+            .cloned()
+        else {
+            return Ok(());
+        };
         let mut input = Input::new();
         input.insert("name".into(), format!("{login}-Default").into());
         self.create(scope, &ty, input).await.map(drop)
@@ -121,13 +146,20 @@ impl Engine {
 
     /// Ends a session; its token is worth nothing from then on.
     pub async fn end_session(&self, id: i64) -> Result<()> {
-        self.core().store.write(crate::store::Priority::Request, move |tx| tx.delete_session(id)).await
+        self.core()
+            .store
+            .write(crate::store::Priority::Request, move |tx| tx.delete_session(id))
+            .await
     }
 
     /// An account by its number.
     pub fn account(&self, id: ResourceId) -> Result<Option<Account>> {
         let row = self.core().store.find(id)?.filter(|row| row.root == "account");
-        Ok(row.map(|row| Account { id: row.id, kind: row.kind, name: row.name }))
+        Ok(row.map(|row| Account {
+            id: row.id,
+            kind: row.kind,
+            name: row.name,
+        }))
     }
 
     /// Who may log in.
@@ -153,7 +185,9 @@ impl Engine {
 
     /// What `--access-control` does: callers have to prove who they are, or not.
     pub async fn require_proof(&self, is_on: bool) -> Result<()> {
-        self.core().write(move |tx| tx.set_setting("api.security.enabled", if is_on { "true" } else { "false" })).await
+        self.core()
+            .write(move |tx| tx.set_setting("api.security.enabled", if is_on { "true" } else { "false" }))
+            .await
     }
 
     /// Whether any admin has a key or a password.
@@ -161,10 +195,16 @@ impl Engine {
         let core = self.core();
         let kinds = ["apiKey", "password", "usernamePassword"];
         let credentials = core.store.all("credential", None)?;
-        let mut owners =
-            credentials.iter().filter(|c| c.state == "active" && kinds.contains(&c.kind.as_str())).filter_map(|c| c.account_id);
+        let mut owners = credentials
+            .iter()
+            .filter(|c| c.state == "active" && kinds.contains(&c.kind.as_str()))
+            .filter_map(|c| c.account_id);
         let is_admin = |id| {
-            Ok::<_, Error>(core.store.find(id)?.is_some_and(|a| a.state == "active" && matches!(a.kind.as_str(), "admin" | "superadmin")))
+            Ok::<_, Error>(
+                core.store
+                    .find(id)?
+                    .is_some_and(|a| a.state == "active" && matches!(a.kind.as_str(), "admin" | "superadmin")),
+            )
         };
         owners.try_fold(false, |found, id| Ok(found || is_admin(id)?))
     }
@@ -188,7 +228,9 @@ impl Engine {
     /// A new key for the first admin: its access key and its secret.
     pub async fn rescue_admin(&self) -> Result<(String, String)> {
         let core = self.core();
-        let admin = core.first_admin()?.ok_or_else(|| Error::conflict("there is no active admin"))?;
+        let admin = core
+            .first_admin()?
+            .ok_or_else(|| Error::conflict("there is no active admin"))?;
         let (access, secret) = (secret::access_key()?, secret::secret_key()?);
         core.set_key(admin, access.clone(), &secret).await?;
         Ok((access, secret))

@@ -47,10 +47,21 @@ impl Engine {
                 }
             }
         });
-        let (store, state) = Store::open(store, clock.clone(), Arc::new(Packing(registry.clone())), after_commit, fault)?;
-        let core = Core::new(registry, store, clock, queue, feed, config, access)
-            .map_err(|e| OpenError::Open { file: "the network pool".into(), source: Box::new(e) })?;
-        Ok(Opened { engine: Self::new(Arc::new(core)), migrated: state })
+        let (store, state) = Store::open(
+            store,
+            clock.clone(),
+            Arc::new(Packing(registry.clone())),
+            after_commit,
+            fault,
+        )?;
+        let core = Core::new(registry, store, clock, queue, feed, config, access).map_err(|e| OpenError::Open {
+            file: "the network pool".into(),
+            source: Box::new(e),
+        })?;
+        Ok(Opened {
+            engine: Self::new(Arc::new(core)),
+            migrated: state,
+        })
     }
 
     /// Seeds the database, takes over every open process, and fills what is kept in memory.
@@ -60,7 +71,11 @@ impl Engine {
         core.seed().await?;
         for process in core.store.open_processes()? {
             // A back-off that had not ended goes on; everything else starts at once.
-            let at = if process.attempts > 0 { process.run_after() } else { Timestamp(0) };
+            let at = if process.attempts > 0 {
+                process.run_after()
+            } else {
+                Timestamp(0)
+            };
             core.queue.push(Key::Process(process.id), at);
         }
         core.attach_agents()

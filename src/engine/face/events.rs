@@ -25,7 +25,13 @@ impl Engine {
 
     /// The agents that are the caller's own.
     pub fn agents_of(&self, scope: &Scope) -> Result<Vec<ResourceId>> {
-        Ok(self.core().store.all("agent", Some(scope.user.id))?.into_iter().map(|row| row.id).collect())
+        Ok(self
+            .core()
+            .store
+            .all("agent", Some(scope.user.id))?
+            .into_iter()
+            .map(|row| row.id)
+            .collect())
     }
 
     /// The project a caller works for: that of its scope, or the one its agent belongs to.
@@ -36,7 +42,11 @@ impl Engine {
         let agents = self.core().store.all("agent", Some(scope.user.id))?;
         Ok(agents
             .iter()
-            .find_map(|agent| crate::model::Fields::parse(&agent.fields).ok()?.text("resourceAccountId"))
+            .find_map(|agent| {
+                crate::model::Fields::parse(&agent.fields)
+                    .ok()?
+                    .text("resourceAccountId")
+            })
             .and_then(|wire| crate::model::WireId::parse(&wire).map(|w| w.id)))
     }
 

@@ -8,7 +8,9 @@ mod events;
 use crate::engine::access::Rights;
 use crate::engine::accounts::Identity;
 use crate::engine::commands;
-use crate::engine::core::{Answer, Asked, Attempt, Core, Derived, Input, ListQuery, Page, ProcessInstance, ProcessPage, Scope, Setting};
+use crate::engine::core::{
+    Answer, Asked, Attempt, Core, Derived, Input, ListQuery, Page, ProcessInstance, ProcessPage, Scope, Setting,
+};
 use crate::engine::hosts::agent_state;
 use crate::model::{Clock, Resource, ResourceId, Result};
 use crate::schema::{Link, Registry, TypeView, Version, View};
@@ -126,7 +128,11 @@ impl Engine {
         if ty.def.root != "credential" {
             return Ok(page);
         }
-        let rows = page.rows.into_iter().map(|row| self.core.reveal(scope, row)).collect::<Result<_>>()?;
+        let rows = page
+            .rows
+            .into_iter()
+            .map(|row| self.core.reveal(scope, row))
+            .collect::<Result<_>>()?;
         Ok(Page { rows, ..page })
     }
 
@@ -183,7 +189,14 @@ impl Engine {
     }
 
     /// POST `?action=`, with a validated body.
-    pub async fn act(&self, scope: &Scope, ty: &TypeView, id: ResourceId, action: &str, input: Input) -> Result<Answer> {
+    pub async fn act(
+        &self,
+        scope: &Scope,
+        ty: &TypeView,
+        id: ResourceId,
+        action: &str,
+        input: Input,
+    ) -> Result<Answer> {
         commands::act(&self.core, scope, ty, id, action, input).await
     }
 }

@@ -56,7 +56,10 @@ impl Core {
             return Ok(Outcome::Again(NEVER_WAIT, message));
         };
         if let Err(error) = runtime.ping().await {
-            return Ok(Outcome::Again(ANSWER_WAIT, format!("Waiting for the agent to answer: {error}")));
+            return Ok(Outcome::Again(
+                ANSWER_WAIT,
+                format!("Waiting for the agent to answer: {error}"),
+            ));
         }
         self.pings.lock().heard.insert(agent.id, self.now());
         self.report(agent, runtime).await?;
@@ -65,7 +68,11 @@ impl Core {
 
     /// `agent.deactivate`; a removal may follow it.
     pub(crate) fn deactivate_agent(&self, process: &Process) -> Outcome {
-        if process.data == host::REMOVE { Outcome::Then(Box::default(), "remove", "{}".into()) } else { Outcome::done() }
+        if process.data == host::REMOVE {
+            Outcome::Then(Box::default(), "remove", "{}".into())
+        } else {
+            Outcome::done()
+        }
     }
 
     /// `agent.remove`: its account, its keys, its registration and its hosts go with it.
@@ -80,11 +87,20 @@ impl Core {
                     host::ask_to_remove(tx, &machine, &host)?;
                 }
             }
-            let register = Fields::parse(&agent.fields)?.text("registerId").and_then(|wire| parse_reference(&wire));
-            if let Some(register) = register.map(|id| tx.find(id)).transpose()?.flatten().filter(|r| r.removed.is_none()) {
+            let register = Fields::parse(&agent.fields)?
+                .text("registerId")
+                .and_then(|wire| parse_reference(&wire));
+            if let Some(register) = register
+                .map(|id| tx.find(id))
+                .transpose()?
+                .flatten()
+                .filter(|r| r.removed.is_none())
+            {
                 retire(tx, &register, keep)?;
             }
-            let Some(account) = agent.account_id.map(|id| tx.find(id)).transpose()?.flatten() else { return Ok(()) };
+            let Some(account) = agent.account_id.map(|id| tx.find(id)).transpose()?.flatten() else {
+                return Ok(());
+            };
             for key in tx.all("credential", Some(account.id))? {
                 tx.delete_credential(key.id)?;
                 retire(tx, &key, keep)?;
@@ -104,22 +120,36 @@ impl Core {
     /// The live hosts that an agent speaks for.
     pub(crate) fn hosts_of(&self, agent: &Resource) -> Result<Vec<Resource>> {
         let rows = self.store.many(&self.store.referrers(agent.id, "agentId")?)?;
-        Ok(rows.into_iter().filter(|row| row.root == "host" && row.removed.is_none()).collect())
+        Ok(rows
+            .into_iter()
+            .filter(|row| row.root == "host" && row.removed.is_none())
+            .collect())
     }
 
     /// Hosts show how their agent is.
     pub(crate) async fn sync_hosts(&self, agent: &Resource) -> Result<()> {
-        let shown = Some(agent.state.as_str()).filter(|s| SHOWN_BY_HOSTS.contains(s)).map(str::to_owned);
+        let shown = Some(agent.state.as_str())
+            .filter(|s| SHOWN_BY_HOSTS.contains(s))
+            .map(str::to_owned);
         for host in self.hosts_of(agent)? {
             if Fields::parse(&host.fields)?.text("agentState") == shown {
                 continue;
             }
             let shown = shown.clone();
             self.write(move |tx| {
-                let Some(host) = tx.find(host.id)?.filter(|h| h.removed.is_none()) else { return Ok(()) };
+                let Some(host) = tx.find(host.id)?.filter(|h| h.removed.is_none()) else {
+                    return Ok(());
+                };
                 let mut patch = Fields::default();
                 patch.set("agentState", &shown)?;
-                tx.update_if(&host, &Changes { patch, ..Changes::default() }).map(drop)
+                tx.update_if(
+                    &host,
+                    &Changes {
+                        patch,
+                        ..Changes::default()
+                    },
+                )
+                .map(drop)
             })
             .await?;
             self.look(host.id);

@@ -111,7 +111,9 @@ impl Core {
                 Ok(())
             }
             (true, "disconnected") => self.ask_agent(agent, "reconnect").await,
-            (false, "active" | "reconnecting" | "reconnected" | "finishing-reconnect") if now.since(heard) >= SILENCE => {
+            (false, "active" | "reconnecting" | "reconnected" | "finishing-reconnect")
+                if now.since(heard) >= SILENCE =>
+            {
                 log::warn!("agent {} has not answered for {} s", agent.id, SILENCE.as_secs());
                 self.ask_agent(agent, "disconnect").await
             }
@@ -124,7 +126,10 @@ impl Core {
         let machine = self.machine_of_row(agent)?.clone();
         let (id, version) = (agent.id, agent.version);
         self.write(move |tx| {
-            if let Some(agent) = tx.find(id)?.filter(|a| a.version == version && machine.start(process, &a.state).is_some()) {
+            if let Some(agent) = tx
+                .find(id)?
+                .filter(|a| a.version == version && machine.start(process, &a.state).is_some())
+            {
                 request(tx, &machine, &agent, process, "{}", Changes::default())?;
             }
             Ok(())
@@ -136,7 +141,13 @@ impl Core {
     pub(super) fn simulated(&self, agent: &Resource) -> Option<Arc<dyn Runtime>> {
         let name = sim_name(agent)?;
         let simulators = self.config.simulators.as_ref()?;
-        if let Some((_, known)) = self.pings.lock().sims.get(&agent.id).filter(|(known, _)| *known == name) {
+        if let Some((_, known)) = self
+            .pings
+            .lock()
+            .sims
+            .get(&agent.id)
+            .filter(|(known, _)| *known == name)
+        {
             return Some(known.clone());
         }
         let hosts = self.hosts_of(agent).unwrap_or_default();
@@ -186,13 +197,21 @@ impl Core {
                 let count = usize::try_from(data.hosts.unwrap_or(1).clamp(0, MAX_HOSTS)).unwrap_or(1);
                 if note.hosts.len() < count {
                     note.hosts.resize_with(count, || new_uuid().to_string());
-                    tx.update_if(&agent, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
+                    tx.update_if(
+                        &agent,
+                        &Changes {
+                            internal: Some(write_notes(&note)?),
+                            ..Changes::default()
+                        },
+                    )?;
                 }
                 let known = tx.referrers(agent.id, "agentId")?;
                 let known = tx.many(&known)?;
                 let mut hosts = Vec::new();
                 for reported in &note.hosts {
-                    let is_it = |host: &&Resource| host.removed.is_none() && reported_uuid(host).as_deref() == Some(reported.as_str());
+                    let is_it = |host: &&Resource| {
+                        host.removed.is_none() && reported_uuid(host).as_deref() == Some(reported.as_str())
+                    };
                     match known.iter().find(is_it) {
                         Some(host) => hosts.push(host.id),
                         None => hosts.push(insert_host(tx, &types, &agent, &data, reported)?),
@@ -223,7 +242,13 @@ struct ReportTypes {
 }
 
 /// A simulated host with its machine, its pools and its address.
-fn insert_host(tx: &mut Tx<'_>, types: &ReportTypes, agent: &Resource, data: &AgentData, reported: &str) -> Result<ResourceId> {
+fn insert_host(
+    tx: &mut Tx<'_>,
+    types: &ReportTypes,
+    agent: &Resource,
+    data: &AgentData,
+    reported: &str,
+) -> Result<ResourceId> {
     let account = data.agent_resources_account_id.map(ResourceId).or(agent.account_id);
     let name = format!("testhost-{reported}");
     let agent_id = format!("{}{}", types.agent_prefix, agent.id);
@@ -232,7 +257,11 @@ fn insert_host(tx: &mut Tx<'_>, types: &ReportTypes, agent: &Resource, data: &Ag
         let mut own = Fields::default();
         own.set("externalId", &data.external_id.as_deref().unwrap_or(reported))?;
         let physical = new_row(&types.physical, account, own);
-        let physical = tx.insert(NewResource { name: name.clone(), state: "active".into(), ..physical })?;
+        let physical = tx.insert(NewResource {
+            name: name.clone(),
+            state: "active".into(),
+            ..physical
+        })?;
         fields.set("physicalHostId", &format!("{}{}", types.physical.prefix, physical.id))?;
     }
     fields.set("agentId", &agent_id)?;
@@ -245,13 +274,24 @@ fn insert_host(tx: &mut Tx<'_>, types: &ReportTypes, agent: &Resource, data: &Ag
     let labels: Option<BTreeMap<String, String>> = Fields::parse(&agent.fields)?.read("labels").unwrap_or_default();
     fields.set("labels", &labels.unwrap_or_default())?;
     fields.set("info", &json!({}))?;
-    let note = HostNotes { runtime: SIM_RUNTIME.into(), name: Some(name.clone()) };
-    let new =
-        NewResource { internal: write_notes(&note)?, name: name.clone(), kind: "sim".into(), ..new_row(&types.host, account, fields) };
+    let note = HostNotes {
+        runtime: SIM_RUNTIME.into(),
+        name: Some(name.clone()),
+    };
+    let new = NewResource {
+        internal: write_notes(&note)?,
+        name: name.clone(),
+        kind: "sim".into(),
+        ..new_row(&types.host, account, fields)
+    };
     let host = insert_and_start(tx, types.host.machine.as_deref(), new)?;
     labels::tie_host(tx, &types.label, &host)?;
     for nth in 0..data.storage_pools_per_host.unwrap_or(1).clamp(0, MAX_HOSTS) {
-        let pool = if nth == 0 { format!("{name} Storage Pool") } else { format!("{name} Storage Pool {nth}") };
+        let pool = if nth == 0 {
+            format!("{name} Storage Pool")
+        } else {
+            format!("{name} Storage Pool {nth}")
+        };
         host::insert_pool(tx, &types.pool, &host, "sim", &pool)?;
     }
     drivers::join_pools(tx, &host, &format!("1h{}", host.id))?;

@@ -27,7 +27,13 @@ pub(crate) const KEY_KIND: &str = "agentApiKey";
 const KINDS: [&str; 2] = ["agent", "registeredAgent"];
 
 /// The states of an agent that its hosts show in place of their own.
-pub(crate) const SHOWN_BY_HOSTS: [&str; 5] = ["reconnecting", "reconnected", "finishing-reconnect", "disconnecting", "disconnected"];
+pub(crate) const SHOWN_BY_HOSTS: [&str; 5] = [
+    "reconnecting",
+    "reconnected",
+    "finishing-reconnect",
+    "disconnecting",
+    "disconnected",
+];
 
 /// An agent to be made.
 pub(crate) struct NewAgent {
@@ -63,7 +69,12 @@ pub(crate) fn insert_agent(tx: &mut Tx<'_>, types: &AgentTypes, new: NewAgent, k
     check_uri(tx, &uri, None)?;
     check_name_free(tx, KEY_KIND, &key.public, None)?;
     let base = new_row(&types.agent, None, new.fields);
-    let base = NewResource { kind: new.kind.into(), name: new.name, uuid: new.uuid, ..base };
+    let base = NewResource {
+        kind: new.kind.into(),
+        name: new.name,
+        uuid: new.uuid,
+        ..base
+    };
     let agent = insert_and_start(tx, types.agent.machine.as_deref(), base)?;
     let account = tx.insert(NewResource {
         kind: "agent".into(),
@@ -73,8 +84,22 @@ pub(crate) fn insert_agent(tx: &mut Tx<'_>, types: &AgentTypes, new: NewAgent, k
     })?;
     // Usable at once: whoever sees the registration active logs in with the key that it shows.
     let credential = new_row(&types.credential, Some(account.id), Fields::default());
-    key.insert(tx, &types.credential, KEY_KIND, NewResource { state: "active".into(), ..credential })?;
-    tx.update_if(&agent, &Changes { account_id: Some(Some(account.id)), ..Changes::default() })
+    key.insert(
+        tx,
+        &types.credential,
+        KEY_KIND,
+        NewResource {
+            state: "active".into(),
+            ..credential
+        },
+    )?;
+    tx.update_if(
+        &agent,
+        &Changes {
+            account_id: Some(Some(account.id)),
+            ..Changes::default()
+        },
+    )
 }
 
 /// No two agents have one address.
@@ -93,7 +118,12 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: &In
     let text = |name: &str| input.get(name).and_then(Value::as_str).filter(|t| !t.is_empty());
     let new = row_from_input(&ty.def, ResourceId(0), input)?;
     let mut fields = new.fields;
-    let client = scope.attempt.as_ref().map(|a| a.client_ip()).filter(|ip| !ip.is_empty()).unwrap_or("localhost");
+    let client = scope
+        .attempt
+        .as_ref()
+        .map(|a| a.client_ip())
+        .filter(|ip| !ip.is_empty())
+        .unwrap_or("localhost");
     if text("uri").is_none() {
         fields.set("uri", &format!("ssh://{}@{client}:22", text("user").unwrap_or("root")))?;
     }
@@ -104,13 +134,26 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: &In
     }
     let kind = match text("kind") {
         None => KINDS[0],
-        Some(kind) => KINDS.into_iter().find(|known| *known == kind).ok_or_else(|| Error::invalid("InvalidOption", "kind"))?,
+        Some(kind) => KINDS
+            .into_iter()
+            .find(|known| *known == kind)
+            .ok_or_else(|| Error::invalid("InvalidOption", "kind"))?,
     };
     // The secret is kept sealed, with its key, and shown in this one answer.
     fields.0.remove("secretValue");
-    let (types, key) = (core.agent_types()?, core.key_of(KEY_CONTEXT, text("publicValue"), text("secretValue"))?);
-    let new = NewAgent { kind, name: new.name, uuid: new.uuid, fields };
-    let row = core.write_for(scope, move |tx| insert_agent(tx, &types, new, key)).await?;
+    let (types, key) = (
+        core.agent_types()?,
+        core.key_of(KEY_CONTEXT, text("publicValue"), text("secretValue"))?,
+    );
+    let new = NewAgent {
+        kind,
+        name: new.name,
+        uuid: new.uuid,
+        fields,
+    };
+    let row = core
+        .write_for(scope, move |tx| insert_agent(tx, &types, new, key))
+        .await?;
     match text("secretValue") {
         Some(plain) => Core::with_secret(&ty.def, row, plain),
         None => Ok(row),
@@ -123,17 +166,32 @@ fn refuse(field: &str, why: &str) -> Result<()> {
 }
 
 /// What the server says of an agent, and nobody else (the superadmin's view lets it be written).
-const OWN: [&str; 8] =
-    ["created", "id", "removed", "removeTime", "state", "transitioning", "transitioningMessage", "transitioningProgress"];
+const OWN: [&str; 8] = [
+    "created",
+    "id",
+    "removed",
+    "removeTime",
+    "state",
+    "transitioning",
+    "transitioningMessage",
+    "transitioningProgress",
+];
 
 /// An agent has an account of its own, with its own rights.
 fn check_create(input: &Input) -> Result<()> {
-    let is_given = |field: &str| input.get(field).is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()));
+    let is_given = |field: &str| {
+        input
+            .get(field)
+            .is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()))
+    };
     if is_given("accountId") {
         return refuse("accountId", "an agent gets an account of its own");
     }
     if is_given("authorizedRoleAccountIds") {
-        return refuse("authorizedRoleAccountIds", "agents have the rights of their own account only");
+        return refuse(
+            "authorizedRoleAccountIds",
+            "agents have the rights of their own account only",
+        );
     }
     match OWN.into_iter().find(|field| is_given(field)) {
         Some(field) => refuse(field, "the server itself says this of an agent"),
@@ -144,13 +202,24 @@ fn check_create(input: &Input) -> Result<()> {
 /// What a PUT may not change: an agent keeps its key, its account, and whose its hosts are.
 pub(crate) fn check_update(row: &Resource, input: &Input) -> Result<()> {
     let fields = Fields::parse(&row.fields)?;
-    for field in ["accountId", "authorizedRoleAccountIds", "agentResourcesAccountId", "publicValue", "secretValue", "activateOnCreate"] {
+    for field in [
+        "accountId",
+        "authorizedRoleAccountIds",
+        "agentResourcesAccountId",
+        "publicValue",
+        "secretValue",
+        "activateOnCreate",
+    ] {
         let Some(new) = input.get(field) else { continue };
         let old: Value = fields.read(field)?.unwrap_or_default();
         let own_account = || new.as_str().and_then(parse_reference) == row.account_id;
-        let is_same = *new == old || field == "accountId" && own_account() || field == "activateOnCreate" && *new == json!(false);
+        let is_same =
+            *new == old || field == "accountId" && own_account() || field == "activateOnCreate" && *new == json!(false);
         if !is_same {
-            return refuse(field, "an agent keeps its key, its account, and the account of its hosts");
+            return refuse(
+                field,
+                "an agent keeps its key, its account, and the account of its hosts",
+            );
         }
     }
     Ok(())

@@ -10,7 +10,13 @@ use crate::store::Process;
 
 use super::{agents, registration};
 
-pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: Input,
+) -> Result<Resource> {
     match ty.def.root.as_str() {
         "agent" => agents::create(core, scope, ty, &input).await,
         "credential" => registration::create_token(core, scope, ty, account, &input).await,
@@ -19,7 +25,13 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
     }
 }
 
-pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, input: Input) -> Result<Resource> {
+pub(crate) async fn update(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    row: &Resource,
+    input: Input,
+) -> Result<Resource> {
     match row.root.as_str() {
         "credential" => access::update(core, scope, ty, row, input).await,
         "host" => update_host(core, scope, ty, row, input).await,

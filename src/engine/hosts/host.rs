@@ -51,8 +51,15 @@ impl Core {
         };
         let kind = runtime.kind();
         let ty = self.type_of("host")?.clone();
-        let note = HostNotes { runtime: kind.to_owned(), name: name.map(str::to_owned) };
-        let known = self.store.all("host", Some(DEFAULT_PROJECT))?.into_iter().find(|h| notes::<HostNotes>(h) == note);
+        let note = HostNotes {
+            runtime: kind.to_owned(),
+            name: name.map(str::to_owned),
+        };
+        let known = self
+            .store
+            .all("host", Some(DEFAULT_PROJECT))?
+            .into_iter()
+            .find(|h| notes::<HostNotes>(h) == note);
         let id = match known {
             Some(row) => row.id,
             None => {
@@ -60,9 +67,18 @@ impl Core {
                 let fields = host_fields(Fields::default(), &info)?;
                 let label = self.type_of("label")?.clone();
                 self.write(move |tx| {
-                    let own = if info.name.is_empty() { note.runtime } else { info.name.clone() };
+                    let own = if info.name.is_empty() {
+                        note.runtime
+                    } else {
+                        info.name.clone()
+                    };
                     let name = note.name.unwrap_or(own);
-                    let mut new = NewResource { name, state: "active".into(), internal, ..new_row(&ty, Some(DEFAULT_PROJECT), fields) };
+                    let mut new = NewResource {
+                        name,
+                        state: "active".into(),
+                        internal,
+                        ..new_row(&ty, Some(DEFAULT_PROJECT), fields)
+                    };
                     new.kind = "host".into();
                     let row = tx.insert(new)?;
                     labels::tie_host(tx, &label, &row)?;
@@ -84,7 +100,9 @@ impl Core {
         let info = info.cloned();
         let label = self.type_of("label")?.clone();
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else { return Ok(()) };
+            let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else {
+                return Ok(());
+            };
             let mut fields = Fields::parse(&row.fields)?;
             // Whether a host that has an agent answers is for its pings to say.
             let has_agent = fields.text("agentId").is_some();
@@ -104,7 +122,13 @@ impl Core {
             if fields == Fields::parse(&row.fields)? {
                 return Ok(());
             }
-            let row = tx.update_if(&row, &Changes { fields: Some(fields), ..Changes::default() })?;
+            let row = tx.update_if(
+                &row,
+                &Changes {
+                    fields: Some(fields),
+                    ..Changes::default()
+                },
+            )?;
             labels::tie_host(tx, &label, &row)
         })
         .await
@@ -125,7 +149,9 @@ impl Core {
                 let Some(row) = self.store.find(slim.id)? else { continue };
                 let note: InstanceNotes = notes(&row);
                 let fields = Fields::parse(&row.fields)?;
-                let Some(external_id) = fields.text("externalId").filter(|_| note.is_made) else { continue };
+                let Some(external_id) = fields.text("externalId").filter(|_| note.is_made) else {
+                    continue;
+                };
                 let life = match row.state.as_str() {
                     "running" | "updating-running" | "stopping" | "restarting" => Life::Running,
                     _ if note.ran => Life::Exited,
@@ -151,7 +177,10 @@ impl Core {
 
 /// The agent that speaks for a host.
 pub(crate) fn agent_of(host: &Resource) -> Option<ResourceId> {
-    Fields::parse(&host.fields).ok()?.text("agentId").and_then(|wire| parse_reference(&wire))
+    Fields::parse(&host.fields)
+        .ok()?
+        .text("agentId")
+        .and_then(|wire| parse_reference(&wire))
 }
 
 /// How long a process waits for containers before it counts them again.
@@ -168,7 +197,9 @@ pub(super) fn parts(tx: &mut Tx<'_>, host: &Resource) -> Result<Vec<Resource>> {
     }
     ids.extend(tx.referenced(host.id, "physicalHostId")?);
     let mut rows = tx.many(&ids)?;
-    rows.retain(|row| row.removed.is_none() && matches!(row.root.as_str(), "storagePool" | "ipAddress" | "physicalHost"));
+    rows.retain(|row| {
+        row.removed.is_none() && matches!(row.root.as_str(), "storagePool" | "ipAddress" | "physicalHost")
+    });
     Ok(rows)
 }
 
@@ -177,7 +208,12 @@ pub(crate) fn insert_pool(tx: &mut Tx<'_>, ty: &Type, host: &Resource, kind: &st
     let mut fields = Fields::default();
     fields.set("hostIds", &[format!("1h{}", host.id)])?;
     fields.set("driverName", kind)?;
-    let new = NewResource { kind: kind.into(), name: name.to_owned(), state: "active".into(), ..new_row(ty, host.account_id, fields) };
+    let new = NewResource {
+        kind: kind.into(),
+        name: name.to_owned(),
+        state: "active".into(),
+        ..new_row(ty, host.account_id, fields)
+    };
     tx.insert(new)
 }
 
@@ -186,7 +222,10 @@ pub(crate) fn insert_address(tx: &mut Tx<'_>, ty: &Type, host: &Resource, addres
     let mut fields = Fields::default();
     fields.set("address", address)?;
     fields.set("hostId", &format!("1h{}", host.id))?;
-    tx.insert(NewResource { state: "active".into(), ..new_row(ty, host.account_id, fields) })
+    tx.insert(NewResource {
+        state: "active".into(),
+        ..new_row(ty, host.account_id, fields)
+    })
 }
 
 /// Asks a host to go, whatever it does now.
@@ -212,7 +251,10 @@ fn host_fields(mut fields: Fields, info: &EngineInfo) -> Result<Fields> {
     if !info.version.is_empty() {
         let short: String = info.version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
         labels.insert("io.rancher.host.docker_version".into(), short);
-        labels.insert("io.rancher.host.linux_kernel_version".into(), info.kernel.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
+        labels.insert(
+            "io.rancher.host.linux_kernel_version".into(),
+            info.kernel.splitn(3, '.').take(2).collect::<Vec<_>>().join("."),
+        );
     }
     fields.set("labels", &labels)?;
     fields.set(
@@ -229,8 +271,11 @@ fn host_fields(mut fields: Fields, info: &EngineInfo) -> Result<Fields> {
 impl Core {
     /// Makes what every host has beside its row: a machine, a pool of storage, an address.
     async fn complete(&self, id: ResourceId, kind: &'static str) -> Result<()> {
-        let (physical, pool, address) =
-            (self.type_of("physicalHost")?.clone(), self.type_of("storagePool")?.clone(), self.type_of("ipAddress")?.clone());
+        let (physical, pool, address) = (
+            self.type_of("physicalHost")?.clone(),
+            self.type_of("storagePool")?.clone(),
+            self.type_of("ipAddress")?.clone(),
+        );
         self.write(move |tx| {
             let Some(host) = tx.find(id)? else { return Ok(()) };
             let fields = Fields::parse(&host.fields)?;
@@ -245,10 +290,20 @@ impl Core {
             drivers::join_pools(tx, &host, &format!("1h{}", host.id))?;
             if !has("physicalHost") {
                 let new = new_row(&physical, host.account_id, Fields::default());
-                let made = tx.insert(NewResource { name: host.name.clone(), state: "active".into(), ..new })?;
+                let made = tx.insert(NewResource {
+                    name: host.name.clone(),
+                    state: "active".into(),
+                    ..new
+                })?;
                 let mut patch = Fields::default();
                 patch.set("physicalHostId", &format!("{}{}", physical.prefix, made.id))?;
-                tx.update_if(&host, &Changes { patch, ..Changes::default() })?;
+                tx.update_if(
+                    &host,
+                    &Changes {
+                        patch,
+                        ..Changes::default()
+                    },
+                )?;
                 tx.insert_ref(host.id, "physicalHostId", made.id)?;
             } else if fields.text("physicalHostId").is_none() {
                 return Err(crate::model::Error::bug("a host that is not tied to its machine"));

@@ -17,7 +17,11 @@ impl Core {
 
     /// `host.deactivate`: nothing new comes to it.
     pub(crate) fn deactivate_host(&self, process: &Process) -> Outcome {
-        if process.data == REMOVE { Outcome::Then(Box::default(), "remove", "{}".into()) } else { Outcome::done() }
+        if process.data == REMOVE {
+            Outcome::Then(Box::default(), "remove", "{}".into())
+        } else {
+            Outcome::done()
+        }
     }
 
     /// `host.evacuate`: the same, and everything leaves; containers of services come up elsewhere (cattle: `ExternalEventCreate`,
@@ -50,7 +54,10 @@ impl Core {
     /// to it alone, and its agent.
     pub(crate) async fn remove_host(&self, row: &Resource) -> Result<Outcome> {
         if !self.empty(row).await? {
-            return Ok(Outcome::Again(LEAVING_WAIT, "Waiting for containers to be removed".into()));
+            return Ok(Outcome::Again(
+                LEAVING_WAIT,
+                "Waiting for containers to be removed".into(),
+            ));
         }
         let (id, keep) = (row.id, self.keep_removed());
         let agents = self.machine_of("agent")?.clone();
@@ -60,7 +67,9 @@ impl Core {
                 retire(tx, &part, keep)?;
             }
             drivers::leave_pools(tx, &host, &format!("1h{}", host.id))?;
-            let Some(agent) = agent_of(&host).map(|id| tx.find(id)).transpose()?.flatten() else { return Ok(()) };
+            let Some(agent) = agent_of(&host).map(|id| tx.find(id)).transpose()?.flatten() else {
+                return Ok(());
+            };
             let others = tx.referrers(agent.id, "agentId")?;
             let others = tx.many(&others)?;
             let is_other = |other: &&Resource| other.id != host.id && other.root == "host" && other.removed.is_none();

@@ -25,19 +25,33 @@ fn owner(scope: &Scope, account: ResourceId, input: &Input) -> ResourceId {
 }
 
 /// A registration token: a key for the account, with no more in the body than a name.
-pub(crate) async fn create_token(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: &Input) -> Result<Resource> {
+pub(crate) async fn create_token(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: &Input,
+) -> Result<Resource> {
     core.require_infrastructure(scope)?;
     let new = row_from_input(&ty.def, owner(scope, account, input), input)?;
     let key = core.new_key(TOKEN_CONTEXT)?;
     let def = ty.def.clone();
-    core.write_for(scope, move |tx| key.insert(tx, &def, TOKEN_KIND, new)).await
+    core.write_for(scope, move |tx| key.insert(tx, &def, TOKEN_KIND, new))
+        .await
 }
 
 /// A registration; what follows from it is done by its process.
-pub(crate) async fn register(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: &Input) -> Result<Resource> {
+pub(crate) async fn register(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: &Input,
+) -> Result<Resource> {
     let new = row_from_input(&ty.def, owner(scope, account, input), input)?;
     let machine = ty.def.machine.clone();
-    core.write_for(scope, move |tx| insert_and_start(tx, machine.as_deref(), new)).await
+    core.write_for(scope, move |tx| insert_and_start(tx, machine.as_deref(), new))
+        .await
 }
 
 impl Core {
@@ -50,21 +64,42 @@ impl Core {
         let key = self.new_key(KEY_CONTEXT)?;
         let (id, wire) = (row.id, self.wire_id("register", row.id));
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|r| r.removed.is_none()) else { return Ok(()) };
+            let Some(row) = tx.find(id)?.filter(|r| r.removed.is_none()) else {
+                return Ok(());
+            };
             if !tx.referrers(row.id, "registerId")?.is_empty() {
                 return Ok(());
             }
             let fields = Fields::parse(&row.fields)?;
-            let format = fields.text("agentUriFormat").filter(|f| !f.is_empty()).unwrap_or_else(|| AGENT_URI.into());
+            let format = fields
+                .text("agentUriFormat")
+                .filter(|f| !f.is_empty())
+                .unwrap_or_else(|| AGENT_URI.into());
             let key_text = fields.text("key").unwrap_or_default();
             let own = registered_fields(&format.replace("%s", &row.uuid), &key_text, row.account_id, &wire)?;
-            let agent =
-                insert_agent(tx, &types, NewAgent { kind: "registeredAgent", name: row.name.clone(), uuid: None, fields: own }, key)?;
+            let agent = insert_agent(
+                tx,
+                &types,
+                NewAgent {
+                    kind: "registeredAgent",
+                    name: row.name.clone(),
+                    uuid: None,
+                    fields: own,
+                },
+                key,
+            )?;
             let mut data: serde_json::Map<String, Value> = fields.read("data").ok().flatten().unwrap_or_default();
             data.insert("agentId".into(), agent.id.0.into());
             let mut patch = Fields::default();
             patch.set("data", &data)?;
-            tx.update_if(&row, &crate::store::Changes { patch, ..Default::default() }).map(drop)
+            tx.update_if(
+                &row,
+                &crate::store::Changes {
+                    patch,
+                    ..Default::default()
+                },
+            )
+            .map(drop)
         })
         .await?;
         Ok(Outcome::done())
@@ -73,12 +108,22 @@ impl Core {
     /// The computed fields of registrations: the key of the agent that each made. The API shows them to who knows `key`.
     pub(crate) fn derive_registrations(&self, rows: &[Resource], derived: &mut Derived) -> Result<()> {
         for row in rows.iter().filter(|r| r.kind == "register" && r.state == "active") {
-            let Some(agent) = self.store.referrers(row.id, "registerId")?.first().copied() else { continue };
-            let Some(account) = self.store.find(agent)?.and_then(|a| a.account_id) else { continue };
+            let Some(agent) = self.store.referrers(row.id, "registerId")?.first().copied() else {
+                continue;
+            };
+            let Some(account) = self.store.find(agent)?.and_then(|a| a.account_id) else {
+                continue;
+            };
             let keys = self.store.all("credential", Some(account))?;
-            let Some(key) = keys.iter().find(|k| k.kind == KEY_KIND && k.state == "active") else { continue };
-            let Some(kept) = self.store.credential(key.id)? else { continue };
-            let Some(secret) = self.config.secrets.unseal(KEY_CONTEXT, &kept.secret) else { continue };
+            let Some(key) = keys.iter().find(|k| k.kind == KEY_KIND && k.state == "active") else {
+                continue;
+            };
+            let Some(kept) = self.store.credential(key.id)? else {
+                continue;
+            };
+            let Some(secret) = self.config.secrets.unseal(KEY_CONTEXT, &kept.secret) else {
+                continue;
+            };
             let own = derived.entry(row.id).or_default();
             own.push(("accessKey", Value::from(kept.public_value).to_string()));
             own.push(("secretKey", Value::from(secret).to_string()));
@@ -89,11 +134,18 @@ impl Core {
     /// The computed fields of registration tokens, as far as they do not depend on how the server is reached.
     pub(crate) fn derive_tokens(&self, rows: &[Resource], derived: &mut Derived) -> Result<()> {
         for row in rows.iter().filter(|r| r.kind == TOKEN_KIND) {
-            let Some(kept) = self.store.credential(row.id)? else { continue };
-            let Some(secret) = self.config.secrets.unseal(TOKEN_CONTEXT, &kept.secret) else { continue };
+            let Some(kept) = self.store.credential(row.id)? else {
+                continue;
+            };
+            let Some(secret) = self.config.secrets.unseal(TOKEN_CONTEXT, &kept.secret) else {
+                continue;
+            };
             let signed = format!("{}:{}", kept.public_value, issued_at(self.now()).0);
             let token = format!("{signed}:{}", secret::token_signature(&secret, &signed)?);
-            derived.entry(row.id).or_default().push(("token", Value::from(token).to_string()));
+            derived
+                .entry(row.id)
+                .or_default()
+                .push(("token", Value::from(token).to_string()));
         }
         Ok(())
     }

@@ -67,7 +67,8 @@ impl Core {
         let rows = self.store.many(&slims.iter().map(|s| s.id).collect::<Vec<_>>())?;
         let known: HashSet<&str> = rows.iter().map(|r| r.uuid.as_str()).collect();
         for row in &rows {
-            self.compare(runtime, row, by_uuid.get(row.uuid.as_str()).copied()).await?;
+            self.compare(runtime, row, by_uuid.get(row.uuid.as_str()).copied())
+                .await?;
         }
         for stray in found.iter().filter(|f| !known.contains(f.uuid.as_str())) {
             // Made after the rows were read, or ours from a row that is gone: only the latter is an orphan.
@@ -93,7 +94,9 @@ impl Core {
         }
         let found = match runtime.find(uuid).await {
             Ok(found) => found,
-            Err(error) => return Err(Error::bug(format!("looking at container {uuid}")).with_message(error.to_string())),
+            Err(error) => {
+                return Err(Error::bug(format!("looking at container {uuid}")).with_message(error.to_string()));
+            }
         };
         match (row, found) {
             (Some(row), found) => self.compare(runtime, &row, found.as_ref()).await,
@@ -121,16 +124,29 @@ impl Core {
             is_made: true,
             ..InstanceNotes::default()
         };
-        let state = if found.life == Life::Running { "running" } else { "stopped" };
+        let state = if found.life == Life::Running {
+            "running"
+        } else {
+            "stopped"
+        };
         let (uuid, name, internal) = (found.uuid.clone(), found.name.clone(), write_notes(&note)?);
         self.write(move |tx| {
             // Hosts that share an engine all see it: the first one has it.
-            let Some(host) = tx.find(host)?.filter(|host| host.removed.is_none()) else { return Ok(()) };
+            let Some(host) = tx.find(host)?.filter(|host| host.removed.is_none()) else {
+                return Ok(());
+            };
             if tx.find_by_uuid(&uuid)?.is_some() {
                 return Ok(());
             }
             let new = new_row(&ty, host.account_id, fields);
-            let new = NewResource { host_id: Some(host.id), uuid: Some(uuid), name, state: state.into(), internal, ..new };
+            let new = NewResource {
+                host_id: Some(host.id),
+                uuid: Some(uuid),
+                name,
+                state: state.into(),
+                internal,
+                ..new
+            };
             tx.insert(new).map(drop)
         })
         .await
@@ -157,10 +173,16 @@ impl Core {
         let (id, version) = (row.id, row.version);
         let launch = launch_of(row)?;
         let removes = gone || row.parent_id.is_none() && launch.instance_triggered_stop.as_deref() == Some("remove");
-        let data = StopData { by_itself: true, remove: removes, ..StopData::default() };
+        let data = StopData {
+            by_itself: true,
+            remove: removes,
+            ..StopData::default()
+        };
         let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|r| r.version == version) else { return Ok(()) };
+            let Some(row) = tx.find(id)?.filter(|r| r.version == version) else {
+                return Ok(());
+            };
             if machine.start("stop", &row.state).is_some() {
                 request(tx, &machine, &row, "stop", &data, Changes::default())?;
             } else if gone && machine.start("remove", &row.state).is_some() {
@@ -183,7 +205,10 @@ impl Core {
         let machine = self.machine_of(&row.kind)?.clone();
         let (id, version) = (row.id, row.version);
         self.write(move |tx| {
-            if let Some(row) = tx.find(id)?.filter(|r| r.version == version && machine.start("start", &r.state).is_some()) {
+            if let Some(row) = tx
+                .find(id)?
+                .filter(|r| r.version == version && machine.start("start", &r.state).is_some())
+            {
                 request(tx, &machine, &row, "start", "{}", Changes::default())?;
             }
             Ok(())
@@ -193,7 +218,9 @@ impl Core {
 
     /// A container of a service runs while its service is up and it is not put aside.
     fn may_run(&self, row: &Resource) -> Result<bool> {
-        let Some(service) = row.parent_id.map(|id| self.store.find(id)).transpose()?.flatten() else { return Ok(true) };
+        let Some(service) = row.parent_id.map(|id| self.store.find(id)).transpose()?.flatten() else {
+            return Ok(true);
+        };
         let mut parked = false;
         for map in self.store.referrers(row.id, "instanceId")? {
             if let Some(map) = self.store.find(map)?.filter(|m| m.root == "serviceExposeMap") {
@@ -205,7 +232,9 @@ impl Core {
 
     /// It was restarted behind our back: addresses and ports may be new, and who shares its network has a dead one.
     async fn follow_restart(&self, row: &Resource, note: &InstanceNotes, found: Option<&Found>) -> Result<()> {
-        let Some(found) = found.filter(|f| !f.started_at.is_empty() && f.started_at != note.started_at) else { return Ok(()) };
+        let Some(found) = found.filter(|f| !f.started_at.is_empty() && f.started_at != note.started_at) else {
+            return Ok(());
+        };
         if note.started_at.is_empty() {
             return Ok(());
         }
@@ -213,12 +242,24 @@ impl Core {
         let dependants = self.store.referrers(row.id, "networkContainerId")?;
         let (id, version, started_at) = (row.id, row.version, found.started_at.clone());
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|r| r.version == version) else { return Ok(()) };
-            let note = InstanceNotes { started_at, ..notes(&row) };
+            let Some(row) = tx.find(id)?.filter(|r| r.version == version) else {
+                return Ok(());
+            };
+            let note = InstanceNotes {
+                started_at,
+                ..notes(&row)
+            };
             let mut fields = Fields::parse(&row.fields)?;
             let count: i64 = fields.read("startCount")?.unwrap_or(0);
             fields.set("startCount", &(count + 1))?;
-            tx.update_if(&row, &Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() })?;
+            tx.update_if(
+                &row,
+                &Changes {
+                    fields: Some(fields),
+                    internal: Some(write_notes(&note)?),
+                    ..Changes::default()
+                },
+            )?;
             for id in dependants {
                 if let Some(dependant) = tx.find(id)?.filter(|d| d.state == "running") {
                     request(tx, &machine, &dependant, "restart", "{}", Changes::default())?;

@@ -120,7 +120,11 @@ impl Core {
 fn service_labels(wanted: &Wanted<'_>) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for (key, value) in wanted.launch.labels.iter().flatten() {
-        let key = if key.to_ascii_lowercase().starts_with("io.rancher") { key.to_ascii_lowercase() } else { key.clone() };
+        let key = if key.to_ascii_lowercase().starts_with("io.rancher") {
+            key.to_ascii_lowercase()
+        } else {
+            key.clone()
+        };
         labels.insert(key, value.clone());
     }
     let stack = &wanted.stack.name;
@@ -128,7 +132,10 @@ fn service_labels(wanted: &Wanted<'_>) -> BTreeMap<String, String> {
         None => format!("{stack}/{}", wanted.service.name),
         Some(sidekick) => format!("{stack}/{}/{sidekick}", wanted.service.name),
     };
-    let config = wanted.config.as_deref().unwrap_or("io.rancher.service.primary.launch.config");
+    let config = wanted
+        .config
+        .as_deref()
+        .unwrap_or("io.rancher.service.primary.launch.config");
     for (key, value) in [
         ("io.rancher.stack.name", stack.as_str()),
         ("io.rancher.project.name", stack),
@@ -151,7 +158,11 @@ fn service_labels(wanted: &Wanted<'_>) -> BTreeMap<String, String> {
 }
 
 /// Makes the rows of one service container and asks for its creation; returns its id.
-pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, wanted: &Wanted<'_>) -> Result<ResourceId> {
+pub(crate) fn insert_service_container(
+    tx: &mut Tx<'_>,
+    types: &InstanceTypes,
+    wanted: &Wanted<'_>,
+) -> Result<ResourceId> {
     let ty = &types.container;
     let mut fields = Fields::default();
     for (key, value) in wanted.raw {
@@ -159,20 +170,33 @@ pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, w
             fields.0.insert(key.clone(), value.clone());
         }
     }
-    let sibling = |config: &Option<String>| wanted.siblings.get(config).map(|id| format!("{}{id}", types.instance_prefix));
+    let sibling = |config: &Option<String>| {
+        wanted
+            .siblings
+            .get(config)
+            .map(|id| format!("{}{id}", types.instance_prefix))
+    };
     let to_config = |name: &String| (!name.eq_ignore_ascii_case(&wanted.service.name)).then(|| name.clone());
     if let Some(provider) = &wanted.launch.network_launch_config {
         fields.set("networkContainerId", &sibling(&to_config(provider)))?;
         fields.set("networkMode", "container")?;
     }
-    let from_siblings: Vec<String> =
-        wanted.launch.data_volumes_from_launch_configs.iter().flatten().filter_map(|n| sibling(&to_config(n))).collect();
+    let from_siblings: Vec<String> = wanted
+        .launch
+        .data_volumes_from_launch_configs
+        .iter()
+        .flatten()
+        .filter_map(|n| sibling(&to_config(n)))
+        .collect();
     if !from_siblings.is_empty() {
         let mut all = wanted.launch.data_volumes_from.clone().unwrap_or_default();
         all.extend(from_siblings);
         fields.set("dataVolumesFrom", &all)?;
     }
-    let display = wanted.launch.label("io.rancher.container.display_name").map(str::to_owned);
+    let display = wanted
+        .launch
+        .label("io.rancher.container.display_name")
+        .map(str::to_owned);
     let name = display.unwrap_or_else(|| wanted.name.clone());
     if wanted.launch.label("io.rancher.container.hostname_override") == Some("container_name") {
         fields.set("hostname", &host_name(&name, wanted.launch.domain_name.as_deref()))?;
@@ -189,7 +213,11 @@ pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, w
     let notes = InstanceNotes {
         index: wanted.index,
         config: wanted.config.clone(),
-        docker_name: if wanted.name_is_taken { unique_name(&wanted.name, &uuid) } else { wanted.name.clone() },
+        docker_name: if wanted.name_is_taken {
+            unique_name(&wanted.name, &uuid)
+        } else {
+            wanted.name.clone()
+        },
         ip: wanted.requested_ip.clone(),
         ..InstanceNotes::default()
     };
@@ -207,12 +235,21 @@ pub(crate) fn insert_service_container(tx: &mut Tx<'_>, types: &InstanceTypes, w
     }
     insert_ports(tx, types, &row, wanted.launch.ports.as_deref().unwrap_or_default())?;
     insert_expose_map(tx, types, wanted.service, &row, wanted.config.as_deref(), true)?;
-    tx.start_process(&NewProcess { resource: row.id, process: "instance.create", data: "{}" })?;
+    tx.start_process(&NewProcess {
+        resource: row.id,
+        process: "instance.create",
+        data: "{}",
+    })?;
     Ok(row.id)
 }
 
 /// The port rows of a container: inactive until it runs.
-pub(crate) fn insert_ports(tx: &mut Tx<'_>, types: &InstanceTypes, container: &Resource, specs: &[String]) -> Result<()> {
+pub(crate) fn insert_ports(
+    tx: &mut Tx<'_>,
+    types: &InstanceTypes,
+    container: &Resource,
+    specs: &[String],
+) -> Result<()> {
     for spec in specs {
         let port = PortSpec::parse(spec)?;
         let mut fields = Fields::default();
@@ -257,7 +294,8 @@ pub(crate) fn insert_expose_map(
 
 /// Reads a container's launch configuration from its own fields.
 pub(crate) fn launch_of(row: &Resource) -> Result<LaunchConfig> {
-    serde_json::from_str(&row.fields).map_err(|e| Error::internal(format!("reading the launch configuration of {}", row.id), e))
+    serde_json::from_str(&row.fields)
+        .map_err(|e| Error::internal(format!("reading the launch configuration of {}", row.id), e))
 }
 
 /// A container's name as a host name: 63 characters, the index kept.

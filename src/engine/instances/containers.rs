@@ -17,8 +17,17 @@ use super::container_rows::{InstanceNotes, insert_ports, unique_name};
 /// More containers than this in one request are a mistake.
 const MAX_COUNT: i64 = 1_000;
 
-pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Vec<Resource>> {
-    let has_image = input.get("imageUuid").and_then(Value::as_str).is_some_and(|i| !i.trim().is_empty() && !is_none_image(i));
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    mut input: Input,
+) -> Result<Vec<Resource>> {
+    let has_image = input
+        .get("imageUuid")
+        .and_then(Value::as_str)
+        .is_some_and(|i| !i.trim().is_empty() && !is_none_image(i));
     if !has_image {
         return Err(Error::invalid("MissingRequired", "imageUuid"));
     }
@@ -30,8 +39,14 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
     if count > MAX_COUNT {
         return Err(Error::invalid("MaxLimitExceeded", "count"));
     }
-    let ports: Vec<String> = input.get("ports").and_then(|p| serde_json::from_value(p.clone()).ok()).unwrap_or_default();
-    let labels: BTreeMap<String, String> = input.get("labels").and_then(|l| serde_json::from_value(l.clone()).ok()).unwrap_or_default();
+    let ports: Vec<String> = input
+        .get("ports")
+        .and_then(|p| serde_json::from_value(p.clone()).ok())
+        .unwrap_or_default();
+    let labels: BTreeMap<String, String> = input
+        .get("labels")
+        .and_then(|l| serde_json::from_value(l.clone()).ok())
+        .unwrap_or_default();
     let (def, types, machine) = (ty.def.clone(), core.instance_types()?, ty.def.machine.clone());
     core.write_for(scope, move |tx| {
         let mut rows = Vec::new();
@@ -45,7 +60,10 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
             };
             new.fields.set("startCount", &0)?;
             new.fields.set("version", "0")?;
-            new.internal = write_notes(&InstanceNotes { docker_name, ..InstanceNotes::default() })?;
+            new.internal = write_notes(&InstanceNotes {
+                docker_name,
+                ..InstanceNotes::default()
+            })?;
             new.uuid = Some(uuid);
             let row = insert_and_start(tx, machine.as_deref(), new)?;
             labels::tie(tx, &types.label, &row, &labels)?;
@@ -59,9 +77,22 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
 
 /// A name as an engine takes it: other characters become dashes.
 fn engine_name(name: &str) -> String {
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' }).collect();
+    let name: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "_.-".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
     let name = name.trim_start_matches(['-', '.', '_']);
-    if name.len() < 2 { format!("c-{name}") } else { name.to_owned() }
+    if name.len() < 2 {
+        format!("c-{name}")
+    } else {
+        name.to_owned()
+    }
 }
 
 /// Checks a launch configuration beyond its schema, and writes its ports in their canonical form.
@@ -71,7 +102,9 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
         let specs: Vec<Value> = ports.as_array().cloned().unwrap_or_default();
         let mut canonical = Vec::with_capacity(specs.len());
         for spec in &specs {
-            let text = spec.as_str().ok_or_else(|| Error::invalid("MissingRequired", "ports"))?;
+            let text = spec
+                .as_str()
+                .ok_or_else(|| Error::invalid("MissingRequired", "ports"))?;
             canonical.push(PortSpec::parse(text)?.to_string());
         }
         config.insert("ports".into(), json!(canonical));
@@ -81,7 +114,10 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
     if let Some(strategy) = launch.label("io.rancher.container.volume_cleanup_strategy")
         && !matches!(strategy, "none" | "unnamed" | "all")
     {
-        return Err(Error { kind: ErrorKind::BadRequest, ..Error::invalid("InvalidOption", "labels") });
+        return Err(Error {
+            kind: ErrorKind::BadRequest,
+            ..Error::invalid("InvalidOption", "labels")
+        });
     }
     for path in launch.data_volumes.iter().flatten() {
         if path.trim().is_empty() {
@@ -91,7 +127,8 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
     if is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()) {
         return Ok(());
     }
-    let refuse = |field: &str| Err(Error::not_implemented(format!("{field} is not part of this build")).with_field(field));
+    let refuse =
+        |field: &str| Err(Error::not_implemented(format!("{field} is not part of this build")).with_field(field));
     if launch.build.is_some() {
         return refuse("build");
     }
@@ -125,7 +162,9 @@ mod tests {
     use super::*;
 
     fn checked(config: Value) -> Result<Value, String> {
-        let Value::Object(mut map) = config else { return Err("not an object".into()) };
+        let Value::Object(mut map) = config else {
+            return Err("not an object".into());
+        };
         check_launch(&mut map).map_err(|e| e.to_string())?;
         Ok(Value::Object(map))
     }

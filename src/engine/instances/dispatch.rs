@@ -13,15 +13,29 @@ use super::{containers, volumes};
 /// Says whether somebody keeps the address of a container that goes, and notes it there.
 pub(crate) type KeepAddress = fn(&mut Tx<'_>, &Resource) -> Result<bool>;
 
-pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Vec<Resource>> {
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: Input,
+) -> Result<Vec<Resource>> {
     match ty.def.root.as_str() {
         "instance" => containers::create(core, scope, ty, account, input).await,
-        "volume" => volumes::create(core, scope, ty, account, &input).await.map(|row| vec![row]),
+        "volume" => volumes::create(core, scope, ty, account, &input)
+            .await
+            .map(|row| vec![row]),
         _ => core.create_plain(scope, ty, account, input).await.map(|row| vec![row]),
     }
 }
 
-pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, input: Input) -> Result<Resource> {
+pub(crate) async fn update(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    row: &Resource,
+    input: Input,
+) -> Result<Resource> {
     let update = match row.root.as_str() {
         "port" => {
             check_port(core, row, &input)?;
@@ -43,7 +57,10 @@ fn check_port(core: &Core, row: &Resource, input: &Input) -> Result<()> {
     }
     let host = row.host_id.map(|h| core.store.find(h)).transpose()?.flatten();
     match host.is_some_and(|host| !is_sim(&host)) {
-        true => Err(Error::not_implemented("moving a published port needs a new container in this build").with_field("publicPort")),
+        true => Err(
+            Error::not_implemented("moving a published port needs a new container in this build")
+                .with_field("publicPort"),
+        ),
         false => Ok(()),
     }
 }
@@ -65,7 +82,10 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
 
 pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str, input: Input) -> Result<Answer> {
     match (row.root.as_str(), action) {
-        ("instance", "stop") => core.start_action(scope, row, action, stop_data(&input)?, unchecked).await,
+        ("instance", "stop") => {
+            core.start_action(scope, row, action, stop_data(&input)?, unchecked)
+                .await
+        }
         ("instance", "remove") => {
             let (id, machine) = (row.id, core.machine_of(&row.kind)?.clone());
             let written = core.write_for(scope, move |tx| {
@@ -79,7 +99,12 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
 }
 
 /// Runs the handler of a process. One without an entry only changes the state.
-pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource, keep_address: KeepAddress) -> Result<Outcome> {
+pub(crate) async fn handle(
+    core: &Core,
+    process: &Process,
+    row: &Resource,
+    keep_address: KeepAddress,
+) -> Result<Outcome> {
     match process.process.as_str() {
         "instance.create" => core.create_instance(process, row).await,
         "instance.start" => core.start_instance(process, row).await,

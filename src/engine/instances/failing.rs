@@ -15,10 +15,17 @@ const TRIES: i32 = 5;
 
 impl Core {
     /// Counts a failed try. A container of no service ends in `error`; a service's is tried on, with the engine's words.
-    pub(super) async fn start_failed(&self, process: &Process, row: &Resource, error: impl Into<runtime::Error>) -> Result<Outcome> {
+    pub(super) async fn start_failed(
+        &self,
+        process: &Process,
+        row: &Resource,
+        error: impl Into<runtime::Error>,
+    ) -> Result<Outcome> {
         let message = match error.into() {
             // Nobody's fault but the engine's: nothing is counted, the work waits.
-            runtime::Error::Unreachable(why) => return Ok(Outcome::Again(ENGINE_WAIT, format!("Waiting for the host: {why}"))),
+            runtime::Error::Unreachable(why) => {
+                return Ok(Outcome::Again(ENGINE_WAIT, format!("Waiting for the host: {why}")));
+            }
             other => other.to_string(),
         };
         if row.parent_id.is_some() || process.attempts + 1 < tries(&launch_of(row)?) {
@@ -29,11 +36,26 @@ impl Core {
             // It ran before: it is only stopped.
             let machine = self.machine_of(&row.kind)?.clone();
             let (process_id, row_id) = (process.id, row.id);
-            let data = StopData { because: Some(message.clone()), ..StopData::default() };
+            let data = StopData {
+                because: Some(message.clone()),
+                ..StopData::default()
+            };
             let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
             self.write(move |tx| {
-                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
-                request(tx, &machine, &row, "stop", &data, Changes { message: Some(message), ..Changes::default() })?;
+                let Some(row) = fenced(tx, process_id, row_id)? else {
+                    return Ok(());
+                };
+                request(
+                    tx,
+                    &machine,
+                    &row,
+                    "stop",
+                    &data,
+                    Changes {
+                        message: Some(message),
+                        ..Changes::default()
+                    },
+                )?;
                 Ok(())
             })
             .await?;
@@ -47,9 +69,18 @@ impl Core {
     pub(super) async fn to_error(&self, process: &Process, row: &Resource, message: String) -> Result<()> {
         let (process_id, row_id) = (process.id, row.id);
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
             tx.end_process(process_id, "Error")?;
-            tx.update_if(&row, &Changes { state: Some("error".into()), message: Some(message), ..Changes::default() })?;
+            tx.update_if(
+                &row,
+                &Changes {
+                    state: Some("error".into()),
+                    message: Some(message),
+                    ..Changes::default()
+                },
+            )?;
             Ok(())
         })
         .await
@@ -58,6 +89,11 @@ impl Core {
 
 /// How often a start is tried: administrators may say so in `data` (cattle: `computeTries`, `InstanceStart`).
 fn tries(launch: &LaunchConfig) -> i32 {
-    let own = launch.data.as_ref().and_then(|d| d.get("io.cattle.platform.process.instance.InstanceStart")?.get("computeTries")?.as_i64());
-    own.and_then(|n| i32::try_from(n).ok()).map_or(TRIES, |n| n.clamp(1, TRIES))
+    let own = launch.data.as_ref().and_then(|d| {
+        d.get("io.cattle.platform.process.instance.InstanceStart")?
+            .get("computeTries")?
+            .as_i64()
+    });
+    own.and_then(|n| i32::try_from(n).ok())
+        .map_or(TRIES, |n| n.clamp(1, TRIES))
 }

@@ -14,7 +14,12 @@ use super::stopping::remove_container;
 impl Core {
     /// Watches every running container with a check, at start.
     pub(crate) fn watch_health(&self) -> Result<()> {
-        for row in self.store.with_health("instance")?.iter().filter(|r| r.state == "running") {
+        for row in self
+            .store
+            .with_health("instance")?
+            .iter()
+            .filter(|r| r.state == "running")
+        {
             let launch = launch_of(row)?;
             let has_check = launch.health_check.as_ref().is_some_and(|c| c.port.is_some());
             self.monitor.watch(row.id, &launch, self.now(), has_check);
@@ -38,8 +43,16 @@ impl Core {
         for (row, check, answer) in answers {
             let (all, down) = by_host.get(&row.host_id.unwrap_or(row.id)).copied().unwrap_or((1, 0));
             let is_frozen = all >= FREEZE_FROM && all == down && row.health == "healthy";
-            self.judge(&row, &check, if is_frozen { ProbeResult::Unreachable("no probe of this host answers".into()) } else { answer })
-                .await?;
+            self.judge(
+                &row,
+                &check,
+                if is_frozen {
+                    ProbeResult::Unreachable("no probe of this host answers".into())
+                } else {
+                    answer
+                },
+            )
+            .await?;
         }
         Ok(())
     }
@@ -53,7 +66,13 @@ impl Core {
         let runtime = row.host_id.and_then(|h| self.runtime(h))?;
         let ip = Fields::parse(&row.fields).ok().and_then(|f| f.text("primaryIpAddress"));
         let request_line = check.request_line.clone().filter(|l| !l.trim().is_empty());
-        let probe = Probe { uuid: row.uuid.clone(), ip, port, request_line, timeout: millis(check.response_timeout, 2_000) };
+        let probe = Probe {
+            uuid: row.uuid.clone(),
+            ip,
+            port,
+            request_line,
+            timeout: millis(check.response_timeout, 2_000),
+        };
         let answer = runtime.probe(&probe).await;
         Some((row, check, answer))
     }
@@ -68,7 +87,9 @@ impl Core {
                 return Ok(());
             }
         };
-        let Some(verdict) = self.monitor.count(row.id, up) else { return Ok(()) };
+        let Some(verdict) = self.monitor.count(row.id, up) else {
+            return Ok(());
+        };
         let is_initializing = matches!(row.health.as_str(), "initializing" | "reinitializing");
         if verdict.is_up && row.health != "healthy" {
             return self.note_health(row.id, "healthy").await;
@@ -77,8 +98,14 @@ impl Core {
         if verdict.is_down && row.health == "healthy" {
             return self.note_health(row.id, "unhealthy").await;
         }
-        let limit = if row.health == "initializing" { check.initializing_timeout } else { check.reinitializing_timeout };
-        let is_over = limit.filter(|l| *l > 0).is_some_and(|l| self.now().since(verdict.since) > millis(Some(l), 1));
+        let limit = if row.health == "initializing" {
+            check.initializing_timeout
+        } else {
+            check.reinitializing_timeout
+        };
+        let is_over = limit
+            .filter(|l| *l > 0)
+            .is_some_and(|l| self.now().since(verdict.since) > millis(Some(l), 1));
         if is_initializing && is_over && check.strategy.as_deref() != Some("none") && row.parent_id.is_some() {
             let machine = self.machine_of(&row.kind)?.clone();
             let id = row.id;
@@ -96,8 +123,16 @@ impl Core {
     /// Writes a container's health, and wakes its service.
     async fn note_health(&self, id: ResourceId, health: &'static str) -> Result<()> {
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|r| r.state == "running" && r.health != health) else { return Ok(()) };
-            tx.update_if(&row, &Changes { health: Some(health.to_owned()), ..Changes::default() })?;
+            let Some(row) = tx.find(id)?.filter(|r| r.state == "running" && r.health != health) else {
+                return Ok(());
+            };
+            tx.update_if(
+                &row,
+                &Changes {
+                    health: Some(health.to_owned()),
+                    ..Changes::default()
+                },
+            )?;
             if let Some(service) = row.parent_id {
                 tx.wake_owner(service);
             }

@@ -30,8 +30,12 @@ impl Core {
                 Err(message) => return self.start_failed(process, row, message).await,
             },
         };
-        let Some(host) = row.host_id else { return Ok(Outcome::Failed("Waiting for a host".into())) };
-        let Some(runtime) = self.runtime(host) else { return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into())) };
+        let Some(host) = row.host_id else {
+            return Ok(Outcome::Failed("Waiting for a host".into()));
+        };
+        let Some(runtime) = self.runtime(host) else {
+            return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
+        };
         if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
             return self.start_failed(process, &row, error).await;
         }
@@ -62,7 +66,13 @@ impl Core {
     }
 
     /// Writes what the engine made, and goes straight on to the start unless that is not wanted.
-    async fn note_creation(&self, process: &Process, row: &Resource, found: Found, launch: &LaunchConfig) -> Result<Outcome> {
+    async fn note_creation(
+        &self,
+        process: &Process,
+        row: &Resource,
+        found: Found,
+        launch: &LaunchConfig,
+    ) -> Result<Outcome> {
         // One that is made anew on its way up only goes on: it is its start that noticed.
         let goes_on = row.state != "creating";
         let starts = !goes_on && launch.start_on_create.unwrap_or(true);
@@ -74,10 +84,14 @@ impl Core {
         let on_managed = launch.network_mode.as_deref() == Some("managed");
         let network_prefix = self.type_of("network")?.prefix.clone();
         let (volume, mount) = (self.type_of("volume")?.clone(), self.type_of("mount")?.clone());
-        let pulled_with = self.registry_credential(row, image_reference(launch.image_uuid.as_deref().unwrap_or_default()))?;
-        let pulled_with = pulled_with.map(|(credential, _)| (credential.id, self.wire_id("registryCredential", credential.id)));
+        let pulled_with =
+            self.registry_credential(row, image_reference(launch.image_uuid.as_deref().unwrap_or_default()))?;
+        let pulled_with =
+            pulled_with.map(|(credential, _)| (credential.id, self.wire_id("registryCredential", credential.id)));
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
             let mut fields = Fields::parse(&row.fields)?;
             fields.set("externalId", &external_id)?;
             if let Some((credential, wire)) = pulled_with {
@@ -91,10 +105,18 @@ impl Core {
                 fields.set("primaryNetworkId", &format!("{network_prefix}{network}"))?;
                 tx.insert_ref(row.id, "primaryNetworkId", network)?;
             }
-            let note = InstanceNotes { is_made: true, docker_name: found.name.clone(), ..notes(&row) };
+            let note = InstanceNotes {
+                is_made: true,
+                docker_name: found.name.clone(),
+                ..notes(&row)
+            };
             volumes::note_mounts(tx, &types, &volume, &mount, &row, &found)?;
             volumes::note_image(tx, &image, &row)?;
-            let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+            let changes = Changes {
+                fields: Some(fields),
+                internal: Some(write_notes(&note)?),
+                ..Changes::default()
+            };
             if starts {
                 tx.end_process(process_id, "Done")?;
                 request(tx, &machine, &row, "start", "{}", changes)?;
@@ -114,7 +136,8 @@ impl Core {
     /// The name is taken by a stranger: the intent is written with a name that cannot be, and tried again.
     async fn rename(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let name = container_rows::unique_name(&row.name, &row.uuid);
-        self.change_notes(process, row, move |note| note.docker_name = name).await?;
+        self.change_notes(process, row, move |note| note.docker_name = name)
+            .await?;
         Ok(Outcome::Again(Duration::ZERO, String::new()))
     }
 
@@ -125,10 +148,14 @@ impl Core {
         row: &Resource,
         launch: &LaunchConfig,
     ) -> Result<runtime::Result<(Resource, Option<(String, String)>)>> {
-        let (Some("managed"), Some(project), Some(host)) = (launch.network_mode.as_deref(), row.account_id, row.host_id) else {
+        let (Some("managed"), Some(project), Some(host)) =
+            (launch.network_mode.as_deref(), row.account_id, row.host_id)
+        else {
             return Ok(Ok((row.clone(), None)));
         };
-        let Some(project) = self.store.find(project)? else { return Ok(Err("the project is gone".to_owned().into())) };
+        let Some(project) = self.store.find(project)? else {
+            return Ok(Err("the project is gone".to_owned().into()));
+        };
         let network = match self.managed_network(&project, host).await {
             Ok(network) => network,
             Err(error) => return Ok(Err(error)),
@@ -148,9 +175,21 @@ impl Core {
         let (process_id, row_id, held) = (process.id, row.id, ip.clone());
         let written = self
             .write(move |tx| {
-                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(None) };
-                let note = InstanceNotes { ip: Some(held), ..notes(&row) };
-                tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() }).map(Some)
+                let Some(row) = fenced(tx, process_id, row_id)? else {
+                    return Ok(None);
+                };
+                let note = InstanceNotes {
+                    ip: Some(held),
+                    ..notes(&row)
+                };
+                tx.update_if(
+                    &row,
+                    &Changes {
+                        internal: Some(write_notes(&note)?),
+                        ..Changes::default()
+                    },
+                )
+                .map(Some)
             })
             .await;
         match written {
@@ -171,10 +210,18 @@ impl Core {
     ) -> Result<()> {
         let (process_id, row_id) = (process.id, row.id);
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
             let mut note: InstanceNotes = notes(&row);
             change(&mut note);
-            tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
+            tx.update_if(
+                &row,
+                &Changes {
+                    internal: Some(write_notes(&note)?),
+                    ..Changes::default()
+                },
+            )?;
             Ok(())
         })
         .await

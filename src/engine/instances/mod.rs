@@ -19,7 +19,8 @@ mod volumes;
 
 pub(crate) use container_fields::derive;
 pub(crate) use container_rows::{
-    InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_expose_map, insert_service_container, launch_of, plan_health, plan_state,
+    InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_expose_map, insert_service_container, launch_of,
+    plan_health, plan_state,
 };
 pub(crate) use containers::check_launch;
 pub(crate) use dispatch::{act, create, handle, remove, update};

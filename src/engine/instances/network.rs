@@ -21,22 +21,38 @@ pub(crate) struct ManagedNetwork {
 
 impl Core {
     /// Makes a project's network present on a host and says which it is.
-    pub(crate) async fn managed_network(&self, project: &Resource, host: ResourceId) -> Result<ManagedNetwork, runtime::Error> {
+    pub(crate) async fn managed_network(
+        &self,
+        project: &Resource,
+        host: ResourceId,
+    ) -> Result<ManagedNetwork, runtime::Error> {
         let key = (project.id, host);
         if let Some((id, subnet)) = self.addresses.lock().networks.get(&key).cloned() {
             return Ok(ManagedNetwork { id, subnet });
         }
-        let runtime = self.runtime(host).ok_or_else(|| runtime::Error::Unreachable("the host is not connected".into()))?;
+        let runtime = self
+            .runtime(host)
+            .ok_or_else(|| runtime::Error::Unreachable("the host is not connected".into()))?;
         let first = u32::try_from(project.id.0.max(0) % 4096).unwrap_or(0);
         let candidates = if runtime.capabilities().overlapping_subnets {
             vec![self.addresses.pool.to_cidr()]
         } else {
-            self.addresses.pool.split(PROJECT_PREFIX, first).into_iter().map(Subnet::to_cidr).collect()
+            self.addresses
+                .pool
+                .split(PROJECT_PREFIX, first)
+                .into_iter()
+                .map(Subnet::to_cidr)
+                .collect()
         };
         let name = format!("drover-{}", project.uuid.get(..8).unwrap_or(&project.uuid));
-        let spec = NetworkSpec { project_uuid: project.uuid.clone(), name, candidates };
+        let spec = NetworkSpec {
+            project_uuid: project.uuid.clone(),
+            name,
+            candidates,
+        };
         let found = runtime.ensure_network(&spec).await?;
-        let subnet = Subnet::parse(&found.subnet).ok_or_else(|| format!("the network {} has no IPv4 subnet", found.id))?;
+        let subnet =
+            Subnet::parse(&found.subnet).ok_or_else(|| format!("the network {} has no IPv4 subnet", found.id))?;
         self.addresses.lock().networks.insert(key, (found.id.clone(), subnet));
         Ok(ManagedNetwork { id: found.id, subnet })
     }
@@ -67,7 +83,11 @@ impl Core {
         }
         let rows = self.store.all("instance", Some(project))?;
         let services = self.store.all("service", Some(project))?;
-        let held = rows.iter().chain(&services).flat_map(|row| notes::<Held>(row).addresses()).collect();
+        let held = rows
+            .iter()
+            .chain(&services)
+            .flat_map(|row| notes::<Held>(row).addresses())
+            .collect();
         taken.by_project.insert(project, held);
         Ok(())
     }
@@ -83,6 +103,10 @@ struct Held {
 
 impl Held {
     fn addresses(self) -> impl Iterator<Item = u32> {
-        self.ip.into_iter().chain(self.retained.into_values()).filter_map(|ip| ip.parse::<Ipv4Addr>().ok()).map(u32::from)
+        self.ip
+            .into_iter()
+            .chain(self.retained.into_values())
+            .filter_map(|ip| ip.parse::<Ipv4Addr>().ok())
+            .map(u32::from)
     }
 }

@@ -16,7 +16,8 @@ use super::container_rows::plan_state;
 impl Core {
     /// A launch configuration as the planner sees it. `service` is the name by which sidekicks call the primary.
     pub(crate) fn plan_config(&self, service: Option<&str>, launch: &LaunchConfig) -> plan::UnitConfig {
-        let by_name = |name: &String| Some(name.clone()).filter(|n| !service.is_some_and(|s| s.eq_ignore_ascii_case(n)));
+        let by_name =
+            |name: &String| Some(name.clone()).filter(|n| !service.is_some_and(|s| s.eq_ignore_ascii_case(n)));
         plan::UnitConfig {
             name: launch.name.clone().filter(|_| service.is_some()),
             version: launch.version.clone().unwrap_or_else(|| "0".into()),
@@ -24,8 +25,19 @@ impl Core {
             start_once: launch.has_label_true(LABEL_START_ONCE),
             health_checked: launch.health_check.as_ref().is_some_and(|c| c.port.is_some()),
             network_from: launch.network_launch_config.as_ref().map(by_name),
-            volumes_from: launch.data_volumes_from_launch_configs.iter().flatten().map(by_name).collect(),
-            host_ports: launch.ports.iter().flatten().filter_map(|p| PortSpec::parse(p).ok()).filter(|p| p.public.is_some()).collect(),
+            volumes_from: launch
+                .data_volumes_from_launch_configs
+                .iter()
+                .flatten()
+                .map(by_name)
+                .collect(),
+            host_ports: launch
+                .ports
+                .iter()
+                .flatten()
+                .filter_map(|p| PortSpec::parse(p).ok())
+                .filter(|p| p.public.is_some())
+                .collect(),
             labels: launch.labels.clone().unwrap_or_default(),
             requested_host: launch.requested_host_id.as_deref().and_then(parse_reference),
             memory_reservation: launch.memory_reservation.unwrap_or(0),
@@ -41,42 +53,69 @@ impl Core {
         except: Option<ResourceId>,
         configs: &[&LaunchConfig],
     ) -> Result<Vec<plan::Host>> {
-        let asks = |key: &String| key.to_ascii_lowercase().starts_with("io.rancher.scheduler.affinity:container");
-        let wants_neighbours = configs.iter().flat_map(|c| c.labels.iter().flatten()).any(|(key, _)| asks(key));
+        let asks = |key: &String| {
+            key.to_ascii_lowercase()
+                .starts_with("io.rancher.scheduler.affinity:container")
+        };
+        let wants_neighbours = configs
+            .iter()
+            .flat_map(|c| c.labels.iter().flatten())
+            .any(|(key, _)| asks(key));
         let rows = self.store.all("host", account)?;
         let ids: Vec<ResourceId> = rows.iter().map(|r| r.id).collect();
         let running = self.store.on_hosts(&ids, "instance")?;
         let mut load: HashMap<ResourceId, u32> = HashMap::new();
         for slim in &running {
             if let Some(host) = slim.host_id
-                && !matches!(plan_state(&slim.state), plan::InstanceState::Stopped | plan::InstanceState::Removing)
+                && !matches!(
+                    plan_state(&slim.state),
+                    plan::InstanceState::Stopped | plan::InstanceState::Removing
+                )
             {
                 *load.entry(host).or_default() += 1;
             }
         }
         let mut ports: HashMap<ResourceId, Vec<PortSpec>> = HashMap::new();
         for port in self.store.all("port", account)? {
-            let Some(host) = port.host_id.filter(|_| port.state == "active") else { continue };
+            let Some(host) = port.host_id.filter(|_| port.state == "active") else {
+                continue;
+            };
             let owner = port.parent_id.map(|id| self.store.find(id)).transpose()?.flatten();
             if except.is_some() && owner.is_some_and(|o| o.parent_id == except) {
                 continue;
             }
             let fields: PortFields = serde_json::from_str(&port.fields).unwrap_or_default();
             if let (Some(public), Some(private)) = (fields.public_port, fields.private_port) {
-                let protocol = if fields.protocol.as_deref() == Some("udp") { "udp" } else { "tcp" };
-                ports.entry(host).or_default().push(PortSpec { ip: fields.bind_address, public: Some(public), private, protocol });
+                let protocol = if fields.protocol.as_deref() == Some("udp") {
+                    "udp"
+                } else {
+                    "tcp"
+                };
+                ports.entry(host).or_default().push(PortSpec {
+                    ip: fields.bind_address,
+                    public: Some(public),
+                    private,
+                    protocol,
+                });
             }
         }
         rows.into_iter()
             .map(|row| {
                 let fields: HostFields = serde_json::from_str(&row.fields).unwrap_or_default();
-                let neighbours = if wants_neighbours { self.neighbours(&running, row.id, except)? } else { Vec::new() };
+                let neighbours = if wants_neighbours {
+                    self.neighbours(&running, row.id, except)?
+                } else {
+                    Vec::new()
+                };
                 Ok(plan::Host {
                     id: row.id,
                     is_sim: is_sim(&row),
                     is_active: row.state == "active",
                     is_gone: matches!(row.state.as_str(), "removing" | "removed" | "purging" | "purged"),
-                    is_disconnected: fields.agent_state.as_deref().is_some_and(|s| !s.is_empty() && s != "active"),
+                    is_disconnected: fields
+                        .agent_state
+                        .as_deref()
+                        .is_some_and(|s| !s.is_empty() && s != "active"),
                     labels: fields.labels.unwrap_or_default(),
                     live_instances: load.get(&row.id).copied().unwrap_or(0),
                     bound_ports: ports.remove(&row.id).unwrap_or_default(),
@@ -89,15 +128,27 @@ impl Core {
     }
 
     /// Containers of others on a host, for affinity.
-    fn neighbours(&self, running: &[crate::store::Slim], host: ResourceId, except: Option<ResourceId>) -> Result<Vec<plan::Neighbour>> {
-        let here: Vec<ResourceId> = running.iter().filter(|s| s.host_id == Some(host)).map(|s| s.id).collect();
+    fn neighbours(
+        &self,
+        running: &[crate::store::Slim],
+        host: ResourceId,
+        except: Option<ResourceId>,
+    ) -> Result<Vec<plan::Neighbour>> {
+        let here: Vec<ResourceId> = running
+            .iter()
+            .filter(|s| s.host_id == Some(host))
+            .map(|s| s.id)
+            .collect();
         let rows = self.store.many(&here)?;
         Ok(rows
             .into_iter()
             .filter(|r| except.is_none() || r.parent_id != except)
             .map(|r| {
                 let labels: Labels = serde_json::from_str(&r.fields).unwrap_or_default();
-                plan::Neighbour { name: r.name, labels: labels.labels.unwrap_or_default() }
+                plan::Neighbour {
+                    name: r.name,
+                    labels: labels.labels.unwrap_or_default(),
+                }
             })
             .collect())
     }
@@ -129,7 +180,12 @@ struct Labels {
 
 impl Core {
     /// Chooses a host for a container of no service.
-    pub(super) async fn place(&self, process: &Process, row: &Resource, launch: &LaunchConfig) -> Result<Result<Resource, String>> {
+    pub(super) async fn place(
+        &self,
+        process: &Process,
+        row: &Resource,
+        launch: &LaunchConfig,
+    ) -> Result<Result<Resource, String>> {
         let host = match launch.requested_host_id.as_deref().and_then(parse_reference) {
             Some(host) => host,
             None => match self.place_for(row, launch)? {
@@ -140,8 +196,17 @@ impl Core {
         let (process_id, row_id) = (process.id, row.id);
         let placed = self
             .write(move |tx| {
-                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(None) };
-                tx.update_if(&row, &Changes { host_id: Some(Some(host)), ..Changes::default() }).map(Some)
+                let Some(row) = fenced(tx, process_id, row_id)? else {
+                    return Ok(None);
+                };
+                tx.update_if(
+                    &row,
+                    &Changes {
+                        host_id: Some(Some(host)),
+                        ..Changes::default()
+                    },
+                )
+                .map(Some)
             })
             .await?;
         Ok(placed.ok_or_else(|| "the container moved on".to_owned()))
@@ -159,7 +224,14 @@ impl Core {
             divider: '-',
         };
         let hosts = self.plan_hosts(row.account_id, None, &[launch])?;
-        let plan = plan::plan(&desired, &plan::Observed { hosts, ..plan::Observed::default() }, self.now());
+        let plan = plan::plan(
+            &desired,
+            &plan::Observed {
+                hosts,
+                ..plan::Observed::default()
+            },
+            self.now(),
+        );
         let chosen = plan.steps.iter().find_map(|step| match step {
             plan::Step::Create { host, .. } => Some(*host),
             _ => None,

@@ -7,7 +7,12 @@ use crate::store::{Changes, NewResource};
 
 impl Core {
     /// Writes where the ports of a container that started were bound, and its address.
-    pub(super) async fn note_ports_and_address(&self, row: &Resource, found: &Found, address: Option<String>) -> Result<()> {
+    pub(super) async fn note_ports_and_address(
+        &self,
+        row: &Resource,
+        found: &Found,
+        address: Option<String>,
+    ) -> Result<()> {
         let ports = self.store.children(row.id, "port")?;
         let has_address = !self.store.children(row.id, "ipAddress")?.is_empty();
         if ports.is_empty() && (has_address || address.is_none()) {
@@ -30,20 +35,32 @@ impl Core {
                             && wanted.is_none_or(|w| w == b.public)
                     })
                     .or_else(|| {
-                        found.ports.iter().find(|b| Some(b.private) == private && protocol.as_deref() == Some(b.protocol.as_str()))
+                        found
+                            .ports
+                            .iter()
+                            .find(|b| Some(b.private) == private && protocol.as_deref() == Some(b.protocol.as_str()))
                     });
                 if let Some(bound) = bound {
                     fields.set("publicPort", &bound.public)?;
                 }
                 tx.update_if(
                     &port,
-                    &Changes { state: Some("active".into()), fields: Some(fields), host_id: Some(row.host_id), ..Changes::default() },
+                    &Changes {
+                        state: Some("active".into()),
+                        fields: Some(fields),
+                        host_id: Some(row.host_id),
+                        ..Changes::default()
+                    },
                 )?;
             }
             if let Some(address) = address.filter(|_| !has_address) {
                 let mut fields = Fields::default();
                 fields.set("address", &address)?;
-                tx.insert(NewResource { parent_id: Some(row.id), state: "active".into(), ..new_row(&ip_type, row.account_id, fields) })?;
+                tx.insert(NewResource {
+                    parent_id: Some(row.id),
+                    state: "active".into(),
+                    ..new_row(&ip_type, row.account_id, fields)
+                })?;
             }
             Ok(())
         })
@@ -59,7 +76,13 @@ impl Core {
         self.write(move |tx| {
             for port in tx.children(id, "port")? {
                 if port.state == "active" {
-                    tx.update_if(&port, &Changes { state: Some("inactive".into()), ..Changes::default() })?;
+                    tx.update_if(
+                        &port,
+                        &Changes {
+                            state: Some("inactive".into()),
+                            ..Changes::default()
+                        },
+                    )?;
                 }
             }
             Ok(())

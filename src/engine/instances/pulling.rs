@@ -22,8 +22,14 @@ impl Core {
         runtime: &dyn Runtime,
     ) -> runtime::Result<()> {
         let image = image_reference(launch.image_uuid.as_deref().unwrap_or_default()).to_owned();
-        let policy = if launch.label(LABEL_PULL_IMAGE) == Some("always") { PullPolicy::Always } else { PullPolicy::IfAbsent };
-        let auth = self.registry_auth(row, &image).map_err(|e| runtime::Error::Failed(e.to_string()))?;
+        let policy = if launch.label(LABEL_PULL_IMAGE) == Some("always") {
+            PullPolicy::Always
+        } else {
+            PullPolicy::IfAbsent
+        };
+        let auth = self
+            .registry_auth(row, &image)
+            .map_err(|e| runtime::Error::Failed(e.to_string()))?;
         let last = AtomicI64::new(self.now().0 - 1_000 + QUICK_PULL_MS);
         let (sender, mut progress) = tokio::sync::mpsc::unbounded_channel::<String>();
         let clock = self.clock.clone();
@@ -45,8 +51,16 @@ impl Core {
             while let Some(message) = progress.recv().await {
                 let told = self
                     .write(move |tx| {
-                        let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(()) };
-                        tx.update_if(&row, &Changes { message: Some(message), ..Changes::default() })?;
+                        let Some(row) = fenced(tx, process_id, row_id)? else {
+                            return Ok(());
+                        };
+                        tx.update_if(
+                            &row,
+                            &Changes {
+                                message: Some(message),
+                                ..Changes::default()
+                            },
+                        )?;
                         Ok(())
                     })
                     .await;

@@ -29,12 +29,18 @@ impl From<Error> for SpecError {
 
 impl Core {
     /// The whole specification of a container. `ip` and the network are chosen before.
-    pub(crate) fn container_spec(&self, row: &Resource, network: Option<(String, String)>) -> Result<ContainerSpec, SpecError> {
+    pub(crate) fn container_spec(
+        &self,
+        row: &Resource,
+        network: Option<(String, String)>,
+    ) -> Result<ContainerSpec, SpecError> {
         let mut launch = launch_of(row)?;
         let note: InstanceNotes = notes(row);
         let mut labels = launch.labels.clone().unwrap_or_default();
         labels.insert("io.rancher.container.uuid".into(), row.uuid.clone());
-        labels.entry("io.rancher.container.name".into()).or_insert_with(|| row.name.clone());
+        labels
+            .entry("io.rancher.container.name".into())
+            .or_insert_with(|| row.name.clone());
         let volumes_from = self.external_ids(launch.data_volumes_from.as_deref().unwrap_or_default())?;
         let volume_mounts = self.volume_mounts(&launch)?;
         let attachment = self.attachment(row, &mut launch, network)?;
@@ -45,8 +51,21 @@ impl Core {
             .map(|p| PortSpec::parse(p))
             .collect::<Result<Vec<_>>>()
             .map_err(|e| SpecError::Impossible(e.to_string()))?;
-        let name = if note.docker_name.is_empty() { row.name.clone() } else { note.docker_name };
-        Ok(ContainerSpec { uuid: row.uuid.clone(), name, labels, launch, network: attachment, ports, volumes_from, volume_mounts })
+        let name = if note.docker_name.is_empty() {
+            row.name.clone()
+        } else {
+            note.docker_name
+        };
+        Ok(ContainerSpec {
+            uuid: row.uuid.clone(),
+            name,
+            labels,
+            launch,
+            network: attachment,
+            ports,
+            volumes_from,
+            volume_mounts,
+        })
     }
 
     fn external_ids(&self, wires: &[String]) -> Result<Vec<String>, SpecError> {
@@ -58,13 +77,18 @@ impl Core {
         let id = parse_reference(wire).ok_or_else(|| SpecError::Impossible(format!("not a container: {wire}")))?;
         let row = self.store.find(id)?.filter(|r| r.removed.is_none());
         let row = row.ok_or_else(|| SpecError::Impossible(format!("container {wire} is gone")))?;
-        Fields::parse(&row.fields)?.text("externalId").ok_or_else(|| SpecError::NotYet(format!("Waiting for {} to be created", row.name)))
+        Fields::parse(&row.fields)?
+            .text("externalId")
+            .ok_or_else(|| SpecError::NotYet(format!("Waiting for {} to be created", row.name)))
     }
 
     fn volume_mounts(&self, launch: &LaunchConfig) -> Result<Vec<(String, String)>, SpecError> {
         let mut mounts = Vec::new();
         for (path, wire) in launch.data_volume_mounts.iter().flatten() {
-            let row = parse_reference(wire).map(|id| self.store.find(id)).transpose()?.flatten();
+            let row = parse_reference(wire)
+                .map(|id| self.store.find(id))
+                .transpose()?
+                .flatten();
             let row = row.ok_or_else(|| SpecError::Impossible(format!("volume {wire} is gone")))?;
             mounts.push((row.name, path.clone()));
         }
@@ -79,10 +103,13 @@ impl Core {
     ) -> Result<NetworkAttachment, SpecError> {
         Ok(match launch.network_mode.as_deref() {
             Some("host") => NetworkAttachment::Host,
-            Some("bridge") => NetworkAttachment::Bridge { links: self.instance_links(launch, Core::external_id)? },
+            Some("bridge") => NetworkAttachment::Bridge {
+                links: self.instance_links(launch, Core::external_id)?,
+            },
             Some("container") => {
                 let provider = launch.network_container_id.as_deref();
-                let provider = provider.ok_or_else(|| SpecError::Impossible("networkMode container needs networkContainerId".into()))?;
+                let provider = provider
+                    .ok_or_else(|| SpecError::Impossible("networkMode container needs networkContainerId".into()))?;
                 NetworkAttachment::Container(self.external_id(provider)?)
             }
             Some("managed") => {
@@ -96,16 +123,33 @@ impl Core {
                 aliases.extend(launch.net_alias.iter().flatten().cloned());
                 // Docker writes `ndots:0`, by which a bare name is asked of the world before the search domains.
                 launch.dns_opt.get_or_insert_with(|| vec!["ndots:1".into()]);
-                let dns_search = if launch.label("io.rancher.container.dns") == Some("false") { Vec::new() } else { names.search };
-                NetworkAttachment::Managed { network_id, ip, aliases, links, dns_search }
+                let dns_search = if launch.label("io.rancher.container.dns") == Some("false") {
+                    Vec::new()
+                } else {
+                    names.search
+                };
+                NetworkAttachment::Managed {
+                    network_id,
+                    ip,
+                    aliases,
+                    links,
+                    dns_search,
+                }
             }
             Some("none") | None => NetworkAttachment::None,
-            Some(other) => return Err(SpecError::Impossible(format!("Failed to find network for networkMode {other}"))),
+            Some(other) => {
+                return Err(SpecError::Impossible(format!(
+                    "Failed to find network for networkMode {other}"
+                )));
+            }
         })
     }
 
     fn docker_name(&self, wire: &str) -> Result<String, SpecError> {
-        let row = parse_reference(wire).map(|id| self.store.find(id)).transpose()?.flatten();
+        let row = parse_reference(wire)
+            .map(|id| self.store.find(id))
+            .transpose()?
+            .flatten();
         let row = row.ok_or_else(|| SpecError::Impossible(format!("container {wire} is gone")))?;
         Ok(notes::<InstanceNotes>(&row).docker_name)
     }
@@ -115,15 +159,28 @@ impl Core {
         launch: &LaunchConfig,
         target: impl Fn(&Self, &str) -> Result<String, SpecError>,
     ) -> Result<Vec<(String, String)>, SpecError> {
-        launch.instance_links.iter().flatten().map(|(alias, wire)| Ok((target(self, wire)?, alias.clone()))).collect()
+        launch
+            .instance_links
+            .iter()
+            .flatten()
+            .map(|(alias, wire)| Ok((target(self, wire)?, alias.clone())))
+            .collect()
     }
 
     /// The names of a service container: by service, in any stack, and as a sidekick.
     fn names(&self, row: &Resource) -> Result<Names, SpecError> {
         let service = row.parent_id.map(|id| self.store.find(id)).transpose()?.flatten();
-        let stack = service.as_ref().and_then(|s| s.parent_id).map(|id| self.store.find(id)).transpose()?.flatten();
+        let stack = service
+            .as_ref()
+            .and_then(|s| s.parent_id)
+            .map(|id| self.store.find(id))
+            .transpose()?
+            .flatten();
         let (Some(service), Some(stack)) = (service, stack) else {
-            return Ok(Names { aliases: Vec::new(), search: vec!["rancher.internal".into()] });
+            return Ok(Names {
+                aliases: Vec::new(),
+                search: vec!["rancher.internal".into()],
+            });
         };
         let (service, stack) = (service.name.to_lowercase(), stack.name.to_lowercase());
         let own = match notes::<InstanceNotes>(row).config {
@@ -132,12 +189,21 @@ impl Core {
         };
         Ok(Names {
             aliases: vec![format!("{own}.rancher.internal"), own],
-            search: vec![format!("{stack}.rancher.internal"), format!("{service}.{stack}.rancher.internal"), "rancher.internal".into()],
+            search: vec![
+                format!("{stack}.rancher.internal"),
+                format!("{service}.{stack}.rancher.internal"),
+                "rancher.internal".into(),
+            ],
         })
     }
 
     /// The links of a service, as names that only its containers see. External services become hosts entries.
-    fn service_links(&self, service: ResourceId, launch: &mut LaunchConfig, links: &mut Vec<(String, String)>) -> Result<(), SpecError> {
+    fn service_links(
+        &self,
+        service: ResourceId,
+        launch: &mut LaunchConfig,
+        links: &mut Vec<(String, String)>,
+    ) -> Result<(), SpecError> {
         let mut seen = BTreeSet::new();
         self.links_from(service, None, launch, links, &mut seen)
     }
@@ -156,20 +222,37 @@ impl Core {
         for map in self.store.children(service, "serviceConsumeMap")? {
             let fields = Fields::parse(&map.fields)?;
             let target = fields.text("consumedServiceId").and_then(|w| parse_reference(&w));
-            let Some(target) = target.map(|id| self.store.find(id)).transpose()?.flatten().filter(|t| t.removed.is_none()) else {
+            let Some(target) = target
+                .map(|id| self.store.find(id))
+                .transpose()?
+                .flatten()
+                .filter(|t| t.removed.is_none())
+            else {
                 continue;
             };
-            let Some(stack) = target.parent_id.map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
-            let own_alias = Some(map.name.as_str()).filter(|n| !n.is_empty()).unwrap_or(&target.name);
+            let Some(stack) = target.parent_id.map(|id| self.store.find(id)).transpose()?.flatten() else {
+                continue;
+            };
+            let own_alias = Some(map.name.as_str())
+                .filter(|n| !n.is_empty())
+                .unwrap_or(&target.name);
             let alias = alias.unwrap_or(own_alias).to_owned();
             match target.kind.as_str() {
                 "externalService" => {
-                    let addresses: Vec<String> = Fields::parse(&target.fields)?.read("externalIpAddresses")?.unwrap_or_default();
-                    launch.extra_hosts.get_or_insert_default().extend(addresses.iter().map(|ip| format!("{alias}:{ip}")));
+                    let addresses: Vec<String> = Fields::parse(&target.fields)?
+                        .read("externalIpAddresses")?
+                        .unwrap_or_default();
+                    launch
+                        .extra_hosts
+                        .get_or_insert_default()
+                        .extend(addresses.iter().map(|ip| format!("{alias}:{ip}")));
                 }
                 // An alias stands for what it links to.
                 "dnsService" => self.links_from(target.id, Some(&alias), launch, links, seen)?,
-                _ => links.push((format!("{}.{}", target.name.to_lowercase(), stack.name.to_lowercase()), alias)),
+                _ => links.push((
+                    format!("{}.{}", target.name.to_lowercase(), stack.name.to_lowercase()),
+                    alias,
+                )),
             }
         }
         Ok(())

@@ -51,7 +51,11 @@ impl Core {
             patch.set("firstRunning", &self.now().to_wire())?;
         }
         let note: InstanceNotes = notes(row);
-        let address = found.ip.clone().or_else(|| note.ip.clone()).or(self.provider_address(launch)?);
+        let address = found
+            .ip
+            .clone()
+            .or_else(|| note.ip.clone())
+            .or(self.provider_address(launch)?);
         patch.set("primaryIpAddress", &address)?;
         let restarted = note.ran;
         let health = launch.health_check.as_ref().filter(|c| c.port.is_some()).map(|_| {
@@ -61,8 +65,17 @@ impl Core {
                 "initializing"
             }
         });
-        let note = InstanceNotes { ran: true, started_at: found.started_at.clone(), ..note };
-        let changes = Changes { patch, internal: Some(write_notes(&note)?), health: health.map(str::to_owned), ..Changes::default() };
+        let note = InstanceNotes {
+            ran: true,
+            started_at: found.started_at.clone(),
+            ..note
+        };
+        let changes = Changes {
+            patch,
+            internal: Some(write_notes(&note)?),
+            health: health.map(str::to_owned),
+            ..Changes::default()
+        };
         self.note_ports_and_address(row, &found, address).await?;
         self.monitor.watch(row.id, launch, self.now(), health.is_some());
         if restarted {
@@ -118,17 +131,28 @@ impl Core {
 
     /// What has to run before this container may start.
     fn waits_for(&self, launch: &LaunchConfig) -> Result<Option<String>> {
-        let Some(provider) = launch.network_container_id.as_deref().filter(|_| launch.network_mode.as_deref() == Some("container")) else {
+        let Some(provider) = launch
+            .network_container_id
+            .as_deref()
+            .filter(|_| launch.network_mode.as_deref() == Some("container"))
+        else {
             return Ok(None);
         };
-        let row = parse_reference(provider).map(|id| self.store.find(id)).transpose()?.flatten();
-        Ok(row.filter(|r| r.state != "running" && r.removed.is_none()).map(|r| format!("Waiting for {} to start", r.name)))
+        let row = parse_reference(provider)
+            .map(|id| self.store.find(id))
+            .transpose()?
+            .flatten();
+        Ok(row
+            .filter(|r| r.state != "running" && r.removed.is_none())
+            .map(|r| format!("Waiting for {} to start", r.name)))
     }
 
     /// A container in another's namespace has the other's address.
     fn provider_address(&self, launch: &LaunchConfig) -> Result<Option<String>> {
         let provider = launch.network_container_id.as_deref().and_then(parse_reference);
         let row = provider.map(|id| self.store.find(id)).transpose()?.flatten();
-        row.map(|r| Fields::parse(&r.fields)).transpose().map(|f| f.and_then(|f| f.text("primaryIpAddress")))
+        row.map(|r| Fields::parse(&r.fields))
+            .transpose()
+            .map(|f| f.and_then(|f| f.text("primaryIpAddress")))
     }
 }

@@ -46,8 +46,8 @@ impl Core {
         }
         self.note_ports_down(row).await?;
         let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
-        let removes =
-            data.remove || launch.instance_triggered_stop.as_deref() == Some("remove") && row.parent_id.is_none() && data.by_itself;
+        let removes = data.remove
+            || launch.instance_triggered_stop.as_deref() == Some("remove") && row.parent_id.is_none() && data.by_itself;
         let failed = data.error.clone();
         Ok(match (removes, failed) {
             (true, _) => Outcome::Then(Box::default(), "remove", "{}".into()),
@@ -55,11 +55,19 @@ impl Core {
                 self.to_error(process, row, message).await?;
                 Outcome::Left
             }
-            (false, None) => Outcome::Done(Box::new(Changes { message: data.because, ..Changes::default() })),
+            (false, None) => Outcome::Done(Box::new(Changes {
+                message: data.because,
+                ..Changes::default()
+            })),
         })
     }
 
-    pub(crate) async fn remove_instance(&self, process: &Process, row: &Resource, keep_address: KeepAddress) -> Result<Outcome> {
+    pub(crate) async fn remove_instance(
+        &self,
+        process: &Process,
+        row: &Resource,
+        keep_address: KeepAddress,
+    ) -> Result<Outcome> {
         self.monitor.forget(row.id);
         match row.host_id.and_then(|h| self.runtime(h)) {
             Some(runtime) => {
@@ -81,7 +89,9 @@ impl Core {
         let volumes = self.machine_of("volume")?.clone();
         let cleanup = volumes::Cleanup::of(&launch_of(row)?);
         let is_kept = self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(true) };
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(true);
+            };
             volumes::release_volumes(tx, &volumes, &row, cleanup)?;
             for root in ["port", "mount", "nic", "ipAddress", "label"] {
                 for part in tx.children(row.id, root)? {
@@ -89,15 +99,27 @@ impl Core {
                 }
             }
             for map in tx.referrers(row.id, "instanceId")? {
-                if let Some(map) = tx.find(map)?.filter(|m| m.root == "serviceExposeMap" && m.removed.is_none()) {
+                if let Some(map) = tx
+                    .find(map)?
+                    .filter(|m| m.root == "serviceExposeMap" && m.removed.is_none())
+                {
                     retire(tx, &map, keep)?;
                     tx.delete_refs(map.id, "serviceId")?;
                     tx.delete_refs(map.id, "instanceId")?;
                 }
             }
             // Given back with the row's knowledge: a second run of this handler must not give it back from a new owner.
-            let note = InstanceNotes { ip: None, ..notes(&row) };
-            tx.update_if(&row, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
+            let note = InstanceNotes {
+                ip: None,
+                ..notes(&row)
+            };
+            tx.update_if(
+                &row,
+                &Changes {
+                    internal: Some(write_notes(&note)?),
+                    ..Changes::default()
+                },
+            )?;
             // Who lived in its namespace cannot go on: containers of no service stop, the others are the planner's.
             for id in dependants {
                 if let Some(dependant) = tx.find(id)?.filter(|d| d.parent_id.is_none() && d.state == "running") {
@@ -139,7 +161,9 @@ pub(crate) struct StopData {
 fn grace(process: &Process, launch: &LaunchConfig) -> Duration {
     let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
     let configured = launch.stop_timeout.and_then(|s| u64::try_from(s).ok());
-    data.timeout.or(configured).map_or(STOP_GRACE, |s| Duration::from_secs(s.min(3_600)))
+    data.timeout
+        .or(configured)
+        .map_or(STOP_GRACE, |s| Duration::from_secs(s.min(3_600)))
 }
 
 /// Removes a container: at once where that is legal, else by stopping it first.
@@ -147,8 +171,11 @@ pub(crate) fn remove_container(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Re
     if machine.start("remove", &row.state).is_some() {
         return request(tx, machine, row, "remove", "{}", Changes::default());
     }
-    let data = serde_json::to_string(&StopData { remove: true, ..StopData::default() })
-        .map_err(|e| Error::internal("writing a stop request", e))?;
+    let data = serde_json::to_string(&StopData {
+        remove: true,
+        ..StopData::default()
+    })
+    .map_err(|e| Error::internal("writing a stop request", e))?;
     if machine.start("stop", &row.state).is_some() {
         return request(tx, machine, row, "stop", &data, Changes::default());
     }

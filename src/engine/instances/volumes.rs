@@ -18,11 +18,20 @@ use super::container_rows::{InstanceTypes, launch_of};
 const DRIVER_PREFIX: &str = "1sd";
 
 /// A volume that is made by request: it names its driver, or a row of one, and both are kept.
-pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: &Input) -> Result<Resource> {
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: &Input,
+) -> Result<Resource> {
     let mut new = row_from_input(&ty.def, account, input)?;
     let machine = ty.def.machine.clone();
     core.write_for(scope, move |tx| {
-        let by_id = new.fields.text("storageDriverId").and_then(|wire| parse_reference(&wire));
+        let by_id = new
+            .fields
+            .text("storageDriverId")
+            .and_then(|wire| parse_reference(&wire));
         let name = new.fields.text("driver").unwrap_or_default();
         match by_id.map(|id| tx.find(id)).transpose()?.flatten() {
             Some(driver) if name.is_empty() => new.fields.set("driver", &driver.name)?,
@@ -42,17 +51,28 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
 
 /// What a PUT may still change: once a volume is on its engine, neither its options nor its host.
 pub(crate) fn check_update(row: &Resource, input: &Input) -> Result<()> {
-    if matches!(row.state.as_str(), "requested" | "registering" | "inactive" | "updating-inactive") {
+    if matches!(
+        row.state.as_str(),
+        "requested" | "registering" | "inactive" | "updating-inactive"
+    ) {
         return Ok(());
     }
-    let refuse =
-        |field: &str| Err(Error::not_implemented(format!("the {field} of a volume that was made cannot change")).with_field(field));
+    let refuse = |field: &str| {
+        Err(Error::not_implemented(format!("the {field} of a volume that was made cannot change")).with_field(field))
+    };
     let options: Option<Value> = Fields::parse(&row.fields)?.read("driverOpts")?;
-    if input.get("driverOpts").is_some_and(|new| *new != options.unwrap_or_default()) {
+    if input
+        .get("driverOpts")
+        .is_some_and(|new| *new != options.unwrap_or_default())
+    {
         return refuse("driverOpts");
     }
     let host = input.get("hostId").map(|new| new.as_str().and_then(parse_reference));
-    if host.is_some_and(|new| new != row.host_id) { refuse("hostId") } else { Ok(()) }
+    if host.is_some_and(|new| new != row.host_id) {
+        refuse("hostId")
+    } else {
+        Ok(())
+    }
 }
 
 /// What becomes of a container's volumes that nothing else mounts (`io.rancher.container.volume_cleanup_strategy`).
@@ -76,19 +96,36 @@ impl Cleanup {
     }
 
     fn takes(self, volume: &str) -> bool {
-        let is_unnamed = volume.starts_with('/') || volume.len() == 64 && volume.bytes().all(|b| b.is_ascii_alphanumeric());
+        let is_unnamed =
+            volume.starts_with('/') || volume.len() == 64 && volume.bytes().all(|b| b.is_ascii_alphanumeric());
         self == Self::All || self == Self::Unnamed && is_unnamed
     }
 }
 
 /// Lets go of the volumes of a container that goes: what nothing mounts any more is detached, or removed.
-pub(crate) fn release_volumes(tx: &mut Tx<'_>, machine: &Machine, container: &Resource, cleanup: Cleanup) -> Result<()> {
+pub(crate) fn release_volumes(
+    tx: &mut Tx<'_>,
+    machine: &Machine,
+    container: &Resource,
+    cleanup: Cleanup,
+) -> Result<()> {
     for mount in tx.children(container.id, "mount")? {
-        let volume = Fields::parse(&mount.fields)?.text("volumeId").and_then(|w| parse_reference(&w));
-        let Some(volume) = volume.map(|id| tx.find(id)).transpose()?.flatten().filter(|v| v.removed.is_none()) else { continue };
+        let volume = Fields::parse(&mount.fields)?
+            .text("volumeId")
+            .and_then(|w| parse_reference(&w));
+        let Some(volume) = volume
+            .map(|id| tx.find(id))
+            .transpose()?
+            .flatten()
+            .filter(|v| v.removed.is_none())
+        else {
+            continue;
+        };
         let referrers = tx.referrers(volume.id, "volumeId")?;
         let others = tx.many(&referrers)?;
-        let is_mounted = others.iter().any(|m| m.root == "mount" && m.removed.is_none() && m.parent_id != Some(container.id));
+        let is_mounted = others
+            .iter()
+            .any(|m| m.root == "mount" && m.removed.is_none() && m.parent_id != Some(container.id));
         if is_mounted || machine.start("deactivate", &volume.state).is_none() {
             continue;
         }
@@ -104,12 +141,17 @@ const REMOVE: &str = r#"{"remove":true}"#;
 impl Core {
     /// Nothing mounts it any more; it may be removed with that.
     pub(crate) fn deactivate_volume(&self, process: &Process) -> Outcome {
-        if process.data == REMOVE { Outcome::Then(Box::default(), "remove", "{}".into()) } else { Outcome::done() }
+        if process.data == REMOVE {
+            Outcome::Then(Box::default(), "remove", "{}".into())
+        } else {
+            Outcome::done()
+        }
     }
 
     /// Removes a volume from its engine. A path of the host is not ours to remove.
     pub(crate) async fn remove_volume(&self, row: &Resource) -> Result<Outcome> {
-        let is_path = row.name.starts_with('/') || Fields::parse(&row.fields)?.read::<bool>("isHostPath")?.unwrap_or(false);
+        let is_path =
+            row.name.starts_with('/') || Fields::parse(&row.fields)?.read::<bool>("isHostPath")?.unwrap_or(false);
         if !is_path
             && let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
             && let Err(error) = runtime.remove_volume(&row.name).await
@@ -128,17 +170,34 @@ impl Core {
     ) -> Result<runtime::Result<()>> {
         let mut wanted: Vec<(String, String, BTreeMap<String, String>)> = Vec::new();
         for wire in launch.data_volume_mounts.iter().flatten().map(|(_, wire)| wire) {
-            let Some(row) = parse_reference(wire).map(|id| self.store.find(id)).transpose()?.flatten() else { continue };
+            let Some(row) = parse_reference(wire)
+                .map(|id| self.store.find(id))
+                .transpose()?
+                .flatten()
+            else {
+                continue;
+            };
             let fields = Fields::parse(&row.fields)?;
-            let driver = fields.text("driver").filter(|d| !d.is_empty()).unwrap_or_else(|| "local".into());
+            let driver = fields
+                .text("driver")
+                .filter(|d| !d.is_empty())
+                .unwrap_or_else(|| "local".into());
             wanted.push((row.name, driver, fields.read("driverOpts")?.unwrap_or_default()));
         }
         let driver = launch.volume_driver.as_deref().filter(|d| !d.is_empty());
-        let named = launch.data_volumes.iter().flatten().filter_map(|v| v.split_once(':')).map(|(name, _)| name);
+        let named = launch
+            .data_volumes
+            .iter()
+            .flatten()
+            .filter_map(|v| v.split_once(':'))
+            .map(|(name, _)| name);
         for name in named.filter(|name| !name.starts_with('/')) {
             // One that was made by request, and is on no engine yet, says itself what it is.
             let own = self.requested_volume(container, name)?;
-            let fields = own.map(|row| Fields::parse(&row.fields)).transpose()?.unwrap_or_default();
+            let fields = own
+                .map(|row| Fields::parse(&row.fields))
+                .transpose()?
+                .unwrap_or_default();
             let options: BTreeMap<String, String> = fields.read("driverOpts")?.unwrap_or_default();
             let own = fields.text("driver").filter(|d| !d.is_empty());
             match own.or(driver.map(str::to_owned)) {
@@ -159,7 +218,9 @@ impl Core {
     fn requested_volume(&self, container: &Resource, name: &str) -> Result<Option<Resource>> {
         let all = self.store.all("volume", container.account_id)?;
         let here = |v: &Resource| v.host_id.is_none() || v.host_id == container.host_id;
-        Ok(all.into_iter().find(|v| v.name == name && matches!(v.state.as_str(), "inactive" | "updating-inactive") && here(v)))
+        Ok(all
+            .into_iter()
+            .find(|v| v.name == name && matches!(v.state.as_str(), "inactive" | "updating-inactive") && here(v)))
     }
 }
 
@@ -179,11 +240,17 @@ pub(crate) fn note_mounts(
     for made in &found.mounts {
         let name = made.volume.clone().unwrap_or_else(|| made.source.clone());
         let known = tx.named("volume", Within::Account(account), &name)?;
-        let known = tx.many(&known)?.into_iter().find(|v| (v.host_id == row.host_id || v.host_id.is_none()) && v.name == name);
+        let known = tx
+            .many(&known)?
+            .into_iter()
+            .find(|v| (v.host_id == row.host_id || v.host_id.is_none()) && v.name == name);
         let volume_row = match known {
             Some(known) => {
                 // One that was made by request belongs to the host that first mounts it.
-                let placed = Changes { host_id: Some(row.host_id), ..Changes::default() };
+                let placed = Changes {
+                    host_id: Some(row.host_id),
+                    ..Changes::default()
+                };
                 match volume.machine.as_deref() {
                     Some(machine) if machine.start("activate", &known.state).is_some() => {
                         request(tx, machine, &known, "activate", "{}", placed)?
@@ -195,12 +262,24 @@ pub(crate) fn note_mounts(
                 let mut fields = Fields::default();
                 fields.set("driver", if made.driver.is_empty() { "local" } else { &made.driver })?;
                 fields.set("isHostPath", &made.volume.is_none())?;
-                fields.set("uri", &format!("{}://{}", if made.volume.is_some() { "local" } else { "file" }, made.source))?;
+                fields.set(
+                    "uri",
+                    &format!(
+                        "{}://{}",
+                        if made.volume.is_some() { "local" } else { "file" },
+                        made.source
+                    ),
+                )?;
                 fields.set("externalId", &made.volume)?;
                 if let Some(driver) = storage_driver(tx, account, &made.driver)? {
                     fields.set("storageDriverId", &format!("{DRIVER_PREFIX}{driver}"))?;
                 }
-                tx.insert(NewResource { host_id: row.host_id, name, state: "active".into(), ..new_row(volume, row.account_id, fields) })?
+                tx.insert(NewResource {
+                    host_id: row.host_id,
+                    name,
+                    state: "active".into(),
+                    ..new_row(volume, row.account_id, fields)
+                })?
             }
         };
         let mut fields = Fields::default();
@@ -208,7 +287,11 @@ pub(crate) fn note_mounts(
         fields.set("instanceId", &format!("{}{}", types.instance_prefix, row.id))?;
         fields.set("path", &made.path)?;
         fields.set("permissions", if made.writable { "rw" } else { "ro" })?;
-        tx.insert(NewResource { parent_id: Some(row.id), state: "active".into(), ..new_row(mount, row.account_id, fields) })?;
+        tx.insert(NewResource {
+            parent_id: Some(row.id),
+            state: "active".into(),
+            ..new_row(mount, row.account_id, fields)
+        })?;
     }
     Ok(())
 }
@@ -224,7 +307,11 @@ pub(crate) fn note_image(tx: &mut Tx<'_>, image: &Type, row: &Resource) -> Resul
     let reference = image_reference(&uuid);
     if tx.named("image", Within::Account(account), reference)?.is_empty() {
         let name = reference.to_owned();
-        tx.insert(NewResource { name, state: "active".into(), ..new_row(image, Some(account), Fields::default()) })?;
+        tx.insert(NewResource {
+            name,
+            state: "active".into(),
+            ..new_row(image, Some(account), Fields::default())
+        })?;
     }
     Ok(())
 }

@@ -23,7 +23,9 @@ pub(super) fn check_balancing(input: &Input, is_sim: bool) -> Result<()> {
 
 /// Checks and normalises the launch configurations of a create or an upgrade; returns whether all images are simulated.
 pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
-    let selects = input.get("selectorContainer").is_some_and(|s| s.as_str().is_some_and(|s| !s.is_empty()));
+    let selects = input
+        .get("selectorContainer")
+        .is_some_and(|s| s.as_str().is_some_and(|s| !s.is_empty()));
     let mut names = BTreeMap::new();
     let mut is_sim = true;
     if let Some(Value::Object(primary)) = input.get_mut("launchConfig") {
@@ -38,7 +40,11 @@ pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
     let service = input.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     if let Some(Value::Array(sidekicks)) = input.get_mut("secondaryLaunchConfigs") {
         for sidekick in sidekicks.iter_mut().filter_map(Value::as_object_mut) {
-            let name = sidekick.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let name = sidekick
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
             if name.is_empty() {
                 return Err(Error::invalid("MissingRequired", "name"));
             }
@@ -58,33 +64,59 @@ fn check_config(config: &mut Map<String, Value>) -> Result<bool> {
     check_launch(config)?;
     // Reconcile owns restarts: a policy of the engine's own would fight it.
     config.shift_remove("restartPolicy");
-    Ok(config.get("imageUuid").and_then(Value::as_str).is_some_and(is_sim_image))
+    Ok(config
+        .get("imageUuid")
+        .and_then(Value::as_str)
+        .is_some_and(is_sim_image))
 }
 
 fn as_launch(config: &Map<String, Value>) -> Result<LaunchConfig> {
-    serde_json::from_value(Value::Object(config.clone())).map_err(|e| Error::internal("reading a launch configuration", e))
+    serde_json::from_value(Value::Object(config.clone()))
+        .map_err(|e| Error::internal("reading a launch configuration", e))
 }
 
 /// Sidekicks refer only to each other and to the primary (by the service's name), and not in a circle.
 fn check_references(service: &str, configs: &BTreeMap<String, LaunchConfig>) -> Result<()> {
-    let key = |name: &String| if name.eq_ignore_ascii_case(service) { String::new() } else { name.to_lowercase() };
+    let key = |name: &String| {
+        if name.eq_ignore_ascii_case(service) {
+            String::new()
+        } else {
+            name.to_lowercase()
+        }
+    };
     let edges = |launch: &LaunchConfig| -> Vec<String> {
-        launch.network_launch_config.iter().chain(launch.data_volumes_from_launch_configs.iter().flatten()).map(key).collect()
+        launch
+            .network_launch_config
+            .iter()
+            .chain(launch.data_volumes_from_launch_configs.iter().flatten())
+            .map(key)
+            .collect()
     };
     let refuse = |field: &str, sentence: String| Err(Error::invalid("InvalidReference", field).with_message(sentence));
     for launch in configs.values() {
         for name in edges(launch) {
             if !configs.contains_key(&name) {
-                return refuse("launchConfig", format!("{name} either does not exist or is not a sidekick of this service"));
+                return refuse(
+                    "launchConfig",
+                    format!("{name} either does not exist or is not a sidekick of this service"),
+                );
             }
         }
     }
     // Kahn's way: what is left after taking away all without open references is a circle.
     let mut open: BTreeMap<&String, Vec<String>> = configs.iter().map(|(n, l)| (n, edges(l))).collect();
-    while let Some(done) = open.iter().find(|(_, e)| e.iter().all(|n| !open.contains_key(n))).map(|(n, _)| (*n).clone()) {
+    while let Some(done) = open
+        .iter()
+        .find(|(_, e)| e.iter().all(|n| !open.contains_key(n)))
+        .map(|(n, _)| (*n).clone())
+    {
         open.remove(&done);
     }
-    if open.is_empty() { Ok(()) } else { refuse("launchConfig", "CircularReference".into()) }
+    if open.is_empty() {
+        Ok(())
+    } else {
+        refuse("launchConfig", "CircularReference".into())
+    }
 }
 
 /// What create and update check alike.
@@ -130,12 +162,24 @@ fn check_service_name(name: &str) -> Result<()> {
 }
 
 pub(super) fn sidekick_names(input: &Input) -> Vec<String> {
-    let sidekicks = input.get("secondaryLaunchConfigs").and_then(Value::as_array).into_iter().flatten();
-    sidekicks.filter_map(|s| s.get("name").and_then(Value::as_str)).map(str::to_owned).collect()
+    let sidekicks = input
+        .get("secondaryLaunchConfigs")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    sidekicks
+        .filter_map(|s| s.get("name").and_then(Value::as_str))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Checks the launch configurations of an upgrade as those of a create.
-pub(crate) fn check_upgrade_configs(kind: &str, service_name: &str, selector: Option<&str>, strategy: &mut Input) -> Result<()> {
+pub(crate) fn check_upgrade_configs(
+    kind: &str,
+    service_name: &str,
+    selector: Option<&str>,
+    strategy: &mut Input,
+) -> Result<()> {
     strategy.insert("name".into(), json!(service_name));
     if let Some(selector) = selector {
         strategy.insert("selectorContainer".into(), json!(selector));
@@ -169,7 +213,9 @@ fn configs_mut(input: &mut Input) -> Vec<&mut Map<String, Value>> {
     for (key, value) in input.iter_mut() {
         match (key.as_str(), value) {
             ("launchConfig", Value::Object(config)) => configs.push(config),
-            ("secondaryLaunchConfigs", Value::Array(list)) => configs.extend(list.iter_mut().filter_map(Value::as_object_mut)),
+            ("secondaryLaunchConfigs", Value::Array(list)) => {
+                configs.extend(list.iter_mut().filter_map(Value::as_object_mut))
+            }
             _ => {}
         }
     }
@@ -177,7 +223,11 @@ fn configs_mut(input: &mut Input) -> Vec<&mut Map<String, Value>> {
 }
 
 /// Checks references of a complete set, after an upgrade was merged in.
-pub(crate) fn check_complete(service: &str, primary: Option<&Map<String, Value>>, sidekicks: &[Map<String, Value>]) -> Result<()> {
+pub(crate) fn check_complete(
+    service: &str,
+    primary: Option<&Map<String, Value>>,
+    sidekicks: &[Map<String, Value>],
+) -> Result<()> {
     let mut names = BTreeMap::new();
     if let Some(primary) = primary {
         names.insert(String::new(), as_launch(primary)?);
@@ -191,7 +241,10 @@ pub(crate) fn check_complete(service: &str, primary: Option<&Map<String, Value>>
 
 /// Whether a configuration makes its service global.
 pub(crate) fn is_global(config: Option<&Map<String, Value>>) -> bool {
-    let label = config.and_then(|c| c.get("labels")).and_then(|l| l.get(LABEL_GLOBAL)).and_then(Value::as_str);
+    let label = config
+        .and_then(|c| c.get("labels"))
+        .and_then(|l| l.get(LABEL_GLOBAL))
+        .and_then(Value::as_str);
     label.is_some_and(|v| v.eq_ignore_ascii_case("true"))
 }
 
@@ -200,11 +253,16 @@ mod tests {
     use super::*;
 
     fn code(result: Result<bool>) -> String {
-        result.map_or_else(|e| format!("{}/{}", e.code.unwrap_or_default(), e.field.unwrap_or_default()), |_| "ok".into())
+        result.map_or_else(
+            |e| format!("{}/{}", e.code.unwrap_or_default(), e.field.unwrap_or_default()),
+            |_| "ok".into(),
+        )
     }
 
     fn check(config: Value) -> String {
-        let Value::Object(mut map) = config else { return "not an object".into() };
+        let Value::Object(mut map) = config else {
+            return "not an object".into();
+        };
         code(check_configs("service", &mut map))
     }
 
@@ -214,8 +272,14 @@ mod tests {
         for (config, expected) in [
             (json!({"name": "web", "launchConfig": {"imageUuid": image}}), "ok"),
             (json!({"name": "web", "launchConfig": {}}), "InvalidOption/launchConfig"),
-            (json!({"name": "web", "launchConfig": {"imageUuid": "docker:rancher/none"}, "selectorContainer": "a=b"}), "ok"),
-            (json!({"name": "web", "launchConfig": {"imageUuid": image, "ports": ["1:a"]}}), "PortWrongFormat/"),
+            (
+                json!({"name": "web", "launchConfig": {"imageUuid": "docker:rancher/none"}, "selectorContainer": "a=b"}),
+                "ok",
+            ),
+            (
+                json!({"name": "web", "launchConfig": {"imageUuid": image, "ports": ["1:a"]}}),
+                "PortWrongFormat/",
+            ),
             (
                 json!({"name": "web", "launchConfig": {"imageUuid": image}, "secondaryLaunchConfigs": [{"imageUuid": image}]}),
                 "MissingRequired/name",
@@ -228,7 +292,10 @@ mod tests {
                 json!({"name": "web", "launchConfig": {"imageUuid": image}, "secondaryLaunchConfigs": [{"name": "WEB", "imageUuid": image}]}),
                 "NotUnique/name",
             ),
-            (json!({"name": "web", "launchConfig": {"imageUuid": image, "networkLaunchConfig": "x"}}), "InvalidReference/launchConfig"),
+            (
+                json!({"name": "web", "launchConfig": {"imageUuid": image, "networkLaunchConfig": "x"}}),
+                "InvalidReference/launchConfig",
+            ),
             (
                 json!({"name": "web", "launchConfig": {"imageUuid": image, "networkLaunchConfig": "a"},
                        "secondaryLaunchConfigs": [{"name": "a", "imageUuid": image, "dataVolumesFromLaunchConfigs": ["web"]}]}),
@@ -246,7 +313,14 @@ mod tests {
 
     #[test]
     fn service_names_are_dns_labels() {
-        for (name, expected) in [("web", true), ("-a", false), ("a-", false), ("a--b", false), ("a_b", false), ("A1", true)] {
+        for (name, expected) in [
+            ("web", true),
+            ("-a", false),
+            ("a-", false),
+            ("a--b", false),
+            ("a_b", false),
+            ("A1", true),
+        ] {
             assert_eq!(check_service_name(name).is_ok(), expected, "{name}");
         }
         assert!(check_service_name(&"x".repeat(64)).is_err());

@@ -8,24 +8,38 @@ use crate::store::{Process, Tx};
 
 use super::{links, names, service, stack, upgrade};
 
-pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: Input,
+) -> Result<Resource> {
     match ty.def.root.as_str() {
         "service" => service::create(core, scope, ty, account, input).await,
         _ => stack::create(core, scope, ty, account, input).await,
     }
 }
 
-pub(crate) async fn update(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, input: Input) -> Result<Resource> {
+pub(crate) async fn update(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    row: &Resource,
+    input: Input,
+) -> Result<Resource> {
     let input = match row.root.as_str() {
         "service" => service::check_update(row, input)?,
         _ => stack::check_name(input)?,
     };
-    core.update_row(scope, row.id, input, Update::of(ty).named_by(names::check_name_free)).await
+    core.update_row(scope, row.id, input, Update::of(ty).named_by(names::check_name_free))
+        .await
 }
 
 pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource) -> Result<Resource> {
     let users = core.driver_users()?;
-    core.remove_row(scope, ty, row.id, move |tx, row| drivers::check_unused(tx, &users, row)).await
+    core.remove_row(scope, ty, row.id, move |tx, row| drivers::check_unused(tx, &users, row))
+        .await
 }
 
 pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str, input: Input) -> Result<Answer> {
@@ -42,7 +56,13 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
         _ => {
             let users = core.driver_users()?;
             let goes = matches!(action, "remove" | "deactivate");
-            let check = move |tx: &mut Tx<'_>, row: &Resource| if goes { drivers::check_unused(tx, &users, row) } else { Ok(()) };
+            let check = move |tx: &mut Tx<'_>, row: &Resource| {
+                if goes {
+                    drivers::check_unused(tx, &users, row)
+                } else {
+                    Ok(())
+                }
+            };
             core.start_action(scope, row, action, "{}".to_owned(), check).await
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::engine::core::{Core, fenced, log_to_service, notes, request, write_notes};
-use crate::engine::instances::{InstanceNotes, InstanceTypes, Wanted, insert_service_container, is_leaving, remove_container};
+use crate::engine::instances::{
+    InstanceNotes, InstanceTypes, Wanted, insert_service_container, is_leaving, remove_container,
+};
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::plan::{Plan, Step, UnitId, Why};
 use crate::schema::Machine;
@@ -21,9 +23,17 @@ impl Core {
         let mut units: HashMap<UnitId, String> = HashMap::new();
         let mut siblings: HashMap<String, BTreeMap<Option<String>, ResourceId>> = HashMap::new();
         for instance in picture.observed.instances.iter().filter(|i| !i.is_parked) {
-            siblings.entry(instance.unit.clone()).or_default().insert(instance.config.clone(), instance.id);
+            siblings
+                .entry(instance.unit.clone())
+                .or_default()
+                .insert(instance.config.clone(), instance.id);
         }
-        let project = picture.service.account_id.map(|id| self.store.find(id)).transpose()?.flatten();
+        let project = picture
+            .service
+            .account_id
+            .map(|id| self.store.find(id))
+            .transpose()?
+            .flatten();
         let mut work = Work {
             service_id: picture.service.id,
             process,
@@ -31,12 +41,24 @@ impl Core {
             types: std::sync::Arc::new(self.instance_types()?),
             stack: picture.stack.clone(),
             project_uuid: project.map(|p| p.uuid).unwrap_or_default(),
-            configs: picture.configs.iter().map(|c| Config { launch: c.launch.clone(), raw: c.raw.clone() }).collect::<Vec<_>>().into(),
+            configs: picture
+                .configs
+                .iter()
+                .map(|c| Config {
+                    launch: c.launch.clone(),
+                    raw: c.raw.clone(),
+                })
+                .collect::<Vec<_>>()
+                .into(),
             is_global: picture.is_global(),
             is_system: picture.fields.system.unwrap_or(false),
             retain_ip: picture.fields.retain_ip.unwrap_or(false),
             siblings: BTreeMap::new(),
-            taken_names: picture.instances.iter().map(|i| notes::<InstanceNotes>(i).docker_name).collect(),
+            taken_names: picture
+                .instances
+                .iter()
+                .map(|i| notes::<InstanceNotes>(i).docker_name)
+                .collect(),
         };
         let mut steps = plan.steps.into_iter().peekable();
         while steps.peek().is_some() {
@@ -45,11 +67,13 @@ impl Core {
                 if let Step::Create { unit, .. } = step {
                     let uuid = match &*unit {
                         UnitId::Known(uuid) => uuid.clone(),
-                        new @ UnitId::New(index) => {
-                            units.entry(new.clone()).or_insert_with(|| unit_uuid(&picture.service.uuid, *index)).clone()
-                        }
+                        new @ UnitId::New(index) => units
+                            .entry(new.clone())
+                            .or_insert_with(|| unit_uuid(&picture.service.uuid, *index))
+                            .clone(),
                     };
-                    work.siblings.insert(uuid.clone(), siblings.get(&uuid).cloned().unwrap_or_default());
+                    work.siblings
+                        .insert(uuid.clone(), siblings.get(&uuid).cloned().unwrap_or_default());
                     *unit = UnitId::Known(uuid);
                 }
             }
@@ -101,16 +125,43 @@ impl Work {
         let mut notes_changed = false;
         for step in steps {
             match step {
-                Step::Create { unit: UnitId::Known(unit), index, config, version, host, name } => {
+                Step::Create {
+                    unit: UnitId::Known(unit),
+                    index,
+                    config,
+                    version,
+                    host,
+                    name,
+                } => {
                     create_index += 1;
-                    let id = self.create(tx, &service, &note, &unit, index, config.clone(), version, host, &name, create_index)?;
+                    let id = self.create(
+                        tx,
+                        &service,
+                        &note,
+                        &unit,
+                        index,
+                        config.clone(),
+                        version,
+                        host,
+                        &name,
+                        create_index,
+                    )?;
                     if let Some(id) = id {
-                        self.siblings.entry(unit.clone()).or_default().insert(config.clone(), id);
+                        self.siblings
+                            .entry(unit.clone())
+                            .or_default()
+                            .insert(config.clone(), id);
                         made.push((unit, config, id));
-                        log.push(("service.instance.create", format!("Creating extra service instance {name}"), id));
+                        log.push((
+                            "service.instance.create",
+                            format!("Creating extra service instance {name}"),
+                            id,
+                        ));
                     }
                 }
-                Step::Create { unit: UnitId::New(_), .. } => return Err(Error::bug("a unit without a name")),
+                Step::Create {
+                    unit: UnitId::New(_), ..
+                } => return Err(Error::bug("a unit without a name")),
                 Step::Start(id) => self.ask(tx, id, "start", "{}")?,
                 Step::Stop(id) => self.ask(tx, id, "stop", "{}")?,
                 Step::Remove { id, why } => {
@@ -154,7 +205,10 @@ impl Work {
         Ok(Some(made))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one step, taken apart where it is matched")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one step, taken apart where it is matched"
+    )]
     fn create(
         &self,
         tx: &mut Tx<'_>,
@@ -173,9 +227,15 @@ impl Work {
             (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
             _ => false,
         };
-        let Some(found) = self.configs.iter().find(is_it) else { return Ok(None) };
+        let Some(found) = self.configs.iter().find(is_it) else {
+            return Ok(None);
+        };
         let none = BTreeMap::new();
-        let retained = note.retained.get(&retained_key(config.as_deref(), index)).filter(|_| self.retain_ip).cloned();
+        let retained = note
+            .retained
+            .get(&retained_key(config.as_deref(), index))
+            .filter(|_| self.retain_ip)
+            .cloned();
         let wanted = Wanted {
             service,
             stack: &self.stack,
@@ -216,7 +276,9 @@ fn unit_uuid(service: &str, index: u32) -> String {
     let hash = bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
         (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
     });
-    uuid::Builder::from_random_bytes(hash.to_be_bytes()).into_uuid().to_string()
+    uuid::Builder::from_random_bytes(hash.to_be_bytes())
+        .into_uuid()
+        .to_string()
 }
 
 fn retained_key(config: Option<&str>, index: u32) -> String {
@@ -226,13 +288,24 @@ fn retained_key(config: Option<&str>, index: u32) -> String {
 /// Whether the service of a container that goes keeps its address for the next one; then it is noted.
 pub(crate) fn keep_address(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
     let service = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten();
-    let Some(service) = service.filter(|s| s.removed.is_none() && s.state != "removing") else { return Ok(false) };
-    if !Fields::parse(&service.fields)?.read::<bool>("retainIp")?.unwrap_or(false) {
+    let Some(service) = service.filter(|s| s.removed.is_none() && s.state != "removing") else {
+        return Ok(false);
+    };
+    if !Fields::parse(&service.fields)?
+        .read::<bool>("retainIp")?
+        .unwrap_or(false)
+    {
         return Ok(false);
     }
     let mut note: ServiceNotes = notes(&service);
     if retain(&mut note, row) {
-        tx.update_if(&service, &Changes { internal: Some(write_notes(&note)?), ..Changes::default() })?;
+        tx.update_if(
+            &service,
+            &Changes {
+                internal: Some(write_notes(&note)?),
+                ..Changes::default()
+            },
+        )?;
     }
     Ok(true)
 }
@@ -241,7 +314,11 @@ pub(crate) fn keep_address(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
 fn retain(note: &mut ServiceNotes, row: &Resource) -> bool {
     let own: InstanceNotes = notes(row);
     match own.ip {
-        Some(ip) => note.retained.insert(retained_key(own.config.as_deref(), own.index), ip.clone()) != Some(ip),
+        Some(ip) => {
+            note.retained
+                .insert(retained_key(own.config.as_deref(), own.index), ip.clone())
+                != Some(ip)
+        }
         None => false,
     }
 }
@@ -260,11 +337,22 @@ fn why_text(why: Why) -> &'static str {
 /// The pair of flags that is the whole bookkeeping of an upgrade.
 fn set_parked(tx: &mut Tx<'_>, instance: ResourceId, parked: bool) -> Result<()> {
     for id in tx.referrers(instance, "instanceId")? {
-        let Some(map) = tx.find(id)?.filter(|m| m.root == "serviceExposeMap" && m.removed.is_none()) else { continue };
+        let Some(map) = tx
+            .find(id)?
+            .filter(|m| m.root == "serviceExposeMap" && m.removed.is_none())
+        else {
+            continue;
+        };
         let mut fields = Fields::parse(&map.fields)?;
         fields.set("managed", &!parked)?;
         fields.set("upgrade", &parked)?;
-        tx.update_if(&map, &Changes { fields: Some(fields), ..Changes::default() })?;
+        tx.update_if(
+            &map,
+            &Changes {
+                fields: Some(fields),
+                ..Changes::default()
+            },
+        )?;
     }
     Ok(())
 }

@@ -20,14 +20,20 @@ impl Core {
         let busy = self.busy_ports(&Fields::parse(&row.fields)?, range).await?;
         let drawn = self
             .write(move |tx| {
-                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(Ok(())) };
+                let Some(row) = fenced(tx, process_id, row_id)? else {
+                    return Ok(Ok(()));
+                };
                 let mut fields = Fields::parse(&row.fields)?;
                 let mut note: ServiceNotes = notes(&row);
                 match draw_ports(tx, &row, range, &busy, &mut fields, &mut note)? {
                     Err(message) => Ok(Err(message)),
                     Ok(false) => Ok(Ok(())),
                     Ok(true) => {
-                        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+                        let changes = Changes {
+                            fields: Some(fields),
+                            internal: Some(write_notes(&note)?),
+                            ..Changes::default()
+                        };
                         tx.update_if(&row, &changes).map(|_| Ok(()))
                     }
                 }
@@ -37,15 +43,25 @@ impl Core {
             return Ok(Outcome::Failed(message));
         }
         self.ensure_driver(process, row).await?;
-        let Some(picture) = self.picture(row.id)? else { return Ok(Outcome::done()) };
+        let Some(picture) = self.picture(row.id)? else {
+            return Ok(Outcome::done());
+        };
         self.follow_selectors(&picture).await?;
         self.roll_up(&picture).await?;
-        let starts = Fields::parse(&row.fields)?.read::<bool>("startOnCreate")?.unwrap_or(false);
-        Ok(if starts { Outcome::Then(Box::default(), "activate", "{}".into()) } else { Outcome::done() })
+        let starts = Fields::parse(&row.fields)?
+            .read::<bool>("startOnCreate")?
+            .unwrap_or(false);
+        Ok(if starts {
+            Outcome::Then(Box::default(), "activate", "{}".into())
+        } else {
+            Outcome::done()
+        })
     }
 
     pub(crate) async fn remove_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
-        let Some(picture) = self.picture(row.id)? else { return Ok(Outcome::done()) };
+        let Some(picture) = self.picture(row.id)? else {
+            return Ok(Outcome::done());
+        };
         if !picture.instances.is_empty() {
             return self.reconcile_service(process, row).await;
         }
@@ -56,7 +72,9 @@ impl Core {
         let keep = self.keep_removed();
         let touched = self
             .write(move |tx| {
-                let Some(row) = fenced(tx, process_id, row_id)? else { return Ok(Vec::new()) };
+                let Some(row) = fenced(tx, process_id, row_id)? else {
+                    return Ok(Vec::new());
+                };
                 let mut consumers = Vec::new();
                 for map in tx.children(row.id, "serviceExposeMap")? {
                     retire(tx, &map, keep)?;
@@ -65,7 +83,10 @@ impl Core {
                 }
                 let mut maps = tx.children(row.id, "serviceConsumeMap")?;
                 for id in tx.referrers(row.id, "consumedServiceId")? {
-                    maps.extend(tx.find(id)?.filter(|m| m.removed.is_none() && m.root == "serviceConsumeMap"));
+                    maps.extend(
+                        tx.find(id)?
+                            .filter(|m| m.removed.is_none() && m.root == "serviceConsumeMap"),
+                    );
                 }
                 for map in maps {
                     if let Some(map) = tx.find(map.id)?.filter(|m| m.removed.is_none()) {
@@ -96,11 +117,19 @@ impl Core {
         }
         let data: ActivateData = serde_json::from_str(&process.data).unwrap_or_default();
         for map in self.store.children(picture.service.id, "serviceConsumeMap")? {
-            let target = Fields::parse(&map.fields)?.text("consumedServiceId").and_then(|w| parse_reference(&w));
-            let Some(target) = target.filter(|t| *t != picture.service.id).map(|id| self.store.find(id)).transpose()?.flatten() else {
+            let target = Fields::parse(&map.fields)?
+                .text("consumedServiceId")
+                .and_then(|w| parse_reference(&w));
+            let Some(target) = target
+                .filter(|t| *t != picture.service.id)
+                .map(|id| self.store.find(id))
+                .transpose()?
+                .flatten()
+            else {
                 continue;
             };
-            let is_moving = target.state == "registering" || data.wait_for.contains(&target.id.0) && target.state == "activating";
+            let is_moving =
+                target.state == "registering" || data.wait_for.contains(&target.id.0) && target.state == "activating";
             if is_moving && target.removed.is_none() {
                 return Ok(Some(format!("Waiting for {}", target.name)));
             }

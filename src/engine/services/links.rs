@@ -31,7 +31,9 @@ fn check_link_name(name: &str) -> Result<()> {
         return Ok(());
     }
     let legal = name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-    let parts_legal = name.split('.').all(|p| !p.is_empty() && !p.starts_with('-') && !p.ends_with('-') && !p.contains("--"));
+    let parts_legal = name
+        .split('.')
+        .all(|p| !p.is_empty() && !p.starts_with('-') && !p.ends_with('-') && !p.contains("--"));
     if !legal || !parts_legal {
         return Err(Error::invalid("InvalidCharacters", "name"));
     }
@@ -45,7 +47,9 @@ fn check_link_name(name: &str) -> Result<()> {
 pub(super) fn links_of(tx: &mut Tx<'_>, service: ResourceId) -> Result<Vec<(Resource, ResourceId, String)>> {
     let mut links = Vec::new();
     for map in tx.children(service, "serviceConsumeMap")? {
-        let target = Fields::parse(&map.fields)?.text("consumedServiceId").and_then(|w| parse_reference(&w));
+        let target = Fields::parse(&map.fields)?
+            .text("consumedServiceId")
+            .and_then(|w| parse_reference(&w));
         if let Some(target) = target {
             let alias = map.name.clone();
             links.push((map, target, alias));
@@ -72,7 +76,10 @@ pub(super) struct LinkTypes {
 
 impl Core {
     pub(super) fn link_types(&self) -> Result<LinkTypes> {
-        Ok(LinkTypes { map: self.type_of("serviceConsumeMap")?.clone(), service_prefix: self.type_of("service")?.prefix.clone() })
+        Ok(LinkTypes {
+            map: self.type_of("serviceConsumeMap")?.clone(),
+            service_prefix: self.type_of("service")?.prefix.clone(),
+        })
     }
 }
 
@@ -88,8 +95,16 @@ pub(super) fn insert_link(
     fields.set("serviceId", &format!("{}{}", types.service_prefix, service.id))?;
     fields.set("consumedServiceId", &format!("{}{target}", types.service_prefix))?;
     let name = alias.to_owned();
-    let base = NewResource { name, internal: write_notes(&note)?, ..new_row(&types.map, service.account_id, fields) };
-    tx.insert(NewResource { parent_id: Some(service.id), state: "active".into(), ..base })?;
+    let base = NewResource {
+        name,
+        internal: write_notes(&note)?,
+        ..new_row(&types.map, service.account_id, fields)
+    };
+    tx.insert(NewResource {
+        parent_id: Some(service.id),
+        state: "active".into(),
+        ..base
+    })?;
     Ok(())
 }
 
@@ -102,7 +117,11 @@ pub(crate) fn retire_link(tx: &mut Tx<'_>, map: &Resource, keep: Duration) -> Re
 }
 
 pub(crate) async fn add(core: &Core, scope: &Scope, row: &Resource, input: &Input) -> Result<Answer> {
-    let wanted = read_link(input.get("serviceLink").ok_or_else(|| Error::invalid("MissingRequired", "serviceLink"))?)?;
+    let wanted = read_link(
+        input
+            .get("serviceLink")
+            .ok_or_else(|| Error::invalid("MissingRequired", "serviceLink"))?,
+    )?;
     let (id, types) = (row.id, core.link_types()?);
     change(core, scope, id, move |tx| {
         let row = tx.get(id)?;
@@ -120,27 +139,40 @@ pub(crate) async fn add(core: &Core, scope: &Scope, row: &Resource, input: &Inpu
 }
 
 pub(crate) async fn remove(core: &Core, scope: &Scope, row: &Resource, input: &Input) -> Result<Answer> {
-    let link = input.get("serviceLink").ok_or_else(|| Error::invalid("MissingRequired", "serviceLink"))?;
+    let link = input
+        .get("serviceLink")
+        .ok_or_else(|| Error::invalid("MissingRequired", "serviceLink"))?;
     let wanted = read_link(link)?;
-    let names_alias = link.get("name").is_some_and(|n| n.as_str().is_some_and(|n| !n.is_empty()));
+    let names_alias = link
+        .get("name")
+        .is_some_and(|n| n.as_str().is_some_and(|n| !n.is_empty()));
     let (id, keep) = (row.id, core.keep_removed());
     change(core, scope, id, move |tx| {
-        let fits =
-            |(_, target, alias): &&(Resource, ResourceId, String)| *target == wanted.target && (!names_alias || *alias == wanted.alias);
+        let fits = |(_, target, alias): &&(Resource, ResourceId, String)| {
+            *target == wanted.target && (!names_alias || *alias == wanted.alias)
+        };
         let links = links_of(tx, id)?;
-        let Some((map, _, _)) = links.iter().find(fits) else { return Err(Error::invalid("InvalidReference", "serviceId")) };
+        let Some((map, _, _)) = links.iter().find(fits) else {
+            return Err(Error::invalid("InvalidReference", "serviceId"));
+        };
         retire_link(tx, map, keep)
     })
     .await
 }
 
 pub(crate) async fn set(core: &Core, scope: &Scope, row: &Resource, input: &Input) -> Result<Answer> {
-    let list = input.get("serviceLinks").and_then(Value::as_array).cloned().unwrap_or_default();
+    let list = input
+        .get("serviceLinks")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let mut wanted: BTreeMap<(ResourceId, String), ()> = BTreeMap::new();
     for link in &list {
         let link = read_link(link)?;
         if wanted.insert((link.target, link.alias), ()).is_some() {
-            return Err(Error::invalid("NotUnique", "serviceId").with_message("the same service with the same name twice"));
+            return Err(
+                Error::invalid("NotUnique", "serviceId").with_message("the same service with the same name twice")
+            );
         }
     }
     let (id, keep, types) = (row.id, core.keep_removed(), core.link_types()?);
@@ -150,7 +182,9 @@ pub(crate) async fn set(core: &Core, scope: &Scope, row: &Resource, input: &Inpu
             let found = tx.find(*target)?;
             if is_gone(found.as_ref()) {
                 let name = found.map(|f| f.name).unwrap_or_default();
-                return Err(Error::invalid("InvalidReference", "serviceId").with_message(format!("service {name} is removed")));
+                return Err(
+                    Error::invalid("InvalidReference", "serviceId").with_message(format!("service {name} is removed"))
+                );
             }
         }
         for (map, target, alias) in links_of(tx, id)? {
@@ -188,9 +222,15 @@ pub(crate) async fn copy_consumers(core: &Core, from: ResourceId, to: ResourceId
     let types = core.link_types()?;
     core.write(move |tx| {
         for id in tx.referrers(from, "consumedServiceId")? {
-            let Some(map) = tx.find(id)?.filter(|m| m.removed.is_none()) else { continue };
-            let Some(consumer) = map.parent_id.map(|p| tx.find(p)).transpose()?.flatten() else { continue };
-            let known = links_of(tx, consumer.id)?.iter().any(|(_, target, alias)| *target == to && *alias == map.name);
+            let Some(map) = tx.find(id)?.filter(|m| m.removed.is_none()) else {
+                continue;
+            };
+            let Some(consumer) = map.parent_id.map(|p| tx.find(p)).transpose()?.flatten() else {
+                continue;
+            };
+            let known = links_of(tx, consumer.id)?
+                .iter()
+                .any(|(_, target, alias)| *target == to && *alias == map.name);
             if !known && !is_gone(Some(&consumer)) {
                 insert_link(tx, &types, &consumer, to, &map.name, LinkNotes::default())?;
             }
@@ -215,8 +255,15 @@ mod tests {
             ("a.-b", Some("InvalidCharacters")),
             ("a b", Some("InvalidCharacters")),
         ] {
-            assert_eq!(check_link_name(name).err().and_then(|e| e.code).as_deref(), code, "{name}");
+            assert_eq!(
+                check_link_name(name).err().and_then(|e| e.code).as_deref(),
+                code,
+                "{name}"
+            );
         }
-        assert_eq!(check_link_name(&"x".repeat(64)).err().and_then(|e| e.code).as_deref(), Some("MaxLengthExceeded"));
+        assert_eq!(
+            check_link_name(&"x".repeat(64)).err().and_then(|e| e.code).as_deref(),
+            Some("MaxLengthExceeded")
+        );
     }
 }

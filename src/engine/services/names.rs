@@ -33,7 +33,11 @@ pub(crate) fn check_names_free<'a>(
 }
 
 /// No other service of the stack has the name of one of these sidekicks.
-pub(crate) fn check_names_free_of_sidekicks(tx: &mut Tx<'_>, row: &Resource, sidekicks: &[Map<String, Value>]) -> Result<()> {
+pub(crate) fn check_names_free_of_sidekicks(
+    tx: &mut Tx<'_>,
+    row: &Resource,
+    sidekicks: &[Map<String, Value>],
+) -> Result<()> {
     let names = sidekicks.iter().filter_map(|s| s.get("name").and_then(Value::as_str));
     match row.parent_id {
         Some(stack) => check_names_free(tx, stack, names, Some(row.id)),

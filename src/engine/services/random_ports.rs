@@ -18,22 +18,35 @@ impl Core {
     /// of this machine would bind them.
     pub(crate) async fn busy_ports(&self, fields: &Fields, range: (u16, u16)) -> Result<BTreeSet<u16>> {
         let configs: Option<LaunchConfig> = fields.read("launchConfig")?;
-        let draws = configs.iter().flat_map(|c| c.ports.iter().flatten()).any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()));
+        let draws = configs
+            .iter()
+            .flat_map(|c| c.ports.iter().flatten())
+            .any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()));
         if !draws || self.runtimes().iter().all(|(_, r)| !r.capabilities().shares_our_ports) {
             return Ok(BTreeSet::new());
         }
         let last = range.1.min(range.0.saturating_add(PROBED_PORTS));
         let probing = tokio::task::spawn_blocking(move || {
-            (range.0..=last).filter(|port| std::net::TcpListener::bind(("0.0.0.0", *port)).is_err()).collect()
+            (range.0..=last)
+                .filter(|port| std::net::TcpListener::bind(("0.0.0.0", *port)).is_err())
+                .collect()
         });
         probing.await.map_err(|e| Error::internal("looking for free ports", e))
     }
 
     pub(crate) fn port_range(&self, account: Option<ResourceId>) -> Result<(u16, u16)> {
         let project = account.map(|a| self.store.find(a)).transpose()?.flatten();
-        let fields = project.map(|p| Fields::parse(&p.fields)).transpose()?.unwrap_or_default();
+        let fields = project
+            .map(|p| Fields::parse(&p.fields))
+            .transpose()?
+            .unwrap_or_default();
         let range: Option<PortRange> = fields.read("servicesPortRange")?;
-        Ok(range.map_or(DEFAULT_PORTS, |r| (r.start_port.unwrap_or(DEFAULT_PORTS.0), r.end_port.unwrap_or(DEFAULT_PORTS.1))))
+        Ok(range.map_or(DEFAULT_PORTS, |r| {
+            (
+                r.start_port.unwrap_or(DEFAULT_PORTS.0),
+                r.end_port.unwrap_or(DEFAULT_PORTS.1),
+            )
+        }))
     }
 }
 
@@ -58,12 +71,18 @@ pub(crate) fn draw_ports(
     note: &mut ServiceNotes,
 ) -> Result<std::result::Result<bool, String>> {
     let lacks = |config: &serde_json::Map<String, serde_json::Value>| {
-        ports_of(config).iter().any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()))
+        ports_of(config)
+            .iter()
+            .any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()))
     };
     let mut configs: Vec<serde_json::Map<String, serde_json::Value>> = Vec::new();
     configs.extend(fields.read("launchConfig")?);
     let has_primary = !configs.is_empty();
-    configs.extend(fields.read::<Vec<serde_json::Map<String, serde_json::Value>>>("secondaryLaunchConfigs")?.unwrap_or_default());
+    configs.extend(
+        fields
+            .read::<Vec<serde_json::Map<String, serde_json::Value>>>("secondaryLaunchConfigs")?
+            .unwrap_or_default(),
+    );
     if !configs.iter().any(lacks) {
         return Ok(Ok(false));
     }
@@ -71,7 +90,12 @@ pub(crate) fn draw_ports(
     for other in tx.all("service", row.account_id)? {
         used.extend(notes::<ServiceNotes>(&other).drawn_ports);
         let config: Option<LaunchConfig> = Fields::parse(&other.fields)?.read("launchConfig")?;
-        used.extend(config.into_iter().flat_map(|c| c.ports.unwrap_or_default()).filter_map(|p| PortSpec::parse(&p).ok()?.public));
+        used.extend(
+            config
+                .into_iter()
+                .flat_map(|c| c.ports.unwrap_or_default())
+                .filter_map(|p| PortSpec::parse(&p).ok()?.public),
+        );
     }
     for port in tx.all("port", row.account_id)? {
         used.extend(Fields::parse(&port.fields)?.read::<u16>("publicPort")?);
@@ -82,7 +106,9 @@ pub(crate) fn draw_ports(
         for text in ports_of(config) {
             let mut spec = PortSpec::parse(&text)?;
             if spec.public.is_none() {
-                let Some(port) = free.next() else { return Ok(Err("Not enough environment ports".into())) };
+                let Some(port) = free.next() else {
+                    return Ok(Err("Not enough environment ports".into()));
+                };
                 note.drawn_ports.push(port);
                 spec.public = Some(port);
             }
@@ -101,5 +127,8 @@ pub(crate) fn draw_ports(
 }
 
 fn ports_of(config: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
-    config.get("ports").and_then(|p| serde_json::from_value(p.clone()).ok()).unwrap_or_default()
+    config
+        .get("ports")
+        .and_then(|p| serde_json::from_value(p.clone()).ok())
+        .unwrap_or_default()
 }

@@ -20,7 +20,9 @@ impl Core {
         if matches!(name, "activate" | "update") {
             self.ensure_driver(process, row).await?;
         }
-        let Some(picture) = self.picture(row.id)? else { return Ok(Outcome::done()) };
+        let Some(picture) = self.picture(row.id)? else {
+            return Ok(Outcome::done());
+        };
         if name == "update" && row.state == "updating-inactive" {
             self.follow_selectors(&picture).await?;
             return Ok(Outcome::done());
@@ -53,26 +55,41 @@ impl Core {
         let wake_after = plan.wake_after;
         let had_steps = !plan.steps.is_empty();
         if had_steps {
-            log::debug!("{} {}: {} steps, {verdict:?}", process.process, picture.service.name, plan.steps.len());
+            log::debug!(
+                "{} {}: {} steps, {verdict:?}",
+                process.process,
+                picture.service.name,
+                plan.steps.len()
+            );
             self.carry_out(Some(process.id), &picture, plan).await?;
         }
         self.roll_up(&picture).await?;
         Ok(match verdict {
             Verdict::Converged if had_steps => Outcome::Again(Duration::ZERO, row.message.clone()),
             Verdict::Converged => Outcome::done(),
-            Verdict::Working(message) => Outcome::Again(wake_after.unwrap_or(SAFETY_WAIT), self.trouble(&picture).unwrap_or(message)),
+            Verdict::Working(message) => Outcome::Again(
+                wake_after.unwrap_or(SAFETY_WAIT),
+                self.trouble(&picture).unwrap_or(message),
+            ),
             Verdict::Stuck(message) => Outcome::Failed(message),
         })
     }
 
     /// Whether the planner would do anything to an active service.
     pub(crate) fn needs_reconcile(&self, picture: &Picture) -> bool {
-        !plan::plan(&picture.desired(self, Goal::Run), &picture.observed, self.now()).steps.is_empty()
+        !plan::plan(&picture.desired(self, Goal::Run), &picture.observed, self.now())
+            .steps
+            .is_empty()
     }
 
     /// What a container that cannot get up says: Docker's own words reach the service's reader.
     fn trouble(&self, picture: &Picture) -> Option<String> {
-        let waits = |r: &&Resource| matches!(plan_state(&r.state), plan::InstanceState::Starting) && !r.message.is_empty();
-        picture.instances.iter().find(waits).map(|r| format!("{}: {}", r.name, r.message))
+        let waits =
+            |r: &&Resource| matches!(plan_state(&r.state), plan::InstanceState::Starting) && !r.message.is_empty();
+        picture
+            .instances
+            .iter()
+            .find(waits)
+            .map(|r| format!("{}: {}", r.name, r.message))
     }
 }

@@ -27,7 +27,9 @@ impl Core {
             }
             return Ok(());
         }
-        let Some(picture) = self.picture(row.id)? else { return Ok(()) };
+        let Some(picture) = self.picture(row.id)? else {
+            return Ok(());
+        };
         if is_active_like(&row.state) {
             self.follow_container_selector(&picture).await?;
         }
@@ -63,7 +65,13 @@ impl Core {
         let id = row.id;
         self.write(move |tx| {
             if let Some(row) = tx.find(id)?.filter(|r| r.health != health) {
-                tx.update_if(&row, &Changes { health: Some(health.into()), ..Changes::default() })?;
+                tx.update_if(
+                    &row,
+                    &Changes {
+                        health: Some(health.into()),
+                        ..Changes::default()
+                    },
+                )?;
             }
             Ok(())
         })
@@ -82,14 +90,20 @@ impl Core {
         }
         let (id, stack) = (picture.service.id, picture.stack.id);
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|r| r.removed.is_none()) else { return Ok(()) };
+            let Some(row) = tx.find(id)?.filter(|r| r.removed.is_none()) else {
+                return Ok(());
+            };
             let mut fields = Fields::parse(&row.fields)?;
             fields.set("currentScale", &scale)?;
             if !same_endpoints {
                 let endpoints: Value = serde_json::from_str(&endpoints).unwrap_or(Value::Null);
                 fields.set("publicEndpoints", &endpoints)?;
             }
-            let changes = Changes { health: Some(health.into()), fields: Some(fields), ..Changes::default() };
+            let changes = Changes {
+                health: Some(health.into()),
+                fields: Some(fields),
+                ..Changes::default()
+            };
             tx.update_if(&row, &changes)?;
             tx.wake(Wake::Resource(stack));
             Ok(())
@@ -99,18 +113,24 @@ impl Core {
 
     /// Where the service can be reached from outside: the active ports of its running containers.
     fn public_endpoints(&self, picture: &Picture) -> Result<String> {
-        let publishes = picture
-            .configs
-            .iter()
-            .any(|c| c.launch.ports.as_ref().is_some_and(|p| !p.is_empty()) || c.launch.publish_all_ports == Some(true));
+        let publishes = picture.configs.iter().any(|c| {
+            c.launch.ports.as_ref().is_some_and(|p| !p.is_empty()) || c.launch.publish_all_ports == Some(true)
+        });
         if !publishes {
             return Ok("[]".into());
         }
         let mut endpoints = BTreeSet::new();
         for instance in picture.instances.iter().filter(|i| i.state == "running") {
-            for port in self.store.children(instance.id, "port")?.into_iter().filter(|p| p.state == "active") {
+            for port in self
+                .store
+                .children(instance.id, "port")?
+                .into_iter()
+                .filter(|p| p.state == "active")
+            {
                 let fields = Fields::parse(&port.fields)?;
-                let Some(public) = fields.read::<u16>("publicPort")? else { continue };
+                let Some(public) = fields.read::<u16>("publicPort")? else {
+                    continue;
+                };
                 let address = match fields.text("bindAddress").filter(|b| !b.is_empty()) {
                     Some(bound) => bound,
                     None => self.host_address(instance.host_id)?,
@@ -138,7 +158,10 @@ impl Core {
     /// The address of a host as its users reach it; the local engine's is this machine's own.
     fn host_address(&self, host: Option<ResourceId>) -> Result<String> {
         let row = host.map(|h| self.store.find(h)).transpose()?.flatten();
-        let address = row.map(|r| Fields::parse(&r.fields)).transpose()?.and_then(|f| f.text("agentIpAddress"));
+        let address = row
+            .map(|r| Fields::parse(&r.fields))
+            .transpose()?
+            .and_then(|f| f.text("agentIpAddress"));
         Ok(address.unwrap_or_else(|| "127.0.0.1".into()))
     }
 }

@@ -21,7 +21,9 @@ impl Core {
             if !row.fields.contains("\"selectorLink\":\"") {
                 return Ok(None);
             }
-            let text = Fields::parse(&row.fields)?.text("selectorLink").filter(|s| !s.is_empty());
+            let text = Fields::parse(&row.fields)?
+                .text("selectorLink")
+                .filter(|s| !s.is_empty());
             text.map(|t| Selector::parse(&t, "selectorLink")).transpose()
         };
         let labels = primary_labels(picture.configs.first().map(|c| &c.launch));
@@ -37,7 +39,11 @@ impl Core {
                 }
             }
             if let Some(theirs) = selector_of(other)? {
-                let wanted = if theirs.matches(pairs(&labels)) { vec![service.id] } else { Vec::new() };
+                let wanted = if theirs.matches(pairs(&labels)) {
+                    vec![service.id]
+                } else {
+                    Vec::new()
+                };
                 self.link_selected(&types, other.id, Some(service.id), wanted).await?;
             }
         }
@@ -53,7 +59,13 @@ impl Core {
         only: Option<ResourceId>,
         wanted: Vec<ResourceId>,
     ) -> Result<()> {
-        if wanted.is_empty() && self.store.children(from, "serviceConsumeMap")?.iter().all(|map| !notes::<LinkNotes>(map).selected) {
+        if wanted.is_empty()
+            && self
+                .store
+                .children(from, "serviceConsumeMap")?
+                .iter()
+                .all(|map| !notes::<LinkNotes>(map).selected)
+        {
             return Ok(());
         }
         let (types, keep) = (types.clone(), self.keep_removed());
@@ -92,8 +104,15 @@ impl Core {
             let mut adopted = Vec::new();
             for map in tx.children(id, "serviceExposeMap")? {
                 let fields = Fields::parse(&map.fields)?;
-                let is_own = fields.read::<bool>("managed")?.unwrap_or(true) || fields.read::<bool>("upgrade")?.unwrap_or(false);
-                let Some(instance) = fields.text("instanceId").and_then(|w| parse_reference(&w)).filter(|_| !is_own) else { continue };
+                let is_own =
+                    fields.read::<bool>("managed")?.unwrap_or(true) || fields.read::<bool>("upgrade")?.unwrap_or(false);
+                let Some(instance) = fields
+                    .text("instanceId")
+                    .and_then(|w| parse_reference(&w))
+                    .filter(|_| !is_own)
+                else {
+                    continue;
+                };
                 if matching.iter().any(|m| m.id == instance) {
                     adopted.push(instance);
                 } else {
@@ -103,7 +122,10 @@ impl Core {
                 }
             }
             // What runs is adopted; what was adopted stays so when it stops.
-            for container in matching.iter().filter(|m| m.state == "running" && !adopted.contains(&m.id)) {
+            for container in matching
+                .iter()
+                .filter(|m| m.state == "running" && !adopted.contains(&m.id))
+            {
                 insert_expose_map(tx, &types, &service, container, None, false)?;
             }
             Ok(())
@@ -114,7 +136,10 @@ impl Core {
     /// A container of no service began or ended to run: services that select containers look for theirs.
     pub(crate) fn wake_selecting(&self, account: Option<ResourceId>) -> Result<()> {
         for service in self.store.all("service", account)? {
-            if Fields::parse(&service.fields)?.text("selectorContainer").is_some_and(|s| !s.is_empty()) {
+            if Fields::parse(&service.fields)?
+                .text("selectorContainer")
+                .is_some_and(|s| !s.is_empty())
+            {
                 self.look(service.id);
             }
         }
@@ -124,7 +149,10 @@ impl Core {
     /// Adopts what the service's container selector matches now, if it has one.
     pub(crate) async fn follow_container_selector(&self, picture: &Picture) -> Result<()> {
         match picture.fields.selector_container.as_deref().filter(|t| !t.is_empty()) {
-            Some(text) => self.adopt(&picture.service, &Selector::parse(text, "selectorContainer")?).await,
+            Some(text) => {
+                self.adopt(&picture.service, &Selector::parse(text, "selectorContainer")?)
+                    .await
+            }
             None => Ok(()),
         }
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::core::{Answer, Core, Input, Scope, insert_and_start, not_available, notes, request, row_from_input, write_notes};
+use crate::engine::core::{
+    Answer, Core, Input, Scope, insert_and_start, not_available, notes, request, row_from_input, write_notes,
+};
 use crate::model::launch::{LaunchConfig, is_sim_image};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, WireId};
 use crate::schema::TypeView;
@@ -19,22 +21,47 @@ fn has_containers(kind: &str) -> bool {
     !matches!(kind, "dnsService" | "externalService")
 }
 
-pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, mut input: Input) -> Result<Resource> {
-    let stack = input.get("stackId").and_then(Value::as_str).and_then(WireId::parse).map(|w| w.id);
-    let stack_field = if scope.version == crate::schema::Version::V1 { "environmentId" } else { "stackId" };
-    let Some(stack) = stack else { return Err(Error::invalid("MissingRequired", stack_field)) };
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    mut input: Input,
+) -> Result<Resource> {
+    let stack = input
+        .get("stackId")
+        .and_then(Value::as_str)
+        .and_then(WireId::parse)
+        .map(|w| w.id);
+    let stack_field = if scope.version == crate::schema::Version::V1 {
+        "environmentId"
+    } else {
+        "stackId"
+    };
+    let Some(stack) = stack else {
+        return Err(Error::invalid("MissingRequired", stack_field));
+    };
     core.require_stack(scope, core.store.find(stack)?.as_ref())?;
     let is_sim = check_configs(&ty.def.id, &mut input)?;
     check_common(&input)?;
     if ty.def.id == "externalService" {
-        let has = |field: &str| input.get(field).is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()));
+        let has = |field: &str| {
+            input
+                .get(field)
+                .is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()))
+        };
         if has("externalIpAddresses") && has("hostname") {
-            return Err(Error::invalid("InvalidOption", "hostname").with_message("either addresses or a hostname, not both"));
+            return Err(
+                Error::invalid("InvalidOption", "hostname").with_message("either addresses or a hostname, not both")
+            );
         }
     }
-    let wants_vip = input.get("vip").is_some_and(Value::is_string) || input.get("assignServiceIpAddress") == Some(&Value::Bool(true));
+    let wants_vip = input.get("vip").is_some_and(Value::is_string)
+        || input.get("assignServiceIpAddress") == Some(&Value::Bool(true));
     if wants_vip && !is_sim {
-        return Err(Error::not_implemented("a service address (vip) needs simulated hosts in this build").with_field("vip"));
+        return Err(
+            Error::not_implemented("a service address (vip) needs simulated hosts in this build").with_field("vip"),
+        );
     }
     check_balancing(&input, is_sim)?;
     let mut new = row_from_input(&ty.def, account, &input)?;
@@ -44,7 +71,9 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
     }
     new.fields.set("currentScale", &0)?;
     // Clients walk through the sidekicks of every service: none is an empty list, not nothing.
-    if ty.def.fields.contains_key("secondaryLaunchConfigs") && new.fields.get("secondaryLaunchConfigs").is_none_or(|v| v == "null") {
+    if ty.def.fields.contains_key("secondaryLaunchConfigs")
+        && new.fields.get("secondaryLaunchConfigs").is_none_or(|v| v == "null")
+    {
         new.fields.set("secondaryLaunchConfigs", &json!([]))?;
     }
     let machine = ty.def.machine.clone();
@@ -57,7 +86,12 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: R
         };
         // A service belongs to its stack's project, whatever path it was asked for by.
         new.account_id = in_stack.account_id;
-        check_names_free(tx, stack, std::iter::once(name.as_str()).chain(sidekicks.iter().map(String::as_str)), None)?;
+        check_names_free(
+            tx,
+            stack,
+            std::iter::once(name.as_str()).chain(sidekicks.iter().map(String::as_str)),
+            None,
+        )?;
         let stack_fields = Fields::parse(&in_stack.fields)?;
         if stack_fields.read::<bool>("system")?.unwrap_or(false) {
             new.fields.set("system", &true)?;
@@ -87,7 +121,10 @@ fn free_vip(tx: &mut Tx<'_>, account: Option<ResourceId>) -> Result<String> {
 pub(crate) fn check_update(row: &Resource, mut input: Input) -> Result<Input> {
     check_common(&input)?;
     let launch: Option<LaunchConfig> = Fields::parse(&row.fields)?.read("launchConfig")?;
-    check_balancing(&input, launch.is_some_and(|l| is_sim_image(l.image_uuid.as_deref().unwrap_or_default())))?;
+    check_balancing(
+        &input,
+        launch.is_some_and(|l| is_sim_image(l.image_uuid.as_deref().unwrap_or_default())),
+    )?;
     if row.kind == "service" {
         input.shift_remove("launchConfig");
         input.shift_remove("secondaryLaunchConfigs");
@@ -126,7 +163,11 @@ pub(crate) async fn restart(core: &Core, scope: &Scope, row: &Resource, input: I
             strategy.insert("instanceToStartCount".into(), Value::Object(wire_counts));
         }
         fields.set("restart", &restart)?;
-        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        let changes = Changes {
+            fields: Some(fields),
+            internal: Some(write_notes(&note)?),
+            ..Changes::default()
+        };
         request(tx, &machine, &row, "restart", "{}", changes)
     })
     .await

@@ -28,30 +28,50 @@ impl Core {
         // Through the expose maps: own containers and adopted ones.
         let maps = self.store.references("serviceId", services, Direction::To)?;
         let map_ids: Vec<ResourceId> = maps.iter().map(|(map, _)| *map).collect();
-        let ends: HashMap<ResourceId, ResourceId> = self.store.references("instanceId", &map_ids, Direction::From)?.into_iter().collect();
-        let pairs = maps.iter().filter_map(|(map, service)| Some((*service, *ends.get(map)?))).collect();
+        let ends: HashMap<ResourceId, ResourceId> = self
+            .store
+            .references("instanceId", &map_ids, Direction::From)?
+            .into_iter()
+            .collect();
+        let pairs = maps
+            .iter()
+            .filter_map(|(map, service)| Some((*service, *ends.get(map)?)))
+            .collect();
         add_ids(derived, "instanceIds", services, self.grouped(pairs, "container"));
         let links = self.store.child_ids(services, "serviceConsumeMap")?;
         let link_rows = self.store.many(&links.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
         let targets: Vec<(ResourceId, String, ResourceId)> = link_rows
             .iter()
             .filter_map(|row| {
-                let target = Fields::parse(&row.fields).ok()?.text("consumedServiceId").and_then(|w| parse_reference(&w))?;
+                let target = Fields::parse(&row.fields)
+                    .ok()?
+                    .text("consumedServiceId")
+                    .and_then(|w| parse_reference(&w))?;
                 Some((row.parent_id?, row.name.clone(), target))
             })
             .collect();
-        let names: HashMap<ResourceId, String> =
-            self.store.many(&targets.iter().map(|(_, _, t)| *t).collect::<Vec<_>>())?.into_iter().map(|r| (r.id, r.name)).collect();
+        let names: HashMap<ResourceId, String> = self
+            .store
+            .many(&targets.iter().map(|(_, _, t)| *t).collect::<Vec<_>>())?
+            .into_iter()
+            .map(|r| (r.id, r.name))
+            .collect();
         for service in services {
             let linked: BTreeMap<String, Value> = targets
                 .iter()
                 .filter(|(from, _, _)| from == service)
                 .map(|(_, alias, target)| {
-                    let name = Some(alias.clone()).filter(|a| !a.is_empty()).or_else(|| names.get(target).cloned()).unwrap_or_default();
+                    let name = Some(alias.clone())
+                        .filter(|a| !a.is_empty())
+                        .or_else(|| names.get(target).cloned())
+                        .unwrap_or_default();
                     (name, json!(self.wire_id("service", *target)))
                 })
                 .collect();
-            derived.entry(*service).or_default().push(("linkedServices", json!(linked).to_string()));
+            derived
+                .entry(*service)
+                .or_default()
+                .push(("linkedServices", json!(linked).to_string()));
         }
         Ok(())
     }

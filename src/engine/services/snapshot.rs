@@ -103,7 +103,10 @@ pub(crate) struct Config {
 impl Config {
     fn parse(text: &RawValue) -> Result<Self> {
         let failed = |e| Error::internal("reading a launch configuration", e);
-        Ok(Self { launch: serde_json::from_str(text.get()).map_err(failed)?, raw: serde_json::from_str(text.get()).map_err(failed)? })
+        Ok(Self {
+            launch: serde_json::from_str(text.get()).map_err(failed)?,
+            raw: serde_json::from_str(text.get()).map_err(failed)?,
+        })
     }
 }
 
@@ -148,7 +151,9 @@ impl Picture {
 
     /// What is there, if that is enough for a scale policy.
     pub(crate) fn scale_that_fits(&self) -> Option<Scale> {
-        let (Some(policy), Scale::Units(_)) = (&self.fields.scale_policy, self.scale()) else { return None };
+        let (Some(policy), Scale::Units(_)) = (&self.fields.scale_policy, self.scale()) else {
+            return None;
+        };
         let there = self.current_scale();
         (there >= policy.min.unwrap_or(1)).then(|| Scale::Units(u32::try_from(there).unwrap_or(u32::MAX)))
     }
@@ -163,7 +168,12 @@ impl Picture {
     }
 
     fn in_service(&self) -> Batches {
-        let strategy = self.fields.upgrade.as_ref().and_then(|u| u.in_service_strategy.clone()).unwrap_or_default();
+        let strategy = self
+            .fields
+            .upgrade
+            .as_ref()
+            .and_then(|u| u.in_service_strategy.clone())
+            .unwrap_or_default();
         strategy.batches()
     }
 
@@ -173,8 +183,19 @@ impl Picture {
             "rollback" => Goal::Rollback(self.in_service()),
             "finishupgrade" => Goal::FinishUpgrade(self.in_service()),
             "restart" => Goal::Restart {
-                batches: self.fields.restart.as_ref().and_then(|r| r.rolling_restart_strategy.clone()).unwrap_or_default().batches(),
-                start_counts: self.notes.start_counts.iter().map(|(id, n)| (ResourceId(*id), *n)).collect(),
+                batches: self
+                    .fields
+                    .restart
+                    .as_ref()
+                    .and_then(|r| r.rolling_restart_strategy.clone())
+                    .unwrap_or_default()
+                    .batches(),
+                start_counts: self
+                    .notes
+                    .start_counts
+                    .iter()
+                    .map(|(id, n)| (ResourceId(*id), *n))
+                    .collect(),
             },
             "deactivate" => Goal::Stop,
             "remove" => Goal::Remove,
@@ -184,7 +205,10 @@ impl Picture {
 
     pub(crate) fn desired(&self, core: &Core, goal: Goal) -> Desired {
         let configs = if self.has_own() {
-            self.configs.iter().map(|c| core.plan_config(Some(&self.service.name), &c.launch)).collect()
+            self.configs
+                .iter()
+                .map(|c| core.plan_config(Some(&self.service.name), &c.launch))
+                .collect()
         } else {
             Vec::new()
         };
@@ -210,16 +234,24 @@ impl Picture {
         if !is_computed || !self.has_own() {
             return "healthy";
         }
-        let once: HashMap<Option<&str>, bool> =
-            self.configs.iter().map(|c| (c.launch.name.as_deref(), c.launch.has_label_true(LABEL_START_ONCE))).collect();
+        let once: HashMap<Option<&str>, bool> = self
+            .configs
+            .iter()
+            .map(|c| (c.launch.name.as_deref(), c.launch.has_label_true(LABEL_START_ONCE)))
+            .collect();
         let active: HashMap<ResourceId, bool> = self.observed.hosts.iter().map(|h| (h.id, h.is_active)).collect();
-        let members = self.observed.instances.iter().filter(|i| !i.is_parked).map(|i| plan::Member {
-            state: i.state,
-            health: i.health,
-            is_start_once: once.get(&i.config.as_deref()).copied().unwrap_or(false),
-            start_count: i.start_count,
-            is_on_active_host: i.host.and_then(|h| active.get(&h)).copied().unwrap_or(false),
-        });
+        let members = self
+            .observed
+            .instances
+            .iter()
+            .filter(|i| !i.is_parked)
+            .map(|i| plan::Member {
+                state: i.state,
+                health: i.health,
+                is_start_once: once.get(&i.config.as_deref()).copied().unwrap_or(false),
+                start_count: i.start_count,
+                is_on_active_host: i.host.and_then(|h| active.get(&h)).copied().unwrap_or(false),
+            });
         plan::service_health(self.expected(), self.configs.len(), members)
     }
 
@@ -231,7 +263,9 @@ impl Picture {
     /// How many primary containers are there and count.
     pub(crate) fn current_scale(&self) -> i64 {
         let there = self.observed.instances.iter().filter(|i| {
-            !i.is_parked && i.config.is_none() && !matches!(i.state, plan::InstanceState::Removing | plan::InstanceState::Broken)
+            !i.is_parked
+                && i.config.is_none()
+                && !matches!(i.state, plan::InstanceState::Removing | plan::InstanceState::Broken)
         });
         i64::try_from(there.count()).unwrap_or(i64::MAX)
     }
@@ -240,13 +274,19 @@ impl Picture {
 impl Core {
     /// Reads everything about a service; `None` if it or its stack is gone.
     pub(crate) fn picture(&self, id: ResourceId) -> Result<Option<Picture>> {
-        let Some(service) = self.store.find(id)? else { return Ok(None) };
+        let Some(service) = self.store.find(id)? else {
+            return Ok(None);
+        };
         let stack = service.parent_id.map(|id| self.store.find(id)).transpose()?.flatten();
         let Some(stack) = stack else { return Ok(None) };
         let fields: ServiceFields =
             serde_json::from_str(&service.fields).map_err(|e| Error::internal(format!("reading service {id}"), e))?;
         let mut configs = Vec::new();
-        for raw in fields.launch_config.iter().chain(fields.secondary_launch_configs.iter().flatten()) {
+        for raw in fields
+            .launch_config
+            .iter()
+            .chain(fields.secondary_launch_configs.iter().flatten())
+        {
             configs.push(Config::parse(raw)?);
         }
         if let Some(primary) = configs.first_mut() {
@@ -282,8 +322,20 @@ impl Core {
         let note: ServiceNotes = notes(&service);
         let launches: Vec<&LaunchConfig> = configs.iter().map(|c| &c.launch).collect();
         let hosts = self.plan_hosts(service.account_id, Some(id), &launches)?;
-        let observed = Observed { instances: seen, hosts, last_batch_at: note.last_batch_at };
-        Ok(Some(Picture { service, stack, fields, notes: note, configs, instances, observed }))
+        let observed = Observed {
+            instances: seen,
+            hosts,
+            last_batch_at: note.last_batch_at,
+        };
+        Ok(Some(Picture {
+            service,
+            stack,
+            fields,
+            notes: note,
+            configs,
+            instances,
+            observed,
+        }))
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::engine::core::{Answer, Core, Input, Outcome, Scope, check_free_in_account, insert_and_start, request, retire, row_from_input};
+use crate::engine::core::{
+    Answer, Core, Input, Outcome, Scope, check_free_in_account, insert_and_start, request, retire, row_from_input,
+};
 use crate::engine::drivers;
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
@@ -22,11 +24,22 @@ pub(crate) fn check_name(input: Input) -> Result<Input> {
     }
 }
 
-pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, account: ResourceId, input: Input) -> Result<Resource> {
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: Input,
+) -> Result<Resource> {
     let input = check_name(input)?;
     for compose in ["dockerCompose", "rancherCompose", "templates"] {
-        if input.get(compose).is_some_and(|v| !v.is_null() && v.as_str() != Some("")) {
-            return Err(Error::not_implemented(format!("creating a stack from {compose} is not part of this build")));
+        if input
+            .get(compose)
+            .is_some_and(|v| !v.is_null() && v.as_str() != Some(""))
+        {
+            return Err(Error::not_implemented(format!(
+                "creating a stack from {compose} is not part of this build"
+            )));
         }
     }
     let mut new = row_from_input(&ty.def, account, &input)?;
@@ -46,7 +59,9 @@ pub(crate) async fn activate_services(core: &Core, scope: &Scope, stack: &Resour
     let mut waits: BTreeMap<ResourceId, Vec<i64>> = BTreeMap::new();
     for service in &services {
         for map in core.store.children(service.id, "serviceConsumeMap")? {
-            let target = Fields::parse(&map.fields)?.text("consumedServiceId").and_then(|w| parse_reference(&w));
+            let target = Fields::parse(&map.fields)?
+                .text("consumedServiceId")
+                .and_then(|w| parse_reference(&w));
             if let Some(target) = target.filter(|t| here.contains(t) && *t != service.id) {
                 waits.entry(service.id).or_default().push(target.0);
             }
@@ -57,7 +72,9 @@ pub(crate) async fn activate_services(core: &Core, scope: &Scope, stack: &Resour
     core.write_for(scope, move |tx| {
         for service in tx.children(id, "service")? {
             if service.state == "inactive" {
-                let data = ActivateData { wait_for: waits.remove(&service.id).unwrap_or_default() };
+                let data = ActivateData {
+                    wait_for: waits.remove(&service.id).unwrap_or_default(),
+                };
                 let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an activation", e))?;
                 request(tx, &machine, &service, "activate", &data, Changes::default())?;
             }
@@ -76,12 +93,19 @@ pub(crate) async fn deactivate_services(core: &Core, scope: &Scope, stack: &Reso
         let stack = tx.get(id)?;
         drivers::check_unused(tx, &users, &stack)?;
         for service in tx.children(id, "service")? {
-            if matches!(service.state.as_str(), "inactive" | "deactivating" | "removing" | "removed") {
+            if matches!(
+                service.state.as_str(),
+                "inactive" | "deactivating" | "removing" | "removed"
+            ) {
                 continue;
             }
             if machine.start("deactivate", &service.state).is_none() {
                 let sentence = format!("service {} is {}", service.name, service.state);
-                return Err(Error { field: None, ..Error::invalid("InvalidState", "") }.with_message(sentence));
+                return Err(Error {
+                    field: None,
+                    ..Error::invalid("InvalidState", "")
+                }
+                .with_message(sentence));
             }
             request(tx, &machine, &service, "deactivate", "{}", Changes::default())?;
         }
@@ -105,7 +129,13 @@ pub(crate) async fn add_outputs(core: &Core, scope: &Scope, stack: &Resource, in
         let mut outputs: BTreeMap<String, Value> = fields.read("outputs")?.unwrap_or_default();
         outputs.extend(added);
         fields.set("outputs", &outputs)?;
-        tx.update_if(&row, &Changes { fields: Some(fields), ..Changes::default() })
+        tx.update_if(
+            &row,
+            &Changes {
+                fields: Some(fields),
+                ..Changes::default()
+            },
+        )
     })
     .await
     .map(|row| Answer::Done(Box::new(row)))

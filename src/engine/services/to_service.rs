@@ -16,10 +16,17 @@ use super::upgrade::{Config, check_pace};
 
 pub(super) async fn accept_to_service(core: &Core, scope: &Scope, row: &Resource, strategy: Config) -> Result<Answer> {
     check_pace(&strategy)?;
-    let target = strategy.get("toServiceId").and_then(Value::as_str).and_then(parse_reference);
-    let Some(target) = target else { return Err(Error::invalid("MissingRequired", "toServiceId")) };
+    let target = strategy
+        .get("toServiceId")
+        .and_then(Value::as_str)
+        .and_then(parse_reference);
+    let Some(target) = target else {
+        return Err(Error::invalid("MissingRequired", "toServiceId"));
+    };
     if target == row.id {
-        return Err(Error::invalid("InvalidReference", "toServiceId").with_message("a service cannot be upgraded to itself"));
+        return Err(
+            Error::invalid("InvalidReference", "toServiceId").with_message("a service cannot be upgraded to itself")
+        );
     }
     let machine = core.machine_of(&row.kind)?.clone();
     let id = row.id;
@@ -29,9 +36,21 @@ pub(super) async fn accept_to_service(core: &Core, scope: &Scope, row: &Resource
             return Err(not_available());
         }
         let mut fields = Fields::parse(&row.fields)?;
-        fields.set("upgrade", &json!({"type": "serviceUpgrade", "inServiceStrategy": null, "toServiceStrategy": strategy}))?;
-        let note = ServiceNotes { last_batch_at: None, to_service: Some(target.0), links_copied: false, ..notes::<ServiceNotes>(&row) };
-        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        fields.set(
+            "upgrade",
+            &json!({"type": "serviceUpgrade", "inServiceStrategy": null, "toServiceStrategy": strategy}),
+        )?;
+        let note = ServiceNotes {
+            last_batch_at: None,
+            to_service: Some(target.0),
+            links_copied: false,
+            ..notes::<ServiceNotes>(&row)
+        };
+        let changes = Changes {
+            fields: Some(fields),
+            internal: Some(write_notes(&note)?),
+            ..Changes::default()
+        };
         request(tx, &machine, &row, "upgrade", "{}", changes)
     })
     .await
@@ -59,10 +78,18 @@ fn next_scales(from: i64, to: i64, final_scale: i64, batch: i64) -> Option<(i64,
 impl Core {
     /// A pass of an upgrade to another service; `None` if this is an upgrade in place.
     pub(crate) async fn upgrade_to_service(&self, process: &Process, picture: &Picture) -> Result<Option<Outcome>> {
-        let Some(upgrade) = &picture.fields.upgrade else { return Ok(None) };
-        let (None, Some(strategy)) = (&upgrade.in_service_strategy, &upgrade.to_service_strategy) else { return Ok(None) };
+        let Some(upgrade) = &picture.fields.upgrade else {
+            return Ok(None);
+        };
+        let (None, Some(strategy)) = (&upgrade.in_service_strategy, &upgrade.to_service_strategy) else {
+            return Ok(None);
+        };
         let target = strategy.to_service_id.as_deref().and_then(parse_reference);
-        let target = target.map(|id| self.store.find(id)).transpose()?.flatten().filter(|t| t.removed.is_none() && t.state != "removing");
+        let target = target
+            .map(|id| self.store.find(id))
+            .transpose()?
+            .flatten()
+            .filter(|t| t.removed.is_none() && t.state != "removing");
         // The rest of this service is reconciled on the way, whatever the other one does.
         let plan = plan::plan(&picture.desired_run(self), &picture.observed, self.now());
         let is_settled = plan.steps.is_empty() && plan.verdict == plan::Verdict::Converged;
@@ -70,13 +97,18 @@ impl Core {
             self.carry_out(Some(process.id), picture, plan).await?;
         }
         self.roll_up(picture).await?;
-        let Some(target) = target else { return Ok(Some(Outcome::done())) };
+        let Some(target) = target else {
+            return Ok(Some(Outcome::done()));
+        };
         if strategy.update_links.unwrap_or(false) && !picture.notes.links_copied {
             links::copy_consumers(self, picture.service.id, target.id).await?;
         }
         let waiting = |wait: Duration, text: &str| Ok(Some(Outcome::Again(wait, text.to_owned())));
         let target_fields = Fields::parse(&target.fields)?;
-        let (to, there): (i64, i64) = (target_fields.read("scale")?.unwrap_or(1), target_fields.read("currentScale")?.unwrap_or(0));
+        let (to, there): (i64, i64) = (
+            target_fields.read("scale")?.unwrap_or(1),
+            target_fields.read("currentScale")?.unwrap_or(0),
+        );
         if target.state == "inactive" {
             let machine = self.machine_of(&target.kind)?.clone();
             let id = target.id;
@@ -100,27 +132,62 @@ impl Core {
             return waiting(interval - self.now().since(last), "Waiting for the next batch");
         }
         let from = picture.fields.scale.unwrap_or(1);
-        let Some((new_from, new_to)) = next_scales(from, to, strategy.final_scale.unwrap_or(1), strategy.batch_size.unwrap_or(1)) else {
+        let Some((new_from, new_to)) = next_scales(
+            from,
+            to,
+            strategy.final_scale.unwrap_or(1),
+            strategy.batch_size.unwrap_or(1),
+        ) else {
             return Ok(Some(Outcome::done()));
         };
         self.write_scales(process, picture, &target, new_from, new_to).await?;
         waiting(POLL, "Moving to the other service")
     }
 
-    async fn write_scales(&self, process: &Process, picture: &Picture, target: &Resource, from: i64, to: i64) -> Result<()> {
+    async fn write_scales(
+        &self,
+        process: &Process,
+        picture: &Picture,
+        target: &Resource,
+        from: i64,
+        to: i64,
+    ) -> Result<()> {
         let machine = self.machine_of(&target.kind)?.clone();
         let (process_id, from_id, to_id) = (process.id, picture.service.id, target.id);
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process_id, from_id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process_id, from_id)? else {
+                return Ok(());
+            };
             let mut fields = Fields::parse(&row.fields)?;
             fields.set("scale", &from)?;
-            let note = ServiceNotes { last_batch_at: Some(tx.now()), links_copied: true, ..notes::<ServiceNotes>(&row) };
-            tx.update_if(&row, &Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() })?;
+            let note = ServiceNotes {
+                last_batch_at: Some(tx.now()),
+                links_copied: true,
+                ..notes::<ServiceNotes>(&row)
+            };
+            tx.update_if(
+                &row,
+                &Changes {
+                    fields: Some(fields),
+                    internal: Some(write_notes(&note)?),
+                    ..Changes::default()
+                },
+            )?;
             let target = tx.get(to_id)?;
             let mut fields = Fields::parse(&target.fields)?;
             if fields.read::<i64>("scale")? != Some(to) {
                 fields.set("scale", &to)?;
-                request(tx, &machine, &target, "update", "{}", Changes { fields: Some(fields), ..Changes::default() })?;
+                request(
+                    tx,
+                    &machine,
+                    &target,
+                    "update",
+                    "{}",
+                    Changes {
+                        fields: Some(fields),
+                        ..Changes::default()
+                    },
+                )?;
             }
             Ok(())
         })
@@ -152,7 +219,14 @@ mod tests {
 
     #[test]
     fn an_upgrade_to_a_service_ends_at_the_final_scale() {
-        for (from, to, final_scale, batch) in [(1, 1, 2, 1), (5, 2, 3, 100), (1, 5, 2, 2), (3, 0, 3, 1), (0, 0, 1, 1), (10, 10, 1, 3)] {
+        for (from, to, final_scale, batch) in [
+            (1, 1, 2, 1),
+            (5, 2, 3, 100),
+            (1, 5, 2, 2),
+            (3, 0, 3, 1),
+            (0, 0, 1, 1),
+            (10, 10, 1, 3),
+        ] {
             let (f, t, _) = run(from, to, final_scale, batch);
             assert_eq!((f, t), (0, final_scale), "{from} {to} {final_scale} {batch}");
         }

@@ -42,9 +42,14 @@ async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strat
     check_pace(&strategy)?;
     let is_given = |key: &str| strategy.get(key).is_some_and(|v| !v.is_null());
     let has_primary = is_given("launchConfig");
-    let has_sidekicks = strategy.get("secondaryLaunchConfigs").and_then(Value::as_array).is_some_and(|l| !l.is_empty());
+    let has_sidekicks = strategy
+        .get("secondaryLaunchConfigs")
+        .and_then(Value::as_array)
+        .is_some_and(|l| !l.is_empty());
     if !has_primary && !has_sidekicks {
-        return Err(Error::invalid("InvalidOption", "launchConfig").with_message("an upgrade needs a launch configuration"));
+        return Err(
+            Error::invalid("InvalidOption", "launchConfig").with_message("an upgrade needs a launch configuration")
+        );
     }
     if row.kind == "loadBalancerService" && !has_primary {
         return Err(Error::invalid("InvalidOption", "launchConfig"));
@@ -52,15 +57,18 @@ async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strat
     let fields = Fields::parse(&row.fields)?;
     let starts_first = strategy.get("startFirst").and_then(Value::as_bool).unwrap_or(false);
     if starts_first && fields.read::<bool>("retainIp")?.unwrap_or(false) {
-        return Err(Error::invalid("InvalidOption", "startFirst").with_message("a service that retains addresses cannot start first"));
+        return Err(Error::invalid("InvalidOption", "startFirst")
+            .with_message("a service that retains addresses cannot start first"));
     }
     let selector = fields.text("selectorContainer");
     configs::check_upgrade_configs(&row.kind, &row.name, selector.as_deref(), &mut strategy)?;
     let old_primary: Option<Config> = fields.read("launchConfig")?;
     if has_primary
-        && configs::is_global(strategy.get("launchConfig").and_then(Value::as_object)) != configs::is_global(old_primary.as_ref())
+        && configs::is_global(strategy.get("launchConfig").and_then(Value::as_object))
+            != configs::is_global(old_primary.as_ref())
     {
-        return Err(Error::invalid("InvalidOption", "launchConfig").with_message("an upgrade cannot make a service global, or not global"));
+        return Err(Error::invalid("InvalidOption", "launchConfig")
+            .with_message("an upgrade cannot make a service global, or not global"));
     }
     let machine = core.machine_of(&row.kind)?.clone();
     let range = core.port_range(row.account_id)?;
@@ -87,8 +95,15 @@ async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strat
         strategy.insert("secondaryLaunchConfigs".into(), json!(sidekicks.unwrap_or_default()));
         strategy.insert("previousLaunchConfig".into(), json!(merged.old_primary));
         strategy.insert("previousSecondaryLaunchConfigs".into(), json!(merged.old_sidekicks));
-        fields.set("upgrade", &json!({"type": "serviceUpgrade", "inServiceStrategy": strategy, "toServiceStrategy": null}))?;
-        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        fields.set(
+            "upgrade",
+            &json!({"type": "serviceUpgrade", "inServiceStrategy": strategy, "toServiceStrategy": null}),
+        )?;
+        let changes = Changes {
+            fields: Some(fields),
+            internal: Some(write_notes(&note)?),
+            ..Changes::default()
+        };
         request(tx, &machine, &row, "upgrade", "{}", changes)
     })
     .await
@@ -106,14 +121,31 @@ pub(crate) async fn roll_back(core: &Core, scope: &Scope, row: &Resource) -> Res
         }
         let mut fields = Fields::parse(&row.fields)?;
         let upgrade: Option<Value> = fields.read("upgrade")?;
-        let strategy = upgrade.as_ref().and_then(|u| u.get("inServiceStrategy")).filter(|s| s.is_object());
+        let strategy = upgrade
+            .as_ref()
+            .and_then(|u| u.get("inServiceStrategy"))
+            .filter(|s| s.is_object());
         if let Some(strategy) = strategy.filter(|s| s.get("previousLaunchConfig").is_some()) {
-            fields.set("launchConfig", strategy.get("previousLaunchConfig").unwrap_or(&Value::Null))?;
-            let sidekicks = strategy.get("previousSecondaryLaunchConfigs").cloned().filter(Value::is_array).unwrap_or(json!([]));
+            fields.set(
+                "launchConfig",
+                strategy.get("previousLaunchConfig").unwrap_or(&Value::Null),
+            )?;
+            let sidekicks = strategy
+                .get("previousSecondaryLaunchConfigs")
+                .cloned()
+                .filter(Value::is_array)
+                .unwrap_or(json!([]));
             fields.set("secondaryLaunchConfigs", &sidekicks)?;
         }
-        let note = ServiceNotes { last_batch_at: None, ..notes::<ServiceNotes>(&row) };
-        let changes = Changes { fields: Some(fields), internal: Some(write_notes(&note)?), ..Changes::default() };
+        let note = ServiceNotes {
+            last_batch_at: None,
+            ..notes::<ServiceNotes>(&row)
+        };
+        let changes = Changes {
+            fields: Some(fields),
+            internal: Some(write_notes(&note)?),
+            ..Changes::default()
+        };
         request(tx, &machine, &row, "rollback", "{}", changes)
     })
     .await

@@ -79,23 +79,46 @@ pub(super) fn merge(service: &str, fields: &Fields, strategy: &Config) -> Result
             sidekicks.push(stamp(new, None));
         }
     }
-    Ok(Merged { primary, sidekicks, old_primary, old_sidekicks })
+    Ok(Merged {
+        primary,
+        sidekicks,
+        old_primary,
+        old_sidekicks,
+    })
 }
 
 fn name_of(config: &Config) -> String {
-    config.get("name").and_then(Value::as_str).unwrap_or_default().to_lowercase()
+    config
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_lowercase()
 }
 
 fn edges(service: &str, config: &Config) -> Vec<String> {
     let launch: LaunchConfig = serde_json::from_value(Value::Object(config.clone())).unwrap_or_default();
-    let names = launch.network_launch_config.into_iter().chain(launch.data_volumes_from_launch_configs.into_iter().flatten());
-    names.map(|n| if n.eq_ignore_ascii_case(service) { String::new() } else { n.to_lowercase() }).collect()
+    let names = launch
+        .network_launch_config
+        .into_iter()
+        .chain(launch.data_volumes_from_launch_configs.into_iter().flatten());
+    names
+        .map(|n| {
+            if n.eq_ignore_ascii_case(service) {
+                String::new()
+            } else {
+                n.to_lowercase()
+            }
+        })
+        .collect()
 }
 
 /// A port without a public part keeps the one that the old configuration had for the same private port.
 fn inherit_ports(config: &mut Config, old: &Config) {
     let read = |config: &Config| -> Vec<PortSpec> {
-        let texts: Vec<String> = config.get("ports").and_then(|p| serde_json::from_value(p.clone()).ok()).unwrap_or_default();
+        let texts: Vec<String> = config
+            .get("ports")
+            .and_then(|p| serde_json::from_value(p.clone()).ok())
+            .unwrap_or_default();
         texts.iter().filter_map(|t| PortSpec::parse(t).ok()).collect()
     };
     let (old, mut ports) = (read(old), read(config));
@@ -103,7 +126,10 @@ fn inherit_ports(config: &mut Config, old: &Config) {
         port.public = old.iter().find(|o| o.private == port.private).and_then(|o| o.public);
     }
     if !ports.is_empty() {
-        config.insert("ports".into(), json!(ports.iter().map(ToString::to_string).collect::<Vec<_>>()));
+        config.insert(
+            "ports".into(),
+            json!(ports.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        );
     }
 }
 
@@ -122,7 +148,12 @@ mod tests {
 
     fn versions(merged: &Merged) -> Vec<(String, bool)> {
         let is_new = |c: &Config| c.get("version").and_then(Value::as_str) != Some("0");
-        merged.primary.iter().chain(&merged.sidekicks).map(|c| (name_of(c), is_new(c))).collect()
+        merged
+            .primary
+            .iter()
+            .chain(&merged.sidekicks)
+            .map(|c| (name_of(c), is_new(c)))
+            .collect()
     }
 
     #[test]
@@ -144,7 +175,10 @@ mod tests {
 
     #[test]
     fn sidekicks_are_added_and_removed() {
-        let fields = service(json!({"imageUuid": "a", "version": "0"}), json!([{"name": "old", "version": "0"}]));
+        let fields = service(
+            json!({"imageUuid": "a", "version": "0"}),
+            json!([{"name": "old", "version": "0"}]),
+        );
         let strategy = json!({"secondaryLaunchConfigs": [{"name": "OLD", "imageUuid": "rancher/NONE"}, {"name": "new", "imageUuid": "b"}]});
         let merged = merge("web", &fields, strategy.as_object().expect("object")).expect("merges");
         assert_eq!(versions(&merged), [("".to_owned(), false), ("new".to_owned(), true)]);
@@ -152,7 +186,10 @@ mod tests {
 
     #[test]
     fn random_ports_survive_an_upgrade() {
-        let fields = service(json!({"ports": ["49153:80/tcp", "49154:82/tcp"], "version": "0"}), json!([]));
+        let fields = service(
+            json!({"ports": ["49153:80/tcp", "49154:82/tcp"], "version": "0"}),
+            json!([]),
+        );
         let strategy = json!({"launchConfig": {"imageUuid": "b", "ports": ["80/tcp", "82/udp", "8083:83/udp"]}});
         let merged = merge("web", &fields, strategy.as_object().expect("object")).expect("merges");
         let ports = merged.primary.and_then(|p| p.get("ports").cloned());

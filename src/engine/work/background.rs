@@ -34,7 +34,11 @@ impl Background {
         tasks.spawn(core.clone().work());
         // Not before the first answer: with many rows this takes a while.
         let remembering = core.clone();
-        tasks.spawn_blocking(move || remembering.loops.ran("remember", remembering.now(), remembering.remember()));
+        tasks.spawn_blocking(move || {
+            remembering
+                .loops
+                .ran("remember", remembering.now(), remembering.remember())
+        });
         tasks.spawn(watch_all(core.clone()));
         tasks.spawn(ping(core.clone()));
         tasks.spawn(tell(core.clone()));
@@ -63,7 +67,9 @@ async fn watch_all(core: Arc<Core>) {
             stays
         });
         for (host, runtime) in runtimes {
-            watched.entry(host).or_insert_with(|| watchers.spawn(core.clone().watch(host, runtime)));
+            watched
+                .entry(host)
+                .or_insert_with(|| watchers.spawn(core.clone().watch(host, runtime)));
         }
         core.runtimes_changed.notified().await;
     }
@@ -91,7 +97,10 @@ async fn tell(core: Arc<Core>) {
 
 async fn check_health(core: Arc<Core>) {
     loop {
-        let wait = core.monitor.next_at().map_or(Duration::from_millis(500), |at| at.since(core.now()));
+        let wait = core
+            .monitor
+            .next_at()
+            .map_or(Duration::from_millis(500), |at| at.since(core.now()));
         tokio::time::sleep(wait.clamp(Duration::from_millis(20), Duration::from_millis(500))).await;
         core.loops.ran("health checks", core.now(), core.probe_due().await);
     }

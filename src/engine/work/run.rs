@@ -25,7 +25,12 @@ impl Core {
             Err(error) if error.kind == ErrorKind::Conflict => Outcome::Again(Duration::ZERO, String::new()),
             Err(error) if error.kind == ErrorKind::Unavailable => return,
             Err(error) => {
-                log::error!("process {} on {}: {}", process.process, process.resource_id, error.chain());
+                log::error!(
+                    "process {} on {}: {}",
+                    process.process,
+                    process.resource_id,
+                    error.chain()
+                );
                 Outcome::Failed(error.external.unwrap_or_else(|| "internal error".to_owned()))
             }
         };
@@ -33,7 +38,8 @@ impl Core {
             && error.kind != ErrorKind::Unavailable
         {
             log::error!("ending process {id}: {}", error.chain());
-            self.queue.push(Key::Process(id), self.now().plus(Duration::from_secs(1)));
+            self.queue
+                .push(Key::Process(id), self.now().plus(Duration::from_secs(1)));
         }
     }
 
@@ -51,7 +57,9 @@ impl Core {
         let owner = self.owner_of(row);
         let row_id = row.id;
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process.id, row_id)? else { return Ok(()) };
+            let Some(row) = fenced(tx, process.id, row_id)? else {
+                return Ok(());
+            };
             let Some(edge) = edge(&machine, &process, &row) else {
                 return tx.end_process(process.id, "StateChanged");
             };
@@ -59,14 +67,26 @@ impl Core {
                 Outcome::Left => return Ok(()),
                 Outcome::Again(wait, message) => {
                     if row.message != message {
-                        tx.update_if(&row, &Changes { message: Some(message.clone()), ..Changes::default() })?;
+                        tx.update_if(
+                            &row,
+                            &Changes {
+                                message: Some(message.clone()),
+                                ..Changes::default()
+                            },
+                        )?;
                     }
                     let at = tx.now().plus(wait);
                     return tx.defer_process(process.id, at, process.attempts, &message);
                 }
                 Outcome::Failed(message) => {
                     if row.message != message {
-                        tx.update_if(&row, &Changes { message: Some(message.clone()), ..Changes::default() })?;
+                        tx.update_if(
+                            &row,
+                            &Changes {
+                                message: Some(message.clone()),
+                                ..Changes::default()
+                            },
+                        )?;
                     }
                     if let Some(owner) = owner {
                         tx.wake_owner(owner);
@@ -78,9 +98,11 @@ impl Core {
                 Outcome::Done(changes) => (*changes, None),
                 Outcome::Then(changes, next, data) => (*changes, Some((next, data))),
             };
-            let next = follow
-                .map(|(next, data)| (next.to_owned(), data))
-                .or_else(|| machine.next(short_name(&process)).map(|next| (next.to_owned(), "{}".to_owned())));
+            let next = follow.map(|(next, data)| (next.to_owned(), data)).or_else(|| {
+                machine
+                    .next(short_name(&process))
+                    .map(|next| (next.to_owned(), "{}".to_owned()))
+            });
             changes.message.get_or_insert_default();
             changes.progress = Some(None);
             changes.state = Some(edge.done.clone());

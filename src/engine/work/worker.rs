@@ -44,7 +44,9 @@ impl Core {
                 continue;
             }
             for key in due {
-                let Ok(hand) = hands.clone().acquire_owned().await else { return };
+                let Ok(hand) = hands.clone().acquire_owned().await else {
+                    return;
+                };
                 let core = self.clone();
                 tokio::spawn(async move {
                     core.handle_key(key).await;

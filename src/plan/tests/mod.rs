@@ -1,6 +1,10 @@
 //! Golden texts: what is planned, step by step.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails should say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails should say where"
+)]
 
 use super::world::{ONE_BY_ONE, World, config, host};
 use super::*;
@@ -11,7 +15,14 @@ mod upgrade;
 
 #[track_caller]
 fn same(name: &str, found: &str, expected: &str) {
-    let lines = |text: &str| text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect::<Vec<_>>().join("\n");
+    let lines = |text: &str| {
+        text.lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     assert_eq!(lines(found), lines(expected), "{name}\n--- found ---\n{found}\n---");
 }
 
@@ -47,7 +58,10 @@ fn old_version(world: &mut World) {
 }
 
 fn start_first(world: &mut World) {
-    world.desired.goal = Goal::Upgrade(Batches { start_first: true, ..ONE_BY_ONE });
+    world.desired.goal = Goal::Upgrade(Batches {
+        start_first: true,
+        ..ONE_BY_ONE
+    });
 }
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -65,7 +65,10 @@ fn affinity_rules_choose_hosts() {
         world.observed.hosts[1].labels = labels(&[("zone", "b")]);
         world.observed.hosts[1].live_instances = 5;
         let service = labels(&[("io.rancher.stack_service.name", "shop/db/backup")]);
-        world.observed.hosts[2].neighbours.push(Neighbour { name: "shop-db-1".into(), labels: service });
+        world.observed.hosts[2].neighbours.push(Neighbour {
+            name: "shop-db-1".into(),
+            labels: service,
+        });
         world.observed.hosts[2].live_instances = 5;
         world.desired.configs[0].labels = labels(&[(&format!("io.rancher.scheduler.affinity:{label}"), value)]);
         let plan = world.plan();
@@ -92,7 +95,11 @@ fn affinity_rules_choose_hosts() {
             "io.rancher.stack_service.name=${stack_name}/${service_name}",
             &format!("{none} container label io.rancher.stack_service.name=shop/web"),
         ),
-        ("container_label_soft", "io.rancher.stack_service.name=shop/${service_name}", "1"),
+        (
+            "container_label_soft",
+            "io.rancher.stack_service.name=shop/${service_name}",
+            "1",
+        ),
         ("container_label_soft_ne", "io.rancher.stack_service.name=shop/web", "1"),
     ] {
         assert_eq!(near(label, value), expected, "{label} {value}");
@@ -167,7 +174,11 @@ fn reservations_are_kept() {
 fn simulated_images_and_docker_images_do_not_mix() {
     let mut world = World::new(Scale::Units(1));
     world.desired.configs[0].is_sim = true;
-    check_plan("no simulated host", &world, "stuck: Scheduling failed: no simulated host is active");
+    check_plan(
+        "no simulated host",
+        &world,
+        "stuck: Scheduling failed: no simulated host is active",
+    );
     world.observed.hosts[0].is_sim = true;
     check_plan(
         "a simulated host",
@@ -177,7 +188,11 @@ fn simulated_images_and_docker_images_do_not_mix() {
          working: Creating shop-web-1",
     );
     world.desired.configs[0].is_sim = false;
-    check_plan("no docker host", &world, "stuck: Scheduling failed: no Docker host is active");
+    check_plan(
+        "no docker host",
+        &world,
+        "stuck: Scheduling failed: no Docker host is active",
+    );
     world.observed.hosts[0].is_active = false;
     check_plan("no host at all", &world, "converged");
 }
@@ -195,7 +210,11 @@ fn a_requested_host_is_taken_even_if_inactive() {
          working: Creating shop-web-1",
     );
     world.observed.hosts[1].is_gone = true;
-    check_plan("gone", &world, "stuck: Scheduling failed: No healthy hosts meet the resource constraints: the requested host");
+    check_plan(
+        "gone",
+        &world,
+        "stuck: Scheduling failed: No healthy hosts meet the resource constraints: the requested host",
+    );
 }
 
 #[test]
@@ -203,7 +222,11 @@ fn a_disconnected_host_is_waited_for_and_a_removed_one_is_not() {
     let mut world = up(2).with(|w| w.observed.hosts.push(host(2)));
     world.observed.hosts[0].is_disconnected = true;
     check_plan("disconnected", &world, "converged");
-    check_plan("upgrade while disconnected", &world.clone().with(new_version), "working: Waiting for host 1 to reconnect");
+    check_plan(
+        "upgrade while disconnected",
+        &world.clone().with(new_version),
+        "working: Waiting for host 1 to reconnect",
+    );
     world.observed.hosts[0].is_gone = true;
     check_story(
         "removed",

@@ -184,7 +184,12 @@ fn sidekicks_share_a_unit_and_follow_their_providers() {
          start 5
          working: Starting shop-web-1",
     );
-    world.observed.instances.iter_mut().filter(|i| i.config.is_none()).for_each(|i| i.state = InstanceState::Starting);
+    world
+        .observed
+        .instances
+        .iter_mut()
+        .filter(|i| i.config.is_none())
+        .for_each(|i| i.state = InstanceState::Starting);
     check_plan(
         "a dependant waits for its provider",
         &world,

@@ -86,8 +86,11 @@ fn the_interval_between_batches_is_waited_for() {
 
 #[test]
 fn start_first_stops_the_old_one_when_the_new_one_is_healthy() {
-    let mut world =
-        World::new(Scale::Units(1)).with(|w| w.desired.configs[0].health_checked = true).up().with(new_version).with(start_first);
+    let mut world = World::new(Scale::Units(1))
+        .with(|w| w.desired.configs[0].health_checked = true)
+        .up()
+        .with(new_version)
+        .with(start_first);
     world.sick.push("v1".into());
     check_story(
         "waits for health",
@@ -115,7 +118,11 @@ fn start_first_stops_the_old_one_when_the_new_one_is_healthy() {
 #[test]
 fn start_first_with_a_fixed_port_moves_or_stops_first() {
     let ported = |w: &mut World| w.desired.configs[0].host_ports = vec![PortSpec::parse("80:80").unwrap()];
-    let mut world = World::new(Scale::Units(1)).with(ported).up().with(new_version).with(start_first);
+    let mut world = World::new(Scale::Units(1))
+        .with(ported)
+        .up()
+        .with(new_version)
+        .with(start_first);
     let mut two = world.clone().with(|w| w.observed.hosts.push(host(2)));
     check_story(
         "the only host",
@@ -226,7 +233,10 @@ fn a_cancelled_upgrade_holds_and_can_go_either_way() {
 
 #[test]
 fn a_new_version_that_never_becomes_healthy_stops_the_upgrade_and_can_be_rolled_back() {
-    let mut world = World::new(Scale::Units(2)).with(|w| w.desired.configs[0].health_checked = true).up().with(new_version);
+    let mut world = World::new(Scale::Units(2))
+        .with(|w| w.desired.configs[0].health_checked = true)
+        .up()
+        .with(new_version);
     world.sick.push("v1".into());
     check_story(
         "upgrade",
@@ -309,7 +319,10 @@ fn an_upgrade_can_add_and_drop_sidekicks() {
 
 #[test]
 fn only_the_upgraded_configuration_of_a_unit_is_replaced() {
-    let mut world = World::new(Scale::Units(1)).with(|w| w.desired.configs.push(config(Some("log")))).up().with(new_version);
+    let mut world = World::new(Scale::Units(1))
+        .with(|w| w.desired.configs.push(config(Some("log"))))
+        .up()
+        .with(new_version);
     world.desired.configs[0].version = "v0".into();
     check_story(
         "sidekick",
@@ -381,7 +394,10 @@ fn rollback_without_the_kept_ones_makes_new_ones() {
 fn a_restart_goes_through_the_units_in_batches() {
     let mut world = up(2);
     let start_counts = world.observed.instances.iter().map(|i| (i.id, i.start_count)).collect();
-    world.desired.goal = Goal::Restart { batches: ONE_BY_ONE, start_counts };
+    world.desired.goal = Goal::Restart {
+        batches: ONE_BY_ONE,
+        start_counts,
+    };
     check_story(
         "restart",
         &mut world,
@@ -405,7 +421,11 @@ fn a_restart_goes_through_the_units_in_batches() {
 fn nothing_is_put_aside_that_cannot_be_replaced() {
     let mut world = up(1).with(new_version);
     world.desired.configs[0].requested_host = Some(ResourceId(7));
-    check_plan("no such host", &world, "stuck: Scheduling failed: No healthy hosts meet the resource constraints: the requested host");
+    check_plan(
+        "no such host",
+        &world,
+        "stuck: Scheduling failed: No healthy hosts meet the resource constraints: the requested host",
+    );
 }
 
 #[test]
@@ -442,6 +462,9 @@ fn a_plan_for_a_thousand_units_is_made_in_one_go() {
         world.add(&format!("u{index}"), index, None, "v0", 1);
     }
     new_version(&mut world);
-    world.desired.goal = Goal::Upgrade(Batches { size: 1000, ..ONE_BY_ONE });
+    world.desired.goal = Goal::Upgrade(Batches {
+        size: 1000,
+        ..ONE_BY_ONE
+    });
     assert_eq!(world.plan().steps.len(), 3001);
 }

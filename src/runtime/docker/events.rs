@@ -33,7 +33,14 @@ type Messages = BoxStream<'static, std::result::Result<EventMessage, bollard::er
 
 /// The stream of [`crate::runtime::Runtime::events`].
 pub(super) fn watch(inner: Arc<Inner>) -> BoxStream<'static, RuntimeEvent> {
-    let watch = Watch { inner, messages: None, since: None, last: None, told_away: false, back_off: Duration::ZERO };
+    let watch = Watch {
+        inner,
+        messages: None,
+        since: None,
+        last: None,
+        told_away: false,
+        back_off: Duration::ZERO,
+    };
     stream::unfold(watch, |mut watch| async move {
         let event = watch.next().await;
         Some((event, watch))
@@ -92,7 +99,12 @@ impl Watch {
         self.inner.ping().await?;
         let api = self.inner.api()?;
         if self.since.is_none() {
-            self.since = self.inner.call(SHORT, api.info()).await?.system_time.and_then(|t| unix_time(&t));
+            self.since = self
+                .inner
+                .call(SHORT, api.info())
+                .await?
+                .system_time
+                .and_then(|t| unix_time(&t));
         }
         let filters = HashMap::from([
             ("type", vec!["container".to_owned()]),
@@ -180,7 +192,12 @@ async fn listen(inner: &Inner, messages: &mut Messages) -> Heard {
 /// The cause alone: that the engine is away is what `Disconnected` says already.
 fn words(error: Error) -> String {
     match error {
-        Error::Unreachable(m) | Error::Failed(m) | Error::PortTaken(m) | Error::NameTaken(m) | Error::AddressTaken(m) | Error::Gone(m) => m,
+        Error::Unreachable(m)
+        | Error::Failed(m)
+        | Error::PortTaken(m)
+        | Error::NameTaken(m)
+        | Error::AddressTaken(m)
+        | Error::Gone(m) => m,
     }
 }
 
@@ -196,8 +213,14 @@ mod tests {
 
     #[test]
     fn the_engines_time_becomes_a_since() {
-        assert_eq!(unix_time("2026-11-21T01:02:03.000000004Z").as_deref(), Some("1795222923.000000004"));
-        assert_eq!(unix_time("2026-11-21T03:02:03+02:00").as_deref(), Some("1795222923.000000000"));
+        assert_eq!(
+            unix_time("2026-11-21T01:02:03.000000004Z").as_deref(),
+            Some("1795222923.000000004")
+        );
+        assert_eq!(
+            unix_time("2026-11-21T03:02:03+02:00").as_deref(),
+            Some("1795222923.000000000")
+        );
         assert_eq!(unix_time("soon"), None);
     }
 }

@@ -21,7 +21,11 @@ const SILENCE: Duration = Duration::from_secs(300);
 pub(super) fn reference(image_uuid: &str) -> String {
     let plain = image_reference(image_uuid.trim());
     let last = plain.rsplit('/').next().unwrap_or(plain);
-    if plain.contains('@') || last.contains(':') { plain.to_owned() } else { format!("{plain}:latest") }
+    if plain.contains('@') || last.contains(':') {
+        plain.to_owned()
+    } else {
+        format!("{plain}:latest")
+    }
 }
 
 /// Makes an image present.
@@ -53,7 +57,10 @@ pub(super) async fn pull(
     progress(format!("Pulling {reference}"));
     loop {
         let Ok(item) = tokio::time::timeout(SILENCE, items.next()).await else {
-            return Err(Error::Unreachable(format!("the pull of {reference} said nothing for {} s", SILENCE.as_secs())));
+            return Err(Error::Unreachable(format!(
+                "the pull of {reference} said nothing for {} s",
+                SILENCE.as_secs()
+            )));
         };
         match item {
             None => return Ok(()),
@@ -85,7 +92,9 @@ struct Layers(HashMap<String, bool>);
 impl Layers {
     /// Takes in one line of the engine's; true if the numbers changed.
     fn note(&mut self, info: &CreateImageInfo) -> bool {
-        let (Some(id), Some(status)) = (&info.id, &info.status) else { return false };
+        let (Some(id), Some(status)) = (&info.id, &info.status) else {
+            return false;
+        };
         match status.as_str() {
             "Pulling fs layer" => self.0.insert(id.clone(), false).is_none(),
             "Pull complete" | "Already exists" => self.0.insert(id.clone(), true) != Some(true),
@@ -123,7 +132,11 @@ mod tests {
     #[test]
     fn progress_counts_layers_once() {
         let mut layers = Layers::default();
-        let line = |id: &str, status: &str| CreateImageInfo { id: Some(id.into()), status: Some(status.into()), ..Default::default() };
+        let line = |id: &str, status: &str| CreateImageInfo {
+            id: Some(id.into()),
+            status: Some(status.into()),
+            ..Default::default()
+        };
         for (info, changed, done, all) in [
             (line("latest", "Pulling from library/nginx"), false, 0, 0),
             (line("a", "Pulling fs layer"), true, 0, 1),

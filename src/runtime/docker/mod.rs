@@ -14,15 +14,15 @@ use async_trait::async_trait;
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions, StartContainerOptions, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use futures_util::stream::BoxStream;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth,
-    Result, Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult,
+    PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
 };
 
 mod events;
@@ -86,14 +86,24 @@ impl Docker {
             (Some(("unix", path)), _) => Address::Unix(path.to_owned()),
             (None, _) if url.starts_with('/') => Address::Unix(url.to_owned()),
             (Some(("tcp" | "https", _)), Some(dir)) => {
-                let missing = ["key.pem", "cert.pem", "ca.pem"].into_iter().find(|file| !dir.join(file).is_file());
+                let missing = ["key.pem", "cert.pem", "ca.pem"]
+                    .into_iter()
+                    .find(|file| !dir.join(file).is_file());
                 if let Some(file) = missing {
-                    return Err(Error::Failed(format!("the certificate directory {} has no {file}", dir.display())));
+                    return Err(Error::Failed(format!(
+                        "the certificate directory {} has no {file}",
+                        dir.display()
+                    )));
                 }
-                Address::Tls { url: url.to_owned(), certs: dir.to_owned() }
+                Address::Tls {
+                    url: url.to_owned(),
+                    certs: dir.to_owned(),
+                }
             }
             (Some(("tcp" | "http", _)), None | Some(_)) => Address::Tcp(url.to_owned()),
-            (Some(("https", _)), None) => return Err(Error::Failed(format!("{url} needs a directory of certificates"))),
+            (Some(("https", _)), None) => {
+                return Err(Error::Failed(format!("{url} needs a directory of certificates")));
+            }
             (Some(_) | None, _) => return Err(Error::Failed(format!("{url:?} is not the address of a Docker Engine"))),
         };
         let inner = Inner {
@@ -127,7 +137,11 @@ impl Inner {
     }
 
     /// Makes one call within a limit.
-    async fn call<T>(&self, limit: Duration, call: impl Future<Output = std::result::Result<T, bollard::errors::Error>>) -> Result<T> {
+    async fn call<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = std::result::Result<T, bollard::errors::Error>>,
+    ) -> Result<T> {
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(e)) => Err(failure(&e)),
@@ -147,7 +161,10 @@ impl Inner {
     async fn list(&self, uuid: Option<&str>) -> Result<Vec<Found>> {
         let mut labels = vec![self.ours()];
         labels.extend(uuid.map(|uuid| format!("{LABEL_UUID}={uuid}")));
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&HashMap::from([("label", labels)])).build();
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&HashMap::from([("label", labels)]))
+            .build();
         let listed = self.call(SHORT, self.api()?.list_containers(Some(options))).await?;
         Ok(listed.into_iter().filter_map(observed::from_summary).collect())
     }
@@ -160,7 +177,13 @@ impl Inner {
     }
 
     async fn inspect(&self, id: &str) -> Result<Option<Found>> {
-        match self.call(SHORT, self.api()?.inspect_container(id, None::<InspectContainerOptions>)).await {
+        match self
+            .call(
+                SHORT,
+                self.api()?.inspect_container(id, None::<InspectContainerOptions>),
+            )
+            .await
+        {
             Ok(answer) => Ok(observed::from_inspect(answer)),
             Err(Error::Gone(_)) => Ok(None),
             Err(other) => Err(other),
@@ -172,7 +195,14 @@ impl Inner {
     async fn holder_of_name(&self, spec: &ContainerSpec, refusal: String) -> Result<Found> {
         let look = async {
             loop {
-                match self.call(SHORT, self.api()?.inspect_container(&spec.name, None::<InspectContainerOptions>)).await {
+                match self
+                    .call(
+                        SHORT,
+                        self.api()?
+                            .inspect_container(&spec.name, None::<InspectContainerOptions>),
+                    )
+                    .await
+                {
                     Ok(holder) => return Ok(observed::from_inspect(holder).filter(|f| f.uuid == spec.uuid)),
                     Err(Error::Gone(_)) => crate::runtime::pause(POLL).await,
                     Err(other) => return Err(other),
@@ -191,7 +221,12 @@ impl Inner {
             }
             Ok(())
         };
-        let late = || Error::Failed(format!("removal of container {id} is still in progress after {} s", LONG.as_secs()));
+        let late = || {
+            Error::Failed(format!(
+                "removal of container {id} is still in progress after {} s",
+                LONG.as_secs()
+            ))
+        };
         tokio::time::timeout(LONG, wait).await.unwrap_or_else(|_| Err(late()))
     }
 }
@@ -215,7 +250,10 @@ impl Runtime for Docker {
 
     async fn describe(&self) -> Result<EngineInfo> {
         let info = self.inner.call(SHORT, self.inner.api()?.info()).await?;
-        let label = |text: &String| text.split_once('=').map_or((text.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned()));
+        let label = |text: &String| {
+            text.split_once('=')
+                .map_or((text.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned()))
+        };
         Ok(EngineInfo {
             name: info.name.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
@@ -266,7 +304,11 @@ impl Runtime for Docker {
         }
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
         let body = create_body(spec, &self.inner.server_uuid);
-        let id = match self.inner.call(LONG, self.inner.api()?.create_container(Some(options), body)).await {
+        let id = match self
+            .inner
+            .call(LONG, self.inner.api()?.create_container(Some(options), body))
+            .await
+        {
             Ok(created) => created.id,
             Err(Error::NameTaken(message)) => return self.inner.holder_of_name(spec, message).await,
             Err(other) => return Err(other),
@@ -278,22 +320,42 @@ impl Runtime for Docker {
         let listed = self.inner.look_up(uuid).await?.ok_or_else(|| gone(uuid))?;
         let id = listed.external_id;
         if listed.life != Life::Running {
-            let _permit = self.inner.starts.acquire().await.map_err(|e| Error::Failed(e.to_string()))?;
-            let started = self.inner.call(LONG, self.inner.api()?.start_container(&id, None::<StartContainerOptions>)).await;
+            let _permit = self
+                .inner
+                .starts
+                .acquire()
+                .await
+                .map_err(|e| Error::Failed(e.to_string()))?;
+            let started = self
+                .inner
+                .call(
+                    LONG,
+                    self.inner.api()?.start_container(&id, None::<StartContainerOptions>),
+                )
+                .await;
             started.map_err(|e| start_failure(e, &id))?;
         }
         self.inner.inspect(&id).await?.ok_or_else(|| gone(uuid))
     }
 
     async fn stop(&self, uuid: &str, grace: Duration) -> Result<()> {
-        let Some(listed) = self.inner.look_up(uuid).await? else { return Ok(()) };
+        let Some(listed) = self.inner.look_up(uuid).await? else {
+            return Ok(());
+        };
         if listed.life != Life::Running {
             return Ok(());
         }
         let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
-        let options = StopContainerOptionsBuilder::default().t(i32::try_from(seconds).unwrap_or(i32::MAX)).build();
+        let options = StopContainerOptionsBuilder::default()
+            .t(i32::try_from(seconds).unwrap_or(i32::MAX))
+            .build();
         forgive_gone(
-            self.inner.call(grace.saturating_add(LONG), self.inner.api()?.stop_container(&listed.external_id, Some(options))).await,
+            self.inner
+                .call(
+                    grace.saturating_add(LONG),
+                    self.inner.api()?.stop_container(&listed.external_id, Some(options)),
+                )
+                .await,
         )
     }
 
@@ -302,8 +364,14 @@ impl Runtime for Docker {
         for listed in self.inner.list(Some(uuid)).await? {
             let id = listed.external_id;
             let options = RemoveContainerOptionsBuilder::default().force(true).v(false).build();
-            match self.inner.call(LONG, self.inner.api()?.remove_container(&id, Some(options))).await {
-                Err(Error::Failed(message)) if message.contains("already in progress") => self.inner.wait_until_gone(&id).await?,
+            match self
+                .inner
+                .call(LONG, self.inner.api()?.remove_container(&id, Some(options)))
+                .await
+            {
+                Err(Error::Failed(message)) if message.contains("already in progress") => {
+                    self.inner.wait_until_gone(&id).await?
+                }
                 other => forgive_gone(other)?,
             }
         }
@@ -315,22 +383,32 @@ impl Runtime for Docker {
             name: Some(name.to_owned()),
             driver: Some(driver.to_owned()).filter(|d| !d.is_empty()),
             driver_opts: Some(options.iter().map(|(k, v)| (k.clone(), v.clone())).collect()),
-            labels: Some(HashMap::from([(LABEL_SERVER.to_owned(), self.inner.server_uuid.clone())])),
+            labels: Some(HashMap::from([(
+                LABEL_SERVER.to_owned(),
+                self.inner.server_uuid.clone(),
+            )])),
             ..VolumeCreateRequest::default()
         };
-        self.inner.call(LONG, self.inner.api()?.create_volume(request)).await.map(drop)
+        self.inner
+            .call(LONG, self.inner.api()?.create_volume(request))
+            .await
+            .map(drop)
     }
 
     async fn remove_volume(&self, name: &str) -> Result<()> {
-        forgive_gone(self.inner.call(LONG, self.inner.api()?.remove_volume(name, None::<RemoveVolumeOptions>)).await)
+        forgive_gone(
+            self.inner
+                .call(LONG, self.inner.api()?.remove_volume(name, None::<RemoveVolumeOptions>))
+                .await,
+        )
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
         match self.inner.address {
             Address::Unix(_) => probe::run(probe).await,
-            Address::Tcp(_) | Address::Tls { .. } => {
-                ProbeResult::Unreachable("the engine is on another machine, where its containers' addresses mean nothing to us".to_owned())
-            }
+            Address::Tcp(_) | Address::Tls { .. } => ProbeResult::Unreachable(
+                "the engine is on another machine, where its containers' addresses mean nothing to us".to_owned(),
+            ),
         }
     }
 
@@ -424,13 +502,33 @@ mod tests {
                 "driver failed programming external connectivity on endpoint x (y): Bind for 0.0.0.0:80 failed: port is already allocated",
                 "port",
             ),
-            (500, "Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use", "port"),
-            (500, "failed to bind host port for 0.0.0.0:80:10.0.0.2:80/tcp: address already in use", "port"),
+            (
+                500,
+                "Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use",
+                "port",
+            ),
+            (
+                500,
+                "failed to bind host port for 0.0.0.0:80:10.0.0.2:80/tcp: address already in use",
+                "port",
+            ),
             (500, "bind: cannot assign requested address", "failed"),
             (403, "Address already in use", "address"),
-            (500, "Invalid address 10.9.9.9: It does not belong to any of this network's subnets", "address"),
-            (400, "invalid config for network n: no configured subnet contains IP address 10.9.9.9", "address"),
-            (409, "Conflict. The container name \"/x\" is already in use by container \"ab\". You have to remove", "name"),
+            (
+                500,
+                "Invalid address 10.9.9.9: It does not belong to any of this network's subnets",
+                "address",
+            ),
+            (
+                400,
+                "invalid config for network n: no configured subnet contains IP address 10.9.9.9",
+                "address",
+            ),
+            (
+                409,
+                "Conflict. The container name \"/x\" is already in use by container \"ab\". You have to remove",
+                "name",
+            ),
             (409, "network with name n already exists", "name"),
             (409, "removal of container x is already in progress", "failed"),
             (409, "cannot join network of a non running container: ab", "failed"),
@@ -445,8 +543,14 @@ mod tests {
     #[test]
     fn a_start_that_misses_something_else_has_failed() {
         let gone = |m: &str| Error::Gone(m.into());
-        assert_eq!(start_failure(gone("network n not found"), "ab"), Error::Failed("network n not found".into()));
-        assert_eq!(start_failure(gone("No such container: ab"), "ab"), gone("No such container: ab"));
+        assert_eq!(
+            start_failure(gone("network n not found"), "ab"),
+            Error::Failed("network n not found".into())
+        );
+        assert_eq!(
+            start_failure(gone("No such container: ab"), "ab"),
+            gone("No such container: ab")
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, MountPoint,
-    PortSummaryTypeEnum,
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings,
+    MountPoint, PortSummaryTypeEnum,
 };
 
 use super::LABEL_UUID;
@@ -28,7 +28,12 @@ pub(super) fn from_summary(summary: ContainerSummary) -> Option<Found> {
         | ContainerSummaryStateEnum::EMPTY => Life::Exited,
     };
     // Links of the default bridge show as further names with a second slash.
-    let name = summary.names.unwrap_or_default().into_iter().map(|n| n.trim_start_matches('/').to_owned()).find(|n| !n.contains('/'));
+    let name = summary
+        .names
+        .unwrap_or_default()
+        .into_iter()
+        .map(|n| n.trim_start_matches('/').to_owned())
+        .find(|n| !n.contains('/'));
     let ports = summary.ports.unwrap_or_default().into_iter().filter_map(|p| {
         Some(BoundPort {
             ip: p.ip.unwrap_or_default(),
@@ -44,7 +49,11 @@ pub(super) fn from_summary(summary: ContainerSummary) -> Option<Found> {
         life,
         ip: first_address(summary.network_settings.and_then(|n| n.networks)),
         ports: sorted(ports),
-        exit_code: if life == Life::Exited { summary.status.as_deref().and_then(exit_code) } else { None },
+        exit_code: if life == Life::Exited {
+            summary.status.as_deref().and_then(exit_code)
+        } else {
+            None
+        },
         started_at: String::new(),
         mounts: mounts(summary.mounts),
         native: None,
@@ -85,7 +94,11 @@ pub(super) fn from_inspect(inspect: ContainerInspectResponse) -> Option<Found> {
         name: inspect.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         life,
         ip: first_address(network.and_then(|n| n.networks)),
-        ports: if life == Life::Running { sorted(bound) } else { Vec::new() },
+        ports: if life == Life::Running {
+            sorted(bound)
+        } else {
+            Vec::new()
+        },
         exit_code: if life == Life::Exited { state.exit_code } else { None },
         started_at: state.started_at.filter(|t| t != NEVER).unwrap_or_default(),
         mounts: mounts(inspect.mounts),
@@ -100,8 +113,10 @@ fn exit_code(status: &str) -> Option<i64> {
 
 /// The address on the first network by name that has one.
 fn first_address(networks: Option<HashMap<String, EndpointSettings>>) -> Option<String> {
-    let mut named: Vec<(String, String)> =
-        networks?.into_iter().filter_map(|(name, e)| e.ip_address.filter(|ip| !ip.is_empty()).map(|ip| (name, ip))).collect();
+    let mut named: Vec<(String, String)> = networks?
+        .into_iter()
+        .filter_map(|(name, e)| e.ip_address.filter(|ip| !ip.is_empty()).map(|ip| (name, ip)))
+        .collect();
     named.sort();
     named.into_iter().next().map(|(_, ip)| ip)
 }
@@ -127,7 +142,11 @@ fn mounts(points: Option<Vec<MountPoint>>) -> Vec<FoundMount> {
 fn sorted(ports: impl Iterator<Item = BoundPort>) -> Vec<BoundPort> {
     let mut ports: Vec<BoundPort> = ports.collect();
     ports.sort_by(|a, b| (a.private, &a.protocol, a.public, &a.ip).cmp(&(b.private, &b.protocol, b.public, &b.ip)));
-    let v4: HashSet<(u16, String)> = ports.iter().filter(|p| p.ip == "0.0.0.0").map(|p| (p.private, p.protocol.clone())).collect();
+    let v4: HashSet<(u16, String)> = ports
+        .iter()
+        .filter(|p| p.ip == "0.0.0.0")
+        .map(|p| (p.private, p.protocol.clone()))
+        .collect();
     ports.retain(|p| p.ip != "::" || !v4.contains(&(p.private, p.protocol.clone())));
     ports
 }
@@ -152,16 +171,36 @@ mod tests {
         }))
         .unwrap();
         let found = from_summary(summary).unwrap();
-        let bound = BoundPort { ip: "0.0.0.0".into(), public: 8080, private: 80, protocol: "tcp".into() };
-        let mount =
-            FoundMount { volume: Some("v".into()), source: "/s".into(), path: "/d".into(), writable: false, driver: "local".into() };
-        assert_eq!((found.name.as_str(), found.life, found.ip.as_deref()), ("web-1", Life::Running, Some("10.42.0.2")));
-        assert_eq!((found.ports, found.mounts, found.exit_code), (vec![bound], vec![mount], None));
+        let bound = BoundPort {
+            ip: "0.0.0.0".into(),
+            public: 8080,
+            private: 80,
+            protocol: "tcp".into(),
+        };
+        let mount = FoundMount {
+            volume: Some("v".into()),
+            source: "/s".into(),
+            path: "/d".into(),
+            writable: false,
+            driver: "local".into(),
+        };
+        assert_eq!(
+            (found.name.as_str(), found.life, found.ip.as_deref()),
+            ("web-1", Life::Running, Some("10.42.0.2"))
+        );
+        assert_eq!(
+            (found.ports, found.mounts, found.exit_code),
+            (vec![bound], vec![mount], None)
+        );
     }
 
     #[test]
     fn exit_codes_are_read_from_the_status() {
-        for (status, code) in [("Exited (137) 3 seconds ago", Some(137)), ("Exited (0) About a minute ago", Some(0)), ("Dead", None)] {
+        for (status, code) in [
+            ("Exited (137) 3 seconds ago", Some(137)),
+            ("Exited (0) About a minute ago", Some(0)),
+            ("Dead", None),
+        ] {
             assert_eq!(exit_code(status), code);
         }
     }

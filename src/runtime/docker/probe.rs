@@ -16,7 +16,11 @@ pub(super) async fn run(probe: &Probe) -> ProbeResult {
     let Some(ip) = probe.ip.as_deref().filter(|ip| !ip.is_empty()) else {
         return ProbeResult::Unreachable("the container has no address".to_owned());
     };
-    let request = probe.request_line.as_deref().map(str::trim).filter(|line| !line.is_empty());
+    let request = probe
+        .request_line
+        .as_deref()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
     let attempt = async {
         match request {
             None => TcpStream::connect((ip, probe.port)).await.map(|_| ProbeResult::Up),
@@ -44,7 +48,11 @@ async fn http(ip: &str, port: u16, line: &str) -> std::io::Result<ProbeResult> {
     }
     let head = String::from_utf8_lossy(&head);
     let status = head.lines().next().unwrap_or_default().trim();
-    Ok(if is_good(status) { ProbeResult::Up } else { ProbeResult::Down(format!("answered {status:?}")) })
+    Ok(if is_good(status) {
+        ProbeResult::Up
+    } else {
+        ProbeResult::Down(format!("answered {status:?}"))
+    })
 }
 
 /// The text to send. Only the first line of what the user wrote counts, and a missing version is added.
@@ -120,7 +128,11 @@ mod tests {
             ("", false),
         ] {
             let port = serve(Some(answer)).await;
-            assert_eq!(run(&probe(port, Some("GET /ping HTTP/1.0"))).await == ProbeResult::Up, up, "{answer:?}");
+            assert_eq!(
+                run(&probe(port, Some("GET /ping HTTP/1.0"))).await == ProbeResult::Up,
+                up,
+                "{answer:?}"
+            );
         }
     }
 
@@ -129,8 +141,14 @@ mod tests {
         let port = serve(None).await;
         assert_eq!(run(&probe(port, None)).await, ProbeResult::Up);
         let port = serve(None).await;
-        let impatient = Probe { timeout: Duration::from_millis(50), ..probe(port, Some("GET / HTTP/1.0")) };
-        assert_eq!(run(&impatient).await, ProbeResult::Down("no answer within 50 ms".into()));
+        let impatient = Probe {
+            timeout: Duration::from_millis(50),
+            ..probe(port, Some("GET / HTTP/1.0"))
+        };
+        assert_eq!(
+            run(&impatient).await,
+            ProbeResult::Down("no answer within 50 ms".into())
+        );
     }
 
     #[tokio::test]
@@ -139,7 +157,14 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         assert!(matches!(run(&probe(port, None)).await, ProbeResult::Down(_)));
-        assert!(matches!(run(&Probe { ip: None, ..probe(80, None) }).await, ProbeResult::Unreachable(_)));
+        assert!(matches!(
+            run(&Probe {
+                ip: None,
+                ..probe(80, None)
+            })
+            .await,
+            ProbeResult::Unreachable(_)
+        ));
     }
 
     #[test]
@@ -150,14 +175,21 @@ mod tests {
             (ErrorKind::ConnectionRefused, false),
             (ErrorKind::ConnectionReset, false),
         ] {
-            assert_eq!(matches!(judge(&IoError::from(kind)), ProbeResult::Unreachable(_)), unreachable, "{kind}");
+            assert_eq!(
+                matches!(judge(&IoError::from(kind)), ProbeResult::Unreachable(_)),
+                unreachable,
+                "{kind}"
+            );
         }
     }
 
     #[test]
     fn only_the_first_line_of_a_request_is_sent() {
         let text = request("1.2.3.4", 80, "GET /a HTTP/1.1\r\nX: y");
-        assert_eq!(text, "GET /a HTTP/1.1\r\nHost: 1.2.3.4:80\r\nUser-Agent: drover\r\nConnection: close\r\n\r\n");
+        assert_eq!(
+            text,
+            "GET /a HTTP/1.1\r\nHost: 1.2.3.4:80\r\nUser-Agent: drover\r\nConnection: close\r\n\r\n"
+        );
         assert!(request("1.2.3.4", 80, "GET /a").starts_with("GET /a HTTP/1.0\r\n"));
     }
 }

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, HostConfigIsolationEnum,
-    HostConfigLogConfig, NetworkingConfig, PortBinding, PortMap, ResourcesBlkioWeightDevice, ResourcesUlimits, RestartPolicy,
-    RestartPolicyNameEnum, ThrottleDevice,
+    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig,
+    HostConfigIsolationEnum, HostConfigLogConfig, NetworkingConfig, PortBinding, PortMap, ResourcesBlkioWeightDevice,
+    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum, ThrottleDevice,
 };
 
 use super::{LABEL_SERVER, image};
@@ -34,7 +34,10 @@ pub fn create_body(spec: &ContainerSpec, server_uuid: &str) -> ContainerCreateBo
         image: launch.image_uuid.as_deref().map(image::reference),
         cmd: launch.command.clone(),
         entrypoint: launch.entry_point.clone(),
-        env: launch.environment.as_ref().map(|e| e.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+        env: launch
+            .environment
+            .as_ref()
+            .map(|e| e.iter().map(|(k, v)| format!("{k}={v}")).collect()),
         working_dir: launch.working_dir.clone(),
         user: launch.user.clone(),
         hostname: hostname(spec),
@@ -49,7 +52,10 @@ pub fn create_body(spec: &ContainerSpec, server_uuid: &str) -> ContainerCreateBo
         stop_signal: launch.stop_signal.clone(),
         stop_timeout: launch.stop_timeout,
         healthcheck: healthcheck(launch),
-        host_config: Some(HostConfig { binds: volumes.binds, ..host_config(spec) }),
+        host_config: Some(HostConfig {
+            binds: volumes.binds,
+            ..host_config(spec)
+        }),
         networking_config: networking(spec),
         ..ContainerCreateBody::default()
     }
@@ -90,7 +96,10 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         cap_add: launch.cap_add.clone(),
         cap_drop: launch.cap_drop.clone(),
         privileged: launch.privileged,
-        devices: launch.devices.as_ref().map(|d| d.iter().map(|text| device(text)).collect()),
+        devices: launch
+            .devices
+            .as_ref()
+            .map(|d| d.iter().map(|text| device(text)).collect()),
         dns: if joined { None } else { launch.dns.clone() },
         dns_search: dns_search(spec),
         dns_options: if joined { None } else { launch.dns_opt.clone() },
@@ -159,7 +168,11 @@ fn port_bindings(spec: &ContainerSpec) -> Option<PortMap> {
             // Empty: the engine draws one.
             host_port: Some(port.public.map(|p| p.to_string()).unwrap_or_default()),
         };
-        bindings.entry(format!("{}/{}", port.private, port.protocol)).or_default().get_or_insert_default().push(binding);
+        bindings
+            .entry(format!("{}/{}", port.private, port.protocol))
+            .or_default()
+            .get_or_insert_default()
+            .push(binding);
     }
     (!bindings.is_empty()).then_some(bindings)
 }
@@ -173,7 +186,11 @@ struct Volumes {
 impl Volumes {
     fn of(spec: &ContainerSpec) -> Self {
         let mut taken: HashSet<&str> = spec.volume_mounts.iter().map(|(_, path)| path.as_str()).collect();
-        let mut binds: Vec<String> = spec.volume_mounts.iter().map(|(name, path)| format!("{name}:{path}")).collect();
+        let mut binds: Vec<String> = spec
+            .volume_mounts
+            .iter()
+            .map(|(name, path)| format!("{name}:{path}"))
+            .collect();
         let mut anonymous = Vec::new();
         for text in spec.launch.data_volumes.iter().flatten() {
             let mut parts = text.split(':');
@@ -183,9 +200,16 @@ impl Volumes {
             if !taken.insert(path.unwrap_or(first)) {
                 continue;
             }
-            if path.is_some() { binds.push(text.clone()) } else { anonymous.push(text.clone()) }
+            if path.is_some() {
+                binds.push(text.clone())
+            } else {
+                anonymous.push(text.clone())
+            }
         }
-        Self { anonymous: (!anonymous.is_empty()).then_some(anonymous), binds: (!binds.is_empty()).then_some(binds) }
+        Self {
+            anonymous: (!anonymous.is_empty()).then_some(anonymous),
+            binds: (!binds.is_empty()).then_some(binds),
+        }
     }
 }
 
@@ -205,16 +229,29 @@ fn device(text: &str) -> DeviceMapping {
     }
 }
 
-fn rates(options: &BTreeMap<String, BlkioDeviceOption>, of: impl Fn(&BlkioDeviceOption) -> Option<i64>) -> Option<Vec<ThrottleDevice>> {
-    let rates: Vec<ThrottleDevice> =
-        options.iter().filter_map(|(path, o)| of(o).map(|rate| ThrottleDevice { path: Some(path.clone()), rate: Some(rate) })).collect();
+fn rates(
+    options: &BTreeMap<String, BlkioDeviceOption>,
+    of: impl Fn(&BlkioDeviceOption) -> Option<i64>,
+) -> Option<Vec<ThrottleDevice>> {
+    let rates: Vec<ThrottleDevice> = options
+        .iter()
+        .filter_map(|(path, o)| {
+            of(o).map(|rate| ThrottleDevice {
+                path: Some(path.clone()),
+                rate: Some(rate),
+            })
+        })
+        .collect();
     (!rates.is_empty()).then_some(rates)
 }
 
 fn weights(options: &BTreeMap<String, BlkioDeviceOption>) -> Option<Vec<ResourcesBlkioWeightDevice>> {
     let weigh = |(path, o): (&String, &BlkioDeviceOption)| {
         let weight = o.weight.map(|w| usize::try_from(w).unwrap_or(usize::from(u16::MAX)))?;
-        Some(ResourcesBlkioWeightDevice { path: Some(path.clone()), weight: Some(weight) })
+        Some(ResourcesBlkioWeightDevice {
+            path: Some(path.clone()),
+            weight: Some(weight),
+        })
     };
     let weights: Vec<_> = options.iter().filter_map(weigh).collect();
     (!weights.is_empty()).then_some(weights)
@@ -222,7 +259,11 @@ fn weights(options: &BTreeMap<String, BlkioDeviceOption>) -> Option<Vec<Resource
 
 /// A limit given once is both; the engine refuses a hard one below the soft one.
 fn ulimit(limit: &launch::Ulimit) -> ResourcesUlimits {
-    ResourcesUlimits { name: limit.name.clone(), soft: limit.soft.or(limit.hard), hard: limit.hard.or(limit.soft) }
+    ResourcesUlimits {
+        name: limit.name.clone(),
+        soft: limit.soft.or(limit.hard),
+        hard: limit.hard.or(limit.soft),
+    }
 }
 
 fn log_config(config: &launch::LogConfig) -> Option<HostConfigLogConfig> {
@@ -230,7 +271,10 @@ fn log_config(config: &launch::LogConfig) -> Option<HostConfigLogConfig> {
     if driver.is_none() && config.config.as_ref().is_none_or(BTreeMap::is_empty) {
         return None;
     }
-    Some(HostConfigLogConfig { typ: driver, config: Some(config.config.as_ref().map(to_map).unwrap_or_default()) })
+    Some(HostConfigLogConfig {
+        typ: driver,
+        config: Some(config.config.as_ref().map(to_map).unwrap_or_default()),
+    })
 }
 
 fn restart_policy(policy: &launch::RestartPolicy) -> Option<RestartPolicy> {
@@ -243,7 +287,10 @@ fn restart_policy(policy: &launch::RestartPolicy) -> Option<RestartPolicy> {
     };
     // The engine refuses a count with any other policy; Rancher's clients send a 0 with all of them.
     let counted = name == RestartPolicyNameEnum::ON_FAILURE;
-    Some(RestartPolicy { name: Some(name), maximum_retry_count: policy.maximum_retry_count.filter(|_| counted) })
+    Some(RestartPolicy {
+        name: Some(name),
+        maximum_retry_count: policy.maximum_retry_count.filter(|_| counted),
+    })
 }
 
 fn isolation(word: &str) -> Option<HostConfigIsolationEnum> {
@@ -278,7 +325,9 @@ fn health_test(command: &[String]) -> Vec<String> {
         [_] => "CMD-SHELL",
         [_, ..] => "CMD",
     };
-    std::iter::once(kind.to_owned()).chain(command.iter().cloned()).collect()
+    std::iter::once(kind.to_owned())
+        .chain(command.iter().cloned())
+        .collect()
 }
 
 fn network_mode(network: &NetworkAttachment) -> String {
@@ -322,7 +371,16 @@ fn dns_search(spec: &ContainerSpec) -> Option<Vec<String>> {
 }
 
 fn networking(spec: &ContainerSpec) -> Option<NetworkingConfig> {
-    let NetworkAttachment::Managed { network_id, ip, aliases, links, .. } = &spec.network else { return None };
+    let NetworkAttachment::Managed {
+        network_id,
+        ip,
+        aliases,
+        links,
+        ..
+    } = &spec.network
+    else {
+        return None;
+    };
     let own = spec.launch.net_alias.iter().flatten();
     let aliases: Vec<String> = aliases.iter().chain(own).cloned().collect();
     let given = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
@@ -336,7 +394,9 @@ fn networking(spec: &ContainerSpec) -> Option<NetworkingConfig> {
         links: (!links.is_empty()).then(|| links.iter().map(link).collect()),
         ..EndpointSettings::default()
     };
-    Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(network_id.clone(), endpoint)])) })
+    Some(NetworkingConfig {
+        endpoints_config: Some(HashMap::from([(network_id.clone(), endpoint)])),
+    })
 }
 
 #[cfg(test)]

@@ -20,7 +20,14 @@ pub(super) enum SimStep {
 }
 
 impl SimStep {
-    const ALL: [Self; 6] = [Self::Pull, Self::Volume, Self::Create, Self::Start, Self::Stop, Self::Remove];
+    const ALL: [Self; 6] = [
+        Self::Pull,
+        Self::Volume,
+        Self::Create,
+        Self::Start,
+        Self::Stop,
+        Self::Remove,
+    ];
 
     fn parse(word: &str) -> Option<Self> {
         match word {
@@ -142,7 +149,9 @@ impl Knobs {
     /// The words of Rancher's simulator, which count wherever they stand: in the name, the environment, the command, the labels or
     /// `data` (cattle: `SimulatorFailedProcessor`, `SimulatorStartStopProcessor`, which search the whole event).
     fn hear_rancher(&mut self, launch: &LaunchConfig, labels: &BTreeMap<String, String>) {
-        let Ok(text) = serde_json::to_string(&(launch, labels)) else { return };
+        let Ok(text) = serde_json::to_string(&(launch, labels)) else {
+            return;
+        };
         let fails = |step: &SimStep| text.contains(&format!("{}::fail", step.command()));
         self.fail.extend(SimStep::ALL.into_iter().filter(fails));
         if !text.contains("sim") {
@@ -152,7 +161,10 @@ impl Knobs {
         self.hang_up = text.contains("simDisconnectAgent");
         self.vanish = after(&text, "simShutdownAfter\"").map(Duration::from_secs);
         let name = labels.get(LABEL_NAME).map_or("", String::as_str);
-        self.another = name.split_once("simCreateAnother_").map(|(_, id)| id.to_owned()).filter(|id| !id.is_empty());
+        self.another = name
+            .split_once("simCreateAnother_")
+            .map(|(_, id)| id.to_owned())
+            .filter(|id| !id.is_empty());
     }
 
     /// Whether attempt number `attempt` (from 0) of this step fails.
@@ -196,13 +208,50 @@ mod tests {
             ("sim:web", plain.clone()),
             ("sim:failure", plain.clone()),
             ("web", plain.clone()),
-            ("sim:fail", Knobs { fail: vec![SimStep::Start], ..plain.clone() }),
-            ("sim:fail:pull", Knobs { fail: vec![SimStep::Pull], ..plain.clone() }),
-            ("sim:fail:start,stop:2", Knobs { fail: vec![SimStep::Start, SimStep::Stop], fail_times: Some(2), ..plain.clone() }),
-            ("sim:slow:250", Knobs { slow: Duration::from_millis(250), ..plain.clone() }),
+            (
+                "sim:fail",
+                Knobs {
+                    fail: vec![SimStep::Start],
+                    ..plain.clone()
+                },
+            ),
+            (
+                "sim:fail:pull",
+                Knobs {
+                    fail: vec![SimStep::Pull],
+                    ..plain.clone()
+                },
+            ),
+            (
+                "sim:fail:start,stop:2",
+                Knobs {
+                    fail: vec![SimStep::Start, SimStep::Stop],
+                    fail_times: Some(2),
+                    ..plain.clone()
+                },
+            ),
+            (
+                "sim:slow:250",
+                Knobs {
+                    slow: Duration::from_millis(250),
+                    ..plain.clone()
+                },
+            ),
             ("sim:slow:x", plain.clone()),
-            ("sim:exit:3:40", Knobs { exit: Some((3, Duration::from_millis(40))), ..plain.clone() }),
-            ("sim:exit:3", Knobs { exit: Some((3, Duration::ZERO)), ..plain.clone() }),
+            (
+                "sim:exit:3:40",
+                Knobs {
+                    exit: Some((3, Duration::from_millis(40))),
+                    ..plain.clone()
+                },
+            ),
+            (
+                "sim:exit:3",
+                Knobs {
+                    exit: Some((3, Duration::ZERO)),
+                    ..plain.clone()
+                },
+            ),
         ] {
             assert_eq!(Knobs::of_image(image), expected, "{image}");
         }
@@ -210,12 +259,41 @@ mod tests {
 
     #[test]
     fn labels_win_over_the_image() {
-        let launch = LaunchConfig { image_uuid: Some("sim:fail:stop".into()), ..LaunchConfig::default() };
+        let launch = LaunchConfig {
+            image_uuid: Some("sim:fail:stop".into()),
+            ..LaunchConfig::default()
+        };
         for (labels, expected) in [
-            (&[("sim.fail", "create")][..], Knobs { fail: vec![SimStep::Create], ..Knobs::default() }),
-            (&[("sim.fail.times", "3")][..], Knobs { fail: vec![SimStep::Stop], fail_times: Some(3), ..Knobs::default() }),
-            (&[("sim.health", "unhealthy")][..], Knobs { fail: vec![SimStep::Stop], health: Health::Unhealthy, ..Knobs::default() }),
-            (&[("sim.exit", "7:20"), ("sim.fail", "")][..], Knobs { exit: Some((7, Duration::from_millis(20))), ..Knobs::default() }),
+            (
+                &[("sim.fail", "create")][..],
+                Knobs {
+                    fail: vec![SimStep::Create],
+                    ..Knobs::default()
+                },
+            ),
+            (
+                &[("sim.fail.times", "3")][..],
+                Knobs {
+                    fail: vec![SimStep::Stop],
+                    fail_times: Some(3),
+                    ..Knobs::default()
+                },
+            ),
+            (
+                &[("sim.health", "unhealthy")][..],
+                Knobs {
+                    fail: vec![SimStep::Stop],
+                    health: Health::Unhealthy,
+                    ..Knobs::default()
+                },
+            ),
+            (
+                &[("sim.exit", "7:20"), ("sim.fail", "")][..],
+                Knobs {
+                    exit: Some((7, Duration::from_millis(20))),
+                    ..Knobs::default()
+                },
+            ),
         ] {
             let map = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             assert_eq!(Knobs::of(&launch, &map), expected, "{labels:?}");
@@ -224,13 +302,33 @@ mod tests {
 
     #[test]
     fn the_words_of_rancher_count_wherever_they_stand() {
-        let plain = LaunchConfig { image_uuid: Some("sim:one".into()), ..LaunchConfig::default() };
-        let read = |launch: Value| Knobs::of(&serde_json::from_value(launch).expect("a launch configuration"), &BTreeMap::new());
-        let fails = |steps: &[SimStep]| Knobs { fail: steps.to_vec(), ..Knobs::default() };
-        let vanishes = Knobs { vanish: Some(Duration::from_secs(5)), ..Knobs::default() };
+        let plain = LaunchConfig {
+            image_uuid: Some("sim:one".into()),
+            ..LaunchConfig::default()
+        };
+        let read = |launch: Value| {
+            Knobs::of(
+                &serde_json::from_value(launch).expect("a launch configuration"),
+                &BTreeMap::new(),
+            )
+        };
+        let fails = |steps: &[SimStep]| Knobs {
+            fail: steps.to_vec(),
+            ..Knobs::default()
+        };
+        let vanishes = Knobs {
+            vanish: Some(Duration::from_secs(5)),
+            ..Knobs::default()
+        };
         for (launch, expected) in [
-            (json!({"data": {"compute.instance.activate::fail": true}}), fails(&[SimStep::Start])),
-            (json!({"environment": {"A": "storage.image.activate::fail"}}), fails(&[SimStep::Pull])),
+            (
+                json!({"data": {"compute.instance.activate::fail": true}}),
+                fails(&[SimStep::Start]),
+            ),
+            (
+                json!({"environment": {"A": "storage.image.activate::fail"}}),
+                fails(&[SimStep::Pull]),
+            ),
             (
                 json!({"labels": {"storage.volume.activate::fail": "", "compute.instance.remove::fail": ""}}),
                 fails(&[SimStep::Volume, SimStep::Remove]),
@@ -238,12 +336,30 @@ mod tests {
             (json!({"command": ["simShutdownAfter", "5"]}), vanishes.clone()),
             (json!({"environment": {"simShutdownAfter": "5"}}), vanishes.clone()),
             (json!({"data": {"simShutdownAfter": 5}}), vanishes),
-            (json!({"data": {"simForgetImmediately": true}}), Knobs { forget: true, ..Knobs::default() }),
-            (json!({"environment": {"simDisconnectAgent": "1"}}), Knobs { hang_up: true, ..Knobs::default() }),
+            (
+                json!({"data": {"simForgetImmediately": true}}),
+                Knobs {
+                    forget: true,
+                    ..Knobs::default()
+                },
+            ),
+            (
+                json!({"environment": {"simDisconnectAgent": "1"}}),
+                Knobs {
+                    hang_up: true,
+                    ..Knobs::default()
+                },
+            ),
         ] {
             assert_eq!(read(launch.clone()), expected, "{launch}");
         }
         let named = BTreeMap::from([(LABEL_NAME.to_owned(), "simCreateAnother_abc".to_owned())]);
-        assert_eq!(Knobs::of(&plain, &named), Knobs { another: Some("abc".into()), ..Knobs::default() });
+        assert_eq!(
+            Knobs::of(&plain, &named),
+            Knobs {
+                another: Some("abc".into()),
+                ..Knobs::default()
+            }
+        );
     }
 }

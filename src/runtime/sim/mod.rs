@@ -14,8 +14,8 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth,
-    Result, Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult,
+    PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
 };
 use crate::model::{Clock, Timestamp};
 
@@ -65,7 +65,13 @@ impl Sim {
     /// An empty engine.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let (events, _) = broadcast::channel(EVENT_CAP);
-        Self { shared: Arc::new(Shared { clock, world: Mutex::default(), events }) }
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                world: Mutex::default(),
+                events,
+            }),
+        }
     }
 
     /// Takes containers over from rows, for a server that starts with an empty simulator; those already here stay as
@@ -168,7 +174,11 @@ impl Sim {
             }
             world.log.push_back(format!("{method} {name}"));
         }
-        if world.is_silent() { Err(Error::Unreachable(AWAY.to_owned())) } else { Ok(world) }
+        if world.is_silent() {
+            Err(Error::Unreachable(AWAY.to_owned()))
+        } else {
+            Ok(world)
+        }
     }
 }
 
@@ -192,7 +202,11 @@ impl Shared {
             (was, world.is_silent())
         };
         if was != is {
-            self.send(if is { RuntimeEvent::Disconnected(AWAY.to_owned()) } else { RuntimeEvent::Connected });
+            self.send(if is {
+                RuntimeEvent::Disconnected(AWAY.to_owned())
+            } else {
+                RuntimeEvent::Connected
+            });
         }
     }
 
@@ -264,7 +278,11 @@ impl Runtime for Sim {
         // No more than a real engine's list tells, so that nothing comes to rely on it.
         for found in &mut all {
             found.started_at.clear();
-            found.mounts.iter_mut().filter(|m| m.volume.is_some()).for_each(|m| m.source.clear());
+            found
+                .mounts
+                .iter_mut()
+                .filter(|m| m.volume.is_some())
+                .for_each(|m| m.source.clear());
         }
         Ok(all)
     }
@@ -290,11 +308,15 @@ impl Runtime for Sim {
     }
 
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<NetworkFound> {
-        self.enter("ensure_network", Some(&spec.name))?.state.ensure_network(spec)
+        self.enter("ensure_network", Some(&spec.name))?
+            .state
+            .ensure_network(spec)
     }
 
     async fn remove_network(&self, project_uuid: &str) -> Result<()> {
-        self.enter("remove_network", Some(project_uuid))?.state.remove_network(project_uuid)
+        self.enter("remove_network", Some(project_uuid))?
+            .state
+            .remove_network(project_uuid)
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<Found> {
@@ -313,7 +335,9 @@ impl Runtime for Sim {
     async fn start(&self, uuid: &str) -> Result<Found> {
         let slow = {
             let mut world = self.enter("start", Some(uuid))?;
-            let Some(container) = world.state.get(uuid) else { return Err(gone(uuid)) };
+            let Some(container) = world.state.get(uuid) else {
+                return Err(gone(uuid));
+            };
             if container.found.life == Life::Running {
                 return Ok(container.found.clone());
             }
@@ -352,7 +376,9 @@ impl Runtime for Sim {
     async fn stop(&self, uuid: &str, _grace: Duration) -> Result<()> {
         {
             let mut world = self.enter("stop", Some(uuid))?;
-            let Some(knobs) = world.state.running(uuid).map(|c| c.knobs.clone()) else { return Ok(()) };
+            let Some(knobs) = world.state.running(uuid).map(|c| c.knobs.clone()) else {
+                return Ok(());
+            };
             world.state.attempt(uuid, SimStep::Stop, &knobs)?;
         }
         self.exit(uuid, 0);
@@ -362,7 +388,9 @@ impl Runtime for Sim {
     async fn remove(&self, uuid: &str) -> Result<()> {
         {
             let mut world = self.enter("remove", Some(uuid))?;
-            let Some(knobs) = world.state.get(uuid).map(|c| c.knobs.clone()) else { return Ok(()) };
+            let Some(knobs) = world.state.get(uuid).map(|c| c.knobs.clone()) else {
+                return Ok(());
+            };
             world.state.attempt(uuid, SimStep::Remove, &knobs)?;
             world.state.remove(uuid);
         }
@@ -371,7 +399,10 @@ impl Runtime for Sim {
     }
 
     async fn ensure_volume(&self, name: &str, driver: &str, _options: &BTreeMap<String, String>) -> Result<()> {
-        self.enter("ensure_volume", Some(name))?.state.volumes.insert(name.to_owned(), driver.to_owned());
+        self.enter("ensure_volume", Some(name))?
+            .state
+            .volumes
+            .insert(name.to_owned(), driver.to_owned());
         Ok(())
     }
 
@@ -384,8 +415,16 @@ impl Runtime for Sim {
             Ok(world) => world,
             Err(e) => return ProbeResult::Unreachable(e.to_string()),
         };
-        let Some(container) = world.state.running(&probe.uuid) else { return ProbeResult::Down("the container does not run".to_owned()) };
-        match world.state.health.get(&probe.uuid).copied().unwrap_or(container.knobs.health) {
+        let Some(container) = world.state.running(&probe.uuid) else {
+            return ProbeResult::Down("the container does not run".to_owned());
+        };
+        match world
+            .state
+            .health
+            .get(&probe.uuid)
+            .copied()
+            .unwrap_or(container.knobs.health)
+        {
             Health::Healthy => ProbeResult::Up,
             Health::Unhealthy => ProbeResult::Down("unhealthy, as told".to_owned()),
             Health::Unreachable => ProbeResult::Unreachable("unreachable, as told".to_owned()),
@@ -395,7 +434,11 @@ impl Runtime for Sim {
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
         // Subscribed before the first word is chosen, so that nothing falls in between.
         let receiver = self.shared.events.subscribe();
-        let first = if self.shared.lock().is_silent() { RuntimeEvent::Disconnected(AWAY.to_owned()) } else { RuntimeEvent::Connected };
+        let first = if self.shared.lock().is_silent() {
+            RuntimeEvent::Disconnected(AWAY.to_owned())
+        } else {
+            RuntimeEvent::Connected
+        };
         let later = stream::unfold(receiver, |mut receiver| async move {
             match receiver.recv().await {
                 Ok(event) => Some((event, receiver)),

@@ -6,7 +6,9 @@ use super::gone;
 use super::knobs::{Health, Knobs, SimStep};
 use crate::model::Timestamp;
 use crate::model::port::PortSpec;
-use crate::runtime::{BoundPort, ContainerSpec, Error, Found, FoundMount, Life, NetworkAttachment, NetworkFound, NetworkSpec, Result};
+use crate::runtime::{
+    BoundPort, ContainerSpec, Error, Found, FoundMount, Life, NetworkAttachment, NetworkFound, NetworkSpec, Result,
+};
 
 /// The first of the ports that IANA leaves for such use.
 const FIRST_RANDOM_PORT: u16 = 49153;
@@ -100,7 +102,11 @@ impl Contents {
         let attempts = self.attempts.entry((subject.to_owned(), step)).or_default();
         let fails = knobs.fails(step, *attempts);
         *attempts = attempts.saturating_add(1);
-        if fails { Err(Error::Failed(step.failure())) } else { Ok(()) }
+        if fails {
+            Err(Error::Failed(step.failure()))
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn adopt(&mut self, found: Found) {
@@ -134,7 +140,10 @@ impl Contents {
     pub(super) fn create(&mut self, spec: &ContainerSpec, knobs: Knobs) -> Result<Found> {
         let clash = self.strict && self.each().any(|c| c.found.name == spec.name);
         if clash || self.held_names.contains(&spec.name) {
-            return Err(Error::NameTaken(format!("Conflict. The container name \"/{}\" is already in use", spec.name)));
+            return Err(Error::NameTaken(format!(
+                "Conflict. The container name \"/{}\" is already in use",
+                spec.name
+            )));
         }
         self.created = self.created.wrapping_add(1);
         let life = self.lives.get(&spec.uuid).copied().unwrap_or(0);
@@ -162,13 +171,35 @@ impl Contents {
         };
         let mut ports = spec.ports.clone();
         if spec.launch.publish_all_ports == Some(true) {
-            let exposed = spec.launch.expose.iter().flatten().filter_map(|e| PortSpec::parse(e).ok());
+            let exposed = spec
+                .launch
+                .expose
+                .iter()
+                .flatten()
+                .filter_map(|e| PortSpec::parse(e).ok());
             ports.extend(
-                exposed.filter(|e| !spec.ports.iter().any(|p| (p.private, p.protocol) == (e.private, e.protocol))).collect::<Vec<_>>(),
+                exposed
+                    .filter(|e| {
+                        !spec
+                            .ports
+                            .iter()
+                            .any(|p| (p.private, p.protocol) == (e.private, e.protocol))
+                    })
+                    .collect::<Vec<_>>(),
             );
         }
         let image = spec.launch.image_uuid.clone().unwrap_or_default();
-        let container = Container { found: found.clone(), knobs, image, address, network, ports, provider, starts: 0, due: None };
+        let container = Container {
+            found: found.clone(),
+            knobs,
+            image,
+            address,
+            network,
+            ports,
+            provider,
+            starts: 0,
+            due: None,
+        };
         self.containers.insert(spec.uuid.clone(), container);
         Ok(found)
     }
@@ -185,7 +216,11 @@ impl Contents {
         let ports = self.bind(&wanted)?;
         let container = self.containers.get_mut(uuid).ok_or_else(|| gone(uuid))?;
         container.starts = container.starts.saturating_add(1);
-        container.due = container.knobs.vanish.or(container.knobs.exit.map(|(_, after)| after)).map(|after| now.plus(after));
+        container.due = container
+            .knobs
+            .vanish
+            .or(container.knobs.exit.map(|(_, after)| after))
+            .map(|after| now.plus(after));
         let found = &mut container.found;
         found.life = Life::Running;
         found.ip.clone_from(&container.address);
@@ -197,10 +232,22 @@ impl Contents {
             self.timed.insert(uuid.to_owned());
         }
         let (due, forget, hang_up) = (container.due, container.knobs.forget, container.knobs.hang_up);
-        let (found, image, another) = (container.found.clone(), container.image.clone(), container.knobs.another.clone());
+        let (found, image, another) = (
+            container.found.clone(),
+            container.image.clone(),
+            container.knobs.another.clone(),
+        );
         let stranger = another.filter(|id| !self.each().any(|c| c.found.external_id == *id));
         let stranger = stranger.map(|id| self.add_stranger(&id, &image, now));
-        Ok((found, Aftermath { due, forget, hang_up, stranger }))
+        Ok((
+            found,
+            Aftermath {
+                due,
+                forget,
+                hang_up,
+                stranger,
+            },
+        ))
     }
 
     /// A running container that nobody asked for; returns its uuid.
@@ -225,7 +272,9 @@ impl Contents {
     /// Ends a running container.
     pub(super) fn end(&mut self, uuid: &str, code: i64) -> bool {
         self.timed.remove(uuid);
-        let Some(container) = self.containers.get_mut(uuid).filter(|c| c.found.life == Life::Running) else { return false };
+        let Some(container) = self.containers.get_mut(uuid).filter(|c| c.found.life == Life::Running) else {
+            return false;
+        };
         container.due = None;
         let found = &mut container.found;
         found.life = Life::Exited;
@@ -245,14 +294,22 @@ impl Contents {
             .iter()
             .filter_map(|uuid| self.containers.get(uuid))
             .filter(|c| c.due.is_some_and(|d| d <= now))
-            .map(|c| (c.found.uuid.clone(), c.knobs.exit.filter(|_| c.knobs.vanish.is_none()).map(|(code, _)| code)))
+            .map(|c| {
+                (
+                    c.found.uuid.clone(),
+                    c.knobs.exit.filter(|_| c.knobs.vanish.is_none()).map(|(code, _)| code),
+                )
+            })
             .collect();
         due.sort();
         let mut ended = |uuid: &str, code: Option<i64>| match code {
             Some(code) => self.end(uuid, code),
             None => self.forget(uuid),
         };
-        due.into_iter().filter(|(uuid, code)| ended(uuid, *code)).map(|(uuid, _)| uuid).collect()
+        due.into_iter()
+            .filter(|(uuid, code)| ended(uuid, *code))
+            .map(|(uuid, _)| uuid)
+            .collect()
     }
 
     /// Removes a container and every memory of it.
@@ -278,18 +335,33 @@ impl Contents {
         if let Some(there) = self.networks.get(&spec.project_uuid) {
             return Ok(there.clone());
         }
-        let free = spec.candidates.iter().find(|c| !self.networks.values().any(|n| n.subnet == **c));
-        let Some(subnet) = free else { return Err(Error::Failed("Pool overlaps with other one on this address space".to_owned())) };
-        let network = NetworkFound { id: hex_id(&spec.project_uuid), subnet: subnet.clone() };
+        let free = spec
+            .candidates
+            .iter()
+            .find(|c| !self.networks.values().any(|n| n.subnet == **c));
+        let Some(subnet) = free else {
+            return Err(Error::Failed(
+                "Pool overlaps with other one on this address space".to_owned(),
+            ));
+        };
+        let network = NetworkFound {
+            id: hex_id(&spec.project_uuid),
+            subnet: subnet.clone(),
+        };
         self.networks.insert(spec.project_uuid.clone(), network.clone());
         Ok(network)
     }
 
     pub(super) fn remove_network(&mut self, project_uuid: &str) -> Result<()> {
-        let Some(network) = self.networks.get(project_uuid) else { return Ok(()) };
+        let Some(network) = self.networks.get(project_uuid) else {
+            return Ok(());
+        };
         let active = |c: &Container| c.found.life == Life::Running && c.network.as_ref() == Some(&network.id);
         if self.each().any(active) {
-            return Err(Error::Failed(format!("error while removing network: network id {} has active endpoints", network.id)));
+            return Err(Error::Failed(format!(
+                "error while removing network: network id {} has active endpoints",
+                network.id
+            )));
         }
         self.networks.remove(project_uuid);
         Ok(())
@@ -298,18 +370,25 @@ impl Contents {
     pub(super) fn remove_volume(&mut self, name: &str) -> Result<()> {
         let user = |c: &&Container| c.found.mounts.iter().any(|m| m.volume.as_deref() == Some(name));
         if let Some(user) = self.each().find(user) {
-            return Err(Error::Failed(format!("remove {name}: volume is in use - [{}]", user.found.external_id)));
+            return Err(Error::Failed(format!(
+                "remove {name}: volume is in use - [{}]",
+                user.found.external_id
+            )));
         }
         self.volumes.remove(name);
         Ok(())
     }
 
     fn check_provider(&self, container: &Container) -> Result<()> {
-        let Some(provider) = &container.provider else { return Ok(()) };
+        let Some(provider) = &container.provider else {
+            return Ok(());
+        };
         match self.each().find(|c| c.found.external_id == *provider) {
             None => Err(Error::Failed(format!("No such container: {provider}"))),
             Some(p) if p.found.life == Life::Running => Ok(()),
-            Some(_) => Err(Error::Failed(format!("cannot join network of a non running container: {provider}"))),
+            Some(_) => Err(Error::Failed(format!(
+                "cannot join network of a non running container: {provider}"
+            ))),
         }
     }
 
@@ -317,25 +396,45 @@ impl Contents {
         if !self.strict || container.network.is_none() {
             return Ok(());
         }
-        let same = |c: &Container| c.found.life == Life::Running && c.network == container.network && c.address == container.address;
-        if self.each().any(same) { Err(Error::AddressTaken("Address already in use".to_owned())) } else { Ok(()) }
+        let same = |c: &Container| {
+            c.found.life == Life::Running && c.network == container.network && c.address == container.address
+        };
+        if self.each().any(same) {
+            Err(Error::AddressTaken("Address already in use".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 
     fn bind(&mut self, wanted: &[PortSpec]) -> Result<Vec<BoundPort>> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let used: HashSet<(u16, String)> = self.each().flat_map(|c| &c.found.ports).map(|p| (p.public, p.protocol.clone())).collect();
+        let used: HashSet<(u16, String)> = self
+            .each()
+            .flat_map(|c| &c.found.ports)
+            .map(|p| (p.public, p.protocol.clone()))
+            .collect();
         let mut bound = Vec::with_capacity(wanted.len());
         for port in wanted {
-            let taken = |n: u16| self.held_ports.contains(&n) || (self.strict && used.contains(&(n, port.protocol.to_owned())));
+            let taken =
+                |n: u16| self.held_ports.contains(&n) || (self.strict && used.contains(&(n, port.protocol.to_owned())));
             let ip = port.ip.clone().unwrap_or_else(|| "0.0.0.0".to_owned());
             let public = match port.public {
-                Some(n) if taken(n) => return Err(Error::PortTaken(format!("Bind for {ip}:{n} failed: port is already allocated"))),
+                Some(n) if taken(n) => {
+                    return Err(Error::PortTaken(format!(
+                        "Bind for {ip}:{n} failed: port is already allocated"
+                    )));
+                }
                 Some(n) => n,
                 None => self.draw(&used, port.protocol)?,
             };
-            bound.push(BoundPort { ip, public, private: port.private, protocol: port.protocol.to_owned() });
+            bound.push(BoundPort {
+                ip,
+                public,
+                private: port.private,
+                protocol: port.protocol.to_owned(),
+            });
         }
         Ok(bound)
     }
@@ -368,15 +467,26 @@ impl Contents {
             let writable = parts.next().is_none_or(|mode| !mode.split(',').any(|m| m == "ro"));
             mounts.push(match path {
                 None => volume(hex_id(&format!("{}:{first}", spec.uuid)), first, true),
-                Some(path) if first.starts_with('/') => {
-                    FoundMount { volume: None, source: first.to_owned(), path: path.to_owned(), writable, driver: String::new() }
-                }
+                Some(path) if first.starts_with('/') => FoundMount {
+                    volume: None,
+                    source: first.to_owned(),
+                    path: path.to_owned(),
+                    writable,
+                    driver: String::new(),
+                },
                 Some(path) => volume(first.to_owned(), path, writable),
             });
         }
-        mounts.extend(spec.volume_mounts.iter().map(|(name, path)| volume(name.clone(), path, true)));
+        mounts.extend(
+            spec.volume_mounts
+                .iter()
+                .map(|(name, path)| volume(name.clone(), path, true)),
+        );
         for provider in &spec.volumes_from {
-            let inherited = self.each().find(|c| c.found.external_id == *provider).map(|c| c.found.mounts.clone());
+            let inherited = self
+                .each()
+                .find(|c| c.found.external_id == *provider)
+                .map(|c| c.found.mounts.clone());
             mounts.extend(inherited.unwrap_or_default());
         }
         for name in mounts.iter().filter_map(|m| m.volume.clone()) {
@@ -390,7 +500,8 @@ impl Contents {
 fn hex_id(text: &str) -> String {
     let word = |salt: u64| {
         let start = 0xcbf2_9ce4_8422_2325 ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        text.bytes().fold(start, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+        text.bytes()
+            .fold(start, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
     };
     format!("{:016x}{:016x}{:016x}{:016x}", word(1), word(2), word(3), word(4))
 }

@@ -11,7 +11,10 @@ fn spec(uuid: &str, image: &str, labels: &[(&str, &str)]) -> ContainerSpec {
         uuid: uuid.into(),
         name: format!("c-{uuid}"),
         labels: labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
-        launch: LaunchConfig { image_uuid: Some(image.into()), ..LaunchConfig::default() },
+        launch: LaunchConfig {
+            image_uuid: Some(image.into()),
+            ..LaunchConfig::default()
+        },
         network: NetworkAttachment::Managed {
             network_id: "net".into(),
             ip: "10.42.0.7".into(),
@@ -42,13 +45,19 @@ async fn a_container_lives_from_create_to_remove_and_each_call_may_be_repeated()
     assert_eq!(created.life, Life::Created);
     assert_eq!(sim.create(&s).await.unwrap(), created);
     let started = sim.start("a").await.unwrap();
-    assert_eq!((started.life, started.ip.as_deref()), (Life::Running, Some("10.42.0.7")));
+    assert_eq!(
+        (started.life, started.ip.as_deref()),
+        (Life::Running, Some("10.42.0.7"))
+    );
     assert_eq!(sim.start("a").await.unwrap(), started);
     for _ in 0..2 {
         sim.stop("a", Duration::ZERO).await.unwrap();
     }
     let stopped = sim.find("a").await.unwrap().unwrap();
-    assert_eq!((stopped.life, stopped.exit_code, stopped.ip), (Life::Exited, Some(0), None));
+    assert_eq!(
+        (stopped.life, stopped.exit_code, stopped.ip),
+        (Life::Exited, Some(0), None)
+    );
     assert_ne!(sim.start("a").await.unwrap().started_at, started.started_at);
     for _ in 0..2 {
         sim.remove("a").await.unwrap();
@@ -96,7 +105,10 @@ async fn the_image_fail_never_starts_and_its_pull_variant_never_comes() {
         assert_eq!(sim.start("a").await, Err(failed("Failing [compute.instance.activate]")));
     }
     let quiet = |_: String| {};
-    assert_eq!(sim.pull("sim:fail:pull", PullPolicy::Always, None, &quiet).await, Err(failed("Failing [storage.image.activate]")));
+    assert_eq!(
+        sim.pull("sim:fail:pull", PullPolicy::Always, None, &quiet).await,
+        Err(failed("Failing [storage.image.activate]"))
+    );
     assert_eq!(sim.pull("sim:fail", PullPolicy::Always, None, &quiet).await, Ok(()));
 }
 
@@ -114,7 +126,10 @@ async fn a_container_with_a_time_to_live_exits_with_its_code_and_an_event() {
     let found = sim.find("a").await.unwrap().unwrap();
     assert_eq!((found.life, found.exit_code), (Life::Exited, Some(3)));
     let changed = RuntimeEvent::Changed { uuid: "a".into() };
-    assert_eq!((events.next().await, events.next().await), (Some(changed.clone()), Some(changed)));
+    assert_eq!(
+        (events.next().await, events.next().await),
+        (Some(changed.clone()), Some(changed))
+    );
 }
 
 #[tokio::test]
@@ -142,10 +157,21 @@ async fn a_slow_start_takes_its_time() {
 #[tokio::test]
 async fn probes_follow_the_label_and_then_the_hand() {
     let (sim, _) = sim();
-    let probe = |uuid: &str| Probe { uuid: uuid.into(), ip: None, port: 80, request_line: None, timeout: Duration::from_secs(1) };
+    let probe = |uuid: &str| Probe {
+        uuid: uuid.into(),
+        ip: None,
+        port: 80,
+        request_line: None,
+        timeout: Duration::from_secs(1),
+    };
     sim.create(&spec("plain", "sim:web", &[])).await.unwrap();
-    sim.create(&spec("bad", "sim:web", &[("sim.health", "unhealthy")])).await.unwrap();
-    assert!(matches!(sim.probe(&probe("plain")).await, ProbeResult::Down(_)), "not running");
+    sim.create(&spec("bad", "sim:web", &[("sim.health", "unhealthy")]))
+        .await
+        .unwrap();
+    assert!(
+        matches!(sim.probe(&probe("plain")).await, ProbeResult::Down(_)),
+        "not running"
+    );
     sim.start("plain").await.unwrap();
     sim.start("bad").await.unwrap();
     assert_eq!(sim.probe(&probe("plain")).await, ProbeResult::Up);
@@ -186,9 +212,21 @@ async fn a_forgotten_container_comes_back_under_another_id() {
 #[tokio::test]
 async fn random_ports_are_drawn_in_order_and_avoid_strangers() {
     let (sim, _) = sim();
-    let random = |private| PortSpec { ip: None, public: None, private, protocol: "tcp" };
+    let random = |private| PortSpec {
+        ip: None,
+        public: None,
+        private,
+        protocol: "tcp",
+    };
     let mut s = spec("a", "sim:web", &[]);
-    s.ports = vec![random(80), PortSpec { public: Some(8080), ..random(81) }, random(82)];
+    s.ports = vec![
+        random(80),
+        PortSpec {
+            public: Some(8080),
+            ..random(81)
+        },
+        random(82),
+    ];
     sim.hold_port(49154);
     sim.create(&s).await.unwrap();
     let ports = |f: Found| f.ports.iter().map(|p| p.public).collect::<Vec<_>>();
@@ -240,11 +278,19 @@ async fn networks_and_volumes_are_there_once_and_leave_when_unused() {
     assert_eq!(sim.ensure_network(&network("q")).await.unwrap().subnet, "10.42.1.0/24");
     assert!(sim.ensure_network(&network("r")).await.is_err());
     let mut s = spec("a", "sim:web", &[]);
-    s.network =
-        NetworkAttachment::Managed { network_id: first.id, ip: "10.42.0.2".into(), aliases: vec![], links: vec![], dns_search: vec![] };
+    s.network = NetworkAttachment::Managed {
+        network_id: first.id,
+        ip: "10.42.0.2".into(),
+        aliases: vec![],
+        links: vec![],
+        dns_search: vec![],
+    };
     s.launch.data_volumes = Some(vec!["/anon".into(), "/h:/c:ro".into(), "data:/d".into()]);
     let mounts = sim.create(&s).await.unwrap().mounts;
-    assert_eq!(mounts.iter().map(|m| (m.path.as_str(), m.writable)).collect::<Vec<_>>(), [("/anon", true), ("/c", false), ("/d", true)]);
+    assert_eq!(
+        mounts.iter().map(|m| (m.path.as_str(), m.writable)).collect::<Vec<_>>(),
+        [("/anon", true), ("/c", false), ("/d", true)]
+    );
     sim.start("a").await.unwrap();
     assert!(sim.remove_network("p").await.is_err());
     assert!(sim.remove_volume("data").await.is_err());
@@ -263,10 +309,20 @@ async fn adopted_containers_run_on_and_can_be_restarted() {
     let (sim, clock) = sim();
     clock.advance(Duration::from_secs(5));
     sim.adopt(vec![found.clone()]);
-    sim.adopt(vec![Found { name: "other".into(), ..found.clone() }]);
+    sim.adopt(vec![Found {
+        name: "other".into(),
+        ..found.clone()
+    }]);
     assert_eq!(sim.containers(), vec![found.clone()]);
-    let listed = Found { started_at: String::new(), ..found.clone() };
-    assert_eq!(sim.observe().await.unwrap(), vec![listed], "a list does not know the time of the start");
+    let listed = Found {
+        started_at: String::new(),
+        ..found.clone()
+    };
+    assert_eq!(
+        sim.observe().await.unwrap(),
+        vec![listed],
+        "a list does not know the time of the start"
+    );
     sim.stop("a", Duration::ZERO).await.unwrap();
     let again = sim.start("a").await.unwrap();
     assert_eq!((&again.ip, &again.external_id), (&found.ip, &found.external_id));

@@ -97,7 +97,10 @@ impl Store {
             .load(&mut conn)
             .map_err(failed("reading ids of children"))?;
         pairs.sort_unstable_by_key(|(_, id)| *id);
-        Ok(pairs.into_iter().filter_map(|(p, i)| Some((ResourceId(p?), ResourceId(i)))).collect())
+        Ok(pairs
+            .into_iter()
+            .filter_map(|(p, i)| Some((ResourceId(p?), ResourceId(i))))
+            .collect())
     }
 
     /// `(host, id, kind, state, notes)` of the live rows of this root on any of these hosts.
@@ -111,13 +114,25 @@ impl Store {
             .filter(OneOf::new("host_id", hosts))
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
-            .select((resource::id, resource::kind, resource::host_id, resource::state, resource::internal))
+            .select((
+                resource::id,
+                resource::kind,
+                resource::host_id,
+                resource::state,
+                resource::internal,
+            ))
             .load(&mut conn)
             .map_err(failed("reading what runs on hosts"))?;
         rows.sort_unstable_by_key(|(id, ..)| *id);
         Ok(rows
             .into_iter()
-            .map(|(id, kind, host, state, internal)| Slim { id: ResourceId(id), kind, host_id: host.map(ResourceId), state, internal })
+            .map(|(id, kind, host, state, internal)| Slim {
+                id: ResourceId(id),
+                kind,
+                host_id: host.map(ResourceId),
+                state,
+                internal,
+            })
             .collect())
     }
 
@@ -187,7 +202,10 @@ impl Tx<'_> {
         let mut query = resource::all()
             .filter(resource::root.eq(root.to_owned()))
             .filter(resource::removed_ms.is_null())
-            .filter(Fragment::new(dialect::is_text_in_any_case("name"), vec![Scalar::Text(name.to_owned())]))
+            .filter(Fragment::new(
+                dialect::is_text_in_any_case("name"),
+                vec![Scalar::Text(name.to_owned())],
+            ))
             .select(resource::id)
             .into_boxed();
         query = match within {

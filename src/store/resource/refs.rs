@@ -37,7 +37,12 @@ impl Store {
     }
 
     /// All references `(from, to)` by this field that start (or end) at one of `ids`: one query for a page.
-    pub fn references(&self, field: &str, ids: &[ResourceId], direction: Direction) -> Result<Vec<(ResourceId, ResourceId)>> {
+    pub fn references(
+        &self,
+        field: &str,
+        ids: &[ResourceId],
+        direction: Direction,
+    ) -> Result<Vec<(ResourceId, ResourceId)>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -71,7 +76,11 @@ impl Tx<'_> {
     /// Notes a reference; one that is there already is fine.
     pub fn insert_ref(&mut self, from: ResourceId, field: &str, to: ResourceId) -> Result<()> {
         diesel::insert_into(resource_ref::table)
-            .values((resource_ref::from_id.eq(from.0), resource_ref::field.eq(field), resource_ref::to_id.eq(to.0)))
+            .values((
+                resource_ref::from_id.eq(from.0),
+                resource_ref::field.eq(field),
+                resource_ref::to_id.eq(to.0),
+            ))
             .on_conflict_do_nothing()
             .execute(self.conn)
             .map_err(failed("noting a reference"))?;
@@ -80,17 +89,23 @@ impl Tx<'_> {
 
     /// Forgets the references of a row by a field.
     pub fn delete_refs(&mut self, from: ResourceId, field: &str) -> Result<()> {
-        diesel::delete(resource_ref::table.filter(resource_ref::from_id.eq(from.0)).filter(resource_ref::field.eq(field)))
-            .execute(self.conn)
-            .map_err(failed("forgetting references"))?;
+        diesel::delete(
+            resource_ref::table
+                .filter(resource_ref::from_id.eq(from.0))
+                .filter(resource_ref::field.eq(field)),
+        )
+        .execute(self.conn)
+        .map_err(failed("forgetting references"))?;
         Ok(())
     }
 
     /// Forgets all references from and to rows.
     pub(super) fn delete_refs_of(&mut self, ids: &[i64]) -> Result<()> {
-        diesel::delete(resource_ref::table.filter(resource_ref::from_id.eq_any(ids).or(resource_ref::to_id.eq_any(ids))))
-            .execute(self.conn)
-            .map_err(failed("forgetting the references of rows"))?;
+        diesel::delete(
+            resource_ref::table.filter(resource_ref::from_id.eq_any(ids).or(resource_ref::to_id.eq_any(ids))),
+        )
+        .execute(self.conn)
+        .map_err(failed("forgetting the references of rows"))?;
         Ok(())
     }
 }

@@ -87,8 +87,12 @@ fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -
         ("removed_ms", changes.removed.map(|t| Some(t.floor_to_seconds().0))),
         ("purge_after_ms", changes.purge_after.map(|t| Some(t.0))),
     ];
-    let texts = texts.into_iter().filter_map(|(column, value)| Some((column, Some(Bound::Text(value?)))));
-    let numbers = numbers.into_iter().filter_map(|(column, value)| Some((column, value?.map(Bound::Int))));
+    let texts = texts
+        .into_iter()
+        .filter_map(|(column, value)| Some((column, Some(Bound::Text(value?)))));
+    let numbers = numbers
+        .into_iter()
+        .filter_map(|(column, value)| Some((column, value?.map(Bound::Int))));
     for (column, value) in texts.chain(numbers) {
         text.push_str(", ");
         text.push_str(column);
@@ -111,7 +115,11 @@ impl Tx<'_> {
         let (fields, cuts) = self.layout.pack(&new.root, &new.kind, &new.fields)?;
         let now = self.now();
         let uuid = new.uuid.unwrap_or_else(|| crate::model::id::new_uuid().to_string());
-        let internal = if new.internal.is_empty() { "{}".to_owned() } else { new.internal };
+        let internal = if new.internal.is_empty() {
+            "{}".to_owned()
+        } else {
+            new.internal
+        };
         let id: i64 = diesel::insert_into(resource::table)
             .values((
                 new.id.map(|i| resource::id.eq(i.0)),
@@ -176,11 +184,16 @@ impl Tx<'_> {
                 Some(all)
             }
         };
-        let packed = patched.as_ref().map(|f| self.layout.pack(&row.root, &row.kind, f)).transpose()?;
+        let packed = patched
+            .as_ref()
+            .map(|f| self.layout.pack(&row.root, &row.kind, f))
+            .transpose()?;
         let (mut text, mut values) = assignments(changes, packed.as_ref());
         text.push_str(" WHERE id = ? AND version = ?");
         values.extend([Bound::Int(row.id.0), Bound::Int(row.version)]);
-        let changed = Statement::new(text, values).execute(self.conn).map_err(failed("changing a resource"))?;
+        let changed = Statement::new(text, values)
+            .execute(self.conn)
+            .map_err(failed("changing a resource"))?;
         if changed == 0 {
             return Err(Error::conflict("the resource changed meanwhile"));
         }
@@ -231,7 +244,9 @@ impl Tx<'_> {
     /// Deletes rows for good, with all references from and to them.
     pub(in crate::store) fn delete_rows(&mut self, ids: &[i64]) -> Result<()> {
         self.delete_refs_of(ids)?;
-        diesel::delete(resource::table.filter(resource::id.eq_any(ids))).execute(self.conn).map_err(failed("deleting resources"))?;
+        diesel::delete(resource::table.filter(resource::id.eq_any(ids)))
+            .execute(self.conn)
+            .map_err(failed("deleting resources"))?;
         Ok(())
     }
 }

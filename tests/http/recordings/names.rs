@@ -32,10 +32,14 @@ fn family(letters: &str) -> &str {
 /// The letters and the number of a wire id.
 pub fn wire_id(text: &str) -> Option<(&str, u64)> {
     let rest = text.strip_prefix('1')?;
-    let end = rest.find(|c: char| !c.is_ascii_lowercase()).filter(|end| (1..=5).contains(end))?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_lowercase())
+        .filter(|end| (1..=5).contains(end))?;
     let digits = &rest[end..];
     let is_number = digits.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| digits.parse().ok().map(|n| (&rest[..end], n))).flatten()
+    is_number
+        .then(|| digits.parse().ok().map(|n| (&rest[..end], n)))
+        .flatten()
 }
 
 /// The letters and the name of a text that is nothing but the name of an id.
@@ -78,8 +82,8 @@ fn is_letters(text: &str) -> bool {
 }
 
 const PLACES: [&str; 18] = [
-    "time", "ts", "uuid", "hex", "secret", "token", "pem", "ip", "errorid", "base", "hostport", "tag", "number", "marker", "regkey",
-    "hostname", "hostuuid", "port",
+    "time", "ts", "uuid", "hex", "secret", "token", "pem", "ip", "errorid", "base", "hostport", "tag", "number",
+    "marker", "regkey", "hostname", "hostuuid", "port",
 ];
 
 fn is_letters_or_number(text: &str) -> bool {
@@ -134,7 +138,9 @@ impl Names {
         let find = |letters: &str, name: &str| self.number(letters, name).or_else(|| guess(letters, name));
         let one = |piece: Piece<'_>| match piece {
             Piece::Text(text) => text.to_owned(),
-            Piece::Id(letters, name) => find(letters, name).map_or_else(|| format!("1{letters}99999"), |n| format!("1{letters}{n}")),
+            Piece::Id(letters, name) => {
+                find(letters, name).map_or_else(|| format!("1{letters}99999"), |n| format!("1{letters}{n}"))
+            }
             Piece::Any("base") => format!("http://{HOST}"),
             Piece::Any("hostport") => HOST.to_owned(),
             Piece::Any("port") => HOST.split_once(':').map_or("", |(_, port)| port).to_owned(),
@@ -164,12 +170,19 @@ impl Names {
     }
 
     fn fit(&self, pieces: &[Piece<'_>], got: &str, learned: &mut Vec<(String, String, u64)>) -> bool {
-        let Some((first, rest)) = pieces.split_first() else { return got.is_empty() };
+        let Some((first, rest)) = pieces.split_first() else {
+            return got.is_empty();
+        };
         match first {
             Piece::Text(text) => got.strip_prefix(text).is_some_and(|got| self.fit(rest, got, learned)),
             Piece::Id(letters, name) => {
-                let end = got.char_indices().find(|(i, c)| *i > 0 && !c.is_ascii_alphanumeric()).map_or(got.len(), |(i, _)| i);
-                let Some((found, number)) = wire_id(&got[..end]) else { return false };
+                let end = got
+                    .char_indices()
+                    .find(|(i, c)| *i > 0 && !c.is_ascii_alphanumeric())
+                    .map_or(got.len(), |(i, _)| i);
+                let Some((found, number)) = wire_id(&got[..end]) else {
+                    return false;
+                };
                 if found != *letters || !self.may_be(letters, name, number) {
                     return false;
                 }
@@ -201,9 +214,17 @@ impl Names {
     fn is_one(&self, word: &str, got: &str) -> bool {
         let hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
         match word {
-            "time" => got.len() >= 20 && got.ends_with('Z') && got.as_bytes()[4] == b'-' && got.as_bytes()[10] == b'T' && got.len() <= 30,
+            "time" => {
+                got.len() >= 20
+                    && got.ends_with('Z')
+                    && got.as_bytes()[4] == b'-'
+                    && got.as_bytes()[10] == b'T'
+                    && got.len() <= 30
+            }
             "ts" => got.len() >= 10 && got.bytes().all(|b| b.is_ascii_digit()),
-            "uuid" => got.len() == 36 && got.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && hex(&got.replace('-', "")),
+            "uuid" => {
+                got.len() == 36 && got.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && hex(&got.replace('-', ""))
+            }
             "hex" => got.len() == 64 && hex(got),
             "secret" => got.len() > 15,
             "token" => got.matches(':').count() >= 2 && got.len() > 30,

@@ -47,7 +47,9 @@ pub async fn play(script: &Script) -> Vec<Outcome> {
         if let Some(seconds) = step.advance {
             client.world.advance(Duration::from_secs_f64(seconds)).await;
         } else if let (Some(title), Some(id)) = (&step.project, &step.id) {
-            client.project(title, &format!("project of {title}"), id, &step.hosts, step.driver).await;
+            client
+                .project(title, &format!("project of {title}"), id, &step.hosts, step.driver)
+                .await;
         } else if let Some(ask) = &step.ask {
             if let Some(name) = client.names.unknown(ask) {
                 outcomes.extend(step.n.map(|n| not_made(n, step, ask, name)));
@@ -57,13 +59,25 @@ pub async fn play(script: &Script) -> Vec<Outcome> {
             if let (Some(name), Some(id)) = (&step.makes, reply.body["id"].as_str()) {
                 client.names.make(name, id);
             }
-            if let Some(next) = reply.body["pagination"]["next"].as_str().and_then(|next| next.split_once("marker=")) {
+            if let Some(next) = reply.body["pagination"]["next"]
+                .as_str()
+                .and_then(|next| next.split_once("marker="))
+            {
                 client.names.marker = next.1.split('&').next().unwrap_or_default().to_owned();
             }
             if let Some(n) = step.n {
-                let answer = if step.facts { facts(&mut schemas, &reply.body) } else { kept(step, &reply.body) };
+                let answer = if step.facts {
+                    facts(&mut schemas, &reply.body)
+                } else {
+                    kept(step, &reply.body)
+                };
                 let found = differences(&mut client, step, ask, &reply, &answer);
-                outcomes.push(Outcome { n, ask: ask.clone(), unstable: step.unstable, found });
+                outcomes.push(Outcome {
+                    n,
+                    ask: ask.clone(),
+                    unstable: step.unstable,
+                    found,
+                });
             }
             answers.push(reply.body);
         }
@@ -80,7 +94,12 @@ fn not_made(n: u32, step: &Step, ask: &str, name: &str) -> Outcome {
         original: name.to_owned(),
         drover: "-".to_owned(),
     };
-    Outcome { n, ask: ask.to_owned(), unstable: step.unstable, found: vec![found] }
+    Outcome {
+        n,
+        ask: ask.to_owned(),
+        unstable: step.unstable,
+        found: vec![found],
+    }
 }
 
 async fn request(client: &mut Client, script: &Script, step: &Step, ask: &str, answers: &[Value]) -> Reply {
@@ -90,9 +109,22 @@ async fn request(client: &mut Client, script: &Script, step: &Step, ask: &str, a
     let (role, method, path) = (part(), part(), part());
     let key = script.keys.get(role).map_or(role, String::as_str);
     let fill = |text: &str| client.names.fill(text, &guess);
-    let body = step.raw.as_deref().map(fill).or_else(|| step.body.as_ref().map(|body| filled(body, &fill).to_string()));
-    let headers = step.with.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
-    let ask = Ask { method: method.to_owned(), path: fill(path), body, headers };
+    let body = step
+        .raw
+        .as_deref()
+        .map(fill)
+        .or_else(|| step.body.as_ref().map(|body| filled(body, &fill).to_string()));
+    let headers = step
+        .with
+        .iter()
+        .map(|(name, value)| (name.clone(), fill(value)))
+        .collect();
+    let ask = Ask {
+        method: method.to_owned(),
+        path: fill(path),
+        body,
+        headers,
+    };
     client.world.clock.advance(TICK);
     if step.poll {
         return poll(client, step, key, &ask).await;
@@ -100,9 +132,15 @@ async fn request(client: &mut Client, script: &Script, step: &Step, ask: &str, a
     // What follows from a request goes on behind the next ones. A refusal may have met it unfinished; reads show whether they did.
     let is_unfinished = match method {
         "GET" => rows(&step.answer).any(|row| row["transitioning"] == "yes"),
-        _ => step.status.is_some_and(|status| status >= 400) || step.note.as_deref().is_some_and(|note| note.contains("at once")),
+        _ => {
+            step.status.is_some_and(|status| status >= 400)
+                || step.note.as_deref().is_some_and(|note| note.contains("at once"))
+        }
     };
-    let is_updating = answers.last().and_then(|answer| answer["state"].as_str()).is_some_and(|state| state.starts_with("updating-"));
+    let is_updating = answers
+        .last()
+        .and_then(|answer| answer["state"].as_str())
+        .is_some_and(|state| state.starts_with("updating-"));
     if !is_unfinished || is_updating {
         client.world.settle().await;
     }
@@ -135,7 +173,9 @@ fn rows(answer: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
 }
 
 fn states(answer: &Value) -> Vec<&str> {
-    let mut states: Vec<&str> = rows(answer).map(|row| row["state"].as_str().unwrap_or_default()).collect();
+    let mut states: Vec<&str> = rows(answer)
+        .map(|row| row["state"].as_str().unwrap_or_default())
+        .collect();
     states.sort_unstable();
     states
 }
@@ -144,7 +184,11 @@ fn filled(value: &Value, fill: &dyn Fn(&str) -> String) -> Value {
     match value {
         Value::String(text) => fill(text).into(),
         Value::Array(list) => list.iter().map(|v| filled(v, fill)).collect(),
-        Value::Object(map) => map.iter().map(|(k, v)| (fill(k), filled(v, fill))).collect::<Map<_, _>>().into(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(k, v)| (fill(k), filled(v, fill)))
+            .collect::<Map<_, _>>()
+            .into(),
         other => other.clone(),
     }
 }
@@ -159,13 +203,22 @@ fn facts(first: &mut Option<Value>, answer: &Value) -> Value {
 }
 
 fn differences(client: &mut Client, step: &Step, ask: &str, reply: &Reply, got: &Value) -> Vec<Difference> {
-    let mut comparison = Comparison { names: &mut client.names, found: Vec::new() };
+    let mut comparison = Comparison {
+        names: &mut client.names,
+        found: Vec::new(),
+    };
     let wanted = step.status.unwrap_or_default();
     if wanted != reply.status {
         let how = format!("{wanted}/{}", reply.status);
         let note = step.note.as_deref().unwrap_or_default();
         let path = format!("{} {note}", what(ask)).trim_end().to_owned();
-        comparison.note("status", &path, &how, &described(wanted, &step.answer), &described(reply.status, &reply.body));
+        comparison.note(
+            "status",
+            &path,
+            &how,
+            &described(wanted, &step.answer),
+            &described(reply.status, &reply.body),
+        );
     }
     headers(&mut comparison, &step.wanted_headers, &reply.headers);
     // Of two refusals for different reasons, or of a refusal and an answer, nothing else can be compared.
@@ -182,8 +235,16 @@ fn what(ask: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let is_word = |part: &&str| !part.starts_with('{') && !part.starts_with(|c: char| c.is_ascii_digit());
     let words: Vec<&str> = path.split('/').skip(2).filter(is_word).collect();
-    let words = words.strip_prefix(["projects"].as_slice()).filter(|rest| !rest.is_empty()).unwrap_or(&words).join("/");
-    let action = query.split('&').find(|part| part.starts_with("action=")).map(|part| format!("?{part}")).unwrap_or_default();
+    let words = words
+        .strip_prefix(["projects"].as_slice())
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or(&words)
+        .join("/");
+    let action = query
+        .split('&')
+        .find(|part| part.starts_with("action="))
+        .map(|part| format!("?{part}"))
+        .unwrap_or_default();
     format!("{method} {words}{action}")
 }
 
@@ -228,7 +289,13 @@ fn kept(step: &Step, answer: &Value) -> Value {
 }
 
 fn keep_of_rows(map: &mut Map<String, Value>, keep: impl Fn(&str) -> bool) {
-    for row in map.get_mut("data").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut) {
+    for row in map
+        .get_mut("data")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
         row.retain(|key, _| keep(key));
     }
 }

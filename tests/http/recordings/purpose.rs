@@ -23,8 +23,12 @@ impl Purpose {
     /// Reads the list.
     pub fn read() -> Self {
         let text = std::fs::read_to_string(script::folder().join("on_purpose.txt")).expect("the list can be read");
-        let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-        Self { lines: lines.map(parse).collect() }
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        Self {
+            lines: lines.map(parse).collect(),
+        }
     }
 
     /// Why it differs, if that is meant to be. `request` is the scenario and what was asked.
@@ -48,14 +52,31 @@ impl Purpose {
 
 fn parse(line: &str) -> Line {
     let mut columns = line.split(" | ").map(|column| column.trim().to_owned());
-    let mut next = || columns.next().filter(|column| !column.is_empty()).unwrap_or_else(|| panic!("seven columns are needed: {line}"));
-    Line { request: next(), row: next(), path: next(), how: next(), original: next(), drover: next(), reason: next() }
+    let mut next = || {
+        columns
+            .next()
+            .filter(|column| !column.is_empty())
+            .unwrap_or_else(|| panic!("seven columns are needed: {line}"))
+    };
+    Line {
+        request: next(),
+        row: next(),
+        path: next(),
+        how: next(),
+        original: next(),
+        drover: next(),
+        reason: next(),
+    }
 }
 
 /// Whether a text fits a pattern.
 fn fits(pattern: &str, text: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(start) else { return false };
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut text) = text.strip_prefix(start) else {
+        return false;
+    };
     let mut parts = rest.split('*').peekable();
     while let Some(part) = parts.next() {
         if parts.peek().is_none() {

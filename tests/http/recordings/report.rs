@@ -37,7 +37,8 @@ impl Report {
             let request = format!("{scenario} {}", outcome.ask);
             let mut left: Vec<&Difference> = Vec::new();
             for found in &outcome.found {
-                let tolerated = (outcome.unstable && is_of_the_moment(found)).then_some("the original does not answer this the same twice");
+                let tolerated = (outcome.unstable && is_of_the_moment(found))
+                    .then_some("the original does not answer this the same twice");
                 match tolerated.or_else(|| purpose.of(&request, found)) {
                     Some(reason) => *self.reasons.entry(reason.to_owned()).or_default() += 1,
                     None => left.push(found),
@@ -58,11 +59,17 @@ impl Report {
         let mut kinds = BTreeSet::new();
         for found in left {
             let at = format!("{scenario} #{} {}", outcome.n, place(found));
-            self.lines.push(format!("{at} ({}): original {} drover {}", found.how, found.original, found.drover));
+            self.lines.push(format!(
+                "{at} ({}): original {} drover {}",
+                found.how, found.original, found.drover
+            ));
             let kind = (found.kind_of_row.clone(), found.path.clone(), found.how.clone());
             let cause = self.causes.entry(kind.clone()).or_default();
             if cause.requests.is_empty() {
-                cause.example = format!("{scenario} #{} {}: original {} drover {}", outcome.n, outcome.ask, found.original, found.drover);
+                cause.example = format!(
+                    "{scenario} #{} {}: original {} drover {}",
+                    outcome.n, outcome.ask, found.original, found.drover
+                );
             }
             cause.requests.insert((scenario.to_owned(), outcome.n));
             cause.places += 1;
@@ -94,7 +101,10 @@ impl Report {
 
     /// All of it.
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n\n# Causes: requests (of these with nothing else), places, type member (how)\n", self.summary());
+        let mut text = format!(
+            "{}\n\n# Causes: requests (of these with nothing else), places, type member (how)\n",
+            self.summary()
+        );
         let mut causes: Vec<_> = self.causes.iter().collect();
         causes.sort_by_key(|(_, cause)| std::cmp::Reverse((cause.requests.len(), cause.places)));
         for ((row, path, how), cause) in causes {
@@ -128,6 +138,7 @@ fn place(found: &Difference) -> String {
 
 /// Whether it may come from when it was asked: anything but the status, and which members and links there are.
 fn is_of_the_moment(found: &Difference) -> bool {
-    let is_shape = found.how.contains("missing") || (found.how.starts_with("only") && !found.path.starts_with("actions"));
+    let is_shape =
+        found.how.contains("missing") || (found.how.starts_with("only") && !found.path.starts_with("actions"));
     found.kind_of_row != "status" && !is_shape
 }

@@ -88,7 +88,9 @@ pub fn folder() -> PathBuf {
 pub fn names() -> Vec<String> {
     let entries = std::fs::read_dir(folder()).expect("the recordings can be listed");
     let files = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = files.filter_map(|file| file.strip_suffix(".jsonl").map(str::to_owned)).collect();
+    let mut names: Vec<String> = files
+        .filter_map(|file| file.strip_suffix(".jsonl").map(str::to_owned))
+        .collect();
     names.sort();
     names
 }
@@ -105,7 +107,11 @@ pub fn read(name: &str) -> Script {
         step.row_members = step.rows.map(|set| first.members[set].clone());
         step.wanted_headers = step.headers.map(|set| first.headers[set].clone()).unwrap_or_default();
     }
-    Script { name: name.to_owned(), keys: first.keys, steps }
+    Script {
+        name: name.to_owned(),
+        keys: first.keys,
+        steps,
+    }
 }
 
 fn parse<'l, T: Deserialize<'l>>(name: &str, nth: usize, line: &'l str) -> T {
@@ -115,12 +121,20 @@ fn parse<'l, T: Deserialize<'l>>(name: &str, nth: usize, line: &'l str) -> T {
 /// Puts in what `@n` stands for.
 fn spell_out(value: Value, named: &[Value]) -> Value {
     match value {
-        Value::String(text) => match text.strip_prefix('@').and_then(|n| n.parse::<usize>().ok()).and_then(|n| named.get(n)) {
+        Value::String(text) => match text
+            .strip_prefix('@')
+            .and_then(|n| n.parse::<usize>().ok())
+            .and_then(|n| named.get(n))
+        {
             Some(meant) => spell_out(meant.clone(), named),
             None => Value::String(text),
         },
         Value::Array(list) => list.into_iter().map(|v| spell_out(v, named)).collect(),
-        Value::Object(map) => map.into_iter().map(|(k, v)| (k, spell_out(v, named))).collect::<Map<_, _>>().into(),
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(k, v)| (k, spell_out(v, named)))
+            .collect::<Map<_, _>>()
+            .into(),
         other => other,
     }
 }

@@ -30,12 +30,24 @@ fn digest() -> String {
 /// What a page's head loads. All modules are named, so that the browser need not find one through the other.
 pub fn push_head(out: &mut String) {
     let digest = DIGEST.as_str();
-    out.push_str(&format!("<link rel=\"icon\" type=\"image/svg+xml\" href=\"/static/{digest}/icon.svg\">\n"));
-    out.push_str(&format!("<link rel=\"stylesheet\" href=\"/static/{digest}/{STYLE}\">\n"));
-    for name in FILES.files().filter_map(|f| f.path().to_str()).filter(|name| name.ends_with(".js") && *name != SCRIPT) {
-        out.push_str(&format!("<link rel=\"modulepreload\" href=\"/static/{digest}/{name}\">\n"));
+    out.push_str(&format!(
+        "<link rel=\"icon\" type=\"image/svg+xml\" href=\"/static/{digest}/icon.svg\">\n"
+    ));
+    out.push_str(&format!(
+        "<link rel=\"stylesheet\" href=\"/static/{digest}/{STYLE}\">\n"
+    ));
+    for name in FILES
+        .files()
+        .filter_map(|f| f.path().to_str())
+        .filter(|name| name.ends_with(".js") && *name != SCRIPT)
+    {
+        out.push_str(&format!(
+            "<link rel=\"modulepreload\" href=\"/static/{digest}/{name}\">\n"
+        ));
     }
-    out.push_str(&format!("<script type=\"module\" src=\"/static/{digest}/{SCRIPT}\"></script>\n"));
+    out.push_str(&format!(
+        "<script type=\"module\" src=\"/static/{digest}/{SCRIPT}\"></script>\n"
+    ));
 }
 
 /// `/static/<digest>/<file>`.
@@ -43,7 +55,9 @@ pub async fn serve(path: web::Path<(String, String)>) -> HttpResponse {
     let (asked, name) = path.into_inner();
     let file = FILES.get_file(&name).filter(|_| asked == *DIGEST);
     let Some((file, kind)) = file.and_then(|f| Some((f, super::folder::content_type(&name)?))) else {
-        return HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found");
+        return HttpResponse::NotFound()
+            .content_type("text/plain; charset=utf-8")
+            .body("not found");
     };
     HttpResponse::Ok()
         .content_type(kind)
@@ -70,14 +84,27 @@ mod tests {
 
     #[test]
     fn modules_are_short_import_what_exists_and_make_no_html_of_data() {
-        for file in FILES.files().filter(|f| f.path().extension().is_some_and(|e| e == "js")) {
+        for file in FILES
+            .files()
+            .filter(|f| f.path().extension().is_some_and(|e| e == "js"))
+        {
             let name = file.path().display();
             let text = file.contents_utf8().unwrap_or_default();
             assert!(text.lines().count() <= 500, "{name} is too long");
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+            for word in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+            ] {
                 assert!(!text.contains(word), "{name} has {word}");
             }
-            for (_, rest) in text.match_indices("from './").map(|(at, m)| (at, &text[at + m.len()..])) {
+            for (_, rest) in text
+                .match_indices("from './")
+                .map(|(at, m)| (at, &text[at + m.len()..]))
+            {
                 let other = rest.split('\'').next().unwrap_or_default();
                 assert!(FILES.get_file(other).is_some(), "{name} imports {other}");
             }

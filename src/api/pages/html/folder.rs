@@ -40,11 +40,21 @@ impl Folder {
         let (folder, path) = (self.clone(), path.to_owned());
         let found = web::block(move || folder.find(&path)).await.ok().flatten();
         let Some(found) = found else {
-            return HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found");
+            return HttpResponse::NotFound()
+                .content_type("text/plain; charset=utf-8")
+                .body("not found");
         };
-        let known = headers.get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == found.tag.as_bytes());
-        let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        response.insert_header((ETAG, found.tag)).insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        let known = headers
+            .get(IF_NONE_MATCH)
+            .is_some_and(|tag| tag.as_bytes() == found.tag.as_bytes());
+        let mut response = if known {
+            HttpResponse::NotModified()
+        } else {
+            HttpResponse::Ok()
+        };
+        response
+            .insert_header((ETAG, found.tag))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
         // Names with a digest in them are asked for anew too: it costs an answer without a body.
         response.insert_header((CACHE_CONTROL, if found.is_index { "no-store" } else { "no-cache" }));
         match known {
@@ -56,7 +66,9 @@ impl Folder {
     fn find(&self, path: &str) -> Option<Found> {
         let decoded: String = percent_decode(path)?;
         let relative = decoded.trim_start_matches('/');
-        let is_plain = Path::new(relative).components().all(|c| matches!(c, Component::Normal(_)));
+        let is_plain = Path::new(relative)
+            .components()
+            .all(|c| matches!(c, Component::Normal(_)));
         if !is_plain || relative.contains(['\0', '\\']) {
             return None;
         }
@@ -69,12 +81,26 @@ impl Folder {
     }
 
     fn read(&self, name: &str) -> Option<Found> {
-        let path = self.0.join(name).canonicalize().ok().filter(|p| p.starts_with(&self.0))?;
+        let path = self
+            .0
+            .join(name)
+            .canonicalize()
+            .ok()
+            .filter(|p| p.starts_with(&self.0))?;
         let about = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let changed = about.modified().ok().and_then(|m| m.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let changed = about
+            .modified()
+            .ok()
+            .and_then(|m| m.duration_since(UNIX_EPOCH).ok())
+            .unwrap_or_default();
         let kind = content_type(name).unwrap_or("application/octet-stream");
         let tag = format!("\"{:x}-{:x}\"", changed.as_nanos(), about.len());
-        Some(Found { bytes: std::fs::read(path).ok()?, tag, kind, is_index: name == INDEX })
+        Some(Found {
+            bytes: std::fs::read(path).ok()?,
+            tag,
+            kind,
+            is_index: name == INDEX,
+        })
     }
 }
 

@@ -61,10 +61,16 @@ pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8])
     let json = std::str::from_utf8(json).unwrap_or("null");
     let (text, policy) = match script(engine) {
         Some(script) => {
-            let style = engine.setting("api.ui.css.url").filter(|url| is_address(url)).unwrap_or_default();
+            let style = engine
+                .setting("api.ui.css.url")
+                .filter(|url| is_address(url))
+                .unwrap_or_default();
             // Unguessable is enough: it lasts for one answer.
             let nonce = crate::model::id::random_uuid().simple().to_string();
-            (foreign(page, json, &script, &style, &nonce), foreign_policy(&script, &style, &nonce))
+            (
+                foreign(page, json, &script, &style, &nonce),
+                foreign_policy(&script, &style, &nonce),
+            )
         }
         None => (own(page, json), own_policy(page.origin)),
     };
@@ -84,13 +90,18 @@ pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8])
 /// An address that can stand in an attribute and in a policy: what is neither is not used.
 fn is_address(url: &str) -> bool {
     let is_known = ["http://", "https://", "/"].iter().any(|start| url.starts_with(start));
-    is_known && url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'<' | b'>' | b';' | b','))
+    is_known
+        && url
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'<' | b'>' | b';' | b','))
 }
 
 /// Our own explorer.
 fn own(page: &Page<'_>, json: &str) -> String {
     let mut out = String::with_capacity(json.len() + json.len() / 8 + 4096);
-    out.push_str("<!DOCTYPE html>\n<!-- For JSON send the header \"Accept: application/json\", or add ?_format=json. -->\n");
+    out.push_str(
+        "<!DOCTYPE html>\n<!-- For JSON send the header \"Accept: application/json\", or add ?_format=json. -->\n",
+    );
     out.push_str("<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Drover</title>\n");
     assets::push_head(&mut out);
@@ -125,9 +136,13 @@ fn foreign(page: &Page<'_>, json: &str, script: &str, style: &str, nonce: &str) 
     out.push_str("<!DOCTYPE html>\n<!-- If you are reading this, there is a good chance you would prefer sending an\n");
     out.push_str("\"Accept: application/json\" header and receiving actual JSON responses. -->\n");
     if !style.is_empty() {
-        out.push_str(&format!("<link rel=\"stylesheet\" type=\"text/css\" href=\"{style}\"/>\n"));
+        out.push_str(&format!(
+            "<link rel=\"stylesheet\" type=\"text/css\" href=\"{style}\"/>\n"
+        ));
     }
-    out.push_str(&format!("<script src=\"{script}\"></script>\n<script nonce=\"{nonce}\">\n"));
+    out.push_str(&format!(
+        "<script src=\"{script}\"></script>\n<script nonce=\"{nonce}\">\n"
+    ));
     let mut put = |name: &str, value: &str| {
         let mut text = String::new();
         push_str(&mut text, value);
@@ -158,7 +173,11 @@ fn own_policy(origin: &str) -> String {
 
 /// The operator has chosen that script: it may load what stands beside it, and style as it likes.
 fn foreign_policy(script: &str, style: &str, nonce: &str) -> String {
-    let beside = |url: &str| url::Url::parse(url).map(|u| u.origin().ascii_serialization()).unwrap_or_default();
+    let beside = |url: &str| {
+        url::Url::parse(url)
+            .map(|u| u.origin().ascii_serialization())
+            .unwrap_or_default()
+    };
     let (script, style) = (beside(script), beside(style));
     format!(
         "default-src 'self' {script} {style}; script-src 'self' 'nonce-{nonce}' {script}; \
@@ -221,12 +240,27 @@ mod tests {
 
     #[test]
     fn no_text_of_an_answer_can_end_the_script() {
-        for text in ["</script><script>alert(1)</script>", "<!--<script", "a/b\\/c", "\\", "\\\\/", "&lt;", "\u{2028}\u{2029}", "]]>"] {
+        for text in [
+            "</script><script>alert(1)</script>",
+            "<!--<script",
+            "a/b\\/c",
+            "\\",
+            "\\\\/",
+            "&lt;",
+            "\u{2028}\u{2029}",
+            "]]>",
+        ] {
             let json = serde_json::json!({"name": text, text: 1}).to_string();
             let mut out = String::new();
             push_safe(&mut out, &json);
-            assert!(!out.contains(['<', '>', '&', '\u{2028}']) && !out.replace("\\/", "").contains('/'), "{out}");
-            assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap(), serde_json::from_str::<serde_json::Value>(&json).unwrap());
+            assert!(
+                !out.contains(['<', '>', '&', '\u{2028}']) && !out.replace("\\/", "").contains('/'),
+                "{out}"
+            );
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&out).unwrap(),
+                serde_json::from_str::<serde_json::Value>(&json).unwrap()
+            );
         }
         let mut out = String::new();
         push_safe(&mut out, r#"{"a":"\/x<"}"#);
@@ -235,19 +269,41 @@ mod tests {
 
     #[test]
     fn only_addresses_become_addresses() {
-        for good in ["https://releases.rancher.com/api-ui/1.0.8/ui.min.js", "/static/ui.js", "http://h:1/x?y=1"] {
+        for good in [
+            "https://releases.rancher.com/api-ui/1.0.8/ui.min.js",
+            "/static/ui.js",
+            "http://h:1/x?y=1",
+        ] {
             assert!(is_address(good), "{good}");
         }
-        for bad in ["", "javascript:alert(1)", "https://x/\"><script>", "https://x/ y", "https://x/;script-src *", "data:,x"] {
+        for bad in [
+            "",
+            "javascript:alert(1)",
+            "https://x/\"><script>",
+            "https://x/ y",
+            "https://x/;script-src *",
+            "data:,x",
+        ] {
             assert!(!is_address(bad), "{bad}");
         }
     }
 
     #[test]
     fn api_ui_finds_its_globals() {
-        let page =
-            Page { origin: "http://h", schemas: "http://h/v1/schemas", docs: Some("http://h/v1/d"), user: "a</script>", is_root: false };
-        let text = foreign(&page, r#"{"type":"x"}"#, "https://r/ui.min.js", "https://r/ui.min.css", "n1");
+        let page = Page {
+            origin: "http://h",
+            schemas: "http://h/v1/schemas",
+            docs: Some("http://h/v1/d"),
+            user: "a</script>",
+            is_root: false,
+        };
+        let text = foreign(
+            &page,
+            r#"{"type":"x"}"#,
+            "https://r/ui.min.js",
+            "https://r/ui.min.css",
+            "n1",
+        );
         for part in [
             "<link rel=\"stylesheet\" type=\"text/css\" href=\"https://r/ui.min.css\"/>",
             "<script src=\"https://r/ui.min.js\"></script>",

@@ -36,8 +36,16 @@ pub fn links() -> Value {
 impl<'a> Bodies<'a> {
     /// With the schemas that every document has.
     pub fn new(registry: &'a Registry, view: &'a View, actions_key: &'static str) -> Self {
-        let done = BTreeMap::from([("Error".to_owned(), error()), ("Collection".to_owned(), collection(actions_key))]);
-        Self { registry, view, actions_key, done }
+        let done = BTreeMap::from([
+            ("Error".to_owned(), error()),
+            ("Collection".to_owned(), collection(actions_key)),
+        ]);
+        Self {
+            registry,
+            view,
+            actions_key,
+            done,
+        }
     }
 
     /// All that were named.
@@ -71,11 +79,20 @@ impl<'a> Bodies<'a> {
         let name = format!("{}Collection", capital(&ty.id));
         if !self.done.contains_key(&name) {
             self.done.insert(name.clone(), Value::Null);
-            let below: Vec<_> = self.view.types.values().filter(|t| t.id == ty.id || ty.kinds.contains(&t.def.id)).cloned().collect();
+            let below: Vec<_> = self
+                .view
+                .types
+                .values()
+                .filter(|t| t.id == ty.id || ty.kinds.contains(&t.def.id))
+                .cloned()
+                .collect();
             let mut items: Vec<Value> = below.iter().map(|t| self.shown(t)).collect();
-            let items = if items.len() == 1 { items.swap_remove(0) } else { json!({"anyOf": items}) };
-            let schema =
-                json!({"allOf": [reference("Collection"), {"type": "object", "properties": {"data": {"type": "array", "items": items}}}]});
+            let items = if items.len() == 1 {
+                items.swap_remove(0)
+            } else {
+                json!({"anyOf": items})
+            };
+            let schema = json!({"allOf": [reference("Collection"), {"type": "object", "properties": {"data": {"type": "array", "items": items}}}]});
             self.done.insert(name.clone(), schema);
         }
         reference(&name)
@@ -101,7 +118,10 @@ impl<'a> Bodies<'a> {
             properties.insert(name.clone(), self.shown_field(ty, name, field));
             if field.ty == FieldType::Date {
                 let description = format!("`{name}` in milliseconds since 1970; absent while that is null.");
-                properties.insert(format!("{name}TS"), json!({"type": "integer", "description": description}));
+                properties.insert(
+                    format!("{name}TS"),
+                    json!({"type": "integer", "description": description}),
+                );
             }
         }
         properties.insert("type".to_owned(), json!({"type": "string"}));
@@ -114,7 +134,8 @@ impl<'a> Bodies<'a> {
             properties.insert(self.actions_key.to_owned(), links());
             required = vec!["id", "type", "links", self.actions_key];
         }
-        let mut schema = json!({"type": "object", "description": self.registry.text_of(&ty.def), "properties": properties});
+        let mut schema =
+            json!({"type": "object", "description": self.registry.text_of(&ty.def), "properties": properties});
         if !required.is_empty() {
             add(&mut schema, "required", json!(required));
         }
@@ -140,7 +161,11 @@ impl<'a> Bodies<'a> {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for (name, field) in ty.input_fields() {
-            let is_writable = if purpose == Use::Update { field.update && name != "id" } else { field.create };
+            let is_writable = if purpose == Use::Update {
+                field.update && name != "id"
+            } else {
+                field.create
+            };
             if !is_writable {
                 continue;
             }
@@ -160,7 +185,8 @@ impl<'a> Bodies<'a> {
                 required.push(name.clone());
             }
         }
-        let mut schema = json!({"type": "object", "description": self.registry.text_of(&ty.def), "properties": properties});
+        let mut schema =
+            json!({"type": "object", "description": self.registry.text_of(&ty.def), "properties": properties});
         // One name or the other (v1's environment of a service is its stack).
         for (from, to) in &ty.copies {
             if required.contains(to) {
@@ -224,7 +250,9 @@ fn without_null_description(mut schema: Value) -> Value {
 
 /// The same, or null.
 fn or_null(mut schema: Value) -> Value {
-    let Some(object) = schema.as_object_mut() else { return schema };
+    let Some(object) = schema.as_object_mut() else {
+        return schema;
+    };
     if object.contains_key("$ref") {
         return json!({"anyOf": [schema, {"type": "null"}]});
     }
@@ -249,7 +277,9 @@ fn limited(mut schema: Value, field: &Field) -> Value {
     {
         object.insert("enum".to_owned(), json!(options));
     }
-    let Some(object) = schema.as_object_mut() else { return schema };
+    let Some(object) = schema.as_object_mut() else {
+        return schema;
+    };
     let mut limit = |name: &str, value: Option<i64>| {
         if let Some(value) = value {
             object.insert(name.to_owned(), Value::from(value));

@@ -33,7 +33,12 @@ struct Document<'a> {
 impl<'a> Document<'a> {
     /// Of the view of a request.
     fn of(call: &'a Call<'_>) -> Self {
-        Self { registry: call.engine.registry(), view: call.view, root: &call.base.root, actions_key: call.actions_key }
+        Self {
+            registry: call.engine.registry(),
+            view: call.view,
+            root: &call.base.root,
+            actions_key: call.actions_key,
+        }
     }
 
     /// The document as text.
@@ -85,7 +90,10 @@ impl<'a> Document<'a> {
         for link in ty.links.iter().filter(|link| self.is_told(ty, link)) {
             let operation = self.follow(ty, link, bodies);
             let followed = Map::from_iter([("get".to_owned(), operation)]);
-            paths.insert(format!("{item}/{}", link.name.to_ascii_lowercase()), with_parameters(followed, json!([parameter("id")])));
+            paths.insert(
+                format!("{item}/{}", link.name.to_ascii_lowercase()),
+                with_parameters(followed, json!([parameter("id")])),
+            );
         }
     }
 
@@ -144,7 +152,11 @@ impl<'a> Document<'a> {
         }
         if has(&ty.resource_methods, "DELETE") && !ty.is_embedded {
             // Quirk: a project that goes is answered as a list of one.
-            let gone = if ty.def.id == "project" { bodies.collection(ty) } else { bodies.shown(ty) };
+            let gone = if ty.def.id == "project" {
+                bodies.collection(ty)
+            } else {
+                bodies.shown(ty)
+            };
             let removed = json!({
                 "operationId": format!("delete{name}"), "tags": [ty.id], "summary": format!("Remove one of the {}", ty.plural),
                 "responses": responses(&[("200", "It, on its way out.", gone), ("204", "It is gone.", Value::Null)]),
@@ -163,16 +175,29 @@ impl<'a> Document<'a> {
         if actions.is_empty() || ty.is_embedded {
             return None;
         }
-        let (mut inputs, mut outputs, mut table) = (vec![json!({"type": "object"})], vec![bodies.shown(ty)], Map::new());
+        let (mut inputs, mut outputs, mut table) =
+            (vec![json!({"type": "object"})], vec![bodies.shown(ty)], Map::new());
         for (name, action) in &actions {
             let input = action.input.as_deref().and_then(|input| bodies.input(ty, input));
-            let output = action.output.as_deref().and_then(|output| self.view.types.get(output)).map(|output| bodies.shown(output));
+            let output = action
+                .output
+                .as_deref()
+                .and_then(|output| self.view.types.get(output))
+                .map(|output| bodies.shown(output));
             table.insert((*name).clone(), json!({"input": input, "output": output}));
             inputs.extend(input.filter(|i| !inputs.contains(i)));
             outputs.extend(output.filter(|o| !outputs.contains(o)));
         }
-        let answer = if outputs.len() == 1 { outputs.swap_remove(0) } else { json!({"anyOf": outputs}) };
-        let body = if inputs.len() == 1 { inputs.swap_remove(0) } else { json!({"anyOf": inputs}) };
+        let answer = if outputs.len() == 1 {
+            outputs.swap_remove(0)
+        } else {
+            json!({"anyOf": outputs})
+        };
+        let body = if inputs.len() == 1 {
+            inputs.swap_remove(0)
+        } else {
+            json!({"anyOf": inputs})
+        };
         let names: Vec<&String> = actions.iter().map(|(name, _)| *name).collect();
         Some(json!({
             "operationId": format!("act{}", capital(&ty.id)), "tags": [ty.id], "summary": format!("Do something with one of the {}", ty.plural),
@@ -187,7 +212,9 @@ impl<'a> Document<'a> {
     fn follow(&self, ty: &TypeView, link: &Link, bodies: &mut Bodies<'_>) -> Value {
         let (kind, is_one) = match &link.to {
             Relation::One { kind, .. } => (kind.as_str(), true),
-            Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (kind.as_str(), false),
+            Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => {
+                (kind.as_str(), false)
+            }
             Relation::Computed => ("", false),
         };
         let answer = match shown_type(self.registry, self.view, kind) {
@@ -215,8 +242,7 @@ fn info(version: Version) -> Value {
 }
 
 fn index() -> Value {
-    let answer =
-        json!({"type": "object", "required": ["type", "links"], "properties": {"type": {"type": "string"}, "links": bodies::links()}});
+    let answer = json!({"type": "object", "required": ["type", "links"], "properties": {"type": {"type": "string"}, "links": bodies::links()}});
     json!({
         "operationId": "index", "summary": "Where everything is: the index of the version, or the project of this address",
         "responses": responses(&[("200", "One link for each type that can be listed.", answer)]),
@@ -255,7 +281,11 @@ fn list_parameters(ty: &TypeView) -> Vec<Value> {
     let mut filters = Map::new();
     for (name, by) in &ty.filters {
         for modifier in by.modifiers() {
-            let name = if *modifier == "eq" { name.clone() } else { format!("{name}_{modifier}") };
+            let name = if *modifier == "eq" {
+                name.clone()
+            } else {
+                format!("{name}_{modifier}")
+            };
             filters.insert(name, filter_value(by, modifier));
         }
     }
@@ -311,5 +341,10 @@ fn has(methods: &[String], method: &str) -> bool {
 
 fn capital(name: &str) -> String {
     let mut letters = name.chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+    letters
+        .next()
+        .map(|first| first.to_ascii_uppercase())
+        .into_iter()
+        .chain(letters)
+        .collect()
 }

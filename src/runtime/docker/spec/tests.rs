@@ -56,26 +56,50 @@ fn each_field_of_a_container_reaches_its_place() {
         (json!({"imageUuid": "nginx"}), json!({"Image": "nginx:latest"})),
         (json!({"command": ["a", "b c"]}), json!({"Cmd": ["a", "b c"]})),
         (json!({"entryPoint": ["/e", "x"]}), json!({"Entrypoint": ["/e", "x"]})),
-        (json!({"environment": {"K": "v", "EMPTY": "", "E": "a=b"}}), json!({"Env": ["E=a=b", "EMPTY=", "K=v"]})),
+        (
+            json!({"environment": {"K": "v", "EMPTY": "", "E": "a=b"}}),
+            json!({"Env": ["E=a=b", "EMPTY=", "K=v"]}),
+        ),
         (json!({"workingDir": "/w"}), json!({"WorkingDir": "/w"})),
         (json!({"user": "1:2"}), json!({"User": "1:2"})),
         (json!({"hostname": "h"}), json!({"Hostname": "h"})),
         (json!({}), json!({"Hostname": "shop-web-1"})),
-        (json!({"uts": "host"}), json!({"Hostname": null, "HostConfig": {"UTSMode": "host"}})),
+        (
+            json!({"uts": "host"}),
+            json!({"Hostname": null, "HostConfig": {"UTSMode": "host"}}),
+        ),
         (json!({"domainName": "d.e"}), json!({"Domainname": "d.e"})),
         (json!({"tty": true}), json!({"Tty": true})),
-        (json!({"stdinOpen": true}), json!({"OpenStdin": true, "AttachStdin": false, "StdinOnce": false})),
-        (json!({"labels": {"not": "these"}}), json!({"Labels": {"a": "b", "io.drover.server": "server-1", "not": null}})),
-        (json!({"expose": ["80", "53/UDP", "80/tcp"]}), json!({"ExposedPorts": {"80/tcp": {}, "53/udp": {}}})),
+        (
+            json!({"stdinOpen": true}),
+            json!({"OpenStdin": true, "AttachStdin": false, "StdinOnce": false}),
+        ),
+        (
+            json!({"labels": {"not": "these"}}),
+            json!({"Labels": {"a": "b", "io.drover.server": "server-1", "not": null}}),
+        ),
+        (
+            json!({"expose": ["80", "53/UDP", "80/tcp"]}),
+            json!({"ExposedPorts": {"80/tcp": {}, "53/udp": {}}}),
+        ),
         (json!({"stopSignal": "SIGUSR1"}), json!({"StopSignal": "SIGUSR1"})),
         (json!({"stopTimeout": 7}), json!({"StopTimeout": 7})),
         (
             json!({"healthCmd": ["curl -f x"], "healthInterval": 3, "healthTimeout": 2, "healthRetries": 5}),
             json!({"Healthcheck": {"Test": ["CMD-SHELL", "curl -f x"], "Interval": 3_000_000_000_i64, "Timeout": 2_000_000_000, "Retries": 5}}),
         ),
-        (json!({"healthCmd": ["curl", "x"]}), json!({"Healthcheck": {"Test": ["CMD", "curl", "x"], "Interval": null}})),
-        (json!({"healthCmd": ["NONE"]}), json!({"Healthcheck": {"Test": ["NONE"]}})),
-        (json!({"healthRetries": 2}), json!({"Healthcheck": {"Test": null, "Retries": 2}})),
+        (
+            json!({"healthCmd": ["curl", "x"]}),
+            json!({"Healthcheck": {"Test": ["CMD", "curl", "x"], "Interval": null}}),
+        ),
+        (
+            json!({"healthCmd": ["NONE"]}),
+            json!({"Healthcheck": {"Test": ["NONE"]}}),
+        ),
+        (
+            json!({"healthRetries": 2}),
+            json!({"Healthcheck": {"Test": null, "Retries": 2}}),
+        ),
         (json!({}), json!({"Healthcheck": null})),
     ] {
         check_launch(launch, &expected);
@@ -89,7 +113,10 @@ fn each_field_of_the_host_configuration_reaches_its_place() {
         (json!({"volumeDriver": "nfs"}), json!({"VolumeDriver": "nfs"})),
         (json!({"memory": 8_388_608}), json!({"Memory": 8_388_608})),
         (json!({"memorySwap": -1}), json!({"MemorySwap": -1})),
-        (json!({"memoryReservation": 4_194_304}), json!({"MemoryReservation": 4_194_304})),
+        (
+            json!({"memoryReservation": 4_194_304}),
+            json!({"MemoryReservation": 4_194_304}),
+        ),
         (json!({"memorySwappiness": 60}), json!({"MemorySwappiness": 60})),
         (json!({"cpuShares": 512}), json!({"CpuShares": 512})),
         (json!({"cpuSet": "0-1"}), json!({"CpusetCpus": "0-1"})),
@@ -115,10 +142,19 @@ fn each_field_of_the_host_configuration_reaches_its_place() {
                 {"PathOnHost": "/dev/a", "PathInContainer": "/dev/a", "CgroupPermissions": "rw"}]}),
         ),
         (json!({"dns": ["8.8.8.8"]}), json!({"Dns": ["8.8.8.8"]})),
-        (json!({"dnsSearch": ["a.b", "shop.rancher.internal"]}), json!({"DnsSearch": ["shop.rancher.internal", "a.b"]})),
+        (
+            json!({"dnsSearch": ["a.b", "shop.rancher.internal"]}),
+            json!({"DnsSearch": ["shop.rancher.internal", "a.b"]}),
+        ),
         (json!({"dnsOpt": ["ndots:1"]}), json!({"DnsOptions": ["ndots:1"]})),
-        (json!({"extraHosts": ["h:1.2.3.4"]}), json!({"ExtraHosts": ["h:1.2.3.4"]})),
-        (json!({"securityOpt": ["label=disable"]}), json!({"SecurityOpt": ["label=disable"]})),
+        (
+            json!({"extraHosts": ["h:1.2.3.4"]}),
+            json!({"ExtraHosts": ["h:1.2.3.4"]}),
+        ),
+        (
+            json!({"securityOpt": ["label=disable"]}),
+            json!({"SecurityOpt": ["label=disable"]}),
+        ),
         (json!({"readOnly": true}), json!({"ReadonlyRootfs": true})),
         (json!({"pidMode": "host"}), json!({"PidMode": "host"})),
         (json!({"ipcMode": "host"}), json!({"IpcMode": "host"})),
@@ -128,8 +164,14 @@ fn each_field_of_the_host_configuration_reaches_its_place() {
             json!({"logConfig": {"driver": "json-file", "config": {"max-size": "1m"}}}),
             json!({"LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}}}),
         ),
-        (json!({"logConfig": {"driver": "syslog"}}), json!({"LogConfig": {"Type": "syslog", "Config": {}}})),
-        (json!({"logConfig": {"driver": "", "config": {}}}), json!({"LogConfig": null})),
+        (
+            json!({"logConfig": {"driver": "syslog"}}),
+            json!({"LogConfig": {"Type": "syslog", "Config": {}}}),
+        ),
+        (
+            json!({"logConfig": {"driver": "", "config": {}}}),
+            json!({"LogConfig": null}),
+        ),
         (
             json!({"restartPolicy": {"name": "always", "maximumRetryCount": 0}}),
             json!({"RestartPolicy": {"Name": "always", "MaximumRetryCount": null}}),
@@ -138,7 +180,10 @@ fn each_field_of_the_host_configuration_reaches_its_place() {
             json!({"restartPolicy": {"name": "on-failure", "maximumRetryCount": 3}}),
             json!({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}}),
         ),
-        (json!({"restartPolicy": {"name": "no"}}), json!({"RestartPolicy": {"Name": "no"}})),
+        (
+            json!({"restartPolicy": {"name": "no"}}),
+            json!({"RestartPolicy": {"Name": "no"}}),
+        ),
         (json!({}), json!({"RestartPolicy": null})),
         (json!({"cgroupParent": "/p"}), json!({"CgroupParent": "/p"})),
         (json!({"groupAdd": ["audio"]}), json!({"GroupAdd": ["audio"]})),
@@ -146,8 +191,14 @@ fn each_field_of_the_host_configuration_reaches_its_place() {
         (json!({"oomScoreAdj": 100}), json!({"OomScoreAdj": 100})),
         (json!({"pidsLimit": 50}), json!({"PidsLimit": 50})),
         (json!({"shmSize": 1_048_576}), json!({"ShmSize": 1_048_576})),
-        (json!({"storageOpt": {"size": "1G"}}), json!({"StorageOpt": {"size": "1G"}})),
-        (json!({"sysctls": {"net.core.somaxconn": "10"}}), json!({"Sysctls": {"net.core.somaxconn": "10"}})),
+        (
+            json!({"storageOpt": {"size": "1G"}}),
+            json!({"StorageOpt": {"size": "1G"}}),
+        ),
+        (
+            json!({"sysctls": {"net.core.somaxconn": "10"}}),
+            json!({"Sysctls": {"net.core.somaxconn": "10"}}),
+        ),
         (json!({"tmpfs": {"/t": "size=1m"}}), json!({"Tmpfs": {"/t": "size=1m"}})),
         (
             json!({"ulimits": [{"name": "nofile", "soft": 10, "hard": 20}, {"name": "nproc", "soft": 5}]}),
@@ -165,7 +216,10 @@ fn each_field_of_the_host_configuration_reaches_its_place() {
                 "BlkioDeviceWriteBps": [{"Path": "/dev/sda", "Rate": 4}],
                 "BlkioWeightDevice": [{"Path": "/dev/sda", "Weight": 5}]}),
         ),
-        (json!({"dataVolumes": ["/h:/c:ro", "data:/d", "/e:/f"]}), json!({"Binds": ["/h:/c:ro", "data:/d", "/e:/f"]})),
+        (
+            json!({"dataVolumes": ["/h:/c:ro", "data:/d", "/e:/f"]}),
+            json!({"Binds": ["/h:/c:ro", "data:/d", "/e:/f"]}),
+        ),
     ] {
         check_launch(launch, &json!({"HostConfig": expected}));
     }
@@ -173,7 +227,10 @@ fn each_field_of_the_host_configuration_reaches_its_place() {
 
 #[test]
 fn volumes_go_where_the_engine_wants_them_and_no_path_twice() {
-    let mut s = spec(json!({"dataVolumes": ["/anon", "/anon", "old:/db", "/h:/c:ro"]}), managed());
+    let mut s = spec(
+        json!({"dataVolumes": ["/anon", "/anon", "old:/db", "/h:/c:ro"]}),
+        managed(),
+    );
     s.volume_mounts = vec![("new".into(), "/db".into())];
     s.volumes_from = vec!["id1".into()];
     check(
@@ -187,7 +244,12 @@ fn volumes_go_where_the_engine_wants_them_and_no_path_twice() {
 fn ports_are_bound_and_exposed() {
     let port = |text: &str| PortSpec::parse(text).unwrap();
     let mut s = spec(json!({"expose": ["90"]}), managed());
-    s.ports = vec![port("8080:80"), port("1.2.3.4:8081:80"), port("[::1]:8082:80"), port("53/udp")];
+    s.ports = vec![
+        port("8080:80"),
+        port("1.2.3.4:8081:80"),
+        port("[::1]:8082:80"),
+        port("53/udp"),
+    ];
     check(
         &body(&s),
         &json!({
@@ -214,15 +276,23 @@ fn each_attachment_has_its_own_form() {
                     "Aliases": ["web.shop", "extra"], "Links": ["db.shop:mysql"]}}}}),
         ),
         (
-            NetworkAttachment::Bridge { links: vec![("id1".into(), "db".into())] },
+            NetworkAttachment::Bridge {
+                links: vec![("id1".into(), "db".into())],
+            },
             json!({"Hostname": "h", "NetworkingConfig": null, "HostConfig": {"NetworkMode": "bridge", "Links": ["id1:db"], "DnsSearch": ["x.y"]}}),
         ),
-        (NetworkAttachment::Bridge { links: vec![] }, json!({"HostConfig": {"Links": null}})),
+        (
+            NetworkAttachment::Bridge { links: vec![] },
+            json!({"HostConfig": {"Links": null}}),
+        ),
         (
             NetworkAttachment::Host,
             json!({"Hostname": null, "NetworkingConfig": null, "HostConfig": {"NetworkMode": "host", "Dns": ["1.1.1.1"]}}),
         ),
-        (NetworkAttachment::None, json!({"Hostname": "h", "HostConfig": {"NetworkMode": "none"}})),
+        (
+            NetworkAttachment::None,
+            json!({"Hostname": "h", "HostConfig": {"NetworkMode": "none"}}),
+        ),
         (
             NetworkAttachment::Container("id9".into()),
             json!({"Hostname": null, "ExposedPorts": null, "NetworkingConfig": null, "HostConfig": {
@@ -238,9 +308,11 @@ fn each_attachment_has_its_own_form() {
 
 #[test]
 fn default_host_names_fit_linux() {
-    for (name, expected) in
-        [("web-1".to_owned(), "web-1".to_owned()), ("a".repeat(70), "a".repeat(63)), (format!("{}-1", "a".repeat(62)), "a".repeat(62))]
-    {
+    for (name, expected) in [
+        ("web-1".to_owned(), "web-1".to_owned()),
+        ("a".repeat(70), "a".repeat(63)),
+        (format!("{}-1", "a".repeat(62)), "a".repeat(62)),
+    ] {
         assert_eq!(default_hostname(&name), expected);
     }
 }
