@@ -5,6 +5,7 @@ use crate::schema::Type;
 use crate::store::{Changes, NewResource, Tx};
 
 use super::core::{ADMIN, Core, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN, new_row};
+use super::settings::INSTALL_UUID;
 
 /// The accounts that every database has, called after their kinds. Databases of earlier versions get them when they are opened.
 const ACCOUNTS: [(ResourceId, &str); 6] =
@@ -22,7 +23,11 @@ impl Core {
         let task = self.type_of("task")?.clone();
         let member = self.type_of("projectMember")?.clone();
         let template = self.type_of("projectTemplate")?.clone();
+        let is_named = self.store.setting(INSTALL_UUID)?.is_some();
         self.write(move |tx| {
+            if !is_named {
+                tx.set_setting(INSTALL_UUID, &uuid::Uuid::new_v4().to_string())?;
+            }
             for (id, kind) in ACCOUNTS {
                 if tx.find(id)?.is_none() {
                     let new =
