@@ -60,6 +60,9 @@ pub async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> 
         return identities::one(call, id);
     }
     if ty.def.id == "processInstance" {
+        if let (Verb::Post, Some(action)) = (call.verb, call.query.first("action")) {
+            return processes::act(call, ty, id, action);
+        }
         call.require_resource_method(ty)?;
         return processes::one(call, ty, id);
     }
@@ -163,6 +166,11 @@ fn require_creatable(ty: &TypeView) -> Result<()> {
     }
 }
 
+/// 501 for an action that a schema lists.
+pub(super) fn action_not_built(ty: &TypeView, name: &str) -> Error {
+    Error::not_implemented(format!("the action {name} of a {} is not part of this build", ty.id))
+}
+
 async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
     require_creatable(ty)?;
     let input = call.validate(call.input_view(ty), ty, body, Purpose::Create, None).await?;
@@ -189,7 +197,7 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     let row = call.get(ty, id)?;
     let ty = own_view(call, ty, &row);
     if ty.def.unavailable_actions.iter().any(|a| a == name) {
-        return Err(Error::not_implemented(format!("the action {name} of a {} is not part of this build", ty.id)));
+        return Err(action_not_built(ty, name));
     }
     if !call.engine.offers(call.view.version, ty, &row, name) {
         return invalid("ActionNotAvailable");

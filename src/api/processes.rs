@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::call::{Call, Reply, block};
 use super::collection::{self, Head, Paging};
+use super::handler::action_not_built;
 use super::query;
 use super::request::Query;
 use super::route::PathId;
@@ -45,6 +46,15 @@ pub fn one(call: &Call<'_>, ty: &TypeView, id: &str) -> Result<Reply> {
     let mut out = String::with_capacity(640);
     push(&mut out, ty, &call.base.root, call.actions_key, &process);
     Ok(Reply::ok(out))
+}
+
+/// An action of one: schemas list some, and none is built.
+pub fn act(call: &Call<'_>, ty: &TypeView, id: &str, name: &str) -> Result<Reply> {
+    if !ty.actions.contains_key(name) {
+        return Err(Error::invalid("InvalidAction", "action"));
+    }
+    one(call, ty, id)?;
+    Err(action_not_built(ty, name))
 }
 
 fn push(out: &mut String, ty: &TypeView, root: &str, actions_key: &str, process: &ProcessInstance) {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::file::{FilterPatch, TypeFile};
-use super::grant::{AllRights, Grants, Plain, Rights};
+use super::grant::{AllRights, Grants, Plain, PlainField, Rights};
 use super::inherit::{Draft, Shape, Shapes, line, process_set};
 use super::load::Files;
+use super::trim::{self, Trim};
 use super::types::view_index;
-use super::{Action, Field, FieldType, Link, Machine, Relation, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
+use super::{Action, Field, FieldType, Machine, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
 
 /// Makes all types: what the engine and the store know, whatever the version and the role.
 pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<String, Arc<Type>> {
@@ -45,71 +46,36 @@ pub(super) fn plural(name: &str) -> String {
     format!("{name}{}", if es { "es" } else { "s" })
 }
 
-/// A link's notation, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Notation<'a> {
-    One {
-        field: &'a str,
-    },
-    Listed {
-        field: &'a str,
-    },
-    Many {
-        kind: &'a str,
-        field: &'a str,
-    },
-    Through {
-        map: &'a str,
-        near: &'a str,
-        far: &'a str,
-    },
-    Computed,
-    /// One link for every type that can be listed.
-    Types,
-}
-
-impl<'a> Notation<'a> {
-    pub fn parse(text: &'a str) -> Self {
-        if text == "computed" {
-            return Self::Computed;
-        }
-        if text == "types" {
-            return Self::Types;
-        }
-        if let Some(field) = text.strip_prefix("list:") {
-            return Self::Listed { field };
-        }
-        match text.split_once('.') {
-            None => Self::One { field: text },
-            Some((kind, rest)) => match rest.split_once('>') {
-                None => Self::Many { kind, field: rest },
-                Some((near, far)) => Self::Through { map: kind, near, far },
-            },
-        }
-    }
-}
-
-struct World<'a> {
-    files: &'a Files,
-    shapes: &'a [(Version, Shapes)],
+pub(super) struct World<'a> {
+    pub(super) files: &'a Files,
+    pub(super) shapes: &'a [(Version, Shapes)],
     /// Every type's canonical id → itself and all types below it, sorted.
     below: HashMap<&'a str, Vec<&'a TypeFile>>,
 }
 
 /// Whose view is made, and what they have.
-struct Eyes<'a> {
-    version: Version,
+pub(super) struct Eyes<'a> {
+    pub(super) version: Version,
     role: Role,
-    rights: AllRights<'a>,
+    pub(super) rights: AllRights<'a>,
     /// The version that serves some types of this one, and what the role has there.
     serving: Option<(Version, AllRights<'a>)>,
     has_filters: bool,
     /// What a project can be asked for: its links lead inside it, where whoever comes from outside is its owner.
-    inside: Option<AllRights<'a>>,
+    pub(super) inside: Option<AllRights<'a>>,
 }
 
-/// Which views show a field, as a mask of their bits: by canonical type id, then by field.
-type Masks<'a> = HashMap<&'a str, BTreeMap<&'a str, u32>>;
+/// What the views have of a field.
+#[derive(Default)]
+struct Mask {
+    /// The bits of those that show it.
+    shown: u32,
+    /// Whether some role may write it, besides the one that may write everything.
+    is_written: bool,
+}
+
+/// By canonical type id, then by field.
+type Masks<'a> = HashMap<&'a str, BTreeMap<&'a str, Mask>>;
 
 fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
     let mut below: HashMap<&str, Vec<&TypeFile>> = HashMap::new();
@@ -135,12 +101,7 @@ impl<'a> World<'a> {
                 id,
                 collection: &shape.collection,
                 resource: &shape.resource,
-                fields: shape
-                    .fields
-                    .iter()
-                    .filter(|(_, draft)| !draft.hidden)
-                    .map(|(name, d)| (name.as_str(), [d.field.create, d.field.update, d.field.read_on_create_only], held(&d.field.ty)))
-                    .collect(),
+                fields: shape.fields.iter().filter(|(_, draft)| !draft.hidden).map(|(name, draft)| plain_field(name, draft)).collect(),
                 actions: shape.actions.keys().map(String::as_str).collect(),
             })
             .collect()
@@ -161,8 +122,10 @@ impl<'a> World<'a> {
                 for (id, own) in rights(version, role).into_iter().flatten() {
                     let serving = served.filter(|s| s.types.iter().any(|t| t == id)).and_then(|s| rights(s.version, role)?.get(id));
                     let of_type = masks.entry(id).or_default();
-                    for name in own.fields.keys().chain(serving.into_iter().flat_map(|r| r.fields.keys())) {
-                        *of_type.entry(name).or_default() |= bit;
+                    for (name, letters) in own.fields.iter().chain(serving.into_iter().flat_map(|r| &r.fields)) {
+                        let mask = of_type.entry(name).or_default();
+                        mask.shown |= bit;
+                        mask.is_written |= role != Role::Superadmin && (letters.has('c') || letters.has('u'));
                     }
                 }
             }
@@ -190,7 +153,7 @@ impl<'a> World<'a> {
         self.files.processes.iter().map(|(name, file)| (name.as_str(), Arc::new(machine(name, file)))).collect()
     }
 
-    fn shape(&self, version: Version, id: &str) -> Option<&Arc<Shape>> {
+    pub(super) fn shape(&self, version: Version, id: &str) -> Option<&Arc<Shape>> {
         self.shapes.iter().find(|(v, _)| *v == version)?.1.get(id)
     }
 
@@ -212,7 +175,8 @@ impl<'a> World<'a> {
             let fields = shapes.get(id).map(|shape| &shape.fields);
             drafts.extend(fields.into_iter().flatten().map(|(n, d)| (n.as_str(), &**d)));
         }
-        let mask = |name: &str| masks.and_then(|m| m.get(name)).copied().unwrap_or_default();
+        let mask = |name: &str| masks.and_then(|m| m.get(name)).map_or(0, |mask| mask.shown);
+        let is_written = |name: &str| masks.and_then(|m| m.get(name)).is_some_and(|mask| mask.is_written);
         let mut classes: Vec<u32> = drafts.iter().filter(|(_, d)| d.field.source == Source::Fields).map(|(n, _)| mask(n)).collect();
         // What most views show comes first.
         classes.sort_unstable_by_key(|mask| (u32::MAX - mask.count_ones(), *mask));
@@ -221,7 +185,13 @@ impl<'a> World<'a> {
             .iter()
             .map(|(name, draft)| {
                 let class = classes.iter().position(|c| *c == mask(name)).unwrap_or_default();
-                let stored = StoredField { source: draft.field.source, ty: draft.field.ty.clone(), empty: empty(&draft.field), class };
+                let stored = StoredField {
+                    source: draft.field.source,
+                    ty: draft.field.ty.clone(),
+                    empty: empty(&draft.field),
+                    class,
+                    is_written: is_written(name),
+                };
                 ((*name).to_owned(), stored)
             })
             .collect();
@@ -268,7 +238,8 @@ impl<'a> World<'a> {
                 view.by_kind.insert(file.id.clone(), self.name(version, &shown_as.id).to_owned());
             }
             let (Some(def), Some(rights)) = (types.get(&file.id), eyes.rights.get(file.id.as_str())) else { continue };
-            let ty = Arc::new(self.type_view(file, eyes, rights, def));
+            let trims = self.trims(eyes, types, &file.id);
+            let ty = Arc::new(TypeView { trims, ..self.type_view(file, eyes, rights, def) });
             view.by_path.insert(ty.plural.to_ascii_lowercase(), ty.id.clone());
             view.by_path.insert(ty.id.to_ascii_lowercase(), ty.id.clone());
             view.types.insert(ty.id.clone(), ty);
@@ -276,7 +247,7 @@ impl<'a> World<'a> {
         view
     }
 
-    fn name<'b>(&'b self, version: Version, id: &'b str) -> &'b str {
+    pub(super) fn name<'b>(&'b self, version: Version, id: &'b str) -> &'b str {
         self.files.versions.get(&version).and_then(|v| v.names.get(id)).map_or(id, String::as_str)
     }
 
@@ -302,6 +273,7 @@ impl<'a> World<'a> {
             })
             .collect();
         let shown: BTreeSet<&str> = rights.fields.keys().chain(serving.into_iter().flat_map(|r| r.fields.keys())).copied().collect();
+        let is_near = |f: &&&TypeFile| f.id == id || f.parent.as_deref() == Some(id);
         let can_post = |f: &&&TypeFile| eyes.rights.get(f.id.as_str()).is_some_and(|r| r.collection.iter().any(|m| m == "POST"));
         TypeView {
             plan: Default::default(),
@@ -312,7 +284,7 @@ impl<'a> World<'a> {
                 Some(parent) if eyes.sees(parent) => self.name(version, parent).to_owned(),
                 Some(_) | None => name.clone(),
             },
-            filters: if eyes.has_filters { filters(shape) } else { BTreeMap::new() },
+            filters: if eyes.has_filters { filters(shape, rights) } else { BTreeMap::new() },
             actions: shape
                 .actions
                 .iter()
@@ -322,7 +294,7 @@ impl<'a> World<'a> {
             links,
             includeable_links: includes,
             create_types: match below.len() > 1 {
-                true => below.iter().filter(can_post).filter(|f| !f.embedded).map(|f| self.name(version, &f.id).to_owned()).collect(),
+                true => below.iter().filter(is_near).filter(can_post).map(|f| self.name(version, &f.id).to_owned()).collect(),
                 false => Vec::new(),
             },
             kinds: below.iter().filter(|f| !f.embedded || f.id == id).map(|f| f.id.clone()).collect(),
@@ -332,6 +304,7 @@ impl<'a> World<'a> {
             shown: shown.into_iter().map(str::to_owned).collect(),
             input: served_as.zip(serving).map(|(other, serving)| self.input(version, shape, rights, (other, serving), id)),
             served_as,
+            trims: BTreeMap::new(),
             copies: parts
                 .and_then(|p| p.served.as_ref())
                 .filter(|_| served_as.is_some())
@@ -349,6 +322,17 @@ impl<'a> World<'a> {
             resource_methods: rights.resource.clone(),
             id: name,
         }
+    }
+
+    /// What a role does not see inside the structures of a type.
+    fn trims(&self, eyes: &Eyes<'_>, types: &BTreeMap<String, Arc<Type>>, id: &str) -> BTreeMap<String, Trim> {
+        let served_as = self.served_as(eyes.version, id);
+        let serving = eyes.serving.as_ref().filter(|(version, _)| Some(*version) == served_as);
+        let (version, rights) = serving.map_or((eyes.version, &eyes.rights), |(version, rights)| (*version, rights));
+        let Some((_, shapes)) = self.shapes.iter().find(|(v, _)| *v == version) else { return BTreeMap::new() };
+        let inside = trim::Eyes { shapes, rights, types };
+        let fields = shapes.get(id).into_iter().flat_map(|shape| &shape.fields);
+        fields.filter_map(|(name, draft)| Some((name.clone(), inside.trim(&draft.field.ty)?))).collect()
     }
 
     /// The fields that a role sees, and what it may do with them.
@@ -407,66 +391,21 @@ impl<'a> World<'a> {
         let name = |id: &Option<String>| id.as_deref().map(|id| self.name(version, id).to_owned());
         Action { input: name(&action.input), output: name(&action.output) }
     }
-
-    /// The links that lead somewhere for a role, sorted by name.
-    fn links(&self, shape: &Shape, eyes: &Eyes<'_>, rights: &Rights<'_>, def: &Type) -> Vec<Link> {
-        let version = eyes.version;
-        let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
-        let visible = |kind: &str| eyes.sees(kind);
-        let far = |shape: Option<&Arc<Shape>>, field: &str| {
-            shape.and_then(|s| s.fields.get(field)).and_then(|d| named_type(&d.field.ty).map(str::to_owned))
-        };
-        let mut links: Vec<Link> = Vec::new();
-        for (name, text) in &shape.links {
-            let mut add = |name: &str, to| links.push(Link { name: name.to_owned(), to });
-            match Notation::parse(text) {
-                Notation::Computed => add(name, Relation::Computed),
-                Notation::Types => {
-                    let is_listed = |f: &&TypeFile| inside.get(f.id.as_str()).is_some_and(|r| r.collection.iter().any(|m| m == "GET"));
-                    let listed = self.files.types.values().filter(is_listed);
-                    for file in listed {
-                        let id = self.name(version, &file.id);
-                        let plural = file.plural.clone().unwrap_or_else(|| plural(id));
-                        if !shape.links.contains_key(&plural) {
-                            add(&plural, Relation::Computed);
-                        }
-                    }
-                }
-                Notation::One { field } => {
-                    let shown = rights.fields.contains_key(field);
-                    let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
-                    if let Some(kind) = kind.filter(|_| shown) {
-                        add(name, Relation::One { field: field.to_owned(), kind: kind.to_owned() });
-                    }
-                }
-                Notation::Listed { field } => {
-                    let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
-                    if let Some(kind) = kind.filter(|kind| visible(kind)) {
-                        add(name, Relation::Listed { field: field.to_owned(), kind: kind.to_owned() });
-                    }
-                }
-                Notation::Many { kind, field } => {
-                    if visible(kind) {
-                        add(name, Relation::Many { kind: kind.to_owned(), field: field.to_owned() });
-                    }
-                }
-                Notation::Through { map, near, far: end } => {
-                    if let Some(kind) = far(self.shape(version, map), end).filter(|kind| visible(kind)) {
-                        let (through, near, far) = (map.to_owned(), near.to_owned(), end.to_owned());
-                        add(name, Relation::Through { kind, through, near, far });
-                    }
-                }
-            }
-        }
-        links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        links
-    }
 }
 
 impl Eyes<'_> {
-    fn sees(&self, id: &str) -> bool {
+    pub(super) fn sees(&self, id: &str) -> bool {
         self.rights.contains_key(id)
     }
+}
+
+fn plain_field<'a>(name: &'a str, draft: &'a Draft) -> PlainField<'a> {
+    let field = &draft.field;
+    let leads_to = match &field.ty {
+        FieldType::Reference(far) if draft.filter != FilterPatch::No && !far.is_empty() => Some(far.as_str()),
+        _ => None,
+    };
+    PlainField { name, can: [field.create, field.update, field.read_on_create_only], holds: held(&field.ty), leads_to }
 }
 
 /// The embedded type that lists and maps of a field type hold.
@@ -498,9 +437,10 @@ pub(super) fn named_type(ty: &FieldType) -> Option<&str> {
 }
 
 /// What decides the modifiers of everything that may be filtered.
-fn filters(shape: &Shape) -> BTreeMap<String, FieldType> {
+fn filters(shape: &Shape, rights: &Rights<'_>) -> BTreeMap<String, FieldType> {
     let hidden = shape.filters.iter().map(|(name, ty)| (name.clone(), FieldType::parse(ty)));
-    let shown = shape.fields.iter().filter(|(_, d)| !d.hidden).filter_map(|(name, draft)| {
+    let fields = shape.fields.iter().filter(|(name, d)| !d.hidden && !rights.dangling.contains(name.as_str()));
+    let shown = fields.filter_map(|(name, draft)| {
         let ty = match &draft.filter {
             FilterPatch::No => return None,
             FilterPatch::AsField => draft.field.ty.clone(),

@@ -93,6 +93,8 @@ pub(super) struct Rights<'a> {
     /// The fields that it sees.
     pub fields: BTreeMap<&'a str, Letters>,
     pub actions: BTreeSet<&'a str>,
+    /// References to what it does not see: neither shown nor filtered by, though granted.
+    pub dangling: BTreeSet<&'a str>,
 }
 
 /// What a role has of all types that it sees, by canonical id.
@@ -103,9 +105,19 @@ pub(super) struct Plain<'a> {
     pub id: &'a str,
     pub collection: &'a [String],
     pub resource: &'a [String],
-    /// `(name, create, update, shown once, the embedded type that a list or map holds)`.
-    pub fields: Vec<(&'a str, [bool; 3], Option<&'a str>)>,
+    pub fields: Vec<PlainField<'a>>,
     pub actions: Vec<&'a str>,
+}
+
+/// A field before any grant.
+pub(super) struct PlainField<'a> {
+    pub name: &'a str,
+    /// Create, update, shown once.
+    pub can: [bool; 3],
+    /// The embedded type that a list or map holds.
+    pub holds: Option<&'a str>,
+    /// The type that a single reference leads to, if it may be filtered by.
+    pub leads_to: Option<&'a str>,
 }
 
 /// All tables of a role in one version, ready to be asked.
@@ -208,6 +220,8 @@ impl<'a> Grants<'a> {
             };
             granted.insert(id, rights);
         }
+        let is_granted = |id: &str| !is_ungranted(id);
+        drop_dangling(&mut granted, plain, is_granted);
         prune(&mut granted, plain);
         granted
     }
@@ -250,7 +264,7 @@ impl<'a> Grants<'a> {
     fn inherited(&self, table: &Table<'a>, id: &str, mut rights: Rights<'a>, plain: &[Plain<'a>]) -> Rights<'a> {
         let named: Vec<&str> = line(self.files, id).into_iter().map(|f| f.id.as_str()).skip_while(|id| !self.named.contains(*id)).collect();
         let above = named.first().and_then(|first| plain.iter().find(|p| p.id == *first));
-        for (name, ..) in above.into_iter().flat_map(|above| &above.fields) {
+        for name in above.into_iter().flat_map(|above| &above.fields).map(|field| &field.name) {
             match (rights.fields.get_mut(name), table.of_member(&named, Member::Field(name))) {
                 (Some(letters), Some(granted)) if granted.has('r') => *letters = granted,
                 (Some(_), Some(_)) => drop(rights.fields.remove(name)),
@@ -338,8 +352,9 @@ fn all_rights<'a>(plain: &Plain<'a>) -> Rights<'a> {
     Rights {
         collection: plain.collection.to_vec(),
         resource: plain.resource.to_vec(),
-        fields: plain.fields.iter().map(|(name, can, _)| (*name, letters(*can))).collect(),
+        fields: plain.fields.iter().map(|field| (field.name, letters(field.can))).collect(),
         actions: plain.actions.iter().copied().collect(),
+        dangling: BTreeSet::new(),
     }
 }
 
@@ -354,11 +369,24 @@ fn read_only(mut all: AllRights<'_>) -> AllRights<'_> {
     all
 }
 
+/// References to types that a role does not see are of no use to it (cattle: relations without a far end).
+fn drop_dangling<'a>(granted: &mut AllRights<'a>, plain: &[Plain<'a>], is_granted: impl Fn(&str) -> bool) {
+    for one in plain.iter().filter(|one| is_granted(one.id)) {
+        let leads_nowhere = |field: &&PlainField<'a>| field.leads_to.is_some_and(|far| !granted.contains_key(far));
+        let dangling: Vec<&'a str> = one.fields.iter().filter(leads_nowhere).map(|field| field.name).collect();
+        let Some(rights) = granted.get_mut(one.id) else { continue };
+        for name in dangling {
+            if rights.fields.remove(name).is_some() {
+                rights.dangling.insert(name);
+            }
+        }
+    }
+}
+
 /// Lists and maps of what is hidden are hidden themselves.
 fn prune(granted: &mut AllRights<'_>, plain: &[Plain<'_>]) {
     for one in plain {
-        let hidden: Vec<&str> =
-            one.fields.iter().filter(|(_, _, of)| of.is_some_and(|of| !granted.contains_key(of))).map(|(name, ..)| *name).collect();
+        let hidden: Vec<&str> = one.fields.iter().filter(|f| f.holds.is_some_and(|of| !granted.contains_key(of))).map(|f| f.name).collect();
         if let Some(rights) = granted.get_mut(one.id).filter(|_| !hidden.is_empty()) {
             rights.fields.retain(|name, _| !hidden.contains(name));
         }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{FilterPatch, ProcessFile, TypeFile};
-use super::freeze::{Notation, is_visible, named_type, plural};
+use super::freeze::{is_visible, named_type, plural};
 use super::inherit::{Shape, Shapes, line, process_set, shown_states};
 use super::load::Files;
+use super::relations::Notation;
 use super::{FieldType, Problem, Version};
 
 /// Actions without a process: the engine answers them by code, in every state. By the root type.
@@ -17,8 +18,8 @@ pub const HANDLER_ACTIONS: &[(&str, &[&str])] = &[
     ("task", &["execute"]),
 ];
 
-/// Types that fields may refer to and that only other roles than ours see.
-const ELSEWHERE: &[&str] = &["ipPool", "vnet"];
+/// Named by an action of v1, and seen by nobody.
+const ELSEWHERE: &[&str] = &["ipPool"];
 
 /// Finds everything that does not fit.
 pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut Vec<Problem>) {

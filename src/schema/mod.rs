@@ -16,11 +16,13 @@ mod load;
 mod machine;
 mod plan;
 mod registry;
+mod relations;
 pub mod render;
 mod served;
 #[cfg(test)]
 mod testkit;
 mod texts;
+mod trim;
 mod types;
 pub mod validate;
 #[cfg(test)]
@@ -35,4 +37,5 @@ pub use registry::Problem;
 pub use render::PlanCell;
 pub use served::{schema_json, write_schema};
 pub use texts::Texts;
+pub use trim::Trim;
 pub use types::*;

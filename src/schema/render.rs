@@ -6,6 +6,7 @@
 use crate::model::{Fields, Resource, ResourceId, Timestamp};
 
 use super::plan::{PlainColumn, Plan, When};
+use super::trim::push_trimmed;
 use super::{Column, TypeView, View, layout};
 
 pub use super::plan::PlanCell;
@@ -122,12 +123,19 @@ pub fn resource(out: &mut String, ctx: &Context<'_>, row: &Resource, shown_state
     }
     for field in &plan.computed {
         out.push_str(&field.key);
-        out.push_str(find(derived, &field.name).unwrap_or(&field.empty));
+        // Where there are no other rows, the original says null, never an empty list.
+        let made = find(derived, &field.name).filter(|value| !matches!(*value, "[]" | "{}"));
+        out.push_str(made.unwrap_or(&field.empty));
     }
     for (class, members) in layout::regions(&ctx.ty.def, text, cuts).into_iter().flatten() {
-        if layout::is_shown(&ctx.ty.def, class, plan.bit) {
+        if !layout::is_shown(&ctx.ty.def, class, plan.bit) {
+            continue;
+        }
+        if ctx.ty.trims.is_empty() {
             out.push(',');
             out.push_str(members);
+        } else {
+            push_trimmed(out, members, &ctx.ty.trims);
         }
     }
     if let Some(column) = &plan.last {

@@ -8,7 +8,7 @@ use super::{Column, Field, FieldType, Role, Source, StoredField, Type, TypeView,
 
 /// An own field of a type.
 pub fn own(ty: &str, class: usize, empty: &str) -> StoredField {
-    StoredField { source: Source::Fields, ty: FieldType::parse(ty), empty: empty.to_owned(), class }
+    StoredField { source: Source::Fields, ty: FieldType::parse(ty), empty: empty.to_owned(), class, is_written: true }
 }
 
 /// A field from a column.
@@ -67,6 +67,7 @@ pub fn view_of(def: Type, name: &str, fields: BTreeMap<String, Field>) -> TypeVi
         input: None,
         served_as: None,
         copies: Vec::new(),
+        trims: Default::default(),
         states: Vec::new(),
     }
 }

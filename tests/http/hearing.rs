@@ -33,7 +33,7 @@ async fn make_secrets(w: &World, account: &str, root: &str) -> Vec<String> {
     let mut secrets = vec![text(&made, "secretValue").to_owned()];
     let registry = send(w, account, Method::POST, &format!("{root}/registries"), Some(json!({"serverAddress": "r.example"}))).await.ok();
     let secret = format!("registry-secret-of-{account}");
-    let body = json!({"registryId": registry["id"], "email": "e@x", "publicValue": "user", "secretValue": secret});
+    let body = json!({"registryId": registry["id"], "publicValue": "user", "secretValue": secret});
     send(w, account, Method::POST, &format!("{root}/registrycredentials"), Some(body)).await.ok();
     secrets.push(secret);
     w.settle().await;

@@ -115,7 +115,7 @@ async fn v1_and_v2_beta_show_one_service_in_their_own_words() {
     assert!(text(&created["links"], "environment").ends_with(&format!("/environments/{environment}")), "{created:#}");
     assert!(created["links"].get("stack").is_none());
     w.wait(id, "inactive").await;
-    let row = w.get(id).await.expect(200, json!({"stackId": stack, "environmentId": null, "state": "inactive", "instanceIds": []}));
+    let row = w.get(id).await.expect(200, json!({"stackId": stack, "environmentId": null, "state": "inactive", "instanceIds": null}));
     assert!(text(&row["links"], "stack").ends_with(&format!("/services/{id}/stack")), "{row:#}");
     assert!(row["links"].get("environment").is_none());
     w.get(&format!("/v1/projects/1a5/services?environmentId={environment}")).await.expect(200, json!({"data": [{"id": id}]}));

@@ -210,7 +210,7 @@ async fn an_agent_that_is_silent_is_disconnected_and_comes_back() {
     sudo_act(&w, &agent, "disconnect").await.expect(202, json!({"state": "disconnecting"}));
     w.settle().await;
     assert_eq!(sudo_show(&w, &agent).await["state"], "disconnected");
-    assert_eq!(actions(&sudo_show(&w, &agent).await), ["deactivate", "reconnect"]);
+    assert_eq!(actions(&sudo_show(&w, &agent).await), ["deactivate", "reconnect", "remove"]);
     sudo_act(&w, &agent, "reconnect").await.expect(202, json!({"state": "reconnecting"}));
     w.advance(Duration::from_secs(10)).await;
     assert_eq!(sudo_show(&w, &agent).await["state"], "active");
