@@ -11,37 +11,37 @@ use crate::plan::{Plan, Step, UnitId, Why};
 use crate::schema::Machine;
 use crate::store::{Changes, Tx};
 
-use super::snapshot::{Config, Picture, ServiceNotes};
+use super::snapshot::{Config, ServiceNotes, ServiceSnapshot};
 
 /// Steps of one plan are written in transactions of at most so many: other writers get their turn.
 const STEPS_PER_WRITE: usize = 50;
 
 impl Core {
     /// Writes the steps of a plan as requests, some per transaction. `process` is the fence.
-    pub(crate) async fn carry_out(&self, process: Option<i64>, picture: &Picture, plan: Plan) -> Result<()> {
+    pub(crate) async fn carry_out(&self, process: Option<i64>, snapshot: &ServiceSnapshot, plan: Plan) -> Result<()> {
         let machine = self.machine_of("container")?.clone();
         let mut units: HashMap<UnitId, String> = HashMap::new();
         let mut siblings: HashMap<String, BTreeMap<Option<String>, ResourceId>> = HashMap::new();
-        for instance in picture.observed.instances.iter().filter(|i| !i.is_parked) {
+        for instance in snapshot.observed.instances.iter().filter(|i| !i.is_parked) {
             siblings
                 .entry(instance.unit.clone())
                 .or_default()
                 .insert(instance.config.clone(), instance.id);
         }
-        let project = picture
+        let project = snapshot
             .service
             .account_id
             .map(|id| self.store.find(id))
             .transpose()?
             .flatten();
         let mut work = Work {
-            service_id: picture.service.id,
+            service_id: snapshot.service.id,
             process,
             machine,
             types: std::sync::Arc::new(self.instance_types()?),
-            stack: picture.stack.clone(),
+            stack: snapshot.stack.clone(),
             project_uuid: project.map(|p| p.uuid).unwrap_or_default(),
-            configs: picture
+            configs: snapshot
                 .configs
                 .iter()
                 .map(|c| Config {
@@ -50,11 +50,11 @@ impl Core {
                 })
                 .collect::<Vec<_>>()
                 .into(),
-            is_global: picture.is_global(),
-            is_system: picture.fields.system.unwrap_or(false),
-            retain_ip: picture.fields.retain_ip.unwrap_or(false),
+            is_global: snapshot.is_global(),
+            is_system: snapshot.fields.system.unwrap_or(false),
+            retain_ip: snapshot.fields.retain_ip.unwrap_or(false),
             siblings: BTreeMap::new(),
-            taken_names: picture
+            taken_names: snapshot
                 .instances
                 .iter()
                 .map(|i| notes::<InstanceNotes>(i).docker_name)
@@ -69,7 +69,7 @@ impl Core {
                         UnitId::Known(uuid) => uuid.clone(),
                         new @ UnitId::New(index) => units
                             .entry(new.clone())
-                            .or_insert_with(|| unit_uuid(&picture.service.uuid, *index))
+                            .or_insert_with(|| unit_uuid(&snapshot.service.uuid, *index))
                             .clone(),
                     };
                     work.siblings

@@ -9,7 +9,7 @@ use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::plan;
 use crate::store::{Changes, Wake};
 
-use super::snapshot::Picture;
+use super::snapshot::ServiceSnapshot;
 
 impl Core {
     pub(crate) async fn look_at_service(&self, row: &Resource) -> Result<()> {
@@ -27,15 +27,15 @@ impl Core {
             }
             return Ok(());
         }
-        let Some(picture) = self.picture(row.id)? else {
+        let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(());
         };
         if is_active_like(&row.state) {
-            self.follow_container_selector(&picture).await?;
+            self.follow_container_selector(&snapshot).await?;
         }
-        self.roll_up(&picture).await?;
+        self.roll_up(&snapshot).await?;
         // Background triggers act on an active service only: all other states have a worker, or are left alone.
-        if row.state == "active" && self.needs_reconcile(&picture) {
+        if row.state == "active" && self.needs_reconcile(&snapshot) {
             let machine = self.machine_of(&row.kind)?.clone();
             let id = row.id;
             self.write(move |tx| {
@@ -79,16 +79,16 @@ impl Core {
     }
 
     /// Writes a service's health, scale and endpoints where they changed, and wakes its stack.
-    pub(crate) async fn roll_up(&self, picture: &Picture) -> Result<()> {
-        let health = picture.health();
-        let scale = picture.current_scale();
-        let endpoints = self.public_endpoints(picture)?;
-        let stored = picture.fields.public_endpoints.as_ref().map_or("null", |e| e.get());
+    pub(crate) async fn roll_up(&self, snapshot: &ServiceSnapshot) -> Result<()> {
+        let health = snapshot.health();
+        let scale = snapshot.current_scale();
+        let endpoints = self.public_endpoints(snapshot)?;
+        let stored = snapshot.fields.public_endpoints.as_ref().map_or("null", |e| e.get());
         let same_endpoints = stored == endpoints || stored == "null" && endpoints == "[]";
-        if picture.service.health == health && picture.fields.current_scale == Some(scale) && same_endpoints {
+        if snapshot.service.health == health && snapshot.fields.current_scale == Some(scale) && same_endpoints {
             return Ok(());
         }
-        let (id, stack) = (picture.service.id, picture.stack.id);
+        let (id, stack) = (snapshot.service.id, snapshot.stack.id);
         self.write(move |tx| {
             let Some(row) = tx.find(id)?.filter(|r| r.removed.is_none()) else {
                 return Ok(());
@@ -112,15 +112,15 @@ impl Core {
     }
 
     /// Where the service can be reached from outside: the active ports of its running containers.
-    fn public_endpoints(&self, picture: &Picture) -> Result<String> {
-        let publishes = picture.configs.iter().any(|c| {
+    fn public_endpoints(&self, snapshot: &ServiceSnapshot) -> Result<String> {
+        let publishes = snapshot.configs.iter().any(|c| {
             c.launch.ports.as_ref().is_some_and(|p| !p.is_empty()) || c.launch.publish_all_ports == Some(true)
         });
         if !publishes {
             return Ok("[]".into());
         }
         let mut endpoints = BTreeSet::new();
-        for instance in picture.instances.iter().filter(|i| i.state == "running") {
+        for instance in snapshot.instances.iter().filter(|i| i.state == "running") {
             for port in self
                 .store
                 .children(instance.id, "port")?
@@ -138,7 +138,7 @@ impl Core {
                 endpoints.insert((address, public, instance.id, instance.host_id));
             }
         }
-        let service = self.wire_id("service", picture.service.id);
+        let service = self.wire_id("service", snapshot.service.id);
         let list: Vec<Value> = endpoints
             .into_iter()
             .map(|(address, port, instance, host)| {
