@@ -1,6 +1,6 @@
 //! What follows from containers: health, scale and endpoints of services, health of stacks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,9 @@ use crate::plan;
 use crate::store::{Changes, Wake};
 
 use super::snapshot::ServiceSnapshot;
+
+/// Where an engine is reached whose address is not known: it is this machine's own.
+const OWN_ADDRESS: &str = "127.0.0.1";
 
 impl Core {
     pub(crate) async fn look_at_service(&self, row: &Resource) -> Result<()> {
@@ -119,24 +122,32 @@ impl Core {
         if !publishes {
             return Ok("[]".into());
         }
+        let running: BTreeMap<ResourceId, Option<ResourceId>> = snapshot
+            .instances
+            .iter()
+            .filter(|i| i.state == "running")
+            .map(|i| (i.id, i.host_id))
+            .collect();
+        let ids = self
+            .store
+            .child_ids(&running.keys().copied().collect::<Vec<_>>(), "port")?;
+        let mut ports = self
+            .store
+            .many(&ids.into_iter().map(|(_, port)| port).collect::<Vec<_>>())?;
+        ports.retain(|port| port.state == "active");
+        let hosts: BTreeSet<ResourceId> = running.values().flatten().copied().collect();
+        let addresses = self.host_addresses(hosts)?;
         let mut endpoints = BTreeSet::new();
-        for instance in snapshot.instances.iter().filter(|i| i.state == "running") {
-            for port in self
-                .store
-                .children(instance.id, "port")?
-                .into_iter()
-                .filter(|p| p.state == "active")
-            {
-                let fields = Fields::parse(&port.fields)?;
-                let Some(public) = fields.read::<u16>("publicPort")? else {
-                    continue;
-                };
-                let address = match fields.text("bindAddress").filter(|b| !b.is_empty()) {
-                    Some(bound) => bound,
-                    None => self.host_address(instance.host_id)?,
-                };
-                endpoints.insert((address, public, instance.id, instance.host_id));
-            }
+        for port in ports {
+            let fields = Fields::parse(&port.fields)?;
+            let (Some(public), Some(instance)) = (fields.read::<u16>("publicPort")?, port.parent_id) else {
+                continue;
+            };
+            let host = running.get(&instance).copied().flatten();
+            let bound = fields.text("bindAddress").filter(|b| !b.is_empty());
+            let own = || host.and_then(|host| addresses.get(&host).cloned());
+            let address = bound.or_else(own).unwrap_or_else(|| OWN_ADDRESS.to_owned());
+            endpoints.insert((address, public, instance, host));
         }
         let service = self.wire_id("service", snapshot.service.id);
         let list: Vec<Value> = endpoints
@@ -155,13 +166,14 @@ impl Core {
         Ok(Value::Array(list).to_string())
     }
 
-    /// The address of a host as its users reach it; the local engine's is this machine's own.
-    fn host_address(&self, host: Option<ResourceId>) -> Result<String> {
-        let row = host.map(|h| self.store.find(h)).transpose()?.flatten();
-        let address = row
-            .map(|r| Fields::parse(&r.fields))
-            .transpose()?
-            .and_then(|f| f.text("agentIpAddress"));
-        Ok(address.unwrap_or_else(|| "127.0.0.1".into()))
+    /// The addresses of hosts as their users reach them, as far as they are known. One query, however many.
+    fn host_addresses(&self, hosts: BTreeSet<ResourceId>) -> Result<BTreeMap<ResourceId, String>> {
+        let mut addresses = BTreeMap::new();
+        for row in self.store.many(&hosts.into_iter().collect::<Vec<_>>())? {
+            if let Some(address) = Fields::parse(&row.fields)?.text("agentIpAddress") {
+                addresses.insert(row.id, address);
+            }
+        }
+        Ok(addresses)
     }
 }

@@ -1,11 +1,8 @@
 //! Services: making and changing one, and its restart.
 
-
 use serde_json::{Map, Value, json};
 
-use crate::engine::core::{
-    Answer, Core, Input, Scope, not_available, notes, request, write_notes,
-};
+use crate::engine::core::{Answer, Core, Input, Scope, not_available, notes, request, write_notes};
 use crate::model::launch::{LaunchConfig, is_sim_image};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind, WireId};
 use crate::schema::{TypeView, Version};
