@@ -68,14 +68,10 @@ const FENCED_CALLS: &[(&str, &[&str], &str)] = &[
 
 /// Files of the program that are longer than the limit, and why. May only shrink.
 const LONG: &[(&str, &str)] = &[
-    ("src/api/resources/inspect.rs", "to be split"),
-    ("src/engine/drivers.rs", "to be split by kind of driver"),
     (
         "src/plan/service.rs",
         "the phases of the planner in their order, with the helpers that only they use",
     ),
-    ("src/runtime/docker/mod.rs", "to be split by verb"),
-    ("src/runtime/sim/state.rs", "to be split"),
     ("src/schema/freeze.rs", "to be split by step"),
     ("src/schema/grant.rs", "to be split"),
 ];
@@ -87,7 +83,7 @@ const MAX_TEST_LINES: usize = 800;
 /// Functions that are longer than the limit, and why. May only shrink.
 const LONG_FUNCTIONS: &[(&str, &str)] = &[
     (
-        "src/api/resources/inspect.rs container",
+        "src/api/resources/inspect/mod.rs container",
         "a table: a line for each field of a container",
     ),
     ("src/schema/freeze.rs links", "to be split"),

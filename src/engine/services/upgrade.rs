@@ -112,7 +112,7 @@ impl Upgrade {
         names::check_names_free_of_sidekicks(tx, row, &merged.sidekicks)?;
         fields.set("launchConfig", &merged.primary)?;
         fields.set("secondaryLaunchConfigs", &merged.sidekicks)?;
-        let mut note: ServiceNotes = notes(&row);
+        let mut note: ServiceNotes = notes(row);
         note.last_batch_at = None;
         if draw_ports(tx, row, range, &BTreeSet::new(), &mut fields, &mut note)? == Drawn::Exhausted {
             return Err(Error::conflict(EXHAUSTED));
