@@ -86,16 +86,10 @@ const MAX_TEST_LINES: usize = 800;
 
 /// Functions that are longer than the limit, and why. May only shrink.
 const LONG_FUNCTIONS: &[(&str, &str)] = &[
-    ("src/api/resources/inspect.rs container", "to be split"),
-    ("src/api/server/dispatch.rs answer", "to be split"),
-    ("src/app.rs serve_until_told", "to be split"),
-    ("src/engine/commands/lists.rs conditions", "to be split"),
     (
-        "src/engine/instances/container_rows.rs insert_service_container",
-        "to be split",
+        "src/api/resources/inspect.rs container",
+        "a table: a line for each field of a container",
     ),
-    ("src/engine/services/execute.rs run", "to be split"),
-    ("src/engine/services/service.rs create", "to be split"),
     ("src/schema/freeze.rs links", "to be split"),
     ("src/schema/freeze.rs type_view", "to be split"),
 ];

@@ -7,6 +7,7 @@ mod execute;
 mod lifecycle;
 mod links;
 mod names;
+mod new_service;
 mod random_ports;
 mod reconcile;
 mod rollup;
