@@ -1,7 +1,8 @@
 //! Drivers of networks and of storage: what a system service of such a kind makes, and takes along.
 //!
 //! A driver is bookkeeping here: the engine's own networks and volumes carry the containers. Its rows say what there is,
-//! what uses it, and that it cannot go before that.
+//! what uses it, and that it cannot go before that. Services ask for it, containers are looked at by their rows, and no
+//! engine is called.
 
 mod networks;
 mod storage;
