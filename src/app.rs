@@ -211,29 +211,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         )
     })?;
     let address = listener.local_addr().unwrap_or(address);
-    let docker = connect_docker(serve, &engine).await?;
-    let found = match &docker {
-        Some((docker, text)) => {
-            engine
-                .attach(docker.clone())
-                .await
-                .map_err(|e| broken("adding the Docker host", e))?;
-            text.clone()
-        }
-        None => "no Docker Engine: only sim: images will run".to_owned(),
-    };
-    if serve.simulator || docker.is_none() {
-        let sim = Arc::new(Sim::new(clock));
-        sim.adopt(
-            engine
-                .simulated_containers()
-                .map_err(|e| broken("reading simulated containers", e))?,
-        );
-        engine
-            .attach(sim)
-            .await
-            .map_err(|e| broken("adding the simulated host", e))?;
-    }
+    let found = attach_engines(serve, &engine, clock).await?;
     greet(address, &file, &opened.migrated, &found);
     let life = engine.start();
     let sockets = SocketLimits::default();
@@ -271,6 +249,34 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         return Err(Failure::new(Status::Internal, format!("closing the database: {error}")));
     }
     ended.map_err(|e| Failure::new(Status::Internal, format!("serving: {e}")))
+}
+
+/// Ties the engines of containers to their hosts; says in words what was found.
+async fn attach_engines(serve: &Serve, engine: &Engine, clock: Arc<SystemClock>) -> Result<String, Failure> {
+    let docker = connect_docker(serve, engine).await?;
+    let found = match &docker {
+        Some((docker, text)) => {
+            engine
+                .attach(docker.clone())
+                .await
+                .map_err(|e| broken("adding the Docker host", e))?;
+            text.clone()
+        }
+        None => "no Docker Engine: only sim: images will run".to_owned(),
+    };
+    if serve.simulator || docker.is_none() {
+        let sim = Arc::new(Sim::new(clock));
+        sim.adopt(
+            engine
+                .simulated_containers()
+                .map_err(|e| broken("reading simulated containers", e))?,
+        );
+        engine
+            .attach(sim)
+            .await
+            .map_err(|e| broken("adding the simulated host", e))?;
+    }
+    Ok(found)
 }
 
 /// Says what was started, and where to begin.

@@ -1,7 +1,8 @@
 //! Labels as rows: each key and value in use once per project, tied to the hosts and containers that carry it.
 //!
 //! Only labels that people give have rows. Those that the engine writes on each container of a service say nothing about
-//! more than that container, and would be most of the table.
+//! more than that container, and would be most of the table. What a label means (to placement, to a selector) is not known
+//! here.
 
 use std::collections::BTreeMap;
 

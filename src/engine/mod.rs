@@ -1,6 +1,8 @@
 //! What requests do, and what happens after them: commands, processes, reconciling.
 //!
-//! `face` is all that `api`, the dialects and `app` may use.
+//! Each folder or file here is a room, and calls go down only: `core`; `access`, `labels`, `drivers`; `instances`; `services`,
+//! `hosts`, `accounts`; `commands`; `work`; `face`. What other layers may use is `Engine`, which is the face, and the words
+//! that are listed below; HTTP, SQL and the engines of containers are theirs.
 
 mod access;
 mod accounts;

@@ -8,9 +8,11 @@ pub mod launch;
 pub mod port;
 pub mod resource;
 pub mod selector;
+pub mod service;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{ResourceId, WireId};
 pub use resource::{Fields, Resource};
+pub use service::ServiceKind;
 pub use time::{Clock, Timestamp};

@@ -49,11 +49,11 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
         "SWEEP_EVERY",
         "Duration::from_secs(600)",
     ),
-    ("docs/API-DESIGN.md", "At most 1 MiB", "BODY_LIMIT", "1024 * 1024"),
+    ("docs/API-DESIGN.md", "At most 1 MiB", "LIMIT", "1024 * 1024"),
     (
         "docs/API-DESIGN.md",
         "within a minute, else 408",
-        "BODY_PATIENCE",
+        "PATIENCE",
         "Duration::from_secs(60)",
     ),
     ("docs/events.md", "more than 100,000 behind", "MAX_MISSED", "100_000"),

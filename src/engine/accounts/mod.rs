@@ -1,5 +1,6 @@
-//! People, programs and projects: making them, their members and logins, and what goes with them.
-//! What an account may do is said in `access`; what runs in a project is asked to go by processes, not known.
+//! People, programs and projects: making them, their members and logins, what goes with them, and what a new database begins
+//! with. What an account may do is said in `access`; what runs in a project is asked to go by processes of its
+//! own, and services and hosts are not called from here.
 
 mod beginnings;
 mod dispatch;

@@ -70,11 +70,7 @@ fn sort_key(name: &str, source: Source) -> Option<SortKey> {
 
 /// A filter as the store's conditions, and as the answer echoes it.
 fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, Filter) {
-    let echo = |value: String| Filter {
-        value,
-        ..filter.clone()
-    };
-    let plain = echo(filter.value.clone());
+    let plain = filter.clone();
     let hidden = || (filter.field == "removeTime").then_some(Target::Column(Column::PurgeAfter));
     if let Some(condition) = accounts::own_condition(ty, filter) {
         return (vec![condition], plain);
@@ -94,6 +90,16 @@ fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, F
         "notnull" => return (vec![Condition::NotNull(target)], plain),
         _ => {}
     }
+    compared(core, ty, filter, target)
+}
+
+/// A filter that compares: its value is read as its field's type has it.
+fn compared(core: &Core, ty: &TypeView, filter: &Filter, target: Target) -> (Vec<Condition>, Filter) {
+    let echo = |value: String| Filter {
+        value,
+        ..filter.clone()
+    };
+    let plain = filter.clone();
     let is_column = matches!(target, Target::Column(_));
     let ty_of = ty.filters.get(&filter.field).unwrap_or(&FieldType::String);
     let one = |value: Option<Scalar>| match value {

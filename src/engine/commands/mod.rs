@@ -1,5 +1,6 @@
-//! What a request does, for every type alike: dispatch to the room that has the type, lists, links, derived fields, tasks.
-//! No noun's fields are named here: what is special about one is asked of its room.
+//! What a request does, for every type alike: which room has the type, lists, links, derived fields; and the tasks that admins
+//! have done at once. What is special about a noun is asked of its room, not decided here. What takes time does not belong here:
+//! it is a process, and `work` runs it.
 
 mod derive;
 mod dispatch;

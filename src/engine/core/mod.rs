@@ -1,5 +1,6 @@
-//! What every noun needs, and nothing that knows a noun: rows, processes, the queue, the feed, settings, the audit log, the words
-//! of a request, and the state that nouns keep in memory. Nothing here calls another room; what it needs is handed in.
+//! What every noun needs: rows, processes, the queue, the feed, settings, the audit log, the words of a request, and the state
+//! that nouns keep in memory. Nothing here calls another room: what a noun does stands with the noun, and what has to be known
+//! of it here is handed in.
 
 mod access_cache;
 mod addresses;

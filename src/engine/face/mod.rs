@@ -1,5 +1,5 @@
-//! The engine's face: all that `api`, the dialects and `app` may ask of it. It holds nothing back and adds nothing: each
-//! method hands on to the room that knows.
+//! The engine's face: all that `api`, `auth` and `app` may ask of it. Each method hands on to the room that knows, or puts
+//! together what two of them say. A rule, a write or a loop does not belong here, and nothing below calls it.
 
 mod access;
 mod background;

@@ -1,5 +1,6 @@
-//! Hosts and agents: how they join, what they say of themselves, how they go, and the watch over their engines.
-//! What runs on a host is asked by requests for instance processes; services are woken, not called.
+//! Hosts and agents: how they join, what they say of themselves, how they go, and the watch over their engines: rows follow what
+//! happened there, and what no row wants is stopped or removed. All else that is to happen to a container is asked for as a
+//! process of it; services are woken, not called.
 
 mod agent_life;
 mod agent_pings;

@@ -163,36 +163,7 @@ pub(crate) fn insert_service_container(
     types: &InstanceTypes,
     wanted: &Wanted<'_>,
 ) -> Result<ResourceId> {
-    let ty = &types.container;
-    let mut fields = Fields::default();
-    for (key, value) in wanted.raw {
-        if ty.fields.get(key).is_some_and(|f| f.source == Source::Fields) {
-            fields.0.insert(key.clone(), value.clone());
-        }
-    }
-    let sibling = |config: &Option<String>| {
-        wanted
-            .siblings
-            .get(config)
-            .map(|id| format!("{}{id}", types.instance_prefix))
-    };
-    let to_config = |name: &String| (!name.eq_ignore_ascii_case(&wanted.service.name)).then(|| name.clone());
-    if let Some(provider) = &wanted.launch.network_launch_config {
-        fields.set("networkContainerId", &sibling(&to_config(provider)))?;
-        fields.set("networkMode", "container")?;
-    }
-    let from_siblings: Vec<String> = wanted
-        .launch
-        .data_volumes_from_launch_configs
-        .iter()
-        .flatten()
-        .filter_map(|n| sibling(&to_config(n)))
-        .collect();
-    if !from_siblings.is_empty() {
-        let mut all = wanted.launch.data_volumes_from.clone().unwrap_or_default();
-        all.extend(from_siblings);
-        fields.set("dataVolumesFrom", &all)?;
-    }
+    let mut fields = own_fields(types, wanted)?;
     let display = wanted
         .launch
         .label("io.rancher.container.display_name")
@@ -228,7 +199,7 @@ pub(crate) fn insert_service_container(
         name,
         state: "creating".into(),
         internal: write_notes(&notes)?,
-        ..new_row(ty, wanted.service.account_id, fields)
+        ..new_row(&types.container, wanted.service.account_id, fields)
     })?;
     if let Some(labels) = &wanted.launch.labels {
         labels::tie(tx, &types.label, &row, labels)?;
@@ -241,6 +212,41 @@ pub(crate) fn insert_service_container(
         data: "{}",
     })?;
     Ok(row.id)
+}
+
+/// What its launch configuration says of a container, with its siblings by their ids.
+fn own_fields(types: &InstanceTypes, wanted: &Wanted<'_>) -> Result<Fields> {
+    let ty = &types.container;
+    let mut fields = Fields::default();
+    for (key, value) in wanted.raw {
+        if ty.fields.get(key).is_some_and(|f| f.source == Source::Fields) {
+            fields.0.insert(key.clone(), value.clone());
+        }
+    }
+    let sibling = |config: &Option<String>| {
+        wanted
+            .siblings
+            .get(config)
+            .map(|id| format!("{}{id}", types.instance_prefix))
+    };
+    let to_config = |name: &String| (!name.eq_ignore_ascii_case(&wanted.service.name)).then(|| name.clone());
+    if let Some(provider) = &wanted.launch.network_launch_config {
+        fields.set("networkContainerId", &sibling(&to_config(provider)))?;
+        fields.set("networkMode", "container")?;
+    }
+    let from_siblings: Vec<String> = wanted
+        .launch
+        .data_volumes_from_launch_configs
+        .iter()
+        .flatten()
+        .filter_map(|n| sibling(&to_config(n)))
+        .collect();
+    if !from_siblings.is_empty() {
+        let mut all = wanted.launch.data_volumes_from.clone().unwrap_or_default();
+        all.extend(from_siblings);
+        fields.set("dataVolumesFrom", &all)?;
+    }
+    Ok(fields)
 }
 
 /// The port rows of a container: inactive until it runs.

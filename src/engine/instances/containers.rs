@@ -1,6 +1,7 @@
 //! Containers of no service: checking and creating them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -10,48 +11,69 @@ use crate::model::id::new_uuid;
 use crate::model::launch::{LaunchConfig, is_none_image, is_sim_image};
 use crate::model::port::PortSpec;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
-use crate::schema::TypeView;
+use crate::schema::{Type, TypeView};
+use crate::store::Tx;
 
-use super::container_rows::{InstanceNotes, insert_ports, unique_name};
+use super::container_rows::{InstanceNotes, InstanceTypes, insert_ports, unique_name};
 
 /// More containers than this in one request are a mistake.
 const MAX_COUNT: i64 = 1_000;
 
+/// Containers that a client makes: `count` of them, all alike.
 pub(crate) async fn create(
     core: &Core,
     scope: &Scope,
     ty: &TypeView,
     account: ResourceId,
-    mut input: Input,
+    input: Input,
 ) -> Result<Vec<Resource>> {
-    let has_image = input
-        .get("imageUuid")
-        .and_then(Value::as_str)
-        .is_some_and(|i| !i.trim().is_empty() && !is_none_image(i));
-    if !has_image {
-        return Err(Error::invalid("MissingRequired", "imageUuid"));
+    let new = NewContainers::check(&ty.def, account, input)?;
+    let types = core.instance_types()?;
+    core.write_for(scope, move |tx| new.insert(tx, &types)).await
+}
+
+/// Containers that are to be made, and in which nothing is wrong that can be seen without their neighbours.
+pub(crate) struct NewContainers {
+    def: Arc<Type>,
+    account: ResourceId,
+    input: Input,
+    count: i64,
+}
+
+impl NewContainers {
+    /// Checks what containers are to be; `input` has passed its schema.
+    pub(crate) fn check(def: &Arc<Type>, account: ResourceId, mut input: Input) -> Result<Self> {
+        let has_image = input
+            .get("imageUuid")
+            .and_then(Value::as_str)
+            .is_some_and(|i| !i.trim().is_empty() && !is_none_image(i));
+        if !has_image {
+            return Err(Error::invalid("MissingRequired", "imageUuid"));
+        }
+        check_launch(&mut input)?;
+        let count = input.get("count").and_then(Value::as_i64).unwrap_or(1);
+        if count < 1 {
+            return Err(Error::invalid("MinLimitExceeded", "count"));
+        }
+        if count > MAX_COUNT {
+            return Err(Error::invalid("MaxLimitExceeded", "count"));
+        }
+        Ok(Self {
+            def: def.clone(),
+            account,
+            input,
+            count,
+        })
     }
-    check_launch(&mut input)?;
-    let count = input.get("count").and_then(Value::as_i64).unwrap_or(1);
-    if count < 1 {
-        return Err(Error::invalid("MinLimitExceeded", "count"));
-    }
-    if count > MAX_COUNT {
-        return Err(Error::invalid("MaxLimitExceeded", "count"));
-    }
-    let ports: Vec<String> = input
-        .get("ports")
-        .and_then(|p| serde_json::from_value(p.clone()).ok())
-        .unwrap_or_default();
-    let labels: BTreeMap<String, String> = input
-        .get("labels")
-        .and_then(|l| serde_json::from_value(l.clone()).ok())
-        .unwrap_or_default();
-    let (def, types, machine) = (ty.def.clone(), core.instance_types()?, ty.def.machine.clone());
-    core.write_for(scope, move |tx| {
+
+    /// Inserts them with their ports and labels, and asks for their create processes.
+    pub(crate) fn insert(self, tx: &mut Tx<'_>, types: &InstanceTypes) -> Result<Vec<Resource>> {
+        let listed = |field: &str| self.input.get(field).cloned().unwrap_or_default();
+        let ports: Vec<String> = serde_json::from_value(listed("ports")).unwrap_or_default();
+        let labels: BTreeMap<String, String> = serde_json::from_value(listed("labels")).unwrap_or_default();
         let mut rows = Vec::new();
-        for n in 1..=count {
-            let mut new = row_from_input(&def, account, &input)?;
+        for n in 1..=self.count {
+            let mut new = row_from_input(&self.def, self.account, &self.input)?;
             let uuid = new_uuid().to_string();
             let docker_name = match (new.name.is_empty(), n) {
                 (true, _) => unique_name("drover", &uuid),
@@ -65,14 +87,13 @@ pub(crate) async fn create(
                 ..InstanceNotes::default()
             })?;
             new.uuid = Some(uuid);
-            let row = insert_and_start(tx, machine.as_deref(), new)?;
+            let row = insert_and_start(tx, self.def.machine.as_deref(), new)?;
             labels::tie(tx, &types.label, &row, &labels)?;
-            insert_ports(tx, &types, &row, &ports)?;
+            insert_ports(tx, types, &row, &ports)?;
             rows.push(row);
         }
         Ok(rows)
-    })
-    .await
+    }
 }
 
 /// A name as an engine takes it: other characters become dashes.

@@ -1,5 +1,6 @@
-//! Containers and what they have: ports, volumes, addresses, health. The only callers of `Runtime` that change anything on an
-//! engine. Why a container is wanted is not known here: that is the services' business, or the client's.
+//! Containers and what they have: ports, volumes, addresses, health. Only here are containers, networks and volumes made on an
+//! engine, and containers started. Why a container is wanted is not known here: that is the services' business, or the
+//! client's.
 
 mod container_fields;
 mod container_rows;

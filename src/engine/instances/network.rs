@@ -8,7 +8,7 @@ use crate::engine::core::{Core, Subnet, notes};
 use crate::model::{Resource, ResourceId, Result};
 use crate::runtime::{self, NetworkSpec};
 
-/// A project's subnet on one engine has this prefix: 1,022 containers, and 64 projects in the default pool.
+/// A project's subnet on one engine has this prefix: 1,021 containers, and 64 projects in the default pool.
 pub(crate) const PROJECT_PREFIX: u8 = 22;
 
 /// Where a container is to be attached on its engine.

@@ -1,6 +1,6 @@
 //! What the planner is given: launch configurations and hosts as it sees them; and the host of a container of no service.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 
@@ -9,7 +9,7 @@ use crate::model::launch::{LABEL_START_ONCE, LaunchConfig, is_sim_image, parse_r
 use crate::model::port::PortSpec;
 use crate::model::{Resource, ResourceId, Result};
 use crate::plan;
-use crate::store::{Changes, Process};
+use crate::store::{Changes, Process, Slim};
 
 use super::container_rows::plan_state;
 
@@ -64,94 +64,110 @@ impl Core {
         let rows = self.store.all("host", account)?;
         let ids: Vec<ResourceId> = rows.iter().map(|r| r.id).collect();
         let running = self.store.on_hosts(&ids, "instance")?;
-        let mut load: HashMap<ResourceId, u32> = HashMap::new();
-        for slim in &running {
-            if let Some(host) = slim.host_id
-                && !matches!(
-                    plan_state(&slim.state),
-                    plan::InstanceState::Stopped | plan::InstanceState::Removing
-                )
-            {
-                *load.entry(host).or_default() += 1;
+        let load = loads(&running);
+        let mut ports = self.bound_ports(account, except)?;
+        let mut neighbours = if wants_neighbours {
+            self.neighbours(&running, except)?
+        } else {
+            HashMap::new()
+        };
+        let hosts = rows.into_iter().map(|row| {
+            let fields: HostFields = serde_json::from_str(&row.fields).unwrap_or_default();
+            plan::Host {
+                id: row.id,
+                is_sim: is_sim(&row),
+                is_active: row.state == "active",
+                is_gone: matches!(row.state.as_str(), "removing" | "removed" | "purging" | "purged"),
+                is_disconnected: fields
+                    .agent_state
+                    .as_deref()
+                    .is_some_and(|s| !s.is_empty() && s != "active"),
+                labels: fields.labels.unwrap_or_default(),
+                live_instances: load.get(&row.id).copied().unwrap_or(0),
+                bound_ports: ports.remove(&row.id).unwrap_or_default(),
+                neighbours: neighbours.remove(&row.id).unwrap_or_default(),
+                free_memory: fields.memory,
+                free_milli_cpu: fields.milli_cpu,
             }
-        }
+        });
+        Ok(hosts.collect())
+    }
+
+    /// The ports that are bound on each host of a project, but for those of the service `except`. Two queries, however many.
+    fn bound_ports(
+        &self,
+        account: Option<ResourceId>,
+        except: Option<ResourceId>,
+    ) -> Result<HashMap<ResourceId, Vec<PortSpec>>> {
+        let mut active = self.store.all("port", account)?;
+        active.retain(|port| port.state == "active" && port.host_id.is_some());
+        let own: BTreeSet<ResourceId> = match except {
+            Some(_) => {
+                let owners: BTreeSet<ResourceId> = active.iter().filter_map(|port| port.parent_id).collect();
+                let owners = self.store.many(&owners.into_iter().collect::<Vec<_>>())?;
+                owners
+                    .into_iter()
+                    .filter(|o| o.parent_id == except)
+                    .map(|o| o.id)
+                    .collect()
+            }
+            None => BTreeSet::new(),
+        };
         let mut ports: HashMap<ResourceId, Vec<PortSpec>> = HashMap::new();
-        for port in self.store.all("port", account)? {
-            let Some(host) = port.host_id.filter(|_| port.state == "active") else {
+        for port in active {
+            let is_own = port.parent_id.is_some_and(|owner| own.contains(&owner));
+            let Some(host) = port.host_id.filter(|_| !is_own) else {
                 continue;
             };
-            let owner = port.parent_id.map(|id| self.store.find(id)).transpose()?.flatten();
-            if except.is_some() && owner.is_some_and(|o| o.parent_id == except) {
-                continue;
-            }
             let fields: PortFields = serde_json::from_str(&port.fields).unwrap_or_default();
             if let (Some(public), Some(private)) = (fields.public_port, fields.private_port) {
-                let protocol = if fields.protocol.as_deref() == Some("udp") {
-                    "udp"
-                } else {
-                    "tcp"
-                };
+                let is_udp = fields.protocol.as_deref() == Some("udp");
                 ports.entry(host).or_default().push(PortSpec {
                     ip: fields.bind_address,
                     public: Some(public),
                     private,
-                    protocol,
+                    protocol: if is_udp { "udp" } else { "tcp" },
                 });
             }
         }
-        rows.into_iter()
-            .map(|row| {
-                let fields: HostFields = serde_json::from_str(&row.fields).unwrap_or_default();
-                let neighbours = if wants_neighbours {
-                    self.neighbours(&running, row.id, except)?
-                } else {
-                    Vec::new()
-                };
-                Ok(plan::Host {
-                    id: row.id,
-                    is_sim: is_sim(&row),
-                    is_active: row.state == "active",
-                    is_gone: matches!(row.state.as_str(), "removing" | "removed" | "purging" | "purged"),
-                    is_disconnected: fields
-                        .agent_state
-                        .as_deref()
-                        .is_some_and(|s| !s.is_empty() && s != "active"),
-                    labels: fields.labels.unwrap_or_default(),
-                    live_instances: load.get(&row.id).copied().unwrap_or(0),
-                    bound_ports: ports.remove(&row.id).unwrap_or_default(),
-                    neighbours,
-                    free_memory: fields.memory,
-                    free_milli_cpu: fields.milli_cpu,
-                })
-            })
-            .collect()
+        Ok(ports)
     }
 
-    /// Containers of others on a host, for affinity.
+    /// Containers of others on each host, for affinity. One query, however many.
     fn neighbours(
         &self,
-        running: &[crate::store::Slim],
-        host: ResourceId,
+        running: &[Slim],
         except: Option<ResourceId>,
-    ) -> Result<Vec<plan::Neighbour>> {
-        let here: Vec<ResourceId> = running
-            .iter()
-            .filter(|s| s.host_id == Some(host))
-            .map(|s| s.id)
-            .collect();
-        let rows = self.store.many(&here)?;
-        Ok(rows
-            .into_iter()
-            .filter(|r| except.is_none() || r.parent_id != except)
-            .map(|r| {
-                let labels: Labels = serde_json::from_str(&r.fields).unwrap_or_default();
-                plan::Neighbour {
-                    name: r.name,
-                    labels: labels.labels.unwrap_or_default(),
-                }
-            })
-            .collect())
+    ) -> Result<HashMap<ResourceId, Vec<plan::Neighbour>>> {
+        let ids: Vec<ResourceId> = running.iter().map(|s| s.id).collect();
+        let mut neighbours: HashMap<ResourceId, Vec<plan::Neighbour>> = HashMap::new();
+        for row in self.store.many(&ids)? {
+            let Some(host) = row.host_id.filter(|_| except.is_none() || row.parent_id != except) else {
+                continue;
+            };
+            let labels: Labels = serde_json::from_str(&row.fields).unwrap_or_default();
+            neighbours.entry(host).or_default().push(plan::Neighbour {
+                name: row.name,
+                labels: labels.labels.unwrap_or_default(),
+            });
+        }
+        Ok(neighbours)
     }
+}
+
+/// How many containers live on each host.
+fn loads(running: &[Slim]) -> HashMap<ResourceId, u32> {
+    let mut load: HashMap<ResourceId, u32> = HashMap::new();
+    for slim in running {
+        let is_live = !matches!(
+            plan_state(&slim.state),
+            plan::InstanceState::Stopped | plan::InstanceState::Removing
+        );
+        if let Some(host) = slim.host_id.filter(|_| is_live) {
+            *load.entry(host).or_default() += 1;
+        }
+    }
+    load
 }
 
 #[derive(Debug, Default, Deserialize)]

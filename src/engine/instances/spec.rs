@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::engine::core::{Core, notes};
 use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::port::PortSpec;
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind};
 use crate::runtime::{ContainerSpec, NetworkAttachment};
 
 use super::container_rows::{InstanceNotes, launch_of};
@@ -237,8 +237,8 @@ impl Core {
                 .filter(|n| !n.is_empty())
                 .unwrap_or(&target.name);
             let alias = alias.unwrap_or(own_alias).to_owned();
-            match target.kind.as_str() {
-                "externalService" => {
+            match ServiceKind::of(&target.kind) {
+                ServiceKind::External => {
                     let addresses: Vec<String> = Fields::parse(&target.fields)?
                         .read("externalIpAddresses")?
                         .unwrap_or_default();
@@ -248,8 +248,8 @@ impl Core {
                         .extend(addresses.iter().map(|ip| format!("{alias}:{ip}")));
                 }
                 // An alias stands for what it links to.
-                "dnsService" => self.links_from(target.id, Some(&alias), launch, links, seen)?,
-                _ => links.push((
+                ServiceKind::Dns => self.links_from(target.id, Some(&alias), launch, links, seen)?,
+                ServiceKind::Service | ServiceKind::LoadBalancer | ServiceKind::Other => links.push((
                     format!("{}.{}", target.name.to_lowercase(), stack.name.to_lowercase()),
                     alias,
                 )),

@@ -8,7 +8,7 @@ use crate::engine::core::Input;
 use crate::engine::instances::check_launch;
 use crate::model::launch::{LABEL_GLOBAL, LaunchConfig, is_sim_image};
 use crate::model::selector::Selector;
-use crate::model::{Error, Result};
+use crate::model::{Error, Result, ServiceKind};
 
 /// `metadata` in its serialised form may be so long.
 const MAX_METADATA: usize = 1_048_576;
@@ -32,7 +32,7 @@ pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
         primary.shift_remove("name");
         is_sim &= check_config(primary)?;
         let launch = as_launch(primary)?;
-        if kind == "service" && !launch.has_image() && !selects {
+        if ServiceKind::of(kind).needs_image() && !launch.has_image() && !selects {
             return Err(Error::invalid("InvalidOption", "launchConfig").with_message("an image is needed"));
         }
         names.insert(String::new(), launch);
@@ -198,7 +198,7 @@ fn check_configs_of_upgrade(kind: &str, strategy: &mut Input) -> Result<()> {
     let selects = strategy.get("selectorContainer").is_some();
     if let Some(Value::Object(primary)) = strategy.get_mut("launchConfig") {
         primary.shift_remove("name");
-        if kind == "service" && !as_launch(primary)?.has_image() && !selects {
+        if ServiceKind::of(kind).needs_image() && !as_launch(primary)?.has_image() && !selects {
             return Err(Error::invalid("InvalidOption", "launchConfig").with_message("an image is needed"));
         }
     }

@@ -11,37 +11,37 @@ use crate::plan::{Plan, Step, UnitId, Why};
 use crate::schema::Machine;
 use crate::store::{Changes, Tx};
 
-use super::snapshot::{Config, Picture, ServiceNotes};
+use super::snapshot::{Config, ServiceNotes, ServiceSnapshot};
 
 /// Steps of one plan are written in transactions of at most so many: other writers get their turn.
 const STEPS_PER_WRITE: usize = 50;
 
 impl Core {
     /// Writes the steps of a plan as requests, some per transaction. `process` is the fence.
-    pub(crate) async fn carry_out(&self, process: Option<i64>, picture: &Picture, plan: Plan) -> Result<()> {
+    pub(crate) async fn carry_out(&self, process: Option<i64>, snapshot: &ServiceSnapshot, plan: Plan) -> Result<()> {
         let machine = self.machine_of("container")?.clone();
         let mut units: HashMap<UnitId, String> = HashMap::new();
         let mut siblings: HashMap<String, BTreeMap<Option<String>, ResourceId>> = HashMap::new();
-        for instance in picture.observed.instances.iter().filter(|i| !i.is_parked) {
+        for instance in snapshot.observed.instances.iter().filter(|i| !i.is_parked) {
             siblings
                 .entry(instance.unit.clone())
                 .or_default()
                 .insert(instance.config.clone(), instance.id);
         }
-        let project = picture
+        let project = snapshot
             .service
             .account_id
             .map(|id| self.store.find(id))
             .transpose()?
             .flatten();
         let mut work = Work {
-            service_id: picture.service.id,
+            service_id: snapshot.service.id,
             process,
             machine,
             types: std::sync::Arc::new(self.instance_types()?),
-            stack: picture.stack.clone(),
+            stack: snapshot.stack.clone(),
             project_uuid: project.map(|p| p.uuid).unwrap_or_default(),
-            configs: picture
+            configs: snapshot
                 .configs
                 .iter()
                 .map(|c| Config {
@@ -50,11 +50,11 @@ impl Core {
                 })
                 .collect::<Vec<_>>()
                 .into(),
-            is_global: picture.is_global(),
-            is_system: picture.fields.system.unwrap_or(false),
-            retain_ip: picture.fields.retain_ip.unwrap_or(false),
+            is_global: snapshot.is_global(),
+            is_system: snapshot.fields.system.unwrap_or(false),
+            retain_ip: snapshot.fields.retain_ip.unwrap_or(false),
             siblings: BTreeMap::new(),
-            taken_names: picture
+            taken_names: snapshot
                 .instances
                 .iter()
                 .map(|i| notes::<InstanceNotes>(i).docker_name)
@@ -69,7 +69,7 @@ impl Core {
                         UnitId::Known(uuid) => uuid.clone(),
                         new @ UnitId::New(index) => units
                             .entry(new.clone())
-                            .or_insert_with(|| unit_uuid(&picture.service.uuid, *index))
+                            .or_insert_with(|| unit_uuid(&snapshot.service.uuid, *index))
                             .clone(),
                     };
                     work.siblings
@@ -108,6 +108,27 @@ struct Work {
 
 type Made = Vec<(String, Option<String>, ResourceId)>;
 
+/// A container to be made, as its step says it.
+struct Creation {
+    unit: String,
+    index: u32,
+    config: Option<String>,
+    version: String,
+    host: ResourceId,
+    name: String,
+    create_index: i64,
+}
+
+/// What one transaction of steps has come to so far.
+struct Written {
+    note: ServiceNotes,
+    note_changed: bool,
+    create_index: i64,
+    made: Made,
+    /// Event, sentence, and the container it is about.
+    log: Vec<(&'static str, String, ResourceId)>,
+}
+
 impl Work {
     /// Writes some steps; `None` if the process is over and the rest must not be written.
     fn run(mut self, tx: &mut Tx<'_>, steps: Vec<Step>) -> Result<Option<Made>> {
@@ -117,112 +138,106 @@ impl Work {
         };
         let Some(service) = service else { return Ok(None) };
         let mut fields = Fields::parse(&service.fields)?;
-        let mut note: ServiceNotes = notes(&service);
         let first_index: i64 = fields.read("createIndex")?.unwrap_or(0);
-        let mut create_index = first_index;
-        let mut made = Vec::new();
-        let mut log = Vec::new();
-        let mut notes_changed = false;
+        let mut written = Written {
+            note: notes(&service),
+            note_changed: false,
+            create_index: first_index,
+            made: Vec::new(),
+            log: Vec::new(),
+        };
         for step in steps {
-            match step {
-                Step::Create {
-                    unit: UnitId::Known(unit),
+            self.write_step(tx, &service, step, &mut written)?;
+        }
+        let mut changes = Changes::default();
+        if written.create_index != first_index {
+            fields.set("createIndex", &written.create_index)?;
+            changes.fields = Some(fields);
+        }
+        if written.note_changed {
+            changes.internal = Some(write_notes(&written.note)?);
+        }
+        if changes.fields.is_some() || changes.internal.is_some() {
+            tx.update_if(&service, &changes)?;
+        }
+        for (event, sentence, id) in written.log {
+            log_to_service(tx, &service, event, &sentence, Some(id), false)?;
+        }
+        Ok(Some(written.made))
+    }
+
+    fn write_step(&mut self, tx: &mut Tx<'_>, service: &Resource, step: Step, written: &mut Written) -> Result<()> {
+        match step {
+            Step::Create {
+                unit: UnitId::Known(unit),
+                index,
+                config,
+                version,
+                host,
+                name,
+            } => {
+                written.create_index += 1;
+                let creation = Creation {
+                    unit,
                     index,
                     config,
                     version,
                     host,
                     name,
-                } => {
-                    create_index += 1;
-                    let id = self.create(
-                        tx,
-                        &service,
-                        &note,
-                        &unit,
-                        index,
-                        config.clone(),
-                        version,
-                        host,
-                        &name,
-                        create_index,
-                    )?;
-                    if let Some(id) = id {
-                        self.siblings
-                            .entry(unit.clone())
-                            .or_default()
-                            .insert(config.clone(), id);
-                        made.push((unit, config, id));
-                        log.push((
-                            "service.instance.create",
-                            format!("Creating extra service instance {name}"),
-                            id,
-                        ));
-                    }
-                }
-                Step::Create {
-                    unit: UnitId::New(_), ..
-                } => return Err(Error::bug("a unit without a name")),
-                Step::Start(id) => self.ask(tx, id, "start", "{}")?,
-                Step::Stop(id) => self.ask(tx, id, "stop", "{}")?,
-                Step::Remove { id, why } => {
-                    // Asked for once: who is on its way out is neither asked again nor logged again.
-                    if let Some(row) = tx.find(id)?
-                        && !is_leaving(tx, &row)?
-                    {
-                        if why != Why::Removed {
-                            log.push(("service.instance.delete", format!("{} {}", why_text(why), row.name), id));
-                        }
-                        remove_container(tx, &self.machine, &row)?;
-                    }
-                }
-                Step::Park(id) => {
-                    if let Some(row) = tx.find(id)?.filter(|_| self.retain_ip) {
-                        notes_changed |= retain(&mut note, &row);
-                    }
-                    set_parked(tx, id, true)?;
-                }
-                Step::Unpark(id) => set_parked(tx, id, false)?,
-                Step::BeginBatch => {
-                    note.last_batch_at = Some(tx.now());
-                    notes_changed = true;
+                    create_index: written.create_index,
+                };
+                if let Some(id) = self.create(tx, service, &written.note, &creation)? {
+                    let Creation { unit, config, name, .. } = creation;
+                    self.siblings
+                        .entry(unit.clone())
+                        .or_default()
+                        .insert(config.clone(), id);
+                    written.made.push((unit, config, id));
+                    let sentence = format!("Creating extra service instance {name}");
+                    written.log.push(("service.instance.create", sentence, id));
                 }
             }
+            Step::Create {
+                unit: UnitId::New(_), ..
+            } => return Err(Error::bug("a unit without a name")),
+            Step::Start(id) => self.ask(tx, id, "start", "{}")?,
+            Step::Stop(id) => self.ask(tx, id, "stop", "{}")?,
+            Step::Remove { id, why } => {
+                // Asked for once: who is on its way out is neither asked again nor logged again.
+                if let Some(row) = tx.find(id)?
+                    && !is_leaving(tx, &row)?
+                {
+                    if why != Why::Removed {
+                        let sentence = format!("{} {}", why_text(why), row.name);
+                        written.log.push(("service.instance.delete", sentence, id));
+                    }
+                    remove_container(tx, &self.machine, &row)?;
+                }
+            }
+            Step::Park(id) => {
+                if let Some(row) = tx.find(id)?.filter(|_| self.retain_ip) {
+                    written.note_changed |= retain(&mut written.note, &row);
+                }
+                set_parked(tx, id, true)?;
+            }
+            Step::Unpark(id) => set_parked(tx, id, false)?,
+            Step::BeginBatch => {
+                written.note.last_batch_at = Some(tx.now());
+                written.note_changed = true;
+            }
         }
-        let mut changes = Changes::default();
-        if create_index != first_index {
-            fields.set("createIndex", &create_index)?;
-            changes.fields = Some(fields);
-        }
-        if notes_changed {
-            changes.internal = Some(write_notes(&note)?);
-        }
-        if changes.fields.is_some() || changes.internal.is_some() {
-            tx.update_if(&service, &changes)?;
-        }
-        for (event, sentence, id) in log {
-            log_to_service(tx, &service, event, &sentence, Some(id), false)?;
-        }
-        Ok(Some(made))
+        Ok(())
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one step, taken apart where it is matched"
-    )]
     fn create(
         &self,
         tx: &mut Tx<'_>,
         service: &Resource,
         note: &ServiceNotes,
-        unit: &str,
-        index: u32,
-        config: Option<String>,
-        version: String,
-        host: ResourceId,
-        name: &str,
-        create_index: i64,
+        creation: &Creation,
     ) -> Result<Option<ResourceId>> {
-        let is_it = |c: &&Config| match (&config, &c.launch.name) {
+        let Creation { unit, config, name, .. } = creation;
+        let is_it = |c: &&Config| match (config, &c.launch.name) {
             (None, None) => true,
             (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
             _ => false,
@@ -233,7 +248,7 @@ impl Work {
         let none = BTreeMap::new();
         let retained = note
             .retained
-            .get(&retained_key(config.as_deref(), index))
+            .get(&retained_key(config.as_deref(), creation.index))
             .filter(|_| self.retain_ip)
             .cloned();
         let wanted = Wanted {
@@ -242,14 +257,14 @@ impl Work {
             project_uuid: &self.project_uuid,
             launch: &found.launch,
             raw: &found.raw,
-            config,
-            version,
-            unit: unit.to_owned(),
-            index,
-            host,
+            config: config.clone(),
+            version: creation.version.clone(),
+            unit: unit.clone(),
+            index: creation.index,
+            host: creation.host,
             host_is_global: self.is_global,
-            name: name.to_owned(),
-            create_index,
+            name: name.clone(),
+            create_index: creation.create_index,
             requested_ip: retained,
             siblings: self.siblings.get(unit).unwrap_or(&none),
             is_system: self.is_system,

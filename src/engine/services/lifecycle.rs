@@ -6,8 +6,8 @@ use crate::model::{Fields, Resource, Result};
 use crate::store::{Changes, Process};
 
 use super::links;
-use super::random_ports::draw_ports;
-use super::snapshot::{Picture, ServiceNotes};
+use super::random_ports::{Drawn, EXHAUSTED, draw_ports};
+use super::snapshot::{ServiceNotes, ServiceSnapshot};
 
 /// How long a service that goes waits for a driver that is on its way up.
 const DRIVER_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
@@ -21,33 +21,31 @@ impl Core {
         let drawn = self
             .write(move |tx| {
                 let Some(row) = fenced(tx, process_id, row_id)? else {
-                    return Ok(Ok(()));
+                    return Ok(Drawn::Nothing);
                 };
                 let mut fields = Fields::parse(&row.fields)?;
                 let mut note: ServiceNotes = notes(&row);
-                match draw_ports(tx, &row, range, &busy, &mut fields, &mut note)? {
-                    Err(message) => Ok(Err(message)),
-                    Ok(false) => Ok(Ok(())),
-                    Ok(true) => {
-                        let changes = Changes {
-                            fields: Some(fields),
-                            internal: Some(write_notes(&note)?),
-                            ..Changes::default()
-                        };
-                        tx.update_if(&row, &changes).map(|_| Ok(()))
-                    }
+                let drawn = draw_ports(tx, &row, range, &busy, &mut fields, &mut note)?;
+                if drawn == Drawn::Ports {
+                    let changes = Changes {
+                        fields: Some(fields),
+                        internal: Some(write_notes(&note)?),
+                        ..Changes::default()
+                    };
+                    tx.update_if(&row, &changes)?;
                 }
+                Ok(drawn)
             })
             .await?;
-        if let Err(message) = drawn {
-            return Ok(Outcome::Failed(message));
+        if drawn == Drawn::Exhausted {
+            return Ok(Outcome::Failed(EXHAUSTED.into()));
         }
         self.ensure_driver(process, row).await?;
-        let Some(picture) = self.picture(row.id)? else {
+        let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(Outcome::done());
         };
-        self.follow_selectors(&picture).await?;
-        self.roll_up(&picture).await?;
+        self.follow_selectors(&snapshot).await?;
+        self.roll_up(&snapshot).await?;
         let starts = Fields::parse(&row.fields)?
             .read::<bool>("startOnCreate")?
             .unwrap_or(false);
@@ -59,10 +57,10 @@ impl Core {
     }
 
     pub(crate) async fn remove_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
-        let Some(picture) = self.picture(row.id)? else {
+        let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(Outcome::done());
         };
-        if !picture.instances.is_empty() {
+        if !snapshot.instances.is_empty() {
             return self.reconcile_service(process, row).await;
         }
         if !self.remove_drivers(process, row).await? {
@@ -100,7 +98,7 @@ impl Core {
         for consumer in touched {
             self.look(consumer);
         }
-        for ip in picture.notes.retained.values() {
+        for ip in snapshot.notes.retained.values() {
             if let Some(project) = row.account_id {
                 self.addresses.release(project, ip);
             }
@@ -109,19 +107,19 @@ impl Core {
     }
 
     /// On activation: linked services that are on their way are waited for, a little.
-    pub(crate) fn waits_for_linked(&self, process: &Process, picture: &Picture) -> Result<Option<String>> {
+    pub(crate) fn waits_for_linked(&self, process: &Process, snapshot: &ServiceSnapshot) -> Result<Option<String>> {
         // A circle of links must not wait for itself for ever.
         let waited = self.now().since(crate::model::Timestamp(process.started_ms));
         if waited > std::time::Duration::from_secs(30) {
             return Ok(None);
         }
         let data: ActivateData = serde_json::from_str(&process.data).unwrap_or_default();
-        for map in self.store.children(picture.service.id, "serviceConsumeMap")? {
+        for map in self.store.children(snapshot.service.id, "serviceConsumeMap")? {
             let target = Fields::parse(&map.fields)?
                 .text("consumedServiceId")
                 .and_then(|w| parse_reference(&w));
             let Some(target) = target
-                .filter(|t| *t != picture.service.id)
+                .filter(|t| *t != snapshot.service.id)
                 .map(|id| self.store.find(id))
                 .transpose()?
                 .flatten()

@@ -1,5 +1,6 @@
 //! Services and stacks: checking and making them, links and selectors, upgrades; reconciling, which is a snapshot from the
-//! rows, a plan, and its steps as requests for instance processes. No engine of containers is called here.
+//! rows, a plan, and its steps as requests for instance processes. No engine of containers is told anything here, and what
+//! the next steps are is the planner's to say.
 
 mod configs;
 mod dispatch;
@@ -7,6 +8,7 @@ mod execute;
 mod lifecycle;
 mod links;
 mod names;
+mod new_service;
 mod random_ports;
 mod reconcile;
 mod rollup;

@@ -60,16 +60,29 @@ struct PortRange {
     end_port: Option<u16>,
 }
 
+/// What drawing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drawn {
+    /// Every port was chosen by somebody.
+    Nothing,
+    /// The ports stand in the fields now.
+    Ports,
+    /// The range of the project has no more.
+    Exhausted,
+}
+
+/// What a client reads when the range has no more.
+pub(super) const EXHAUSTED: &str = "Not enough environment ports";
+
 /// Gives each port specification without a public part one of the project's range, the same for all containers.
-/// `Ok(false)`: nothing to draw. `Err`: the range is exhausted.
-pub(crate) fn draw_ports(
+pub(super) fn draw_ports(
     tx: &mut Tx<'_>,
     row: &Resource,
     range: (u16, u16),
     busy: &BTreeSet<u16>,
     fields: &mut Fields,
     note: &mut ServiceNotes,
-) -> Result<std::result::Result<bool, String>> {
+) -> Result<Drawn> {
     let lacks = |config: &serde_json::Map<String, serde_json::Value>| {
         ports_of(config)
             .iter()
@@ -84,7 +97,7 @@ pub(crate) fn draw_ports(
             .unwrap_or_default(),
     );
     if !configs.iter().any(lacks) {
-        return Ok(Ok(false));
+        return Ok(Drawn::Nothing);
     }
     let mut used: BTreeSet<u16> = BTreeSet::new();
     for other in tx.all("service", row.account_id)? {
@@ -107,7 +120,7 @@ pub(crate) fn draw_ports(
             let mut spec = PortSpec::parse(&text)?;
             if spec.public.is_none() {
                 let Some(port) = free.next() else {
-                    return Ok(Err("Not enough environment ports".into()));
+                    return Ok(Drawn::Exhausted);
                 };
                 note.drawn_ports.push(port);
                 spec.public = Some(port);
@@ -123,7 +136,7 @@ pub(crate) fn draw_ports(
         fields.set("launchConfig", &primary)?;
     }
     fields.set("secondaryLaunchConfigs", &configs)?;
-    Ok(Ok(true))
+    Ok(Drawn::Ports)
 }
 
 fn ports_of(config: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {

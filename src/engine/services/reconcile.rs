@@ -8,7 +8,7 @@ use crate::model::{Resource, Result};
 use crate::plan::{self, Goal, Verdict};
 use crate::store::Process;
 
-use super::snapshot::Picture;
+use super::snapshot::ServiceSnapshot;
 
 /// A pass that only waits is made again after this, in case a wake-up was lost.
 const SAFETY_WAIT: Duration = Duration::from_secs(15);
@@ -20,33 +20,33 @@ impl Core {
         if matches!(name, "activate" | "update") {
             self.ensure_driver(process, row).await?;
         }
-        let Some(picture) = self.picture(row.id)? else {
+        let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(Outcome::done());
         };
         if name == "update" && row.state == "updating-inactive" {
-            self.follow_selectors(&picture).await?;
+            self.follow_selectors(&snapshot).await?;
             return Ok(Outcome::done());
         }
         if matches!(name, "activate" | "update") {
-            self.follow_selectors(&picture).await?;
+            self.follow_selectors(&snapshot).await?;
         }
         if matches!(name, "upgrade" | "continueupgrade")
-            && let Some(outcome) = self.upgrade_to_service(process, &picture).await?
+            && let Some(outcome) = self.upgrade_to_service(process, &snapshot).await?
         {
             return Ok(outcome);
         }
         if name == "activate"
-            && let Some(message) = self.waits_for_linked(process, &picture)?
+            && let Some(message) = self.waits_for_linked(process, &snapshot)?
         {
             return Ok(Outcome::Again(SAFETY_WAIT.min(Duration::from_secs(1)), message));
         }
-        let mut desired = picture.desired(self, picture.goal(name));
-        let mut plan = plan::plan(&desired, &picture.observed, self.now());
-        if let (Verdict::Stuck(message), Some(scale)) = (&plan.verdict, picture.scale_that_fits()) {
+        let mut desired = snapshot.desired(self, snapshot.goal(name));
+        let mut plan = plan::plan(&desired, &snapshot.observed, self.now());
+        if let (Verdict::Stuck(message), Some(scale)) = (&plan.verdict, snapshot.scale_that_fits()) {
             // What a scale policy asks for beyond its minimum is only a wish: whatever fits is enough.
             if plan.steps.is_empty() {
                 desired.scale = scale;
-                plan = plan::plan(&desired, &picture.observed, self.now());
+                plan = plan::plan(&desired, &snapshot.observed, self.now());
             } else {
                 plan.verdict = Verdict::Working(message.clone());
             }
@@ -58,35 +58,35 @@ impl Core {
             log::debug!(
                 "{} {}: {} steps, {verdict:?}",
                 process.process,
-                picture.service.name,
+                snapshot.service.name,
                 plan.steps.len()
             );
-            self.carry_out(Some(process.id), &picture, plan).await?;
+            self.carry_out(Some(process.id), &snapshot, plan).await?;
         }
-        self.roll_up(&picture).await?;
+        self.roll_up(&snapshot).await?;
         Ok(match verdict {
             Verdict::Converged if had_steps => Outcome::Again(Duration::ZERO, row.message.clone()),
             Verdict::Converged => Outcome::done(),
             Verdict::Working(message) => Outcome::Again(
                 wake_after.unwrap_or(SAFETY_WAIT),
-                self.trouble(&picture).unwrap_or(message),
+                self.trouble(&snapshot).unwrap_or(message),
             ),
             Verdict::Stuck(message) => Outcome::Failed(message),
         })
     }
 
     /// Whether the planner would do anything to an active service.
-    pub(crate) fn needs_reconcile(&self, picture: &Picture) -> bool {
-        !plan::plan(&picture.desired(self, Goal::Run), &picture.observed, self.now())
+    pub(crate) fn needs_reconcile(&self, snapshot: &ServiceSnapshot) -> bool {
+        !plan::plan(&snapshot.desired(self, Goal::Run), &snapshot.observed, self.now())
             .steps
             .is_empty()
     }
 
     /// What a container that cannot get up says: Docker's own words reach the service's reader.
-    fn trouble(&self, picture: &Picture) -> Option<String> {
+    fn trouble(&self, snapshot: &ServiceSnapshot) -> Option<String> {
         let waits =
             |r: &&Resource| matches!(plan_state(&r.state), plan::InstanceState::Starting) && !r.message.is_empty();
-        picture
+        snapshot
             .instances
             .iter()
             .find(waits)

@@ -1,6 +1,6 @@
 //! What follows from containers: health, scale and endpoints of services, health of stacks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,10 @@ use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::plan;
 use crate::store::{Changes, Wake};
 
-use super::snapshot::Picture;
+use super::snapshot::ServiceSnapshot;
+
+/// Where an engine is reached whose address is not known: it is this machine's own.
+const OWN_ADDRESS: &str = "127.0.0.1";
 
 impl Core {
     pub(crate) async fn look_at_service(&self, row: &Resource) -> Result<()> {
@@ -27,15 +30,15 @@ impl Core {
             }
             return Ok(());
         }
-        let Some(picture) = self.picture(row.id)? else {
+        let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(());
         };
         if is_active_like(&row.state) {
-            self.follow_container_selector(&picture).await?;
+            self.follow_container_selector(&snapshot).await?;
         }
-        self.roll_up(&picture).await?;
+        self.roll_up(&snapshot).await?;
         // Background triggers act on an active service only: all other states have a worker, or are left alone.
-        if row.state == "active" && self.needs_reconcile(&picture) {
+        if row.state == "active" && self.needs_reconcile(&snapshot) {
             let machine = self.machine_of(&row.kind)?.clone();
             let id = row.id;
             self.write(move |tx| {
@@ -79,16 +82,16 @@ impl Core {
     }
 
     /// Writes a service's health, scale and endpoints where they changed, and wakes its stack.
-    pub(crate) async fn roll_up(&self, picture: &Picture) -> Result<()> {
-        let health = picture.health();
-        let scale = picture.current_scale();
-        let endpoints = self.public_endpoints(picture)?;
-        let stored = picture.fields.public_endpoints.as_ref().map_or("null", |e| e.get());
+    pub(crate) async fn roll_up(&self, snapshot: &ServiceSnapshot) -> Result<()> {
+        let health = snapshot.health();
+        let scale = snapshot.current_scale();
+        let endpoints = self.public_endpoints(snapshot)?;
+        let stored = snapshot.fields.public_endpoints.as_ref().map_or("null", |e| e.get());
         let same_endpoints = stored == endpoints || stored == "null" && endpoints == "[]";
-        if picture.service.health == health && picture.fields.current_scale == Some(scale) && same_endpoints {
+        if snapshot.service.health == health && snapshot.fields.current_scale == Some(scale) && same_endpoints {
             return Ok(());
         }
-        let (id, stack) = (picture.service.id, picture.stack.id);
+        let (id, stack) = (snapshot.service.id, snapshot.stack.id);
         self.write(move |tx| {
             let Some(row) = tx.find(id)?.filter(|r| r.removed.is_none()) else {
                 return Ok(());
@@ -112,33 +115,41 @@ impl Core {
     }
 
     /// Where the service can be reached from outside: the active ports of its running containers.
-    fn public_endpoints(&self, picture: &Picture) -> Result<String> {
-        let publishes = picture.configs.iter().any(|c| {
+    fn public_endpoints(&self, snapshot: &ServiceSnapshot) -> Result<String> {
+        let publishes = snapshot.configs.iter().any(|c| {
             c.launch.ports.as_ref().is_some_and(|p| !p.is_empty()) || c.launch.publish_all_ports == Some(true)
         });
         if !publishes {
             return Ok("[]".into());
         }
+        let running: BTreeMap<ResourceId, Option<ResourceId>> = snapshot
+            .instances
+            .iter()
+            .filter(|i| i.state == "running")
+            .map(|i| (i.id, i.host_id))
+            .collect();
+        let ids = self
+            .store
+            .child_ids(&running.keys().copied().collect::<Vec<_>>(), "port")?;
+        let mut ports = self
+            .store
+            .many(&ids.into_iter().map(|(_, port)| port).collect::<Vec<_>>())?;
+        ports.retain(|port| port.state == "active");
+        let hosts: BTreeSet<ResourceId> = running.values().flatten().copied().collect();
+        let addresses = self.host_addresses(hosts)?;
         let mut endpoints = BTreeSet::new();
-        for instance in picture.instances.iter().filter(|i| i.state == "running") {
-            for port in self
-                .store
-                .children(instance.id, "port")?
-                .into_iter()
-                .filter(|p| p.state == "active")
-            {
-                let fields = Fields::parse(&port.fields)?;
-                let Some(public) = fields.read::<u16>("publicPort")? else {
-                    continue;
-                };
-                let address = match fields.text("bindAddress").filter(|b| !b.is_empty()) {
-                    Some(bound) => bound,
-                    None => self.host_address(instance.host_id)?,
-                };
-                endpoints.insert((address, public, instance.id, instance.host_id));
-            }
+        for port in ports {
+            let fields = Fields::parse(&port.fields)?;
+            let (Some(public), Some(instance)) = (fields.read::<u16>("publicPort")?, port.parent_id) else {
+                continue;
+            };
+            let host = running.get(&instance).copied().flatten();
+            let bound = fields.text("bindAddress").filter(|b| !b.is_empty());
+            let own = || host.and_then(|host| addresses.get(&host).cloned());
+            let address = bound.or_else(own).unwrap_or_else(|| OWN_ADDRESS.to_owned());
+            endpoints.insert((address, public, instance, host));
         }
-        let service = self.wire_id("service", picture.service.id);
+        let service = self.wire_id("service", snapshot.service.id);
         let list: Vec<Value> = endpoints
             .into_iter()
             .map(|(address, port, instance, host)| {
@@ -155,13 +166,14 @@ impl Core {
         Ok(Value::Array(list).to_string())
     }
 
-    /// The address of a host as its users reach it; the local engine's is this machine's own.
-    fn host_address(&self, host: Option<ResourceId>) -> Result<String> {
-        let row = host.map(|h| self.store.find(h)).transpose()?.flatten();
-        let address = row
-            .map(|r| Fields::parse(&r.fields))
-            .transpose()?
-            .and_then(|f| f.text("agentIpAddress"));
-        Ok(address.unwrap_or_else(|| "127.0.0.1".into()))
+    /// The addresses of hosts as their users reach them, as far as they are known. One query, however many.
+    fn host_addresses(&self, hosts: BTreeSet<ResourceId>) -> Result<BTreeMap<ResourceId, String>> {
+        let mut addresses = BTreeMap::new();
+        for row in self.store.many(&hosts.into_iter().collect::<Vec<_>>())? {
+            if let Some(address) = Fields::parse(&row.fields)?.text("agentIpAddress") {
+                addresses.insert(row.id, address);
+            }
+        }
+        Ok(addresses)
     }
 }

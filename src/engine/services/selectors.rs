@@ -9,13 +9,13 @@ use crate::model::selector::Selector;
 use crate::model::{Fields, Resource, ResourceId, Result};
 
 use super::links::{LinkNotes, LinkTypes, insert_link, is_gone, links_of, retire_link};
-use super::snapshot::Picture;
+use super::snapshot::ServiceSnapshot;
 
 impl Core {
     /// Ties what selectors of this service, and of others, ask for: containers to adopt, services to link.
-    pub(crate) async fn follow_selectors(&self, picture: &Picture) -> Result<()> {
-        let service = &picture.service;
-        self.follow_container_selector(picture).await?;
+    pub(crate) async fn follow_selectors(&self, snapshot: &ServiceSnapshot) -> Result<()> {
+        let service = &snapshot.service;
+        self.follow_container_selector(snapshot).await?;
         let selector_of = |row: &Resource| -> Result<Option<Selector>> {
             // Most services have none; reading their fields would be most of the work.
             if !row.fields.contains("\"selectorLink\":\"") {
@@ -26,7 +26,7 @@ impl Core {
                 .filter(|s| !s.is_empty());
             text.map(|t| Selector::parse(&t, "selectorLink")).transpose()
         };
-        let labels = primary_labels(picture.configs.first().map(|c| &c.launch));
+        let labels = primary_labels(snapshot.configs.first().map(|c| &c.launch));
         let types = std::sync::Arc::new(self.link_types()?);
         let others = self.store.all("service", service.account_id)?;
         let own = selector_of(service)?;
@@ -147,10 +147,10 @@ impl Core {
     }
 
     /// Adopts what the service's container selector matches now, if it has one.
-    pub(crate) async fn follow_container_selector(&self, picture: &Picture) -> Result<()> {
-        match picture.fields.selector_container.as_deref().filter(|t| !t.is_empty()) {
+    pub(crate) async fn follow_container_selector(&self, snapshot: &ServiceSnapshot) -> Result<()> {
+        match snapshot.fields.selector_container.as_deref().filter(|t| !t.is_empty()) {
             Some(text) => {
-                self.adopt(&picture.service, &Selector::parse(text, "selectorContainer")?)
+                self.adopt(&snapshot.service, &Selector::parse(text, "selectorContainer")?)
                     .await
             }
             None => Ok(()),

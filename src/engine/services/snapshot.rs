@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::engine::core::{Core, notes};
 use crate::engine::instances::{InstanceFacts, InstanceNotes, plan_health, plan_state};
 use crate::model::launch::{LABEL_GLOBAL, LABEL_START_ONCE, LaunchConfig, is_none_image};
-use crate::model::{Error, Resource, ResourceId, Result, Timestamp};
+use crate::model::{Error, Resource, ResourceId, Result, ServiceKind, Timestamp};
 use crate::plan::{self, Batches, Desired, Goal, HealthStrategy, Observed, Scale};
 
 /// The engine's own notes of a service.
@@ -111,7 +111,7 @@ impl Config {
 }
 
 /// A service with everything that planning needs of it.
-pub(crate) struct Picture {
+pub(crate) struct ServiceSnapshot {
     pub(crate) service: Resource,
     pub(crate) stack: Resource,
     pub(crate) fields: ServiceFields,
@@ -121,7 +121,7 @@ pub(crate) struct Picture {
     pub(crate) observed: Observed,
 }
 
-impl Picture {
+impl ServiceSnapshot {
     /// Whether units are one per host.
     pub(crate) fn is_global(&self) -> bool {
         self.configs.iter().any(|c| c.launch.has_label_true(LABEL_GLOBAL))
@@ -230,7 +230,7 @@ impl Picture {
 
     /// The service's health, from its own containers.
     pub(crate) fn health(&self) -> &'static str {
-        let is_computed = matches!(self.service.kind.as_str(), "service" | "loadBalancerService");
+        let is_computed = ServiceKind::of(&self.service.kind).computes_health();
         if !is_computed || !self.has_own() {
             return "healthy";
         }
@@ -273,7 +273,7 @@ impl Picture {
 
 impl Core {
     /// Reads everything about a service; `None` if it or its stack is gone.
-    pub(crate) fn picture(&self, id: ResourceId) -> Result<Option<Picture>> {
+    pub(crate) fn snapshot(&self, id: ResourceId) -> Result<Option<ServiceSnapshot>> {
         let Some(service) = self.store.find(id)? else {
             return Ok(None);
         };
@@ -327,7 +327,7 @@ impl Core {
             hosts,
             last_batch_at: note.last_batch_at,
         };
-        Ok(Some(Picture {
+        Ok(Some(ServiceSnapshot {
             service,
             stack,
             fields,

@@ -1,6 +1,7 @@
 //! Stacks: creating them, acting on all services in them, and removing them with all in them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,8 +12,8 @@ use crate::engine::core::{
 use crate::engine::drivers;
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
-use crate::schema::TypeView;
-use crate::store::{Changes, Process};
+use crate::schema::{Type, TypeView};
+use crate::store::{Changes, NewResource, Process, Tx};
 
 use super::lifecycle::ActivateData;
 
@@ -24,6 +25,7 @@ pub(crate) fn check_name(input: Input) -> Result<Input> {
     }
 }
 
+/// A stack that a client makes.
 pub(crate) async fn create(
     core: &Core,
     scope: &Scope,
@@ -31,25 +33,45 @@ pub(crate) async fn create(
     account: ResourceId,
     input: Input,
 ) -> Result<Resource> {
-    let input = check_name(input)?;
-    for compose in ["dockerCompose", "rancherCompose", "templates"] {
-        if input
-            .get(compose)
-            .is_some_and(|v| !v.is_null() && v.as_str() != Some(""))
-        {
-            return Err(Error::not_implemented(format!(
-                "creating a stack from {compose} is not part of this build"
-            )));
+    let new = NewStack::check(&ty.def, account, input)?;
+    core.write_for(scope, move |tx| new.insert(tx)).await
+}
+
+/// A stack that is to be made, and in which nothing is wrong that can be seen without its neighbours.
+pub(crate) struct NewStack {
+    def: Arc<Type>,
+    account: ResourceId,
+    row: NewResource,
+}
+
+impl NewStack {
+    /// Checks what a stack is to be; `input` has passed its schema.
+    pub(crate) fn check(def: &Arc<Type>, account: ResourceId, input: Input) -> Result<Self> {
+        let input = check_name(input)?;
+        for compose in ["dockerCompose", "rancherCompose", "templates"] {
+            if input
+                .get(compose)
+                .is_some_and(|v| !v.is_null() && v.as_str() != Some(""))
+            {
+                return Err(Error::not_implemented(format!(
+                    "creating a stack from {compose} is not part of this build"
+                )));
+            }
         }
+        let mut row = row_from_input(def, account, &input)?;
+        row.health = "healthy".into();
+        Ok(Self {
+            def: def.clone(),
+            account,
+            row,
+        })
     }
-    let mut new = row_from_input(&ty.def, account, &input)?;
-    new.health = "healthy".into();
-    let machine = ty.def.machine.clone();
-    core.write_for(scope, move |tx| {
-        check_free_in_account(tx, "stack", account, &new.name, None)?;
-        insert_and_start(tx, machine.as_deref(), new)
-    })
-    .await
+
+    /// Inserts it, if its name is free, and asks for its create process.
+    pub(crate) fn insert(self, tx: &mut Tx<'_>) -> Result<Resource> {
+        check_free_in_account(tx, "stack", self.account, &self.row.name, None)?;
+        insert_and_start(tx, self.def.machine.as_deref(), self.row)
+    }
 }
 
 /// Activates every inactive service of the stack, what is linked to first.

@@ -11,7 +11,7 @@ use crate::plan;
 use crate::store::{Changes, Process};
 
 use super::links;
-use super::snapshot::{Picture, ServiceNotes};
+use super::snapshot::{ServiceNotes, ServiceSnapshot};
 use super::upgrade::{Config, check_pace};
 
 pub(super) async fn accept_to_service(core: &Core, scope: &Scope, row: &Resource, strategy: Config) -> Result<Answer> {
@@ -77,8 +77,12 @@ fn next_scales(from: i64, to: i64, final_scale: i64, batch: i64) -> Option<(i64,
 
 impl Core {
     /// A pass of an upgrade to another service; `None` if this is an upgrade in place.
-    pub(crate) async fn upgrade_to_service(&self, process: &Process, picture: &Picture) -> Result<Option<Outcome>> {
-        let Some(upgrade) = &picture.fields.upgrade else {
+    pub(crate) async fn upgrade_to_service(
+        &self,
+        process: &Process,
+        snapshot: &ServiceSnapshot,
+    ) -> Result<Option<Outcome>> {
+        let Some(upgrade) = &snapshot.fields.upgrade else {
             return Ok(None);
         };
         let (None, Some(strategy)) = (&upgrade.in_service_strategy, &upgrade.to_service_strategy) else {
@@ -91,17 +95,17 @@ impl Core {
             .flatten()
             .filter(|t| t.removed.is_none() && t.state != "removing");
         // The rest of this service is reconciled on the way, whatever the other one does.
-        let plan = plan::plan(&picture.desired_run(self), &picture.observed, self.now());
+        let plan = plan::plan(&snapshot.desired_run(self), &snapshot.observed, self.now());
         let is_settled = plan.steps.is_empty() && plan.verdict == plan::Verdict::Converged;
         if !plan.steps.is_empty() {
-            self.carry_out(Some(process.id), picture, plan).await?;
+            self.carry_out(Some(process.id), snapshot, plan).await?;
         }
-        self.roll_up(picture).await?;
+        self.roll_up(snapshot).await?;
         let Some(target) = target else {
             return Ok(Some(Outcome::done()));
         };
-        if strategy.update_links.unwrap_or(false) && !picture.notes.links_copied {
-            links::copy_consumers(self, picture.service.id, target.id).await?;
+        if strategy.update_links.unwrap_or(false) && !snapshot.notes.links_copied {
+            links::copy_consumers(self, snapshot.service.id, target.id).await?;
         }
         let waiting = |wait: Duration, text: &str| Ok(Some(Outcome::Again(wait, text.to_owned())));
         let target_fields = Fields::parse(&target.fields)?;
@@ -126,12 +130,12 @@ impl Core {
             return waiting(POLL, "Waiting for both services");
         }
         let interval = Duration::from_millis(u64::try_from(strategy.interval_millis.unwrap_or(2_000)).unwrap_or(2_000));
-        if let Some(last) = picture.notes.last_batch_at
+        if let Some(last) = snapshot.notes.last_batch_at
             && self.now().since(last) < interval
         {
             return waiting(interval - self.now().since(last), "Waiting for the next batch");
         }
-        let from = picture.fields.scale.unwrap_or(1);
+        let from = snapshot.fields.scale.unwrap_or(1);
         let Some((new_from, new_to)) = next_scales(
             from,
             to,
@@ -140,20 +144,20 @@ impl Core {
         ) else {
             return Ok(Some(Outcome::done()));
         };
-        self.write_scales(process, picture, &target, new_from, new_to).await?;
+        self.write_scales(process, snapshot, &target, new_from, new_to).await?;
         waiting(POLL, "Moving to the other service")
     }
 
     async fn write_scales(
         &self,
         process: &Process,
-        picture: &Picture,
+        snapshot: &ServiceSnapshot,
         target: &Resource,
         from: i64,
         to: i64,
     ) -> Result<()> {
         let machine = self.machine_of(&target.kind)?.clone();
-        let (process_id, from_id, to_id) = (process.id, picture.service.id, target.id);
+        let (process_id, from_id, to_id) = (process.id, snapshot.service.id, target.id);
         self.write(move |tx| {
             let Some(row) = fenced(tx, process_id, from_id)? else {
                 return Ok(());

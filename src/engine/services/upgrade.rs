@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::engine::core::{Answer, Core, Input, Scope, not_available, notes, request, write_notes};
-use crate::model::{Error, Fields, Resource, Result};
-use crate::store::Changes;
+use crate::model::{Error, Fields, Resource, Result, ServiceKind};
+use crate::schema::Machine;
+use crate::store::{Changes, Tx};
 
-use super::random_ports::draw_ports;
+use super::random_ports::{Drawn, EXHAUSTED, draw_ports};
 use super::snapshot::ServiceNotes;
 use super::to_service::accept_to_service;
 use super::upgrade_merge::merge;
@@ -38,38 +39,8 @@ pub(super) fn check_pace(strategy: &Config) -> Result<()> {
     Ok(())
 }
 
-async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strategy: Config) -> Result<Answer> {
-    check_pace(&strategy)?;
-    let is_given = |key: &str| strategy.get(key).is_some_and(|v| !v.is_null());
-    let has_primary = is_given("launchConfig");
-    let has_sidekicks = strategy
-        .get("secondaryLaunchConfigs")
-        .and_then(Value::as_array)
-        .is_some_and(|l| !l.is_empty());
-    if !has_primary && !has_sidekicks {
-        return Err(
-            Error::invalid("InvalidOption", "launchConfig").with_message("an upgrade needs a launch configuration")
-        );
-    }
-    if row.kind == "loadBalancerService" && !has_primary {
-        return Err(Error::invalid("InvalidOption", "launchConfig"));
-    }
-    let fields = Fields::parse(&row.fields)?;
-    let starts_first = strategy.get("startFirst").and_then(Value::as_bool).unwrap_or(false);
-    if starts_first && fields.read::<bool>("retainIp")?.unwrap_or(false) {
-        return Err(Error::invalid("InvalidOption", "startFirst")
-            .with_message("a service that retains addresses cannot start first"));
-    }
-    let selector = fields.text("selectorContainer");
-    configs::check_upgrade_configs(&row.kind, &row.name, selector.as_deref(), &mut strategy)?;
-    let old_primary: Option<Config> = fields.read("launchConfig")?;
-    if has_primary
-        && configs::is_global(strategy.get("launchConfig").and_then(Value::as_object))
-            != configs::is_global(old_primary.as_ref())
-    {
-        return Err(Error::invalid("InvalidOption", "launchConfig")
-            .with_message("an upgrade cannot make a service global, or not global"));
-    }
+async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, strategy: Config) -> Result<Answer> {
+    let upgrade = Upgrade::check(row, strategy)?;
     let machine = core.machine_of(&row.kind)?.clone();
     let range = core.port_range(row.account_id)?;
     let id = row.id;
@@ -78,16 +49,73 @@ async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strat
         if machine.start("upgrade", &row.state).is_none() {
             return Err(not_available());
         }
+        upgrade.begin(tx, &machine, &row, range)
+    })
+    .await
+    .map(|row| Answer::Accepted(Box::new(row)))
+}
+
+/// An upgrade in place that is to be done, and in which nothing is wrong that can be seen without its neighbours.
+pub(crate) struct Upgrade {
+    strategy: Config,
+}
+
+impl Upgrade {
+    /// Checks what a service is to be upgraded to.
+    pub(crate) fn check(row: &Resource, mut strategy: Config) -> Result<Self> {
+        check_pace(&strategy)?;
+        let is_given = |key: &str| strategy.get(key).is_some_and(|v| !v.is_null());
+        let has_primary = is_given("launchConfig");
+        let has_sidekicks = strategy
+            .get("secondaryLaunchConfigs")
+            .and_then(Value::as_array)
+            .is_some_and(|l| !l.is_empty());
+        if !has_primary && !has_sidekicks {
+            return Err(
+                Error::invalid("InvalidOption", "launchConfig").with_message("an upgrade needs a launch configuration")
+            );
+        }
+        if ServiceKind::of(&row.kind) == ServiceKind::LoadBalancer && !has_primary {
+            return Err(Error::invalid("InvalidOption", "launchConfig"));
+        }
+        let fields = Fields::parse(&row.fields)?;
+        let starts_first = strategy.get("startFirst").and_then(Value::as_bool).unwrap_or(false);
+        if starts_first && fields.read::<bool>("retainIp")?.unwrap_or(false) {
+            return Err(Error::invalid("InvalidOption", "startFirst")
+                .with_message("a service that retains addresses cannot start first"));
+        }
+        let selector = fields.text("selectorContainer");
+        configs::check_upgrade_configs(&row.kind, &row.name, selector.as_deref(), &mut strategy)?;
+        let old_primary: Option<Config> = fields.read("launchConfig")?;
+        if has_primary
+            && configs::is_global(strategy.get("launchConfig").and_then(Value::as_object))
+                != configs::is_global(old_primary.as_ref())
+        {
+            return Err(Error::invalid("InvalidOption", "launchConfig")
+                .with_message("an upgrade cannot make a service global, or not global"));
+        }
+        Ok(Self { strategy })
+    }
+
+    /// Writes the new configurations, keeps the old ones, and asks for the process. `range` is where ports are drawn.
+    pub(crate) fn begin(
+        self,
+        tx: &mut Tx<'_>,
+        machine: &Machine,
+        row: &Resource,
+        range: (u16, u16),
+    ) -> Result<Resource> {
+        let mut strategy = self.strategy;
         let mut fields = Fields::parse(&row.fields)?;
         let merged = merge(&row.name, &fields, &strategy)?;
         configs::check_complete(&row.name, merged.primary.as_ref(), &merged.sidekicks)?;
-        names::check_names_free_of_sidekicks(tx, &row, &merged.sidekicks)?;
+        names::check_names_free_of_sidekicks(tx, row, &merged.sidekicks)?;
         fields.set("launchConfig", &merged.primary)?;
         fields.set("secondaryLaunchConfigs", &merged.sidekicks)?;
-        let mut note: ServiceNotes = notes(&row);
+        let mut note: ServiceNotes = notes(row);
         note.last_batch_at = None;
-        if let Err(message) = draw_ports(tx, &row, range, &BTreeSet::new(), &mut fields, &mut note)? {
-            return Err(Error::conflict(message));
+        if draw_ports(tx, row, range, &BTreeSet::new(), &mut fields, &mut note)? == Drawn::Exhausted {
+            return Err(Error::conflict(EXHAUSTED));
         }
         let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) =
             (fields.read("launchConfig")?, fields.read("secondaryLaunchConfigs")?);
@@ -104,10 +132,8 @@ async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strat
             internal: Some(write_notes(&note)?),
             ..Changes::default()
         };
-        request(tx, &machine, &row, "upgrade", "{}", changes)
-    })
-    .await
-    .map(|row| Answer::Accepted(Box::new(row)))
+        request(tx, machine, row, "upgrade", "{}", changes)
+    }
 }
 
 /// Takes a rollback: the previous configurations are the current ones again; the planner brings the old units back.

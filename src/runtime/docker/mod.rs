@@ -4,12 +4,10 @@
 //! by `io.rancher.container.uuid`. Every call has a time limit of its own here, because the client's covers only the
 //! wait for the answer's head. The client has no connections to keep, so one value serves for ever.
 
-use std::collections::{BTreeMap, HashMap};
-use std::error::Error as StdError;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
+use super::{
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult,
+    PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+};
 use async_trait::async_trait;
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::VolumeCreateRequest;
@@ -17,40 +15,49 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions, StopContainerOptionsBuilder,
 };
+use failure::{chain, failure, forgive_gone, gone, start_failure};
 use futures_util::stream::BoxStream;
+pub use spec::create_body;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
 
-use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult,
-    PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
-};
-
 mod events;
+mod failure;
 mod image;
 mod network;
 mod observed;
 mod probe;
 mod spec;
-
-pub use spec::create_body;
+#[cfg(test)]
+mod tests;
 
 /// The label whose value is the server that owns a container, network or volume.
 pub const LABEL_SERVER: &str = "io.drover.server";
+
 /// The label whose value is the container's identity.
 pub const LABEL_UUID: &str = "io.rancher.container.uuid";
+
 /// The label whose value is the project of a network.
 pub const LABEL_PROJECT: &str = "io.drover.project";
 
 /// For what the engine answers from memory.
 const SHORT: Duration = Duration::from_secs(30);
+
 /// For what makes it work: a start under load, a first copy into a volume.
 const LONG: Duration = Duration::from_secs(120);
+
 /// For a sign of life.
 const PING: Duration = Duration::from_secs(2);
+
 /// The client's own limit, in seconds, out of the way of ours (the longest grace period included).
 const CLIENT_SECONDS: u64 = 7 * 24 * 3600;
+
 /// Starts at a time. Measured on two cores: eight at once end no sooner, each only takes twice as long.
 const STARTS: usize = 4;
+
 /// Between looks at a container that another call is creating or removing.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -414,170 +421,5 @@ impl Runtime for Docker {
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
         events::watch(Arc::clone(&self.inner))
-    }
-}
-
-fn gone(uuid: &str) -> Error {
-    Error::Gone(format!("No such container: {uuid}"))
-}
-
-fn forgive_gone(result: Result<()>) -> Result<()> {
-    match result {
-        Err(Error::Gone(_)) => Ok(()),
-        other => other,
-    }
-}
-
-/// What an answer or its absence means.
-fn failure(error: &bollard::errors::Error) -> Error {
-    use bollard::errors::Error as Bollard;
-    match error {
-        Bollard::DockerResponseServerError { status_code, message } => refusal(*status_code, message.trim()),
-        Bollard::DockerStreamError { error } => Error::Failed(error.clone()),
-        Bollard::JsonDataError { .. } | Bollard::JsonSerdeError { .. } => Error::Failed(chain(error)),
-        // All the rest is about the way to the engine.
-        _ => Error::Unreachable(chain(error)),
-    }
-}
-
-/// The engine's status tells little (a taken port is a 500), so its words decide.
-fn refusal(status: u16, message: &str) -> Error {
-    let words = message.to_owned();
-    let says = |text: &str| message.contains(text);
-    // A host port is "bind: address already in use", a container's address "Address already in use".
-    if says("Address already in use") || says("Invalid address") || says("no configured subnet") {
-        return Error::AddressTaken(words);
-    }
-    if says("port is already allocated") || says("address already in use") {
-        return Error::PortTaken(words);
-    }
-    match status {
-        409 if says("is already in use by container") || says("already exists") => Error::NameTaken(words),
-        404 => Error::Gone(words),
-        _ => Error::Failed(words),
-    }
-}
-
-/// At a start "not found" may be about a network, or about the container whose namespace it joins: then it is the start
-/// that failed, and the container is not gone.
-fn start_failure(error: Error, id: &str) -> Error {
-    match error {
-        Error::Gone(message) if !message.contains(id) => Error::Failed(message),
-        other => other,
-    }
-}
-
-/// An error with its causes: the client's own words alone say only "client error (Connect)".
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let words = next.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = next.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_engines_words_decide_what_a_refusal_means() {
-        let kind = |e: &Error| match e {
-            Error::Unreachable(_) => "unreachable",
-            Error::Failed(_) => "failed",
-            Error::PortTaken(_) => "port",
-            Error::NameTaken(_) => "name",
-            Error::AddressTaken(_) => "address",
-            Error::Gone(_) => "gone",
-        };
-        for (status, message, expected) in [
-            (
-                500,
-                "driver failed programming external connectivity on endpoint x (y): Bind for 0.0.0.0:80 failed: port is already allocated",
-                "port",
-            ),
-            (
-                500,
-                "Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use",
-                "port",
-            ),
-            (
-                500,
-                "failed to bind host port for 0.0.0.0:80:10.0.0.2:80/tcp: address already in use",
-                "port",
-            ),
-            (500, "bind: cannot assign requested address", "failed"),
-            (403, "Address already in use", "address"),
-            (
-                500,
-                "Invalid address 10.9.9.9: It does not belong to any of this network's subnets",
-                "address",
-            ),
-            (
-                400,
-                "invalid config for network n: no configured subnet contains IP address 10.9.9.9",
-                "address",
-            ),
-            (
-                409,
-                "Conflict. The container name \"/x\" is already in use by container \"ab\". You have to remove",
-                "name",
-            ),
-            (409, "network with name n already exists", "name"),
-            (409, "removal of container x is already in progress", "failed"),
-            (409, "cannot join network of a non running container: ab", "failed"),
-            (404, "No such container: ab", "gone"),
-            (404, "No such image: nope:1", "gone"),
-            (400, "Minimum memory limit allowed is 6MB", "failed"),
-        ] {
-            assert_eq!(kind(&refusal(status, message)), expected, "{message}");
-        }
-    }
-
-    #[test]
-    fn a_start_that_misses_something_else_has_failed() {
-        let gone = |m: &str| Error::Gone(m.into());
-        assert_eq!(
-            start_failure(gone("network n not found"), "ab"),
-            Error::Failed("network n not found".into())
-        );
-        assert_eq!(
-            start_failure(gone("No such container: ab"), "ab"),
-            gone("No such container: ab")
-        );
-    }
-
-    #[test]
-    fn addresses_are_understood_or_refused() {
-        for (url, good) in [
-            ("unix:///var/run/docker.sock", true),
-            ("/var/run/docker.sock", true),
-            ("tcp://127.0.0.1:2375", true),
-            ("http://127.0.0.1:2375", true),
-            ("https://127.0.0.1:2376", false),
-            ("ftp://x", false),
-            ("docker", false),
-        ] {
-            assert_eq!(Docker::connect(url, None, "s").is_ok(), good, "{url}");
-        }
-        assert!(Docker::connect("tcp://127.0.0.1:2376", Some(Path::new("/nonexistent")), "s").is_err());
-    }
-
-    #[tokio::test]
-    async fn an_engine_that_is_away_is_unreachable_and_no_reason_to_fail_early() {
-        for url in ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:1"] {
-            let docker = Docker::connect(url, None, "s");
-            let result = match docker {
-                Ok(docker) => Runtime::ping(&docker).await,
-                Err(e) => Err(e),
-            };
-            assert!(matches!(result, Err(Error::Unreachable(_))), "{url}: {result:?}");
-        }
     }
 }

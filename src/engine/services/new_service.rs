@@ -1,0 +1,116 @@
+//! Services to come: checked first, by what they say themselves, and then inserted. Neither needs to know who asks, so
+//! that a service can be made for somebody by other means than a request for one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::engine::core::{Input, insert_and_start, row_from_input};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind};
+use crate::schema::Type;
+use crate::store::{NewResource, Tx};
+
+use super::configs::{check_balancing, check_common, check_configs, sidekick_names};
+use super::names::check_names_free;
+
+/// A service that is to be made, and in which nothing is wrong that can be seen without its neighbours.
+pub(crate) struct NewService {
+    def: Arc<Type>,
+    row: NewResource,
+    stack: ResourceId,
+    sidekicks: Vec<String>,
+    wants_vip: bool,
+}
+
+impl NewService {
+    /// Checks what a service is to be; `input` has passed its schema.
+    pub(crate) fn check(def: &Arc<Type>, account: ResourceId, stack: ResourceId, mut input: Input) -> Result<Self> {
+        let is_sim = check_configs(&def.id, &mut input)?;
+        check_common(&input)?;
+        let kind = ServiceKind::of(&def.id);
+        check_target(kind, &input)?;
+        let wants_vip = input.get("vip").is_some_and(Value::is_string)
+            || input.get("assignServiceIpAddress") == Some(&Value::Bool(true));
+        if wants_vip && !is_sim {
+            return Err(
+                Error::not_implemented("a service address (vip) needs simulated hosts in this build").with_field("vip"),
+            );
+        }
+        check_balancing(&input, is_sim)?;
+        let mut row = row_from_input(def, account, &input)?;
+        row.parent_id = Some(stack);
+        if kind.has_containers() {
+            row.fields.set("serviceIndexStrategy", "deploymentUnitBased")?;
+        }
+        row.fields.set("currentScale", &0)?;
+        // Clients walk through the sidekicks of every service: none is an empty list, not nothing.
+        if def.fields.contains_key("secondaryLaunchConfigs")
+            && row.fields.get("secondaryLaunchConfigs").is_none_or(|v| v == "null")
+        {
+            row.fields.set("secondaryLaunchConfigs", &json!([]))?;
+        }
+        Ok(Self {
+            def: def.clone(),
+            row,
+            stack,
+            sidekicks: sidekick_names(&input),
+            wants_vip,
+        })
+    }
+
+    /// Inserts it into its stack, if that is there and the names are free, and asks for its create process.
+    pub(crate) fn insert(self, tx: &mut Tx<'_>) -> Result<Resource> {
+        let Self {
+            def,
+            mut row,
+            stack,
+            sidekicks,
+            wants_vip,
+        } = self;
+        let in_stack = tx.find(stack)?.filter(|s| s.removed.is_none());
+        let Some(in_stack) = in_stack.filter(|s| !matches!(s.state.as_str(), "removing" | "error" | "erroring")) else {
+            return Err(Error::invalid("InvalidState", "stackId"));
+        };
+        // A service belongs to its stack's project, whatever path it was asked for by.
+        row.account_id = in_stack.account_id;
+        let names = std::iter::once(row.name.as_str()).chain(sidekicks.iter().map(String::as_str));
+        check_names_free(tx, stack, names, None)?;
+        let stack_fields = Fields::parse(&in_stack.fields)?;
+        if stack_fields.read::<bool>("system")?.unwrap_or(false) {
+            row.fields.set("system", &true)?;
+        }
+        if wants_vip && row.fields.text("vip").is_none() {
+            row.fields.set("vip", &free_vip(tx, row.account_id)?)?;
+        }
+        insert_and_start(tx, def.machine.as_deref(), row)
+    }
+}
+
+/// What an external service stands for: addresses, or a host name.
+fn check_target(kind: ServiceKind, input: &Input) -> Result<()> {
+    let has = |field: &str| {
+        input
+            .get(field)
+            .is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()))
+    };
+    match kind == ServiceKind::External && has("externalIpAddresses") && has("hostname") {
+        true => {
+            Err(Error::invalid("InvalidOption", "hostname").with_message("either addresses or a hostname, not both"))
+        }
+        false => Ok(()),
+    }
+}
+
+/// The lowest address of 169.254.64.0/18 that no service of the project has.
+fn free_vip(tx: &mut Tx<'_>, account: Option<ResourceId>) -> Result<String> {
+    let mut used = BTreeSet::new();
+    for service in tx.all("service", account)? {
+        used.extend(Fields::parse(&service.fields)?.text("vip"));
+    }
+    let base = u32::from(std::net::Ipv4Addr::new(169, 254, 64, 0));
+    (2..16_382)
+        .map(|n| std::net::Ipv4Addr::from(base + n).to_string())
+        .find(|ip| !used.contains(ip))
+        .ok_or_else(|| Error::conflict("no service address is left"))
+}
