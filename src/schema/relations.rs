@@ -40,7 +40,13 @@ impl<'a> Unfrozen<'a> {
                             .get(f.id.as_str())
                             .is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
                     };
-                    let listed = self.files.types.values().filter(is_listed);
+                    // A stream is no list.
+                    let listed = self
+                        .files
+                        .types
+                        .values()
+                        .filter(|file| file.id != "subscribe")
+                        .filter(is_listed);
                     for file in listed {
                         let id = self.name(version, &file.id);
                         let plural = file.plural.clone().unwrap_or_else(|| plural(id));

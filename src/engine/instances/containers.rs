@@ -48,7 +48,9 @@ impl NewContainers {
             .and_then(Value::as_str)
             .is_some_and(|i| !i.trim().is_empty() && !is_none_image(i));
         if !has_image {
-            return Err(Error::invalid("MissingRequired", "imageUuid"));
+            return Err(
+                Error::invalid("MissingRequired", "imageUuid").with_message("image is required, but not specified")
+            );
         }
         check_launch(&mut input)?;
         let count = input.get("count").and_then(Value::as_i64).unwrap_or(1);
