@@ -224,6 +224,8 @@ pub(crate) fn apply_update(tx: &mut Tx<'_>, update: &Update, row: &Resource, inp
     }
     let starts = changed.iter().any(|n| update.scheduled.contains(n));
     changes.fields = Some(fields);
+    // What is upgraded keeps what is written until the upgrade is finished or rolled back: no process runs between.
+    let starts = starts && row.state != "upgraded";
     match update.machine.as_deref().filter(|m| starts && m.has_process("update")) {
         Some(machine) => request(tx, machine, row, "update", "{}", changes),
         None => tx.update_if(row, &changes),
