@@ -69,7 +69,9 @@ impl FieldType {
             Self::String | Self::Password => &["eq", "ne", "prefix", "like", "notlike", "null", "notnull"],
             Self::Int | Self::Float | Self::Date => &["eq", "ne", "lt", "lte", "gt", "gte", "null", "notnull"],
             Self::Boolean | Self::Enum | Self::Reference(_) => &["eq", "ne", "null", "notnull"],
-            Self::Blob | Self::Json | Self::Array(_) | Self::Map(_) | Self::Embedded(_) => &[],
+            // What is looked up as a whole, in types that have no table of their own.
+            Self::Blob => &["eq"],
+            Self::Json | Self::Array(_) | Self::Map(_) | Self::Embedded(_) => &[],
         }
     }
 }
@@ -149,6 +151,10 @@ pub struct Field {
     pub source: Source,
     /// A change of it starts the `update` process.
     pub schedule_update: bool,
+    /// This build does nothing with it: using it is answered 501.
+    pub unavailable: bool,
+    /// What a client sends is stored; else it is taken and forgotten, for the server itself writes the field.
+    pub kept: bool,
 }
 
 impl Field {
@@ -174,6 +180,8 @@ impl Field {
             description: None,
             source: Source::Fields,
             schedule_update: false,
+            unavailable: false,
+            kept: true,
         }
     }
 }

@@ -106,6 +106,8 @@ pub(super) struct FieldPatch {
     pub description: Change<String>,
     pub filter: Option<FilterPatch>,
     pub schedule_update: Option<bool>,
+    pub unavailable: Option<bool>,
+    pub kept: Option<bool>,
     #[serde(deserialize_with = "change")]
     pub source: Change<String>,
     pub hidden: Option<bool>,

@@ -5,15 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::file::{FilterPatch, TypeFile};
-use super::grant::{AllRights, Grants, Plain, TypeRights};
+use super::grant::{AllRights, Grants, Plain, PlainField, TypeRights};
 use super::inherit::{FieldDraft, Shapes, TypeShape, line, process_set};
 use super::load::Files;
-use super::notation::Notation;
+use super::trim::{self, Trim};
 use super::types::view_index;
-use super::{
-    Action, Field, FieldType, Link, Machine, Relation, Role, Source, StoredField, Transition, Type, TypeView, Version,
-    View,
-};
+use super::{Action, Field, FieldType, Machine, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
 
 /// Makes all types: what the engine and the store know, whatever the version and the role.
 pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<String, Arc<Type>> {
@@ -60,27 +57,36 @@ pub(super) fn plural(name: &str) -> String {
 }
 
 /// All types in all versions, as the files have them.
-struct Unfrozen<'a> {
-    files: &'a Files,
-    shapes: &'a [(Version, Shapes)],
+pub(super) struct Unfrozen<'a> {
+    pub(super) files: &'a Files,
+    pub(super) shapes: &'a [(Version, Shapes)],
     /// Every type's canonical id → itself and all types below it, sorted.
     below: HashMap<&'a str, Vec<&'a TypeFile>>,
 }
 
 /// Whose view is made, and what they have.
-struct Eyes<'a> {
-    version: Version,
+pub(super) struct Eyes<'a> {
+    pub(super) version: Version,
     role: Role,
-    rights: AllRights<'a>,
+    pub(super) rights: AllRights<'a>,
     /// The version that serves some types of this one, and what the role has there.
     serving: Option<(Version, AllRights<'a>)>,
     has_filters: bool,
     /// What a project can be asked for: its links lead inside it, where whoever comes from outside is its owner.
-    inside: Option<AllRights<'a>>,
+    pub(super) inside: Option<AllRights<'a>>,
 }
 
-/// Which views show a field, as a mask of their bits: by canonical type id, then by field.
-type Masks<'a> = HashMap<&'a str, BTreeMap<&'a str, u32>>;
+/// What the views have of a field.
+#[derive(Default)]
+struct Mask {
+    /// The bits of those that show it.
+    shown: u32,
+    /// Whether some role may write it, besides the one that may write everything.
+    is_written: bool,
+}
+
+/// By canonical type id, then by field.
+type Masks<'a> = HashMap<&'a str, BTreeMap<&'a str, Mask>>;
 
 fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
     let mut below: HashMap<&str, Vec<&TypeFile>> = HashMap::new();
@@ -118,13 +124,7 @@ impl<'a> Unfrozen<'a> {
                     .fields
                     .iter()
                     .filter(|(_, draft)| !draft.hidden)
-                    .map(|(name, d)| {
-                        (
-                            name.as_str(),
-                            [d.field.create, d.field.update, d.field.read_on_create_only],
-                            held(&d.field.ty),
-                        )
-                    })
+                    .map(|(name, draft)| plain_field(name, draft))
                     .collect(),
                 actions: shape.actions.keys().map(String::as_str).collect(),
             })
@@ -156,12 +156,10 @@ impl<'a> Unfrozen<'a> {
                         .filter(|s| s.types.iter().any(|t| t == id))
                         .and_then(|s| rights(s.version, role)?.get(id));
                     let of_type = masks.entry(id).or_default();
-                    for name in own
-                        .fields
-                        .keys()
-                        .chain(serving.into_iter().flat_map(|r| r.fields.keys()))
-                    {
-                        *of_type.entry(name).or_default() |= bit;
+                    for (name, letters) in own.fields.iter().chain(serving.into_iter().flat_map(|r| &r.fields)) {
+                        let mask = of_type.entry(name).or_default();
+                        mask.shown |= bit;
+                        mask.is_written |= role != Role::Superadmin && (letters.has('c') || letters.has('u'));
                     }
                 }
             }
@@ -193,7 +191,7 @@ impl<'a> Unfrozen<'a> {
             .collect()
     }
 
-    fn shape(&self, version: Version, id: &str) -> Option<&Arc<TypeShape>> {
+    pub(super) fn shape(&self, version: Version, id: &str) -> Option<&Arc<TypeShape>> {
         self.shapes.iter().find(|(v, _)| *v == version)?.1.get(id)
     }
 
@@ -215,7 +213,8 @@ impl<'a> Unfrozen<'a> {
             let fields = shapes.get(id).map(|shape| &shape.fields);
             drafts.extend(fields.into_iter().flatten().map(|(n, d)| (n.as_str(), &**d)));
         }
-        let mask = |name: &str| masks.and_then(|m| m.get(name)).copied().unwrap_or_default();
+        let mask = |name: &str| masks.and_then(|m| m.get(name)).map_or(0, |mask| mask.shown);
+        let is_written = |name: &str| masks.and_then(|m| m.get(name)).is_some_and(|mask| mask.is_written);
         let mut classes: Vec<u32> = drafts
             .iter()
             .filter(|(_, d)| d.field.source == Source::Fields)
@@ -233,6 +232,7 @@ impl<'a> Unfrozen<'a> {
                     ty: draft.field.ty.clone(),
                     empty: empty(&draft.field),
                     class,
+                    is_written: is_written(name),
                 };
                 ((*name).to_owned(), stored)
             })
@@ -296,7 +296,11 @@ impl<'a> Unfrozen<'a> {
             let (Some(def), Some(rights)) = (types.get(&file.id), eyes.rights.get(file.id.as_str())) else {
                 continue;
             };
-            let ty = Arc::new(self.type_view(file, eyes, rights, def));
+            let trims = self.trims(eyes, types, &file.id);
+            let ty = Arc::new(TypeView {
+                trims,
+                ..self.type_view(file, eyes, rights, def)
+            });
             view.by_path.insert(ty.plural.to_ascii_lowercase(), ty.id.clone());
             view.by_path.insert(ty.id.to_ascii_lowercase(), ty.id.clone());
             view.types.insert(ty.id.clone(), ty);
@@ -304,7 +308,7 @@ impl<'a> Unfrozen<'a> {
         view
     }
 
-    fn name<'b>(&'b self, version: Version, id: &'b str) -> &'b str {
+    pub(super) fn name<'b>(&'b self, version: Version, id: &'b str) -> &'b str {
         self.files
             .versions
             .get(&version)
@@ -343,6 +347,7 @@ impl<'a> Unfrozen<'a> {
             .chain(serving.into_iter().flat_map(|r| r.fields.keys()))
             .copied()
             .collect();
+        let is_near = |f: &&&TypeFile| f.id == id || f.parent.as_deref() == Some(id);
         let can_post = |f: &&&TypeFile| {
             eyes.rights
                 .get(f.id.as_str())
@@ -361,7 +366,7 @@ impl<'a> Unfrozen<'a> {
                 Some(_) | None => name.clone(),
             },
             filters: if eyes.has_filters {
-                filters(shape)
+                filters(shape, rights)
             } else {
                 BTreeMap::new()
             },
@@ -376,8 +381,8 @@ impl<'a> Unfrozen<'a> {
             create_types: match below.len() > 1 {
                 true => below
                     .iter()
+                    .filter(is_near)
                     .filter(can_post)
-                    .filter(|f| !f.embedded)
                     .map(|f| self.name(version, &f.id).to_owned())
                     .collect(),
                 false => Vec::new(),
@@ -395,6 +400,7 @@ impl<'a> Unfrozen<'a> {
                 .zip(serving)
                 .map(|(other, serving)| self.input(version, shape, rights, (other, serving), id)),
             served_as,
+            trims: BTreeMap::new(),
             copies: parts
                 .and_then(|p| p.served.as_ref())
                 .filter(|_| served_as.is_some())
@@ -412,6 +418,21 @@ impl<'a> Unfrozen<'a> {
             resource_methods: rights.resource.clone(),
             id: name,
         }
+    }
+
+    /// What a role does not see inside the structures of a type.
+    fn trims(&self, eyes: &Eyes<'_>, types: &BTreeMap<String, Arc<Type>>, id: &str) -> BTreeMap<String, Trim> {
+        let served_as = self.served_as(eyes.version, id);
+        let serving = eyes.serving.as_ref().filter(|(version, _)| Some(*version) == served_as);
+        let (version, rights) = serving.map_or((eyes.version, &eyes.rights), |(version, rights)| (*version, rights));
+        let Some((_, shapes)) = self.shapes.iter().find(|(v, _)| *v == version) else {
+            return BTreeMap::new();
+        };
+        let inside = trim::Eyes { shapes, rights, types };
+        let fields = shapes.get(id).into_iter().flat_map(|shape| &shape.fields);
+        fields
+            .filter_map(|(name, draft)| Some((name.clone(), inside.trim(&draft.field.ty)?)))
+            .collect()
     }
 
     /// The fields that a role sees, and what it may do with them.
@@ -476,102 +497,25 @@ impl<'a> Unfrozen<'a> {
             output: name(&action.output),
         }
     }
-
-    /// The links that lead somewhere for a role, sorted by name.
-    fn links(&self, shape: &TypeShape, eyes: &Eyes<'_>, rights: &TypeRights<'_>, def: &Type) -> Vec<Link> {
-        let version = eyes.version;
-        let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
-        let visible = |kind: &str| eyes.sees(kind);
-        let far = |shape: Option<&Arc<TypeShape>>, field: &str| {
-            shape
-                .and_then(|s| s.fields.get(field))
-                .and_then(|d| named_type(&d.field.ty).map(str::to_owned))
-        };
-        let mut links: Vec<Link> = Vec::new();
-        for (name, text) in &shape.links {
-            let mut add = |name: &str, to| {
-                links.push(Link {
-                    name: name.to_owned(),
-                    to,
-                })
-            };
-            match Notation::parse(text) {
-                Notation::Computed => add(name, Relation::Computed),
-                Notation::Types => {
-                    let is_listed = |f: &&TypeFile| {
-                        inside
-                            .get(f.id.as_str())
-                            .is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
-                    };
-                    let listed = self.files.types.values().filter(is_listed);
-                    for file in listed {
-                        let id = self.name(version, &file.id);
-                        let plural = file.plural.clone().unwrap_or_else(|| plural(id));
-                        if !shape.links.contains_key(&plural) {
-                            add(&plural, Relation::Computed);
-                        }
-                    }
-                }
-                Notation::One { field } => {
-                    let shown = rights.fields.contains_key(field);
-                    let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
-                    if let Some(kind) = kind.filter(|_| shown) {
-                        add(
-                            name,
-                            Relation::One {
-                                field: field.to_owned(),
-                                kind: kind.to_owned(),
-                            },
-                        );
-                    }
-                }
-                Notation::Listed { field } => {
-                    let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
-                    if let Some(kind) = kind.filter(|kind| visible(kind)) {
-                        add(
-                            name,
-                            Relation::Listed {
-                                field: field.to_owned(),
-                                kind: kind.to_owned(),
-                            },
-                        );
-                    }
-                }
-                Notation::Many { kind, field } => {
-                    if visible(kind) {
-                        add(
-                            name,
-                            Relation::Many {
-                                kind: kind.to_owned(),
-                                field: field.to_owned(),
-                            },
-                        );
-                    }
-                }
-                Notation::Through { map, near, far: end } => {
-                    if let Some(kind) = far(self.shape(version, map), end).filter(|kind| visible(kind)) {
-                        let (through, near, far) = (map.to_owned(), near.to_owned(), end.to_owned());
-                        add(
-                            name,
-                            Relation::Through {
-                                kind,
-                                through,
-                                near,
-                                far,
-                            },
-                        );
-                    }
-                }
-            }
-        }
-        links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        links
-    }
 }
 
 impl Eyes<'_> {
-    fn sees(&self, id: &str) -> bool {
+    pub(super) fn sees(&self, id: &str) -> bool {
         self.rights.contains_key(id)
+    }
+}
+
+fn plain_field<'a>(name: &'a str, draft: &'a FieldDraft) -> PlainField<'a> {
+    let field = &draft.field;
+    let leads_to = match &field.ty {
+        FieldType::Reference(far) if draft.filter != FilterPatch::No && !far.is_empty() => Some(far.as_str()),
+        _ => None,
+    };
+    PlainField {
+        name,
+        can: [field.create, field.update, field.read_on_create_only],
+        holds: held(&field.ty),
+        leads_to,
     }
 }
 
@@ -604,23 +548,23 @@ pub(super) fn named_type(ty: &FieldType) -> Option<&str> {
 }
 
 /// What decides the modifiers of everything that may be filtered.
-fn filters(shape: &TypeShape) -> BTreeMap<String, FieldType> {
+fn filters(shape: &TypeShape, rights: &TypeRights<'_>) -> BTreeMap<String, FieldType> {
     let hidden = shape
         .filters
         .iter()
         .map(|(name, ty)| (name.clone(), FieldType::parse(ty)));
-    let shown = shape
+    let fields = shape
         .fields
         .iter()
-        .filter(|(_, d)| !d.hidden)
-        .filter_map(|(name, draft)| {
-            let ty = match &draft.filter {
-                FilterPatch::No => return None,
-                FilterPatch::AsField => draft.field.ty.clone(),
-                FilterPatch::As(ty) => FieldType::parse(ty),
-            };
-            Some((name.clone(), ty))
-        });
+        .filter(|(name, d)| !d.hidden && !rights.dangling.contains(name.as_str()));
+    let shown = fields.filter_map(|(name, draft)| {
+        let ty = match &draft.filter {
+            FilterPatch::No => return None,
+            FilterPatch::AsField => draft.field.ty.clone(),
+            FilterPatch::As(ty) => FieldType::parse(ty),
+        };
+        Some((name.clone(), ty))
+    });
     hidden.chain(shown).collect()
 }
 

@@ -98,6 +98,8 @@ pub(super) struct TypeRights<'a> {
     /// The fields that it sees.
     pub fields: BTreeMap<&'a str, Letters>,
     pub actions: BTreeSet<&'a str>,
+    /// References to what it does not see: neither shown nor filtered by, though granted.
+    pub dangling: BTreeSet<&'a str>,
 }
 
 /// What a role has of all types that it sees, by canonical id.
@@ -108,9 +110,19 @@ pub(super) struct Plain<'a> {
     pub id: &'a str,
     pub collection: &'a [String],
     pub resource: &'a [String],
-    /// `(name, create, update, shown once, the embedded type that a list or map holds)`.
-    pub fields: Vec<(&'a str, [bool; 3], Option<&'a str>)>,
+    pub fields: Vec<PlainField<'a>>,
     pub actions: Vec<&'a str>,
+}
+
+/// A field before any grant.
+pub(super) struct PlainField<'a> {
+    pub name: &'a str,
+    /// Create, update, shown once.
+    pub can: [bool; 3],
+    /// The embedded type that a list or map holds.
+    pub holds: Option<&'a str>,
+    /// The type that a single reference leads to, if it may be filtered by.
+    pub leads_to: Option<&'a str>,
 }
 
 /// All tables of a role in one version, ready to be asked.
@@ -224,6 +236,8 @@ impl<'a> Grants<'a> {
             };
             granted.insert(id, rights);
         }
+        let is_granted = |id: &str| !is_ungranted(id);
+        drop_dangling(&mut granted, plain, is_granted);
         prune(&mut granted, plain);
         granted
     }
@@ -298,7 +312,11 @@ impl<'a> Grants<'a> {
             .skip_while(|id| !self.named.contains(*id))
             .collect();
         let above = named.first().and_then(|first| plain.iter().find(|p| p.id == *first));
-        for (name, ..) in above.into_iter().flat_map(|above| &above.fields) {
+        for name in above
+            .into_iter()
+            .flat_map(|above| &above.fields)
+            .map(|field| &field.name)
+        {
             match (
                 rights.fields.get_mut(name),
                 table.of_member(&named, GrantedMember::Field(name)),
@@ -396,9 +414,10 @@ fn all_rights<'a>(plain: &Plain<'a>) -> TypeRights<'a> {
         fields: plain
             .fields
             .iter()
-            .map(|(name, can, _)| (*name, letters(*can)))
+            .map(|field| (field.name, letters(field.can)))
             .collect(),
         actions: plain.actions.iter().copied().collect(),
+        dangling: BTreeSet::new(),
     }
 }
 
@@ -413,14 +432,35 @@ fn read_only(mut all: AllRights<'_>) -> AllRights<'_> {
     all
 }
 
+/// References to types that a role does not see are of no use to it (cattle: relations without a far end).
+fn drop_dangling<'a>(granted: &mut AllRights<'a>, plain: &[Plain<'a>], is_granted: impl Fn(&str) -> bool) {
+    for one in plain.iter().filter(|one| is_granted(one.id)) {
+        let leads_nowhere = |field: &&PlainField<'a>| field.leads_to.is_some_and(|far| !granted.contains_key(far));
+        let dangling: Vec<&'a str> = one
+            .fields
+            .iter()
+            .filter(leads_nowhere)
+            .map(|field| field.name)
+            .collect();
+        let Some(rights) = granted.get_mut(one.id) else {
+            continue;
+        };
+        for name in dangling {
+            if rights.fields.remove(name).is_some() {
+                rights.dangling.insert(name);
+            }
+        }
+    }
+}
+
 /// Lists and maps of what is hidden are hidden themselves.
 fn prune(granted: &mut AllRights<'_>, plain: &[Plain<'_>]) {
     for one in plain {
         let hidden: Vec<&str> = one
             .fields
             .iter()
-            .filter(|(_, _, of)| of.is_some_and(|of| !granted.contains_key(of)))
-            .map(|(name, ..)| *name)
+            .filter(|f| f.holds.is_some_and(|of| !granted.contains_key(of)))
+            .map(|f| f.name)
             .collect();
         if let Some(rights) = granted.get_mut(one.id).filter(|_| !hidden.is_empty()) {
             rights.fields.retain(|name, _| !hidden.contains(name));

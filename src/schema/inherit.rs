@@ -266,6 +266,8 @@ fn merge(draft: &mut FieldDraft, file: &str, name: &str, patch: &FieldPatch, pro
     set(&mut field.invalid_chars, &patch.invalid_chars);
     set(&mut field.description, &patch.description);
     set(&mut field.schedule_update, &patch.schedule_update);
+    set(&mut field.unavailable, &patch.unavailable);
+    set(&mut field.kept, &patch.kept);
     set(&mut draft.filter, &patch.filter);
     set(&mut draft.hidden, &patch.hidden);
     if let Some(source) = &patch.source {

@@ -17,11 +17,13 @@ mod machine;
 mod notation;
 mod reference;
 mod registry;
+mod relations;
 pub mod render;
 mod row_template;
 mod schema_json;
 #[cfg(test)]
 mod testkit;
+mod trim;
 mod types;
 pub mod validate;
 #[cfg(test)]
@@ -35,4 +37,5 @@ pub use reference::{states_md, types_md};
 pub use registry::Problem;
 pub use render::RowTemplateCell;
 pub use schema_json::{schema_json, write_schema};
+pub use trim::Trim;
 pub use types::*;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use crate::model::{Fields, Resource, ResourceId, Timestamp};
 
 use super::row_template::{PlainColumn, RowTemplate, When};
+use super::trim::push_trimmed;
 use super::{Column, TypeView, View, layout};
 
 pub use super::row_template::RowTemplateCell;
@@ -99,12 +100,19 @@ pub fn resource(
     }
     for field in &template.computed {
         out.push_str(&field.key);
-        out.push_str(find(derived, &field.name).unwrap_or(&field.empty));
+        // Where there are no other rows, the original says null, never an empty list.
+        let made = find(derived, &field.name).filter(|value| !matches!(*value, "[]" | "{}"));
+        out.push_str(made.unwrap_or(&field.empty));
     }
     for (class, members) in layout::regions(&ctx.ty.def, text, cuts).into_iter().flatten() {
-        if layout::is_shown(&ctx.ty.def, class, template.bit) {
+        if !layout::is_shown(&ctx.ty.def, class, template.bit) {
+            continue;
+        }
+        if ctx.ty.trims.is_empty() {
             out.push(',');
             out.push_str(members);
+        } else {
+            push_trimmed(out, members, &ctx.ty.trims);
         }
     }
     if let Some(column) = &template.last {

@@ -168,7 +168,8 @@ mod tests {
                 r#"{"id":"serviceLink","type":"schema","links":{"self":"http://h/v2-beta/projects/1a5/schemas/servicelink"},"#,
                 r#""actions":{},"pluralName":"serviceLinks","resourceFields":{"#,
                 r#""name":{"type":"string","description":null,"create":true,"update":false,"nullable":true,"readOnCreateOnly":false,"validChars":"a-zA-Z0-9-._"},"#,
-                r#""serviceId":{"type":"reference[service]","description":null,"create":true,"update":false,"readOnCreateOnly":false,"required":true},"#,
+                r#""service":{"type":"string","description":null,"create":true,"update":false,"readOnCreateOnly":false},"#,
+                r#""serviceId":{"type":"reference[service]","description":null,"create":true,"update":false,"readOnCreateOnly":false},"#,
                 r#""uuid":{"type":"string","description":null,"create":false,"update":false,"readOnCreateOnly":false}"#,
                 r#"},"collectionFilters":{},"includeableLinks":[],"resourceActions":{},"collectionActions":{},"collectionFields":{},"#,
                 r#""collectionMethods":["POST"],"resourceMethods":["GET"],"baseType":"schema"}"#

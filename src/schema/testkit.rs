@@ -18,6 +18,7 @@ pub fn own(ty: &str, class: usize, empty: &str) -> StoredField {
         ty: FieldType::parse(ty),
         empty: empty.to_owned(),
         class,
+        is_written: true,
     }
 }
 
@@ -91,6 +92,7 @@ pub fn view_of(def: Type, name: &str, fields: BTreeMap<String, Field>) -> TypeVi
         input: None,
         served_as: None,
         copies: Vec::new(),
+        trims: Default::default(),
         states: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::freeze;
 use super::inherit::Shapes;
 use super::load::Files;
-use super::{Field, FieldType, LayoutCell, Machine, RowTemplateCell, Source};
+use super::{Field, FieldType, LayoutCell, Machine, RowTemplateCell, Source, Trim};
 
 /// A version of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -165,6 +165,8 @@ pub struct StoredField {
     pub empty: String,
     /// The index into [`Type::classes`]; only for [`Source::Fields`].
     pub class: usize,
+    /// Whether some role, the superadmin aside, may write it.
+    pub is_written: bool,
 }
 
 /// All that one version shows to one role.
@@ -209,7 +211,7 @@ pub struct TypeView {
     pub links: Vec<Link>,
     /// The names in the schema's `includeableLinks`.
     pub includeable_links: Vec<String>,
-    /// Itself and the types below it that have POST, for a collection's `createTypes` (empty without sub-types).
+    /// Itself and the types right below it that have POST, for a collection's `createTypes` (empty without sub-types).
     pub create_types: Vec<String>,
     /// Canonical ids of itself and all types below it.
     pub kinds: Vec<String>,
@@ -232,6 +234,8 @@ pub struct TypeView {
     pub served_as: Option<Version>,
     /// Input that is copied under another name before it is read: `environmentId` → `stackId`.
     pub copies: Vec<(String, String)>,
+    /// What is taken out of the structures in its fields, for the role may not see it; by field.
+    pub trims: BTreeMap<String, Trim>,
     /// States that are shown as others: stored → shown.
     pub states: Vec<(String, String)>,
 }

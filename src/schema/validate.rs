@@ -88,7 +88,7 @@ impl Checker<'_> {
             if !writable {
                 continue;
             }
-            if let Some(value) = self.value(name, field, value, purpose)? {
+            if let Some(value) = self.value(name, field, value, purpose)?.filter(|_| field.kept) {
                 result.insert(name.to_owned(), value);
             }
         }
@@ -143,6 +143,9 @@ impl Checker<'_> {
         }
         if field.unique && purpose != Purpose::Embedded && self.refs.is_taken(name, &text_of(&converted))? {
             return Err(Error::invalid("NotUnique", name));
+        }
+        if field.unavailable && is_used(field, &converted) {
+            return Err(Error::not_implemented(format!("{name} is not part of this build")).with_field(name));
         }
         match &converted {
             Value::Array(list) => list.iter().try_for_each(|element| check_limits(name, field, element))?,
@@ -250,6 +253,17 @@ impl Checker<'_> {
         };
         // The wire's four digits of year.
         (at.0.abs() <= 253_402_300_799_000 && Timestamp::parse(&at.to_wire()).is_some()).then_some(at)
+    }
+}
+
+/// Whether a value asks for something: what is empty, or the default, does not.
+fn is_used(field: &Field, value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        Value::String(text) => !text.is_empty() && field.default.as_ref() != Some(value),
+        Value::Bool(true) | Value::Number(_) => field.default.as_ref() != Some(value),
     }
 }
 

@@ -200,7 +200,7 @@ fn talk(talk: &mut Talk<'_>) {
         &json!({"serverAddress": "127.0.0.1:1"}),
     );
     let sealed = talk.hide("registry-password-%+/=");
-    let body = json!({"registryId": registry["id"], "email": "e@x", "publicValue": "user", "secretValue": sealed});
+    let body = json!({"registryId": registry["id"], "publicValue": "user", "secretValue": sealed});
     let made = talk.post("/v2-beta/projects/1a5/registrycredentials", &body);
     let path = format!(
         "/v2-beta/projects/1a5/registrycredentials/{}",

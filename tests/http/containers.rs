@@ -168,7 +168,11 @@ async fn network_modes_decide_on_the_address() {
         (json!("managed"), Some("10.42.")),
     ];
     for (mode, prefix) in cases {
-        let id = container(&w, json!({"name": "other", "networkMode": mode})).await;
+        let id = container(
+            &w,
+            json!({"name": format!("in-{mode}").replace('"', ""), "networkMode": mode}),
+        )
+        .await;
         w.settle().await;
         let row = w
             .get(&id)
@@ -191,7 +195,7 @@ async fn network_modes_decide_on_the_address() {
     w.settle().await;
     w.get(&id).await.expect(200, json!({"state": "stopped"}));
 
-    let id = container(&w, json!({"networkMode": "foo"})).await;
+    let id = container(&w, json!({"name": "unknown", "networkMode": "foo"})).await;
     w.settle().await;
     w.get(&id).await.expect(
         200,
@@ -202,7 +206,7 @@ async fn network_modes_decide_on_the_address() {
         200,
         json!({"state": "error", "transitioning": "error", "transitioningMessage": "Failed to find network for networkMode foo"}),
     );
-    let id = container(&w, json!({"networkMode": "container"})).await;
+    let id = container(&w, json!({"name": "alone", "networkMode": "container"})).await;
     w.advance(Duration::from_secs(20)).await;
     w.get(&id).await.expect(200, json!({"state": "error"}));
     w.post(
@@ -219,10 +223,10 @@ async fn network_modes_decide_on_the_address() {
 #[actix_web::test]
 async fn requested_addresses_are_given_in_their_order_and_come_back() {
     let w = World::new().await;
-    let wanting = |list: &str| json!({"labels": {"io.rancher.container.requested_ip": list}});
+    let wanting = |name: &str, list: &str| json!({"name": name, "labels": {"io.rancher.container.requested_ip": list}});
     let mut ids = Vec::new();
-    for expected in ["10.42.200.1", "10.42.200.2"] {
-        let id = container(&w, wanting("10.42.200.1, 10.42.200.2")).await;
+    for (name, expected) in [("first", "10.42.200.1"), ("second", "10.42.200.2")] {
+        let id = container(&w, wanting(name, "10.42.200.1, 10.42.200.2")).await;
         w.settle().await;
         w.get(&id)
             .await
@@ -230,7 +234,7 @@ async fn requested_addresses_are_given_in_their_order_and_come_back() {
         ids.push(id);
     }
     // All are taken: any will do.
-    let id = container(&w, wanting("10.42.200.1,10.42.200.2,999.1.1.1,nonsense")).await;
+    let id = container(&w, wanting("third", "10.42.200.1,10.42.200.2,999.1.1.1,nonsense")).await;
     w.settle().await;
     let row = w.show(&id).await;
     assert!(text(&row, "primaryIpAddress").starts_with("10.42."), "{row:#}");
@@ -238,7 +242,7 @@ async fn requested_addresses_are_given_in_their_order_and_come_back() {
     w.act(&ids[0], "stop", json!({})).await.ok();
     w.delete(&ids[1]).await.ok();
     w.settle().await;
-    let id = container(&w, wanting("10.42.200.1,10.42.200.2")).await;
+    let id = container(&w, wanting("fourth", "10.42.200.1,10.42.200.2")).await;
     w.settle().await;
     w.get(&id).await.expect(200, json!({"primaryIpAddress": "10.42.200.2"}));
 }
@@ -269,7 +273,11 @@ async fn a_start_that_keeps_failing_ends_in_error() {
     assert!(w.sim().containers().is_empty());
 
     // One that works at the third try is none.
-    let id = container(&w, json!({"labels": {"sim.fail": "start", "sim.fail.times": "2"}})).await;
+    let id = container(
+        &w,
+        json!({"name": "two", "labels": {"sim.fail": "start", "sim.fail.times": "2"}}),
+    )
+    .await;
     w.advance(Duration::from_secs(30)).await;
     w.get(&id).await.expect(
         200,
@@ -279,7 +287,7 @@ async fn a_start_that_keeps_failing_ends_in_error() {
         ("create", "Failing [compute.instance.create]"),
         ("pull", "Failing [storage.image.activate]"),
     ] {
-        let id = container(&w, json!({"labels": {"sim.fail": step}})).await;
+        let id = container(&w, json!({"name": format!("no-{step}"), "labels": {"sim.fail": step}})).await;
         w.advance(Duration::from_secs(30)).await;
         w.get(&id)
             .await

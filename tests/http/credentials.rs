@@ -127,7 +127,7 @@ async fn a_registry_has_one_address_and_takes_its_credentials_along() {
         .post("registries", json!({}))
         .await
         .refused(422, "MissingRequired");
-    let body = json!({"registryId": registry, "email": "e@x", "publicValue": "user", "secretValue": "hunter2-sealed"});
+    let body = json!({"registryId": registry, "publicValue": "user", "secretValue": "hunter2-sealed"});
     let made = world
         .post("registrycredentials", body)
         .await
@@ -136,9 +136,9 @@ async fn a_registry_has_one_address_and_takes_its_credentials_along() {
     let id = format!("registrycredentials/{}", text(&made, "id"));
     world.wait(&id, "active").await;
     world
-        .put(&id, json!({"secretValue": "hunter3-sealed", "email": "f@x"}))
+        .put(&id, json!({"secretValue": "hunter3-sealed", "description": "d"}))
         .await
-        .expect(200, json!({"email": "f@x", "secretValue": null}));
+        .expect(200, json!({"description": "d", "secretValue": null, "email": null}));
 
     let path = format!("registries/{registry}");
     world.wait(&path, "active").await;
@@ -165,7 +165,7 @@ async fn only_roles_that_read_registry_secrets_read_them() {
         "id",
     )
     .to_owned();
-    let body = json!({"registryId": registry, "email": "e@x", "publicValue": "user", "secretValue": "hunter2-sealed"});
+    let body = json!({"registryId": registry, "publicValue": "user", "secretValue": "hunter2-sealed"});
     let made = world.post("registrycredentials", body).await.ok();
     let number: i64 = text(&made, "id").trim_start_matches("1c").parse().expect("a number");
     let open = world
@@ -191,8 +191,7 @@ async fn a_container_says_which_credential_its_image_was_pulled_with() {
         let world = &world;
         async move {
             let registry = world.post("registries", json!({"serverAddress": server})).await.ok();
-            let body =
-                json!({"registryId": registry["id"], "email": "e@x", "publicValue": "user", "secretValue": "hunter2"});
+            let body = json!({"registryId": registry["id"], "publicValue": "user", "secretValue": "hunter2"});
             let made = world.post("registrycredentials", body).await.ok();
             world.settle().await;
             text(&made, "id").to_owned()
@@ -239,7 +238,7 @@ async fn no_answer_and_no_file_of_the_server_holds_a_secret() {
         "id",
     )
     .to_owned();
-    let body = json!({"registryId": registry, "email": "e@x", "publicValue": "user", "secretValue": "hunter2-sealed"});
+    let body = json!({"registryId": registry, "publicValue": "user", "secretValue": "hunter2-sealed"});
     let credential = world.post("registrycredentials", body).await.ok();
     assert!(!credential.to_string().contains("hunter2"));
     make(
@@ -250,7 +249,7 @@ async fn no_answer_and_no_file_of_the_server_holds_a_secret() {
     .await
     .expect("a password");
     // Refused ones are logged, too.
-    let refused = json!({"registryId": "1sp1", "email": "e@x", "publicValue": "user", "secretValue": "refused-secret"});
+    let refused = json!({"registryId": "1sp1", "publicValue": "user", "secretValue": "refused-secret"});
     world
         .post("registrycredentials", refused)
         .await

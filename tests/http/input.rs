@@ -737,7 +737,8 @@ fn any_name() -> impl Strategy<Value = String> {
 fn any_body() -> impl Strategy<Value = Value> {
     let right = prop_oneof![
         Just(json!({"name": "web", "stackId": "1st1006", "launchConfig": {"imageUuid": "sim:web"}})),
-        Just(json!({"imageUuid": "sim:web", "name": "c"})),
+        // Without a name, as no two containers have the same.
+        Just(json!({"imageUuid": "sim:web"})),
         Just(json!({"inServiceStrategy": {"launchConfig": {"imageUuid": "sim:new"}}})),
         Just(json!({})),
     ];
@@ -842,7 +843,7 @@ async fn nothing_that_is_sent_is_our_fault() {
     ];
     let strategy = (method, target, any_body());
     let mut seen = std::collections::BTreeMap::new();
-    for n in 0..2_000 {
+    for n in 0..2_200 {
         let (method, path, body) = strategy.new_tree(&mut runner).expect("a case can be made").current();
         let (path, body) = (real(&path), real(&body.to_string()));
         let request = test::TestRequest::default()

@@ -92,7 +92,7 @@ async fn scale_up_and_down_and_up_again_makes_new_containers() {
     assert!(w.list(&format!("serviceexposemaps?serviceId={id}")).await.is_empty());
     crate::support::has(
         &w.show(&id).await,
-        &json!({"currentScale": 0, "instanceIds": [], "healthState": "healthy"}),
+        &json!({"currentScale": 0, "instanceIds": null, "healthState": "healthy"}),
         "scale 0",
     );
 

@@ -154,7 +154,7 @@ async fn v1_and_v2_beta_show_one_service_in_their_own_words() {
     w.wait(id, "inactive").await;
     let row = w.get(id).await.expect(
         200,
-        json!({"stackId": stack, "environmentId": null, "state": "inactive", "instanceIds": []}),
+        json!({"stackId": stack, "environmentId": null, "state": "inactive", "instanceIds": null}),
     );
     assert!(
         text(&row["links"], "stack").ends_with(&format!("/services/{id}/stack")),

@@ -322,7 +322,7 @@ async fn null_links_and_unknown_keys_of_a_create_are_no_matter() {
     );
     assert_eq!(service["secondaryLaunchConfigs"], json!([]));
     assert!(
-        service["instanceIds"].is_array() && service.get("upgrade").is_some(),
+        service.get("instanceIds").is_some() && service.get("upgrade").is_some(),
         "{service}"
     );
 }
@@ -592,7 +592,7 @@ async fn terraforms_provider_makes_reads_changes_and_removes_what_it_manages() {
         .ok();
     let registry = settled(&world, &registry, "active").await;
     assert_eq!(text(&registry, "serverAddress"), "http://bar.com:8080");
-    let body = json!({"name": "u", "registryId": registry["id"], "publicValue": "user", "secretValue": "pass", "email": "x@y.z"});
+    let body = json!({"name": "u", "registryId": registry["id"], "publicValue": "user", "secretValue": "pass"});
     let credential = world.post(&format!("{inside}/registrycredentials"), body).await.ok();
     let credential = settled(&world, &credential, "active").await;
     // Each leaves in the same two steps.

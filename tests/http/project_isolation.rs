@@ -616,3 +616,54 @@ async fn who_is_put_out_is_out_from_the_next_request_on() {
         "who may not come in does not learn that it sleeps"
     );
 }
+
+#[actix_web::test]
+async fn who_only_reads_sees_no_environment_wherever_a_launch_configuration_stands() {
+    let world = World::new().await;
+    let stack = world.stack("front").await;
+    let config = |name: &str| json!({"name": name, "imageUuid": "sim:web", "environment": {"PASSWORD": "hunter2"}});
+    let body =
+        json!({"launchConfig": {"environment": {"PASSWORD": "hunter2"}}, "secondaryLaunchConfigs": [config("side")]});
+    let web = world.running(&stack, "web", body).await;
+    let strategy = json!({"launchConfig": config("web"), "secondaryLaunchConfigs": [config("side")]});
+    world
+        .act(&web, "upgrade", json!({"inServiceStrategy": strategy}))
+        .await
+        .ok();
+    world.settle().await;
+    key(&world, "superadmin").await;
+    world.engine.require_proof(true).await.expect("access control goes on");
+    let (rex, mia) = (user(&world, "rex").await, user(&world, "mia").await);
+    let member = |user: &str, role: &str| json!({"externalId": user, "externalIdType": "rancher_id", "role": role});
+    let members = json!({"members": [member("1a1", "owner"), member(&rex, "readonly"), member(&mia, "member")]});
+    send(
+        &world,
+        "superadmin",
+        Method::POST,
+        "/v2-beta/projects/1a5?action=setmembers",
+        Some(members),
+    )
+    .await
+    .ok();
+    for path in [
+        format!("/v2-beta/projects/1a5/services/{web}"),
+        "/v2-beta/projects/1a5/services".to_owned(),
+        format!("/v1/projects/1a5/services/{web}"),
+        format!("/v2-beta/projects/1a5/stacks/{stack}?include=services"),
+        "/v2-beta/projects/1a5/instances?include=services".to_owned(),
+    ] {
+        let read = send(&world, &rex, Method::GET, &path, None)
+            .await
+            .expect(200, json!({}))
+            .to_string();
+        assert!(
+            read.contains("imageUuid") && !read.contains("hunter2"),
+            "{path}: {read}"
+        );
+        let full = send(&world, &mia, Method::GET, &path, None)
+            .await
+            .expect(200, json!({}))
+            .to_string();
+        assert!(full.contains("hunter2"), "{path}: {full}");
+    }
+}

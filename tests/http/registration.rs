@@ -311,7 +311,10 @@ async fn an_agent_that_is_silent_is_disconnected_and_comes_back() {
         .expect(202, json!({"state": "disconnecting"}));
     w.settle().await;
     assert_eq!(sudo_show(&w, &agent).await["state"], "disconnected");
-    assert_eq!(actions(&sudo_show(&w, &agent).await), ["deactivate", "reconnect"]);
+    assert_eq!(
+        actions(&sudo_show(&w, &agent).await),
+        ["deactivate", "reconnect", "remove"]
+    );
     sudo_act(&w, &agent, "reconnect")
         .await
         .expect(202, json!({"state": "reconnecting"}));

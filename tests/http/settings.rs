@@ -95,3 +95,33 @@ async fn the_accounts_that_are_there_from_the_start() {
         assert!(kind == "project" || row["uuid"] == kind && row["name"] == kind, "{row}");
     }
 }
+
+#[actix_web::test]
+async fn an_installation_keeps_its_uuid_and_says_what_clients_ask() {
+    let mut world = World::new().await;
+    let uuid = world
+        .get("/v2-beta/settings/install.uuid")
+        .await
+        .expect(200, json!({"inDb": true}))["value"]
+        .clone();
+    assert!(uuid.as_str().is_some_and(|uuid| uuid.len() == 36), "{uuid}");
+    world.restart().await;
+    world
+        .get("/v2-beta/settings/install.uuid")
+        .await
+        .expect(200, json!({"value": uuid}));
+    for name in [
+        "lb.instance.image",
+        "rancher.cli.linux.url",
+        "supported.docker.range",
+        "engine.install.url",
+        "account.version",
+        "catalog.url",
+    ] {
+        let row = world
+            .get(&format!("/v2-beta/settings/{name}"))
+            .await
+            .expect(200, json!({"name": name}));
+        assert!(row["value"].as_str().is_some_and(|value| !value.is_empty()), "{row}");
+    }
+}

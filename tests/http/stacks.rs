@@ -16,7 +16,7 @@ async fn a_stack_is_active_upgraded_and_rolled_back() {
     w.settle().await;
     let row = w.get(&id).await.expect(
         200,
-        json!({"state": "active", "healthState": "healthy", "serviceIds": []}),
+        json!({"state": "active", "healthState": "healthy", "serviceIds": null}),
     );
     let always = ["activateservices", "addoutputs", "deactivateservices"];
     assert!(always.iter().all(|a| actions(&row).contains(a)), "{:?}", actions(&row));

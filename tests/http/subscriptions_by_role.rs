@@ -53,7 +53,7 @@ async fn make_secrets(w: &World, account: &str, root: &str) -> Vec<String> {
     .await
     .ok();
     let secret = format!("registry-secret-of-{account}");
-    let body = json!({"registryId": registry["id"], "email": "e@x", "publicValue": "user", "secretValue": secret});
+    let body = json!({"registryId": registry["id"], "publicValue": "user", "secretValue": secret});
     send(
         w,
         account,

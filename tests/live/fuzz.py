@@ -82,7 +82,7 @@ NEEDED = {
     "dnsservices": {"name": None, "stackId": None},
     "externalservices": {"name": None, "stackId": None, "hostname": "fuzz.example"},
     "passwords": {"publicValue": None, "secretValue": "fuzz"},
-    "registrycredentials": {"publicValue": None, "secretValue": "fuzz", "email": "x@example"},
+    "registrycredentials": {"publicValue": None, "secretValue": "fuzz"},
     "settings": {"name": None, "value": "fuzz"},
 }
 
@@ -118,7 +118,7 @@ def furnish(url):
         make(url, "agents", {"uri": f"sim://fuzz-{number_of}"}, "admin")
         while fetch(f"{url}/v2-beta/registries/{registry}", KEYS["1a5"])["state"] != "active":
             time.sleep(0.05)
-        make(url, "registrycredentials", {"registryId": registry, "publicValue": f"user-{number_of}", "secretValue": "x", "email": "x@example"})
+        make(url, "registrycredentials", {"registryId": registry, "publicValue": f"user-{number_of}", "secretValue": "x"})
 
 
 # ---- The hooks -----------------------------------------------------------------------------------------------------

@@ -73,12 +73,8 @@ pub fn close(out: &mut String, create_default: Option<(&str, &str)>) {
 pub fn close_page(out: &mut String, url: &str, paging: &Paging<'_>) {
     out.push_str(r#"],"sortLinks":{"#);
     let kept = paging.query.without(&["sort", "order", "marker"]);
-    for name in paging
-        .ty
-        .filters
-        .keys()
-        .filter(|name| paging.ty.fields.contains_key(*name))
-    {
+    // All that may be filtered, also what is not shown: sorting by that does nothing, and says nothing of it.
+    for name in paging.ty.filters.keys() {
         push_comma(out);
         push_key(out, name);
         push_url(out, url, &kept, &["sort=", name]);
@@ -207,7 +203,8 @@ mod tests {
         let expected = concat!(
             r#"{"type":"collection","resourceType":"service","links":{"self":"http://h/v2-beta/services"},"createTypes":{},"actions":{},"#,
             r#""data":[{"id":"1s1"}],"#,
-            r#""sortLinks":{"name":"http://h/v2-beta/services?limit=2&name=w%22b&x=\"&sort=name","#,
+            r#""sortLinks":{"hidden":"http://h/v2-beta/services?limit=2&name=w%22b&x=\"&sort=hidden","#,
+            r#""name":"http://h/v2-beta/services?limit=2&name=w%22b&x=\"&sort=name","#,
             r#""state":"http://h/v2-beta/services?limit=2&name=w%22b&x=\"&sort=state"},"#,
             r#""pagination":{"first":null,"previous":null,"#,
             r#""next":"http://h/v2-beta/services?limit=2&sort=name&name=w%22b&x=\"&marker=m+4%26","limit":2,"total":null,"partial":true},"#,

@@ -173,6 +173,11 @@ pub fn require_creatable(ty: &TypeView) -> Result<()> {
     }
 }
 
+/// 501 for an action that a schema lists.
+pub(super) fn action_not_built(ty: &TypeView, name: &str) -> Error {
+    Error::not_implemented(format!("the action {name} of a {} is not part of this build", ty.id))
+}
+
 async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
     require_creatable(ty)?;
     let input = call
@@ -205,10 +210,7 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     let row = call.get(ty, id)?;
     let ty = own_view(call, ty, &row);
     if ty.def.unavailable_actions.iter().any(|a| a == name) {
-        return Err(Error::not_implemented(format!(
-            "the action {name} of a {} is not part of this build",
-            ty.id
-        )));
+        return Err(action_not_built(ty, name));
     }
     if !call.engine.offers(call.view.version, ty, &row, name) {
         return invalid("ActionNotAvailable");

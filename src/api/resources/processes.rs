@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::collection::{self, Head, Paging};
+use super::handler::action_not_built;
 use crate::api::wire::call::{Call, Reply, block};
 use crate::api::wire::query;
 use crate::api::wire::request::Query;
@@ -72,6 +73,15 @@ pub fn one(call: &Call<'_>, ty: &TypeView, id: &str) -> Result<Reply> {
     let mut out = String::with_capacity(640);
     push(&mut out, ty, &call.base.root, call.actions_key, &process);
     Ok(Reply::ok(out))
+}
+
+/// An action of one: schemas list some, and none is built.
+pub fn act(call: &Call<'_>, ty: &TypeView, id: &str, name: &str) -> Result<Reply> {
+    if !ty.actions.contains_key(name) {
+        return Err(Error::invalid("InvalidAction", "action"));
+    }
+    one(call, ty, id)?;
+    Err(action_not_built(ty, name))
 }
 
 fn push(out: &mut String, ty: &TypeView, root: &str, actions_key: &str, process: &ProcessInstance) {

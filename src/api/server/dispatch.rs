@@ -177,6 +177,9 @@ async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> Resu
             identities::one(call, id)
         }
         "processInstance" => {
+            if let (Verb::Post, Some(action)) = (call.verb, call.query.first("action")) {
+                return processes::act(call, ty, id, action);
+            }
             call.require_resource_method(ty)?;
             processes::one(call, ty, id)
         }

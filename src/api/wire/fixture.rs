@@ -41,6 +41,7 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         input: None,
         served_as: None,
         copies: Vec::new(),
+        trims: Default::default(),
         states: Vec::new(),
     };
     edit(&mut ty);

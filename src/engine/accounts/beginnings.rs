@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::engine::core::{ADMIN, Core, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN, new_row};
+use crate::engine::core::{
+    ADMIN, Core, DEFAULT_PROJECT, INSTALL_UUID, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN, new_row,
+};
+use crate::model::id::random_uuid;
 use crate::model::{Fields, ResourceId, Result};
 use crate::schema::Type;
 use crate::store::{Changes, NewResource, Tx};
@@ -26,6 +29,8 @@ pub(crate) struct Beginnings {
     network: Arc<Type>,
     member: Arc<Type>,
     template: Arc<Type>,
+    /// Whether the installation is told apart from others already.
+    is_named: bool,
 }
 
 impl Beginnings {
@@ -37,11 +42,15 @@ impl Beginnings {
             network: ty("network")?,
             member: ty("projectMember")?,
             template: ty("projectTemplate")?,
+            is_named: core.store.setting(INSTALL_UUID)?.is_some(),
         })
     }
 
-    /// Makes what is missing: the accounts, the Default project with its networks and its owner, the public template.
+    /// Makes what is missing: the name of the installation, the accounts, the Default project with its networks and its owner, the public template.
     pub(crate) fn insert(&self, tx: &mut Tx<'_>) -> Result<()> {
+        if !self.is_named {
+            tx.set_setting(INSTALL_UUID, &random_uuid().to_string())?;
+        }
         for (id, kind) in ACCOUNTS {
             if tx.find(id)?.is_none() {
                 let new = NewResource {

@@ -88,6 +88,9 @@ pub const MAX_PINGS: &str = "api.sub.max.pings";
 /// So many events may wait for a subscriber that does not read.
 pub const MAX_QUEUED: &str = "subscribe.max.queued.messages";
 
+/// Tells installations apart.
+pub(crate) const INSTALL_UUID: &str = "install.uuid";
+
 pub(crate) const MEMBER_ROLES: &str = "project.set.member.roles";
 
 /// Which roles may change what runs everything else; by default all that change anything else, but `restricted`.
@@ -99,41 +102,65 @@ const WITH_INFRASTRUCTURE: &str =
 /// Sorted by name. The public ones are Rancher's, as its user interface reads them (cattle: `settings.public`).
 const SETTINGS: &[Known] = &[
     // There is no log of accesses, which is what this value says to clients that ask for it.
-    fixed("access.log", "/dev/null"),
+    Known {
+        is_public: false,
+        ..fixed("access.log", "/dev/null")
+    },
     text("account.by.key.credential.types", "agentApiKey,apiKey,usernamePassword"),
-    public("account.version", ""),
+    public("account.version", "2"),
     public("api.auth.jwt.token.expiry", "57600000"),
     text("api.auth.local.access.mode", "unrestricted"),
     text("api.auth.local.allowed.identities", ""),
+    public("api.auth.local.validate.description", ""),
     public("api.auth.provider.configured", "none"),
     text(
         "api.auth.realm",
         "Enter API access key and secret key as username and password",
     ),
     text("api.auth.restrict.concurrent.sessions", "false"),
+    public("api.auth.shibboleth.redirect.whitelist", ""),
     public("api.host", ""),
+    text("api.proxy.allow", "false"),
     public("api.security.enabled", "false"),
     count(MAX_PINGS, "8640"),
     count(PING_MILLIS, "5000"),
     public("api.ui.css.url", ""),
+    public("api.ui.index", ""),
     public("api.ui.js.url", ""),
     count(AUDIT_ROWS, "1000000"),
     count(AUDIT_SECONDS, "2592000"),
     // Without one, it is the image that `api::registration` names.
     text("bootstrap.required.image", ""),
-    public("catalog.url", ""),
+    // No catalogs; clients take this apart.
+    public("catalog.url", r#"{"catalogs":{}}"#),
+    public("cattle.version", ""),
+    text("default.schedule.upgrade.delay.minutes", "1440"),
+    text("docker.index.server", "index.docker.io"),
+    text("docker.index.url", "https://index.docker.io"),
+    public("docker.machine.version", ""),
     // Written once, by the server itself; shown to nobody.
     fixed("drover.key.check", ""),
     fixed("drover.version", env!("CARGO_PKG_VERSION")),
+    public(
+        "engine.install.url",
+        "https://releases.rancher.com/install-docker/19.03.sh",
+    ),
+    text("environment.services.port.range", "49153-65535"),
     count(EVENT_ROWS, "1000000"),
     count(EVENT_SECONDS, "1209600"),
-    public("lb.instance.image", ""),
+    public("go.machine.service.version", ""),
+    // Written once for each database, by the server itself.
+    text(INSTALL_UUID, ""),
+    public("ipsec.service.enable.healthcheck", "false"),
+    public("lb.instance.image", "rancher/lb-service-haproxy:v0.9.14"),
+    text("lb.instance.image.uuid", "docker:rancher/lb-service-haproxy:v0.9.14"),
     count(REMOVED_SECONDS, "172800"),
     text(INFRASTRUCTURE_ROLES, WITH_INFRASTRUCTURE),
-    public("newest.docker.version", ""),
+    public("newest.docker.version", "v19.03.2"),
     count(PROCESS_SECONDS, "86400"),
     text("project.create.default", "true"),
     text(MEMBER_ROLES, "owner"),
+    public("project.template.default.name", "Cattle"),
     public(
         "rancher.cli.darwin.url",
         "https://releases.rancher.com/cli/v0.6.14/rancher-darwin-amd64-v0.6.14.tar.gz",
@@ -160,17 +187,23 @@ const SETTINGS: &[Known] = &[
         "rancher.compose.windows.url",
         "https://releases.rancher.com/compose/v0.12.5/rancher-compose-windows-386-v0.12.5.zip",
     ),
+    public("rancher.server.image", ""),
     // Taken from the settings once, at the start.
     fixed("rancher.server.version", "v1.6.30"),
     text("registration.token.period.millis", "315360000000"),
     count(SERVICE_LOG_SECONDS, "604800"),
     count(MAX_QUEUED, "100"),
-    public("supported.docker.range", ""),
+    public(
+        "supported.docker.range",
+        "~v1.12.3 || ~v1.13.0 || ~v17.03.0 || ~v17.06.0 || ~v17.09.0 || ~v17.12.0 || ~v18.03.0 || ~v18.06.0 || ~v18.09.0 || ~v19.03.2",
+    ),
+    public("swarm.tls.port", ""),
     public("telemetry.opt", ""),
     public("ui.feedback.form", ""),
     public("ui.pl", "rancher"),
-    public("ui.show.custom.host", ""),
-    public("ui.show.system", ""),
+    public("ui.show.custom.host", "true"),
+    public("ui.show.system", "default_hide"),
+    public("vm.enabled", "false"),
 ];
 
 fn known(name: &str) -> Option<&'static Known> {

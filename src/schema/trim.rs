@@ -1,0 +1,189 @@
+//! What a role does not see inside structures: the fields of embedded types that its grants hide.
+//!
+//! A row keeps a structure whole, whoever wrote it and whoever reads it; what a view hides of the structure's type is taken
+//! out when the row is written for that view. Most roles see all that anybody may write, and pay nothing for this.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::model::Fields;
+
+use super::grant::AllRights;
+use super::inherit::Shapes;
+use super::render::push_string;
+use super::{FieldType, Type};
+
+/// How deep structures are followed: an upgrade holds a strategy, which holds launch configurations, which hold their parts.
+const MAX_DEPTH: usize = 8;
+
+/// What is taken out of one structure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trim {
+    /// The structures are the values of an object with free keys.
+    is_map: bool,
+    /// Fields that are not shown.
+    gone: BTreeSet<String>,
+    /// Fields that are shown, but not with all that is in them.
+    inside: BTreeMap<String, Trim>,
+}
+
+/// What a role has, and what there is to hide from it.
+#[derive(Clone, Copy)]
+pub(super) struct Eyes<'a> {
+    pub shapes: &'a Shapes,
+    pub rights: &'a AllRights<'a>,
+    pub types: &'a BTreeMap<String, Arc<Type>>,
+}
+
+impl Eyes<'_> {
+    /// What is taken out of a field of this type; `None` if the role sees all of it.
+    pub fn trim(&self, ty: &FieldType) -> Option<Trim> {
+        self.field(ty, MAX_DEPTH)
+    }
+
+    fn field(&self, ty: &FieldType, depth: usize) -> Option<Trim> {
+        match ty {
+            FieldType::Array(of) => self.field(of, depth),
+            FieldType::Map(of) => self.field(of, depth).map(|trim| Trim { is_map: true, ..trim }),
+            FieldType::Embedded(id) => self.structure(id, depth.checked_sub(1)?),
+            FieldType::String
+            | FieldType::Password
+            | FieldType::Int
+            | FieldType::Float
+            | FieldType::Date
+            | FieldType::Blob
+            | FieldType::Boolean
+            | FieldType::Enum
+            | FieldType::Json
+            | FieldType::Reference(_) => None,
+        }
+    }
+
+    fn structure(&self, id: &str, depth: usize) -> Option<Trim> {
+        let (shape, rights, def) = (self.shapes.get(id)?, self.rights.get(id)?, self.types.get(id)?);
+        let mut trim = Trim {
+            is_map: false,
+            gone: BTreeSet::new(),
+            inside: BTreeMap::new(),
+        };
+        for (name, draft) in &shape.fields {
+            if !rights.fields.contains_key(name.as_str()) {
+                // What nobody may write is in no structure.
+                if def.fields.get(name).is_some_and(|field| field.is_written) {
+                    trim.gone.insert(name.clone());
+                }
+            } else if let Some(inner) = self.field(&draft.field.ty, depth) {
+                trim.inside.insert(name.clone(), inner);
+            }
+        }
+        (!trim.gone.is_empty() || !trim.inside.is_empty()).then_some(trim)
+    }
+}
+
+impl Trim {
+    fn apply(&self, value: &mut Value) {
+        match value {
+            Value::Array(list) => list.iter_mut().for_each(|one| self.apply(one)),
+            Value::Object(map) if self.is_map => map.values_mut().for_each(|one| self.structure(one)),
+            _ => self.structure(value),
+        }
+    }
+
+    fn structure(&self, value: &mut Value) {
+        match value {
+            Value::Array(list) => list.iter_mut().for_each(|one| self.structure(one)),
+            Value::Object(map) => {
+                map.retain(|name, _| !self.gone.contains(name));
+                for (name, trim) in &self.inside {
+                    if let Some(inner) = map.get_mut(name) {
+                        trim.apply(inner);
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
+/// Appends the members of an object, each behind a comma, without what is taken out. What cannot be read is not shown.
+pub(super) fn push_trimmed(out: &mut String, members: &str, trims: &BTreeMap<String, Trim>) {
+    let fields = Fields::parse(&format!("{{{members}}}")).unwrap_or_else(|e| {
+        log::error!("fields that cannot be read are not shown: {e}");
+        Fields::default()
+    });
+    for (name, raw) in &fields.0 {
+        out.push(',');
+        push_string(out, name);
+        out.push(':');
+        match trims.get(name) {
+            None => out.push_str(raw.get()),
+            Some(trim) => {
+                let mut value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+                trim.apply(&mut value);
+                out.push_str(&value.to_string());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use serde_json::json;
+
+    use super::super::{Registry, Role, Version};
+    use super::*;
+
+    fn shown(version: Version, role: Role, field: &str, value: &Value) -> Value {
+        let registry = Registry::load(None).unwrap();
+        let view = registry.view(version, role);
+        let mut out = String::new();
+        push_trimmed(
+            &mut out,
+            &format!("\"{field}\":{value}"),
+            &view.find_by_kind("service").unwrap().trims,
+        );
+        serde_json::from_str::<Value>(&format!("{{{}}}", out.trim_start_matches(','))).unwrap()[field].take()
+    }
+
+    #[test]
+    fn a_role_sees_of_a_structure_what_it_sees_of_its_type() {
+        let config =
+            json!({"imageUuid": "docker:a", "environment": {"PASSWORD": "p"}, "secrets": [{"secretId": "1se1"}]});
+        let without = |name: &str| {
+            let mut config = config.clone();
+            config.as_object_mut().unwrap().shift_remove(name);
+            config
+        };
+        for version in Version::ALL {
+            for (role, expected) in [
+                (Role::Owner, config.clone()),
+                (Role::Readonly, without("environment")),
+                (Role::ProjectAdmin, without("secrets")),
+            ] {
+                let strategy = |config: &Value| json!({"inServiceStrategy": {"batchSize": 1, "previousLaunchConfig": config, "secondaryLaunchConfigs": [config]}});
+                assert_eq!(shown(version, role, "launchConfig", &config), expected, "{role:?}");
+                assert_eq!(
+                    shown(version, role, "secondaryLaunchConfigs", &json!([config])),
+                    json!([expected]),
+                    "{role:?}"
+                );
+                assert_eq!(
+                    shown(version, role, "upgrade", &strategy(&config)),
+                    strategy(&expected),
+                    "{role:?}"
+                );
+            }
+        }
+        let registry = Registry::load(None).unwrap();
+        assert!(
+            registry.view(Version::V2Beta, Role::Owner).types["service"]
+                .trims
+                .is_empty(),
+            "owners pay nothing"
+        );
+    }
+}
