@@ -248,3 +248,56 @@ fn a_call_that_goes_up_is_found_in_every_room() {
     assert!(problems(&stranger, &[]).contains("in no room"));
     assert!(problems(&[], &[("core", "face", 1)]).contains("take it off the list"));
 }
+
+/// The fields that only some types have: what a row of any type has, what types and processes are called, and the words of
+/// collections are left out.
+fn fields_of_nouns() -> BTreeSet<String> {
+    let registry = drover::schema::Registry::load(None).expect("the built-in schemas fit");
+    let mut fields: BTreeSet<String> = BTreeSet::new();
+    for ty in registry.types.values().filter(|ty| ty.id != "collection") {
+        fields.extend(ty.fields.keys().cloned());
+    }
+    for ty in registry.types.values() {
+        fields.remove(&ty.id);
+        fields.remove(&ty.root);
+    }
+    for name in [
+        "id",
+        "type",
+        "kind",
+        "name",
+        "uuid",
+        "accountId",
+        "created",
+        "remove",
+        "removed",
+        "removeTime",
+        "state",
+    ] {
+        fields.remove(name);
+    }
+    fields
+}
+
+/// The texts of these rooms that are fields of nouns.
+fn fields_named(sources: &[Source], fields: &BTreeSet<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources {
+        if !room_of(&source.path).is_some_and(|room| matches!(room.as_str(), "commands" | "work")) {
+            continue;
+        }
+        for (number, line) in source.lines() {
+            let named = line.split('"').skip(1).step_by(2).filter(|text| fields.contains(*text));
+            found.extend(named.map(|text| format!("{}:{number}: {text}", source.path)));
+        }
+    }
+    found
+}
+
+#[test]
+fn dispatch_and_background_name_no_field_of_a_noun() {
+    let fields = fields_of_nouns();
+    assert_eq!(fields_named(&engine(), &fields), Vec::<String>::new());
+    let planted = Source::planted("engine/work/planted.rs", "fn f() {\n    row.text(\"launchConfig\");\n}");
+    assert_eq!(fields_named(&[planted], &fields).len(), 1);
+}

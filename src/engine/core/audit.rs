@@ -191,7 +191,7 @@ impl Core {
         let Some(attempt) = scope.attempt.clone().filter(|a| !a.is_recorded()) else {
             return self.store.write(Priority::Request, closure).await;
         };
-        let (by, registry) = (By::of(scope), self.registry.clone());
+        let (by, registry) = (By::of(self, scope), self.registry.clone());
         let view = registry.view(scope.version, scope.role).clone();
         let noted = attempt.clone();
         let written = self.store.write(Priority::Request, move |tx| {
@@ -217,7 +217,7 @@ impl Core {
         let Some(attempt) = scope.attempt.clone().filter(|a| !a.is_recorded()) else {
             return Ok(());
         };
-        let by = By::of(scope);
+        let by = By::of(self, scope);
         attempt.is_recorded.store(true, Ordering::Relaxed);
         let write = self.store.write(Priority::Request, move |tx| {
             let end = End {
@@ -235,14 +235,17 @@ impl Core {
 struct By {
     effective: crate::model::ResourceId,
     user: crate::model::ResourceId,
+    /// The user as the wire writes it.
+    wire: String,
     auth: &'static str,
 }
 
 impl By {
-    fn of(scope: &Scope) -> Self {
+    fn of(core: &Core, scope: &Scope) -> Self {
         Self {
             effective: scope.effective.id,
             user: scope.user.id,
+            wire: core.wire_id("account", scope.user.id),
             auth: scope.auth.as_str(),
         }
     }
@@ -251,7 +254,7 @@ impl By {
 fn entry(attempt: &Attempt, by: &By, end: &End, now: Timestamp) -> Result<NewResource> {
     let mut fields = Fields::default();
     fields.set("authType", by.auth)?;
-    fields.set("authenticatedAsAccountId", &format!("1a{}", by.user))?;
+    fields.set("authenticatedAsAccountId", &by.wire)?;
     fields.set("authenticatedAsIdentityId", &format!("1i!rancher_id:{}", by.user))?;
     fields.set("clientIp", &attempt.client_ip)?;
     fields.set("eventType", &attempt.event_type())?;

@@ -13,6 +13,7 @@ use crate::model::id::new_uuid;
 use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::runtime::Runtime;
 use crate::schema::Type;
+use crate::schema::render::wire_id;
 use crate::store::{Changes, NewResource, Tx};
 
 use super::host;
@@ -286,15 +287,16 @@ fn insert_host(
     };
     let host = insert_and_start(tx, types.host.machine.as_deref(), new)?;
     labels::tie_host(tx, &types.label, &host)?;
+    let wire = wire_id(&types.host.prefix, host.id);
     for nth in 0..data.storage_pools_per_host.unwrap_or(1).clamp(0, MAX_HOSTS) {
         let pool = if nth == 0 {
             format!("{name} Storage Pool")
         } else {
             format!("{name} Storage Pool {nth}")
         };
-        host::insert_pool(tx, &types.pool, &host, "sim", &pool)?;
+        host::insert_pool(tx, &types.pool, &host, &wire, "sim", &pool)?;
     }
-    drivers::join_pools(tx, &host, &format!("1h{}", host.id))?;
-    host::insert_address(tx, &types.address, &host, SIM_ADDRESS)?;
+    drivers::join_pools(tx, &host, &wire)?;
+    host::insert_address(tx, &types.address, &host, &wire, SIM_ADDRESS)?;
     Ok(host.id)
 }

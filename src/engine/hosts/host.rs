@@ -204,9 +204,16 @@ pub(super) fn parts(tx: &mut Tx<'_>, host: &Resource) -> Result<Vec<Resource>> {
 }
 
 /// A pool of storage that a host has.
-pub(crate) fn insert_pool(tx: &mut Tx<'_>, ty: &Type, host: &Resource, kind: &str, name: &str) -> Result<Resource> {
+pub(crate) fn insert_pool(
+    tx: &mut Tx<'_>,
+    ty: &Type,
+    host: &Resource,
+    host_wire: &str,
+    kind: &str,
+    name: &str,
+) -> Result<Resource> {
     let mut fields = Fields::default();
-    fields.set("hostIds", &[format!("1h{}", host.id)])?;
+    fields.set("hostIds", &[host_wire])?;
     fields.set("driverName", kind)?;
     let new = NewResource {
         kind: kind.into(),
@@ -218,10 +225,16 @@ pub(crate) fn insert_pool(tx: &mut Tx<'_>, ty: &Type, host: &Resource, kind: &st
 }
 
 /// An address that a host is reached by.
-pub(crate) fn insert_address(tx: &mut Tx<'_>, ty: &Type, host: &Resource, address: &str) -> Result<Resource> {
+pub(crate) fn insert_address(
+    tx: &mut Tx<'_>,
+    ty: &Type,
+    host: &Resource,
+    host_wire: &str,
+    address: &str,
+) -> Result<Resource> {
     let mut fields = Fields::default();
     fields.set("address", address)?;
-    fields.set("hostId", &format!("1h{}", host.id))?;
+    fields.set("hostId", host_wire)?;
     tx.insert(NewResource {
         state: "active".into(),
         ..new_row(ty, host.account_id, fields)
@@ -276,18 +289,20 @@ impl Core {
             self.type_of("storagePool")?.clone(),
             self.type_of("ipAddress")?.clone(),
         );
+        let wire = self.wire_id("host", id);
         self.write(move |tx| {
             let Some(host) = tx.find(id)? else { return Ok(()) };
             let fields = Fields::parse(&host.fields)?;
             let parts = parts(tx, &host)?;
             let has = |root: &str| parts.iter().any(|part| part.root == root);
             if !has("storagePool") {
-                insert_pool(tx, &pool, &host, kind, &format!("{} Storage Pool", host.name))?;
+                let name = format!("{} Storage Pool", host.name);
+                insert_pool(tx, &pool, &host, &wire, kind, &name)?;
             }
             if !has("ipAddress") {
-                insert_address(tx, &address, &host, OWN_ADDRESS)?;
+                insert_address(tx, &address, &host, &wire, OWN_ADDRESS)?;
             }
-            drivers::join_pools(tx, &host, &format!("1h{}", host.id))?;
+            drivers::join_pools(tx, &host, &wire)?;
             if !has("physicalHost") {
                 let new = new_row(&physical, host.account_id, Fields::default());
                 let made = tx.insert(NewResource {

@@ -60,13 +60,14 @@ impl Core {
             ));
         }
         let (id, keep) = (row.id, self.keep_removed());
+        let wire = self.wire_id("host", id);
         let agents = self.machine_of("agent")?.clone();
         self.write(move |tx| {
             let Some(host) = tx.find(id)? else { return Ok(()) };
             for part in parts(tx, &host)? {
                 retire(tx, &part, keep)?;
             }
-            drivers::leave_pools(tx, &host, &format!("1h{}", host.id))?;
+            drivers::leave_pools(tx, &host, &wire)?;
             let Some(agent) = agent_of(&host).map(|id| tx.find(id)).transpose()?.flatten() else {
                 return Ok(());
             };
