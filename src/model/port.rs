@@ -22,11 +22,15 @@ impl PortSpec {
     /// `PortInvalidPrivatePort`, `PortInvalidProtocol`, with a message and no field (cattle: `PortSpec`).
     pub fn parse(text: &str) -> Result<Self> {
         let refuse = |code: &'static str| {
+            let words = match code {
+                "PortInvalidPublicPort" => "incorrect public port, valid range is 0-65535",
+                "PortInvalidPrivatePort" => "incorrect private port, valid range is 0-65535",
+                "PortInvalidProtocol" => "invalid protocol, only tcp/udp is allowed",
+                _ => "the specified port spec format is wrong",
+            };
             Err(Error {
                 field: None,
-                ..Error::new(ErrorKind::Invalid)
-                    .with_code(code)
-                    .with_message(format!("not a port specification: {text:?}"))
+                ..Error::new(ErrorKind::Invalid).with_code(code).with_message(words)
             })
         };
         let (spec, protocol) = match text.rsplit_once('/') {

@@ -74,6 +74,9 @@ pub(super) struct Unavailable {
     pub create: bool,
     #[serde(default)]
     pub actions: Vec<String>,
+    /// Those of the actions that rows name all the same, each with its states; none is all, or those of its process.
+    #[serde(default)]
+    pub offered: BTreeMap<String, Vec<String>>,
 }
 
 /// A field as a file has it: only what differs from the inherited one.
@@ -111,6 +114,7 @@ pub(super) struct FieldPatch {
     #[serde(deserialize_with = "change")]
     pub source: Change<String>,
     pub hidden: Option<bool>,
+    pub shown: Option<bool>,
     pub only: Option<Version>,
 }
 

@@ -212,12 +212,15 @@ impl<'a> Unfrozen<'a> {
             let fields = shapes.get(id).map(|shape| &shape.fields);
             drafts.extend(fields.into_iter().flatten().map(|(n, d)| (n.as_str(), &**d)));
         }
-        let mask = |name: &str| masks.and_then(|m| m.get(name)).map_or(0, |mask| mask.shown);
+        let mask = |name: &str, draft: &FieldDraft| {
+            let shown = masks.and_then(|m| m.get(name)).map(|mask| mask.shown);
+            shown.filter(|_| draft.shown).unwrap_or_default()
+        };
         let is_written = |name: &str| masks.and_then(|m| m.get(name)).is_some_and(|mask| mask.is_written);
         let mut classes: Vec<u32> = drafts
             .iter()
             .filter(|(_, d)| d.field.source == Source::Fields)
-            .map(|(n, _)| mask(n))
+            .map(|(n, d)| mask(n, d))
             .collect();
         // What most views show comes first.
         classes.sort_unstable_by_key(|mask| (u32::MAX - mask.count_ones(), *mask));
@@ -225,7 +228,7 @@ impl<'a> Unfrozen<'a> {
         let fields = drafts
             .iter()
             .map(|(name, draft)| {
-                let class = classes.iter().position(|c| *c == mask(name)).unwrap_or_default();
+                let class = classes.iter().position(|c| *c == mask(name, draft)).unwrap_or_default();
                 let stored = StoredField {
                     source: draft.field.source,
                     ty: draft.field.ty.clone(),
@@ -248,6 +251,10 @@ impl<'a> Unfrozen<'a> {
             // A structure has no rows, whatever methods its schema lists.
             can_create: !file.unavailable.create && !file.embedded,
             unavailable_actions: self.unavailable_actions(id),
+            offered_unavailable: line(self.files, id)
+                .into_iter()
+                .flat_map(|file| file.unavailable.offered.clone())
+                .collect(),
         }
     }
 

@@ -25,6 +25,8 @@ pub(super) struct TypeShape {
 pub(super) struct FieldDraft {
     pub field: Field,
     pub hidden: bool,
+    /// Whether rows show it; else it is only in schemas.
+    pub shown: bool,
     pub filter: FilterPatch,
 }
 
@@ -270,6 +272,7 @@ fn merge(draft: &mut FieldDraft, file: &str, name: &str, patch: &FieldPatch, pro
     set(&mut field.kept, &patch.kept);
     set(&mut draft.filter, &patch.filter);
     set(&mut draft.hidden, &patch.hidden);
+    set(&mut draft.shown, &patch.shown);
     if let Some(source) = &patch.source {
         match parse_source(source.as_deref()) {
             Some(source) => field.source = source,
@@ -319,6 +322,7 @@ impl FieldDraft {
                 ..Field::new("json")
             },
             hidden: false,
+            shown: true,
             filter: FilterPatch::No,
         }
     }

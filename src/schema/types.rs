@@ -150,6 +150,8 @@ pub struct Type {
     pub can_create: bool,
     /// Actions that this build does not have: kept in the schema, not offered, answered 501.
     pub unavailable_actions: Vec<String>,
+    /// Those of them that rows name all the same, each with the states in which it is; none is all, or those of its process.
+    pub offered_unavailable: BTreeMap<String, Vec<String>>,
     /// Filled on first use; start with the default.
     pub layout: LayoutCell,
 }

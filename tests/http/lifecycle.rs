@@ -22,7 +22,7 @@ async fn a_new_service_is_registered_and_has_no_containers() {
         "state": "inactive",
         "transitioning": "no",
         "healthState": "unhealthy",
-        "currentScale": 0,
+        "currentScale": null,
         "launchConfig": {"version": "0", "labels": {"MixedCase": "Yes"}},
     });
     crate::support::has(&row, &expected, "new service");

@@ -20,7 +20,17 @@ use crate::schema::validate::Purpose;
 use crate::schema::{Link, Relation, TypeView, Version};
 
 /// Types whose lists come whole and are neither sorted nor filtered for show (cattle: their managers do not page).
-const UNPAGED: [&str; 4] = ["project", "projectMember", "identity", "token"];
+const UNPAGED: [&str; 9] = [
+    "project",
+    "projectMember",
+    "identity",
+    "token",
+    "serviceProxy",
+    "networkPolicyRuleWithin",
+    "processPool",
+    "configContent",
+    "hostApiProxyToken",
+];
 
 /// `/<type>`. The method is one the type lists.
 pub async fn collection(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
@@ -156,9 +166,7 @@ async fn read(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource) -> Result<Rep
 pub fn require_creatable(ty: &TypeView) -> Result<()> {
     // Quirk: schemas list it, and the answer is 405 all the same (cattle: `ProjectMemberResourceManager`).
     if ty.def.id == "projectMember" {
-        return Err(
-            Error::new(ErrorKind::MethodNotAllowed).with_message("members are set by a project's action setmembers")
-        );
+        return Err(Error::new(ErrorKind::MethodNotAllowed));
     }
     match (ty.def.can_create, ty.is_embedded) {
         (true, _) => Ok(()),
@@ -209,11 +217,11 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     };
     let row = call.get(ty, id)?;
     let ty = own_view(call, ty, &row);
-    if ty.def.unavailable_actions.iter().any(|a| a == name) {
-        return Err(action_not_built(ty, name));
-    }
     if !call.engine.offers(call.view.version, ty, &row, name) {
         return invalid("ActionNotAvailable");
+    }
+    if ty.def.unavailable_actions.iter().any(|a| a == name) {
+        return Err(action_not_built(ty, name));
     }
     // The input of the own type, where it differs from that of the type in the path.
     let action = ty.actions.get(name).unwrap_or(action);

@@ -26,34 +26,7 @@ struct Kept {
     body: web::Bytes,
 }
 
-/// `/`.
-pub fn versions(call: &Call<'_>) -> Reply {
-    let origin = &call.base.origin;
-    let mut out = String::with_capacity(640);
-    out.push_str(r#"{"type":"collection","resourceType":"apiVersion","links":{"self":""#);
-    push_escaped(&mut out, origin);
-    out.push_str(r#"/","latest":""#);
-    push_escaped(&mut out, origin);
-    out.push('/');
-    out.push_str(Version::V2Beta.as_str());
-    out.push_str(r#""},"createTypes":{},"#);
-    push_key(&mut out, call.actions_key);
-    out.push_str(r#"{},"data":["#);
-    for version in Version::ALL {
-        push_comma(&mut out);
-        open_version(&mut out, version);
-        out.push_str(r#"{"self":""#);
-        push_escaped(&mut out, origin);
-        out.push('/');
-        out.push_str(version.as_str());
-        out.push_str("\"},");
-        close_version(&mut out, call);
-    }
-    collection::close(&mut out, None);
-    Reply::ok(out)
-}
-
-/// `/v2-beta`: one link per type that can be listed.
+/// `/v2-beta`: one link per type that can be listed. What is asked for no version is the first one (cattle: `VersionHandler`).
 pub fn version(call: &Call<'_>) -> Reply {
     let listed = call
         .view

@@ -103,8 +103,9 @@ impl<'a> Writer<'a> {
         let registry = engine.registry();
         let ty = shown_type(registry, view, &registry.type_of(&row.root, &row.kind)?.id)?;
         let is_offered = |action: &&str| {
-            let is_built = !ty.def.unavailable_actions.iter().any(|u| u == action);
-            is_built && allowed.includes(action) && engine.offers(view.version, ty, row, action)
+            let is_named = ty.def.offered_unavailable.contains_key(*action)
+                || !ty.def.unavailable_actions.iter().any(|u| u == action);
+            is_named && allowed.includes(action) && engine.offers(view.version, ty, row, action)
         };
         let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());
         offered.extend(ty.actions.keys().map(String::as_str).filter(is_offered));

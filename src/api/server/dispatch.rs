@@ -121,8 +121,7 @@ async fn serve(
 ) -> Result<Reply> {
     let verb = call.verb;
     match target {
-        Target::Root => Ok(index::versions(call)),
-        Target::VersionIndex => Ok(index::version(call)),
+        Target::Root | Target::VersionIndex => Ok(index::version(call)),
         Target::Schemas => read_only(verb).map(|()| index::schemas(call, &state.schemas)),
         Target::Schema(id) => read_only(verb).and_then(|()| index::schema(call, id)),
         Target::Collection(name) if is_live(call.view, name) => {

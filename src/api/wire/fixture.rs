@@ -16,6 +16,7 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         classes: Vec::new(),
         can_create: true,
         unavailable_actions: Vec::new(),
+        offered_unavailable: Default::default(),
         layout: Default::default(),
     };
     let mut ty = TypeView {

@@ -4,7 +4,7 @@
 //! as a digest, a slow hash or a seal. A secret that was made here is shown once, in the answer to the POST that made it.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::Value;
 
 use crate::engine::core::{
@@ -175,10 +175,11 @@ pub(crate) async fn create_secret(
         .and_then(|v| v.as_str().map(str::to_owned))
         .unwrap_or_default();
     if value.is_empty() {
-        return Err(Error::invalid("EmptySecret", "value"));
+        return Err(Error::invalid("EmptySecret", "value").with_message("Secret cannot be empty"));
     }
-    if STANDARD.decode(&value).is_err() {
-        return Err(Error::invalid("InvalidBase64", "value"));
+    // With padding or without, as the original takes it.
+    if STANDARD.decode(&value).is_err() && STANDARD_NO_PAD.decode(&value).is_err() {
+        return Err(Error::invalid("InvalidBase64", "value").with_message("Invalid base64 content"));
     }
     let sealed = core.config.secrets.seal(SECRET_VALUE, &value)?;
     let new = row_from_input(&ty.def, account, &input)?;

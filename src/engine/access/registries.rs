@@ -91,10 +91,7 @@ pub(crate) async fn create_registry(
     input: Input,
 ) -> Result<Resource> {
     let address = text(&input, "serverAddress").unwrap_or_default().to_lowercase();
-    let mut new = row_from_input(&ty.def, account, &input)?;
-    if new.name.is_empty() {
-        new.name.clone_from(&address);
-    }
+    let new = row_from_input(&ty.def, account, &input)?;
     let machine = ty.def.machine.clone();
     core.write_for(scope, move |tx| {
         for other in tx
@@ -106,9 +103,7 @@ pub(crate) async fn create_registry(
                 .text("serverAddress")
                 .is_some_and(|a| a.to_lowercase() == address)
             {
-                return Err(Error::new(ErrorKind::BadRequest)
-                    .with_code("ServerAddressUsed")
-                    .with_field("serverAddress"));
+                return Err(Error::new(ErrorKind::BadRequest).with_code("ServerAddressUsed"));
             }
         }
         insert_and_start(tx, machine.as_deref(), new)

@@ -104,6 +104,7 @@ pub(crate) async fn act(
 /// Runs the handler of a process. One without an entry only changes the state.
 pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Result<Outcome> {
     match process.process.as_str() {
+        "account.create" => projects::created(row),
         "account.deactivate" => Ok(core.deactivated_account(process)),
         "account.remove" => core.remove_account_or_project(row).await,
         _ => Ok(Outcome::done()),

@@ -4,6 +4,7 @@
 
 mod beginnings;
 mod dispatch;
+mod fields;
 mod lists;
 mod logins;
 mod people;
@@ -13,6 +14,7 @@ mod projects;
 
 pub(crate) use beginnings::Beginnings;
 pub(crate) use dispatch::{act, create, handle, remove, update};
+pub(crate) use fields::derive;
 pub(crate) use lists::{is_named_in_any_case, own_condition, restrict_list};
 pub(crate) use logins::KEY_CHECK;
 pub use logins::{AccessMode, LOCAL, LocalAuth};

@@ -24,6 +24,12 @@ struct Leaving {
 
 /// DELETE of a project: an active one is deactivated on the way.
 pub(crate) fn remove(tx: &mut Tx<'_>, machine: &crate::schema::Machine, row: &Resource) -> Result<Resource> {
+    if row.removed.is_some() {
+        return Err(Error::not_found());
+    }
+    if machine.running("remove", &row.state).is_some() {
+        return Ok(row.clone());
+    }
     if machine.start("remove", &row.state).is_some() {
         return request(tx, machine, row, "remove", "{}", Changes::default());
     }

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use crate::engine::access::{MEMBER, SET_MEMBERS};
 use crate::engine::core::{
-    ADMIN, Answer, Core, DEFAULT_PROJECT, Input, Scope, insert_and_start, new_row, retire_part, row_from_input,
+    ADMIN, Answer, Core, DEFAULT_PORTS, DEFAULT_PROJECT, Input, Outcome, Scope, insert_and_start, is_project, new_row,
+    retire_part, row_from_input,
 };
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, WireId};
 use crate::schema::{Role, Type, TypeView};
-use crate::store::{NewResource, Tx};
+use crate::store::{Changes, NewResource, Tx};
 
 use super::people::RANCHER_ID;
 
@@ -25,14 +26,12 @@ pub(crate) struct Member {
 impl Core {
     /// Reads a list of members: each has to be an account of this server, none twice, and one an owner.
     fn read_members(&self, list: &[Value]) -> Result<Vec<Member>> {
-        let bad = |code: &'static str, why: &str| {
-            Error::new(ErrorKind::BadRequest)
-                .with_code(code)
-                .with_field("members")
-                .with_message(why)
-        };
+        let bad = |code: &'static str, why: &str| Error::new(ErrorKind::BadRequest).with_code(code).with_message(why);
         let mut members: Vec<Member> = Vec::new();
         for member in list {
+            if !member.is_object() {
+                return Err(bad("InvalidFormat", "Member format invalid"));
+            }
             let text = |field: &str| member.get(field).and_then(Value::as_str);
             if text("externalIdType").unwrap_or(RANCHER_ID) != RANCHER_ID {
                 return Err(bad("InvalidIdentity", "no directory of such identities is set up"));
@@ -62,7 +61,7 @@ impl Core {
         }
         match members.iter().any(|m| m.role == "owner") {
             true => Ok(members),
-            false => Err(bad("InvalidFormat", "a project needs an owner")),
+            false => Err(bad("InvalidFormat", "Members list does not have an owner")),
         }
     }
 }
@@ -155,6 +154,23 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, mut input:
     .await
 }
 
+/// `account.create`: a project that says nothing of its ports has the usual range.
+pub(crate) fn created(row: &Resource) -> Result<Outcome> {
+    let says_nothing = |fields: &Fields| fields.get("servicesPortRange").is_none_or(|range| range == "null");
+    if !is_project(row) || !says_nothing(&Fields::parse(&row.fields)?) {
+        return Ok(Outcome::done());
+    }
+    let mut patch = Fields::default();
+    patch.set(
+        "servicesPortRange",
+        &json!({"type": "servicesPortRange", "startPort": DEFAULT_PORTS.0, "endPort": DEFAULT_PORTS.1}),
+    )?;
+    Ok(Outcome::Done(Box::new(Changes {
+        patch,
+        ..Changes::default()
+    })))
+}
+
 /// `setmembers`: the list as it is to be from now on.
 pub(crate) async fn set_members(core: &Core, scope: &Scope, project: &Resource, input: &Input) -> Result<Answer> {
     let list = input.get("members").and_then(Value::as_array).filter(|m| !m.is_empty());
@@ -207,13 +223,18 @@ pub(crate) async fn set_members(core: &Core, scope: &Scope, project: &Resource, 
     Ok(Answer::Rows("projectMember", rows.await?))
 }
 
-/// The kinds of network that every project has from the start, and managed networking.
-const NETWORKS: [&str; 5] = ["dockerHost", "dockerNone", "dockerBridge", "dockerContainer", "network"];
+/// The networks that every project has from the start, by kind; the last is managed networking.
+const NETWORKS: [(&str, &str); 5] = [
+    ("dockerHost", "Docker Host Network Mode"),
+    ("dockerNone", "Docker None Network Mode"),
+    ("dockerContainer", "Docker Container Network Mode"),
+    ("dockerBridge", "Docker Bridge Network Mode"),
+    ("network", "managed"),
+];
 
 /// The networks that a project begins with.
 pub(crate) fn insert_networks(tx: &mut Tx<'_>, network: &Type, project: ResourceId) -> Result<()> {
-    for kind in NETWORKS {
-        let name = if kind == "network" { "managed" } else { kind };
+    for (kind, name) in NETWORKS {
         let new = new_row(network, Some(project), Fields::default());
         tx.insert(NewResource {
             kind: kind.into(),

@@ -42,7 +42,7 @@ pub(crate) use rows::{
     retire, retire_part, row_from_input, unchecked, write_notes,
 };
 pub(crate) use service_log::log_to_service;
-pub(crate) use settings::{INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES};
+pub(crate) use settings::{DEFAULT_PORTS, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES};
 pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub(crate) use state::{Core, Packing};
 pub use state::{EngineConfig, MakeSimulator, Simulators};

@@ -77,6 +77,15 @@ pub(crate) fn row_from_input(ty: &Type, account: ResourceId, input: &Input) -> R
         match field.source {
             Source::Fields => fields.set(name, value)?,
             Source::Column(Column::Name) => new.name = value.as_str().unwrap_or_default().to_owned(),
+            // What a generic object is called is its maker's affair.
+            Source::Column(Column::Kind) if ty.id == "genericObject" => {
+                // A registration is made in its own way only.
+                new.kind = value
+                    .as_str()
+                    .filter(|kind| *kind != "register")
+                    .unwrap_or_default()
+                    .to_owned();
+            }
             Source::Column(Column::Uuid) => new.uuid = value.as_str().map(str::to_owned),
             Source::Column(Column::ParentId) => new.parent_id = reference(value),
             Source::Column(Column::HostId) => new.host_id = reference(value),
@@ -84,7 +93,9 @@ pub(crate) fn row_from_input(ty: &Type, account: ResourceId, input: &Input) -> R
         }
     }
     let base = new_row(ty, Some(account), fields);
+    let kind = if new.kind.is_empty() { base.kind } else { new.kind };
     Ok(NewResource {
+        kind,
         name: new.name,
         uuid: new.uuid,
         parent_id: new.parent_id,
@@ -166,7 +177,7 @@ impl Update {
 pub(crate) fn live(tx: &mut Tx<'_>, id: ResourceId) -> Result<Resource> {
     let row = tx.get(id)?;
     match row.removed {
-        Some(_) => Err(Error::conflict("the resource is removed")),
+        Some(_) => Err(Error::new(ErrorKind::Conflict)),
         None => Ok(row),
     }
 }
@@ -213,6 +224,8 @@ pub(crate) fn apply_update(tx: &mut Tx<'_>, update: &Update, row: &Resource, inp
     }
     let starts = changed.iter().any(|n| update.scheduled.contains(n));
     changes.fields = Some(fields);
+    // What is upgraded keeps what is written until the upgrade is finished or rolled back: no process runs between.
+    let starts = starts && row.state != "upgraded";
     match update.machine.as_deref().filter(|m| starts && m.has_process("update")) {
         Some(machine) => request(tx, machine, row, "update", "{}", changes),
         None => tx.update_if(row, &changes),
@@ -303,8 +316,10 @@ impl Core {
             let row = tx.get(id)?;
             check(tx, &row)?;
             match machine.filter(|m| m.has_process("remove")) {
-                None if row.removed.is_some() => Err(not_now()),
+                // What goes or is gone is not asked to go again, and no fault of whoever asks (cattle: `ALREADY_DONE`).
+                _ if row.removed.is_some() => Ok(row),
                 None => retire(tx, &row, keep),
+                Some(machine) if machine.running("remove", &row.state).is_some() => Ok(row),
                 Some(machine) if machine.start("remove", &row.state).is_none() => Err(not_now()),
                 Some(machine) => request(tx, &machine, &row, "remove", "{}", Changes::default()),
             }

@@ -88,6 +88,9 @@ pub const MAX_PINGS: &str = "api.sub.max.pings";
 /// So many events may wait for a subscriber that does not read.
 pub const MAX_QUEUED: &str = "subscribe.max.queued.messages";
 
+/// The public ports of a project that says nothing, when nobody chooses one (cattle: `environment.services.port.range`).
+pub(crate) const DEFAULT_PORTS: (u16, u16) = (49_153, 65_535);
+
 /// Tells installations apart.
 pub(crate) const INSTALL_UUID: &str = "install.uuid";
 

@@ -185,7 +185,10 @@ impl Core {
         }
         match ty.def.machine.as_deref() {
             Some(machine) if machine.has_process(action) => machine.offers(action, &row.state, version),
-            _ => true,
+            _ => {
+                let states = ty.def.offered_unavailable.get(action);
+                states.is_none_or(|states| states.is_empty() || states.contains(&row.state))
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use networks::instances_on;
 use serde_json::{Map, Value};
 use storage::volumes_of;
 
-pub(crate) use networks::default_network;
+pub(crate) use networks::network_of_mode;
 pub(crate) use storage::{is_of_driver, join_pools, leave_pools, storage_driver};
 
 /// The kinds of driver; their services are called after them.

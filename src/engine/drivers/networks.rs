@@ -1,7 +1,9 @@
 //! Drivers of networks: the networks and subnets that one makes.
 
 use super::{Object, insert_activating, stored};
-use crate::engine::core::{Core, Outcome, fenced, insert_and_start, new_row, notes, retire_part, write_notes};
+use crate::engine::core::{
+    Core, Outcome, fenced, insert_and_start, is_project, new_row, notes, retire_part, write_notes,
+};
 use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::store::{Changes, NewResource, Process, Tx};
 use serde_json::{Value, json};
@@ -32,7 +34,7 @@ pub(super) fn instances_on(tx: &mut Tx<'_>, service: &Resource) -> Result<Vec<Re
 }
 
 /// The network that a project's managed containers are on: the first one that a driver made, else managed networking itself.
-pub(crate) fn default_network(tx: &mut Tx<'_>, account: Option<ResourceId>) -> Result<Option<ResourceId>> {
+fn default_network(tx: &mut Tx<'_>, account: Option<ResourceId>) -> Result<Option<ResourceId>> {
     let mut own = None;
     for network in tx
         .all("network", account)?
@@ -47,6 +49,47 @@ pub(crate) fn default_network(tx: &mut Tx<'_>, account: Option<ResourceId>) -> R
         }
     }
     Ok(own)
+}
+
+/// The network of a project's containers that are in this mode.
+pub(crate) fn network_of_mode(
+    tx: &mut Tx<'_>,
+    account: Option<ResourceId>,
+    mode: Option<&str>,
+) -> Result<Option<ResourceId>> {
+    let kind = match mode {
+        Some("managed") => return default_network(tx, account),
+        Some("host") => "dockerHost",
+        Some("none") => "dockerNone",
+        Some("bridge") => "dockerBridge",
+        Some("container") => "dockerContainer",
+        _ => return Ok(None),
+    };
+    let networks = tx.all("network", account)?;
+    Ok(networks
+        .iter()
+        .find(|n| n.state == "active" && n.kind == kind)
+        .map(|n| n.id))
+}
+
+/// The first network of a driver is its project's own, unless the project has one.
+fn make_default(tx: &mut Tx<'_>, account: Option<ResourceId>, network: &Resource, wire: &str) -> Result<()> {
+    let Some(project) = account.map(|id| tx.find(id)).transpose()?.flatten() else {
+        return Ok(());
+    };
+    if !is_project(&project) || Fields::parse(&project.fields)?.text("defaultNetworkId").is_some() {
+        return Ok(());
+    }
+    let mut patch = Fields::default();
+    patch.set("defaultNetworkId", wire)?;
+    tx.update_if(
+        &project,
+        &Changes {
+            patch,
+            ..Changes::default()
+        },
+    )?;
+    tx.insert_ref(project.id, "defaultNetworkId", network.id)
 }
 
 impl Core {
@@ -79,7 +122,9 @@ impl Core {
                 name,
                 ..new_row(&ty, row.account_id, fields)
             };
-            insert_and_start(tx, ty.machine.as_deref(), new).map(drop)
+            let account = new.account_id;
+            let network = insert_and_start(tx, ty.machine.as_deref(), new)?;
+            make_default(tx, account, &network, &format!("{}{}", ty.prefix, network.id))
         })
         .await?;
         Ok(Outcome::done())

@@ -14,6 +14,9 @@ use crate::plan;
 use crate::schema::{Source, Type};
 use crate::store::{NewProcess, NewResource, Tx};
 
+/// On containers of managed networks: the project's uuid.
+pub(super) const PROJECT_LABEL: &str = "io.rancher.environment.uuid";
+
 /// The engine's own notes of a container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -143,10 +146,11 @@ fn service_labels(wanted: &Wanted<'_>) -> BTreeMap<String, String> {
         ("io.rancher.project_service.name", &service),
         ("io.rancher.service.deployment.unit", &wanted.unit),
         ("io.rancher.service.launch.config", config),
-        ("io.rancher.environment.uuid", wanted.project_uuid),
-        ("io.rancher.container.name", &wanted.name),
     ] {
         labels.insert(key.to_owned(), value.to_owned());
+    }
+    if wanted.launch.network_launch_config.is_none() && wanted.launch.network_mode.as_deref() == Some("managed") {
+        labels.insert(PROJECT_LABEL.into(), wanted.project_uuid.to_owned());
     }
     if wanted.host_is_global {
         labels.insert("io.rancher.service.requested.host.id".into(), wanted.host.0.to_string());

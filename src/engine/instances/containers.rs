@@ -43,12 +43,11 @@ pub(crate) struct NewContainers {
 impl NewContainers {
     /// Checks what containers are to be; `input` has passed its schema.
     pub(crate) fn check(def: &Arc<Type>, account: ResourceId, mut input: Input) -> Result<Self> {
-        let has_image = input
-            .get("imageUuid")
-            .and_then(Value::as_str)
-            .is_some_and(|i| !i.trim().is_empty() && !is_none_image(i));
-        if !has_image {
-            return Err(Error::invalid("MissingRequired", "imageUuid"));
+        let image = input.get("imageUuid").and_then(Value::as_str);
+        if image.is_none_or(is_none_image) {
+            return Err(
+                Error::invalid("MissingRequired", "imageUuid").with_message("image is required, but not specified")
+            );
         }
         check_launch(&mut input)?;
         let count = input.get("count").and_then(Value::as_i64).unwrap_or(1);
@@ -132,6 +131,10 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
     }
     let launch: LaunchConfig = serde_json::from_value(Value::Object(config.clone()))
         .map_err(|e| Error::invalid("InvalidFormat", "launchConfig").with_message(e.to_string()))?;
+    let image = launch.image_uuid.as_deref();
+    if image.is_some_and(|image| !is_none_image(image) && !image.starts_with("docker:") && !is_sim_image(image)) {
+        return Err(Error::invalid("InvalidReference", "imageUuid"));
+    }
     if let Some(strategy) = launch.label("io.rancher.container.volume_cleanup_strategy")
         && !matches!(strategy, "none" | "unnamed" | "all")
     {

@@ -72,7 +72,8 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
     };
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
-        if machine.start("remove", &row.state).is_none() && machine.start("stop", &row.state).is_none() {
+        let goes = row.removed.is_some() || matches!(row.state.as_str(), "stopping" | "removing");
+        if !goes && machine.start("remove", &row.state).is_none() && machine.start("stop", &row.state).is_none() {
             return Err(not_now());
         }
         remove_container(tx, &machine, &row)
@@ -111,6 +112,7 @@ pub(crate) async fn handle(
         "instance.restart" => core.restart_instance(process, row).await,
         "instance.stop" => core.stop_instance(process, row).await,
         "instance.remove" => core.remove_instance(process, row, keep_address).await,
+        "volume.create" => volumes::created(row),
         "volume.deactivate" => Ok(core.deactivate_volume(process)),
         "volume.remove" => core.remove_volume(row).await,
         _ => Ok(Outcome::done()),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::engine::access::CREDENTIAL_FIELD;
 use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
-use crate::engine::drivers;
 use crate::model::launch::{LaunchConfig, image_reference};
 use crate::model::{Fields, Resource, Result};
 use crate::runtime::{self, Found};
@@ -81,8 +80,7 @@ impl Core {
         let external_id = found.external_id.clone();
         let types = self.instance_types()?;
         let image = self.type_of("image")?.clone();
-        let on_managed = launch.network_mode.as_deref() == Some("managed");
-        let network_prefix = self.type_of("network")?.prefix.clone();
+        let granted = self.granted(row, launch)?;
         let (volume, mount) = (self.type_of("volume")?.clone(), self.type_of("mount")?.clone());
         let pulled_with =
             self.registry_credential(row, image_reference(launch.image_uuid.as_deref().unwrap_or_default()))?;
@@ -98,13 +96,7 @@ impl Core {
                 fields.set(CREDENTIAL_FIELD, &wire)?;
                 tx.insert_ref(row.id, CREDENTIAL_FIELD, credential)?;
             }
-            if on_managed
-                && fields.text("primaryNetworkId").is_none()
-                && let Some(network) = drivers::default_network(tx, row.account_id)?
-            {
-                fields.set("primaryNetworkId", &format!("{network_prefix}{network}"))?;
-                tx.insert_ref(row.id, "primaryNetworkId", network)?;
-            }
+            granted.write(tx, &row, &mut fields)?;
             let note = InstanceNotes {
                 is_made: true,
                 docker_name: found.name.clone(),

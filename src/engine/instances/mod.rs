@@ -7,6 +7,7 @@ mod container_rows;
 mod containers;
 mod dispatch;
 mod failing;
+mod granted;
 mod health;
 mod making;
 mod network;

@@ -9,6 +9,7 @@ use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind};
 use crate::runtime::{ContainerSpec, NetworkAttachment};
 
 use super::container_rows::{InstanceNotes, launch_of};
+use super::granted::{NAME_SERVER, wants_names};
 
 /// What a container waits for before it can be made.
 #[derive(Debug)]
@@ -123,11 +124,10 @@ impl Core {
                 aliases.extend(launch.net_alias.iter().flatten().cloned());
                 // Docker writes `ndots:0`, by which a bare name is asked of the world before the search domains.
                 launch.dns_opt.get_or_insert_with(|| vec!["ndots:1".into()]);
-                let dns_search = if launch.label("io.rancher.container.dns") == Some("false") {
-                    Vec::new()
-                } else {
-                    names.search
-                };
+                // No engine is told of our own name server: the engine's own knows the aliases.
+                launch.dns = launch.dns.take().map(|all| other_than(all, &[NAME_SERVER.to_owned()]));
+                launch.dns_search = launch.dns_search.take().map(|all| other_than(all, &names.search));
+                let dns_search = if wants_names(launch) { names.search } else { Vec::new() };
                 NetworkAttachment::Managed {
                     network_id,
                     ip,
@@ -168,7 +168,7 @@ impl Core {
     }
 
     /// The names of a service container: by service, in any stack, and as a sidekick.
-    fn names(&self, row: &Resource) -> Result<Names, SpecError> {
+    pub(super) fn names(&self, row: &Resource) -> Result<Names> {
         let service = row.parent_id.map(|id| self.store.find(id)).transpose()?.flatten();
         let stack = service
             .as_ref()
@@ -259,7 +259,14 @@ impl Core {
     }
 }
 
-struct Names {
+/// What a container is called, and where it looks for others.
+pub(super) struct Names {
     aliases: Vec<String>,
-    search: Vec<String>,
+    pub(super) search: Vec<String>,
+}
+
+/// The words of a list that are in no other one.
+fn other_than(mut words: Vec<String>, others: &[String]) -> Vec<String> {
+    words.retain(|word| !others.contains(word));
+    words
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::engine::core::{Core, Input, Outcome, Scope, insert_and_start, new_row, request, row_from_input};
 use crate::engine::drivers::storage_driver;
 use crate::model::launch::{LaunchConfig, image_reference, is_sim_image, parse_reference};
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
 use crate::runtime::{self, Found, Runtime};
 use crate::schema::{Machine, Type, TypeView};
 use crate::store::{Changes, NewResource, Process, Tx, Within};
@@ -44,9 +44,25 @@ pub(crate) async fn create(
                 }
             }
         }
+        let Some(driver) = new.fields.text("driver").filter(|driver| !driver.is_empty()) else {
+            return Err(Error::new(ErrorKind::Invalid)
+                .with_code("MissingRequired")
+                .with_message("Either driver or storageDriverId is required"));
+        };
+        new.fields.set("uri", &format!("{driver}:///{}", new.name))?;
         insert_and_start(tx, machine.as_deref(), new)
     })
     .await
+}
+
+/// `volume.create`: engines know a volume by its name.
+pub(super) fn created(row: &Resource) -> Result<Outcome> {
+    let mut patch = Fields::default();
+    patch.set("externalId", &row.name)?;
+    Ok(Outcome::Done(Box::new(Changes {
+        patch,
+        ..Changes::default()
+    })))
 }
 
 /// What a PUT may still change: once a volume is on its engine, neither its options nor its host.

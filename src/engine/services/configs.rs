@@ -13,6 +13,9 @@ use crate::model::{Error, Result, ServiceKind};
 /// `metadata` in its serialised form may be so long.
 const MAX_METADATA: usize = 1_048_576;
 
+/// Quirk: what is wrong stands where other errors name the field, here and below (cattle: `ServiceCreateValidationFilter`).
+const NEEDS_IMAGE: &str = "Image is required when selectorContainer is not passed in";
+
 /// Balancing has no data plane here: kept on simulated hosts, refused on others.
 pub(super) fn check_balancing(input: &Input, is_sim: bool) -> Result<()> {
     match input.get("lbConfig").is_some_and(|v| !v.is_null()) && !is_sim {
@@ -33,7 +36,7 @@ pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
         is_sim &= check_config(primary)?;
         let launch = as_launch(primary)?;
         if ServiceKind::of(kind).needs_image() && !launch.has_image() && !selects {
-            return Err(Error::invalid("InvalidOption", "launchConfig").with_message("an image is needed"));
+            return Err(Error::invalid("InvalidOption", NEEDS_IMAGE));
         }
         names.insert(String::new(), launch);
     }
@@ -92,14 +95,16 @@ fn check_references(service: &str, configs: &BTreeMap<String, LaunchConfig>) -> 
             .map(key)
             .collect()
     };
-    let refuse = |field: &str, sentence: String| Err(Error::invalid("InvalidReference", field).with_message(sentence));
+    let refuse = |sentence: String| Err(Error::invalid("InvalidReference", sentence));
     for launch in configs.values() {
-        for name in edges(launch) {
-            if !configs.contains_key(&name) {
-                return refuse(
-                    "launchConfig",
-                    format!("{name} either does not exist or is not a sidekick of this service"),
-                );
+        let of_network = launch.network_launch_config.iter().map(|name| ("network_from", name));
+        let of_volumes = launch.data_volumes_from_launch_configs.iter().flatten();
+        for (what, name) in of_network.chain(of_volumes.map(|name| ("volumes_from", name))) {
+            if !configs.contains_key(&key(name)) {
+                return refuse(format!(
+                    "{what} of service {service} is referencing a service {name} that either does not exist or is not \
+                     properly labeled as a sidekick"
+                ));
             }
         }
     }
@@ -115,7 +120,7 @@ fn check_references(service: &str, configs: &BTreeMap<String, LaunchConfig>) -> 
     if open.is_empty() {
         Ok(())
     } else {
-        refuse("launchConfig", "CircularReference".into())
+        refuse("CircularReference".into())
     }
 }
 
@@ -138,7 +143,7 @@ pub(super) fn check_common(input: &Input) -> Result<()> {
     if let Some(Value::Object(policy)) = input.get("scalePolicy") {
         let number = |key: &str| policy.get(key).and_then(Value::as_i64).unwrap_or(1);
         if number("min") > number("max") {
-            return Err(Error::invalid("MaxLimitExceeded", "scalePolicy"));
+            return Err(Error::invalid("MaxLimitExceeded", "Min scale can't exceed scale"));
         }
     }
     for field in ["selectorContainer", "selectorLink"] {
@@ -199,7 +204,7 @@ fn check_configs_of_upgrade(kind: &str, strategy: &mut Input) -> Result<()> {
     if let Some(Value::Object(primary)) = strategy.get_mut("launchConfig") {
         primary.shift_remove("name");
         if ServiceKind::of(kind).needs_image() && !as_launch(primary)?.has_image() && !selects {
-            return Err(Error::invalid("InvalidOption", "launchConfig").with_message("an image is needed"));
+            return Err(Error::invalid("InvalidOption", NEEDS_IMAGE));
         }
     }
     for name in sidekick_names(strategy) {

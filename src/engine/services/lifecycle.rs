@@ -16,6 +16,7 @@ impl Core {
     /// Draws random public ports, ties selected containers and services, and goes on to activate if that was asked for.
     pub(crate) async fn create_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let (process_id, row_id) = (process.id, row.id);
+        let ty = self.type_of(&row.kind)?.clone();
         let range = self.port_range(row.account_id)?;
         let busy = self.busy_ports(&Fields::parse(&row.fields)?, range).await?;
         let drawn = self
@@ -26,7 +27,15 @@ impl Core {
                 let mut fields = Fields::parse(&row.fields)?;
                 let mut note: ServiceNotes = notes(&row);
                 let drawn = draw_ports(tx, &row, range, &busy, &mut fields, &mut note)?;
-                if drawn == Drawn::Ports {
+                let has_no_list = |field: &str| {
+                    ty.fields.contains_key(field) && fields.get(field).is_none_or(|value| value == "null")
+                };
+                // Clients walk through the sidekicks of every service: none is an empty list, not nothing.
+                let lacks_sidekicks = has_no_list("secondaryLaunchConfigs");
+                if lacks_sidekicks {
+                    fields.set("secondaryLaunchConfigs", &[(); 0])?;
+                }
+                if drawn == Drawn::Ports || lacks_sidekicks {
                     let changes = Changes {
                         fields: Some(fields),
                         internal: Some(write_notes(&note)?),

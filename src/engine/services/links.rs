@@ -170,9 +170,7 @@ pub(crate) async fn set(core: &Core, scope: &Scope, row: &Resource, input: &Inpu
     for link in &list {
         let link = read_link(link)?;
         if wanted.insert((link.target, link.alias), ()).is_some() {
-            return Err(
-                Error::invalid("NotUnique", "serviceId").with_message("the same service with the same name twice")
-            );
+            return Err(Error::invalid("NotUnique", "serviceId and link name combination"));
         }
     }
     let (id, keep, types) = (row.id, core.keep_removed(), core.link_types()?);

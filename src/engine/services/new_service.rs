@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::engine::core::{Input, insert_and_start, row_from_input};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind};
@@ -43,13 +43,7 @@ impl NewService {
         if kind.has_containers() {
             row.fields.set("serviceIndexStrategy", "deploymentUnitBased")?;
         }
-        row.fields.set("currentScale", &0)?;
-        // Clients walk through the sidekicks of every service: none is an empty list, not nothing.
-        if def.fields.contains_key("secondaryLaunchConfigs")
-            && row.fields.get("secondaryLaunchConfigs").is_none_or(|v| v == "null")
-        {
-            row.fields.set("secondaryLaunchConfigs", &json!([]))?;
-        }
+        row.health = "healthy".into();
         Ok(Self {
             def: def.clone(),
             row,
@@ -70,7 +64,7 @@ impl NewService {
         } = self;
         let in_stack = tx.find(stack)?.filter(|s| s.removed.is_none());
         let Some(in_stack) = in_stack.filter(|s| !matches!(s.state.as_str(), "removing" | "error" | "erroring")) else {
-            return Err(Error::invalid("InvalidState", "stackId"));
+            return Err(no_stack("stackId"));
         };
         // A service belongs to its stack's project, whatever path it was asked for by.
         row.account_id = in_stack.account_id;
@@ -87,6 +81,11 @@ impl NewService {
     }
 }
 
+/// For a service whose stack is missing, or on its way out.
+pub(super) fn no_stack(field: &str) -> Error {
+    Error::invalid("InvalidState", field).with_message("stack is not in a valid state")
+}
+
 /// What an external service stands for: addresses, or a host name.
 fn check_target(kind: ServiceKind, input: &Input) -> Result<()> {
     let has = |field: &str| {
@@ -95,9 +94,10 @@ fn check_target(kind: ServiceKind, input: &Input) -> Result<()> {
             .is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()))
     };
     match kind == ServiceKind::External && has("externalIpAddresses") && has("hostname") {
-        true => {
-            Err(Error::invalid("InvalidOption", "hostname").with_message("either addresses or a hostname, not both"))
-        }
+        true => Err(Error::invalid(
+            "InvalidOption",
+            "externalIpAddresses and hostname are mutually exclusive",
+        )),
         false => Ok(()),
     }
 }

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::core::{Core, notes};
+use crate::engine::core::{Core, DEFAULT_PORTS, notes};
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::store::Tx;
 
 use super::snapshot::ServiceNotes;
-
-/// The range of a project that says nothing (cattle: `services.port.range`).
-const DEFAULT_PORTS: (u16, u16) = (49_153, 65_535);
 
 impl Core {
     /// Ports at the beginning of the range that a program of this machine has, if the service draws any and an engine

@@ -84,11 +84,14 @@ impl Core {
     /// Writes a service's health, scale and endpoints where they changed, and wakes its stack.
     pub(crate) async fn roll_up(&self, snapshot: &ServiceSnapshot) -> Result<()> {
         let health = snapshot.health();
-        let scale = snapshot.current_scale();
+        // What was never activated has no scale yet.
+        let has_scale = snapshot.fields.current_scale.is_some()
+            || matches!(snapshot.service.state.as_str(), "activating" | "updating-active");
+        let scale = has_scale.then(|| snapshot.current_scale());
         let endpoints = self.public_endpoints(snapshot)?;
         let stored = snapshot.fields.public_endpoints.as_ref().map_or("null", |e| e.get());
         let same_endpoints = stored == endpoints || stored == "null" && endpoints == "[]";
-        if snapshot.service.health == health && snapshot.fields.current_scale == Some(scale) && same_endpoints {
+        if snapshot.service.health == health && snapshot.fields.current_scale == scale && same_endpoints {
             return Ok(());
         }
         let (id, stack) = (snapshot.service.id, snapshot.stack.id);
@@ -97,7 +100,9 @@ impl Core {
                 return Ok(());
             };
             let mut fields = Fields::parse(&row.fields)?;
-            fields.set("currentScale", &scale)?;
+            if has_scale {
+                fields.set("currentScale", &scale)?;
+            }
             if !same_endpoints {
                 let endpoints: Value = serde_json::from_str(&endpoints).unwrap_or(Value::Null);
                 fields.set("publicEndpoints", &endpoints)?;

@@ -9,7 +9,7 @@ use crate::schema::{TypeView, Version};
 use crate::store::Changes;
 
 use super::configs::{check_balancing, check_common};
-use super::new_service::NewService;
+use super::new_service::{NewService, no_stack};
 use super::snapshot::ServiceNotes;
 
 /// A service that a client makes: whoever asks must be let into the stack.
@@ -27,7 +27,7 @@ pub(crate) async fn create(
         "stackId"
     };
     let Some(stack) = stack else {
-        return Err(Error::invalid("MissingRequired", field));
+        return Err(no_stack(field));
     };
     core.require_stack(scope, core.store.find(stack.id)?.as_ref())?;
     let new = NewService::check(&ty.def, account, stack.id, input)?;

@@ -26,7 +26,7 @@ pub(crate) async fn accept(core: &Core, scope: &Scope, row: &Resource, input: In
     match (strategy("inServiceStrategy"), strategy("toServiceStrategy")) {
         (Some(strategy), _) => accept_in_service(core, scope, row, strategy).await,
         (None, Some(strategy)) => accept_to_service(core, scope, row, strategy).await,
-        (None, None) => Err(Error::invalid("MissingRequired", "inServiceStrategy")),
+        (None, None) => Err(Error::invalid("MissingRequired", "Upgrade strategy needs to be set")),
     }
 }
 
@@ -71,9 +71,10 @@ impl Upgrade {
             .and_then(Value::as_array)
             .is_some_and(|l| !l.is_empty());
         if !has_primary && !has_sidekicks {
-            return Err(
-                Error::invalid("InvalidOption", "launchConfig").with_message("an upgrade needs a launch configuration")
-            );
+            return Err(Error::invalid(
+                "InvalidOption",
+                "LaunchConfig/secondaryLaunchConfigs need to be specified for inService strategy",
+            ));
         }
         if ServiceKind::of(&row.kind) == ServiceKind::LoadBalancer && !has_primary {
             return Err(Error::invalid("InvalidOption", "launchConfig"));
