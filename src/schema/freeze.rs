@@ -1,16 +1,15 @@
 //! Making types and views out of checked shapes. Nothing here can fail: what does not fit is found by `lint`,
 //! and what was made of it is thrown away.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
-
-use super::file::{FilterPatch, TypeFile};
-use super::grant::{AllRights, Grants, Plain, PlainField, TypeRights};
+use super::file::TypeFile;
+use super::grant::{AllRights, Grants, Plain};
 use super::inherit::{FieldDraft, Shapes, TypeShape, line, process_set};
 use super::load::Files;
-use super::trim::{self, Trim};
+use super::type_view::plain_field;
 use super::types::view_index;
-use super::{Action, Field, FieldType, Machine, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
+use super::{Field, FieldType, Machine, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Makes all types: what the engine and the store know, whatever the version and the role.
 pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<String, Arc<Type>> {
@@ -61,7 +60,7 @@ pub(super) struct Unfrozen<'a> {
     pub(super) files: &'a Files,
     pub(super) shapes: &'a [(Version, Shapes)],
     /// Every type's canonical id → itself and all types below it, sorted.
-    below: HashMap<&'a str, Vec<&'a TypeFile>>,
+    pub(super) below: HashMap<&'a str, Vec<&'a TypeFile>>,
 }
 
 /// Whose view is made, and what they have.
@@ -70,8 +69,8 @@ pub(super) struct Eyes<'a> {
     role: Role,
     pub(super) rights: AllRights<'a>,
     /// The version that serves some types of this one, and what the role has there.
-    serving: Option<(Version, AllRights<'a>)>,
-    has_filters: bool,
+    pub(super) serving: Option<(Version, AllRights<'a>)>,
+    pub(super) has_filters: bool,
     /// What a project can be asked for: its links lead inside it, where whoever comes from outside is its owner.
     pub(super) inside: Option<AllRights<'a>>,
 }
@@ -196,7 +195,7 @@ impl<'a> Unfrozen<'a> {
     }
 
     /// The version whose fields the resources of a type show, if it is another one.
-    fn served_as(&self, version: Version, id: &str) -> Option<Version> {
+    pub(super) fn served_as(&self, version: Version, id: &str) -> Option<Version> {
         let served = self.files.versions.get(&version)?.served.as_ref()?;
         served.types.iter().any(|t| t == id).then_some(served.version)
     }
@@ -322,188 +321,6 @@ impl<'a> Unfrozen<'a> {
             .and_then(|v| v.names.get(id))
             .map_or(id, String::as_str)
     }
-
-    fn type_view(&self, file: &TypeFile, eyes: &Eyes<'_>, rights: &TypeRights<'_>, def: &Arc<Type>) -> TypeView {
-        let id = file.id.as_str();
-        let version = eyes.version;
-        let nothing = Arc::default();
-        let shape: &Arc<TypeShape> = self.shape(version, id).unwrap_or(&nothing);
-        let parts = self.files.versions.get(&version);
-        let set = process_set(self.files, id);
-        let below = self.below.get(id).map_or(&[] as &[&TypeFile], Vec::as_slice);
-        let served_as = self.served_as(version, id);
-        let serving = eyes
-            .serving
-            .as_ref()
-            .filter(|(v, _)| Some(*v) == served_as)
-            .and_then(|(_, all)| all.get(id));
-        let name = self.name(version, id).to_owned();
-        let links = self.links(shape, eyes, rights, def);
-        let includes = shape
-            .links
-            .keys()
-            .filter(|name| links.iter().any(|l| l.name == **name))
-            .map(|name| match parts.is_some_and(|p| p.lower_case_includes) {
-                true => name.to_ascii_lowercase(),
-                false => name.clone(),
-            })
-            .collect();
-        let shown: BTreeSet<&str> = rights
-            .fields
-            .keys()
-            .chain(serving.into_iter().flat_map(|r| r.fields.keys()))
-            .copied()
-            .collect();
-        let is_near = |f: &&&TypeFile| f.id == id || f.parent.as_deref() == Some(id);
-        let can_post = |f: &&&TypeFile| {
-            eyes.rights
-                .get(f.id.as_str())
-                .is_some_and(|r| r.collection.iter().any(|m| m == "POST"))
-        };
-        TypeView {
-            template: Default::default(),
-            plural: file.plural.clone().unwrap_or_else(|| plural(&name)),
-            prefix: parts
-                .and_then(|p| p.prefixes.get(id))
-                .cloned()
-                .unwrap_or_else(|| def.prefix.clone()),
-            def: Arc::clone(def),
-            base_type: match &file.parent {
-                Some(parent) if eyes.sees(parent) => self.name(version, parent).to_owned(),
-                Some(_) | None => name.clone(),
-            },
-            filters: if eyes.has_filters {
-                filters(shape, rights)
-            } else {
-                BTreeMap::new()
-            },
-            actions: shape
-                .actions
-                .iter()
-                .filter(|(n, _)| rights.actions.contains(n.as_str()))
-                .map(|(n, a)| (n.clone(), self.action(version, a)))
-                .collect(),
-            links,
-            includeable_links: includes,
-            create_types: match below.len() > 1 {
-                true => below
-                    .iter()
-                    .filter(is_near)
-                    .filter(can_post)
-                    .map(|f| self.name(version, &f.id).to_owned())
-                    .collect(),
-                false => Vec::new(),
-            },
-            kinds: below
-                .iter()
-                .filter(|f| !f.embedded || f.id == id)
-                .map(|f| f.id.clone())
-                .collect(),
-            is_root: file.parent.is_none(),
-            is_listable: rights.collection.iter().any(|m| m == "GET"),
-            is_embedded: file.embedded,
-            shown: shown.into_iter().map(str::to_owned).collect(),
-            input: served_as
-                .zip(serving)
-                .map(|(other, serving)| self.input(version, shape, rights, (other, serving), id)),
-            served_as,
-            trims: BTreeMap::new(),
-            copies: parts
-                .and_then(|p| p.served.as_ref())
-                .filter(|_| served_as.is_some())
-                .map(|s| s.copies.iter().filter(|(from, _)| shape.fields.contains_key(*from)))
-                .into_iter()
-                .flatten()
-                .map(|(from, to)| (from.clone(), to.clone()))
-                .collect(),
-            states: set
-                .and_then(|set| parts?.states.get(set))
-                .map(|s| s.iter().map(|(a, b)| (a.clone(), b.clone())).collect())
-                .unwrap_or_default(),
-            fields: self.fields(version, shape, rights),
-            collection_methods: rights.collection.clone(),
-            resource_methods: rights.resource.clone(),
-            id: name,
-        }
-    }
-
-    /// What a role does not see inside the structures of a type.
-    fn trims(&self, eyes: &Eyes<'_>, types: &BTreeMap<String, Arc<Type>>, id: &str) -> BTreeMap<String, Trim> {
-        let served_as = self.served_as(eyes.version, id);
-        let serving = eyes.serving.as_ref().filter(|(version, _)| Some(*version) == served_as);
-        let (version, rights) = serving.map_or((eyes.version, &eyes.rights), |(version, rights)| (*version, rights));
-        let Some((_, shapes)) = self.shapes.iter().find(|(v, _)| *v == version) else {
-            return BTreeMap::new();
-        };
-        let inside = trim::Eyes { shapes, rights, types };
-        let fields = shapes.get(id).into_iter().flat_map(|shape| &shape.fields);
-        fields
-            .filter_map(|(name, draft)| Some((name.clone(), inside.trim(&draft.field.ty)?)))
-            .collect()
-    }
-
-    /// The fields that a role sees, and what it may do with them.
-    fn fields(&self, version: Version, shape: &TypeShape, rights: &TypeRights<'_>) -> BTreeMap<String, Field> {
-        let seen = rights
-            .fields
-            .iter()
-            .filter_map(|(name, letters)| Some((*name, letters, shape.fields.get(*name)?)));
-        seen.map(|(name, letters, draft)| {
-            let mut field = self.named(version, &draft.field);
-            field.create = letters.has('c');
-            field.update = letters.has('u');
-            field.read_on_create_only = letters.has('o');
-            (name.to_owned(), field)
-        })
-        .collect()
-    }
-
-    /// The fields that input is read by, where another version serves the type: that version's, and besides those that
-    /// only this one has. Nothing that is copied to another field is required by its old name.
-    fn input(
-        &self,
-        version: Version,
-        shape: &TypeShape,
-        rights: &TypeRights<'_>,
-        (other, serving): (Version, &TypeRights<'_>),
-        id: &str,
-    ) -> BTreeMap<String, Field> {
-        let mut fields = self.fields(version, shape, rights);
-        if let Some(shape) = self.shape(other, id) {
-            fields.extend(self.fields(other, shape, serving));
-        }
-        let served = self.files.versions.get(&version).and_then(|v| v.served.as_ref());
-        for old in served.into_iter().flat_map(|s| s.copies.keys()) {
-            if let Some(field) = fields.get_mut(old) {
-                field.required = false;
-            }
-        }
-        fields
-    }
-
-    /// A field with the types that it names as the version names them.
-    fn named(&self, version: Version, field: &Field) -> Field {
-        let mut field = field.clone();
-        if let Some(parts) = self.files.versions.get(&version) {
-            let named = named_type(&field.ty).and_then(|ty| Some((ty.to_owned(), parts.names.get(ty)?)));
-            if let Some((old, new)) = named {
-                field.ty_text = match field.ty_text.strip_suffix(&old) {
-                    Some(before) => format!("{before}{new}"),
-                    None => field.ty_text.replace(&format!("[{old}]"), &format!("[{new}]")),
-                };
-                field.ty = FieldType::parse(&field.ty_text);
-            }
-        }
-        field
-    }
-
-    fn action(&self, version: Version, action: &Action) -> Action {
-        let name = |id: &Option<String>| id.as_deref().map(|id| self.name(version, id).to_owned());
-        Action {
-            input: name(&action.input),
-            output: name(&action.output),
-        }
-    }
 }
 
 impl Eyes<'_> {
@@ -512,22 +329,8 @@ impl Eyes<'_> {
     }
 }
 
-fn plain_field<'a>(name: &'a str, draft: &'a FieldDraft) -> PlainField<'a> {
-    let field = &draft.field;
-    let leads_to = match &field.ty {
-        FieldType::Reference(far) if draft.filter != FilterPatch::No && !far.is_empty() => Some(far.as_str()),
-        _ => None,
-    };
-    PlainField {
-        name,
-        can: [field.create, field.update, field.read_on_create_only],
-        holds: held(&field.ty),
-        leads_to,
-    }
-}
-
 /// The embedded type that lists and maps of a field type hold.
-fn held(ty: &FieldType) -> Option<&str> {
+pub(super) fn held(ty: &FieldType) -> Option<&str> {
     match ty {
         FieldType::Array(of) | FieldType::Map(of) => match &**of {
             FieldType::Embedded(id) => Some(id),
@@ -552,27 +355,6 @@ pub(super) fn named_type(ty: &FieldType) -> Option<&str> {
         | FieldType::Enum
         | FieldType::Json => None,
     }
-}
-
-/// What decides the modifiers of everything that may be filtered.
-fn filters(shape: &TypeShape, rights: &TypeRights<'_>) -> BTreeMap<String, FieldType> {
-    let hidden = shape
-        .filters
-        .iter()
-        .map(|(name, ty)| (name.clone(), FieldType::parse(ty)));
-    let fields = shape
-        .fields
-        .iter()
-        .filter(|(name, d)| !d.hidden && !rights.dangling.contains(name.as_str()));
-    let shown = fields.filter_map(|(name, draft)| {
-        let ty = match &draft.filter {
-            FilterPatch::No => return None,
-            FilterPatch::AsField => draft.field.ty.clone(),
-            FilterPatch::As(ty) => FieldType::parse(ty),
-        };
-        Some((name.clone(), ty))
-    });
-    hidden.chain(shown).collect()
 }
 
 /// A missing value is null; only a boolean that may not be null is its default, or false.

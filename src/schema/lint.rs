@@ -48,7 +48,7 @@ pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut 
             false => shape.fields.contains_key(member),
         })
     };
-    super::grant::check(files, has_member, problems);
+    super::grant_file::check(files, has_member, problems);
 }
 
 fn check_type(files: &Files, file: &TypeFile, problems: &mut Vec<Problem>) {

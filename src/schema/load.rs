@@ -7,7 +7,7 @@ use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
 
 use super::file::{CommonFile, ProcessFile, TypeFile, VersionsFile};
-use super::grant::{GrantFile, RolesFile};
+use super::grant_file::{GrantFile, RolesFile};
 use super::{Descriptions, Problem};
 
 /// Folders of files that each stand for one thing.

@@ -9,6 +9,7 @@ mod field;
 mod file;
 mod freeze;
 mod grant;
+mod grant_file;
 mod inherit;
 pub mod layout;
 mod lint;
@@ -24,6 +25,7 @@ mod schema_json;
 #[cfg(test)]
 mod testkit;
 mod trim;
+mod type_view;
 mod types;
 pub mod validate;
 #[cfg(test)]

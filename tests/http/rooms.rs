@@ -298,6 +298,6 @@ fn fields_named(sources: &[Source], fields: &BTreeSet<String>) -> Vec<String> {
 fn dispatch_and_background_name_no_field_of_a_noun() {
     let fields = fields_of_nouns();
     assert_eq!(fields_named(&engine(), &fields), Vec::<String>::new());
-    let planted = Source::planted("engine/work/planted.rs", "fn f() {\n    row.text(\"launchConfig\");\n}");
+    let planted = Source::planted("engine/work/planted.rs", "fn f() {\n    row.text(\"imageUuid\");\n}");
     assert_eq!(fields_named(&[planted], &fields).len(), 1);
 }
