@@ -1,7 +1,5 @@
 //! Links: which of them a role can follow, and where they lead.
 
-use std::sync::Arc;
-
 use super::file::TypeFile;
 use super::freeze::{Eyes, Unfrozen, named_type, plural};
 use super::grant::TypeRights;
@@ -14,12 +12,6 @@ impl<'a> Unfrozen<'a> {
     pub(super) fn links(&self, shape: &TypeShape, eyes: &Eyes<'_>, rights: &TypeRights<'_>, def: &Type) -> Vec<Link> {
         let version = eyes.version;
         let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
-        let visible = |kind: &str| eyes.sees(kind);
-        let far = |shape: Option<&Arc<TypeShape>>, field: &str| {
-            shape
-                .and_then(|s| s.fields.get(field))
-                .and_then(|d| named_type(&d.field.ty).map(str::to_owned))
-        };
         let mut links: Vec<Link> = Vec::new();
         for (name, text) in &shape.links {
             let mut add = |name: &str, to| {
@@ -29,11 +21,6 @@ impl<'a> Unfrozen<'a> {
                 })
             };
             match Notation::parse(text) {
-                // By code, but only to what the role sees.
-                Notation::Computed => match self.listed_as(name) {
-                    Some(far) if !visible(far) => {}
-                    _ => add(name, Relation::Computed),
-                },
                 Notation::Types => {
                     let is_listed = |f: &&TypeFile| {
                         inside
@@ -41,13 +28,8 @@ impl<'a> Unfrozen<'a> {
                             .is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
                     };
                     // A stream is no list.
-                    let listed = self
-                        .files
-                        .types
-                        .values()
-                        .filter(|file| file.id != "subscribe")
-                        .filter(is_listed);
-                    for file in listed {
+                    let lists = self.files.types.values().filter(|file| file.id != "subscribe");
+                    for file in lists.filter(is_listed) {
                         let id = self.name(version, &file.id);
                         let plural = file.plural.clone().unwrap_or_else(|| plural(id));
                         if !shape.links.contains_key(&plural) {
@@ -55,60 +37,64 @@ impl<'a> Unfrozen<'a> {
                         }
                     }
                 }
-                Notation::One { field } => {
-                    let shown = rights.fields.contains_key(field);
-                    let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
-                    if let Some(kind) = kind.filter(|_| shown) {
-                        add(
-                            name,
-                            Relation::One {
-                                field: field.to_owned(),
-                                kind: kind.to_owned(),
-                            },
-                        );
-                    }
-                }
-                Notation::Listed { field } => {
-                    let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
-                    if let Some(kind) = kind.filter(|kind| visible(kind)) {
-                        add(
-                            name,
-                            Relation::Listed {
-                                field: field.to_owned(),
-                                kind: kind.to_owned(),
-                            },
-                        );
-                    }
-                }
-                Notation::Many { kind, field } => {
-                    if visible(kind) {
-                        add(
-                            name,
-                            Relation::Many {
-                                kind: kind.to_owned(),
-                                field: field.to_owned(),
-                            },
-                        );
-                    }
-                }
-                Notation::Through { map, near, far: end } => {
-                    if let Some(kind) = far(self.shape(version, map), end).filter(|kind| visible(kind)) {
-                        let (through, near, far) = (map.to_owned(), near.to_owned(), end.to_owned());
-                        add(
-                            name,
-                            Relation::Through {
-                                kind,
-                                through,
-                                near,
-                                far,
-                            },
-                        );
+                // By code, but only to what the role sees.
+                Notation::Computed => match self.listed_as(name) {
+                    Some(far) if !eyes.sees(far) => {}
+                    _ => add(name, Relation::Computed),
+                },
+                stored => {
+                    if let Some(to) = self.relation(&stored, shape, eyes, rights, def) {
+                        add(name, to);
                     }
                 }
             }
         }
         links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         links
+    }
+
+    /// Where a link that rows themselves name leads, if the role can follow it.
+    fn relation(
+        &self,
+        notation: &Notation<'_>,
+        shape: &TypeShape,
+        eyes: &Eyes<'_>,
+        rights: &TypeRights<'_>,
+        def: &Type,
+    ) -> Option<Relation> {
+        let visible = |kind: &&str| eyes.sees(kind);
+        match *notation {
+            Notation::Types | Notation::Computed => None,
+            Notation::One { field } => {
+                let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
+                kind.filter(|_| rights.fields.contains_key(field))
+                    .map(|kind| Relation::One {
+                        field: field.to_owned(),
+                        kind: kind.to_owned(),
+                    })
+            }
+            Notation::Listed { field } => {
+                let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
+                kind.filter(visible).map(|kind| Relation::Listed {
+                    field: field.to_owned(),
+                    kind: kind.to_owned(),
+                })
+            }
+            Notation::Many { kind, field } => Some(kind).filter(visible).map(|kind| Relation::Many {
+                kind: kind.to_owned(),
+                field: field.to_owned(),
+            }),
+            Notation::Through { map, near, far } => {
+                let end = self.shape(eyes.version, map).and_then(|shape| shape.fields.get(far));
+                let kind = end.and_then(|draft| named_type(&draft.field.ty));
+                kind.filter(visible).map(|kind| Relation::Through {
+                    kind: kind.to_owned(),
+                    through: map.to_owned(),
+                    near: near.to_owned(),
+                    far: far.to_owned(),
+                })
+            }
+        }
     }
 
     /// The type whose plural is `name`.

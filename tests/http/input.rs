@@ -508,7 +508,7 @@ async fn actions_are_refused_in_the_words_of_the_wire() {
             links(json!([{"serviceId": other, "name": "a"}, {"serviceId": other, "name": "a"}])),
             422,
             "NotUnique",
-            "serviceId",
+            "serviceId and link name combination",
         ),
         (
             "setservicelinks",

@@ -238,7 +238,7 @@ async fn take(w: &mut World, model: &Model, services: &mut [Service], step: &Ste
                 // It counts once the upgrade is finished or rolled back.
                 None if service.state == "upgraded" => {
                     answer.expect(200, json!({"scale": scale, "state": "upgraded"}));
-                    service.scale = *scale;
+                    (service.scale, service.is_disturbed) = (*scale, true);
                 }
                 None => drop(answer.refused(409, "Conflict")),
             }
