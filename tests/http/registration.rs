@@ -514,6 +514,7 @@ async fn an_evacuated_host_is_left_by_all_and_services_go_on_elsewhere() {
     assert!(w.sims[1].1.containers().is_empty());
     let offered = [
         "activate",
+        "delete",
         "dockersocket",
         "evacuate",
         "provision",
