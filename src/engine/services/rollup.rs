@@ -80,7 +80,11 @@ impl Core {
 
     /// Writes a service's health, scale and endpoints where they changed, and wakes its stack.
     pub(crate) async fn roll_up(&self, picture: &Picture) -> Result<()> {
-        let health = picture.health();
+        let now = self.now();
+        let health = picture.health(now);
+        if let Some(at) = picture.steady_at(now) {
+            self.queue.push(Key::Look(picture.service.id), at);
+        }
         let scale = picture.current_scale();
         let endpoints = self.public_endpoints(picture)?;
         let stored = picture.fields.public_endpoints.as_ref().map_or("null", |e| e.get());

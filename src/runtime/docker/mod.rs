@@ -458,10 +458,11 @@ fn refusal(status: u16, message: &str) -> Error {
     }
 }
 
-/// At a start "not found" may be about a network, or about the container whose namespace it joins: then it is the start
-/// that failed, and the container is not gone.
+/// At a start "not found" may be about the network, or about the container whose namespace it joins: then it is the
+/// start that failed, and the container is not gone.
 fn start_failure(error: Error, id: &str) -> Error {
     match error {
+        Error::Gone(message) if message.starts_with("network ") => Error::NetworkGone(message),
         Error::Gone(message) if !message.contains(id) => Error::Failed(message),
         other => other,
     }
@@ -494,6 +495,7 @@ mod tests {
             Error::PortTaken(_) => "port",
             Error::NameTaken(_) => "name",
             Error::AddressTaken(_) => "address",
+            Error::NetworkGone(_) => "network",
             Error::Gone(_) => "gone",
         };
         for (status, message, expected) in [
@@ -545,7 +547,11 @@ mod tests {
         let gone = |m: &str| Error::Gone(m.into());
         assert_eq!(
             start_failure(gone("network n not found"), "ab"),
-            Error::Failed("network n not found".into())
+            Error::NetworkGone("network n not found".into())
+        );
+        assert_eq!(
+            start_failure(gone("No such container: cd"), "ab"),
+            Error::Failed("No such container: cd".into())
         );
         assert_eq!(
             start_failure(gone("No such container: ab"), "ab"),
