@@ -12,6 +12,25 @@ use super::{Link, Relation, Type};
 impl<'a> Unfrozen<'a> {
     /// The links that lead somewhere for a role, sorted by name.
     pub(super) fn links(&self, shape: &TypeShape, eyes: &Eyes<'_>, rights: &TypeRights<'_>, def: &Type) -> Vec<Link> {
+        let mut links: Vec<Link> = Vec::new();
+        for (name, text) in &shape.links {
+            let relations = self.relations(name, text, shape, eyes, rights, def);
+            links.extend(relations.into_iter().map(|(name, to)| Link { name, to }));
+        }
+        links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        links
+    }
+
+    /// Where one link of a shape leads; the link of all types is many.
+    fn relations(
+        &self,
+        name: &str,
+        text: &str,
+        shape: &TypeShape,
+        eyes: &Eyes<'_>,
+        rights: &TypeRights<'_>,
+        def: &Type,
+    ) -> Vec<(String, Relation)> {
         let version = eyes.version;
         let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
         let visible = |kind: &str| eyes.sees(kind);
@@ -20,95 +39,87 @@ impl<'a> Unfrozen<'a> {
                 .and_then(|s| s.fields.get(field))
                 .and_then(|d| named_type(&d.field.ty).map(str::to_owned))
         };
-        let mut links: Vec<Link> = Vec::new();
-        for (name, text) in &shape.links {
-            let mut add = |name: &str, to| {
-                links.push(Link {
-                    name: name.to_owned(),
-                    to,
-                })
-            };
-            match Notation::parse(text) {
-                // By code, but only to what the role sees.
-                Notation::Computed => match self.listed_as(name) {
-                    Some(far) if !visible(far) => {}
-                    _ => add(name, Relation::Computed),
-                },
-                Notation::Types => {
-                    let is_listed = |f: &&TypeFile| {
-                        inside
-                            .get(f.id.as_str())
-                            .is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
-                    };
-                    // A stream is no list.
-                    let listed = self
-                        .files
-                        .types
-                        .values()
-                        .filter(|file| file.id != "subscribe")
-                        .filter(is_listed);
-                    for file in listed {
-                        let id = self.name(version, &file.id);
-                        let plural = file.plural.clone().unwrap_or_else(|| plural(id));
-                        if !shape.links.contains_key(&plural) {
-                            add(&plural, Relation::Computed);
-                        }
-                    }
-                }
-                Notation::One { field } => {
-                    let shown = rights.fields.contains_key(field);
-                    let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
-                    if let Some(kind) = kind.filter(|_| shown) {
-                        add(
-                            name,
-                            Relation::One {
-                                field: field.to_owned(),
-                                kind: kind.to_owned(),
-                            },
-                        );
-                    }
-                }
-                Notation::Listed { field } => {
-                    let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
-                    if let Some(kind) = kind.filter(|kind| visible(kind)) {
-                        add(
-                            name,
-                            Relation::Listed {
-                                field: field.to_owned(),
-                                kind: kind.to_owned(),
-                            },
-                        );
-                    }
-                }
-                Notation::Many { kind, field } => {
-                    if visible(kind) {
-                        add(
-                            name,
-                            Relation::Many {
-                                kind: kind.to_owned(),
-                                field: field.to_owned(),
-                            },
-                        );
-                    }
-                }
-                Notation::Through { map, near, far: end } => {
-                    if let Some(kind) = far(self.shape(version, map), end).filter(|kind| visible(kind)) {
-                        let (through, near, far) = (map.to_owned(), near.to_owned(), end.to_owned());
-                        add(
-                            name,
-                            Relation::Through {
-                                kind,
-                                through,
-                                near,
-                                far,
-                            },
-                        );
+        let mut found = Vec::new();
+        let mut add = |name: &str, to| found.push((name.to_owned(), to));
+        match Notation::parse(text) {
+            // By code, but only to what the role sees.
+            Notation::Computed => match self.listed_as(name) {
+                Some(far) if !visible(far) => {}
+                _ => add(name, Relation::Computed),
+            },
+            Notation::Types => {
+                let is_listed = |f: &&TypeFile| {
+                    inside
+                        .get(f.id.as_str())
+                        .is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
+                };
+                // A stream is no list.
+                let listed = self
+                    .files
+                    .types
+                    .values()
+                    .filter(|file| file.id != "subscribe")
+                    .filter(is_listed);
+                for file in listed {
+                    let id = self.name(version, &file.id);
+                    let plural = file.plural.clone().unwrap_or_else(|| plural(id));
+                    if !shape.links.contains_key(&plural) {
+                        add(&plural, Relation::Computed);
                     }
                 }
             }
+            Notation::One { field } => {
+                let shown = rights.fields.contains_key(field);
+                let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
+                if let Some(kind) = kind.filter(|_| shown) {
+                    add(
+                        name,
+                        Relation::One {
+                            field: field.to_owned(),
+                            kind: kind.to_owned(),
+                        },
+                    );
+                }
+            }
+            Notation::Listed { field } => {
+                let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
+                if let Some(kind) = kind.filter(|kind| visible(kind)) {
+                    add(
+                        name,
+                        Relation::Listed {
+                            field: field.to_owned(),
+                            kind: kind.to_owned(),
+                        },
+                    );
+                }
+            }
+            Notation::Many { kind, field } => {
+                if visible(kind) {
+                    add(
+                        name,
+                        Relation::Many {
+                            kind: kind.to_owned(),
+                            field: field.to_owned(),
+                        },
+                    );
+                }
+            }
+            Notation::Through { map, near, far: end } => {
+                if let Some(kind) = far(self.shape(version, map), end).filter(|kind| visible(kind)) {
+                    let (through, near, far) = (map.to_owned(), near.to_owned(), end.to_owned());
+                    add(
+                        name,
+                        Relation::Through {
+                            kind,
+                            through,
+                            near,
+                            far,
+                        },
+                    );
+                }
+            }
         }
-        links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        links
+        found
     }
 
     /// The type whose plural is `name`.
