@@ -32,7 +32,6 @@ impl<'a> Unfrozen<'a> {
         def: &Type,
     ) -> Vec<(String, Relation)> {
         let version = eyes.version;
-        let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
         let visible = |kind: &str| eyes.sees(kind);
         let far = |shape: Option<&Arc<TypeShape>>, field: &str| {
             shape
@@ -48,21 +47,7 @@ impl<'a> Unfrozen<'a> {
                 _ => add(name, Relation::Computed),
             },
             Notation::Types => {
-                let is_listed = |f: &&TypeFile| {
-                    inside
-                        .get(f.id.as_str())
-                        .is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
-                };
-                // A stream is no list.
-                let listed = self
-                    .files
-                    .types
-                    .values()
-                    .filter(|file| file.id != "subscribe")
-                    .filter(is_listed);
-                for file in listed {
-                    let id = self.name(version, &file.id);
-                    let plural = file.plural.clone().unwrap_or_else(|| plural(id));
+                for plural in self.listed_types(eyes) {
                     if !shape.links.contains_key(&plural) {
                         add(&plural, Relation::Computed);
                     }
@@ -72,36 +57,21 @@ impl<'a> Unfrozen<'a> {
                 let shown = rights.fields.contains_key(field);
                 let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
                 if let Some(kind) = kind.filter(|_| shown) {
-                    add(
-                        name,
-                        Relation::One {
-                            field: field.to_owned(),
-                            kind: kind.to_owned(),
-                        },
-                    );
+                    let (field, kind) = (field.to_owned(), kind.to_owned());
+                    add(name, Relation::One { field, kind });
                 }
             }
             Notation::Listed { field } => {
                 let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
                 if let Some(kind) = kind.filter(|kind| visible(kind)) {
-                    add(
-                        name,
-                        Relation::Listed {
-                            field: field.to_owned(),
-                            kind: kind.to_owned(),
-                        },
-                    );
+                    let (field, kind) = (field.to_owned(), kind.to_owned());
+                    add(name, Relation::Listed { field, kind });
                 }
             }
             Notation::Many { kind, field } => {
                 if visible(kind) {
-                    add(
-                        name,
-                        Relation::Many {
-                            kind: kind.to_owned(),
-                            field: field.to_owned(),
-                        },
-                    );
+                    let (field, kind) = (field.to_owned(), kind.to_owned());
+                    add(name, Relation::Many { kind, field });
                 }
             }
             Notation::Through { map, near, far: end } => {
@@ -120,6 +90,22 @@ impl<'a> Unfrozen<'a> {
             }
         }
         found
+    }
+
+    /// The collections that a role can list, by their plurals. A stream is no list.
+    fn listed_types(&self, eyes: &Eyes<'_>) -> Vec<String> {
+        let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
+        let is_listed = |file: &&TypeFile| {
+            let rights = inside.get(file.id.as_str());
+            file.id != "subscribe" && rights.is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
+        };
+        let listed = self.files.types.values().filter(is_listed);
+        listed
+            .map(|file| {
+                let id = self.name(eyes.version, &file.id);
+                file.plural.clone().unwrap_or_else(|| plural(id))
+            })
+            .collect()
     }
 
     /// The type whose plural is `name`.

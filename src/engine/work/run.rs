@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced, request, short_name};
 use crate::model::{Error, ErrorKind, Resource, Result};
-use crate::store::{Changes, Process, Wake};
+use crate::store::{Changes, Process, Tx, Wake};
 
 impl Core {
     /// Runs one open process once and writes how it ended.
@@ -71,28 +71,12 @@ impl Core {
             let (mut changes, follow) = match outcome {
                 Outcome::Left => return Ok(()),
                 Outcome::Again(wait, message) => {
-                    if row.message != message {
-                        tx.update_if(
-                            &row,
-                            &Changes {
-                                message: Some(message.clone()),
-                                ..Changes::default()
-                            },
-                        )?;
-                    }
+                    note_message(tx, &row, &message)?;
                     let at = tx.now().plus(wait);
                     return tx.defer_process(process.id, at, process.attempts, &message);
                 }
                 Outcome::Failed(message) => {
-                    if row.message != message {
-                        tx.update_if(
-                            &row,
-                            &Changes {
-                                message: Some(message.clone()),
-                                ..Changes::default()
-                            },
-                        )?;
-                    }
+                    note_message(tx, &row, &message)?;
                     if let Some(owner) = owner {
                         tx.wake_owner(owner);
                     }
@@ -138,4 +122,16 @@ impl Core {
         })
         .await
     }
+}
+
+/// Writes what a process says while it waits, if that is new.
+fn note_message(tx: &mut Tx<'_>, row: &Resource, message: &str) -> Result<()> {
+    if row.message == message {
+        return Ok(());
+    }
+    let changes = Changes {
+        message: Some(message.to_owned()),
+        ..Changes::default()
+    };
+    tx.update_if(row, &changes).map(drop)
 }
