@@ -18,7 +18,7 @@ use super::ResourceId;
 pub struct LaunchConfig {
     /// Sidekick name; none for the primary.
     pub name: Option<String>,
-    /// `docker:nginx:1.9`, `sim:web`, or plain `nginx`.
+    /// `docker:nginx:1.9`, `sim:web`; without a kind only `rancher/none`.
     pub image_uuid: Option<String>,
     /// Stamped at each upgrade of this configuration; equality decides whether a container is new.
     pub version: Option<String>,

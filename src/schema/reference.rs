@@ -105,7 +105,7 @@ pub fn types_md(registry: &Registry) -> String {
     let mut out = String::from(
         "<!-- Made from schemas/ by src/schema/reference.rs; UPDATE_GOLDEN=1 cargo test writes it anew. -->\n# Types\n\n\
          What each type of the API does in this server. Names are v2-beta's; where v1 has another, it stands beside it.\n\
-         Actions that are listed as not available stay in the schema, are never offered by a resource, and answer 501\n\
+         Actions that are listed as not available stay in the schema, are offered where Rancher offers what clients look for, and answer 501\n\
          `NotImplemented` when they are called.\n",
     );
     for fate in Fate::ALL {

@@ -1,7 +1,5 @@
 //! Links: which of them a role can follow, and where they lead.
 
-use std::sync::Arc;
-
 use super::file::TypeFile;
 use super::freeze::{Eyes, Unfrozen, named_type, plural};
 use super::grant::TypeRights;
@@ -12,100 +10,91 @@ use super::{Link, Relation, Type};
 impl<'a> Unfrozen<'a> {
     /// The links that lead somewhere for a role, sorted by name.
     pub(super) fn links(&self, shape: &TypeShape, eyes: &Eyes<'_>, rights: &TypeRights<'_>, def: &Type) -> Vec<Link> {
+        let version = eyes.version;
+        let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
         let mut links: Vec<Link> = Vec::new();
         for (name, text) in &shape.links {
-            let relations = self.relations(name, text, shape, eyes, rights, def);
-            links.extend(relations.into_iter().map(|(name, to)| Link { name, to }));
+            let mut add = |name: &str, to| {
+                links.push(Link {
+                    name: name.to_owned(),
+                    to,
+                })
+            };
+            match Notation::parse(text) {
+                Notation::Types => {
+                    let is_listed = |f: &&TypeFile| {
+                        inside
+                            .get(f.id.as_str())
+                            .is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
+                    };
+                    // A stream is no list.
+                    let lists = self.files.types.values().filter(|file| file.id != "subscribe");
+                    for file in lists.filter(is_listed) {
+                        let id = self.name(version, &file.id);
+                        let plural = file.plural.clone().unwrap_or_else(|| plural(id));
+                        if !shape.links.contains_key(&plural) {
+                            add(&plural, Relation::Computed);
+                        }
+                    }
+                }
+                // By code, but only to what the role sees.
+                Notation::Computed => match self.listed_as(name) {
+                    Some(far) if !eyes.sees(far) => {}
+                    _ => add(name, Relation::Computed),
+                },
+                stored => {
+                    if let Some(to) = self.relation(&stored, shape, eyes, rights, def) {
+                        add(name, to);
+                    }
+                }
+            }
         }
         links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         links
     }
 
-    /// Where one link of a shape leads; the link of all types is many.
-    fn relations(
+    /// Where a link that rows themselves name leads, if the role can follow it.
+    fn relation(
         &self,
-        name: &str,
-        text: &str,
+        notation: &Notation<'_>,
         shape: &TypeShape,
         eyes: &Eyes<'_>,
         rights: &TypeRights<'_>,
         def: &Type,
-    ) -> Vec<(String, Relation)> {
-        let version = eyes.version;
-        let visible = |kind: &str| eyes.sees(kind);
-        let far = |shape: Option<&Arc<TypeShape>>, field: &str| {
-            shape
-                .and_then(|s| s.fields.get(field))
-                .and_then(|d| named_type(&d.field.ty).map(str::to_owned))
-        };
-        let mut found = Vec::new();
-        let mut add = |name: &str, to| found.push((name.to_owned(), to));
-        match Notation::parse(text) {
-            // By code, but only to what the role sees.
-            Notation::Computed => match self.listed_as(name) {
-                Some(far) if !visible(far) => {}
-                _ => add(name, Relation::Computed),
-            },
-            Notation::Types => {
-                for plural in self.listed_types(eyes) {
-                    if !shape.links.contains_key(&plural) {
-                        add(&plural, Relation::Computed);
-                    }
-                }
-            }
+    ) -> Option<Relation> {
+        let visible = |kind: &&str| eyes.sees(kind);
+        match *notation {
+            Notation::Types | Notation::Computed => None,
             Notation::One { field } => {
-                let shown = rights.fields.contains_key(field);
                 let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
-                if let Some(kind) = kind.filter(|_| shown) {
-                    let (field, kind) = (field.to_owned(), kind.to_owned());
-                    add(name, Relation::One { field, kind });
-                }
+                kind.filter(|_| rights.fields.contains_key(field))
+                    .map(|kind| Relation::One {
+                        field: field.to_owned(),
+                        kind: kind.to_owned(),
+                    })
             }
             Notation::Listed { field } => {
                 let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));
-                if let Some(kind) = kind.filter(|kind| visible(kind)) {
-                    let (field, kind) = (field.to_owned(), kind.to_owned());
-                    add(name, Relation::Listed { field, kind });
-                }
+                kind.filter(visible).map(|kind| Relation::Listed {
+                    field: field.to_owned(),
+                    kind: kind.to_owned(),
+                })
             }
-            Notation::Many { kind, field } => {
-                if visible(kind) {
-                    let (field, kind) = (field.to_owned(), kind.to_owned());
-                    add(name, Relation::Many { kind, field });
-                }
-            }
-            Notation::Through { map, near, far: end } => {
-                if let Some(kind) = far(self.shape(version, map), end).filter(|kind| visible(kind)) {
-                    let (through, near, far) = (map.to_owned(), near.to_owned(), end.to_owned());
-                    add(
-                        name,
-                        Relation::Through {
-                            kind,
-                            through,
-                            near,
-                            far,
-                        },
-                    );
-                }
+            Notation::Many { kind, field } => Some(kind).filter(visible).map(|kind| Relation::Many {
+                kind: kind.to_owned(),
+                field: field.to_owned(),
+            }),
+            Notation::Through { map, near, far } => {
+                let end = self.shape(eyes.version, map).and_then(|shape| shape.fields.get(far));
+                let kind = end.and_then(|draft| named_type(&draft.field.ty));
+                kind.filter(visible).map(|kind| Relation::Through {
+                    kind: kind.to_owned(),
+                    through: map.to_owned(),
+                    near: near.to_owned(),
+                    far: far.to_owned(),
+                })
             }
         }
-        found
-    }
-
-    /// The collections that a role can list, by their plurals. A stream is no list.
-    fn listed_types(&self, eyes: &Eyes<'_>) -> Vec<String> {
-        let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
-        let is_listed = |file: &&TypeFile| {
-            let rights = inside.get(file.id.as_str());
-            file.id != "subscribe" && rights.is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
-        };
-        let listed = self.files.types.values().filter(is_listed);
-        listed
-            .map(|file| {
-                let id = self.name(eyes.version, &file.id);
-                file.plural.clone().unwrap_or_else(|| plural(id))
-            })
-            .collect()
     }
 
     /// The type whose plural is `name`.

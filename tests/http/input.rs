@@ -13,6 +13,9 @@ use crate::support::{World, lay_over, text};
 /// What is refused: what is changed in a body that is right, the status, the code, and the field (empty for none).
 type Refusal = (Value, u16, &'static str, &'static str);
 
+/// The words for a service without an image, which stand where the field is named.
+const NEEDS_IMAGE: &str = "Image is required when selectorContainer is not passed in";
+
 async fn check(w: &World, method: Method, path: &str, right: &Value, cases: &[Refusal]) {
     for (change, status, code, field) in cases {
         let mut body = right.clone();
@@ -75,7 +78,7 @@ async fn services_are_refused_in_the_words_of_the_wire() {
         (json!({"name": "TAKEN"}), 422, "NotUnique", "name"),
         (json!({"name": "Side"}), 422, "NotUnique", "name"),
         // Stacks.
-        (json!({"stackId": "absent"}), 422, "MissingRequired", "stackId"),
+        (json!({"stackId": "absent"}), 422, "InvalidState", "stackId"),
         (json!({"stackId": "1st999999"}), 422, "InvalidReference", "stackId"),
         (json!({"stackId": "nonsense"}), 422, "InvalidReference", "stackId"),
         (json!({"stackId": 5}), 422, "InvalidReference", "stackId"),
@@ -104,7 +107,7 @@ async fn services_are_refused_in_the_words_of_the_wire() {
             json!({"scalePolicy": {"min": 5, "max": 2}}),
             422,
             "MaxLimitExceeded",
-            "scalePolicy",
+            "Min scale can't exceed scale",
         ),
         (json!({"scalePolicy": {"min": 0}}), 422, "MinLimitExceeded", "min"),
         (
@@ -121,12 +124,18 @@ async fn services_are_refused_in_the_words_of_the_wire() {
             "selectorLink",
         ),
         // Launch configurations.
-        (launch(json!({"imageUuid": null})), 422, "InvalidOption", "launchConfig"),
+        (launch(json!({"imageUuid": null})), 422, "InvalidOption", NEEDS_IMAGE),
+        (
+            launch(json!({"imageUuid": "nocolon"})),
+            422,
+            "InvalidReference",
+            "imageUuid",
+        ),
         (
             launch(json!({"imageUuid": "rancher/none"})),
             422,
             "InvalidOption",
-            "launchConfig",
+            NEEDS_IMAGE,
         ),
         (launch(json!({"ports": ["a"]})), 422, "PortWrongFormat", ""),
         (launch(json!({"ports": [":45677"]})), 422, "PortWrongFormat", ""),
@@ -194,13 +203,13 @@ async fn services_are_refused_in_the_words_of_the_wire() {
             launch(json!({"networkLaunchConfig": "nobody"})),
             422,
             "InvalidReference",
-            "launchConfig",
+            "network_from of service web is referencing a service nobody that either does not exist or is not properly labeled as a sidekick",
         ),
         (
             launch(json!({"networkLaunchConfig": "web"})),
             422,
             "InvalidReference",
-            "launchConfig",
+            "CircularReference",
         ),
         // Sidekicks.
         (side(json!([{"imageUuid": "sim:x"}])), 422, "MissingRequired", "name"),
@@ -242,7 +251,7 @@ async fn services_are_refused_in_the_words_of_the_wire() {
             ])),
             422,
             "InvalidReference",
-            "launchConfig",
+            "CircularReference",
         ),
     ];
     check(&w, Method::POST, "services", &right, &cases).await;
@@ -318,7 +327,7 @@ async fn other_kinds_of_services_are_refused_for_what_they_cannot_be() {
         json!({"externalIpAddresses": ["1.2.3.4"], "hostname": "x.example"}),
         422,
         "InvalidOption",
-        "hostname",
+        "externalIpAddresses and hostname are mutually exclusive",
     );
     check(&w, Method::POST, "externalservices", &external, &[both]).await;
     accept(
@@ -403,7 +412,7 @@ async fn actions_are_refused_in_the_words_of_the_wire() {
             upgrade(json!({"launchConfig": {"imageUuid": null}})),
             422,
             "InvalidOption",
-            "launchConfig",
+            NEEDS_IMAGE,
         ),
         (
             "upgrade",
@@ -519,7 +528,7 @@ async fn actions_are_refused_in_the_words_of_the_wire() {
             links(json!([{"serviceId": other, "name": "a"}, {"serviceId": other, "name": "a"}])),
             422,
             "NotUnique",
-            "serviceId",
+            "serviceId and link name combination",
         ),
         (
             "setservicelinks",

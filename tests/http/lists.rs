@@ -432,7 +432,7 @@ async fn the_two_versions_show_one_thing_by_two_names() {
         .expect(201, json!({"environmentId": old, "type": "service"}));
     w.post("/v1/projects/1a5/services", json!({"name": "x"}))
         .await
-        .refused(422, "MissingRequired");
+        .expect(422, json!({"code": "InvalidState", "fieldName": "environmentId"}));
     w.post("/v1/projects/1a5/environments", json!({"name": "env"}))
         .await
         .expect(201, json!({"type": "environment"}));

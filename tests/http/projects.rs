@@ -568,7 +568,14 @@ async fn a_project_that_sleeps_keeps_everything() {
     let row = w.wait(&base, "inactive").await;
     assert_eq!(
         crate::support::actions(&row),
-        ["activate", "delete", "remove", "setmembers", "update"]
+        [
+            "activate",
+            "defaultNetworkId",
+            "delete",
+            "remove",
+            "setmembers",
+            "update"
+        ]
     );
     w.advance(std::time::Duration::from_secs(120)).await;
     assert_eq!(
@@ -620,7 +627,7 @@ async fn a_project_that_is_deleted_takes_hosts_and_what_runs_on_them_along() {
         }
         // The server's own host, of another project, is as it was; and one that is gone is not deleted twice.
         assert_eq!(w.list("hosts?state=active").await.len(), 1);
-        w.delete(&base).await.refused(405, "Method not allowed");
+        w.delete(&base).await.refused(404, "Not Found");
         w.act(&base, "purge", json!({}))
             .await
             .expect(202, json!({"state": "purging"}));

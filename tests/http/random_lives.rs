@@ -235,6 +235,11 @@ async fn take(w: &mut World, model: &Model, services: &mut [Service], step: &Ste
                     answer.expect(200, json!({"scale": scale}));
                     (service.state, service.scale) = (via.to_owned(), *scale);
                 }
+                // It counts once the upgrade is finished or rolled back.
+                None if service.state == "upgraded" => {
+                    answer.expect(200, json!({"scale": scale, "state": "upgraded"}));
+                    (service.scale, service.is_disturbed) = (*scale, true);
+                }
                 None => drop(answer.refused(409, "Conflict")),
             }
         }
@@ -245,6 +250,9 @@ async fn take(w: &mut World, model: &Model, services: &mut [Service], step: &Ste
                 Some(via) => {
                     answer.expect(200, json!({"state": via}));
                     service.state = via.to_owned();
+                }
+                None if matches!(service.state.as_str(), "removing" | "removed") => {
+                    drop(answer.expect(200, json!({"id": service.id})))
                 }
                 None => drop(answer.refused(405, "Method not allowed")),
             }

@@ -512,7 +512,16 @@ async fn an_evacuated_host_is_left_by_all_and_services_go_on_elsewhere() {
     );
     assert_eq!(w.picture(&service).await, names, "they keep their names");
     assert!(w.sims[1].1.containers().is_empty());
-    assert_eq!(actions(&w.show(&b).await), ["activate", "evacuate", "remove", "update"]);
+    let offered = [
+        "activate",
+        "dockersocket",
+        "evacuate",
+        "provision",
+        "remove",
+        "update",
+        "upgrade",
+    ];
+    assert_eq!(actions(&w.show(&b).await), offered);
 }
 
 /// A world with an agent's host only.

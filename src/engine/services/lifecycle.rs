@@ -16,7 +16,6 @@ impl Core {
     /// Draws random public ports, ties selected containers and services, and goes on to activate if that was asked for.
     pub(crate) async fn create_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let (process_id, row_id) = (process.id, row.id);
-        let ty = self.type_of(&row.kind)?.clone();
         let range = self.port_range(row.account_id)?;
         let busy = self.busy_ports(&Fields::parse(&row.fields)?, range).await?;
         let drawn = self
@@ -27,15 +26,7 @@ impl Core {
                 let mut fields = Fields::parse(&row.fields)?;
                 let mut note: ServiceNotes = notes(&row);
                 let drawn = draw_ports(tx, &row, range, &busy, &mut fields, &mut note)?;
-                let has_no_list = |field: &str| {
-                    ty.fields.contains_key(field) && fields.get(field).is_none_or(|value| value == "null")
-                };
-                // Clients walk through the sidekicks of every service: none is an empty list, not nothing.
-                let lacks_sidekicks = has_no_list("secondaryLaunchConfigs");
-                if lacks_sidekicks {
-                    fields.set("secondaryLaunchConfigs", &[(); 0])?;
-                }
-                if drawn == Drawn::Ports || lacks_sidekicks {
+                if drawn == Drawn::Ports {
                     let changes = Changes {
                         fields: Some(fields),
                         internal: Some(write_notes(&note)?),
@@ -55,13 +46,19 @@ impl Core {
         };
         self.follow_selectors(&snapshot).await?;
         self.roll_up(&snapshot).await?;
-        let starts = Fields::parse(&row.fields)?
-            .read::<bool>("startOnCreate")?
-            .unwrap_or(false);
-        Ok(if starts {
-            Outcome::Then(Box::default(), "activate", "{}".into())
+        let fields = Fields::parse(&row.fields)?;
+        let mut changes = Box::<Changes>::default();
+        // Clients walk through the sidekicks of every service: none is an empty list, not nothing.
+        let has_none = fields
+            .get("secondaryLaunchConfigs")
+            .is_none_or(|configs| configs == "null");
+        if has_none && self.type_of(&row.kind)?.fields.contains_key("secondaryLaunchConfigs") {
+            changes.patch.set("secondaryLaunchConfigs", &[(); 0])?;
+        }
+        Ok(if fields.read::<bool>("startOnCreate")?.unwrap_or(false) {
+            Outcome::Then(changes, "activate", "{}".into())
         } else {
-            Outcome::done()
+            Outcome::Done(changes)
         })
     }
 
