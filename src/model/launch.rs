@@ -87,6 +87,8 @@ pub struct LaunchConfig {
     pub instance_links: Option<BTreeMap<String, String>>,
     /// Wire id.
     pub requested_host_id: Option<String>,
+    /// The address to have on the managed network, if it is free.
+    pub requested_ip_address: Option<String>,
     /// Wire id.
     pub registry_credential_id: Option<String>,
     pub build: Option<Build>,

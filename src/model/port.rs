@@ -18,6 +18,19 @@ pub struct PortSpec {
 }
 
 impl PortSpec {
+    /// Whether both want one port of one host.
+    pub fn clashes(&self, other: &Self) -> bool {
+        let is_everywhere = |ip: &Option<String>| ip.as_deref().is_none_or(|ip| matches!(ip, "" | "0.0.0.0" | "[::]"));
+        let meets = self.ip == other.ip || is_everywhere(&self.ip) || is_everywhere(&other.ip);
+        self.public.is_some() && self.public == other.public && self.protocol == other.protocol && meets
+    }
+
+    /// The first of these that wants the port of one before it.
+    pub fn first_clash(ports: &[Self]) -> Option<&Self> {
+        let mut all = ports.iter().enumerate();
+        all.find_map(|(n, port)| ports.iter().take(n).any(|p| p.clashes(port)).then_some(port))
+    }
+
     /// Reads every form the API accepts. Errors are the wire's own: `PortWrongFormat`, `PortInvalidPublicPort`,
     /// `PortInvalidPrivatePort`, `PortInvalidProtocol`, with a message and no field (cattle: `PortSpec`).
     pub fn parse(text: &str) -> Result<Self> {

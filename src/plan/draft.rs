@@ -84,7 +84,16 @@ impl<'a> Draft<'a> {
 
     /// Plans again after `rest`, if nothing changes before.
     pub(super) fn wake_after(&mut self, rest: Duration) {
-        self.wake_after = Some(rest);
+        self.wake_after = Some(self.wake_after.map_or(rest, |other| other.min(rest)));
+    }
+
+    /// Waits for this instance till then; nothing if that is over.
+    pub(super) fn wait_until(&mut self, at: Timestamp, instance: &Instance, what: &str) {
+        let rest = at.since(self.now);
+        if !rest.is_zero() {
+            self.wait_for(instance, what);
+            self.wake_after(rest);
+        }
     }
 
     /// There is no place for a unit.

@@ -38,6 +38,38 @@ pub struct Instance {
     pub create_index: i64,
     /// How often it was started.
     pub start_count: i64,
+    /// When it last started, as far as it is known.
+    pub up_since: Option<Timestamp>,
+    /// How often in a row it ended by itself soon after a start.
+    pub exits: u32,
+    /// When it last did.
+    pub exited_at: Option<Timestamp>,
+}
+
+/// Whoever ran so long does not exit at once any more.
+pub const STEADY: Duration = Duration::from_secs(10);
+
+/// The longest wait before one that keeps exiting is started again.
+const LONGEST_WAIT_SECONDS: u64 = 120;
+
+impl Instance {
+    /// From when on it counts as staying up: at once, unless it exited soon after its last start.
+    pub fn steady_at(&self) -> Option<Timestamp> {
+        self.up_since.filter(|_| self.exits > 0).map(|up| up.plus(STEADY))
+    }
+
+    /// Whether it runs, but exited again and again and may do so soon.
+    pub fn is_shaky(&self, now: Timestamp) -> bool {
+        self.state == InstanceState::Running && self.steady_at().is_some_and(|at| at > now)
+    }
+
+    /// When it may be started again: the first time at once, then after one second, two, four ….
+    pub fn restart_at(&self) -> Option<Timestamp> {
+        let doublings = self.exits.checked_sub(2)?;
+        let seconds = 1_u64.checked_shl(doublings).unwrap_or(LONGEST_WAIT_SECONDS);
+        let wait = Duration::from_secs(seconds.min(LONGEST_WAIT_SECONDS));
+        self.exited_at.map(|at| at.plus(wait))
+    }
 }
 
 /// The states of an instance, as far as planning goes.

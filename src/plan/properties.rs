@@ -280,6 +280,46 @@ fn check(world: &World, plan: &Plan) {
     let indexes: BTreeSet<u32> = new_units.values().map(|(index, _)| *index).collect();
     assert_eq!(indexes.len(), new_units.len(), "indexes are unique: {plan}");
     check_goal(world, plan);
+    check_stop_first(world, plan);
+}
+
+/// Unless told to start first, nothing is made or started in a place whose last holder is not seen to be down.
+fn check_stop_first(world: &World, plan: &Plan) {
+    let (Goal::Upgrade(batches) | Goal::Rollback(batches) | Goal::FinishUpgrade(batches)) = &world.desired.goal else {
+        return;
+    };
+    if batches.start_first {
+        return;
+    }
+    let is_reachable = |i: &Instance| {
+        let host = world.observed.hosts.iter().find(|h| Some(h.id) == i.host);
+        host.is_some_and(|h| !h.is_gone && !h.is_disconnected)
+    };
+    let is_down = |i: &Instance| matches!(i.state, InstanceState::Stopped | InstanceState::Broken);
+    for step in &plan.steps {
+        let (own, unit, config) = match step {
+            Step::Create {
+                unit: UnitId::Known(unit),
+                config,
+                ..
+            } => (None, unit, config),
+            Step::Start(id) => {
+                let instance = world.observed.instances.iter().find(|i| i.id == *id).unwrap();
+                (Some(*id), &instance.unit, &instance.config)
+            }
+            _ => continue,
+        };
+        let holder =
+            world.observed.instances.iter().find(|i| {
+                Some(i.id) != own && i.unit == *unit && i.config == *config && !is_down(i) && is_reachable(i)
+            });
+        assert!(
+            holder.is_none(),
+            "{} still has the place: {}\n{plan}",
+            holder.unwrap().id,
+            world.picture()
+        );
+    }
 }
 
 /// Cancelled places nothing; scale 0 or removed only removes; stopping only stops.

@@ -15,6 +15,8 @@ pub(super) struct Mode {
     pub(super) start_first: bool,
     /// Unhealthy units are made anew.
     pub(super) heals: bool,
+    /// What follows in a place comes only after what was there is seen to be down.
+    pub(super) stops_first: bool,
     /// When an instance is ready.
     pub(super) patience: Patience,
 }
@@ -25,6 +27,7 @@ impl Mode {
         replaces: false,
         start_first: false,
         heals: true,
+        stops_first: false,
         patience: Patience::Up,
     };
 }
@@ -33,6 +36,8 @@ impl Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
     /// At once.
+    Started,
+    /// At once, unless it keeps exiting.
     Up,
     /// When its health is known.
     Known,

@@ -156,7 +156,7 @@ impl<'a> Scheduler<'a> {
         let taken = configs
             .iter()
             .flat_map(|c| &c.host_ports)
-            .find(|p| place.host.bound_ports.iter().any(|bound| is_conflict(bound, p)));
+            .find(|p| place.host.bound_ports.iter().any(|bound| bound.clashes(p)));
         match taken {
             Some(port) => Err(Refusal::Unmet(format!("{UNMET} port {port} is in use on host {host}"))),
             None if configs.iter().any(|c| has_fixed_ports(c)) => {
@@ -320,7 +320,7 @@ impl<'a> Scheduler<'a> {
         let by_others = || {
             self.ports
                 .iter()
-                .any(|port| place.host.bound_ports.iter().any(|bound| is_conflict(bound, port)))
+                .any(|port| place.host.bound_ports.iter().any(|bound| bound.clashes(port)))
         };
         self.ports.is_empty() || (self.holder(place, of, leaving).is_none() && !by_others())
     }
@@ -406,12 +406,4 @@ impl<'a> Place<'a> {
 
 fn is_open(host: &Host) -> bool {
     host.is_active && !host.is_gone && !host.is_disconnected
-}
-
-fn is_conflict(a: &PortSpec, b: &PortSpec) -> bool {
-    let every = |ip: &Option<String>| ip.as_deref().is_none_or(|ip| matches!(ip, "" | "0.0.0.0" | "[::]"));
-    a.public.is_some()
-        && a.public == b.public
-        && a.protocol == b.protocol
-        && (every(&a.ip) || every(&b.ip) || a.ip == b.ip)
 }

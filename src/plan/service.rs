@@ -147,9 +147,9 @@ pub(super) fn work<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>, scheduler: &m
         if unit.live.is_empty() {
             scheduler.occupy(host, unit.index, Some(unit.id));
         }
-        create_missing(draft, unit, &missing, host);
+        create_missing(draft, unit, &missing, host, mode);
     }
-    start_stopped(draft, unit, scheduler);
+    start_stopped(draft, unit, scheduler, mode);
     await_ready(draft, unit, mode.patience);
 }
 
@@ -280,13 +280,22 @@ fn missing<'a>(draft: &Draft<'a>, unit: &Unit<'a>) -> Vec<&'a UnitConfig> {
         .collect()
 }
 
-fn is_ready(instance: &Instance, config: &UnitConfig, patience: Patience) -> bool {
-    let is_well = match (patience, instance.health) {
-        (_, Health::None | Health::Healthy) | (Patience::Up, _) => true,
+fn is_well(instance: &Instance, config: &UnitConfig, patience: Patience) -> bool {
+    match (patience, instance.health) {
+        (_, Health::None | Health::Healthy) | (Patience::Started | Patience::Up, _) => true,
         (Patience::Known, health) => health != Health::Initializing || !config.health_checked,
         (Patience::Healthy, Health::Initializing | Health::Unhealthy) => !config.health_checked,
-    };
-    has_run_once(instance, config) || (instance.state == InstanceState::Running && is_well)
+    }
+}
+
+/// Whether it runs and keeps exiting, which whoever brings back what was there before does not ask.
+fn is_shaky(draft: &Draft<'_>, instance: &Instance, config: &UnitConfig, patience: Patience) -> bool {
+    patience != Patience::Started && !config.start_once && instance.is_shaky(draft.now)
+}
+
+fn is_ready(draft: &Draft<'_>, instance: &Instance, config: &UnitConfig, patience: Patience) -> bool {
+    let is_up = || instance.state == InstanceState::Running && !is_shaky(draft, instance, config, patience);
+    has_run_once(instance, config) || (is_up() && is_well(instance, config, patience))
 }
 
 fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {
@@ -294,7 +303,7 @@ fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {
         .shape
         .configs
         .iter()
-        .all(|c| slot(unit, c).is_some_and(|i| is_ready(i, c, patience)))
+        .all(|c| slot(unit, c).is_some_and(|i| is_ready(draft, i, c, patience)))
 }
 
 fn needs_port(draft: &Draft<'_>, instance: &Instance) -> bool {
@@ -414,7 +423,16 @@ fn port_owner<'a>(draft: &Draft<'a>, unit: &Unit<'a>, host: Option<ResourceId>) 
         .copied()
 }
 
-fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&UnitConfig], host: ResourceId) {
+/// What still has the place that this configuration has in the unit, where that has to be down first.
+fn predecessor<'a>(draft: &Draft<'a>, unit: &Unit<'a>, config: &UnitConfig, mode: Mode) -> Option<&'a Instance> {
+    let is_down = |i: &Instance| matches!(i.state, InstanceState::Stopped | InstanceState::Broken);
+    let mut holders = unit.parked.iter().chain(&unit.leaving).filter(|_| mode.stops_first);
+    holders
+        .find(|i| i.config == config.name && !is_down(i) && draft.link(i.host) == Reach::Up)
+        .copied()
+}
+
+fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&UnitConfig], host: ResourceId, mode: Mode) {
     let mut blocked = vec![false; draft.shape.configs.len()];
     for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
         if !missing.iter().any(|m| m.name == config.name) {
@@ -431,6 +449,7 @@ fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&UnitCo
         } else {
             None
         };
+        let owner = owner.or_else(|| predecessor(draft, unit, config, mode));
         let waits = draft
             .shape
             .providers(at)
@@ -450,7 +469,7 @@ fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&UnitCo
     }
 }
 
-fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Scheduler<'a>) {
+fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Scheduler<'a>, mode: Mode) {
     let mut started = vec![false; draft.shape.configs.len()];
     for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
         let Some(instance) = slot(unit, config) else { continue };
@@ -467,8 +486,12 @@ fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Schedul
         } else {
             None
         };
-        if let Some(owner) = owner {
+        if let Some(owner) = owner.or_else(|| predecessor(draft, unit, config, mode)) {
             draft.wait_for(owner, "to stop");
+            continue;
+        }
+        if let Some(at) = instance.restart_at().filter(|at| *at > draft.now) {
+            draft.wait_until(at, instance, "to be started again");
             continue;
         }
         if waits {
@@ -496,8 +519,16 @@ fn await_ready<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, patience: Patience) {
             continue;
         };
         match instance.state {
-            _ if is_ready(instance, config, patience) => {}
+            _ if is_ready(draft, instance, config, patience) => {}
             InstanceState::Starting => draft.wait_for(instance, "to start"),
+            InstanceState::Running if is_shaky(draft, instance, config, patience) => {
+                if let Some(at) = instance.steady_at() {
+                    draft.wait_until(at, instance, "to stay up");
+                }
+                if !is_well(instance, config, patience) {
+                    draft.wait_for(instance, "to become healthy");
+                }
+            }
             InstanceState::Running if patience == Patience::Healthy => draft.wait_for(instance, "to become healthy"),
             InstanceState::Running => draft.wait_for(instance, "to be checked"),
             InstanceState::Stopping => draft.wait_for(instance, "to stop"),

@@ -8,12 +8,14 @@ use super::*;
 
 /// Replaces what is outdated, batch by batch, and keeps it stopped.
 pub(super) fn upgrade(draft: &mut Draft<'_>, batches: Batches) {
-    replace(draft, forward(batches), batches, "Upgrading");
+    let roster = replace(draft, forward(batches), batches, "Upgrading");
+    await_proof(draft, &roster);
 }
 
 /// Runs the upgrade to its end, then removes what was kept.
 pub(super) fn finish(draft: &mut Draft<'_>, batches: Batches) {
     let roster = replace(draft, forward(batches), batches, "Upgrading");
+    await_proof(draft, &roster);
     clean_up(draft, roster);
 }
 
@@ -24,7 +26,8 @@ pub(super) fn rollback(draft: &mut Draft<'_>, batches: Batches) {
         replaces: true,
         start_first: batches.start_first,
         heals: false,
-        patience: Patience::Up,
+        stops_first: !batches.start_first,
+        patience: Patience::Started,
     };
     let roster = replace(draft, mode, batches, "Rolling back");
     clean_up(draft, roster);
@@ -78,6 +81,7 @@ fn forward(batches: Batches) -> Mode {
         replaces: true,
         start_first: batches.start_first,
         heals: true,
+        stops_first: !batches.start_first,
         patience: Patience::Healthy,
     }
 }
@@ -206,6 +210,24 @@ fn park_outdated<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
     for instance in outdated {
         draft.park(instance);
         unit.parked.push(instance);
+    }
+}
+
+/// What came with an upgrade has to run for a moment before the upgrade is done: what exits at once never came up.
+const PROOF: Duration = Duration::from_secs(1);
+
+fn await_proof(draft: &mut Draft<'_>, roster: &Roster<'_>) {
+    if !draft.is_settled() {
+        return;
+    }
+    let is_on_trial = |i: &Instance| i.state == InstanceState::Running && i.start_count <= 1;
+    let live = roster.kept.iter().flat_map(|u| &u.live);
+    let youngest = live
+        .filter(|i| is_on_trial(i) && draft.shape.config_of(i).is_some_and(|c| !c.start_once))
+        .filter_map(|i| i.up_since.map(|up| (up, *i)))
+        .max_by_key(|(up, i)| (*up, i.id));
+    if let Some((up, instance)) = youngest {
+        draft.wait_until(up.plus(PROOF), instance, "to stay up");
     }
 }
 

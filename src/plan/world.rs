@@ -118,6 +118,9 @@ impl World {
             host: Some(ResourceId(host)),
             create_index: id,
             start_count: 1,
+            up_since: None,
+            exits: 0,
+            exited_at: None,
         });
         self.observed.instances.last_mut().unwrap()
     }
@@ -196,7 +199,7 @@ impl World {
             .map(|h| h.id)
             .collect();
         let configs = self.desired.configs.clone();
-        let sick = self.sick.clone();
+        let (sick, now) = (self.sick.clone(), self.now);
         self.observed.instances.retain_mut(|i| {
             if i.host.is_some_and(|h| cut.contains(&h)) || !picks() {
                 return true;
@@ -206,6 +209,7 @@ impl World {
                 InstanceState::Starting => {
                     i.state = InstanceState::Running;
                     i.start_count += 1;
+                    i.up_since = Some(now);
                     i.health = if is_checked { Health::Initializing } else { Health::None };
                 }
                 InstanceState::Running if i.health == Health::Initializing && !sick.contains(&i.version) => {

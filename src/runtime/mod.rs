@@ -33,6 +33,9 @@ pub enum Error {
     /// The address is in use or outside the network.
     #[error("{0}")]
     AddressTaken(String),
+    /// The network that the container was made for is not there any more.
+    #[error("{0}")]
+    NetworkGone(String),
     /// There is no such container, image or network.
     #[error("{0}")]
     Gone(String),

@@ -284,6 +284,26 @@ fn a_container_that_starts_at_the_third_try() {
 }
 
 #[test]
+fn what_is_slow_to_stop_is_waited_for_in_both_directions() {
+    let slow = |image: &str| json!({"imageUuid": image, "labels": {"sim.fail": "stop", "sim.fail.times": "2"}});
+    let before = active(json!({"retainIp": true, "launchConfig": slow("sim:one")}));
+    let then = vec![
+        upgrade(json!({"launchConfig": slow("sim:two")})),
+        Step::Rest,
+        simply("rollback", &["upgraded"]),
+        Step::Rest,
+    ];
+    let scenario = Scenario {
+        name: "slow-stop",
+        before,
+        then,
+    };
+    check(&scenario, Mode::Plain);
+    let (was, is) = containers(&scenario);
+    assert_eq!(was, is, "a rollback brings the same container back");
+}
+
+#[test]
 fn containers_that_die_or_vanish_are_replaced() {
     let then = vec![
         Step::Kill("front-web-1"),

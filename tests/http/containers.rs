@@ -215,9 +215,12 @@ async fn network_modes_decide_on_the_address() {
         200,
         json!({"state": "error", "transitioning": "error", "transitioningMessage": "Failed to find network for networkMode foo"}),
     );
-    let id = container(&w, json!({"name": "alone", "networkMode": "container"})).await;
-    w.advance(Duration::from_secs(20)).await;
-    w.get(&id).await.expect(200, json!({"state": "error"}));
+    w.post("containers", json!({"imageUuid": "sim:x", "networkMode": "container"}))
+        .await
+        .expect(
+            422,
+            json!({"code": "MissingRequired", "fieldName": "networkContainerId"}),
+        );
     w.post(
         "containers",
         json!({"imageUuid": "sim:x", "networkMode": "container", "networkContainerId": "1i999999"}),

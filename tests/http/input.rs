@@ -151,6 +151,19 @@ async fn services_are_refused_in_the_words_of_the_wire() {
         (launch(json!({"ports": ["80/icmp"]})), 422, "PortInvalidProtocol", ""),
         (launch(json!({"ports": [null]})), 422, "NotNullable", "ports"),
         (launch(json!({"ports": [{}]})), 422, "InvalidFormat", "ports"),
+        (launch(json!({"ports": ["80:80", "80:81"]})), 422, "NotUnique", "ports"),
+        (
+            json!({"launchConfig": {"ports": ["80:80"]}, "secondaryLaunchConfigs": [{"name": "a", "imageUuid": "sim:x", "ports": ["80:81"]}]}),
+            422,
+            "NotUnique",
+            "ports",
+        ),
+        (
+            launch(json!({"networkMode": "container"})),
+            422,
+            "MissingRequired",
+            "networkContainerId",
+        ),
         (launch(json!({"capAdd": ["FLY"]})), 422, "InvalidOption", "capAdd"),
         (launch(json!({"pidMode": "other"})), 422, "InvalidOption", "pidMode"),
         (launch(json!({"memory": "much"})), 422, "InvalidFormat", "memory"),
@@ -400,6 +413,13 @@ async fn actions_are_refused_in_the_words_of_the_wire() {
             422,
             "InvalidOption",
             NEEDS_IMAGE,
+        ),
+        (
+            "upgrade",
+            upgrade(json!({"secondaryLaunchConfigs": [{"name": "side"}]})),
+            422,
+            "InvalidOption",
+            "secondaryLaunchConfigs",
         ),
         (
             "upgrade",

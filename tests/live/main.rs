@@ -19,5 +19,6 @@ mod fuzz;
 mod names;
 mod runtime;
 mod services;
+mod staying_up;
 mod support;
 mod upgrades;

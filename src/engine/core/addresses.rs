@@ -30,7 +30,8 @@ impl Subnet {
         1 << (32 - self.prefix)
     }
 
-    fn contains(self, address: u32) -> bool {
+    /// Whether a container may have this address: not those of the network itself.
+    pub(crate) fn contains(self, address: u32) -> bool {
         address > self.base + 1 && address < self.base + self.size() - 1
     }
 

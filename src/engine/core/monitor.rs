@@ -38,21 +38,26 @@ impl Monitor {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to probe a container that started, if it has a check.
-    pub(crate) fn watch(&self, id: ResourceId, launch: &LaunchConfig, now: Timestamp, has_check: bool) {
-        match launch.health_check.clone().filter(|_| has_check) {
-            Some(check) => {
-                let watched = Watched {
-                    check,
-                    next_at: now,
-                    since: now,
-                    successes: 0,
-                    failures: 0,
-                    is_probing: false,
-                };
-                self.lock().insert(id, watched);
-            }
-            None => self.forget(id),
+    /// Begins to probe a container that runs, if it has a check and is not probed yet.
+    pub(crate) fn watch(&self, id: ResourceId, launch: &LaunchConfig, now: Timestamp) {
+        let Some(check) = launch.health_check.clone().filter(|c| c.port.is_some()) else {
+            return self.forget(id);
+        };
+        self.lock().entry(id).or_insert(Watched {
+            check,
+            next_at: now,
+            since: now,
+            successes: 0,
+            failures: 0,
+            is_probing: false,
+        });
+    }
+
+    /// Ends the probing that a probe was taken for; one that began anew meanwhile goes on.
+    pub(crate) fn forget_taken(&self, id: ResourceId) {
+        let mut all = self.lock();
+        if all.get(&id).is_some_and(|w| w.is_probing) {
+            all.remove(&id);
         }
     }
 
@@ -115,6 +120,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_probe_that_came_too_early_does_not_end_what_began_after_it() {
+        let monitor = Monitor::default();
+        let check = HealthCheck {
+            port: Some(80),
+            ..HealthCheck::default()
+        };
+        let launch = LaunchConfig {
+            health_check: Some(check),
+            ..LaunchConfig::default()
+        };
+        let (id, now) = (ResourceId(1), Timestamp(0));
+        monitor.watch(id, &launch, now);
+        assert_eq!(monitor.take_due(now).len(), 1);
+        // It starts anew while the probe is on its way, and the probe finds a row that does not run yet.
+        monitor.forget(id);
+        monitor.watch(id, &launch, now);
+        monitor.forget_taken(id);
+        assert_eq!(monitor.take_due(now).len(), 1, "it is probed all the same");
+        // Being seen to run again changes nothing of what is counted.
+        assert!(monitor.count(id, true).is_some_and(|v| !v.is_up));
+        monitor.watch(id, &launch, now);
+        assert!(monitor.count(id, true).is_some_and(|v| v.is_up));
+        // And what does not run any more is not probed for ever.
+        assert_eq!(monitor.take_due(Timestamp(5_000)).len(), 1);
+        monitor.forget_taken(id);
+        assert_eq!(monitor.next_at(), None);
+    }
+
+    #[test]
     fn thresholds_count_in_a_row() {
         let monitor = Monitor::default();
         let check = HealthCheck {
@@ -128,7 +162,7 @@ mod tests {
             ..LaunchConfig::default()
         };
         let id = ResourceId(1);
-        monitor.watch(id, &launch, Timestamp(0), true);
+        monitor.watch(id, &launch, Timestamp(0));
         let count = |up| monitor.count(id, up).map(|v| (v.is_up, v.is_down));
         let answers = [true, false, true, true, false, false].map(count);
         assert_eq!(

@@ -194,6 +194,10 @@ impl Core {
         let hosts = self
             .write(move |tx| {
                 let agent = tx.get(id)?;
+                if agent.removed.is_some() || agent.state == "removing" {
+                    // It went while it was asked: its hosts go with it.
+                    return Ok(Vec::new());
+                }
                 let mut note: AgentNotes = notes(&agent);
                 let count = usize::try_from(data.hosts.unwrap_or(1).clamp(0, MAX_HOSTS)).unwrap_or(1);
                 if note.hosts.len() < count {

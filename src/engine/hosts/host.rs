@@ -291,7 +291,10 @@ impl Core {
         );
         let wire = self.wire_id("host", id);
         self.write(move |tx| {
-            let Some(host) = tx.find(id)? else { return Ok(()) };
+            // One that was removed meanwhile has given its parts back.
+            let Some(host) = tx.find(id)?.filter(|h| h.removed.is_none()) else {
+                return Ok(());
+            };
             let fields = Fields::parse(&host.fields)?;
             let parts = parts(tx, &host)?;
             let has = |root: &str| parts.iter().any(|part| part.root == root);

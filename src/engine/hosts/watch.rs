@@ -10,10 +10,11 @@ use futures_util::StreamExt;
 
 use crate::engine::core::{Core, is_active_like, new_row, notes, request, write_notes};
 use crate::engine::instances::{InstanceNotes, StopData, launch_of, plan_state};
+use crate::model::launch::LABEL_START_ONCE;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::plan::InstanceState;
 use crate::runtime::{Found, Life, Runtime, RuntimeEvent};
-use crate::store::{Changes, NewResource};
+use crate::store::{Changes, NewResource, Tx, Wake};
 
 /// All containers of an engine are compared with their rows this often, whatever events say.
 const RESYNC: Duration = Duration::from_secs(60);
@@ -152,23 +153,46 @@ impl Core {
         .await
     }
 
-    /// Makes a row follow what the engine says. Rows on their way somewhere are left to their process.
+    /// Looks at a container whose row has come to rest: what its engine told meanwhile was left to the row's process.
+    pub(crate) async fn look_at_container(&self, row: &Resource) -> Result<()> {
+        let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
+            return Ok(());
+        };
+        if row.removed.is_some() || !notes::<InstanceNotes>(row).is_made {
+            return Ok(());
+        }
+        match runtime.find(&row.uuid).await {
+            Ok(found) => self.compare(&*runtime, row, found.as_ref()).await,
+            Err(error) => {
+                // Everything is compared when it answers again.
+                log::debug!("{} cannot be looked at: {error}", row.name);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a row follow what the engine says. Rows on their way somewhere are left to their process, and looked at
+    /// again when they have come to rest.
     async fn compare(&self, runtime: &dyn Runtime, row: &Resource, found: Option<&Found>) -> Result<()> {
         let note: InstanceNotes = notes(row);
         if !note.is_made {
             return Ok(());
         }
         match (plan_state(&row.state), found.map(|f| f.life)) {
-            (InstanceState::Running, Some(Life::Exited | Life::Created)) => self.follow_stop(row, false).await,
-            (InstanceState::Running | InstanceState::Stopped, None) => self.follow_stop(row, true).await,
-            (InstanceState::Running, Some(Life::Running)) => self.follow_restart(row, &note, found).await,
+            (InstanceState::Running, Some(Life::Exited | Life::Created)) => self.follow_stop(row, found).await,
+            (InstanceState::Running | InstanceState::Stopped, None) => self.follow_stop(row, None).await,
+            (InstanceState::Running, Some(Life::Running)) => {
+                self.watch_health_of(row)?;
+                self.follow_restart(row, &note, found).await
+            }
             (InstanceState::Stopped, Some(Life::Running)) => self.follow_start(runtime, row).await,
             _ => Ok(()),
         }
     }
 
-    /// It stopped by itself, or by somebody's hand; `gone`: it was removed.
-    async fn follow_stop(&self, row: &Resource, gone: bool) -> Result<()> {
+    /// It stopped by itself, or by somebody's hand; where nothing is found it was removed.
+    async fn follow_stop(&self, row: &Resource, found: Option<&Found>) -> Result<()> {
+        let gone = found.is_none();
         let machine = self.machine_of(&row.kind)?.clone();
         let (id, version) = (row.id, row.version);
         let launch = launch_of(row)?;
@@ -179,12 +203,22 @@ impl Core {
             ..StopData::default()
         };
         let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
+        let counts = !launch.has_label_true(LABEL_START_ONCE);
+        let exit_code = found.and_then(|f| f.exit_code);
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|r| r.version == version) else {
+            let Some(row) = unchanged(tx, id, version)? else {
                 return Ok(());
             };
             if machine.start("stop", &row.state).is_some() {
-                request(tx, &machine, &row, "stop", &data, Changes::default())?;
+                let mut note: InstanceNotes = notes(&row);
+                if counts {
+                    note.note_exit(exit_code, tx.now());
+                }
+                let changes = Changes {
+                    internal: Some(write_notes(&note)?),
+                    ..Changes::default()
+                };
+                request(tx, &machine, &row, "stop", &data, changes)?;
             } else if gone && machine.start("remove", &row.state).is_some() {
                 request(tx, &machine, &row, "remove", "{}", Changes::default())?;
             }
@@ -205,10 +239,7 @@ impl Core {
         let machine = self.machine_of(&row.kind)?.clone();
         let (id, version) = (row.id, row.version);
         self.write(move |tx| {
-            if let Some(row) = tx
-                .find(id)?
-                .filter(|r| r.version == version && machine.start("start", &r.state).is_some())
-            {
+            if let Some(row) = unchanged(tx, id, version)?.filter(|r| machine.start("start", &r.state).is_some()) {
                 request(tx, &machine, &row, "start", "{}", Changes::default())?;
             }
             Ok(())
@@ -242,7 +273,7 @@ impl Core {
         let dependants = self.store.referrers(row.id, "networkContainerId")?;
         let (id, version, started_at) = (row.id, row.version, found.started_at.clone());
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|r| r.version == version) else {
+            let Some(row) = unchanged(tx, id, version)? else {
                 return Ok(());
             };
             let note = InstanceNotes {
@@ -269,4 +300,14 @@ impl Core {
         })
         .await
     }
+}
+
+/// The row as it was compared. One that changed since is looked at again: what was found is not forgotten.
+fn unchanged(tx: &mut Tx<'_>, id: ResourceId, version: i64) -> Result<Option<Resource>> {
+    let row = tx.find(id)?;
+    let is_same = row.as_ref().is_some_and(|r| r.version == version);
+    if !is_same {
+        tx.wake(Wake::Resource(id));
+    }
+    Ok(row.filter(|_| is_same))
 }

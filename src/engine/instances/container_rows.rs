@@ -9,7 +9,7 @@ use crate::engine::labels;
 use crate::model::id::new_uuid;
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, Timestamp};
 use crate::plan;
 use crate::schema::{Source, Type};
 use crate::store::{NewProcess, NewResource, Tx};
@@ -35,6 +35,38 @@ pub(crate) struct InstanceNotes {
     pub(crate) ran: bool,
     /// Whether the engine has it.
     pub(crate) is_made: bool,
+    /// Whether its address was asked for: then no other one will do.
+    pub(crate) keeps_ip: bool,
+    /// When it last started, by our clock.
+    pub(crate) up_since: Option<Timestamp>,
+    /// How often in a row it ended by itself soon after a start.
+    pub(crate) exits: u32,
+    /// When it last ended by itself, and with which code.
+    pub(crate) exited_at: Option<Timestamp>,
+    pub(crate) exit_code: Option<i64>,
+}
+
+impl InstanceNotes {
+    /// It ended by itself: one more time, if it was soon after its start.
+    pub(crate) fn note_exit(&mut self, code: Option<i64>, now: Timestamp) {
+        let is_short = self.up_since.is_some_and(|up| now.since(up) < plan::STEADY);
+        self.exits = if is_short { self.exits.saturating_add(1) } else { 0 };
+        self.exited_at = Some(now);
+        self.exit_code = code;
+    }
+
+    /// How it keeps ending, for people; nothing if it does not.
+    pub(crate) fn exits_in_words(&self) -> Option<String> {
+        let code = match self.exit_code {
+            Some(code) => format!("exited with code {code}"),
+            None => "exited".to_owned(),
+        };
+        match self.exits {
+            0 => None,
+            1 => Some(code),
+            times => Some(format!("{code}, {times} times in a row")),
+        }
+    }
 }
 
 /// What planning reads of a container's own fields.
@@ -194,6 +226,7 @@ pub(crate) fn insert_service_container(
             wanted.name.clone()
         },
         ip: wanted.requested_ip.clone(),
+        keeps_ip: wanted.requested_ip.is_some(),
         ..InstanceNotes::default()
     };
     let row = tx.insert(NewResource {

@@ -115,6 +115,16 @@ fn engine_name(name: &str) -> String {
     }
 }
 
+/// 422 for a host port that is wanted twice by what runs on one host.
+pub(crate) fn check_ports(ports: &[PortSpec]) -> Result<()> {
+    match PortSpec::first_clash(ports) {
+        Some(port) => {
+            Err(Error::invalid("NotUnique", "ports").with_message(format!("{port} is published more than once")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Checks a launch configuration beyond its schema, and writes its ports in their canonical form.
 /// What a Docker Engine cannot do here is refused, never kept without effect; simulated containers keep everything.
 pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
@@ -125,9 +135,11 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
             let text = spec
                 .as_str()
                 .ok_or_else(|| Error::invalid("MissingRequired", "ports"))?;
-            canonical.push(PortSpec::parse(text)?.to_string());
+            canonical.push(PortSpec::parse(text)?);
         }
-        config.insert("ports".into(), json!(canonical));
+        check_ports(&canonical)?;
+        let texts: Vec<String> = canonical.iter().map(PortSpec::to_string).collect();
+        config.insert("ports".into(), json!(texts));
     }
     let launch: LaunchConfig = serde_json::from_value(Value::Object(config.clone()))
         .map_err(|e| Error::invalid("InvalidFormat", "launchConfig").with_message(e.to_string()))?;
@@ -142,6 +154,13 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
             kind: ErrorKind::BadRequest,
             ..Error::invalid("InvalidOption", "labels")
         });
+    }
+    if launch.network_mode.as_deref() == Some("container")
+        && launch.network_container_id.is_none()
+        && launch.network_launch_config.is_none()
+    {
+        return Err(Error::invalid("MissingRequired", "networkContainerId")
+            .with_message("networkMode container needs a container to join"));
     }
     for path in launch.data_volumes.iter().flatten() {
         if path.trim().is_empty() {
@@ -197,6 +216,15 @@ mod tests {
     fn ports_become_canonical() {
         let config = checked(json!({"imageUuid": "docker:a", "ports": ["80", "8081:81/udp"]})).expect("legal");
         assert_eq!(config.get("ports"), Some(&json!(["80/tcp", "8081:81/udp"])));
+        for (ports, is_legal) in [
+            (json!(["80:80", "81:80", "80:80/udp", "80"]), true),
+            (json!(["80:80", "80:81"]), false),
+            (json!(["1.1.1.1:80:80", "1.1.1.2:80:80"]), true),
+            (json!(["1.1.1.1:80:80", "80:80"]), false),
+        ] {
+            let result = checked(json!({"ports": ports}));
+            assert_eq!(result.is_ok(), is_legal, "{ports}: {result:?}");
+        }
         assert!(checked(json!({"ports": ["x"]})).is_err_and(|e| e.contains("PortWrongFormat")));
     }
 

@@ -10,11 +10,11 @@ use super::container_rows::{InstanceNotes, launch_of};
 use super::making::ENGINE_WAIT;
 use super::stopping::StopData;
 
-/// A start that fails this often is an error (of a container of no service), or waits for long (of a service).
+/// A start that fails this often is an error; a service makes such a container anew.
 const TRIES: i32 = 5;
 
 impl Core {
-    /// Counts a failed try. A container of no service ends in `error`; a service's is tried on, with the engine's words.
+    /// Counts a failed try. After the last one a container that never ran ends in `error`, and one that did is stopped.
     pub(super) async fn start_failed(
         &self,
         process: &Process,
@@ -28,9 +28,10 @@ impl Core {
             }
             other => other.to_string(),
         };
-        if row.parent_id.is_some() || process.attempts + 1 < tries(&launch_of(row)?) {
+        if process.attempts + 1 < tries(&launch_of(row)?) {
             return Ok(Outcome::Failed(message));
         }
+        log::warn!("{} is given up: {message}", row.name);
         let note: InstanceNotes = notes(row);
         if note.ran {
             // It ran before: it is only stopped.
@@ -81,6 +82,9 @@ impl Core {
                     ..Changes::default()
                 },
             )?;
+            if let Some(service) = row.parent_id {
+                tx.wake_owner(service);
+            }
             Ok(())
         })
         .await

@@ -20,9 +20,15 @@ impl Core {
             .iter()
             .filter(|r| r.state == "running")
         {
-            let launch = launch_of(row)?;
-            let has_check = launch.health_check.as_ref().is_some_and(|c| c.port.is_some());
-            self.monitor.watch(row.id, &launch, self.now(), has_check);
+            self.watch_health_of(row)?;
+        }
+        Ok(())
+    }
+
+    /// Watches a running container, if it has a check and is not watched yet.
+    pub(crate) fn watch_health_of(&self, row: &Resource) -> Result<()> {
+        if !row.health.is_empty() {
+            self.monitor.watch(row.id, &launch_of(row)?, self.now());
         }
         Ok(())
     }
@@ -43,27 +49,36 @@ impl Core {
         for (row, check, answer) in answers {
             let (all, down) = by_host.get(&row.host_id.unwrap_or(row.id)).copied().unwrap_or((1, 0));
             let is_frozen = all >= FREEZE_FROM && all == down && row.health == "healthy";
-            self.judge(
-                &row,
-                &check,
-                if is_frozen {
-                    ProbeResult::Unreachable("no probe of this host answers".into())
-                } else {
-                    answer
-                },
-            )
-            .await?;
+            let answer = if is_frozen {
+                ProbeResult::Unreachable("no probe of this host answers".into())
+            } else {
+                answer
+            };
+            // One that cannot be judged now is asked again; it is no reason to leave the others.
+            if let Err(error) = self.judge(&row, &check, answer).await {
+                log::warn!("judging {}: {}", row.name, error.chain());
+            }
         }
         Ok(())
     }
 
     async fn probe_one(&self, id: ResourceId, check: HealthCheck) -> Option<(Resource, HealthCheck, ProbeResult)> {
-        let row = self.store.find(id).ok().flatten().filter(|r| r.state == "running");
+        let row = match self.store.find(id) {
+            Ok(row) => row.filter(|r| matches!(r.state.as_str(), "running" | "updating-running")),
+            Err(error) => {
+                log::warn!("reading {id} for a probe: {}", error.chain());
+                self.monitor.skip(id);
+                return None;
+            }
+        };
         let Some((row, port)) = row.zip(check.port) else {
-            self.monitor.forget(id);
+            self.monitor.forget_taken(id);
             return None;
         };
-        let runtime = row.host_id.and_then(|h| self.runtime(h))?;
+        let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
+            self.monitor.skip(id);
+            return None;
+        };
         let ip = Fields::parse(&row.fields).ok().and_then(|f| f.text("primaryIpAddress"));
         let request_line = check.request_line.clone().filter(|l| !l.trim().is_empty());
         let probe = Probe {

@@ -59,6 +59,10 @@ impl Core {
         let found = match runtime.create(&spec).await {
             Ok(found) => found,
             Err(runtime::Error::NameTaken(_)) => return self.rename(process, &row).await,
+            Err(error @ (runtime::Error::Gone(_) | runtime::Error::NetworkGone(_))) => {
+                self.forget_network_of(&row);
+                return self.start_failed(process, &row, error).await;
+            }
             Err(error) => return self.start_failed(process, &row, error).await,
         };
         self.note_creation(process, &row, found, &launch).await
@@ -153,13 +157,17 @@ impl Core {
             Err(error) => return Ok(Err(error)),
         };
         let note: InstanceNotes = notes(row);
-        if let Some(ip) = note.ip {
+        if let Some(ip) = note.ip.filter(|ip| network.has(ip)) {
             return Ok(Ok((row.clone(), Some((network.id, ip)))));
         }
+        let preferred = launch.label("io.rancher.container.requested_ip").unwrap_or_default();
         let wanted: Vec<String> = launch
-            .label("io.rancher.container.requested_ip")
-            .map(|l| l.split(',').map(|w| w.trim().to_owned()).collect())
-            .unwrap_or_default();
+            .requested_ip_address
+            .iter()
+            .map(String::as_str)
+            .chain(preferred.split(','))
+            .map(|w| w.trim().to_owned())
+            .collect();
         let ip = match self.allocate_address(project.id, &network, &wanted)? {
             Ok(ip) => ip,
             Err(message) => return Ok(Err(message.into())),

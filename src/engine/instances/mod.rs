@@ -6,6 +6,7 @@ mod container_fields;
 mod container_rows;
 mod containers;
 mod dispatch;
+mod env_rules;
 mod failing;
 mod granted;
 mod health;
@@ -24,6 +25,6 @@ pub(crate) use container_rows::{
     InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_expose_map, insert_service_container, launch_of,
     plan_health, plan_state,
 };
-pub(crate) use containers::check_launch;
+pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use stopping::{StopData, is_leaving, remove_container};

@@ -19,6 +19,15 @@ pub(crate) struct ManagedNetwork {
     subnet: Subnet,
 }
 
+impl ManagedNetwork {
+    /// Whether an address is one of this network: not so if the network was made anew with another subnet.
+    pub(crate) fn has(&self, address: &str) -> bool {
+        address
+            .parse::<Ipv4Addr>()
+            .is_ok_and(|a| self.subnet.contains(a.into()))
+    }
+}
+
 impl Core {
     /// Makes a project's network present on a host and says which it is.
     pub(crate) async fn managed_network(
@@ -44,7 +53,7 @@ impl Core {
                 .map(Subnet::to_cidr)
                 .collect()
         };
-        let name = format!("drover-{}", project.uuid.get(..8).unwrap_or(&project.uuid));
+        let name = network_name(&project.uuid);
         let spec = NetworkSpec {
             project_uuid: project.uuid.clone(),
             name,
@@ -93,6 +102,11 @@ impl Core {
     }
 }
 
+/// A project's network as people find it. The uuid begins with a clock, which other projects share: its end is random.
+fn network_name(project_uuid: &str) -> String {
+    format!("drover-{}", project_uuid.rsplit('-').next().unwrap_or(project_uuid))
+}
+
 /// What the notes of a row say about addresses: a container's own, and those that a service keeps for containers to come.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
@@ -108,5 +122,20 @@ impl Held {
             .chain(self.retained.into_values())
             .filter_map(|ip| ip.parse::<Ipv4Addr>().ok())
             .map(u32::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_of_projects_made_in_one_moment_have_names_of_their_own() {
+        let names = [
+            "0193a5c7-0001-7000-8000-00000000aaaa",
+            "0193a5c7-0001-7000-8000-00000000bbbb",
+        ]
+        .map(network_name);
+        assert_eq!(names, ["drover-00000000aaaa", "drover-00000000bbbb"]);
     }
 }

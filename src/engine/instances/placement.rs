@@ -12,6 +12,7 @@ use crate::plan;
 use crate::store::{Changes, Process, Slim};
 
 use super::container_rows::plan_state;
+use super::env_rules::labels_with_rules;
 
 impl Core {
     /// A launch configuration as the planner sees it. `service` is the name by which sidekicks call the primary.
@@ -38,7 +39,7 @@ impl Core {
                 .filter_map(|p| PortSpec::parse(p).ok())
                 .filter(|p| p.public.is_some())
                 .collect(),
-            labels: launch.labels.clone().unwrap_or_default(),
+            labels: labels_with_rules(launch),
             requested_host: launch.requested_host_id.as_deref().and_then(parse_reference),
             memory_reservation: launch.memory_reservation.unwrap_or(0),
             milli_cpu_reservation: launch.milli_cpu_reservation.unwrap_or(0),
@@ -57,10 +58,7 @@ impl Core {
             key.to_ascii_lowercase()
                 .starts_with("io.rancher.scheduler.affinity:container")
         };
-        let wants_neighbours = configs
-            .iter()
-            .flat_map(|c| c.labels.iter().flatten())
-            .any(|(key, _)| asks(key));
+        let wants_neighbours = configs.iter().any(|c| labels_with_rules(c).keys().any(asks));
         let rows = self.store.all("host", account)?;
         let ids: Vec<ResourceId> = rows.iter().map(|r| r.id).collect();
         let running = self.store.on_hosts(&ids, "instance")?;

@@ -1,14 +1,15 @@
 //! The port and address rows of a container: active while it runs.
 
-use crate::engine::core::{Core, new_row};
+use crate::engine::core::{Core, fenced, new_row};
 use crate::model::{Fields, Resource, Result};
 use crate::runtime::Found;
-use crate::store::{Changes, NewResource};
+use crate::store::{Changes, NewResource, Process};
 
 impl Core {
     /// Writes where the ports of a container that started were bound, and its address.
     pub(super) async fn note_ports_and_address(
         &self,
+        process: &Process,
         row: &Resource,
         found: &Found,
         address: Option<String>,
@@ -19,8 +20,11 @@ impl Core {
             return Ok(());
         }
         let ip_type = self.type_of("ipAddress")?.clone();
-        let (row, found) = (row.clone(), found.clone());
+        let (process_id, row_id, found) = (process.id, row.id, found.clone());
         self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
             for port in tx.children(row.id, "port")? {
                 let mut fields = Fields::parse(&port.fields)?;
                 let private: Option<u16> = fields.read("privatePort")?;

@@ -11,6 +11,9 @@ use crate::store::{Changes, Process};
 use super::container_rows::{InstanceNotes, launch_of};
 use super::making::{ENGINE_WAIT, SIBLING_WAIT};
 
+/// How long a container waits for its address before it asks again.
+const ADDRESS_WAIT: Duration = Duration::from_secs(1);
+
 impl Core {
     pub(crate) async fn start_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let note: InstanceNotes = notes(row);
@@ -31,8 +34,14 @@ impl Core {
             return self.start_failed(process, row, error).await;
         }
         match runtime.start(&row.uuid).await {
-            Ok(found) => self.started(row, &launch, found).await,
+            Ok(found) => self.started(process, row, &launch, found).await,
             Err(runtime::Error::Gone(_)) => self.make_again(process, row).await,
+            Err(runtime::Error::NetworkGone(message)) => self.new_network(process, row, message).await,
+            // Whoever had an address gets it back: the other one who has it is on its way down, or will be told of.
+            Err(runtime::Error::AddressTaken(message)) if note.ran || note.keeps_ip => {
+                log::info!("{} waits for its address: {message}", row.name);
+                Ok(Outcome::Again(ADDRESS_WAIT, message))
+            }
             Err(runtime::Error::AddressTaken(message)) => {
                 log::info!("{}: {message}", row.name);
                 self.new_address(process, row).await
@@ -42,7 +51,7 @@ impl Core {
     }
 
     /// Everything that changes with a start, in one go.
-    async fn started(&self, row: &Resource, launch: &LaunchConfig, found: Found) -> Result<Outcome> {
+    async fn started(&self, process: &Process, row: &Resource, launch: &LaunchConfig, found: Found) -> Result<Outcome> {
         let fields = Fields::parse(&row.fields)?;
         let mut patch = Fields::default();
         let count: i64 = fields.read("startCount")?.unwrap_or(0);
@@ -68,6 +77,7 @@ impl Core {
         let note = InstanceNotes {
             ran: true,
             started_at: found.started_at.clone(),
+            up_since: Some(self.now()),
             ..note
         };
         let changes = Changes {
@@ -76,8 +86,9 @@ impl Core {
             health: health.map(str::to_owned),
             ..Changes::default()
         };
-        self.note_ports_and_address(row, &found, address).await?;
-        self.monitor.watch(row.id, launch, self.now(), health.is_some());
+        self.note_ports_and_address(process, row, &found, address).await?;
+        // Probed from the commit on that makes it running: whoever looks before finds a container that does not run.
+        self.monitor.forget(row.id);
         if restarted {
             self.restart_dependants(row).await?;
         }
@@ -104,6 +115,26 @@ impl Core {
         .await
     }
 
+    /// The engine lost the network that the container was made for: it is made anew on the one that is there now.
+    async fn new_network(&self, process: &Process, row: &Resource, message: String) -> Result<Outcome> {
+        log::warn!("{}: {message}", row.name);
+        self.forget_network_of(row);
+        if let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
+            && let Err(error) = runtime.remove(&row.uuid).await
+        {
+            return Ok(Outcome::Failed(error.to_string()));
+        }
+        self.change_notes(process, row, |note| note.is_made = false).await?;
+        self.start_failed(process, row, message).await
+    }
+
+    /// Forgets what is known of the network that a container is on: it is looked up again.
+    pub(super) fn forget_network_of(&self, row: &Resource) {
+        if let (Some(project), Some(host)) = (row.account_id, row.host_id) {
+            self.forget_network(project, host);
+        }
+    }
+
     /// Somebody has the address: another one is taken, and the container made anew with it.
     async fn new_address(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         if let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
@@ -122,9 +153,7 @@ impl Core {
 
     /// The engine no longer has it: it is made again as it was.
     async fn make_again(&self, process: &Process, row: &Resource) -> Result<Outcome> {
-        if let (Some(project), Some(host)) = (row.account_id, row.host_id) {
-            self.forget_network(project, host);
-        }
+        self.forget_network_of(row);
         self.change_notes(process, row, |note| note.is_made = false).await?;
         Ok(Outcome::Again(Duration::ZERO, String::new()))
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::engine::core::Input;
-use crate::engine::instances::check_launch;
+use crate::engine::instances::{check_launch, check_ports};
 use crate::model::launch::{LABEL_GLOBAL, LaunchConfig, is_sim_image};
+use crate::model::port::PortSpec;
 use crate::model::selector::Selector;
 use crate::model::{Error, Result, ServiceKind};
 
@@ -78,8 +79,11 @@ fn as_launch(config: &Map<String, Value>) -> Result<LaunchConfig> {
         .map_err(|e| Error::internal("reading a launch configuration", e))
 }
 
-/// Sidekicks refer only to each other and to the primary (by the service's name), and not in a circle.
+/// All of a unit: they run on one host. Sidekicks refer only to each other and to the primary (by the service's name),
+/// and not in a circle.
 fn check_references(service: &str, configs: &BTreeMap<String, LaunchConfig>) -> Result<()> {
+    let ports = configs.values().flat_map(|c| c.ports.iter().flatten());
+    check_ports(&ports.filter_map(|p| PortSpec::parse(p).ok()).collect::<Vec<_>>())?;
     let key = |name: &String| {
         if name.eq_ignore_ascii_case(service) {
             String::new()
@@ -209,6 +213,14 @@ fn check_configs_of_upgrade(kind: &str, strategy: &mut Input) -> Result<()> {
     }
     for name in sidekick_names(strategy) {
         check_service_name(&name)?;
+    }
+    let sidekicks = strategy.get("secondaryLaunchConfigs").and_then(Value::as_array);
+    for sidekick in sidekicks.into_iter().flatten().filter_map(Value::as_object) {
+        // `rancher/none` is an image here: it asks for the sidekick to go.
+        let image = sidekick.get("imageUuid").and_then(Value::as_str).unwrap_or_default();
+        if image.trim().is_empty() && !selects {
+            return Err(Error::invalid("InvalidOption", "secondaryLaunchConfigs").with_message("an image is needed"));
+        }
     }
     Ok(())
 }

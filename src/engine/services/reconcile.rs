@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::engine::core::{Core, Outcome, short_name};
-use crate::engine::instances::plan_state;
+use crate::engine::core::{Core, Outcome, notes, short_name};
+use crate::engine::instances::{InstanceNotes, plan_state};
 use crate::model::{Resource, Result};
 use crate::plan::{self, Goal, Verdict};
 use crate::store::Process;
@@ -75,21 +75,26 @@ impl Core {
         })
     }
 
-    /// Whether the planner would do anything to an active service.
+    /// Whether the planner would do anything to an active service, now or in a while.
     pub(crate) fn needs_reconcile(&self, snapshot: &ServiceSnapshot) -> bool {
-        !plan::plan(&snapshot.desired(self, Goal::Run), &snapshot.observed, self.now())
-            .steps
-            .is_empty()
+        let plan = plan::plan(&snapshot.desired(self, Goal::Run), &snapshot.observed, self.now());
+        !plan.steps.is_empty() || plan.wake_after.is_some()
     }
 
     /// What a container that cannot get up says: Docker's own words reach the service's reader.
     fn trouble(&self, snapshot: &ServiceSnapshot) -> Option<String> {
-        let waits =
-            |r: &&Resource| matches!(plan_state(&r.state), plan::InstanceState::Starting) && !r.message.is_empty();
-        snapshot
-            .instances
-            .iter()
-            .find(waits)
-            .map(|r| format!("{}: {}", r.name, r.message))
+        use plan::InstanceState as S;
+        let cannot_start =
+            |r: &&Resource| matches!(plan_state(&r.state), S::Starting | S::Broken) && !r.message.is_empty();
+        if let Some(row) = snapshot.instances.iter().find(cannot_start) {
+            return Some(format!("{}: {}", row.name, row.message));
+        }
+        let now = self.now();
+        let live = snapshot.observed.instances.iter().zip(&snapshot.instances);
+        live.filter(|(i, _)| !i.is_parked && (i.state != S::Running || i.is_shaky(now)))
+            .find_map(|(_, row)| {
+                let words = notes::<InstanceNotes>(row).exits_in_words()?;
+                Some(format!("{} {words}", row.name))
+            })
     }
 }

@@ -83,7 +83,11 @@ impl Core {
 
     /// Writes a service's health, scale and endpoints where they changed, and wakes its stack.
     pub(crate) async fn roll_up(&self, snapshot: &ServiceSnapshot) -> Result<()> {
-        let health = snapshot.health();
+        let now = self.now();
+        let health = snapshot.health(now);
+        if let Some(at) = snapshot.steady_at(now) {
+            self.queue.push(Key::Look(snapshot.service.id), at);
+        }
         // What was never activated has no scale yet.
         let has_scale = snapshot.fields.current_scale.is_some()
             || matches!(snapshot.service.state.as_str(), "activating" | "updating-active");

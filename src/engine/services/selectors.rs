@@ -101,6 +101,10 @@ impl Core {
         let (types, id, keep) = (self.instance_types()?, service.id, self.keep_removed());
         self.write(move |tx| {
             let service = tx.get(id)?;
+            if is_gone(Some(&service)) {
+                // Removed while its containers were looked for: what it had was let go, and nothing comes after.
+                return Ok(());
+            }
             let mut adopted = Vec::new();
             for map in tx.children(id, "serviceExposeMap")? {
                 let fields = Fields::parse(&map.fields)?;
@@ -122,11 +126,10 @@ impl Core {
                 }
             }
             // What runs is adopted; what was adopted stays so when it stops.
-            for container in matching
-                .iter()
-                .filter(|m| m.state == "running" && !adopted.contains(&m.id))
-            {
-                insert_expose_map(tx, &types, &service, container, None, false)?;
+            for known in matching.iter().filter(|m| !adopted.contains(&m.id)) {
+                if let Some(container) = tx.find(known.id)?.filter(|c| c.state == "running") {
+                    insert_expose_map(tx, &types, &service, &container, None, false)?;
+                }
             }
             Ok(())
         })

@@ -129,7 +129,9 @@ impl ServiceSnapshot {
 
     /// Whether the service has containers of its own at all.
     pub(crate) fn has_own(&self) -> bool {
-        self.configs.first().is_some_and(|c| c.launch.has_image())
+        // These have a launch configuration for its labels alone, whatever image it names.
+        let never = matches!(self.service.kind.as_str(), "externalService" | "dnsService");
+        !never && self.configs.first().is_some_and(|c| c.launch.has_image())
     }
 
     fn scale(&self) -> Scale {
@@ -229,7 +231,7 @@ impl ServiceSnapshot {
     }
 
     /// The service's health, from its own containers.
-    pub(crate) fn health(&self) -> &'static str {
+    pub(crate) fn health(&self, now: Timestamp) -> &'static str {
         let is_computed = ServiceKind::of(&self.service.kind).computes_health();
         if !is_computed || !self.has_own() {
             return "healthy";
@@ -239,6 +241,7 @@ impl ServiceSnapshot {
             .iter()
             .map(|c| (c.launch.name.as_deref(), c.launch.has_label_true(LABEL_START_ONCE)))
             .collect();
+        let is_once = |i: &plan::Instance| once.get(&i.config.as_deref()).copied().unwrap_or(false);
         let active: HashMap<ResourceId, bool> = self.observed.hosts.iter().map(|h| (h.id, h.is_active)).collect();
         let members = self
             .observed
@@ -247,12 +250,22 @@ impl ServiceSnapshot {
             .filter(|i| !i.is_parked)
             .map(|i| plan::Member {
                 state: i.state,
-                health: i.health,
-                is_start_once: once.get(&i.config.as_deref()).copied().unwrap_or(false),
+                health: if i.is_shaky(now) && !is_once(i) {
+                    plan::Health::Unhealthy
+                } else {
+                    i.health
+                },
+                is_start_once: is_once(i),
                 start_count: i.start_count,
                 is_on_active_host: i.host.and_then(|h| active.get(&h)).copied().unwrap_or(false),
             });
         plan::service_health(self.expected(), self.configs.len(), members)
+    }
+
+    /// When the next container that keeps exiting counts as staying up, if it does.
+    pub(crate) fn steady_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let shaky = self.observed.instances.iter().filter(|i| i.is_shaky(now));
+        shaky.filter_map(plan::Instance::steady_at).min()
     }
 
     fn running_primaries(&self) -> i64 {
@@ -317,6 +330,9 @@ impl Core {
                 host: row.host_id,
                 create_index: facts.create_index.unwrap_or(0),
                 start_count: facts.start_count.unwrap_or(0),
+                up_since: note.up_since,
+                exits: note.exits,
+                exited_at: note.exited_at,
             });
         }
         let note: ServiceNotes = notes(&service);

@@ -31,8 +31,13 @@ impl Core {
         match Room::of(&row.root, &row.kind) {
             Room::Services => services::look_at(self, &row).await,
             Room::Hosts => hosts::look_at(self, &row).await,
-            // A container of no service: for the services that select it.
-            Room::Instances if row.root == "instance" && row.parent_id.is_none() => self.wake_selecting(row.account_id),
+            Room::Instances if row.root == "instance" => {
+                if row.parent_id.is_none() {
+                    // For the services that select it.
+                    self.wake_selecting(row.account_id)?;
+                }
+                self.look_at_container(&row).await
+            }
             _ => Ok(()),
         }
     }

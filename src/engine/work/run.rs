@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced, request, short_name};
-use crate::model::{ErrorKind, Resource, Result};
-use crate::store::{Changes, Process};
+use crate::model::{Error, ErrorKind, Resource, Result};
+use crate::store::{Changes, Process, Tx, Wake};
 
 impl Core {
     /// Runs one open process once and writes how it ended.
@@ -12,12 +12,12 @@ impl Core {
         let process = match self.store.find_process(id) {
             Ok(Some(process)) if process.ended_ms.is_none() => process,
             Ok(_) => return,
-            Err(error) => return log::error!("{}", error.chain()),
+            Err(error) => return self.run_later(id, "reading", &error),
         };
         let row = match self.store.find(process.resource()) {
             Ok(Some(row)) => row,
             Ok(None) => return self.end_gone(id).await,
-            Err(error) => return log::error!("{}", error.chain()),
+            Err(error) => return self.run_later(id, "reading the row of", &error),
         };
         let outcome = match self.handle(&process, &row).await {
             Ok(outcome) => outcome,
@@ -37,10 +37,15 @@ impl Core {
         if let Err(error) = self.settle(process, &row, outcome).await
             && error.kind != ErrorKind::Unavailable
         {
-            log::error!("ending process {id}: {}", error.chain());
-            self.queue
-                .push(Key::Process(id), self.now().plus(Duration::from_secs(1)));
+            self.run_later(id, "ending", &error);
         }
+    }
+
+    /// What the database refused once is tried again: nobody else knows that the process is due.
+    fn run_later(&self, id: i64, doing: &str, error: &Error) {
+        log::error!("{doing} process {id}: {}", error.chain());
+        self.queue
+            .push(Key::Process(id), self.now().plus(Duration::from_secs(1)));
     }
 
     /// A process whose row was swept away.
@@ -66,28 +71,12 @@ impl Core {
             let (mut changes, follow) = match outcome {
                 Outcome::Left => return Ok(()),
                 Outcome::Again(wait, message) => {
-                    if row.message != message {
-                        tx.update_if(
-                            &row,
-                            &Changes {
-                                message: Some(message.clone()),
-                                ..Changes::default()
-                            },
-                        )?;
-                    }
+                    note_message(tx, &row, &message)?;
                     let at = tx.now().plus(wait);
                     return tx.defer_process(process.id, at, process.attempts, &message);
                 }
                 Outcome::Failed(message) => {
-                    if row.message != message {
-                        tx.update_if(
-                            &row,
-                            &Changes {
-                                message: Some(message.clone()),
-                                ..Changes::default()
-                            },
-                        )?;
-                    }
+                    note_message(tx, &row, &message)?;
                     if let Some(owner) = owner {
                         tx.wake_owner(owner);
                     }
@@ -122,6 +111,10 @@ impl Core {
                     tx.update_if(&row, &changes)?;
                 }
             }
+            if row.root == "instance" {
+                // What its engine told of it while the process ran is looked at now.
+                tx.wake(Wake::Resource(row.id));
+            }
             if let Some(owner) = owner {
                 tx.wake_owner(owner);
             }
@@ -129,4 +122,16 @@ impl Core {
         })
         .await
     }
+}
+
+/// Writes what a process says while it waits, if that is new.
+fn note_message(tx: &mut Tx<'_>, row: &Resource, message: &str) -> Result<()> {
+    if row.message == message {
+        return Ok(());
+    }
+    let changes = Changes {
+        message: Some(message.to_owned()),
+        ..Changes::default()
+    };
+    tx.update_if(row, &changes).map(drop)
 }

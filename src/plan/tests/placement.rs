@@ -126,13 +126,15 @@ fn a_service_can_keep_its_units_apart() {
          begin batch
          park 1
          stop 1
+         working: Waiting for shop-web-1 to stop
          create shop-web-1 v1 in unit n1-1 on host 1
-         working: Upgrading 1 of 2
+         working: Creating shop-web-1
          begin batch
          park 2
          stop 2
+         working: Waiting for shop-web-2 to stop
          create shop-web-2 v1 in unit n1-2 on host 2
-         working: Upgrading 2 of 2
+         working: Creating shop-web-2
          converged
          1:web-1/v0@1*:Stopped 2:web-2/v0@2*:Stopped 3:web-1/v1@1 4:web-2/v1@2",
     );

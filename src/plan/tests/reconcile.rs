@@ -198,3 +198,36 @@ fn sidekicks_share_a_unit_and_follow_their_providers() {
          working: Waiting for shop-web-log-1 to start",
     );
 }
+
+#[test]
+fn one_that_keeps_exiting_is_started_again_later_each_time() {
+    let mut world = up(1);
+    let now = world.now;
+    for (exits, expected) in [
+        (1, "start 1\nworking: Starting shop-web-1"),
+        (
+            2,
+            "wake after 1000 ms\nworking: Waiting for shop-web-1 to be started again",
+        ),
+        (
+            4,
+            "wake after 4000 ms\nworking: Waiting for shop-web-1 to be started again",
+        ),
+        (
+            90,
+            "wake after 120000 ms\nworking: Waiting for shop-web-1 to be started again",
+        ),
+    ] {
+        let instance = world.instance(1);
+        (instance.state, instance.exits, instance.exited_at) = (InstanceState::Stopped, exits, Some(now));
+        check_plan(&format!("after {exits} exits"), &world, expected);
+    }
+    world.instance(1).state = InstanceState::Running;
+    for (seconds, expected) in [
+        (3, "wake after 7000 ms\nworking: Waiting for shop-web-1 to stay up"),
+        (10, "converged"),
+    ] {
+        world.instance(1).up_since = Some(Timestamp(now.0 - seconds * 1_000));
+        check_plan(&format!("up for {seconds} s"), &world, expected);
+    }
+}

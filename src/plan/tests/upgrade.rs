@@ -12,13 +12,15 @@ fn an_upgrade_keeps_the_old_ones_stopped_until_it_is_finished() {
          begin batch
          park 1
          stop 1
+         working: Waiting for shop-web-1 to stop
          create shop-web-1 v1 in unit n1-1 on host 1
-         working: Upgrading 1 of 2
+         working: Creating shop-web-1
          begin batch
          park 2
          stop 2
+         working: Waiting for shop-web-2 to stop
          create shop-web-2 v1 in unit n1-2 on host 1
-         working: Upgrading 2 of 2
+         working: Creating shop-web-2
          converged
          1:web-1/v0@1*:Stopped 2:web-2/v0@1*:Stopped 3:web-1/v1@1 4:web-2/v1@1",
     );
@@ -43,14 +45,16 @@ fn an_upgrade_keeps_the_old_ones_stopped_until_it_is_finished() {
          park 3
          unpark 1
          stop 3
+         working: Waiting for shop-web-1 to stop
          start 1
-         working: Rolling back 1 of 2
+         working: Starting shop-web-1
          begin batch
          park 4
          unpark 2
          stop 4
+         working: Waiting for shop-web-2 to stop
          start 2
-         working: Rolling back 2 of 2
+         working: Starting shop-web-2
          remove 3 (upgraded)
          remove 4 (upgraded)
          working: Removing shop-web-1
@@ -79,8 +83,7 @@ fn the_interval_between_batches_is_waited_for() {
          begin batch
          park 2
          stop 2
-         create shop-web-2 v1 in unit n1-2 on host 1
-         working: Upgrading 2 of 2",
+         working: Waiting for shop-web-2 to stop",
     );
 }
 
@@ -191,9 +194,11 @@ fn a_replacement_waits_for_the_port_of_the_old_one() {
 #[test]
 fn a_cancelled_upgrade_holds_and_can_go_either_way() {
     let mut world = up(2).with(new_version);
-    let plan = world.plan();
-    world.apply(&plan.steps, 1);
-    world.tick(|| true);
+    for _ in 0..2 {
+        let plan = world.plan();
+        world.apply(&plan.steps, 1);
+        world.tick(|| true);
+    }
     world.desired.goal = Goal::Hold;
     check_story(
         "cancelled",
@@ -210,8 +215,9 @@ fn a_cancelled_upgrade_holds_and_can_go_either_way() {
          park 3
          unpark 1
          stop 3
+         working: Waiting for shop-web-1 to stop
          start 1
-         working: Rolling back 2 of 2
+         working: Starting shop-web-1
          remove 3 (upgraded)
          working: Removing shop-web-1
          converged
@@ -224,8 +230,9 @@ fn a_cancelled_upgrade_holds_and_can_go_either_way() {
          begin batch
          park 2
          stop 2
+         working: Waiting for shop-web-2 to stop
          create shop-web-2 v1 in unit n1-2 on host 1
-         working: Upgrading 2 of 2
+         working: Creating shop-web-2
          converged
          1:web-1/v0@1*:Stopped 2:web-2/v0@1*:Stopped 3:web-1/v1@1 4:web-2/v1@1",
     );
@@ -245,8 +252,9 @@ fn a_new_version_that_never_becomes_healthy_stops_the_upgrade_and_can_be_rolled_
          begin batch
          park 1
          stop 1
+         working: Waiting for shop-web-1 to stop
          create shop-web-1 v1 in unit n1-1 on host 1
-         working: Upgrading 1 of 2
+         working: Creating shop-web-1
          working: Waiting for shop-web-1 to become healthy
          1:web-1/v0@1*:Stopped 2:web-2/v0@1 3:web-1/v1@1",
     );
@@ -258,8 +266,9 @@ fn a_new_version_that_never_becomes_healthy_stops_the_upgrade_and_can_be_rolled_
          park 3
          unpark 1
          stop 3
+         working: Waiting for shop-web-1 to stop
          start 1
-         working: Rolling back 2 of 2
+         working: Starting shop-web-1
          remove 3 (upgraded)
          working: Removing shop-web-1
          converged
@@ -285,11 +294,12 @@ fn an_upgrade_can_add_and_drop_sidekicks() {
          stop 1
          stop 2
          stop 3
-         create shop-web-1 v1 in unit n1-1 on host 1
          create shop-web-proxy-1 v0 in unit n1-1 on host 1
-         working: Upgrading 1 of 1
+         working: Waiting for shop-web-1 to stop
+         create shop-web-1 v1 in unit n1-1 on host 1
+         working: Creating shop-web-1
          converged
-         1:web-1/v0@1*:Stopped 2:web-data-1/v0@1*:Stopped 3:web-log-1/v0@1*:Stopped 4:web-1/v1@1 5:web-proxy-1/v0@1",
+         1:web-1/v0@1*:Stopped 2:web-data-1/v0@1*:Stopped 3:web-log-1/v0@1*:Stopped 4:web-proxy-1/v0@1 5:web-1/v1@1",
     );
     world.desired.configs = before;
     world.desired.goal = Goal::Rollback(ONE_BY_ONE);
@@ -305,13 +315,14 @@ fn an_upgrade_can_add_and_drop_sidekicks() {
          unpark 3
          stop 4
          stop 5
-         start 1
          start 2
+         working: Waiting for shop-web-1 to stop
+         start 1
          start 3
-         working: Rolling back 1 of 1
+         working: Starting shop-web-1
          remove 4 (upgraded)
          remove 5 (upgraded)
-         working: Removing shop-web-1
+         working: Removing shop-web-proxy-1
          converged
          1:web-1/v0@1 2:web-data-1/v0@1 3:web-log-1/v0@1",
     );
@@ -331,8 +342,9 @@ fn only_the_upgraded_configuration_of_a_unit_is_replaced() {
          begin batch
          park 2
          stop 2
+         working: Waiting for shop-web-log-1 to stop
          create shop-web-log-1 v1 in unit n1-1 on host 1
-         working: Upgrading 1 of 1
+         working: Creating shop-web-log-1
          converged
          1:web-1/v0@1 2:web-log-1/v0@1*:Stopped 3:web-log-1/v1@1",
     );
@@ -381,8 +393,9 @@ fn rollback_without_the_kept_ones_makes_new_ones() {
          begin batch
          park 2
          stop 2
+         working: Waiting for shop-web-1 to stop
          create shop-web-1 v0 in unit n1-1 on host 1
-         working: Rolling back 1 of 1
+         working: Creating shop-web-1
          remove 2 (upgraded)
          working: Removing shop-web-1
          converged
@@ -433,21 +446,26 @@ fn scale_may_change_during_an_upgrade() {
     let mut world = up(2).with(new_version);
     let plan = world.plan();
     world.apply(&plan.steps, 1);
+    world.tick(|| true);
     world.desired.scale = Scale::Units(3);
     check_plan(
         "the new unit has the new version",
         &world,
         "
+         create shop-web-1 v1 in unit n1-1 on host 1
          create shop-web-3 v1 in new unit 3 on host 1
-         working: Waiting for shop-web-1 to stop",
+         working: Creating shop-web-1",
     );
+    let plan = world.plan();
+    let unit = plan.steps.iter().take(1).cloned().collect::<Vec<_>>();
+    world.apply(&unit, 1);
     world.desired.scale = Scale::Units(1);
     check_story(
         "the last made goes, what is kept stays",
         &mut world,
         "
          remove 2 (surplus)
-         working: Waiting for shop-web-1 to stop
+         working: Waiting for shop-web-1 to start
          converged
          1:web-1/v0@1*:Stopped 3:web-1/v1@1",
     );
@@ -466,5 +484,9 @@ fn a_plan_for_a_thousand_units_is_made_in_one_go() {
         size: 1000,
         ..ONE_BY_ONE
     });
-    assert_eq!(world.plan().steps.len(), 3001);
+    let plan = world.plan();
+    assert_eq!(plan.steps.len(), 2001);
+    world.apply(&plan.steps, 1);
+    world.tick(|| true);
+    assert_eq!(world.plan().steps.len(), 1000);
 }

@@ -197,6 +197,7 @@ fn words(error: Error) -> String {
         | Error::PortTaken(m)
         | Error::NameTaken(m)
         | Error::AddressTaken(m)
+        | Error::NetworkGone(m)
         | Error::Gone(m) => m,
     }
 }

@@ -48,6 +48,7 @@ pub(super) fn refusal(status: u16, message: &str) -> Error {
 /// that failed, and the container is not gone.
 pub(super) fn start_failure(error: Error, id: &str) -> Error {
     match error {
+        Error::Gone(message) if message.starts_with("network ") => Error::NetworkGone(message),
         Error::Gone(message) if !message.contains(id) => Error::Failed(message),
         other => other,
     }

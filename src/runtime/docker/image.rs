@@ -80,7 +80,9 @@ pub(super) async fn pull(
 
 fn as_failed(error: Error) -> Error {
     match error {
-        Error::Gone(m) | Error::NameTaken(m) | Error::PortTaken(m) | Error::AddressTaken(m) => Error::Failed(m),
+        Error::Gone(m) | Error::NetworkGone(m) | Error::NameTaken(m) | Error::PortTaken(m) | Error::AddressTaken(m) => {
+            Error::Failed(m)
+        }
         Error::Unreachable(_) | Error::Failed(_) => error,
     }
 }

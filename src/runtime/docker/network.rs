@@ -64,21 +64,15 @@ fn found(network: Network) -> Option<NetworkFound> {
 }
 
 async fn create(docker: &Inner, spec: &NetworkSpec, subnet: &str) -> Result<String> {
+    let name = name(spec, &docker.server_uuid);
     match docker
-        .call(
-            LONG,
-            docker.api()?.create_network(request(docker, spec, &spec.name, subnet)),
-        )
+        .call(LONG, docker.api()?.create_network(request(docker, spec, &name, subnet)))
         .await
     {
         Ok(response) => Ok(response.id),
-        // Newer engines refuse a name that a stranger has; the project's uuid makes it ours.
+        // Newer engines refuse a name that a stranger has; nobody has the project's whole uuid.
         Err(Error::NameTaken(_)) => {
-            let name = format!(
-                "{}-{}",
-                spec.name,
-                spec.project_uuid.get(..8).unwrap_or(&spec.project_uuid)
-            );
+            let name = format!("{name}-{}", spec.project_uuid);
             Ok(docker
                 .call(LONG, docker.api()?.create_network(request(docker, spec, &name, subnet)))
                 .await?
@@ -86,6 +80,12 @@ async fn create(docker: &Inner, spec: &NetworkSpec, subnet: &str) -> Result<Stri
         }
         Err(other) => Err(other),
     }
+}
+
+/// Servers that were copied from one another have the same projects: the server is in the name too.
+fn name(spec: &NetworkSpec, server_uuid: &str) -> String {
+    let random_end = server_uuid.rsplit('-').next().unwrap_or(server_uuid);
+    format!("{}-{random_end}", spec.name)
 }
 
 fn request(docker: &Inner, spec: &NetworkSpec, name: &str, subnet: &str) -> NetworkCreateRequest {
@@ -106,5 +106,27 @@ fn request(docker: &Inner, spec: &NetworkSpec, name: &str, subnet: &str) -> Netw
         }),
         labels: Some(HashMap::from(labels)),
         ..NetworkCreateRequest::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_servers_with_one_project_have_networks_of_their_own() {
+        let spec = NetworkSpec {
+            project_uuid: "p".into(),
+            name: "drover-ab".into(),
+            candidates: Vec::new(),
+        };
+        let names = [
+            "0193a5c7-0001-7000-8000-00000000aaaa",
+            "0193a5c7-0001-7000-8000-00000000bbbb",
+        ];
+        assert_eq!(
+            names.map(|server| name(&spec, server)),
+            ["drover-ab-00000000aaaa", "drover-ab-00000000bbbb"]
+        );
     }
 }

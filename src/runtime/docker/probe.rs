@@ -55,11 +55,90 @@ async fn http(ip: &str, port: u16, line: &str) -> std::io::Result<ProbeResult> {
     })
 }
 
-/// The text to send. Only the first line of what the user wrote counts, and a missing version is added.
+/// The text to send, from a request line as HAProxy's `httpchk` takes it: method, address and version in words of its
+/// configuration, with headers behind the version. What is missing is added: GET, `/`, HTTP/1.0.
 fn request(ip: &str, port: u16, line: &str) -> String {
-    let line = line.lines().next().unwrap_or_default().trim();
-    let version = if line.contains(" HTTP/") { "" } else { " HTTP/1.0" };
-    format!("{line}{version}\r\nHost: {ip}:{port}\r\nUser-Agent: drover\r\nConnection: close\r\n\r\n")
+    let mut words = words(line).into_iter();
+    let (first, second) = (words.next().unwrap_or_default(), words.next());
+    let (method, target) = match second {
+        // An address alone is asked for by GET.
+        None if first.starts_with('/') || first.contains("://") => ("GET".to_owned(), first),
+        None => (first, "/".to_owned()),
+        Some(target) => (first, target),
+    };
+    // Headers may stand in words of their own, where spaces in them were not escaped.
+    let rest: Vec<String> = words.collect();
+    let rest = rest.join(" ");
+    let mut lines = rest.lines().map(str::trim).filter(|l| !l.is_empty()).peekable();
+    let version = lines.next_if(|l| l.starts_with("HTTP/")).unwrap_or("HTTP/1.0");
+    let headers: Vec<&str> = lines.filter(|l| l.contains(':')).collect();
+    let is_given = |name: &str| {
+        let names = headers.iter().filter_map(|h| h.split_once(':'));
+        names
+            .into_iter()
+            .any(|(given, _)| given.trim().eq_ignore_ascii_case(name))
+    };
+    let host = format!("Host: {ip}:{port}");
+    let own = [
+        ("Host", host.as_str()),
+        ("User-Agent", "User-Agent: drover"),
+        ("Connection", "Connection: close"),
+    ];
+    let own = own
+        .iter()
+        .filter(|(name, _)| !is_given(name))
+        .map(|(_, header)| *header);
+    let mut text = format!("{method} {target} {version}\r\n");
+    for header in headers.iter().copied().chain(own) {
+        text.push_str(header);
+        text.push_str("\r\n");
+    }
+    text + "\r\n"
+}
+
+/// The words of a line in HAProxy's configuration: separated by blanks, quoted by `'` (nothing in it is special) or `"`,
+/// with a backslash before a blank, a quote, a backslash or a `#`, and `\n`, `\r`, `\t` and `\xNN`.
+fn words(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let (mut word, mut quote): (Option<String>, Option<char>) = (None, None);
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => word.get_or_insert_default().push_str(&unescape(&mut rest)),
+            // A real end of line is part of a word: it separates headers.
+            (None, ' ' | '\t') => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// What a backslash and what follows it stand for.
+fn unescape(rest: &mut std::str::Chars<'_>) -> String {
+    match rest.next() {
+        Some('n') => "\n".to_owned(),
+        Some('r') => "\r".to_owned(),
+        Some('t') => "\t".to_owned(),
+        Some('x') => {
+            let code: String = rest.clone().take(2).collect();
+            match u8::from_str_radix(&code, 16) {
+                Ok(byte) if byte.is_ascii() && code.len() == 2 => {
+                    rest.nth(1);
+                    char::from(byte).to_string()
+                }
+                _ => "\\x".to_owned(),
+            }
+        }
+        Some(c) if c.is_whitespace() || matches!(c, '\\' | '\'' | '"' | '#') => c.to_string(),
+        Some(c) => format!("\\{c}"),
+        None => "\\".to_owned(),
+    }
 }
 
 /// Whether a status line says 2xx or 3xx.
@@ -184,12 +263,50 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_line_of_a_request_is_sent() {
-        let text = request("1.2.3.4", 80, "GET /a HTTP/1.1\r\nX: y");
-        assert_eq!(
-            text,
-            "GET /a HTTP/1.1\r\nHost: 1.2.3.4:80\r\nUser-Agent: drover\r\nConnection: close\r\n\r\n"
-        );
-        assert!(request("1.2.3.4", 80, "GET /a").starts_with("GET /a HTTP/1.0\r\n"));
+    fn request_lines_are_read_as_haproxy_reads_them() {
+        let own = "User-Agent: drover\r\nConnection: close\r\n\r\n";
+        let plain = |line: &str| format!("{line}\r\nHost: 1.2.3.4:80\r\n{own}");
+        for (line, expected) in [
+            ("GET /health HTTP/1.0", plain("GET /health HTTP/1.0")),
+            (r#"GET "/health" "HTTP/1.0""#, plain("GET /health HTTP/1.0")),
+            ("GET '/health' 'HTTP/1.1'", plain("GET /health HTTP/1.1")),
+            ("GET /a", plain("GET /a HTTP/1.0")),
+            ("OPTIONS", plain("OPTIONS / HTTP/1.0")),
+            ("/a", plain("GET /a HTTP/1.0")),
+            (r#"GET "/a b\\c" HTTP/1.0"#, plain(r"GET /a b\c HTTP/1.0")),
+            ("HEAD  /a\tHTTP/1.0 ", plain("HEAD /a HTTP/1.0")),
+            (
+                "GET http://example.com:8080/x HTTP/1.1",
+                plain("GET http://example.com:8080/x HTTP/1.1"),
+            ),
+            (
+                r#"GET "/health" "HTTP/1.1\r\nHost:\ example.com""#,
+                format!("GET /health HTTP/1.1\r\nHost: example.com\r\n{own}"),
+            ),
+            (
+                r"GET /health HTTP/1.1\r\nHost:\ example.com\r\nX-A:\x20b",
+                format!("GET /health HTTP/1.1\r\nHost: example.com\r\nX-A: b\r\n{own}"),
+            ),
+            (
+                "GET /a HTTP/1.1\r\nX: y",
+                format!("GET /a HTTP/1.1\r\nX: y\r\nHost: 1.2.3.4:80\r\n{own}"),
+            ),
+        ] {
+            assert_eq!(request("1.2.3.4", 80, line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_word_of_a_request_line_is_lost() {
+        for (line, expected) in [
+            ("", &[][..]),
+            ("  ", &[]),
+            (r"a\", &[r"a\"]),
+            (r"a\xzz \q", &[r"a\xzz", r"\q"]),
+            (r#"a"b c"d '' "e"#, &["ab cd", "", "e"]),
+            (r#"'a\nb' "a\"b""#, &[r"a\nb", r#"a"b"#]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
     }
 }

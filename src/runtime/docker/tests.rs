@@ -11,6 +11,7 @@ fn the_engines_words_decide_what_a_refusal_means() {
         Error::PortTaken(_) => "port",
         Error::NameTaken(_) => "name",
         Error::AddressTaken(_) => "address",
+        Error::NetworkGone(_) => "network",
         Error::Gone(_) => "gone",
     };
     for (status, message, expected) in [
@@ -62,7 +63,11 @@ fn a_start_that_misses_something_else_has_failed() {
     let gone = |m: &str| Error::Gone(m.into());
     assert_eq!(
         start_failure(gone("network n not found"), "ab"),
-        Error::Failed("network n not found".into())
+        Error::NetworkGone("network n not found".into())
+    );
+    assert_eq!(
+        start_failure(gone("No such container: cd"), "ab"),
+        Error::Failed("No such container: cd".into())
     );
     assert_eq!(
         start_failure(gone("No such container: ab"), "ab"),

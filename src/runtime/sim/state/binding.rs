@@ -19,6 +19,13 @@ impl Contents {
         }
     }
 
+    pub(super) fn check_network(&self, container: &Container) -> Result<()> {
+        match &container.network {
+            Some(id) if self.lost_networks.contains(id) => Err(Error::NetworkGone(format!("network {id} not found"))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     pub(super) fn check_address(&self, container: &Container) -> Result<()> {
         if !self.strict || container.network.is_none() {
             return Ok(());

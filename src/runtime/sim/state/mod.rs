@@ -47,6 +47,8 @@ pub(super) struct Contents {
     containers: HashMap<String, Container>,
     /// By project.
     networks: BTreeMap<String, NetworkFound>,
+    /// Ids of networks that were removed.
+    lost_networks: HashSet<String>,
     /// Name → driver.
     pub(super) volumes: BTreeMap<String, String>,
     pub(super) health: HashMap<String, Health>,
@@ -210,6 +212,7 @@ impl Contents {
             return Ok((container.found.clone(), Aftermath::default()));
         }
         self.check_provider(container)?;
+        self.check_network(container)?;
         self.check_address(container)?;
         let wanted = container.ports.clone();
         let ports = self.bind(&wanted)?;
@@ -347,6 +350,7 @@ impl Contents {
             id: hex_id(&spec.project_uuid),
             subnet: subnet.clone(),
         };
+        self.lost_networks.remove(&network.id);
         self.networks.insert(spec.project_uuid.clone(), network.clone());
         Ok(network)
     }
@@ -362,7 +366,8 @@ impl Contents {
                 network.id
             )));
         }
-        self.networks.remove(project_uuid);
+        let removed = self.networks.remove(project_uuid);
+        self.lost_networks.extend(removed.map(|n| n.id));
         Ok(())
     }
 
