@@ -288,7 +288,10 @@ mod tests {
         let image = "docker:a";
         for (config, expected) in [
             (json!({"name": "web", "launchConfig": {"imageUuid": image}}), "ok"),
-            (json!({"name": "web", "launchConfig": {}}), "InvalidOption/launchConfig"),
+            (
+                json!({"name": "web", "launchConfig": {}}),
+                "InvalidOption/Image is required when selectorContainer is not passed in",
+            ),
             (
                 json!({"name": "web", "launchConfig": {"imageUuid": "docker:rancher/none"}, "selectorContainer": "a=b"}),
                 "ok",
@@ -311,12 +314,12 @@ mod tests {
             ),
             (
                 json!({"name": "web", "launchConfig": {"imageUuid": image, "networkLaunchConfig": "x"}}),
-                "InvalidReference/launchConfig",
+                "InvalidReference/network_from of service web is referencing a service x that either does not exist or is not properly labeled as a sidekick",
             ),
             (
                 json!({"name": "web", "launchConfig": {"imageUuid": image, "networkLaunchConfig": "a"},
                        "secondaryLaunchConfigs": [{"name": "a", "imageUuid": image, "dataVolumesFromLaunchConfigs": ["web"]}]}),
-                "InvalidReference/launchConfig",
+                "InvalidReference/CircularReference",
             ),
             (
                 json!({"name": "web", "launchConfig": {"imageUuid": image, "dataVolumesFromLaunchConfigs": ["a", "b"]},

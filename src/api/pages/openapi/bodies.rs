@@ -146,7 +146,13 @@ impl<'a> Bodies<'a> {
         let view = self.view;
         // Quirk: the number of a row that may be of any type is an id on the wire.
         let is_any_id = name == "resourceId" && field.ty == FieldType::Int;
-        let ty_shown = if is_any_id { &FieldType::String } else { &field.ty };
+        // The status of an answer is kept as text, whatever the schema of a version says.
+        let is_status = name == "responseCode";
+        let ty_shown = if is_any_id || is_status {
+            &FieldType::String
+        } else {
+            &field.ty
+        };
         let mut schema = self.of_type(ty_shown, view, Use::Shown);
         // What is not set is null, whatever may be sent; only flags are always true or false.
         if field.ty != FieldType::Boolean || field.nullable {
@@ -214,6 +220,8 @@ impl<'a> Bodies<'a> {
             FieldType::Array(of) => json!({"type": "array", "items": self.inner(of, view, purpose)}),
             FieldType::Map(of) => json!({"type": "object", "additionalProperties": self.inner(of, view, purpose)}),
             FieldType::Embedded(name) => match view.types.get(name) {
+                // A part that is called after a type of rows has what the row it stands in says of it, and no links.
+                Some(ty) if purpose == Use::Shown && !ty.is_embedded => json!({"type": "object"}),
                 Some(ty) if purpose == Use::Shown => self.shown(ty),
                 Some(ty) => self.create(ty),
                 None => json!({"type": "object"}),
