@@ -39,12 +39,14 @@ pub(crate) fn remove(tx: &mut Tx<'_>, machine: &crate::schema::Machine, row: &Re
 
 impl Core {
     /// The process `account.deactivate`.
-    pub(crate) fn deactivated_account(&self, process: &Process) -> Outcome {
+    pub(crate) async fn deactivate_account(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let id = row.id;
+        self.write(move |tx| tx.delete_sessions(id, None)).await?;
         let leaving: Leaving = serde_json::from_str(&process.data).unwrap_or_default();
-        match leaving.remove {
+        Ok(match leaving.remove {
             true => Outcome::Then(Box::default(), "remove", "{}".into()),
             false => Outcome::done(),
-        }
+        })
     }
 
     /// The process `account.remove`. Each run asks for what can go now, and waits for it; so it may be cut short anywhere.

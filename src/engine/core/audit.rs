@@ -14,6 +14,7 @@ use crate::model::{Fields, Resource, Result, Timestamp};
 use crate::schema::{Type, View, layout, render};
 use crate::store::{NewResource, Priority, Tx};
 
+use super::ids::SYSTEM;
 use super::request::{Input, Scope};
 use super::settings;
 use super::state::Core;
@@ -241,6 +242,38 @@ impl Core {
             tx.insert_unannounced(entry(&attempt, &by, &end, tx.now())?).map(drop)
         });
         write.await
+    }
+}
+
+impl Core {
+    /// The row of a login, or a password, that was wrong: whoever it was has no scope.
+    pub(crate) async fn record_wrong_password(&self, name: &str, client_ip: &str) -> Result<()> {
+        let mut request = "{\"name\":".to_owned();
+        push_string(&mut request, &name.chars().take(100).collect::<String>());
+        request.push('}');
+        let attempt = Attempt {
+            resource_type: "token".to_owned(),
+            operation: "create".to_owned(),
+            resource_id: None,
+            client_ip: client_ip.to_owned(),
+            request: Some(request),
+            success: 201,
+            began: self.now(),
+            is_recorded: AtomicBool::new(true),
+        };
+        let by = By {
+            effective: SYSTEM,
+            user: SYSTEM,
+            wire: self.wire_id("account", SYSTEM),
+            auth: super::request::AuthType::None.as_str(),
+        };
+        let end = End {
+            status: 401,
+            resource_id: None,
+            response: None,
+        };
+        self.write(move |tx| tx.insert_unannounced(entry(&attempt, &by, &end, tx.now())?).map(drop))
+            .await
     }
 }
 
