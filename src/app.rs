@@ -5,11 +5,12 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::{App, HttpServer, web};
 use fs4::fs_std::FileExt;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
 use crate::cli::{self, Cli, Command, LogFormat, Place, SchemaCommand, Serve, Switch};
@@ -19,17 +20,14 @@ use crate::failure::{Failure, Status};
 use crate::keyfile;
 use crate::model::time::SystemClock;
 use crate::model::{Clock, ErrorKind};
-use crate::runtime::Runtime;
-use crate::runtime::docker::Docker;
 use crate::runtime::sim::Sim;
 use crate::schema::{Registry, Role, Version, schema_json};
 use crate::secret::Keeper;
 use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 
-/// Where Docker listens if nobody says otherwise.
-const LOCAL_SOCKET: &str = "/var/run/docker.sock";
-/// How long the local engine may take to show that it is there.
-const DOCKER_PATIENCE: Duration = Duration::from_secs(3);
+mod database;
+mod engines;
+
 /// Threads of each worker for lists: as many as find a reader. More would only wait for one, each with memory of its own.
 const BLOCKING_THREADS: usize = 4;
 /// How long open requests may take when the server stops, in seconds.
@@ -186,6 +184,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let engine_config = EngineConfig {
         network_pool: serve.network_pool.clone(),
         may_be_open,
+        host_address: serve.host_address,
         simulators: Some(simulators()),
         ..EngineConfig::default()
     };
@@ -211,9 +210,13 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         )
     })?;
     let address = listener.local_addr().unwrap_or(address);
-    let found = attach_engines(serve, &engine, clock).await?;
-    greet(address, &file, &opened.migrated, &found);
+    let found = engines::attach(serve, &engine, clock).await?;
+    greet(address, &file, &opened.migrated, &found.words);
     let life = engine.start();
+    let mut aside = JoinSet::new();
+    if let Some(docker) = found.awaited {
+        aside.spawn(engines::look_out(engine.clone(), docker));
+    }
     let sockets = SocketLimits::default();
     let options = ApiOptions {
         allowed_hosts: serve.allowed_hosts.clone(),
@@ -232,51 +235,42 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {address}: {e}")))?
         .run();
     let handle = server.handle();
+    let (watched, is_lost) = (engine.clone(), Arc::new(AtomicBool::new(false)));
+    let found_lost = is_lost.clone();
     let stopping = tokio::spawn(async move {
-        told_to_stop().await;
+        tokio::select! {
+            () = told_to_stop() => {}
+            () = database::lost(&watched) => found_lost.store(true, Ordering::Release),
+        }
         // These would go on for as long as the requests that were taken are waited for.
         sockets.close_sockets();
-        handle.stop(true).await;
+        handle.stop(!found_lost.load(Ordering::Acquire)).await;
     });
     // Ends after the requests it has taken.
     let ended = server.await;
     stopping.abort();
+    aside.shutdown().await;
     life.stop().await;
-    let closing = engine.clone();
-    let closed = tokio::task::spawn_blocking(move || closing.close()).await;
-    log::info!("stopped; containers go on running");
-    if let Err(error) = closed {
-        return Err(Failure::new(Status::Internal, format!("closing the database: {error}")));
-    }
+    close(engine, &file, is_lost.load(Ordering::Acquire)).await?;
     ended.map_err(|e| Failure::new(Status::Internal, format!("serving: {e}")))
 }
 
-/// Ties the engines of containers to their hosts; says in words what was found.
-async fn attach_engines(serve: &Serve, engine: &Engine, clock: Arc<SystemClock>) -> Result<String, Failure> {
-    let docker = connect_docker(serve, engine).await?;
-    let found = match &docker {
-        Some((docker, text)) => {
-            engine
-                .attach(docker.clone())
-                .await
-                .map_err(|e| broken("adding the Docker host", e))?;
-            text.clone()
-        }
-        None => "no Docker Engine: only sim: images will run".to_owned(),
-    };
-    if serve.simulator || docker.is_none() {
-        let sim = Arc::new(Sim::new(clock));
-        sim.adopt(
-            engine
-                .simulated_containers()
-                .map_err(|e| broken("reading simulated containers", e))?,
-        );
-        engine
-            .attach(sim)
-            .await
-            .map_err(|e| broken("adding the simulated host", e))?;
+/// The last thing of all: folds the log of the database into its file, if that is still the database's.
+async fn close(engine: Arc<Engine>, file: &Path, is_lost: bool) -> Result<(), Failure> {
+    if is_lost {
+        // Closing it would write into what is there now.
+        std::mem::forget(engine);
+        return Err(Failure::new(
+            Status::Database,
+            format!(
+                "the database {} was removed or replaced while the server ran. Containers were left as they are: put the database back and start again.",
+                file.display()
+            ),
+        ));
     }
-    Ok(found)
+    let closed = tokio::task::spawn_blocking(move || engine.close()).await;
+    log::info!("stopped; containers go on running");
+    closed.map_err(|e| Failure::new(Status::Internal, format!("closing the database: {e}")))
 }
 
 /// Says what was started, and where to begin.
@@ -442,30 +436,5 @@ fn raise_file_limit() -> Option<u64> {
             log::warn!("the limit of open files cannot be raised: {error}");
             rlimit::Resource::NOFILE.get_soft().ok()
         }
-    }
-}
-
-/// The engine that was named, or the local one if it answers; and the line about it.
-async fn connect_docker(serve: &Serve, engine: &Engine) -> Result<Option<(Arc<dyn Runtime>, String)>, Failure> {
-    let url = match serve.docker.as_deref().map(str::trim).filter(|d| !d.is_empty()) {
-        Some("none") => return Ok(None),
-        Some(url) => url.to_owned(),
-        None if Path::new(LOCAL_SOCKET).exists() => format!("unix://{LOCAL_SOCKET}"),
-        None => return Ok(None),
-    };
-    let docker = Docker::connect(&url, serve.docker_cert_path.as_deref(), engine.server_uuid())
-        .map_err(|e| Failure::config(format!("--docker {url}: {e}")))?;
-    let described = tokio::time::timeout(DOCKER_PATIENCE, docker.describe()).await;
-    match described {
-        Ok(Ok(info)) => Ok(Some((
-            Arc::new(docker),
-            format!("Docker Engine {} at {url}", info.version),
-        ))),
-        _ if serve.docker.is_none() => Ok(None),
-        // It was asked for: its host is there, disconnected, and work waits for it.
-        _ => Ok(Some((
-            Arc::new(docker),
-            format!("Docker Engine at {url}, which does not answer; work waits for it"),
-        ))),
     }
 }

@@ -122,12 +122,15 @@ pub struct Serve {
     /// Where the database is.
     #[command(flatten)]
     pub place: Place,
-    /// The Docker Engine: unix:// or tcp:// (with TLS from DOCKER_CERT_PATH), or none. [default: the local socket if it answers]
+    /// The Docker Engine: unix:// or tcp:// (with TLS from DOCKER_CERT_PATH), or none. [default: the local socket]
     #[arg(long, env = "DOCKER_HOST", value_name = "URL")]
     pub docker: Option<String>,
     /// The folder of ca.pem, cert.pem and key.pem for a tcp:// engine with TLS.
     #[arg(long, env = "DOCKER_CERT_PATH", value_name = "DIR")]
     pub docker_cert_path: Option<PathBuf>,
+    /// The address by which others reach this machine, where containers publish ports. [default: that of the route to the world]
+    #[arg(long, env = "DROVER_HOST_ADDRESS", value_name = "IP")]
+    pub host_address: Option<std::net::IpAddr>,
     /// Run a simulated host for sim: images, too; on by itself without a Docker Engine.
     #[arg(long, env = "DROVER_SIMULATOR", value_parser = parse_switch)]
     pub simulator: bool,

@@ -28,6 +28,7 @@ pub(super) struct Draft<'a> {
     waiting: Option<String>,
     stuck: Option<String>,
     wake_after: Option<Duration>,
+    held_by: Option<ResourceId>,
 }
 
 impl<'a> Draft<'a> {
@@ -48,6 +49,7 @@ impl<'a> Draft<'a> {
             waiting: None,
             stuck: None,
             wake_after: None,
+            held_by: None,
         }
     }
 
@@ -76,6 +78,7 @@ impl<'a> Draft<'a> {
 
     /// Waits for a disconnected host.
     pub(super) fn wait_for_host(&mut self, host: Option<ResourceId>) {
+        self.held_by = self.held_by.or(host);
         self.wait(|| match host {
             Some(id) => format!("Waiting for host {id} to reconnect"),
             None => "Waiting for a host".to_owned(),
@@ -99,6 +102,7 @@ impl<'a> Draft<'a> {
     /// There is no place for a unit.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         match refusal {
+            Refusal::Away(host) => self.wait_for_host(Some(host)),
             Refusal::Busy => self.wait(|| "Waiting for a host port to become free".to_owned()),
             Refusal::NoHost => drop(
                 self.stuck
@@ -207,6 +211,7 @@ impl<'a> Draft<'a> {
             steps: self.steps,
             verdict,
             wake_after: self.wake_after,
+            held_by: self.held_by,
         }
     }
 

@@ -44,6 +44,10 @@ pub struct Instance {
     pub exits: u32,
     /// When it last did.
     pub exited_at: Option<Timestamp>,
+    /// How often in a row one in its place could not be started at all, itself included.
+    pub failures: u32,
+    /// When it was given up.
+    pub failed_at: Option<Timestamp>,
 }
 
 /// Whoever ran so long does not exit at once any more.
@@ -63,13 +67,22 @@ impl Instance {
         self.state == InstanceState::Running && self.steady_at().is_some_and(|at| at > now)
     }
 
-    /// When it may be started again: the first time at once, then after one second, two, four ….
+    /// When it may be started again.
     pub fn restart_at(&self) -> Option<Timestamp> {
-        let doublings = self.exits.checked_sub(2)?;
-        let seconds = 1_u64.checked_shl(doublings).unwrap_or(LONGEST_WAIT_SECONDS);
-        let wait = Duration::from_secs(seconds.min(LONGEST_WAIT_SECONDS));
-        self.exited_at.map(|at| at.plus(wait))
+        after(self.exited_at?, self.exits)
     }
+
+    /// When another one may be made in its place, as it could not be started.
+    pub fn remake_at(&self) -> Option<Timestamp> {
+        after(self.failed_at?, self.failures)
+    }
+}
+
+/// When it is tried again after so many times: after the first at once, then after one second, two, four ….
+fn after(last: Timestamp, times: u32) -> Option<Timestamp> {
+    let doublings = times.checked_sub(2)?;
+    let seconds = 1_u64.checked_shl(doublings).unwrap_or(LONGEST_WAIT_SECONDS);
+    Some(last.plus(Duration::from_secs(seconds.min(LONGEST_WAIT_SECONDS))))
 }
 
 /// The states of an instance, as far as planning goes.

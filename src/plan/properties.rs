@@ -126,7 +126,7 @@ fn mess(bytes: &[u8]) -> World {
     for host in &mut world.observed.hosts {
         match choices.below(8) {
             5 => host.is_active = false,
-            6 => (host.is_active, host.is_disconnected) = (false, true),
+            6 => (host.is_active, host.is_disconnected) = (choices.once_in(2), true),
             7 => (host.is_active, host.is_gone) = (false, true),
             _ => {}
         }
@@ -151,8 +151,12 @@ fn mess(bytes: &[u8]) -> World {
         // The engine never has two managed ones of a kind in a unit.
         let is_double = |i: &Instance| i.unit == uuid && i.config.as_deref() == name && !i.is_parked;
         let is_parked = is_parked || world.observed.instances.iter().any(is_double);
+        let (failures, now) = (u32::from(choices.below(5)), world.now);
         let made = world.add(&uuid, u32::from(unit) + 1, name, version, host);
         (made.is_parked, made.state, made.health) = (is_parked, state, health);
+        if state == InstanceState::Broken {
+            (made.failures, made.failed_at) = (failures, Some(now));
+        }
     }
     world.desired.goal = goal(&mut choices, &world);
     if !matches!(
@@ -380,11 +384,7 @@ fn check_end(world: &World, is_tidy: bool) {
         return;
     };
     let units: BTreeSet<&String> = live.iter().map(|i| &i.unit).collect();
-    let has_hosts = world
-        .observed
-        .hosts
-        .iter()
-        .any(|h| h.is_active && !h.is_gone && !h.is_disconnected);
+    let has_hosts = world.observed.hosts.iter().any(|h| h.is_active && !h.is_gone);
     assert!(
         units.len() == wanted as usize || (!has_hosts && units.len() < wanted as usize),
         "{wanted} units: {}",

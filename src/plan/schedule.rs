@@ -19,6 +19,8 @@ pub(super) enum Refusal {
     NoHost,
     /// What has to go first is on its way.
     Busy,
+    /// A host that would do does not answer now.
+    Away(ResourceId),
     /// The sentence says what is not met.
     Unmet(String),
 }
@@ -48,6 +50,8 @@ struct Place<'a> {
     matches: Vec<u32>,
     /// Right kind, state, labels and request.
     is_eligible: bool,
+    /// Eligible as soon as it answers again.
+    is_away: bool,
 }
 
 #[derive(Debug)]
@@ -79,6 +83,7 @@ impl<'a> Scheduler<'a> {
         };
         for place in &mut places {
             place.is_eligible = scheduler.is_eligible(place.host);
+            place.is_away = !place.is_eligible && place.host.is_disconnected && scheduler.suits(place.host);
         }
         scheduler.places = places;
         scheduler
@@ -91,6 +96,11 @@ impl<'a> Scheduler<'a> {
             .filter(|p| p.is_eligible)
             .map(|p| p.host.id)
             .collect()
+    }
+
+    /// Hosts that would take a unit if they answered, lowest id first.
+    pub(super) fn away(&self) -> impl Iterator<Item = ResourceId> {
+        self.places.iter().filter(|p| p.is_away).map(|p| p.host.id)
     }
 
     /// Whether this host is listed and not removed.
@@ -113,7 +123,7 @@ impl<'a> Scheduler<'a> {
                 return Ok(place.host.id);
             }
         }
-        if !self.has_active_host() && self.requested.is_empty() {
+        if !self.has_active_host() && self.away().next().is_none() && self.requested.is_empty() {
             return Err(Refusal::NoHost);
         }
         let best = |rules: usize, leaving: Leaving| {
@@ -130,8 +140,13 @@ impl<'a> Scheduler<'a> {
         {
             return Ok(place.host.id);
         }
+        let would_do = |p: &&Place<'a>| {
+            p.is_away && self.meets(p, of, hard) && self.has_room(p) && self.ports_free(p, of, Leaving::Ignored)
+        };
         Err(if best(hard, Leaving::Ignored).is_some() {
             Refusal::Busy
+        } else if let Some(place) = self.places.iter().find(would_do) {
+            Refusal::Away(place.host.id)
         } else {
             Refusal::Unmet(self.explain())
         })
@@ -272,6 +287,11 @@ impl<'a> Scheduler<'a> {
     }
 
     fn is_eligible(&self, host: &Host) -> bool {
+        (!host.is_disconnected || !self.requested.is_empty()) && self.suits(host)
+    }
+
+    /// Whether a unit may come to this host, answering or not.
+    fn suits(&self, host: &Host) -> bool {
         let is_kind = self.desired.configs.iter().all(|c| c.is_sim == host.is_sim);
         let is_wanted = if self.requested.is_empty() {
             let labels = || host.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
@@ -279,7 +299,7 @@ impl<'a> Scheduler<'a> {
                 .rules
                 .iter()
                 .filter(|r| r.field == Subject::HostLabel && !r.is_soft);
-            is_open(host)
+            host.is_active
                 && hard
                     .into_iter()
                     .all(|rule| rule.matches_labels(labels()) != rule.is_negated)
@@ -292,9 +312,10 @@ impl<'a> Scheduler<'a> {
 
     /// Whether the place is eligible and meets the first `rules` rules.
     fn fits(&self, place: &Place<'a>, of: Option<&Unit<'a>>, rules: usize) -> bool {
-        if !place.is_eligible {
-            return false;
-        }
+        place.is_eligible && self.meets(place, of, rules)
+    }
+
+    fn meets(&self, place: &Place<'a>, of: Option<&Unit<'a>>, rules: usize) -> bool {
         if !self.requested.is_empty() || self.rules.is_empty() {
             return true;
         }
@@ -400,6 +421,7 @@ impl<'a> Place<'a> {
             holders: Vec::new(),
             matches: matches.collect(),
             is_eligible: false,
+            is_away: false,
         }
     }
 }

@@ -168,6 +168,16 @@ fn remove_broken<'a>(draft: &mut Draft<'a>, units: &mut [Unit<'a>], mode: Mode) 
             .map_or(Reach::Up, |id| links.get(&id).copied().unwrap_or(Reach::Gone))
     };
     let is_broken = |i: &Instance| i.state == InstanceState::Broken && link(i) == Reach::Up;
+    // What is wanted and fails again and again is shown, with its reason, until another one is made.
+    let mut resting = BTreeSet::new();
+    for instance in units.iter().flat_map(|unit| &unit.live) {
+        let at = instance.remake_at().filter(|at| *at > draft.now);
+        if let Some(at) = at.filter(|_| is_broken(instance) && draft.shape.is_current(instance)) {
+            draft.wait_until(at, instance, "to be made again");
+            resting.insert(instance.id);
+        }
+    }
+    let is_broken = |i: &Instance| is_broken(i) && !resting.contains(&i.id);
     for unit in units {
         if unit.live.iter().any(|i| is_broken(i) || link(i) == Reach::Gone) {
             draft.remove_live(unit, Why::Broken, |i| is_broken(i) || link(i) == Reach::Gone);
@@ -220,6 +230,10 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
         }
         Scale::Global => {
             let served: BTreeSet<ResourceId> = roster.kept.iter().filter_map(Unit::host).collect();
+            // It is to be on each: one that does not answer now is waited for.
+            if let Some(away) = roster.scheduler.away().find(|host| !served.contains(host)) {
+                draft.wait_for_host(Some(away));
+            }
             let missing = eligible.difference(&served).copied();
             missing.take(UNITS_A_ROUND).map(Some).collect()
         }

@@ -11,6 +11,8 @@ pub struct Plan {
     pub verdict: Verdict,
     /// Plan again after this even if nothing changes (a batch interval).
     pub wake_after: Option<Duration>,
+    /// A host that does not answer, and that something of this waits for.
+    pub held_by: Option<ResourceId>,
 }
 
 /// How things stand.

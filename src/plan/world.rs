@@ -121,6 +121,8 @@ impl World {
             up_since: None,
             exits: 0,
             exited_at: None,
+            failures: 0,
+            failed_at: None,
         });
         self.observed.instances.last_mut().unwrap()
     }

@@ -63,6 +63,12 @@ pub struct EngineInfo {
     pub kernel: String,
     /// The number of cores.
     pub cores: i64,
+    /// How fast they are, in MHz, where that is known.
+    pub mhz: Option<u32>,
+    /// What they call themselves, where that is known.
+    pub cpu_model: Option<String>,
+    /// The address by which others reach the machine, where that is known.
+    pub address: Option<String>,
     /// Bytes.
     pub memory_bytes: i64,
     /// The engine's own labels.
@@ -143,7 +149,7 @@ pub enum Life {
     Exited,
 }
 
-/// One of our containers as found on the engine.
+/// A container as found on the engine: one of ours, or one that was not made through this API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Our identity of it.
@@ -164,8 +170,19 @@ pub struct Found {
     pub started_at: String,
     /// Volumes it mounts.
     pub mounts: Vec<FoundMount>,
-    /// The image of a container that was not made through the API and is to get a row all the same.
-    pub native: Option<String>,
+    /// Ports that it listens on, published or not: `(number, protocol)`.
+    pub exposed: Vec<(u16, String)>,
+    /// What there is to know of a container that was not made through the API; none of one that was.
+    pub native: Option<Native>,
+}
+
+/// A container that somebody made by hand, or another program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Native {
+    /// Its image, with its scheme.
+    pub image: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A mount as the engine made it.
@@ -223,7 +240,7 @@ pub struct NetworkFound {
     pub subnet: String,
 }
 
-/// Something that happened to one of our containers.
+/// Something that happened to a container of ours, or of nobody's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuntimeEvent {
     /// The stream is open (again): compare everything.
@@ -297,10 +314,10 @@ pub trait Runtime: Send + Sync {
     async fn ping(&self) -> Result<()>;
     /// Asks an engine that was told to be silent to answer again; only a simulated one ever was.
     fn pick_up(&self) {}
-    /// Every container of ours, by label; without what only a closer look tells, which [`Runtime::find`] takes:
-    /// `started_at`, and the `source` of volumes in `mounts`, are empty.
+    /// Every container of ours, by label, and every one that is nobody's; without what only a closer look tells, which
+    /// [`Runtime::find`] takes: `started_at`, `exposed`, and the `source` of volumes in `mounts`, are empty.
     async fn observe(&self) -> Result<Vec<Found>>;
-    /// One container of ours by uuid; `None` if it is not there.
+    /// One container of ours or nobody's by uuid (nobody's is the engine's own id); `None` if it is not there.
     async fn find(&self, uuid: &str) -> Result<Option<Found>>;
     /// Makes the image present. `progress` gets sentences such as `Pulling nginx:1.9 (3/7)`.
     async fn pull(

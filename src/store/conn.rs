@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
 
 use super::dialect::{self, Conn};
+use super::identity::Identity;
 use super::migrate::{MigrateError, SchemaState, migrate};
 use super::tables::{server, setting};
 use super::writer::{Tx, Writer};
@@ -65,6 +66,7 @@ pub struct Store {
     readers: Pool<ConnectionManager<Conn>>,
     writer: Arc<Writer>,
     file: PathBuf,
+    pub(super) identity: Identity,
     server_uuid: String,
     epoch: i64,
 }
@@ -86,6 +88,7 @@ impl Store {
         let mut conn = dialect::connect(&config.file, config.cache_kib).map_err(failed)?;
         let state = migrate(&mut conn)?;
         let (server_uuid, epoch) = begin_epoch(&mut conn).map_err(|e| failed(Box::new(e)))?;
+        let identity = Identity::note(&config.file, &mut conn, &server_uuid, epoch).map_err(failed)?;
         let manager = ConnectionManager::new(config.file.display().to_string());
         let readers = Pool::builder()
             .max_size(config.readers)
@@ -103,6 +106,7 @@ impl Store {
                 readers,
                 writer: Arc::new(writer),
                 file: config.file.clone(),
+                identity,
                 server_uuid,
                 epoch,
             },

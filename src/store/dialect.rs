@@ -72,6 +72,25 @@ pub(super) fn fold_log(conn: &mut Conn) -> QueryResult<()> {
     conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
+/// The same as far as it goes without waiting for readers.
+pub(super) fn fold_log_now(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")
+}
+
+/// Opens the database file for reading what is in it, whatever the log and other connections say of it.
+pub(super) fn connect_to_file_alone(file: &Path) -> ConnectionResult<Conn> {
+    let mut address = String::from("file:");
+    for byte in file.display().to_string().bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => address.push_str(&format!("%{byte:02x}")),
+            _ if byte.is_ascii() => address.push(char::from(byte)),
+            _ => address.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    address.push_str("?mode=ro&immutable=1");
+    Conn::establish(&address)
+}
+
 /// Writes a consistent copy to a new file, while others go on.
 pub(super) fn copy_to(conn: &mut Conn, file: &Path) -> QueryResult<()> {
     diesel::sql_query("VACUUM INTO ?")

@@ -10,6 +10,7 @@ mod credential;
 mod dialect;
 #[cfg(test)]
 mod fence_tests;
+mod identity;
 mod layout;
 mod migrate;
 mod outbox;

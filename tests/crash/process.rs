@@ -296,6 +296,168 @@ fn a_folder_has_one_server_and_a_port_too() {
     assert_eq!(server.get("services")["type"], "collection", "the first one serves on");
 }
 
+/// A server that ends by itself: its status, and what it complained of.
+fn ends_by_itself(mut server: Server, mut stderr: std::process::ChildStderr) -> (Option<i32>, String) {
+    let status = wait_for(&mut server.child).and_then(|status| status.code());
+    let mut told = String::new();
+    stderr.read_to_string(&mut told).expect("UTF-8");
+    (status, told)
+}
+
+#[test]
+fn a_database_that_goes_away_under_a_server_stops_it() {
+    let is_gone = |file: &Path| std::fs::remove_file(file).expect("it can be removed");
+    let is_another = |file: &Path| {
+        std::fs::rename(file, file.with_extension("old")).expect("it can be renamed");
+        std::fs::write(file, "").expect("it can be written");
+    };
+    let is_older = |file: &Path| {
+        let bytes = std::fs::read(file.with_extension("copy")).expect("a copy");
+        let mut same = std::fs::OpenOptions::new()
+            .write(true)
+            .open(file)
+            .expect("the same file");
+        std::io::Write::write_all(&mut same, &bytes).expect("it can be written");
+    };
+    let ways: [(&str, &dyn Fn(&Path)); 3] = [
+        ("removed", &is_gone),
+        ("replaced", &is_another),
+        ("restored", &is_older),
+    ];
+    for (what, take_away) in ways {
+        let folder = folder();
+        let place = ["--data-dir", text(folder.path())];
+        let file = folder.path().join("drover.db");
+        Server::start(place).terminate();
+        std::fs::copy(&file, file.with_extension("copy")).expect("it can be copied");
+        let mut child = drover(&[
+            "serve",
+            "--docker",
+            "none",
+            "--listen",
+            "127.0.0.1:0",
+            place[0],
+            place[1],
+        ])
+        .spawn()
+        .expect("the program starts");
+        let stderr = child.stderr.take().expect("its errors");
+        let server = Server::of(child);
+        server.active_service(2);
+        take_away(&file);
+        let (status, told) = ends_by_itself(server, stderr);
+        assert_eq!(status, Some(74), "{what}: {told}");
+        assert!(told.contains("removed or replaced"), "{what}: {told}");
+    }
+}
+
+/// What `/readyz?verbose` says.
+fn verbose(server: &Server) -> String {
+    let url = format!("http://{}/readyz?verbose", server.address);
+    let answer = server.client.get(url).send().and_then(|answer| answer.text());
+    answer.expect("an answer")
+}
+
+/// Looks until what `/readyz?verbose` says has this in it.
+fn wait_verbose(server: &Server, wanted: &str) -> String {
+    let started = Instant::now();
+    loop {
+        let text = verbose(server);
+        if text.contains(wanted) {
+            return text;
+        }
+        assert!(started.elapsed() < PATIENCE, "{wanted}: {text}");
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+#[test]
+fn an_engine_that_is_away_at_the_start_is_told_of_and_waited_for() {
+    let folder = folder();
+    let socket = folder.path().join("absent.sock");
+    let url = format!("unix://{}", text(&socket));
+    let place = ["--data-dir", text(folder.path())];
+    let mut child = drover(&["serve", "--docker", &url, "--listen", "127.0.0.1:0", place[0], place[1]])
+        .spawn()
+        .expect("the program starts");
+    let mut stderr = child.stderr.take().expect("its errors");
+    let server = Server::of(child);
+    let text = wait_verbose(&server, "[-] engine of host");
+    assert!(text.contains("last error:") && text.contains("absent.sock"), "{text}");
+    assert!(text.contains("[+] database") && text.ends_with("ready\n"), "{text}");
+    let host = &server.get("hosts")["data"][0];
+    assert_eq!(
+        (&host["state"], &host["kind"]),
+        (&json!("disconnected"), &json!("docker")),
+        "{host:#}"
+    );
+    assert_eq!(
+        server.get("hosts")["data"].as_array().map(Vec::len),
+        Some(1),
+        "it is no simulator"
+    );
+
+    let body = json!({"imageUuid": "docker:drover-test/web:1"});
+    let id = server.post("containers", &body)["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    server.wait(&format!("containers/{id}"), PATIENCE, |row| {
+        row["transitioningMessage"]
+            .as_str()
+            .is_some_and(|m| m.starts_with("Waiting for the host"))
+    });
+    drop(server);
+    let mut told = String::new();
+    stderr.read_to_string(&mut told).expect("UTF-8");
+    assert!(told.contains("absent.sock"), "{told}");
+}
+
+#[test]
+fn a_socket_that_may_not_be_opened_says_what_to_do() {
+    let folder = folder();
+    let socket = folder.path().join("forbidden.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let nobody = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+    std::fs::set_permissions(&socket, nobody).expect("its owner may");
+    let url = format!("unix://{}", text(&socket));
+    let data = folder.path().join("data");
+    let arguments = [
+        "serve",
+        "--docker",
+        &url,
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        text(&data),
+    ];
+    let program = drover(&arguments);
+    // Root may open everything, unless it is told that it may not.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    for (name, _) in program.get_envs().filter(|(_, value)| value.is_none()) {
+        command.env_remove(name);
+    }
+    let server = Server::of(command.spawn().expect("setpriv runs"));
+    let text = wait_verbose(&server, "[-] engine of host");
+    assert!(
+        text.contains("permission denied") && text.contains("group docker"),
+        "{text}"
+    );
+    assert_eq!(
+        server.get("hosts")["data"].as_array().map(Vec::len),
+        Some(1),
+        "it is no simulator"
+    );
+}
+
 #[test]
 fn a_server_that_is_told_to_stop_ends_well_and_gives_the_folder_free() {
     let folder = folder();

@@ -305,3 +305,62 @@ async fn a_server_that_dies_at_any_commit_goes_on_where_it_was() {
         }
     }
 }
+
+/// Does all that is due, while probes are made at every point where that waits for something.
+async fn settle_between_probes(w: &World) {
+    let is_over = std::cell::Cell::new(false);
+    let settling = async {
+        w.settle().await;
+        is_over.set(true);
+    };
+    let probing = async {
+        while !is_over.get() {
+            w.engine.probe().await.expect("probes can be made");
+            tokio::task::yield_now().await;
+        }
+    };
+    futures_util::future::join(settling, probing).await;
+}
+
+#[actix_web::test]
+async fn checks_are_not_lost_however_probes_and_starts_meet() {
+    const MANY: usize = 20;
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let check = json!({"port": 80, "interval": 100, "responseTimeout": 100, "healthyThreshold": 1, "unhealthyThreshold": 1, "strategy": "none"});
+    let body = json!({"scale": MANY, "launchConfig": {"healthCheck": check}});
+    let id = w.service(&stack, "web", body).await;
+    w.act(&id, "activate", json!({})).await.ok();
+    settle_between_probes(&w).await;
+    let healthy = |rows: &[Value]| rows.iter().filter(|c| c["healthState"] == "healthy").count();
+    w.advance(Duration::from_secs(2)).await;
+    assert_eq!(healthy(&w.containers(&id).await), MANY, "each is probed once it runs");
+    // The same over a restart of each.
+    for container in w.containers(&id).await {
+        w.act(text(&container, "id"), "restart", json!({})).await.ok();
+    }
+    settle_between_probes(&w).await;
+    w.advance(Duration::from_secs(2)).await;
+    assert_eq!(healthy(&w.containers(&id).await), MANY, "and once it runs again");
+}
+
+#[actix_web::test]
+async fn what_cannot_be_started_is_made_again_ever_later_also_over_a_restart() {
+    let mut w = World::new().await;
+    let stack = w.stack("s").await;
+    let id = w
+        .service(&stack, "web", json!({"launchConfig": {"imageUuid": "sim:fail"}}))
+        .await;
+    w.act(&id, "activate", json!({})).await.ok();
+    w.advance(Duration::from_secs(600)).await;
+    let row = w.show(&id).await;
+    let made = row["createIndex"].as_i64().unwrap_or_default();
+    assert!((6..=14).contains(&made), "made {made} times in ten minutes");
+    let message = text(&row, "transitioningMessage");
+    assert!(message.contains("Failing [compute.instance.activate]"), "{message}");
+    // The next one is made after two minutes at the earliest, whoever counts.
+    w.restart().await;
+    w.advance(Duration::from_secs(100)).await;
+    let after = w.show(&id).await["createIndex"].as_i64().unwrap_or_default();
+    assert!(after <= made + 1, "{} more in a hundred seconds", after - made);
+}

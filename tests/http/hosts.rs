@@ -327,3 +327,144 @@ async fn an_unreachable_host_holds_work_up_but_loses_none() {
     w.wait(&id, "active").await;
     assert_eq!(w.picture(&id).await, ["s-web-1 running", "s-web-2 running"]);
 }
+
+/// A world whose only host speaks by an agent, which is silent by now: the host is disconnected.
+async fn with_a_silent_host() -> (World, String) {
+    let w = World::with_hosts(&[]).await;
+    let agent = json!({"uri": "sim://quiet", "agentResourcesAccountId": "1a5"});
+    let agent = text(&w.post("/v2-beta/agents", agent).await.ok(), "id").to_owned();
+    w.pass().await;
+    let host = hosts(&w).await.remove(0);
+    let silencer = json!({"imageUuid": "sim:one", "labels": {"simDisconnectAgent": "true"}});
+    w.post("containers", silencer).await.ok();
+    w.advance(Duration::from_secs(190)).await;
+    assert_eq!(w.show(&host).await["state"], "disconnected");
+    (w, format!("/v2-beta/agents/{agent}"))
+}
+
+/// What a row says while it waits for its host.
+async fn waits(w: &World, id: &str, state: &str) {
+    let row = w.show(id).await;
+    assert_eq!(
+        (text(&row, "state"), text(&row, "transitioning")),
+        (state, "yes"),
+        "{row:#}"
+    );
+    let message = text(&row, "transitioningMessage");
+    assert!(message.starts_with("Waiting for"), "{message}");
+}
+
+#[actix_web::test]
+async fn while_the_host_is_away_nothing_ends_without_its_containers() {
+    let (w, agent) = with_a_silent_host().await;
+    let stack = w.stack("s").await;
+    let units = w.service(&stack, "units", json!({"scale": 2})).await;
+    let everywhere = json!({"launchConfig": {"labels": {GLOBAL: "true"}}});
+    let everywhere = w.service(&stack, "everywhere", everywhere).await;
+    for id in [&units, &everywhere] {
+        w.act(id, "activate", json!({})).await.ok();
+    }
+    let alone = w
+        .post("containers", json!({"imageUuid": "sim:one", "name": "alone"}))
+        .await
+        .ok();
+    let alone = text(&alone, "id").to_owned();
+    w.advance(Duration::from_secs(120)).await;
+    waits(&w, &units, "activating").await;
+    waits(&w, &everywhere, "activating").await;
+    waits(&w, &alone, "creating").await;
+
+    let called = w.act(&agent, "reconnect", json!({})).await;
+    called.expect(202, json!({"state": "reconnecting"}));
+    w.advance(Duration::from_secs(20)).await;
+    w.wait(&units, "active").await;
+    w.wait(&everywhere, "active").await;
+    w.wait(&alone, "running").await;
+    assert_eq!(w.picture(&units).await, ["s-units-1 running", "s-units-2 running"]);
+}
+
+#[actix_web::test]
+async fn an_upgrade_and_a_new_scale_wait_for_the_host_too() {
+    let w = World::with_hosts(&[]).await;
+    let agent = json!({"uri": "sim://quiet", "agentResourcesAccountId": "1a5"});
+    let agent = text(&w.post("/v2-beta/agents", agent).await.ok(), "id").to_owned();
+    w.pass().await;
+    let stack = w.stack("s").await;
+    let scaled = w.running(&stack, "scaled", json!({})).await;
+    let upgraded = w.running(&stack, "upgraded", json!({})).await;
+    let silencer = json!({"imageUuid": "sim:one", "labels": {"simDisconnectAgent": "true"}});
+    w.post("containers", silencer).await.ok();
+    w.advance(Duration::from_secs(190)).await;
+    w.put(&scaled, json!({"scale": 2})).await.ok();
+    let new = json!({"inServiceStrategy": {"launchConfig": {"imageUuid": "sim:new"}}});
+    w.act(&upgraded, "upgrade", new).await.ok();
+    w.advance(Duration::from_secs(120)).await;
+    waits(&w, &scaled, "updating-active").await;
+    waits(&w, &upgraded, "upgrading").await;
+    w.act(&format!("/v2-beta/agents/{agent}"), "reconnect", json!({}))
+        .await
+        .ok();
+    w.advance(Duration::from_secs(20)).await;
+    w.wait(&scaled, "active").await;
+    w.wait(&upgraded, "upgraded").await;
+    assert_eq!(w.picture(&scaled).await, ["s-scaled-1 running", "s-scaled-2 running"]);
+}
+
+#[actix_web::test]
+async fn without_any_host_a_container_says_so() {
+    let w = World::with_hosts(&[]).await;
+    let row = w.post("containers", json!({"imageUuid": "sim:one"})).await.ok();
+    let id = text(&row, "id").to_owned();
+    w.advance(Duration::from_secs(60)).await;
+    let row = w.show(&id).await;
+    let expected = json!({"state": "error", "transitioning": "error",
+        "transitioningMessage": "Scheduling failed: No healthy hosts with sufficient resources available"});
+    has(&row, &expected, "no host");
+}
+
+#[actix_web::test]
+async fn what_is_reserved_on_a_host_is_not_there_for_others() {
+    let w = World::new().await;
+    let host = hosts(&w).await.remove(0);
+    w.put(&host, json!({"memory": 1_000_000})).await.ok();
+    let stack = w.stack("s").await;
+    let reserve = json!({"launchConfig": {"memoryReservation": 600_000}});
+    let first = w.running(&stack, "first", reserve.clone()).await;
+    let second = w.service(&stack, "second", reserve).await;
+    w.act(&second, "activate", json!({})).await.ok();
+    w.advance(Duration::from_secs(5)).await;
+    let row = w.show(&second).await;
+    assert_eq!(text(&row, "state"), "activating", "{row:#}");
+    assert!(
+        text(&row, "transitioningMessage").contains("600000 bytes of memory"),
+        "{row:#}"
+    );
+    w.delete(&first).await.ok();
+    w.wait(&first, "removed").await;
+    w.wait(&second, "active").await;
+}
+
+#[actix_web::test]
+async fn a_host_shows_what_is_published_on_it() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let host = hosts(&w).await.remove(0);
+    assert!(w.show(&host).await["publicEndpoints"].is_null());
+    let id = w
+        .running(&stack, "web", json!({"launchConfig": {"ports": ["9090:90"]}}))
+        .await;
+    let alone = json!({"imageUuid": "sim:one", "name": "alone", "ports": ["1.2.3.4:9091:91"]});
+    let alone = text(&w.post("containers", alone).await.ok(), "id").to_owned();
+    w.wait(&alone, "running").await;
+    let container = w.containers(&id).await[0]["id"].clone();
+    let points = w.show(&host).await["publicEndpoints"].clone();
+    assert_eq!(points.as_array().map(Vec::len), Some(2), "{points:#}");
+    let of_service =
+        json!({"type": "publicEndpoint", "port": 9090, "hostId": host, "serviceId": id, "instanceId": container});
+    has(&points[0], &of_service, "of the service");
+    let of_none = json!({"port": 9091, "ipAddress": "1.2.3.4", "serviceId": null, "instanceId": alone});
+    has(&points[1], &of_none, "of no service");
+    w.act(&id, "deactivate", json!({})).await.ok();
+    w.wait(&id, "inactive").await;
+    assert_eq!(w.show(&host).await["publicEndpoints"].as_array().map(Vec::len), Some(1));
+}

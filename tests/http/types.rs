@@ -673,7 +673,6 @@ async fn a_field_that_nothing_is_done_with_is_refused_only_where_it_asks_for_som
     let w = World::new().await;
     let stack = w.stack("s").await;
     for (field, idle, used) in [
-        ("runInit", json!(false), json!(true)),
         ("cpuRealtimePeriod", json!(null), json!(1000)),
         ("cpuRealtimeRuntime", json!(null), json!(9)),
     ] {

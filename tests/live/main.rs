@@ -12,11 +12,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod browser;
+mod chaos;
 mod clients;
 mod containers;
 mod crash;
+mod engines;
 mod fuzz;
 mod names;
+mod natives;
 mod runtime;
 mod services;
 mod staying_up;

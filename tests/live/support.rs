@@ -85,6 +85,8 @@ pub fn wait_until<T, E: Debug>(what: &str, patience: Duration, mut look: impl Fn
 pub struct World {
     /// The engine.
     pub docker: Docker,
+    /// By which address the server finds it.
+    address: String,
     /// The current API, inside the default project.
     pub api: Api,
     server: Server,
@@ -94,27 +96,43 @@ pub struct World {
 impl World {
     /// Starts a server on an empty data directory; `None` if there is no engine to test with.
     pub fn start() -> Option<Self> {
+        let world = Self::begin(None, &[])?;
+        world.wait_host();
+        Some(world)
+    }
+
+    /// The same with further flags, or with another address by which the engine is to be found; its host may not be there yet.
+    pub fn begin(address: Option<&str>, flags: &[&str]) -> Option<Self> {
         let docker = Docker {
             url: real_part("DROVER_TEST_DOCKER")?,
         };
-        let server = Server::start(&docker.url);
+        let address = address.unwrap_or(&docker.url).to_owned();
+        let server = Server::start_with(&address, flags);
         let api = server.api("v2-beta/projects/1a5");
-        let world = Self {
+        Some(Self {
             docker,
+            address,
             api,
             server,
             stacks: RefCell::default(),
-        };
+        })
+    }
+
+    /// What the server has logged so far, and said at its start.
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Waits until the engine is a host that takes containers.
+    pub fn wait_host(&self) -> Value {
         // The engine becomes a host by itself; containers started before that would only wait.
         wait_until("the engine to be an active host", PATIENCE, || {
-            let hosts = world.api.get("/hosts");
-            let is_active = |host: &Value| host["state"] == "active" && host["kind"] != "sim";
-            let active = hosts["data"]
-                .as_array()
-                .is_some_and(|hosts| hosts.iter().any(is_active));
-            if active { Ok(()) } else { Err(hosts) }
-        });
-        Some(world)
+            let hosts = self.api.get("/hosts");
+            let is_active = |host: &&Value| host["state"] == "active" && host["kind"] == "docker";
+            let all = hosts["data"].as_array();
+            let active = all.and_then(|hosts| hosts.iter().find(is_active)).cloned();
+            active.ok_or(hosts)
+        })
     }
 
     /// The API below another path, such as `v1/projects/1a5`.
@@ -139,7 +157,7 @@ impl World {
 
     /// Starts the server again on the same data directory and address.
     pub fn restart_server(&mut self) {
-        self.server.launch(&self.docker.url);
+        self.server.launch(&self.address);
     }
 
     /// Creates a stack, waits until it is active, and remembers it for the cleaning up.

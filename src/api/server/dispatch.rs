@@ -3,6 +3,7 @@
 //! A request that is refused in more than one way gets the first of these: disguise, login, body, CSRF, then what the
 //! handlers say.
 
+use actix_web::http::header::AUTHORIZATION;
 use actix_web::web;
 
 use super::ApiState;
@@ -108,7 +109,9 @@ async fn admit(parts: &Parts<'_>, state: &ApiState, presented: &Presented<'_>, l
     } else {
         let admitted = state.gate.admit(route.version, presented).await?;
         // Browsers send cookies, and passwords that they remember, along with what the pages of other sites ask for.
-        state.guard.check_origin(request.headers())?;
+        if admitted.by_cookie || request.headers().contains_key(AUTHORIZATION) {
+            state.guard.check_origin(request.headers())?;
+        }
         let_in.scope = Some(admitted.scope);
     }
     Ok(())

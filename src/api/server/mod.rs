@@ -3,6 +3,7 @@
 //! This room sees all others and none sees it. What a handler does, and how an answer is written, does not belong here.
 
 mod dispatch;
+mod probes;
 mod respond;
 
 use std::net::IpAddr;
@@ -102,32 +103,15 @@ impl ApiState {
 pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
     config
         .app_data(state)
-        .route("/ping", web::get().to(ping))
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
+        .route("/ping", web::get().to(probes::ping))
+        .route("/healthz", web::get().to(probes::healthz))
+        .route("/readyz", web::get().to(probes::readyz))
         .service(
             web::resource("/static/{digest:[0-9a-f]{16}}/{file:[^/]+}")
                 .wrap(Compress::default())
                 .route(web::get().to(html::asset)),
         )
         .default_service(web::to(serve));
-}
-
-// The probes are not guarded: probing programs come by address, and there is nothing in the answers.
-
-async fn ping() -> HttpResponse {
-    plain(StatusCode::OK, "pong")
-}
-
-async fn healthz() -> HttpResponse {
-    plain(StatusCode::OK, "ok")
-}
-
-async fn readyz(state: web::Data<ApiState>) -> HttpResponse {
-    match state.engine.is_ready() {
-        true => plain(StatusCode::OK, "ok"),
-        false => plain(StatusCode::SERVICE_UNAVAILABLE, "starting"),
-    }
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {

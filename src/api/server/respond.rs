@@ -196,7 +196,7 @@ async fn record(state: &ApiState, scope: Option<&Scope>, status: StatusCode, ref
 }
 
 /// Whether access control is on; while it is not, 403 for what another site's page may have sent.
-fn check_host(request: &HttpRequest, state: &ApiState) -> Result<bool> {
+pub(super) fn check_host(request: &HttpRequest, state: &ApiState) -> Result<bool> {
     let is_on = state.engine.policy()?.is_on;
     if !is_on {
         state.guard.check(request.headers())?;

@@ -22,6 +22,9 @@ pub(crate) const ACCOUNTS: [(ResourceId, &str); 6] = [
     (REGISTER, "register"),
 ];
 
+/// The uuid of the Default project in every new database, as clients know it. Databases of earlier versions keep their own.
+const DEFAULT_UUID: &str = "adminProject";
+
 /// The types of what a database begins with.
 pub(crate) struct Beginnings {
     account: Arc<Type>,
@@ -68,6 +71,7 @@ impl Beginnings {
                 let fields = orchestration()?;
                 let new = NewResource {
                     id: Some(DEFAULT_PROJECT),
+                    uuid: Some(DEFAULT_UUID.into()),
                     name: "Default".into(),
                     fields,
                     ..active(&self.project)?

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::access::MemberNotes;
 use crate::engine::core::{Core, Outcome, request, retire_part, write_notes};
-use crate::engine::instances::remove_container;
+use crate::engine::instances::dismiss;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::store::{Changes, Process, Tx};
 
@@ -84,7 +84,7 @@ impl Core {
                 return Ok(());
             };
             if row.root == "instance" {
-                remove_container(tx, &machine, &row)?;
+                dismiss(tx, &machine, &row)?;
             } else if machine.start("remove", &row.state).is_some() {
                 request(tx, &machine, &row, "remove", "{}", Changes::default())?;
             } else if row.root != "stack" && machine.start("deactivate", &row.state).is_some() {

@@ -8,37 +8,46 @@ use crate::model::{Result, Timestamp};
 /// How one loop fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoopStatus {
-    /// `sweep`, `pings` …
-    pub name: &'static str,
+    /// `sweep`, `pings` …, and for each host the watch over its engine.
+    pub name: String,
     /// How often it ran since the server started.
     pub runs: u64,
     /// When it ran last.
     pub last_run: Timestamp,
+    /// Whether it failed then.
+    pub is_failing: bool,
     /// What it said when it failed last; none if it never did.
     pub last_error: Option<String>,
 }
 
 /// All loops that ran since the server started.
 #[derive(Default)]
-pub(crate) struct Loops(Mutex<BTreeMap<&'static str, LoopStatus>>);
+pub(crate) struct Loops(Mutex<BTreeMap<String, LoopStatus>>);
 
 impl Loops {
     /// Notes a run, and logs its failure.
-    pub(crate) fn ran(&self, name: &'static str, now: Timestamp, result: Result<()>) {
+    pub(crate) fn ran(&self, name: &str, now: Timestamp, result: Result<()>) {
         let failure = result.err().map(|error| error.chain());
         if let Some(why) = &failure {
             log::warn!("{name}: {why}");
         }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = all.entry(name).or_insert(LoopStatus {
-            name,
+        let status = all.entry(name.to_owned()).or_insert_with(|| LoopStatus {
+            name: name.to_owned(),
             runs: 0,
             last_run: now,
+            is_failing: false,
             last_error: None,
         });
         status.runs += 1;
         status.last_run = now;
+        status.is_failing = failure.is_some();
         status.last_error = failure.or(status.last_error.take());
+    }
+
+    /// Forgets one that is no more.
+    pub(crate) fn forget(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// In order of their names.
@@ -64,8 +73,10 @@ mod tests {
         loops.ran("sweep", Timestamp(2), Ok(()));
         let all = loops.all();
         assert_eq!(
-            all.iter().map(|l| (l.name, l.runs, l.last_run)).collect::<Vec<_>>(),
-            [("sweep", 2, Timestamp(2))]
+            all.iter()
+                .map(|l| (l.name.as_str(), l.runs, l.last_run, l.is_failing))
+                .collect::<Vec<_>>(),
+            [("sweep", 2, Timestamp(2), false)]
         );
         assert!(
             all.iter()

@@ -21,6 +21,8 @@ mod service_log;
 mod settings;
 mod state;
 mod sweep;
+#[cfg(test)]
+pub(crate) mod testkit;
 
 pub use access_cache::Policy;
 pub(crate) use access_cache::{Access, Holder, KEPT, KnownKey, Standing};
@@ -43,7 +45,7 @@ pub(crate) use rows::{
     retire, retire_part, row_from_input, unchecked, write_notes,
 };
 pub(crate) use service_log::log_to_service;
-pub(crate) use settings::{DEFAULT_PORTS, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES};
+pub(crate) use settings::{DEFAULT_PORTS, HOST_ADDRESS, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES, NONRANCHER};
 pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub(crate) use state::{Core, Packing};
 pub use state::{EngineConfig, MakeSimulator, Simulators};

@@ -25,6 +25,10 @@ enum Form {
     Text,
     /// A whole number from 0 on.
     Count,
+    /// An IP address, or nothing.
+    Address,
+    /// `true` or `false`.
+    Switch,
     /// Says what this server is: nobody sets it.
     Fixed,
 }
@@ -91,6 +95,12 @@ pub const MAX_QUEUED: &str = "subscribe.max.queued.messages";
 /// The public ports of a project that says nothing, when nobody chooses one (cattle: `environment.services.port.range`).
 pub(crate) const DEFAULT_PORTS: (u16, u16) = (49_153, 65_535);
 
+/// Whether containers that were made by hand get rows.
+pub(crate) const NONRANCHER: &str = "manage.nonrancher.containers";
+
+/// By which address others reach this machine; empty: the one that is found.
+pub(crate) const HOST_ADDRESS: &str = "drover.host.address";
+
 /// Tells installations apart.
 pub(crate) const INSTALL_UUID: &str = "install.uuid";
 
@@ -141,6 +151,10 @@ const SETTINGS: &[Known] = &[
     text("docker.index.server", "index.docker.io"),
     text("docker.index.url", "https://index.docker.io"),
     public("docker.machine.version", ""),
+    Known {
+        form: Form::Address,
+        ..text(HOST_ADDRESS, "")
+    },
     // Written once, by the server itself; shown to nobody.
     fixed("drover.key.check", ""),
     fixed("drover.version", env!("CARGO_PKG_VERSION")),
@@ -158,6 +172,10 @@ const SETTINGS: &[Known] = &[
     public("lb.instance.image", "rancher/lb-service-haproxy:v0.9.14"),
     text("lb.instance.image.uuid", "docker:rancher/lb-service-haproxy:v0.9.14"),
     count(REMOVED_SECONDS, "172800"),
+    Known {
+        form: Form::Switch,
+        ..text(NONRANCHER, "true")
+    },
     text(INFRASTRUCTURE_ROLES, WITH_INFRASTRUCTURE),
     public("newest.docker.version", "v19.03.2"),
     count(PROCESS_SECONDS, "86400"),
@@ -237,6 +255,12 @@ fn check(name: &str, value: Option<&str>) -> Result<()> {
             .with_message("this setting says what the server is; it cannot be set")),
         (Some(Form::Count), Some(value)) if value.trim().parse::<u32>().is_err() => {
             Err(Error::invalid("InvalidFormat", "value").with_message("a whole number is needed"))
+        }
+        (Some(Form::Address), Some(value)) if !value.is_empty() && value.parse::<std::net::IpAddr>().is_err() => {
+            Err(Error::invalid("InvalidFormat", "value").with_message("an IP address is needed"))
+        }
+        (Some(Form::Switch), Some(value)) if !matches!(value, "true" | "false") => {
+            Err(Error::invalid("InvalidOption", "value").with_message("true or false is needed"))
         }
         _ => Ok(()),
     }

@@ -31,6 +31,8 @@ pub struct EngineConfig {
     pub pace: Duration,
     /// How long a removed resource can still be read if the settings cannot be.
     pub keep_removed: Duration,
+    /// By which address others reach this machine, if that was said; else the setting or the engine says it.
+    pub host_address: Option<std::net::IpAddr>,
     /// Digests and seals secrets with the server's own key.
     pub secrets: Arc<Keeper>,
     /// Whether access control may be turned off: where others can reach the server, only if that was said.
@@ -75,6 +77,7 @@ impl Default for EngineConfig {
             secrets: Arc::new(Keeper::new(&[0; KEY_BYTES])),
             may_be_open: true,
             marks: None,
+            host_address: None,
             simulators: None,
         }
     }

@@ -92,6 +92,11 @@ impl Engine {
         self.core().attach(runtime, Some(name)).await
     }
 
+    /// Whether a host was ever tied to an engine of this kind, and is there still.
+    pub fn had_engine(&self, kind: &str) -> Result<bool> {
+        self.core().had_engine(kind)
+    }
+
     /// What a simulator that begins anew is to remember.
     pub fn simulated_containers(&self) -> Result<Vec<Found>> {
         self.core().simulated_containers()
@@ -153,6 +158,14 @@ impl Engine {
     /// Deletes what is no longer needed, now.
     pub async fn sweep(&self) -> Result<usize> {
         sweep_once(self.core()).await
+    }
+
+    /// Makes sure that the database is the one that was opened.
+    ///
+    /// # Errors
+    /// It was removed or replaced (`Unavailable`), or cannot be read now.
+    pub fn check_database(&self) -> Result<()> {
+        self.core().store.check_same()
     }
 
     /// Writes what was taken on, and closes the database.

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-
-use crate::engine::core::{Core, DEFAULT_PROJECT, is_sim, new_row, notes, request, write_notes};
+use crate::engine::core::{Core, DEFAULT_PROJECT, SIM_RUNTIME, is_sim, new_row, notes, request, write_notes};
 use crate::engine::instances::InstanceNotes;
 use crate::engine::{drivers, labels};
 use crate::model::launch::parse_reference;
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::runtime::{EngineInfo, Found, Life, Runtime};
 use crate::schema::{Machine, Type};
 use crate::store::{Changes, NewResource, Tx, Wake};
+use serde::{Deserialize, Serialize};
 
 use super::agents;
+use super::host_rows::{host_fields, note_address, set_capacity};
 
 /// What the engine notes of a host.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,9 +28,6 @@ pub(crate) struct HostNotes {
 /// The data of a deactivation that a removal follows.
 pub(crate) const REMOVE: &str = r#"{"remove":true}"#;
 
-/// How its users reach an engine of this machine.
-const OWN_ADDRESS: &str = "127.0.0.1";
-
 /// What an active host shows instead: that its engine does not answer, or that its agent comes and goes.
 pub(crate) fn agent_state(row: &Resource) -> Option<&'static str> {
     let state = Fields::parse(&row.fields).ok()?.text("agentState")?;
@@ -42,7 +38,12 @@ impl Core {
     /// Ties a runtime to its host row, which is made on the first start, and fills in what the engine says. `name` tells
     /// several engines of one kind apart.
     pub(crate) async fn attach(&self, runtime: Arc<dyn Runtime>, name: Option<&str>) -> Result<ResourceId> {
-        let info = match runtime.describe().await {
+        // One that shows no sign of life is not waited for longer: its watch tells when it answers.
+        let described = match runtime.ping().await {
+            Ok(()) => runtime.describe().await,
+            Err(error) => Err(error),
+        };
+        let info = match described {
             Ok(info) => Some(info),
             Err(error) => {
                 log::warn!("the {} engine does not describe itself: {error}", runtime.kind());
@@ -79,7 +80,8 @@ impl Core {
                         internal,
                         ..new_row(&ty, Some(DEFAULT_PROJECT), fields)
                     };
-                    new.kind = "host".into();
+                    // The simulated host of the server itself is no `sim`: those are the hosts of simulated agents.
+                    new.kind = if kind == SIM_RUNTIME { "host" } else { kind }.into();
                     let row = tx.insert(new)?;
                     labels::tie_host(tx, &label, &row)?;
                     Ok(row.id)
@@ -95,43 +97,65 @@ impl Core {
         Ok(id)
     }
 
+    /// Whether a host of this server's own is there for an engine of this kind.
+    pub(crate) fn had_engine(&self, kind: &str) -> Result<bool> {
+        let hosts = self.store.all("host", Some(DEFAULT_PROJECT))?;
+        Ok(hosts
+            .iter()
+            .any(|h| notes::<HostNotes>(h).runtime == kind && agent_of(h).is_none()))
+    }
+
     /// Writes whether an engine answers, and what it says about itself.
     pub(crate) async fn host_changed(&self, id: ResourceId, info: Option<&EngineInfo>) -> Result<()> {
-        let info = info.cloned();
+        let said = info
+            .map(|info| Ok::<_, Error>((info.clone(), self.address_of(info)?)))
+            .transpose()?;
         let label = self.type_of("label")?.clone();
-        self.write(move |tx| {
+        let is_moved = self.write(move |tx| {
             let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else {
-                return Ok(());
+                return Ok(false);
             };
             let mut fields = Fields::parse(&row.fields)?;
             // Whether a host that has an agent answers is for its pings to say.
             let has_agent = fields.text("agentId").is_some();
-            match &info {
-                Some(info) if has_agent => {
+            let before = fields.text("agentIpAddress");
+            match &said {
+                Some((info, _)) if has_agent => {
                     let hostname = fields.text("hostname");
                     fields = host_fields(fields, info)?;
                     fields.set("hostname", &hostname)?;
                 }
-                Some(info) => {
+                Some((info, address)) => {
                     fields = host_fields(fields, info)?;
                     fields.set("agentState", &None::<String>)?;
+                    if !is_sim(&row) {
+                        set_capacity(&mut fields, info)?;
+                    }
+                    if let Some(address) = address {
+                        fields.set("agentIpAddress", address)?;
+                        note_address(tx, &row, address)?;
+                    }
                 }
                 None if has_agent => {}
                 None => fields.set("agentState", "disconnected")?,
             }
             if fields == Fields::parse(&row.fields)? {
-                return Ok(());
+                return Ok(false);
             }
-            let row = tx.update_if(
-                &row,
-                &Changes {
-                    fields: Some(fields),
-                    ..Changes::default()
-                },
-            )?;
-            labels::tie_host(tx, &label, &row)
-        })
-        .await
+            let is_moved = fields.text("agentIpAddress") != before;
+            let changes = Changes {
+                fields: Some(fields),
+                ..Changes::default()
+            };
+            let row = tx.update_if(&row, &changes)?;
+            labels::tie_host(tx, &label, &row)?;
+            Ok(is_moved)
+        });
+        if is_moved.await? {
+            // What is published there is reached by another address now.
+            self.look(id);
+        }
+        Ok(())
     }
 
     /// What this machine's own simulator is to remember of an earlier life of this server.
@@ -167,6 +191,7 @@ impl Core {
                     exit_code: None,
                     started_at: note.started_at,
                     mounts: Vec::new(),
+                    exposed: Vec::new(),
                     native: None,
                 });
             }
@@ -255,79 +280,4 @@ pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, host: &Resource)
         }
     }
     Ok(())
-}
-
-fn host_fields(mut fields: Fields, info: &EngineInfo) -> Result<Fields> {
-    fields.set("hostname", &info.name)?;
-    let mut labels: std::collections::BTreeMap<String, String> = fields.read("labels")?.unwrap_or_default();
-    labels.extend(info.labels.clone());
-    if !info.version.is_empty() {
-        let short: String = info.version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
-        labels.insert("io.rancher.host.docker_version".into(), short);
-        labels.insert(
-            "io.rancher.host.linux_kernel_version".into(),
-            info.kernel.splitn(3, '.').take(2).collect::<Vec<_>>().join("."),
-        );
-    }
-    fields.set("labels", &labels)?;
-    fields.set(
-        "info",
-        &json!({
-            "osInfo": {"dockerVersion": info.version, "kernelVersion": info.kernel, "operatingSystem": info.os, "distribution": info.os},
-            "cpuInfo": {"count": info.cores},
-            "memoryInfo": {"memTotal": info.memory_bytes / 1_048_576},
-        }),
-    )?;
-    Ok(fields)
-}
-
-impl Core {
-    /// Makes what every host has beside its row: a machine, a pool of storage, an address.
-    async fn complete(&self, id: ResourceId, kind: &'static str) -> Result<()> {
-        let (physical, pool, address) = (
-            self.type_of("physicalHost")?.clone(),
-            self.type_of("storagePool")?.clone(),
-            self.type_of("ipAddress")?.clone(),
-        );
-        let wire = self.wire_id("host", id);
-        self.write(move |tx| {
-            // One that was removed meanwhile has given its parts back.
-            let Some(host) = tx.find(id)?.filter(|h| h.removed.is_none()) else {
-                return Ok(());
-            };
-            let fields = Fields::parse(&host.fields)?;
-            let parts = parts(tx, &host)?;
-            let has = |root: &str| parts.iter().any(|part| part.root == root);
-            if !has("storagePool") {
-                let name = format!("{} Storage Pool", host.name);
-                insert_pool(tx, &pool, &host, &wire, kind, &name)?;
-            }
-            if !has("ipAddress") {
-                insert_address(tx, &address, &host, &wire, OWN_ADDRESS)?;
-            }
-            drivers::join_pools(tx, &host, &wire)?;
-            if !has("physicalHost") {
-                let new = new_row(&physical, host.account_id, Fields::default());
-                let made = tx.insert(NewResource {
-                    name: host.name.clone(),
-                    state: "active".into(),
-                    ..new
-                })?;
-                let mut patch = Fields::default();
-                patch.set("physicalHostId", &format!("{}{}", physical.prefix, made.id))?;
-                tx.update_if(
-                    &host,
-                    &Changes {
-                        patch,
-                        ..Changes::default()
-                    },
-                )?;
-                tx.insert_ref(host.id, "physicalHostId", made.id)?;
-            } else if fields.text("physicalHostId").is_none() {
-                return Err(crate::model::Error::bug("a host that is not tied to its machine"));
-            }
-            Ok(())
-        })
-        .await
-    }
 }

@@ -2,12 +2,20 @@
 
 use crate::engine::core::{Core, Outcome, retire};
 use crate::engine::drivers;
-use crate::engine::instances::remove_container;
+use crate::engine::instances::{InstanceNotes, dismiss};
 use crate::model::{Resource, Result};
 use crate::store::Process;
 
 use super::agents;
 use super::host::{LEAVING_WAIT, REMOVE, agent_of, parts};
+
+/// What becomes of containers that somebody else made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Natives {
+    Stay,
+    /// Their rows go.
+    LetGo,
+}
 
 impl Core {
     /// `host.create`: a host is active as soon as it is there.
@@ -27,23 +35,27 @@ impl Core {
     /// `host.evacuate`: the same, and everything leaves; containers of services come up elsewhere (cattle: `ExternalEventCreate`,
     /// host.evacuate).
     pub(crate) async fn evacuate_host(&self, process: &Process, row: &Resource) -> Result<Outcome> {
-        match self.empty(row).await? {
+        match self.empty(row, Natives::Stay).await? {
             true => Ok(self.deactivate_host(process)),
             false => Ok(Outcome::Again(LEAVING_WAIT, "Waiting for containers to leave".into())),
         }
     }
 
-    /// Asks every container of a host to go; whether none is left.
-    async fn empty(&self, row: &Resource) -> Result<bool> {
+    /// Asks every container of a host to go; whether none is left that is to go.
+    async fn empty(&self, row: &Resource, natives: Natives) -> Result<bool> {
         let machine = self.machine_of("container")?.clone();
-        let containers = self.store.on_hosts(&[row.id], "instance")?;
+        let mut containers = self.store.on_hosts(&[row.id], "instance")?;
+        let is_native = |notes: &str| serde_json::from_str::<InstanceNotes>(notes).is_ok_and(|note| note.is_native);
+        if natives == Natives::Stay {
+            containers.retain(|slim| !is_native(&slim.internal));
+        }
         if containers.is_empty() {
             return Ok(true);
         }
         self.write(move |tx| {
             for slim in containers {
                 let Some(container) = tx.find(slim.id)? else { continue };
-                remove_container(tx, &machine, &container)?;
+                dismiss(tx, &machine, &container)?;
             }
             Ok(false)
         })
@@ -53,7 +65,7 @@ impl Core {
     /// `host.remove`: its containers go first (what runs on an engine that is gone cannot be asked to stop), then what belongs
     /// to it alone, and its agent.
     pub(crate) async fn remove_host(&self, row: &Resource) -> Result<Outcome> {
-        if !self.empty(row).await? {
+        if !self.empty(row, Natives::LetGo).await? {
             return Ok(Outcome::Again(
                 LEAVING_WAIT,
                 "Waiting for containers to be removed".into(),

@@ -9,9 +9,12 @@ mod dispatch;
 mod host;
 mod host_fields;
 mod host_life;
+mod host_rows;
+mod natives;
 mod registration;
 mod watch;
 
 pub(crate) use dispatch::{create, handle, look_at, update};
 pub(crate) use host::agent_state;
 pub(crate) use host_fields::derive;
+pub(crate) use watch::watch_name;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use crate::engine::core::{Core, is_active_like, new_row, notes, request, write_notes};
-use crate::engine::instances::{InstanceNotes, StopData, launch_of, plan_state};
+use crate::engine::core::{Core, is_active_like, notes, request, write_notes};
+use crate::engine::instances::{BY_ITSELF, InstanceNotes, StopData, launch_of, plan_state, remove_data};
 use crate::model::launch::LABEL_START_ONCE;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::plan::InstanceState;
-use crate::runtime::{Found, Life, Runtime, RuntimeEvent};
-use crate::store::{Changes, NewResource, Tx, Wake};
+use crate::runtime::{self, Found, Life, Runtime, RuntimeEvent};
+use crate::store::{Changes, Tx, Wake};
 
 /// All containers of an engine are compared with their rows this often, whatever events say.
 const RESYNC: Duration = Duration::from_secs(60);
@@ -23,6 +23,8 @@ impl Core {
     /// Follows the events of one host until the task is dropped.
     pub(crate) async fn watch(self: Arc<Self>, host: ResourceId, runtime: Arc<dyn Runtime>) {
         let mut events = runtime.events();
+        let name = watch_name(host);
+        let mut is_away = false;
         let mut resync = tokio::time::interval(RESYNC);
         // The first tick comes at once; the stream's own `Connected` is the first comparison.
         resync.tick().await;
@@ -30,26 +32,34 @@ impl Core {
             let result = tokio::select! {
                 event = events.next() => match event {
                     Some(RuntimeEvent::Changed { uuid }) => self.changed(host, &*runtime, &uuid).await,
-                    Some(RuntimeEvent::Connected) => self.connected(host, &*runtime).await,
+                    Some(RuntimeEvent::Connected) => {
+                        is_away = false;
+                        self.connected(host, &*runtime).await
+                    }
                     Some(RuntimeEvent::Disconnected(why)) => {
-                        log::warn!("host {host} does not answer: {why}");
-                        self.host_changed(host, None).await
+                        is_away = true;
+                        let away = Error::internal("it is waited for", runtime::Error::Unreachable(why));
+                        self.host_changed(host, None).await.and(Err(away))
                     }
                     None => return,
                 },
-                _ = resync.tick() => self.resync(host, &*runtime).await,
+                // One that is away is compared when it answers again.
+                _ = resync.tick(), if !is_away => self.refresh(host, &*runtime).await,
             };
-            if let Err(error) = result {
-                log::warn!("watching host {host}: {}", error.chain());
-            }
+            self.loops.ran(&name, self.now(), result);
         }
     }
 
-    async fn connected(&self, host: ResourceId, runtime: &dyn Runtime) -> Result<()> {
+    /// Asks an engine what it is and what it has.
+    async fn refresh(&self, host: ResourceId, runtime: &dyn Runtime) -> Result<()> {
         if let Ok(info) = runtime.describe().await {
             self.host_changed(host, Some(&info)).await?;
         }
-        self.resync(host, runtime).await?;
+        self.resync(host, runtime).await
+    }
+
+    async fn connected(&self, host: ResourceId, runtime: &dyn Runtime) -> Result<()> {
+        self.refresh(host, runtime).await?;
         let account = self.store.find(host)?.and_then(|h| h.account_id);
         self.look_at_all(account)
     }
@@ -60,6 +70,7 @@ impl Core {
         let found = match runtime.observe().await {
             Ok(found) => found,
             Err(error) => {
+                // It is compared when it answers again.
                 log::debug!("host {host} cannot be compared: {error}");
                 return Ok(());
             }
@@ -72,12 +83,16 @@ impl Core {
                 .await?;
         }
         for stray in found.iter().filter(|f| !known.contains(f.uuid.as_str())) {
-            // Made after the rows were read, or ours from a row that is gone: only the latter is an orphan.
+            // Made after the rows were read, or ours from a row that is gone: only the latter is an orphan. Nobody's is never
+            // one, whatever became of its row.
             let row = self.store.find_by_uuid(&stray.uuid)?;
             match (&row, &stray.native) {
-                (None, Some(image)) => self.import(host, stray, image).await?,
-                (Some(row), _) if row.removed.is_none() => {}
-                _ => {
+                (None, Some(native)) => self.import(host, stray, native).await?,
+                (Some(_), Some(_)) => {}
+                (Some(row), None) if row.removed.is_none() => {}
+                (Some(_) | None, None) => {
+                    // That no row knows it must not be because the rows are gone.
+                    self.store.check_same()?;
                     log::info!("removing {}, which no row knows", stray.name);
                     if let Err(error) = runtime.remove(&stray.uuid).await {
                         log::warn!("cannot remove {}: {error}", stray.name);
@@ -102,55 +117,11 @@ impl Core {
         match (row, found) {
             (Some(row), found) => self.compare(runtime, &row, found.as_ref()).await,
             (None, Some(found)) => match &found.native {
-                Some(image) => self.import(host, &found, image).await,
+                Some(native) => self.import(host, &found, native).await,
                 None => Ok(()),
             },
             (None, None) => Ok(()),
         }
-    }
-
-    /// Makes the row of a container that somebody else made (cattle: `PingInstancesMonitorImpl`, `importInstance`).
-    async fn import(&self, host: ResourceId, found: &Found, image: &str) -> Result<()> {
-        let ty = self.type_of("container")?.clone();
-        let mut fields = Fields::default();
-        fields.set("imageUuid", image)?;
-        fields.set("externalId", &found.external_id)?;
-        fields.set("nativeContainer", &true)?;
-        fields.set("startCount", &1)?;
-        fields.set("firstRunning", &self.now().to_wire())?;
-        let note = InstanceNotes {
-            docker_name: found.name.clone(),
-            started_at: found.started_at.clone(),
-            ran: true,
-            is_made: true,
-            ..InstanceNotes::default()
-        };
-        let state = if found.life == Life::Running {
-            "running"
-        } else {
-            "stopped"
-        };
-        let (uuid, name, internal) = (found.uuid.clone(), found.name.clone(), write_notes(&note)?);
-        self.write(move |tx| {
-            // Hosts that share an engine all see it: the first one has it.
-            let Some(host) = tx.find(host)?.filter(|host| host.removed.is_none()) else {
-                return Ok(());
-            };
-            if tx.find_by_uuid(&uuid)?.is_some() {
-                return Ok(());
-            }
-            let new = new_row(&ty, host.account_id, fields);
-            let new = NewResource {
-                host_id: Some(host.id),
-                uuid: Some(uuid),
-                name,
-                state: state.into(),
-                internal,
-                ..new
-            };
-            tx.insert(new).map(drop)
-        })
-        .await
     }
 
     /// Looks at a container whose row has come to rest: what its engine told meanwhile was left to the row's process.
@@ -196,10 +167,14 @@ impl Core {
         let machine = self.machine_of(&row.kind)?.clone();
         let (id, version) = (row.id, row.version);
         let launch = launch_of(row)?;
-        let removes = gone || row.parent_id.is_none() && launch.instance_triggered_stop.as_deref() == Some("remove");
+        let is_native = notes::<InstanceNotes>(row).is_native;
+        let triggers = || launch.instance_triggered_stop.as_deref() == Some("remove");
+        let removes = gone || row.parent_id.is_none() && !is_native && triggers();
         let data = StopData {
             by_itself: true,
             remove: removes,
+            // It may be there again, by somebody's hand.
+            leave: is_native,
             ..StopData::default()
         };
         let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
@@ -220,7 +195,14 @@ impl Core {
                 };
                 request(tx, &machine, &row, "stop", &data, changes)?;
             } else if gone && machine.start("remove", &row.state).is_some() {
-                request(tx, &machine, &row, "remove", "{}", Changes::default())?;
+                request(
+                    tx,
+                    &machine,
+                    &row,
+                    "remove",
+                    &remove_data(is_native)?,
+                    Changes::default(),
+                )?;
             }
             Ok(())
         })
@@ -240,7 +222,7 @@ impl Core {
         let (id, version) = (row.id, row.version);
         self.write(move |tx| {
             if let Some(row) = unchanged(tx, id, version)?.filter(|r| machine.start("start", &r.state).is_some()) {
-                request(tx, &machine, &row, "start", "{}", Changes::default())?;
+                request(tx, &machine, &row, "start", BY_ITSELF, Changes::default())?;
             }
             Ok(())
         })
@@ -300,6 +282,11 @@ impl Core {
         })
         .await
     }
+}
+
+/// What the watch over a host's engine is called among the loops.
+pub(crate) fn watch_name(host: ResourceId) -> String {
+    format!("engine of host {host}")
 }
 
 /// The row as it was compared. One that changed since is looked at again: what was found is not forgotten.

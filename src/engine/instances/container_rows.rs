@@ -11,11 +11,24 @@ use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, Timestamp};
 use crate::plan;
+use crate::runtime::BoundPort;
 use crate::schema::{Source, Type};
 use crate::store::{NewProcess, NewResource, Tx};
 
 /// On containers of managed networks: the project's uuid.
 pub(super) const PROJECT_LABEL: &str = "io.rancher.environment.uuid";
+
+/// What a container is called instead.
+pub(super) const DISPLAY_NAME: &str = "io.rancher.container.display_name";
+
+/// What its host name is made of.
+const HOSTNAME_OVERRIDE: &str = "io.rancher.container.hostname_override";
+
+/// The kind of a port that was asked for.
+const USER_PORT: &str = "userPort";
+
+/// The kind of a port that the image listens on.
+pub(super) const IMAGE_PORT: &str = "imagePort";
 
 /// The engine's own notes of a container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +57,23 @@ pub(crate) struct InstanceNotes {
     /// When it last ended by itself, and with which code.
     pub(crate) exited_at: Option<Timestamp>,
     pub(crate) exit_code: Option<i64>,
+    /// How often in a row one in its place could not be started, itself included.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) failures: u32,
+    /// When it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed_at: Option<Timestamp>,
+    /// Whether somebody else made it: it is left alone.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) is_native: bool,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl InstanceNotes {
@@ -125,6 +155,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) is_system: bool,
     /// Whether another container of the service still has the plain name on the engine.
     pub(crate) name_is_taken: bool,
+    /// How often in a row those before it in its place could not be started.
+    pub(crate) failures: u32,
 }
 
 /// Types that a container needs beside its own.
@@ -200,15 +232,12 @@ pub(crate) fn insert_service_container(
     wanted: &Wanted<'_>,
 ) -> Result<ResourceId> {
     let mut fields = own_fields(types, wanted)?;
-    let display = wanted
-        .launch
-        .label("io.rancher.container.display_name")
-        .map(str::to_owned);
-    let name = display.unwrap_or_else(|| wanted.name.clone());
-    if wanted.launch.label("io.rancher.container.hostname_override") == Some("container_name") {
-        fields.set("hostname", &host_name(&name, wanted.launch.domain_name.as_deref()))?;
+    let labels = service_labels(wanted);
+    let name = labels.get(DISPLAY_NAME).unwrap_or(&wanted.name).clone();
+    if let Some(host_name) = host_name_of(&name, &labels, wanted.launch.domain_name.as_deref()) {
+        fields.set("hostname", &host_name)?;
     }
-    fields.set("labels", &service_labels(wanted))?;
+    fields.set("labels", &labels)?;
     fields.set("version", &wanted.version)?;
     fields.set("deploymentUnitUuid", &wanted.unit)?;
     fields.set("createIndex", &wanted.create_index)?;
@@ -227,6 +256,7 @@ pub(crate) fn insert_service_container(
         },
         ip: wanted.requested_ip.clone(),
         keeps_ip: wanted.requested_ip.is_some(),
+        failures: wanted.failures,
         ..InstanceNotes::default()
     };
     let row = tx.insert(NewResource {
@@ -305,7 +335,33 @@ pub(crate) fn insert_ports(
             parent_id: Some(container.id),
             host_id: container.host_id,
             state: "inactive".into(),
-            kind: "port".into(),
+            kind: USER_PORT.into(),
+            ..new_row(&types.port, container.account_id, fields)
+        })?;
+    }
+    Ok(())
+}
+
+/// The port rows of a container that was found with its ports bound.
+pub(crate) fn insert_found_ports(
+    tx: &mut Tx<'_>,
+    types: &InstanceTypes,
+    container: &Resource,
+    ports: &[BoundPort],
+) -> Result<()> {
+    for port in ports {
+        let mut fields = Fields::default();
+        fields.set("publicPort", &port.public)?;
+        fields.set("privatePort", &port.private)?;
+        fields.set("protocol", &port.protocol)?;
+        let is_one = !matches!(port.ip.as_str(), "" | "0.0.0.0" | "::");
+        fields.set("bindAddress", &Some(&port.ip).filter(|_| is_one))?;
+        fields.set("instanceId", &format!("{}{}", types.instance_prefix, container.id))?;
+        tx.insert(NewResource {
+            parent_id: Some(container.id),
+            host_id: container.host_id,
+            state: "active".into(),
+            kind: USER_PORT.into(),
             ..new_row(&types.port, container.account_id, fields)
         })?;
     }
@@ -339,6 +395,12 @@ pub(crate) fn insert_expose_map(
 pub(crate) fn launch_of(row: &Resource) -> Result<LaunchConfig> {
     serde_json::from_str(&row.fields)
         .map_err(|e| Error::internal(format!("reading the launch configuration of {}", row.id), e))
+}
+
+/// The host name that the labels of a container ask for: its name.
+pub(super) fn host_name_of(name: &str, labels: &BTreeMap<String, String>, domain: Option<&str>) -> Option<String> {
+    let wanted = labels.get(HOSTNAME_OVERRIDE).map(String::as_str);
+    (wanted == Some("container_name") && !name.is_empty()).then(|| host_name(name, domain))
 }
 
 /// A container's name as a host name: 63 characters, the index kept.

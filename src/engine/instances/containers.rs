@@ -14,7 +14,7 @@ use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::{Type, TypeView};
 use crate::store::Tx;
 
-use super::container_rows::{InstanceNotes, InstanceTypes, insert_ports, unique_name};
+use super::container_rows::{DISPLAY_NAME, InstanceNotes, InstanceTypes, host_name_of, insert_ports, unique_name};
 
 /// More containers than this in one request are a mistake.
 const MAX_COUNT: i64 = 100;
@@ -83,12 +83,18 @@ impl NewContainers {
         let mut rows = Vec::new();
         for n in 1..=self.count {
             let mut new = row_from_input(&self.def, self.account, &self.input)?;
+            if let Some(name) = labels.get(DISPLAY_NAME) {
+                new.name.clone_from(name);
+            }
             let uuid = new_uuid().to_string();
             let docker_name = match (new.name.is_empty(), n) {
                 (true, _) => unique_name("drover", &uuid),
                 (false, 1) => engine_name(&new.name),
                 (false, n) => format!("{}-{n}", engine_name(&new.name)),
             };
+            if let Some(name) = host_name_of(&new.name, &labels, new.fields.text("domainName").as_deref()) {
+                new.fields.set("hostname", &name)?;
+            }
             new.fields.set("startCount", &0)?;
             new.fields.set("version", "0")?;
             new.internal = write_notes(&InstanceNotes {

@@ -1,6 +1,6 @@
 //! What becomes of a container that cannot be made or started.
 
-use crate::engine::core::{Core, Outcome, fenced, notes, request};
+use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
 use crate::model::launch::LaunchConfig;
 use crate::model::{Error, Resource, Result};
 use crate::runtime;
@@ -22,10 +22,7 @@ impl Core {
         error: impl Into<runtime::Error>,
     ) -> Result<Outcome> {
         let message = match error.into() {
-            // Nobody's fault but the engine's: nothing is counted, the work waits.
-            runtime::Error::Unreachable(why) => {
-                return Ok(Outcome::Again(ENGINE_WAIT, format!("Waiting for the host: {why}")));
-            }
+            away @ runtime::Error::Unreachable(_) => return Ok(engine_failed(away)),
             other => other.to_string(),
         };
         if process.attempts + 1 < tries(&launch_of(row)?) {
@@ -74,11 +71,15 @@ impl Core {
                 return Ok(());
             };
             tx.end_process(process_id, "Error")?;
+            let mut note: InstanceNotes = notes(&row);
+            note.failures = note.failures.saturating_add(1);
+            note.failed_at = Some(tx.now());
             tx.update_if(
                 &row,
                 &Changes {
                     state: Some("error".into()),
                     message: Some(message),
+                    internal: Some(write_notes(&note)?),
                     ..Changes::default()
                 },
             )?;
@@ -88,6 +89,15 @@ impl Core {
             Ok(())
         })
         .await
+    }
+}
+
+/// What the failure of a call comes to that is made until it succeeds. An engine that does not answer is nobody's fault
+/// but its own: nothing is counted, the work waits.
+pub(super) fn engine_failed(error: runtime::Error) -> Outcome {
+    match error {
+        runtime::Error::Unreachable(why) => Outcome::Again(ENGINE_WAIT, format!("Waiting for the host: {why}")),
+        other => Outcome::Failed(other.to_string()),
     }
 }
 

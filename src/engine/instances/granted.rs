@@ -1,12 +1,14 @@
 //! What a container is given beside what was asked for, as its row shows it: its network, name servers, search domains.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::engine::core::Core;
+use crate::engine::core::{Core, new_row};
 use crate::engine::drivers;
 use crate::model::launch::LaunchConfig;
 use crate::model::{Fields, Resource, Result};
-use crate::store::Tx;
+use crate::schema::Type;
+use crate::store::{NewResource, Tx};
 
 use super::container_rows::PROJECT_LABEL;
 
@@ -18,6 +20,8 @@ pub(super) const NAME_SERVER: &str = "169.254.169.250";
 pub(super) struct Granted {
     mode: Option<String>,
     network_prefix: String,
+    instance_prefix: String,
+    nic: Arc<Type>,
     /// Only in managed networks.
     managed: Option<Managed>,
 }
@@ -48,6 +52,8 @@ impl Core {
         Ok(Granted {
             mode: launch.network_mode.clone(),
             network_prefix: self.type_of("network")?.prefix.clone(),
+            instance_prefix: self.type_of("container")?.prefix.clone(),
+            nic: self.type_of("nic")?.clone(),
             managed,
         })
     }
@@ -66,8 +72,18 @@ impl Granted {
         if is_empty(fields, "primaryNetworkId")
             && let Some(network) = drivers::network_of_mode(tx, row.account_id, self.mode.as_deref())?
         {
-            fields.set("primaryNetworkId", &format!("{}{network}", self.network_prefix))?;
+            let wire = format!("{}{network}", self.network_prefix);
+            fields.set("primaryNetworkId", &wire)?;
             tx.insert_ref(row.id, "primaryNetworkId", network)?;
+            let mut nic = Fields::default();
+            nic.set("instanceId", &format!("{}{}", self.instance_prefix, row.id))?;
+            nic.set("networkId", &wire)?;
+            nic.set("deviceNumber", &0)?;
+            tx.insert(NewResource {
+                parent_id: Some(row.id),
+                state: "active".into(),
+                ..new_row(&self.nic, row.account_id, nic)
+            })?;
         }
         let Some(Managed { project_uuid, search }) = self.managed else {
             return Ok(());
@@ -78,7 +94,7 @@ impl Granted {
         }
         let labels: Option<BTreeMap<String, String>> = fields.read("labels")?;
         if let (Some(mut labels), Some(uuid)) = (labels.filter(|labels| !labels.is_empty()), project_uuid) {
-            labels.entry(PROJECT_LABEL.to_owned()).or_insert(uuid);
+            labels.insert(PROJECT_LABEL.to_owned(), uuid);
             fields.set("labels", &labels)?;
         }
         Ok(())

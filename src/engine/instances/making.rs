@@ -26,7 +26,7 @@ impl Core {
             Some(_) => row.clone(),
             None => match self.place(process, row, &launch).await? {
                 Ok(row) => row,
-                Err(message) => return self.start_failed(process, row, message).await,
+                Err(error) => return self.start_failed(process, row, error).await,
             },
         };
         let Some(host) = row.host_id else {

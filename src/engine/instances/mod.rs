@@ -22,9 +22,9 @@ mod volumes;
 
 pub(crate) use container_fields::derive;
 pub(crate) use container_rows::{
-    InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_expose_map, insert_service_container, launch_of,
-    plan_health, plan_state,
+    InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_expose_map, insert_found_ports,
+    insert_service_container, launch_of, plan_health, plan_state,
 };
 pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use dispatch::{act, create, handle, remove, update};
-pub(crate) use stopping::{StopData, is_leaving, remove_container};
+pub(crate) use stopping::{BY_ITSELF, StopData, dismiss, is_leaving, remove_container, remove_data};

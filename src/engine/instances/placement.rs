@@ -9,6 +9,7 @@ use crate::model::launch::{LABEL_START_ONCE, LaunchConfig, is_sim_image, parse_r
 use crate::model::port::PortSpec;
 use crate::model::{Resource, ResourceId, Result};
 use crate::plan;
+use crate::runtime;
 use crate::store::{Changes, Process, Slim};
 
 use super::container_rows::plan_state;
@@ -63,6 +64,14 @@ impl Core {
         let ids: Vec<ResourceId> = rows.iter().map(|r| r.id).collect();
         let running = self.store.on_hosts(&ids, "instance")?;
         let load = loads(&running);
+        let reserves = |c: &&LaunchConfig| {
+            c.memory_reservation.is_some_and(|n| n > 0) || c.milli_cpu_reservation.is_some_and(|n| n > 0)
+        };
+        let reserved = if configs.iter().any(reserves) {
+            self.reserved(&running)?
+        } else {
+            HashMap::new()
+        };
         let mut ports = self.bound_ports(account, except)?;
         let mut neighbours = if wants_neighbours {
             self.neighbours(&running, except)?
@@ -71,6 +80,7 @@ impl Core {
         };
         let hosts = rows.into_iter().map(|row| {
             let fields: HostFields = serde_json::from_str(&row.fields).unwrap_or_default();
+            let taken = reserved.get(&row.id).copied().unwrap_or_default();
             plan::Host {
                 id: row.id,
                 is_sim: is_sim(&row),
@@ -84,8 +94,8 @@ impl Core {
                 live_instances: load.get(&row.id).copied().unwrap_or(0),
                 bound_ports: ports.remove(&row.id).unwrap_or_default(),
                 neighbours: neighbours.remove(&row.id).unwrap_or_default(),
-                free_memory: fields.memory,
-                free_milli_cpu: fields.milli_cpu,
+                free_memory: fields.memory.map(|all| all.saturating_sub(taken.memory)),
+                free_milli_cpu: fields.milli_cpu.map(|all| all.saturating_sub(taken.milli_cpu)),
             }
         });
         Ok(hosts.collect())
@@ -131,6 +141,22 @@ impl Core {
         Ok(ports)
     }
 
+    /// What the containers of each host have reserved, stopped or not. One query, however many.
+    fn reserved(&self, there: &[Slim]) -> Result<HashMap<ResourceId, Reservation>> {
+        let ids: Vec<ResourceId> = there.iter().map(|s| s.id).collect();
+        let mut reserved: HashMap<ResourceId, Reservation> = HashMap::new();
+        for row in self.store.many(&ids)? {
+            let Some(host) = row.host_id else { continue };
+            let own: ReservedFields = serde_json::from_str(&row.fields).unwrap_or_default();
+            let sum = reserved.entry(host).or_default();
+            sum.memory = sum.memory.saturating_add(own.memory_reservation.unwrap_or(0).max(0));
+            sum.milli_cpu = sum
+                .milli_cpu
+                .saturating_add(own.milli_cpu_reservation.unwrap_or(0).max(0));
+        }
+        Ok(reserved)
+    }
+
     /// Containers of others on each host, for affinity. One query, however many.
     fn neighbours(
         &self,
@@ -151,6 +177,19 @@ impl Core {
         }
         Ok(neighbours)
     }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Reservation {
+    memory: i64,
+    milli_cpu: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReservedFields {
+    memory_reservation: Option<i64>,
+    milli_cpu_reservation: Option<i64>,
 }
 
 /// How many containers live on each host.
@@ -192,19 +231,22 @@ struct Labels {
     labels: Option<BTreeMap<String, String>>,
 }
 
+/// What clients know as the words for a project without an active host.
+const NO_HOST: &str = "Scheduling failed: No healthy hosts with sufficient resources available";
+
 impl Core {
-    /// Chooses a host for a container of no service.
+    /// Chooses a host for a container of no service; while it has none it is on no engine.
     pub(super) async fn place(
         &self,
         process: &Process,
         row: &Resource,
         launch: &LaunchConfig,
-    ) -> Result<Result<Resource, String>> {
+    ) -> Result<Result<Resource, runtime::Error>> {
         let host = match launch.requested_host_id.as_deref().and_then(parse_reference) {
             Some(host) => host,
             None => match self.place_for(row, launch)? {
                 Ok(host) => host,
-                Err(message) => return Ok(Err(message)),
+                Err(error) => return Ok(Err(error)),
             },
         };
         let (process_id, row_id) = (process.id, row.id);
@@ -223,11 +265,11 @@ impl Core {
                 .map(Some)
             })
             .await?;
-        Ok(placed.ok_or_else(|| "the container moved on".to_owned()))
+        Ok(placed.ok_or_else(|| "the container moved on".to_owned().into()))
     }
 
     /// The planner's choice for a service of one unit is the choice for a container of no service.
-    fn place_for(&self, row: &Resource, launch: &LaunchConfig) -> Result<Result<ResourceId, String>> {
+    fn place_for(&self, row: &Resource, launch: &LaunchConfig) -> Result<Result<ResourceId, runtime::Error>> {
         let desired = plan::Desired {
             stack: String::new(),
             service: row.name.clone(),
@@ -238,6 +280,7 @@ impl Core {
             divider: '-',
         };
         let hosts = self.plan_hosts(row.account_id, None, &[launch])?;
+        let is_any_active = hosts.iter().any(|host| host.is_active && !host.is_gone);
         let plan = plan::plan(
             &desired,
             &plan::Observed {
@@ -251,11 +294,14 @@ impl Core {
             _ => None,
         });
         Ok(chosen.ok_or_else(|| match plan.verdict {
-            plan::Verdict::Stuck(message) => message,
-            _ if is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()) => {
-                "Scheduling failed: no simulated host (start the server with --simulator)".into()
+            plan::Verdict::Stuck(message) => message.into(),
+            plan::Verdict::Working(_) if plan.held_by.is_some() => {
+                runtime::Error::Unreachable("the host where it may run is not connected".into())
             }
-            _ => "Scheduling failed: no host".into(),
+            plan::Verdict::Converged | plan::Verdict::Working(_) if is_any_active => {
+                "Scheduling failed".to_owned().into()
+            }
+            plan::Verdict::Converged | plan::Verdict::Working(_) => NO_HOST.to_owned().into(),
         }))
     }
 }

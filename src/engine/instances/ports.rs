@@ -1,9 +1,13 @@
 //! The port and address rows of a container: active while it runs.
 
+use std::collections::BTreeSet;
+
 use crate::engine::core::{Core, fenced, new_row};
 use crate::model::{Fields, Resource, Result};
 use crate::runtime::Found;
-use crate::store::{Changes, NewResource, Process};
+use crate::store::{Changes, NewResource, Process, Tx};
+
+use super::container_rows::{IMAGE_PORT, InstanceTypes};
 
 impl Core {
     /// Writes where the ports of a container that started were bound, and its address.
@@ -16,9 +20,10 @@ impl Core {
     ) -> Result<()> {
         let ports = self.store.children(row.id, "port")?;
         let has_address = !self.store.children(row.id, "ipAddress")?.is_empty();
-        if ports.is_empty() && (has_address || address.is_none()) {
+        if ports.is_empty() && found.exposed.is_empty() && (has_address || address.is_none()) {
             return Ok(());
         }
+        let types = self.instance_types()?;
         let ip_type = self.type_of("ipAddress")?.clone();
         let (process_id, row_id, found) = (process.id, row.id, found.clone());
         self.write(move |tx| {
@@ -57,6 +62,7 @@ impl Core {
                     },
                 )?;
             }
+            insert_image_ports(tx, &types, &row, &found)?;
             if let Some(address) = address.filter(|_| !has_address) {
                 let mut fields = Fields::default();
                 fields.set("address", &address)?;
@@ -93,4 +99,35 @@ impl Core {
         })
         .await
     }
+}
+
+/// The port rows of what a container listens on that nobody asked for: its image says so.
+fn insert_image_ports(tx: &mut Tx<'_>, types: &InstanceTypes, row: &Resource, found: &Found) -> Result<()> {
+    let mut known = BTreeSet::new();
+    for port in tx.children(row.id, "port")? {
+        let fields = Fields::parse(&port.fields)?;
+        known.insert((fields.read::<u16>("privatePort")?, fields.text("protocol")));
+    }
+    for (private, protocol) in &found.exposed {
+        if !known.insert((Some(*private), Some(protocol.clone()))) {
+            continue;
+        }
+        let bound = found
+            .ports
+            .iter()
+            .find(|b| b.private == *private && b.protocol == *protocol);
+        let mut fields = Fields::default();
+        fields.set("publicPort", &bound.map(|b| b.public))?;
+        fields.set("privatePort", private)?;
+        fields.set("protocol", protocol)?;
+        fields.set("instanceId", &format!("{}{}", types.instance_prefix, row.id))?;
+        tx.insert(NewResource {
+            parent_id: Some(row.id),
+            host_id: row.host_id,
+            state: "active".into(),
+            kind: IMAGE_PORT.into(),
+            ..new_row(&types.port, row.account_id, fields)
+        })?;
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind};
 use crate::runtime::{ContainerSpec, NetworkAttachment};
 
-use super::container_rows::{InstanceNotes, launch_of};
+use super::container_rows::{InstanceNotes, PROJECT_LABEL, launch_of};
 use super::granted::{NAME_SERVER, wants_names};
 
 /// What a container waits for before it can be made.
@@ -42,6 +42,10 @@ impl Core {
         labels
             .entry("io.rancher.container.name".into())
             .or_insert_with(|| row.name.clone());
+        if launch.network_mode.as_deref() == Some("managed") {
+            let project = row.account_id.map(|id| self.store.find(id)).transpose()?.flatten();
+            labels.extend(project.map(|project| (PROJECT_LABEL.to_owned(), project.uuid)));
+        }
         let volumes_from = self.external_ids(launch.data_volumes_from.as_deref().unwrap_or_default())?;
         let volume_mounts = self.volume_mounts(&launch)?;
         let attachment = self.attachment(row, &mut launch, network)?;

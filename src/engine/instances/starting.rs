@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use crate::engine::core::{Core, Outcome, notes, request, write_notes};
+use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
 use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, parse_reference};
 use crate::model::{Fields, Resource, Result};
-use crate::runtime::{self, Found};
+use crate::runtime::{self, Found, Life, Runtime};
 use crate::store::{Changes, Process};
 
 use super::container_rows::{InstanceNotes, launch_of};
+use super::failing::engine_failed;
 use super::making::{ENGINE_WAIT, SIBLING_WAIT};
+use super::stopping::{BY_ITSELF, LEAVE};
 
 /// How long a container waits for its address before it asks again.
 const ADDRESS_WAIT: Duration = Duration::from_secs(1);
@@ -33,6 +35,9 @@ impl Core {
         {
             return self.start_failed(process, row, error).await;
         }
+        if note.is_native {
+            return self.start_native(process, row, &launch, &*runtime).await;
+        }
         match runtime.start(&row.uuid).await {
             Ok(found) => self.started(process, row, &launch, found).await,
             Err(runtime::Error::Gone(_)) => self.make_again(process, row).await,
@@ -45,6 +50,39 @@ impl Core {
             Err(runtime::Error::AddressTaken(message)) => {
                 log::info!("{}: {message}", row.name);
                 self.new_address(process, row).await
+            }
+            Err(error) => self.start_failed(process, row, error).await,
+        }
+    }
+
+    /// A container that somebody else made is started only for who asks by the API, and never made anew.
+    async fn start_native(
+        &self,
+        process: &Process,
+        row: &Resource,
+        launch: &LaunchConfig,
+        runtime: &dyn Runtime,
+    ) -> Result<Outcome> {
+        let follows = process.data == BY_ITSELF;
+        let found = if follows {
+            runtime.find(&row.uuid).await
+        } else {
+            runtime.start(&row.uuid).await.map(Some)
+        };
+        match found {
+            Ok(Some(found)) if found.life == Life::Running => self.started(process, row, launch, found).await,
+            // It has ended again, or is gone; the watch tells which as soon as the row rests.
+            Ok(_) | Err(runtime::Error::Gone(_)) => {
+                let machine = self.machine_of(&row.kind)?.clone();
+                let (process_id, row_id) = (process.id, row.id);
+                self.write(move |tx| {
+                    if let Some(row) = fenced(tx, process_id, row_id)? {
+                        request(tx, &machine, &row, "stop", LEAVE, Changes::default())?;
+                    }
+                    Ok(())
+                })
+                .await?;
+                Ok(Outcome::Left)
             }
             Err(error) => self.start_failed(process, row, error).await,
         }
@@ -78,6 +116,8 @@ impl Core {
             ran: true,
             started_at: found.started_at.clone(),
             up_since: Some(self.now()),
+            failures: 0,
+            failed_at: None,
             ..note
         };
         let changes = Changes {
@@ -122,7 +162,7 @@ impl Core {
         if let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
             && let Err(error) = runtime.remove(&row.uuid).await
         {
-            return Ok(Outcome::Failed(error.to_string()));
+            return Ok(engine_failed(error));
         }
         self.change_notes(process, row, |note| note.is_made = false).await?;
         self.start_failed(process, row, message).await
@@ -140,7 +180,7 @@ impl Core {
         if let Some(runtime) = row.host_id.and_then(|h| self.runtime(h))
             && let Err(error) = runtime.remove(&row.uuid).await
         {
-            return Ok(Outcome::Failed(error.to_string()));
+            return Ok(engine_failed(error));
         }
         // The old address stays reserved: whoever has it is not ours.
         self.change_notes(process, row, |note| {

@@ -13,6 +13,7 @@ use crate::store::{Changes, Process, Tx};
 
 use super::container_rows::{InstanceNotes, launch_of};
 use super::dispatch::KeepAddress;
+use super::failing::engine_failed;
 use super::making::ENGINE_WAIT;
 use super::volumes;
 
@@ -25,18 +26,20 @@ impl Core {
             return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
         };
         if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch_of(row)?)).await {
-            return Ok(Outcome::Failed(error.to_string()));
+            return Ok(engine_failed(error));
         }
         self.start_instance(process, row).await
     }
 
     pub(crate) async fn stop_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let launch = launch_of(row)?;
+        let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
         self.monitor.forget(row.id);
         match row.host_id.and_then(|h| self.runtime(h)) {
+            Some(_) if data.leave => {}
             Some(runtime) => {
                 if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch)).await {
-                    return Ok(Outcome::Failed(error.to_string()));
+                    return Ok(engine_failed(error));
                 }
             }
             None if row.host_id.is_some() && self.host_is_there(row.host_id)? => {
@@ -45,12 +48,11 @@ impl Core {
             None => {}
         }
         self.note_ports_down(row).await?;
-        let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
         let removes = data.remove
             || launch.instance_triggered_stop.as_deref() == Some("remove") && row.parent_id.is_none() && data.by_itself;
         let failed = data.error.clone();
         Ok(match (removes, failed) {
-            (true, _) => Outcome::Then(Box::default(), "remove", "{}".into()),
+            (true, _) => Outcome::Then(Box::default(), "remove", remove_data(data.leave)?),
             (false, Some(message)) => {
                 self.to_error(process, row, message).await?;
                 Outcome::Left
@@ -69,10 +71,12 @@ impl Core {
         keep_address: KeepAddress,
     ) -> Result<Outcome> {
         self.monitor.forget(row.id);
+        let leave = serde_json::from_str::<StopData>(&process.data).is_ok_and(|data| data.leave);
         match row.host_id.and_then(|h| self.runtime(h)) {
+            Some(_) if leave => {}
             Some(runtime) => {
                 if let Err(error) = runtime.remove(&row.uuid).await {
-                    return Ok(Outcome::Failed(error.to_string()));
+                    return Ok(engine_failed(error));
                 }
             }
             // A host that is only away will have to be told later; one that was removed never will be.
@@ -152,6 +156,9 @@ pub(crate) struct StopData {
     pub(crate) timeout: Option<u64>,
     /// It stopped by itself: only the row follows.
     pub(crate) by_itself: bool,
+    /// The engine is not asked for anything: only the row goes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) leave: bool,
     /// Why it is stopped, if it had to be: kept as the message.
     pub(crate) because: Option<String>,
     /// End in `error` with this message.
@@ -164,6 +171,51 @@ fn grace(process: &Process, launch: &LaunchConfig) -> Duration {
     data.timeout
         .or(configured)
         .map_or(STOP_GRACE, |s| Duration::from_secs(s.min(3_600)))
+}
+
+/// The data of a start that has happened: only the row follows.
+pub(crate) const BY_ITSELF: &str = r#"{"byItself":true}"#;
+
+/// The data of a stop that has happened, of a container that is left alone.
+pub(super) const LEAVE: &str = r#"{"byItself":true,"leave":true}"#;
+
+/// The data of a removal; `leave` if only the row is to go.
+pub(crate) fn remove_data(leave: bool) -> Result<String> {
+    if !leave {
+        return Ok("{}".to_owned());
+    }
+    write_data(&StopData {
+        leave,
+        ..StopData::default()
+    })
+}
+
+fn write_data(data: &StopData) -> Result<String> {
+    serde_json::to_string(data).map_err(|e| Error::internal("writing a stop request", e))
+}
+
+/// A container that somebody else made goes with the host or the project that it was in: its row goes, and nothing happens
+/// to it.
+fn let_go(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -> Result<()> {
+    if machine.start("remove", &row.state).is_some() {
+        request(tx, machine, row, "remove", &remove_data(true)?, Changes::default())?;
+    } else if machine.start("stop", &row.state).is_some() {
+        let data = write_data(&StopData {
+            remove: true,
+            leave: true,
+            ..StopData::default()
+        })?;
+        request(tx, machine, row, "stop", &data, Changes::default())?;
+    }
+    Ok(())
+}
+
+/// A container goes with the host or the project that it was in: removed, or only let go if somebody else made it.
+pub(crate) fn dismiss(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -> Result<()> {
+    if notes::<InstanceNotes>(row).is_native {
+        return let_go(tx, machine, row);
+    }
+    remove_container(tx, machine, row).map(drop)
 }
 
 /// Removes a container: at once where that is legal, else by stopping it first.

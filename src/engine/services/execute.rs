@@ -11,7 +11,7 @@ use crate::plan::{Plan, Step, UnitId, Why};
 use crate::schema::Machine;
 use crate::store::{Changes, Tx};
 
-use super::snapshot::{Config, ServiceNotes, ServiceSnapshot};
+use super::snapshot::{Config, Failed, ServiceNotes, ServiceSnapshot};
 
 impl Core {
     /// Writes the steps of a plan as requests, some per transaction. `process` is the fence.
@@ -173,7 +173,11 @@ impl Work {
                     name,
                     create_index: written.create_index,
                 };
-                if let Some(id) = self.create(tx, service, &written.note, &creation)? {
+                let key = slot_key(creation.config.as_deref(), creation.index);
+                let failed = written.note.failed.remove(&key);
+                written.note_changed |= failed.is_some();
+                let failures = failed.filter(|f| f.version == creation.version).map_or(0, |f| f.times);
+                if let Some(id) = self.create(tx, service, &written.note, &creation, failures)? {
                     let Creation { unit, config, name, .. } = creation;
                     self.siblings.entry(unit).or_default().insert(config, id);
                     let sentence = format!("Creating extra service instance {name}");
@@ -190,6 +194,9 @@ impl Work {
                 if let Some(row) = tx.find(id)?
                     && !is_leaving(tx, &row)?
                 {
+                    if why == Why::Broken {
+                        written.note_changed |= note_failed(&mut written.note, &row)?;
+                    }
                     if why != Why::Removed {
                         let sentence = format!("{} {}", why_text(why), row.name);
                         written.log.push(("service.instance.delete", sentence, id));
@@ -218,6 +225,7 @@ impl Work {
         service: &Resource,
         note: &ServiceNotes,
         creation: &Creation,
+        failures: u32,
     ) -> Result<Option<ResourceId>> {
         let Creation { unit, config, name, .. } = creation;
         let is_it = |c: &&Config| match (config, &c.launch.name) {
@@ -231,7 +239,7 @@ impl Work {
         let none = BTreeMap::new();
         let retained = note
             .retained
-            .get(&retained_key(config.as_deref(), creation.index))
+            .get(&slot_key(config.as_deref(), creation.index))
             .filter(|_| self.retain_ip)
             .cloned();
         let wanted = Wanted {
@@ -252,6 +260,7 @@ impl Work {
             siblings: self.siblings.get(unit).unwrap_or(&none),
             is_system: self.is_system,
             name_is_taken: self.taken_names.contains(name),
+            failures,
         };
         insert_service_container(tx, &self.types, &wanted).map(Some)
     }
@@ -279,7 +288,8 @@ fn unit_uuid(service: &str, index: u32) -> String {
         .to_string()
 }
 
-fn retained_key(config: Option<&str>, index: u32) -> String {
+/// The place of a container in its service: what comes after it comes there.
+fn slot_key(config: Option<&str>, index: u32) -> String {
     format!("{}/{index}", config.unwrap_or_default())
 }
 
@@ -314,11 +324,25 @@ fn retain(note: &mut ServiceNotes, row: &Resource) -> bool {
     match own.ip {
         Some(ip) => {
             note.retained
-                .insert(retained_key(own.config.as_deref(), own.index), ip.clone())
+                .insert(slot_key(own.config.as_deref(), own.index), ip.clone())
                 != Some(ip)
         }
         None => false,
     }
+}
+
+/// Remembers how often the containers in this one's place could not be started.
+fn note_failed(note: &mut ServiceNotes, row: &Resource) -> Result<bool> {
+    let own: InstanceNotes = notes(row);
+    if own.failures == 0 {
+        return Ok(false);
+    }
+    let failed = Failed {
+        times: own.failures,
+        version: Fields::parse(&row.fields)?.text("version").unwrap_or_default(),
+    };
+    note.failed.insert(slot_key(own.config.as_deref(), own.index), failed);
+    Ok(true)
 }
 
 fn why_text(why: Why) -> &'static str {

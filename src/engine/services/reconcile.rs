@@ -42,13 +42,18 @@ impl Core {
         }
         let mut desired = snapshot.desired(self, snapshot.goal(name));
         let mut plan = plan::plan(&desired, &snapshot.observed, self.now());
-        if let (Verdict::Stuck(message), Some(scale)) = (&plan.verdict, snapshot.scale_that_fits()) {
+        let held = Some("").filter(|_| plan.held_by.is_some() && plan.steps.is_empty());
+        let stuck = match &plan.verdict {
+            Verdict::Stuck(message) => Some(message.as_str()),
+            Verdict::Converged | Verdict::Working(_) => held,
+        };
+        if let (Some(message), Some(scale)) = (stuck, snapshot.scale_that_fits()) {
             // What a scale policy asks for beyond its minimum is only a wish: whatever fits is enough.
             if plan.steps.is_empty() {
                 desired.scale = scale;
                 plan = plan::plan(&desired, &snapshot.observed, self.now());
             } else {
-                plan.verdict = Verdict::Working(message.clone());
+                plan.verdict = Verdict::Working(message.to_owned());
             }
         }
         let verdict = plan.verdict.clone();

@@ -168,3 +168,30 @@ fn primary_labels(launch: Option<&LaunchConfig>) -> BTreeMap<String, String> {
 fn pairs(labels: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+    use crate::engine::core::testkit;
+
+    #[tokio::test]
+    async fn a_service_that_was_removed_meanwhile_adopts_nothing() {
+        let (_folder, core) = testkit::empty();
+        let mut fields = Fields::default();
+        fields.set("labels", &BTreeMap::from([("colour", "blue")])).unwrap();
+        testkit::insert(&core, "container", "running", fields).await;
+        let selector = Selector::parse("colour=blue", "selectorContainer").unwrap();
+        // As it was read: what happened since is not seen in it.
+        for (is_removed, expected) in [(false, 1), (true, 0)] {
+            let service = testkit::insert(&core, "service", "active", Fields::default()).await;
+            if is_removed {
+                testkit::remove(&core, &service).await;
+            }
+            core.adopt(&service, &selector).await.unwrap();
+            let maps = core.store.children(service.id, "serviceExposeMap").unwrap();
+            assert_eq!(maps.len(), expected, "removed: {is_removed}");
+        }
+    }
+}

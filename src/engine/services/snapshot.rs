@@ -27,8 +27,20 @@ pub(crate) struct ServiceNotes {
     pub(crate) to_service: Option<i64>,
     /// Whether the links were already copied to that service.
     pub(crate) links_copied: bool,
+    /// Containers that could not be started and were removed, until there are others: `<config>/<index>` → how often.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) failed: BTreeMap<String, Failed>,
     /// Ports drawn from the project's range: they are given back with the service.
     pub(crate) drawn_ports: Vec<u16>,
+}
+
+/// What is known of containers that could not be started.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Failed {
+    /// How often in a row.
+    pub(crate) times: u32,
+    /// Of which version: another one is another attempt.
+    pub(crate) version: String,
 }
 
 /// A service's own fields, as far as the engine acts on them.
@@ -337,6 +349,8 @@ impl Core {
                 up_since: note.up_since,
                 exits: note.exits,
                 exited_at: note.exited_at,
+                failures: note.failures,
+                failed_at: note.failed_at,
             });
         }
         let note: ServiceNotes = notes(&service);

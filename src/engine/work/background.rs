@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::engine::accounts::Beginnings;
 use crate::engine::commands::seed_tasks;
 use crate::engine::core::{Core, sweep_once};
+use crate::engine::hosts::watch_name;
 use crate::model::{ResourceId, Result};
 
 /// What is committed in this time is told together: many small changes then cost little more than one.
@@ -63,6 +64,7 @@ async fn watch_all(core: Arc<Core>) {
             let stays = runtimes.iter().any(|(id, _)| id == host);
             if !stays {
                 watcher.abort();
+                core.loops.forget(&watch_name(*host));
             }
             stays
         });

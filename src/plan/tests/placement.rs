@@ -229,6 +229,29 @@ fn a_disconnected_host_is_waited_for_and_a_removed_one_is_not() {
         &world.clone().with(new_version),
         "working: Waiting for host 1 to reconnect",
     );
+    let none = World::new(Scale::Units(1)).with(|w| w.observed.hosts[0].is_disconnected = true);
+    check_plan("nowhere else to go", &none, "working: Waiting for host 1 to reconnect");
+    let global = World::new(Scale::Global).with(|w| {
+        w.observed.hosts = vec![host(1), host(2)];
+        w.observed.hosts[1].is_disconnected = true;
+    });
+    check_plan(
+        "one on each, and one is away",
+        &global,
+        "
+         create shop-web-1 v0 in new unit 1 on host 1
+         working: Waiting for host 2 to reconnect",
+    );
+    let port = none.clone().with(|w| {
+        w.observed.hosts.push(host(2));
+        w.desired.configs[0].labels = labels(&[("io.rancher.scheduler.affinity:host_label", "a=b")]);
+        w.observed.hosts[0].labels = labels(&[("a", "b")]);
+    });
+    check_plan(
+        "only the one that is away will do",
+        &port,
+        "working: Waiting for host 1 to reconnect",
+    );
     world.observed.hosts[0].is_gone = true;
     check_story(
         "removed",

@@ -231,3 +231,41 @@ fn one_that_keeps_exiting_is_started_again_later_each_time() {
         check_plan(&format!("up for {seconds} s"), &world, expected);
     }
 }
+
+#[test]
+fn one_that_cannot_be_started_is_made_again_later_each_time() {
+    let mut world = up(1);
+    let now = world.now;
+    for (failures, expected) in [
+        (1, "remove 1 (broken)\nworking: Waiting for shop-web-1 to be removed"),
+        (
+            2,
+            "wake after 1000 ms\nworking: Waiting for shop-web-1 to be made again",
+        ),
+        (
+            5,
+            "wake after 8000 ms\nworking: Waiting for shop-web-1 to be made again",
+        ),
+        (
+            90,
+            "wake after 120000 ms\nworking: Waiting for shop-web-1 to be made again",
+        ),
+    ] {
+        let instance = world.instance(1);
+        (instance.state, instance.failures, instance.failed_at) = (InstanceState::Broken, failures, Some(now));
+        check_plan(&format!("after {failures} failures"), &world, expected);
+    }
+    world.now = now.plus(Duration::from_secs(120));
+    check_plan(
+        "then",
+        &world,
+        "remove 1 (broken)\nworking: Waiting for shop-web-1 to be removed",
+    );
+    world.now = now;
+    new_version(&mut world);
+    check_plan(
+        "what nobody wants any more does not wait",
+        &world,
+        "remove 1 (broken)\nworking: Waiting for shop-web-1 to be removed",
+    );
+}

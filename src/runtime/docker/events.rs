@@ -13,7 +13,8 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Inner, LABEL_UUID, SHORT};
+use super::observed::uuid_of;
+use super::{Inner, SHORT};
 use crate::runtime::{Error, Result, RuntimeEvent};
 
 /// Between pings of a silent stream.
@@ -108,7 +109,6 @@ impl Watch {
         }
         let filters = HashMap::from([
             ("type", vec!["container".to_owned()]),
-            ("label", vec![self.inner.ours()]),
             ("event", ACTIONS.map(str::to_owned).to_vec()),
         ]);
         let mut options = EventsOptionsBuilder::default().filters(&filters);
@@ -143,7 +143,8 @@ impl Watch {
     fn told(&mut self, message: EventMessage) -> Option<RuntimeEvent> {
         let actor = message.actor?;
         let nanos = message.time_nano.unwrap_or_default();
-        let this = (nanos, actor.id.unwrap_or_default(), message.action.unwrap_or_default());
+        let id = actor.id.unwrap_or_default();
+        let this = (nanos, id.clone(), message.action.unwrap_or_default());
         if self.last.as_ref() == Some(&this) {
             return None;
         }
@@ -151,7 +152,8 @@ impl Watch {
             self.since = Some(format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000));
         }
         self.last = Some(this);
-        let uuid = actor.attributes?.remove(LABEL_UUID)?;
+        // Labels are among the attributes.
+        let uuid = uuid_of(&actor.attributes.unwrap_or_default(), &id, &self.inner.server_uuid)?;
         Some(RuntimeEvent::Changed { uuid })
     }
 }

@@ -14,6 +14,26 @@ pub(super) fn forgive_gone(result: Result<()>) -> Result<()> {
     }
 }
 
+/// Whether the way to the engine is there and we may not take it.
+pub(super) fn is_forbidden(error: &bollard::errors::Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(this) = cause {
+        let io = this.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        cause = this.source();
+    }
+    false
+}
+
+/// What to do about it.
+pub(super) fn forbidden(path: &str) -> Error {
+    Error::Unreachable(format!(
+        "permission denied at {path}: let the user that drover runs as into the group docker (usermod -aG docker USER) and start drover again"
+    ))
+}
+
 /// What an answer or its absence means.
 pub(super) fn failure(error: &bollard::errors::Error) -> Error {
     use bollard::errors::Error as Bollard;

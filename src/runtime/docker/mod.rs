@@ -1,7 +1,8 @@
 //! Containers on a real Docker Engine: the only user of bollard.
 //!
 //! Identity is in labels, never in names: ours are the containers with `io.drover.server=<our uuid>`, and each is found
-//! by `io.rancher.container.uuid`. Every call has a time limit of its own here, because the client's covers only the
+//! by `io.rancher.container.uuid`. Those without that label are nobody's, and found by the engine's own id; those with
+//! another server's are not seen at all. Every call has a time limit of its own here, because the client's covers only the
 //! wait for the answer's head. The client has no connections to keep, so one value serves for ever.
 
 use super::{
@@ -15,7 +16,7 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions, StopContainerOptionsBuilder,
 };
-use failure::{chain, failure, forgive_gone, gone, start_failure};
+use failure::{chain, failure, forbidden, forgive_gone, gone, is_forbidden, start_failure};
 use futures_util::stream::BoxStream;
 pub use spec::create_body;
 use std::collections::{BTreeMap, HashMap};
@@ -27,6 +28,7 @@ use tokio::sync::{Mutex, Semaphore};
 mod events;
 mod failure;
 mod image;
+mod machine;
 mod network;
 mod observed;
 mod probe;
@@ -81,6 +83,36 @@ enum Address {
     Tls { url: String, certs: PathBuf },
 }
 
+impl Address {
+    /// By which address others reach the engine's machine: where we ask the engine, if that is another machine.
+    async fn of_machine(&self) -> Option<String> {
+        let url = match self {
+            Self::Unix(_) => return machine::own_address().map(|ip| ip.to_string()),
+            Self::Tcp(url) | Self::Tls { url, .. } => url,
+        };
+        let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let authority = authority.split('/').next().unwrap_or_default();
+        let found = tokio::time::timeout(PING, tokio::net::lookup_host(authority))
+            .await
+            .ok()?;
+        let ip = found.ok()?.next()?.ip();
+        if ip.is_loopback() {
+            return machine::own_address().map(|ip| ip.to_string());
+        }
+        Some(ip.to_string())
+    }
+}
+
+/// A frequency as the API has it. What is no frequency is 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, and a frequency is far from both ends"
+)]
+fn whole(mhz: f64) -> u32 {
+    mhz.round() as u32
+}
+
 impl Docker {
     /// Prepares to talk to an engine at `unix:///path`, `tcp://host:port`, or with TLS at `https://host:port` (and at
     /// `tcp://` if `cert_dir` is given: it holds `key.pem`, `cert.pem` and `ca.pem`). Does not talk yet: an engine that
@@ -131,6 +163,7 @@ impl Inner {
             return Ok(client);
         }
         let made = match &self.address {
+            Address::Unix(path) if is_hidden(path) => return Err(forbidden(path)),
             Address::Unix(path) => bollard::Docker::connect_with_unix(path, CLIENT_SECONDS, API_DEFAULT_VERSION),
             Address::Tcp(url) => bollard::Docker::connect_with_http(url, CLIENT_SECONDS, API_DEFAULT_VERSION),
             Address::Tls { url, certs } => {
@@ -151,7 +184,10 @@ impl Inner {
     ) -> Result<T> {
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(e)) => Err(failure(&e)),
+            Ok(Err(e)) => match &self.address {
+                Address::Unix(path) if is_forbidden(&e) => Err(forbidden(path)),
+                Address::Unix(_) | Address::Tcp(_) | Address::Tls { .. } => Err(failure(&e)),
+            },
             Err(_) => Err(Error::Unreachable(format!("no answer within {} s", limit.as_secs()))),
         }
     }
@@ -165,15 +201,24 @@ impl Inner {
         format!("{LABEL_SERVER}={}", self.server_uuid)
     }
 
+    /// All that are ours or nobody's, or those that go by this uuid.
     async fn list(&self, uuid: Option<&str>) -> Result<Vec<Found>> {
-        let mut labels = vec![self.ours()];
-        labels.extend(uuid.map(|uuid| format!("{LABEL_UUID}={uuid}")));
+        let filters = match uuid {
+            None => HashMap::new(),
+            Some(id) if is_engines_id(id) => HashMap::from([("id", vec![id.to_owned()])]),
+            Some(uuid) => HashMap::from([("label", vec![self.ours(), format!("{LABEL_UUID}={uuid}")])]),
+        };
         let options = ListContainersOptionsBuilder::default()
             .all(true)
-            .filters(&HashMap::from([("label", labels)]))
+            .filters(&filters)
             .build();
         let listed = self.call(SHORT, self.api()?.list_containers(Some(options))).await?;
-        Ok(listed.into_iter().filter_map(observed::from_summary).collect())
+        let mut found: Vec<Found> = listed
+            .into_iter()
+            .filter_map(|each| observed::from_summary(each, &self.server_uuid))
+            .collect();
+        found.retain(|each| uuid.is_none_or(|uuid| each.uuid == uuid));
+        Ok(found)
     }
 
     /// The container as the list has it. Should an accident have made two, the running one is meant.
@@ -191,7 +236,7 @@ impl Inner {
             )
             .await
         {
-            Ok(answer) => Ok(observed::from_inspect(answer)),
+            Ok(answer) => Ok(observed::from_inspect(answer, &self.server_uuid)),
             Err(Error::Gone(_)) => Ok(None),
             Err(other) => Err(other),
         }
@@ -210,7 +255,10 @@ impl Inner {
                     )
                     .await
                 {
-                    Ok(holder) => return Ok(observed::from_inspect(holder).filter(|f| f.uuid == spec.uuid)),
+                    Ok(holder) => {
+                        let holder = observed::from_inspect(holder, &self.server_uuid);
+                        return Ok(holder.filter(|f| f.uuid == spec.uuid));
+                    }
                     Err(Error::Gone(_)) => crate::runtime::pause(POLL).await,
                     Err(other) => return Err(other),
                 }
@@ -238,6 +286,16 @@ impl Inner {
     }
 }
 
+/// Whether a container goes by the engine's own id, as those do that are nobody's.
+fn is_engines_id(uuid: &str) -> bool {
+    uuid.len() == 64 && uuid.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Whether it may not even be seen if a socket is there.
+fn is_hidden(path: &str) -> bool {
+    std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
 #[async_trait]
 impl Runtime for Docker {
     fn kind(&self) -> &'static str {
@@ -261,7 +319,16 @@ impl Runtime for Docker {
             text.split_once('=')
                 .map_or((text.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned()))
         };
+        let is_here = matches!(self.inner.address, Address::Unix(_));
+        let processors = if is_here {
+            machine::processors()
+        } else {
+            machine::Processors::default()
+        };
         Ok(EngineInfo {
+            mhz: processors.mhz.map(whole),
+            cpu_model: processors.model,
+            address: self.inner.address.of_machine().await,
             name: info.name.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
             os: info.operating_system.unwrap_or_default(),

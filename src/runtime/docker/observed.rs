@@ -1,21 +1,60 @@
 //! From the engine's words about a container to ours.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings,
     MountPoint, PortSummaryTypeEnum,
 };
 
-use super::LABEL_UUID;
-use crate::runtime::{BoundPort, Found, FoundMount, Life};
+use super::{LABEL_SERVER, LABEL_UUID};
+use crate::runtime::{BoundPort, Found, FoundMount, Life, Native};
 
 /// What the engine gives as a time that never was.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-/// From a line of the list: without `started_at`, which only an inspection knows.
-pub(super) fn from_summary(summary: ContainerSummary) -> Option<Found> {
-    let uuid = summary.labels.as_ref()?.get(LABEL_UUID)?.clone();
+/// Whose a container is.
+enum Owner {
+    /// Ours, with this uuid.
+    Ours(String),
+    Nobody,
+    /// Another server's.
+    Another,
+}
+
+impl Owner {
+    fn of(labels: &HashMap<String, String>, server: &str) -> Self {
+        match (labels.get(LABEL_SERVER), labels.get(LABEL_UUID)) {
+            (Some(owner), Some(uuid)) if owner == server => Self::Ours(uuid.clone()),
+            (Some(_), _) => Self::Another,
+            (None, _) => Self::Nobody,
+        }
+    }
+}
+
+/// The uuid that a container with these labels and this id goes by; none if it is another server's.
+pub(super) fn uuid_of(labels: &HashMap<String, String>, id: &str, server: &str) -> Option<String> {
+    match Owner::of(labels, server) {
+        Owner::Ours(uuid) => Some(uuid),
+        Owner::Nobody => Some(id.to_owned()),
+        Owner::Another => None,
+    }
+}
+
+/// What is told of a container that is nobody's.
+fn native(labels: HashMap<String, String>, image: Option<String>, server: &str) -> Option<Native> {
+    let is_native = matches!(Owner::of(&labels, server), Owner::Nobody);
+    is_native.then(|| Native {
+        image: format!("docker:{}", image.unwrap_or_default()),
+        labels: labels.into_iter().collect::<BTreeMap<_, _>>(),
+    })
+}
+
+/// From a line of the list: without `started_at` and `exposed`, which only an inspection knows.
+pub(super) fn from_summary(summary: ContainerSummary, server: &str) -> Option<Found> {
+    let labels = summary.labels.unwrap_or_default();
+    let external_id = summary.id?;
+    let uuid = uuid_of(&labels, &external_id, server)?;
     let life = match summary.state? {
         ContainerSummaryStateEnum::CREATED => Life::Created,
         ContainerSummaryStateEnum::RUNNING
@@ -44,7 +83,7 @@ pub(super) fn from_summary(summary: ContainerSummary) -> Option<Found> {
     });
     Some(Found {
         uuid,
-        external_id: summary.id?,
+        external_id,
         name: name.unwrap_or_default(),
         life,
         ip: first_address(summary.network_settings.and_then(|n| n.networks)),
@@ -56,13 +95,17 @@ pub(super) fn from_summary(summary: ContainerSummary) -> Option<Found> {
         },
         started_at: String::new(),
         mounts: mounts(summary.mounts),
-        native: None,
+        exposed: Vec::new(),
+        native: native(labels, summary.image, server),
     })
 }
 
 /// From an inspection: everything.
-pub(super) fn from_inspect(inspect: ContainerInspectResponse) -> Option<Found> {
-    let uuid = inspect.config?.labels?.get(LABEL_UUID)?.clone();
+pub(super) fn from_inspect(inspect: ContainerInspectResponse, server: &str) -> Option<Found> {
+    let config = inspect.config.unwrap_or_default();
+    let labels = config.labels.unwrap_or_default();
+    let external_id = inspect.id?;
+    let uuid = uuid_of(&labels, &external_id, server)?;
     let state = inspect.state?;
     let life = match state.status? {
         ContainerStateStatusEnum::CREATED => Life::Created,
@@ -77,6 +120,7 @@ pub(super) fn from_inspect(inspect: ContainerInspectResponse) -> Option<Found> {
     };
     let network = inspect.network_settings;
     let ports = network.as_ref().and_then(|n| n.ports.clone()).unwrap_or_default();
+    let exposed = exposed(ports.keys());
     let bound = ports.into_iter().flat_map(|(private, bindings)| {
         bindings.unwrap_or_default().into_iter().filter_map(move |b| {
             let (number, protocol) = private.split_once('/').unwrap_or((&private, "tcp"));
@@ -90,7 +134,7 @@ pub(super) fn from_inspect(inspect: ContainerInspectResponse) -> Option<Found> {
     });
     Some(Found {
         uuid,
-        external_id: inspect.id?,
+        external_id,
         name: inspect.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         life,
         ip: first_address(network.and_then(|n| n.networks)),
@@ -102,8 +146,21 @@ pub(super) fn from_inspect(inspect: ContainerInspectResponse) -> Option<Found> {
         exit_code: if life == Life::Exited { state.exit_code } else { None },
         started_at: state.started_at.filter(|t| t != NEVER).unwrap_or_default(),
         mounts: mounts(inspect.mounts),
-        native: None,
+        exposed,
+        native: native(labels, config.image, server),
     })
+}
+
+/// The ports of `80/tcp`, in order; without a protocol it is TCP.
+fn exposed<'t>(ports: impl Iterator<Item = &'t String>) -> Vec<(u16, String)> {
+    let mut ports: Vec<(u16, String)> = ports
+        .filter_map(|text| {
+            let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+            Some((number.parse().ok()?, protocol.to_owned()))
+        })
+        .collect();
+    ports.sort();
+    ports
 }
 
 /// The code in `Exited (137) 3 seconds ago`: a list has it nowhere else.
@@ -161,7 +218,7 @@ mod tests {
     fn a_line_of_the_list_becomes_what_was_found() {
         let summary: ContainerSummary = serde_json::from_value(serde_json::json!({
             "Id": "abc", "Names": ["/other/alias", "/web-1"], "State": "running", "Status": "Up 2 seconds",
-            "Labels": {LABEL_UUID: "u1"},
+            "Labels": {LABEL_UUID: "u1", LABEL_SERVER: "me"},
             "Ports": [
                 {"IP": "::", "PrivatePort": 80, "PublicPort": 8081, "Type": "tcp"},
                 {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
@@ -170,7 +227,7 @@ mod tests {
             "Mounts": [{"Type": "volume", "Name": "v", "Source": "/s", "Destination": "/d", "Driver": "local", "RW": false}],
         }))
         .unwrap();
-        let found = from_summary(summary).unwrap();
+        let found = from_summary(summary, "me").unwrap();
         let bound = BoundPort {
             ip: "0.0.0.0".into(),
             public: 8080,
@@ -206,8 +263,31 @@ mod tests {
     }
 
     #[test]
-    fn containers_without_our_label_are_not_ours() {
-        assert_eq!(from_summary(ContainerSummary::default()), None);
-        assert_eq!(from_inspect(ContainerInspectResponse::default()), None);
+    fn containers_are_ours_by_label_and_those_of_other_servers_are_not_seen() {
+        let summary = |labels: serde_json::Value| -> ContainerSummary {
+            serde_json::from_value(serde_json::json!({
+                "Id": "abc", "Names": ["/x"], "State": "running", "Image": "nginx:1", "Labels": labels,
+            }))
+            .unwrap()
+        };
+        let ours = from_summary(summary(serde_json::json!({LABEL_UUID: "u1", LABEL_SERVER: "me"})), "me").unwrap();
+        assert_eq!((ours.uuid.as_str(), ours.native), ("u1", None));
+        let theirs = serde_json::json!({LABEL_UUID: "u1", LABEL_SERVER: "another"});
+        assert_eq!(from_summary(summary(theirs), "me"), None);
+        // Also one that a server without this label made.
+        for labels in [serde_json::json!({"a": "b"}), serde_json::json!({LABEL_UUID: "u1"})] {
+            let native = from_summary(summary(labels), "me").unwrap();
+            assert_eq!(native.uuid, "abc");
+            assert_eq!(native.native.unwrap().image, "docker:nginx:1");
+        }
+        assert_eq!(from_summary(ContainerSummary::default(), "me"), None);
+        assert_eq!(from_inspect(ContainerInspectResponse::default(), "me"), None);
+    }
+
+    #[test]
+    fn exposed_ports_are_read() {
+        let texts = ["81/udp", "80/tcp", "443", "x"].map(str::to_owned);
+        let expected = [(80, "tcp"), (81, "udp"), (443, "tcp")].map(|(n, p)| (n, p.to_owned()));
+        assert_eq!(exposed(texts.iter()), expected);
     }
 }

@@ -14,8 +14,6 @@ use super::{LABEL_SERVER, image};
 use crate::model::launch::{self, BlkioDeviceOption, LaunchConfig};
 use crate::runtime::{ContainerSpec, NetworkAttachment};
 
-/// The longest host name that Linux takes.
-const HOSTNAME_MAX: usize = 63;
 /// The unit of Docker's own health check.
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -125,7 +123,8 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         sysctls: launch.sysctls.as_ref().map(to_map),
         tmpfs: launch.tmpfs.as_ref().map(to_map),
         ulimits: launch.ulimits.as_ref().map(|u| u.iter().map(ulimit).collect()),
-        init: launch.run_init,
+        // Only if it is asked for: the engine may have been told to give every container one.
+        init: launch.run_init.filter(|is_asked| *is_asked),
         ..HostConfig::default()
     }
 }
@@ -134,19 +133,13 @@ fn to_map(map: &BTreeMap<String, String>) -> HashMap<String, String> {
     map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
-/// The name asked for, else the container's own; none where the engine would refuse one.
+/// The name asked for, if any: else the engine's own, the short form of its id. None where the engine would refuse one.
 fn hostname(spec: &ContainerSpec) -> Option<String> {
     let shares_another = matches!(spec.network, NetworkAttachment::Host | NetworkAttachment::Container(_));
     if shares_another || spec.launch.uts.as_deref() == Some("host") {
         return None;
     }
-    let asked = spec.launch.hostname.as_deref().filter(|h| !h.is_empty());
-    Some(asked.map_or_else(|| default_hostname(&spec.name), str::to_owned))
-}
-
-fn default_hostname(name: &str) -> String {
-    let cut: String = name.chars().take(HOSTNAME_MAX).collect();
-    cut.trim_end_matches(['-', '.', '_']).to_owned()
+    spec.launch.hostname.clone().filter(|h| !h.is_empty())
 }
 
 fn exposed_ports(spec: &ContainerSpec) -> Option<Vec<String>> {
@@ -356,13 +349,14 @@ fn link((target, alias): &(String, String)) -> String {
 }
 
 fn dns_search(spec: &ContainerSpec) -> Option<Vec<String>> {
-    let own = spec.launch.dns_search.iter().flatten();
-    let mut all: Vec<String> = match &spec.network {
-        NetworkAttachment::Managed { dns_search, .. } => dns_search.clone(),
+    let given: &[String] = match &spec.network {
+        NetworkAttachment::Managed { dns_search, .. } => dns_search,
         NetworkAttachment::Container(_) => return None,
-        NetworkAttachment::Bridge { .. } | NetworkAttachment::Host | NetworkAttachment::None => Vec::new(),
+        NetworkAttachment::Bridge { .. } | NetworkAttachment::Host | NetworkAttachment::None => &[],
     };
-    for domain in own {
+    // The container's own come first.
+    let mut all: Vec<String> = Vec::new();
+    for domain in spec.launch.dns_search.iter().flatten().chain(given) {
         if !all.contains(domain) {
             all.push(domain.clone());
         }

@@ -255,6 +255,9 @@ impl Runtime for Sim {
     async fn describe(&self) -> Result<EngineInfo> {
         drop(self.enter("describe", None)?);
         Ok(EngineInfo {
+            mhz: None,
+            cpu_model: None,
+            address: None,
             name: "sim".to_owned(),
             version: "sim".to_owned(),
             os: "Simulator".to_owned(),
@@ -278,6 +281,7 @@ impl Runtime for Sim {
         // No more than a real engine's list tells, so that nothing comes to rely on it.
         for found in &mut all {
             found.started_at.clear();
+            found.exposed.clear();
             found
                 .mounts
                 .iter_mut()

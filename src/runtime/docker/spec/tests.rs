@@ -63,7 +63,7 @@ fn each_field_of_a_container_reaches_its_place() {
         (json!({"workingDir": "/w"}), json!({"WorkingDir": "/w"})),
         (json!({"user": "1:2"}), json!({"User": "1:2"})),
         (json!({"hostname": "h"}), json!({"Hostname": "h"})),
-        (json!({}), json!({"Hostname": "shop-web-1"})),
+        (json!({}), json!({"Hostname": null})),
         (
             json!({"uts": "host"}),
             json!({"Hostname": null, "HostConfig": {"UTSMode": "host"}}),
@@ -144,7 +144,7 @@ fn each_field_of_the_host_configuration_reaches_its_place() {
         (json!({"dns": ["8.8.8.8"]}), json!({"Dns": ["8.8.8.8"]})),
         (
             json!({"dnsSearch": ["a.b", "shop.rancher.internal"]}),
-            json!({"DnsSearch": ["shop.rancher.internal", "a.b"]}),
+            json!({"DnsSearch": ["a.b", "shop.rancher.internal"]}),
         ),
         (json!({"dnsOpt": ["ndots:1"]}), json!({"DnsOptions": ["ndots:1"]})),
         (
@@ -205,6 +205,7 @@ fn each_field_of_the_host_configuration_reaches_its_place() {
             json!({"Ulimits": [{"Name": "nofile", "Soft": 10, "Hard": 20}, {"Name": "nproc", "Soft": 5, "Hard": 5}]}),
         ),
         (json!({"runInit": true}), json!({"Init": true})),
+        (json!({"runInit": false}), json!({"Init": null})),
         (json!({"blkioWeight": 300}), json!({"BlkioWeight": 300})),
         (json!({"blkioWeight": 99_999_999}), json!({"BlkioWeight": 65535})),
         (
@@ -270,7 +271,7 @@ fn each_attachment_has_its_own_form() {
         (
             managed(),
             json!({"Hostname": "h",
-                "HostConfig": {"NetworkMode": "net1", "Links": null, "DnsSearch": ["shop.rancher.internal", "x.y"]},
+                "HostConfig": {"NetworkMode": "net1", "Links": null, "DnsSearch": ["x.y", "shop.rancher.internal"]},
                 "NetworkingConfig": {"EndpointsConfig": {"net1": {
                     "IPAMConfig": {"IPv4Address": "10.42.0.7", "IPv6Address": "fd00::7"},
                     "Aliases": ["web.shop", "extra"], "Links": ["db.shop:mysql"]}}}}),
@@ -303,16 +304,5 @@ fn each_attachment_has_its_own_form() {
         let mut s = spec(launch.clone(), network.clone());
         s.ports = vec![port.clone()];
         check(&body(&s), &expected, &format!("{network:?}"));
-    }
-}
-
-#[test]
-fn default_host_names_fit_linux() {
-    for (name, expected) in [
-        ("web-1".to_owned(), "web-1".to_owned()),
-        ("a".repeat(70), "a".repeat(63)),
-        (format!("{}-1", "a".repeat(62)), "a".repeat(62)),
-    ] {
-        assert_eq!(default_hostname(&name), expected);
     }
 }

@@ -6,7 +6,7 @@ use super::gone;
 use super::knobs::{Health, Knobs, SimStep};
 use crate::model::Timestamp;
 use crate::model::port::PortSpec;
-use crate::runtime::{ContainerSpec, Error, Found, Life, NetworkAttachment, NetworkFound, NetworkSpec, Result};
+use crate::runtime::{ContainerSpec, Error, Found, Life, Native, NetworkAttachment, NetworkFound, NetworkSpec, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The first of the ports that IANA leaves for such use.
@@ -26,6 +26,23 @@ pub(super) struct Container {
     provider: Option<String>,
     starts: u32,
     due: Option<Timestamp>,
+}
+
+/// The ports that a container says it listens on, in order; its image says nothing here.
+fn exposed(spec: &ContainerSpec) -> Vec<(u16, String)> {
+    let said = spec
+        .launch
+        .expose
+        .iter()
+        .flatten()
+        .filter_map(|text| PortSpec::parse(text).ok());
+    let mut ports: Vec<(u16, String)> = said
+        .chain(spec.ports.iter().cloned())
+        .map(|port| (port.private, port.protocol.to_owned()))
+        .collect();
+    ports.sort();
+    ports.dedup();
+    ports
 }
 
 /// What follows a start by itself.
@@ -132,7 +149,7 @@ impl Contents {
             starts: u32::from(!found.started_at.is_empty()),
             due: None,
             knobs: Knobs::default(),
-            image: found.native.clone().unwrap_or_default(),
+            image: found.native.clone().map(|native| native.image).unwrap_or_default(),
             found,
         };
         self.containers.insert(container.found.uuid.clone(), container);
@@ -168,6 +185,7 @@ impl Contents {
             exit_code: None,
             started_at: String::new(),
             mounts,
+            exposed: exposed(spec),
             native: None,
         };
         let mut ports = spec.ports.clone();
@@ -265,7 +283,11 @@ impl Contents {
             exit_code: None,
             started_at: format!("{}.{:09}Z", now.to_wire().trim_end_matches('Z'), 1),
             mounts: Vec::new(),
-            native: Some(image.to_owned()),
+            exposed: Vec::new(),
+            native: Some(Native {
+                image: image.to_owned(),
+                labels: BTreeMap::new(),
+            }),
         };
         self.adopt(found);
         uuid
