@@ -88,14 +88,20 @@ impl Core {
 
     /// A credential that is to prove nothing for a while.
     pub(crate) async fn suspend_credential(&self, row: &Resource) -> Result<()> {
+        if row.kind != PASSWORD {
+            return Ok(());
+        }
         let row = row.clone();
         self.write(move |tx| end_sessions(tx, &row, None)).await
     }
 }
 
+/// What logins are opened with.
+const PASSWORD: &str = "password";
+
 /// Ends what was logged in by a password that changes or goes; whoever changes it stays.
 fn end_sessions(tx: &mut Tx<'_>, credential: &Resource, except: Option<i64>) -> Result<()> {
-    match credential.account_id.filter(|_| credential.kind == "password") {
+    match credential.account_id.filter(|_| credential.kind == PASSWORD) {
         Some(account) => tx.delete_sessions(account, except),
         None => Ok(()),
     }

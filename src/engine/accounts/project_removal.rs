@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::engine::access::MemberNotes;
-use crate::engine::core::{Core, Outcome, request, retire_part, write_notes};
+use crate::engine::core::{Core, Outcome, is_project, request, retire_part, write_notes};
 use crate::engine::instances::dismiss;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::store::{Changes, Process, Tx};
@@ -40,8 +40,10 @@ pub(crate) fn remove(tx: &mut Tx<'_>, machine: &crate::schema::Machine, row: &Re
 impl Core {
     /// The process `account.deactivate`.
     pub(crate) async fn deactivate_account(&self, process: &Process, row: &Resource) -> Result<Outcome> {
-        let id = row.id;
-        self.write(move |tx| tx.delete_sessions(id, None)).await?;
+        if !is_project(row) {
+            let id = row.id;
+            self.write(move |tx| tx.delete_sessions(id, None)).await?;
+        }
         let leaving: Leaving = serde_json::from_str(&process.data).unwrap_or_default();
         Ok(match leaving.remove {
             true => Outcome::Then(Box::default(), "remove", "{}".into()),
