@@ -319,7 +319,8 @@ fn a_database_that_goes_away_under_a_server_stops_it() {
             .expect("the same file");
         std::io::Write::write_all(&mut same, &bytes).expect("it can be written");
     };
-    let ways: [(&str, &dyn Fn(&Path)); 3] = [
+    type Taking<'t> = (&'t str, &'t dyn Fn(&Path));
+    let ways: [Taking<'_>; 3] = [
         ("removed", &is_gone),
         ("replaced", &is_another),
         ("restored", &is_older),
