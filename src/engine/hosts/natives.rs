@@ -25,7 +25,7 @@ fn is_system(native: &Native) -> bool {
             .strip_prefix(*image)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@', '-']))
     };
-    native.labels.contains_key(SYSTEM_LABEL) || SYSTEM_IMAGES.iter().any(|image| is_of(&image))
+    native.labels.contains_key(SYSTEM_LABEL) || SYSTEM_IMAGES.iter().any(is_of)
 }
 
 impl Core {
