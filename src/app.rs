@@ -305,6 +305,7 @@ async fn open(
     let key = keyfile::find(folder, variable.as_deref())?;
     let config = EngineConfig {
         secrets: Arc::new(Keeper::new(&key.bytes)),
+        marks: Some(file.with_extension("marks")),
         ..config
     };
     let opened = Engine::open(registry, &StoreConfig::new(file), clock, config, None).map_err(cannot_open)?;

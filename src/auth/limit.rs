@@ -15,6 +15,7 @@ use governor::clock::{Clock as _, Reference as _};
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
+use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 use crate::model::{Clock, Error, ErrorKind, Result, Timestamp};
@@ -47,8 +48,14 @@ impl governor::clock::Clock for Ticks {
 
 type Keyed = RateLimiter<u64, DashMapStateStore<u64>, Ticks, NoOpMiddleware<Nanos>>;
 
+/// Failures that are written down in a row; one more every second. The others only count.
+const WRITTEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+
+type Plain = RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Nanos>>;
+
 /// Counts failures.
 pub struct Limits {
+    written: Plain,
     names: Keyed,
     addresses: Keyed,
     /// Until when somebody is turned away unheard.
@@ -67,6 +74,7 @@ impl Limits {
         };
         let keyed = |quota| RateLimiter::new(quota, DashMapStateStore::default(), Ticks(clock.clone()));
         Self {
+            written: RateLimiter::direct_with_clock(quota(WRITTEN, Duration::from_secs(1)), Ticks(clock.clone())),
             names: keyed(quota(OF_NAME, NAME_EVERY)),
             addresses: keyed(quota(OF_ADDRESS, ADDRESS_EVERY)),
             blocked: Mutex::default(),
@@ -91,6 +99,11 @@ impl Limits {
             }
         }
         Ok(())
+    }
+
+    /// Whether this failure is to be written down: not all are, for guesses would fill logs.
+    pub fn is_written(&self) -> bool {
+        self.written.check().is_ok()
     }
 
     /// Counts a failure; 429 if it is one too many.

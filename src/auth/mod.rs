@@ -143,7 +143,7 @@ impl Gate {
         match self.hash(candidates, &login.secret).await? {
             Some((_, account)) => Ok(account),
             None => {
-                self.limits.failed(client, &login.name)?;
+                self.failed(client, &login.name).await?;
                 Err(Error::new(ErrorKind::Unauthorized))
             }
         }
@@ -158,7 +158,7 @@ impl Gate {
         if basic.is_registration() {
             let found = self.engine.check_registration(&basic.secret)?;
             if found.is_none() && must_prove {
-                self.limits.failed(client, &basic.name)?;
+                self.failed(client, &basic.name).await?;
             }
             return Ok(found.map(|(credential, account)| (Proof::Registration(credential), account)));
         }
@@ -174,7 +174,7 @@ impl Gate {
                     None => self.hash(candidates, &basic.secret).await?,
                 };
                 if found.is_none() {
-                    let counted = self.limits.failed(client, &basic.name);
+                    let counted = self.failed(client, &basic.name).await;
                     if must_prove {
                         counted?;
                     }
@@ -185,13 +185,27 @@ impl Gate {
             KeyProof::Nothing { .. } if !must_prove => Ok(None),
             KeyProof::Nothing { is_known } => {
                 self.limits.check(client, &basic.name)?;
-                self.limits.failed(client, &basic.name)?;
+                self.failed(client, &basic.name).await?;
                 if !is_known && !basic.looks_like_key() {
                     self.hash(Vec::new(), &basic.secret).await?;
                 }
                 Ok(None)
             }
         }
+    }
+
+    /// Counts a wrong name or secret, and writes it down.
+    async fn failed(&self, client: IpAddr, name: &str) -> Result<()> {
+        if self.limits.is_written() {
+            log::warn!(
+                "wrong name or password from {client} for {:?}",
+                name.chars().take(100).collect::<String>()
+            );
+            if let Err(error) = self.engine.record_wrong_password(name, &client.to_string()).await {
+                log::error!("the audit log misses a wrong password: {}", error.chain());
+            }
+        }
+        self.limits.failed(client, name)
     }
 
     /// Compares a password with slow hashes, as many at a time as there are cores to spare. Without any it takes as long.

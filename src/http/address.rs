@@ -17,14 +17,24 @@ pub fn client(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> Option<IpAdd
 }
 
 fn client_ip(headers: &HeaderMap, peer: Option<IpAddr>, trusted_proxies: &[IpAddr]) -> Option<IpAddr> {
-    let trusted = peer.is_some_and(|p| trusted_proxies.contains(&p));
-    let forwarded = || {
-        let text = first_item(headers, "x-forwarded-for")?;
-        text.parse()
-            .ok()
-            .or_else(|| text.parse::<SocketAddr>().ok().map(|a| a.ip()))
-    };
-    trusted.then(forwarded).flatten().or(peer)
+    // Each proxy adds whom it heard from at the end. What stands before the first who is not trusted is that one's own tale.
+    let said = headers
+        .get_all("x-forwarded-for")
+        .filter_map(|value| value.to_str().ok());
+    let mut hops: Vec<&str> = said.flat_map(|list| list.split(',')).map(str::trim).collect();
+    let mut client = peer?;
+    while trusted_proxies.contains(&client)
+        && let Some(before) = hops.pop().and_then(address_of)
+    {
+        client = before;
+    }
+    Some(client)
+}
+
+/// An address as proxies write it: with a port or without.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse::<SocketAddr>().ok().map(|a| a.ip());
+    text.parse().ok().or_else(with_port)
 }
 
 /// Scheme, host and port as the client sees them. Forwarded values count only if they are well-formed.
@@ -168,7 +178,14 @@ mod tests {
         };
         let proxy = ["10.0.0.1".parse().unwrap()];
         assert_eq!(seen("1.2.3.4", &[]), ip("10.0.0.1"));
-        assert_eq!(seen("1.2.3.4, 5.6.7.8", &proxy), ip("1.2.3.4"));
+        assert_eq!(
+            seen("1.2.3.4, 5.6.7.8", &proxy),
+            ip("5.6.7.8"),
+            "the first is what the client said"
+        );
+        let both = ["10.0.0.1".parse().unwrap(), "5.6.7.8".parse().unwrap()];
+        assert_eq!(seen("6.6.6.6, 1.2.3.4, 5.6.7.8", &both), ip("1.2.3.4"));
+        assert_eq!(seen("nonsense, 5.6.7.8", &both), ip("5.6.7.8"));
         assert_eq!(seen("1.2.3.4:99", &proxy), ip("1.2.3.4"));
         assert_eq!(seen("nonsense", &proxy), ip("10.0.0.1"));
     }

@@ -1,11 +1,6 @@
 //! Writing JSON text by hand: strings, keys, commas. What is written with them (rows, envelopes, errors) stands elsewhere.
 
-/// Appends `text` as a JSON string.
-pub fn push_str(out: &mut String, text: &str) {
-    out.push('"');
-    push_escaped(out, text);
-    out.push('"');
-}
+pub use crate::model::json::{push_escaped, push_string as push_str};
 
 /// Appends `"key":`.
 pub fn push_key(out: &mut String, key: &str) {
@@ -26,31 +21,6 @@ pub fn push_option(out: &mut String, text: Option<&str>) {
         Some(text) => push_str(out, text),
         None => out.push_str("null"),
     }
-}
-
-/// Appends the inside of a JSON string.
-pub fn push_escaped(out: &mut String, text: &str) {
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
-        let (plain, special) = rest.split_at(at);
-        out.push_str(plain);
-        let mut chars = special.chars();
-        match chars.next() {
-            Some('"') => out.push_str("\\\""),
-            Some('\\') => out.push_str("\\\\"),
-            Some('\n') => out.push_str("\\n"),
-            Some('\r') => out.push_str("\\r"),
-            Some('\t') => out.push_str("\\t"),
-            Some(c) => {
-                use std::fmt::Write;
-                // Writing to a String does not fail.
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            None => {}
-        }
-        rest = chars.as_str();
-    }
-    out.push_str(rest);
 }
 
 /// Appends `text` in ASCII lower case: links are lower-cased as a whole.

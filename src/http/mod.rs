@@ -11,4 +11,5 @@ pub mod fixture;
 pub mod guard;
 pub mod headers;
 pub mod json;
+pub mod path;
 pub mod sockets;

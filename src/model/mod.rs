@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod id;
+pub mod json;
 pub mod launch;
 pub mod port;
 pub mod resource;

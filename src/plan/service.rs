@@ -10,6 +10,9 @@ use super::schedule::{Refusal, Scheduler};
 use super::unit::{Unit, group, has_fixed_ports, has_run_once, is_up, sort};
 use super::*;
 
+/// So many units are made by one plan: however large a service, each of its plans is short.
+pub(super) const UNITS_A_ROUND: usize = 1_000;
+
 /// The next steps toward `desired`.
 ///
 /// Pure and total: the same inputs give the same plan, in whatever order the instances and hosts are listed. Call it
@@ -213,25 +216,26 @@ fn remove_unhealthy<'a>(draft: &mut Draft<'a>, units: &mut [Unit<'a>], mode: Mod
     }
 }
 
-/// Creates the units that are missing.
+/// Creates the units that are missing, so many in a plan; what is then still missing the next one finds.
 fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTreeSet<ResourceId>) {
     if draft.desired.configs.is_empty() {
         return;
     }
     let wanted: Vec<Option<ResourceId>> = match draft.desired.scale {
-        Scale::Units(wanted) => vec![
-            None;
-            usize::try_from(wanted)
+        Scale::Units(wanted) => {
+            let missing = usize::try_from(wanted)
                 .unwrap_or(usize::MAX)
-                .saturating_sub(roster.kept.len())
-        ],
+                .saturating_sub(roster.kept.len());
+            vec![None; missing.min(UNITS_A_ROUND)]
+        }
         Scale::Global => {
             let served: BTreeSet<ResourceId> = roster.kept.iter().filter_map(Unit::host).collect();
             // It is to be on each: one that does not answer now is waited for.
             if let Some(away) = roster.scheduler.away().find(|host| !served.contains(host)) {
                 draft.wait_for_host(Some(away));
             }
-            eligible.difference(&served).copied().map(Some).collect()
+            let missing = eligible.difference(&served).copied();
+            missing.take(UNITS_A_ROUND).map(Some).collect()
         }
     };
     if wanted.is_empty() {

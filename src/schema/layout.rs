@@ -220,7 +220,7 @@ fn end_classes(cuts: &mut String, class: &mut usize, until: usize, at: usize) {
 
 fn push_member(text: &mut String, name: &str, value: &str) {
     text.push(if text.is_empty() { '{' } else { ',' });
-    super::render::push_string(text, name);
+    crate::model::json::push_string(text, name);
     text.push(':');
     text.push_str(value);
 }

@@ -9,14 +9,23 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::model::Fields;
+use crate::model::json::push_string;
 
 use super::grant::AllRights;
 use super::inherit::Shapes;
-use super::render::push_string;
+
 use super::{FieldType, Type};
 
 /// How deep structures are followed: an upgrade holds a strategy, which holds launch configurations, which hold their parts.
 const MAX_DEPTH: usize = 8;
+
+/// What is taken out of the structures in a type's fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trims {
+    by_field: BTreeMap<String, Trim>,
+    /// Every key that is taken out somewhere, with its quotes. A text without any of them is shown as it is.
+    keys: Vec<String>,
+}
 
 /// What is taken out of one structure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +91,30 @@ impl Eyes<'_> {
     }
 }
 
+impl Trims {
+    pub(super) fn new(by_field: BTreeMap<String, Trim>) -> Self {
+        let mut keys = BTreeSet::new();
+        by_field.values().for_each(|trim| trim.collect(&mut keys));
+        let keys = keys.into_iter().map(|key| format!("\"{key}\"")).collect();
+        Self { by_field, keys }
+    }
+
+    /// Whether nothing is ever taken out.
+    pub fn is_empty(&self) -> bool {
+        self.by_field.is_empty()
+    }
+
+    fn may_touch(&self, members: &str) -> bool {
+        self.keys.iter().any(|key| members.contains(key))
+    }
+}
+
 impl Trim {
+    fn collect<'t>(&'t self, keys: &mut BTreeSet<&'t str>) {
+        keys.extend(self.gone.iter().map(String::as_str));
+        self.inside.values().for_each(|inner| inner.collect(keys));
+    }
+
     fn apply(&self, value: &mut Value) {
         match value {
             Value::Array(list) => list.iter_mut().for_each(|one| self.apply(one)),
@@ -108,7 +140,12 @@ impl Trim {
 }
 
 /// Appends the members of an object, each behind a comma, without what is taken out. What cannot be read is not shown.
-pub(super) fn push_trimmed(out: &mut String, members: &str, trims: &BTreeMap<String, Trim>) {
+pub(super) fn push_trimmed(out: &mut String, members: &str, trims: &Trims) {
+    if !trims.may_touch(members) {
+        out.push(',');
+        out.push_str(members);
+        return;
+    }
     let fields = Fields::parse(&format!("{{{members}}}")).unwrap_or_else(|e| {
         log::error!("fields that cannot be read are not shown: {e}");
         Fields::default()
@@ -117,7 +154,7 @@ pub(super) fn push_trimmed(out: &mut String, members: &str, trims: &BTreeMap<Str
         out.push(',');
         push_string(out, name);
         out.push(':');
-        match trims.get(name) {
+        match trims.by_field.get(name) {
             None => out.push_str(raw.get()),
             Some(trim) => {
                 let mut value: Value = serde_json::from_str(raw.get()).unwrap_or_default();

@@ -5,7 +5,7 @@ use super::file::{FilterPatch, TypeFile};
 use super::freeze::{Eyes, Unfrozen, held, named_type, plural};
 use super::grant::{PlainField, TypeRights};
 use super::inherit::{FieldDraft, TypeShape, process_set};
-use super::trim::{self, Trim};
+use super::trim::{self, Trims};
 use super::{Action, Field, FieldType, Type, TypeView, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl<'a> Unfrozen<'a> {
                 .zip(serving)
                 .map(|(other, serving)| self.input(version, shape, rights, (other, serving), id)),
             served_as,
-            trims: BTreeMap::new(),
+            trims: Trims::default(),
             copies: self.copies(version, id, shape),
             states: set
                 .and_then(|set| parts?.states.get(set))
@@ -134,23 +134,17 @@ impl<'a> Unfrozen<'a> {
     }
 
     /// What a role does not see inside the structures of a type.
-    pub(super) fn trims(
-        &self,
-        eyes: &Eyes<'_>,
-        types: &BTreeMap<String, Arc<Type>>,
-        id: &str,
-    ) -> BTreeMap<String, Trim> {
+    pub(super) fn trims(&self, eyes: &Eyes<'_>, types: &BTreeMap<String, Arc<Type>>, id: &str) -> Trims {
         let served_as = self.served_as(eyes.version, id);
         let serving = eyes.serving.as_ref().filter(|(version, _)| Some(*version) == served_as);
         let (version, rights) = serving.map_or((eyes.version, &eyes.rights), |(version, rights)| (*version, rights));
         let Some((_, shapes)) = self.shapes.iter().find(|(v, _)| *v == version) else {
-            return BTreeMap::new();
+            return Trims::default();
         };
         let inside = trim::Eyes { shapes, rights, types };
         let fields = shapes.get(id).into_iter().flat_map(|shape| &shape.fields);
-        fields
-            .filter_map(|(name, draft)| Some((name.clone(), inside.trim(&draft.field.ty)?)))
-            .collect()
+        let by_field = fields.filter_map(|(name, draft)| Some((name.clone(), inside.trim(&draft.field.ty)?)));
+        Trims::new(by_field.collect())
     }
 
     /// The fields that a role sees, and what it may do with them.

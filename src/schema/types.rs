@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::freeze;
 use super::inherit::Shapes;
 use super::load::Files;
-use super::{Field, FieldType, LayoutCell, Machine, RowTemplateCell, Source, Trim};
+use super::{Field, FieldType, LayoutCell, Machine, RowTemplateCell, Source, Trims};
 
 /// A version of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -237,7 +237,7 @@ pub struct TypeView {
     /// Input that is copied under another name before it is read: `environmentId` → `stackId`.
     pub copies: Vec<(String, String)>,
     /// What is taken out of the structures in its fields, for the role may not see it; by field.
-    pub trims: BTreeMap<String, Trim>,
+    pub trims: Trims,
     /// States that are shown as others: stored → shown.
     pub states: Vec<(String, String)>,
 }

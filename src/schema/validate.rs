@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::model::{Clock, Error, Result, Timestamp, WireId};
 
-use super::{Column, Field, FieldType, Source, TypeView, View};
+use super::{Column, Field, FieldType, Source, TypeView, View, limits};
 
 /// What may be nested in a value. Real bodies stay below ten; the limit keeps the recursion of all readers harmless.
 const MAX_DEPTH: usize = 64;
@@ -151,6 +151,7 @@ impl Checker<'_> {
             Value::Array(list) => list.iter().try_for_each(|element| check_limits(name, field, element))?,
             other => check_limits(name, field, other)?,
         }
+        limits::check(name, &converted)?;
         Ok(Some(converted))
     }
 

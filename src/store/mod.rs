@@ -4,6 +4,7 @@
 //! closures into commits. A closure is synchronous: no await, no runtime call. What it wants done after the commit
 //! (waking the worker) it notes in its [`Tx`].
 
+mod aside;
 mod conn;
 mod credential;
 mod dialect;

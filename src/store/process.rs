@@ -170,6 +170,32 @@ impl Store {
             .map_err(failed("reading a resource's processes"))
     }
 
+    /// Whose these processes are: each with the account of what it is done to, nobody's with 0.
+    pub fn accounts_of_processes(&self, ids: &[i64]) -> Result<Vec<(i64, i64)>> {
+        let rows: Vec<(i64, Option<i64>)> = resource::with_processes()
+            .filter(process_instance::id.eq_any(ids))
+            .select((process_instance::id, resource::account_id))
+            .load(&mut *self.reader()?)
+            .map_err(failed("reading whose processes are"))?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, account)| (id, account.unwrap_or(0)))
+            .collect())
+    }
+
+    /// The same for resources.
+    pub fn accounts_of_rows(&self, ids: &[i64]) -> Result<Vec<(i64, i64)>> {
+        let rows: Vec<(i64, Option<i64>)> = resource::all()
+            .filter(resource::id.eq_any(ids))
+            .select((resource::id, resource::account_id))
+            .load(&mut *self.reader()?)
+            .map_err(failed("reading whose resources are"))?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, account)| (id, account.unwrap_or(0)))
+            .collect())
+    }
+
     /// Processes, ended ones too, with the resources they are done to.
     pub fn list_processes(&self, spec: &ProcessSpec) -> Result<Vec<ProcessOn>> {
         type Row = (Process, String, String, Option<i64>);
@@ -255,6 +281,7 @@ impl Tx<'_> {
                 .get_result(self.conn)
                 .map_err(failed("asking for a process"))?,
         };
+        self.count_row();
         self.wake(Wake::Process { id, at: now });
         Ok(id)
     }

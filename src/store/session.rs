@@ -91,6 +91,15 @@ impl Tx<'_> {
         Ok(Session { id, account, expires })
     }
 
+    /// Ends every session there is.
+    pub fn delete_all_sessions(&mut self) -> Result<()> {
+        diesel::delete(session::table)
+            .execute(self.conn)
+            .map_err(failed("ending all sessions"))?;
+        self.wake(Wake::Access);
+        Ok(())
+    }
+
     /// Ends a session.
     pub fn delete_session(&mut self, id: i64) -> Result<()> {
         diesel::delete(session::table.find(id))

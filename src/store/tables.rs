@@ -61,6 +61,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    set_aside (resource_id) {
+        resource_id -> BigInt,
+        deaths -> Integer,
+    }
+}
+
+diesel::table! {
     server (uuid) {
         uuid -> Text,
         epoch -> BigInt,

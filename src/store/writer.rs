@@ -21,6 +21,11 @@ use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
 
 /// Closures in one commit take at most about this long together: a request behind them should not notice.
 const COMMIT_BUDGET: Duration = Duration::from_millis(5);
+/// After so many rows a closure that has more to write leaves the rest to another one, and others get their turn in between.
+const PORTION: usize = 100;
+/// Rows that a closure writes at most: a portion, and the largest thing that is written whole (a container with all its
+/// labels and ports).
+const MOST_ROWS: usize = 300;
 /// More closures than this wait outside the queue: the bound of its memory.
 const QUEUE_BOUND: usize = 4096;
 
@@ -65,6 +70,7 @@ pub struct Tx<'a> {
     pub(super) epoch: i64,
     now: Timestamp,
     wakes: Vec<Wake>,
+    written: usize,
     pub(super) has_announced: bool,
 }
 
@@ -72,6 +78,16 @@ impl Tx<'_> {
     /// The time of this transaction.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Whether so much is written that the rest should wait for a transaction of its own.
+    pub fn is_full(&self) -> bool {
+        self.written >= PORTION
+    }
+
+    /// Counts a row that was made or changed.
+    pub(super) fn count_row(&mut self) {
+        self.written += 1;
     }
 
     /// Notes that rows of this root decide who may ask for what.
@@ -164,7 +180,7 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
             let result = match std::panic::catch_unwind(AssertUnwindSafe(|| closure(tx))) {
-                Ok(result) => result,
+                Ok(result) => result.and_then(|value| check_portion(tx).map(|()| value)),
                 Err(_) => Err(Error::bug("a write closure panicked")),
             };
             let keep = result.is_ok();
@@ -312,6 +328,7 @@ impl Loop {
             epoch: self.epoch,
             now: self.clock.now(),
             wakes: Vec::new(),
+            written: 0,
             has_announced: false,
         };
         let (keep, finish) = job(&mut tx);
@@ -332,6 +349,19 @@ impl Loop {
         }
         finished.push(finish);
     }
+}
+
+/// A closure that writes more than its portion is a fault of ours: debug builds refuse it, others say so.
+fn check_portion(tx: &Tx<'_>) -> Result<()> {
+    if tx.written <= MOST_ROWS {
+        return Ok(());
+    }
+    let words = format!("a write closure wrote {} rows", tx.written);
+    if cfg!(debug_assertions) {
+        return Err(Error::bug(words));
+    }
+    log::warn!("{words}");
+    Ok(())
 }
 
 fn take(queues: &mut Queues) -> Option<Job> {

@@ -417,11 +417,12 @@ async fn a_page_of_another_site_cannot_use_the_cookie() {
     post("http://localhost").await.expect(201, json!({"type": "stack"}));
     let key = basic("ADMIN", "admins-secret");
     let by_key = [("authorization", key.as_str()), ("origin", "http://evil.example")];
-    assert_eq!(
-        get(&world, "/v2-beta/projects", &by_key).await.status,
-        200,
-        "no page can send a key it does not know"
-    );
+    // A browser remembers what was typed into its own dialogue, and sends it along like a cookie.
+    get(&world, "/v2-beta/projects", &by_key)
+        .await
+        .refused(403, "Forbidden");
+    let by_key = [("authorization", key.as_str()), ("origin", "http://localhost")];
+    get(&world, "/v2-beta/projects", &by_key).await.expect(200, json!({}));
     let disguised = [
         ("cookie", cookie.as_str()),
         ("user-agent", "Mozilla/5.0"),
@@ -489,4 +490,211 @@ async fn what_once_was_admitted_is_known_to_be_admitted_no_more() {
     assert!(world.engine.still_admits(&scope).unwrap() && !changes.has_changed().unwrap());
     world.engine.end_session(session).await.unwrap();
     assert!(changes.has_changed().unwrap() && !world.engine.still_admits(&scope).unwrap());
+}
+
+/// An account with a password, and a member of `1a5` in this role; its id.
+async fn person(world: &World, name: &str, role: &str) -> String {
+    let admin = basic("ADMIN", "admins-secret");
+    let as_admin = [("authorization", admin.as_str())];
+    let made = |path: &str, body: Value| {
+        world.send_with(
+            Method::POST,
+            Box::leak(path.to_owned().into_boxed_str()),
+            &as_admin,
+            Some(body),
+        )
+    };
+    let account = made("/v2-beta/accounts", json!({"kind": "user", "name": name}))
+        .await
+        .ok();
+    let id = text(&account, "id").to_owned();
+    world.pass().await;
+    let password = json!({"accountId": id, "publicValue": name, "secretValue": format!("the password of {name}")});
+    made("/v2-beta/passwords", password).await.ok();
+    let members = json!({"members": [
+        {"externalId": "1a1", "externalIdType": "rancher_id", "role": "owner"},
+        {"externalId": id, "externalIdType": "rancher_id", "role": role}]});
+    made("/v2-beta/projects/1a5?action=setmembers", members).await.ok();
+    world.pass().await;
+    id
+}
+
+#[actix_web::test]
+async fn keys_of_a_project_are_made_by_owners_and_end_with_their_place_in_it() {
+    let world = controlled().await;
+    let admin = basic("ADMIN", "admins-secret");
+    let as_admin = [("authorization", admin.as_str())];
+    for role in ["member", "restricted", "readonly"] {
+        let id = person(&world, role, role).await;
+        let login = format!(
+            "Bearer {}",
+            log_in(&world, role, &format!("the password of {role}")).await
+        );
+        let headers = [("authorization", login.as_str())];
+        for (kind, body) in [
+            ("apikeys", json!({"name": "k"})),
+            (
+                "passwords",
+                json!({"publicValue": "p", "secretValue": "a password of the project"}),
+            ),
+        ] {
+            let path = format!("/v2-beta/projects/1a5/{kind}");
+            let answer = world.send_with(Method::POST, &path, &headers, Some(body)).await;
+            assert!(
+                answer.status == 403 || role == "readonly" && answer.status == 405,
+                "{role} {kind}: {}",
+                answer.body
+            );
+        }
+        // Its own it may have.
+        let path = "/v2-beta/apikeys";
+        let own = world
+            .send_with(Method::POST, path, &headers, Some(json!({"accountId": id})))
+            .await;
+        own.expect(201, json!({"accountId": id}));
+    }
+    let owner = person(&world, "olga", "owner").await;
+    let login = format!("Bearer {}", log_in(&world, "olga", "the password of olga").await);
+    let headers = [("authorization", login.as_str())];
+    let path = "/v2-beta/projects/1a5/apikeys";
+    let key = world
+        .send_with(Method::POST, path, &headers, Some(json!({"name": "k"})))
+        .await
+        .expect(201, json!({"accountId": "1a5"}));
+    world.pass().await;
+    let (name, secret) = (text(&key, "publicValue"), text(&key, "secretValue"));
+    get_as(&world, "/v2-beta/projects/1a5/stacks", name, secret)
+        .await
+        .expect(200, json!({}));
+    // What the key makes is the owner's as well.
+    let of_key = basic(name, secret);
+    let second = world
+        .send_with(
+            Method::POST,
+            path,
+            &[("authorization", of_key.as_str())],
+            Some(json!({})),
+        )
+        .await
+        .expect(201, json!({}));
+    world.pass().await;
+    let members = json!({"members": [
+        {"externalId": "1a1", "externalIdType": "rancher_id", "role": "owner"},
+        {"externalId": owner, "externalIdType": "rancher_id", "role": "member"}]});
+    world
+        .send_with(
+            Method::POST,
+            "/v2-beta/projects/1a5?action=setmembers",
+            &as_admin,
+            Some(members),
+        )
+        .await
+        .ok();
+    for key in [&key, &second] {
+        let (name, secret) = (text(key, "publicValue"), text(key, "secretValue"));
+        get_as(&world, "/v2-beta/projects/1a5/stacks", name, secret)
+            .await
+            .refused(401, "Unauthorized");
+        let row = get(&world, &format!("/v2-beta/apikeys/{}", text(key, "id")), &as_admin).await;
+        row.expect(200, json!({"state": "removed"}));
+    }
+    get_as(&world, "/v2-beta/projects/1a5/stacks", "PROJECT", "projects-secret")
+        .await
+        .expect(200, json!({}));
+}
+
+#[actix_web::test]
+async fn logins_end_with_the_password_that_opened_them() {
+    let world = controlled().await;
+    let admin = basic("ADMIN", "admins-secret");
+    let as_admin = [("authorization", admin.as_str())];
+    let id = person(&world, "paula", "member").await;
+    let passwords = get(&world, &format!("/v2-beta/passwords?accountId={id}"), &as_admin)
+        .await
+        .ok();
+    let password = format!("/v2-beta/passwords/{}", text(&passwords["data"][0], "id"));
+    let account = format!("/v2-beta/accounts/{id}");
+    let word = ["the password of paula", "another password"];
+    let status = async |token: &str| {
+        get(
+            &world,
+            "/v2-beta/projects/1a5/stacks",
+            &[("authorization", &format!("Bearer {token}"))],
+        )
+        .await
+        .status
+    };
+    let change = json!({"oldSecret": word[0], "newSecret": word[1]});
+    for (path, body, before) in [
+        (format!("{password}?action=changesecret"), change, word[0]),
+        (format!("{password}?action=deactivate"), json!({}), word[1]),
+        (format!("{account}?action=deactivate"), json!({}), word[1]),
+    ] {
+        let token = log_in(&world, "paula", before).await;
+        assert_eq!(status(&token).await, 200);
+        world.send_with(Method::POST, &path, &as_admin, Some(body)).await.ok();
+        world.pass().await;
+        assert_eq!(status(&token).await, 401, "{path}");
+        for row in [&password, &account] {
+            world
+                .send_with(
+                    Method::POST,
+                    &format!("{row}?action=activate"),
+                    &as_admin,
+                    Some(json!({})),
+                )
+                .await;
+            world.pass().await;
+        }
+        assert_eq!(status(&token).await, 401, "{path}: it does not come back");
+    }
+    // Access off and on again ends them all.
+    let token = log_in(&world, "paula", word[1]).await;
+    let switch = |enabled: bool| json!({"username": LOGIN.0, "password": LOGIN.1, "enabled": enabled, "accessMode": "unrestricted"});
+    for enabled in [false, true] {
+        let path = "/v2-beta/localAuthConfig";
+        world
+            .send_with(Method::POST, path, &as_admin, Some(switch(enabled)))
+            .await
+            .ok();
+    }
+    assert_eq!(status(&token).await, 401);
+}
+
+#[actix_web::test]
+async fn wrong_passwords_are_in_the_audit_log() {
+    let world = controlled().await;
+    let body = json!({"code": "paula:wrong", "authProvider": "localauthconfig"});
+    world.post("/v2-beta/token", body).await.refused(401, "Unauthorized");
+    get_as(&world, "/v2-beta/projects", "some\nbody", "x")
+        .await
+        .refused(401, "Unauthorized");
+    let admin = basic("ADMIN", "admins-secret");
+    let log = get(
+        &world,
+        "/v2-beta/auditlogs?eventType=api.token.create&sort=id",
+        &[("authorization", &admin)],
+    )
+    .await
+    .ok();
+    let names: Vec<&str> = log["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| text(row, "requestObject"))
+        .collect();
+    assert_eq!(names, ["{\"name\":\"paula\"}", "{\"name\":\"some\\nbody\"}"]);
+    assert!(log["data"][0]["responseCode"].to_string().contains("401"), "{log}");
+    // Guesses do not fill it.
+    for n in 0..100 {
+        get_as(&world, "/v2-beta/projects", &format!("guess{n}"), "x").await;
+    }
+    let log = get(
+        &world,
+        "/v2-beta/auditlogs?eventType=api.token.create&limit=1000",
+        &[("authorization", &admin)],
+    )
+    .await
+    .ok();
+    assert_eq!(log["data"].as_array().unwrap().len(), 20);
 }

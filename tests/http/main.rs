@@ -44,6 +44,7 @@ mod settings;
 mod sockets;
 mod source;
 mod stacks;
+mod starving;
 mod staying_up;
 mod subscriptions_by_role;
 mod support;

@@ -392,6 +392,13 @@ impl<'a> Scene<'a> {
         let is_elsewhere =
             matches!(self.caller.role, Role::ProjectAdmin | Role::Environment) && ty.id.ends_with("ervice");
         let made = self.send(Method::POST, &ty.plural, Some(body)).await;
+        // A key of the project would be more than its maker is (docs/access-control.md).
+        let is_too_much = matches!(self.caller.role, Role::Member | Role::Restricted)
+            && matches!(ty.id.as_str(), "apiKey" | "password");
+        if is_too_much {
+            made.refused(403, "Forbidden");
+            return;
+        }
         assert_eq!(
             made.status,
             if is_elsewhere { 422 } else { 201 },

@@ -25,6 +25,17 @@ async fn settings_are_listed_by_name_and_the_public_ones_alone_on_request() {
         .get("/v2-beta/settings/nobody.knows")
         .await
         .expect(200, json!({"id": "nobody.knows", "value": null, "inDb": false}));
+    // A name of any letters has an address that is one.
+    let odd = "/v2-beta/settings/r%C3%A5%20%25%22?x";
+    let links = world
+        .get(odd)
+        .await
+        .expect(200, json!({"id": "r\u{e5} %\"", "value": null}))["links"]
+        .clone();
+    assert!(
+        text(&links, "self").ends_with("/v2-beta/settings/r%C3%A5%20%25%22"),
+        "{links}"
+    );
 }
 
 #[actix_web::test]

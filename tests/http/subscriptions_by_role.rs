@@ -667,13 +667,15 @@ async fn a_handshake_needs_a_proof_and_a_page_of_this_site() {
             403,
             "{origin}"
         );
+        let by_key = [("authorization", key.as_str()), ("origin", origin)];
+        assert_eq!(refusal(&server, &path, &by_key).await, 403, "{origin}");
     }
     let by_query = format!("{path}&token={token}");
     let good: [(&str, &[(&'static str, &str)]); 5] = [
         (&path, &[("cookie", &cookie), ("origin", &own)]),
         (&path, &[("cookie", &cookie)]),
         (&by_query, &[]),
-        (&path, &[("authorization", &key), ("origin", "http://evil.example")]),
+        (&path, &[("authorization", &key), ("origin", &own)]),
         (&by_query, &[("origin", "http://evil.example")]),
     ];
     for (path, headers) in good {

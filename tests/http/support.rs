@@ -186,6 +186,10 @@ impl World {
     /// Ends the server, at whatever point it is, and starts another one over its file and its hosts.
     pub async fn restart(&mut self) {
         self.engine.close();
+        self.reopen().await;
+    }
+
+    async fn reopen(&mut self) {
         self.commits_left.store(-1, Ordering::SeqCst);
         (self.engine, self.state) = open(
             &self.registry,
@@ -199,6 +203,14 @@ impl World {
         self.engine.remember().expect("what was watched can be read");
         self.engine.resync().await.expect("hosts can be compared");
         self.settle().await;
+    }
+
+    /// The server dies while it computes for these rows (ids as numbers), and another one is started.
+    pub async fn die_of(&mut self, rows: &[i64]) {
+        self.engine.close();
+        let marks: Vec<u8> = rows.iter().flat_map(|id| id.to_le_bytes()).collect();
+        std::fs::write(self.dir.path().join(MARKS), marks).expect("the marks can be written");
+        self.reopen().await;
     }
 
     /// Serves the API with other options from now on.
@@ -458,6 +470,9 @@ fn simulators(agents: &Agents, clock: &Arc<ManualClock>) -> Simulators {
     }))
 }
 
+/// The file of marks, beside the database.
+const MARKS: &str = "drover.marks";
+
 async fn open(
     registry: &Arc<Registry>,
     dir: &tempfile::TempDir,
@@ -473,6 +488,7 @@ async fn open(
     let config = EngineConfig {
         pace: Duration::ZERO,
         simulators: Some(simulators(agents, clock)),
+        marks: Some(dir.path().join(MARKS)),
         ..EngineConfig::default()
     };
     let left = commits_left.clone();

@@ -74,10 +74,17 @@ pub fn close_page(out: &mut String, url: &str, paging: &Paging<'_>) {
     out.push_str(r#"],"sortLinks":{"#);
     let kept = paging.query.without(&["sort", "order", "marker"]);
     // All that may be filtered, also what is not shown: sorting by that does nothing, and says nothing of it.
+    let mut before = String::with_capacity(url.len() + kept.len() + 8);
+    push_escaped(&mut before, url);
+    push_escaped(&mut before, &kept);
+    before.push_str("sort=");
     for name in paging.ty.filters.keys() {
         push_comma(out);
         push_key(out, name);
-        push_url(out, url, &kept, &["sort=", name]);
+        out.push('"');
+        out.push_str(&before);
+        out.push_str(name);
+        out.push('"');
     }
     out.push_str(r#"},"pagination":{"first":null,"previous":null,"next":"#);
     match paging.next {

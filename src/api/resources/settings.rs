@@ -12,6 +12,7 @@ use crate::api::wire::request::Verb;
 use crate::api::wire::route::PathId;
 use crate::engine::{Input, Setting};
 use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
+use crate::http::path::push_segment;
 use crate::model::{Error, ErrorKind, Result};
 use crate::schema::TypeView;
 
@@ -126,7 +127,7 @@ fn push(out: &mut String, call: &Call<'_>, setting: &Setting) {
     out.push_str(r#","type":"activeSetting","links":{"self":""#);
     push_escaped(out, &call.base.root);
     out.push_str("/settings/");
-    push_escaped(out, &setting.name);
+    push_segment(out, &setting.name);
     out.push_str(r#""},"#);
     push_key(out, call.actions_key);
     out.push_str(r#"{},"baseType":"setting","name":"#);

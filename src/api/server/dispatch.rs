@@ -1,8 +1,9 @@
 //! Who serves what: from a request to the handler of its path, and of its type where that has one of its own.
 //!
-//! A request that is refused in more than one way gets the first of these: disguise, body, login, CSRF, then what the
+//! A request that is refused in more than one way gets the first of these: disguise, login, body, CSRF, then what the
 //! handlers say.
 
+use actix_web::http::header::AUTHORIZATION;
 use actix_web::web;
 
 use super::ApiState;
@@ -38,21 +39,25 @@ pub async fn answer(
     let headers = request.headers();
     let verb = Verb::of(request.method(), query);
     request::check_disguise(request.method(), verb)?;
-    let body = match (verb, payload.as_mut()) {
-        (Verb::Post | Verb::Put, Some(payload)) => request::parse_body(
-            headers,
-            &body::read(headers, payload, state.body_patience).await?,
-            query,
-        )?,
-        (Verb::Post | Verb::Put, None) | (Verb::Get | Verb::Delete | Verb::Other, _) => Input::new(),
-    };
     let actions_key = if headers.contains_key("x-api-action-links") {
         "actionLinks"
     } else {
         "actions"
     };
     let presented = sender::presented(request, route, query, &state.trusted_proxies);
+    // Who asks, first: strangers cannot make us hold what they send.
     admit(parts, state, &presented, let_in).await?;
+    let body = match (verb, payload.as_mut()) {
+        (Verb::Post | Verb::Put, Some(payload)) => {
+            let intake = state.intake.open(presented.client);
+            request::parse_body(
+                headers,
+                &body::read(headers, payload, state.body_patience, intake).await?,
+                query,
+            )?
+        }
+        (Verb::Post | Verb::Put, None) | (Verb::Get | Verb::Delete | Verb::Other, _) => Input::new(),
+    };
     let_in.csrf = sender::check_csrf(headers, verb, query)?;
     let Some(scope) = &mut let_in.scope else {
         return Err(Error::bug("let in as nobody"));
@@ -103,7 +108,8 @@ async fn admit(parts: &Parts<'_>, state: &ApiState, presented: &Presented<'_>, l
         let_in.scope = Some(state.engine.admit_nobody(route.version));
     } else {
         let admitted = state.gate.admit(route.version, presented).await?;
-        if admitted.by_cookie {
+        // Browsers send cookies, and passwords that they remember, along with what the pages of other sites ask for.
+        if admitted.by_cookie || request.headers().contains_key(AUTHORIZATION) {
             state.guard.check_origin(request.headers())?;
         }
         let_in.scope = Some(admitted.scope);

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::http::path;
 use crate::model::WireId;
 use crate::schema::Version;
 
@@ -108,7 +109,7 @@ pub fn parse(path: &str) -> Option<Route<'_>> {
     let is_catalog = version.is_none();
     let version = version.unwrap_or(Version::V2Beta);
     let target = if is_catalog { catalog_target } else { target };
-    let mut decoded = segments.map(decode);
+    let mut decoded = segments.map(path::decode);
     // Five: /projects/<id>/<type>/<id>/<link>; what follows is ignored.
     let mut parts: [Option<Cow<'_, str>>; 5] = Default::default();
     for slot in &mut parts {
@@ -200,33 +201,6 @@ fn target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, link: Option<C
 /// The rest of a path in the catalog. What follows an id (`templates/a:b/icon`) is of a template, and there is none.
 fn catalog_target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, _link: Option<Cow<'p, str>>) -> Target<'p> {
     Target::Catalog { ty, id }
-}
-
-/// Undoes percent-encoding; `None` for what is no UTF-8 then.
-fn decode(segment: &str) -> Option<Cow<'_, str>> {
-    if !segment.contains('%') {
-        return Some(Cow::Borrowed(segment));
-    }
-    let hex = |b: Option<&u8>| {
-        b.and_then(|b| char::from(*b).to_digit(16))
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    let bytes = segment.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, hex(bytes.get(at + 1)), hex(bytes.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(high * 16 + low);
-                at += 3;
-            }
-            _ => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

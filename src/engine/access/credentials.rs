@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::Value;
 
+use crate::engine::core::Proof;
 use crate::engine::core::{
     Answer, Core, Input, Scope, TOKEN_KIND, Update, apply_update, insert_and_start, live, row_from_input,
 };
@@ -75,10 +76,35 @@ impl Core {
         }
     }
 
-    /// The last of a credential: what proved it goes before the row does.
+    /// The last of a credential: what proved it goes before the row does, and so do the logins that it opened.
     pub(crate) async fn forget_credential(&self, row: &Resource) -> Result<()> {
-        let id = row.id;
-        self.write(move |tx| tx.delete_credential(id)).await
+        let row = row.clone();
+        self.write(move |tx| {
+            tx.delete_credential(row.id)?;
+            end_sessions(tx, &row, None)
+        })
+        .await
+    }
+
+    /// A credential that is to prove nothing for a while.
+    pub(crate) async fn suspend_credential(&self, row: &Resource) -> Result<()> {
+        let row = row.clone();
+        self.write(move |tx| end_sessions(tx, &row, None)).await
+    }
+}
+
+/// Ends what was logged in by a password that changes or goes; whoever changes it stays.
+fn end_sessions(tx: &mut Tx<'_>, credential: &Resource, except: Option<i64>) -> Result<()> {
+    match credential.account_id.filter(|_| credential.kind == "password") {
+        Some(account) => tx.delete_sessions(account, except),
+        None => Ok(()),
+    }
+}
+
+fn session_of(scope: &Scope) -> Option<i64> {
+    match scope.proof {
+        Proof::Session(id) => Some(id),
+        _ => None,
     }
 }
 
@@ -111,6 +137,9 @@ pub(crate) fn check_name_free(tx: &mut Tx<'_>, kind: &str, public_value: &str, o
     Ok(())
 }
 
+/// Credentials by which somebody can log in or send requests.
+const KEYS: [&str; 4] = ["apiKey", "password", "usernamePassword", "credential"];
+
 /// A new credential. Only those whose view lets them give the two halves do; for all others they are made.
 pub(crate) async fn create(
     core: &Core,
@@ -141,7 +170,10 @@ pub(crate) async fn create(
     };
     input.shift_remove("secretValue");
     input.insert("publicValue".into(), Value::from(public_value.as_str()));
-    let new = row_from_input(&ty.def, account, &input)?;
+    let mut new = row_from_input(&ty.def, account, &input)?;
+    if KEYS.contains(&kind.as_str()) {
+        new.internal = core.notes_of_new_key(scope, account)?;
+    }
     let machine = ty.def.machine.clone();
     let row = core
         .write_for(scope, move |tx| {
@@ -220,6 +252,7 @@ pub(crate) async fn update(
         return Err(Error::invalid("MissingRequired", "publicValue"));
     }
     let update = Update::of(ty).at_once();
+    let own_session = session_of(scope);
     core.write_for(scope, move |tx| {
         let row = live(tx, id)?;
         if kept.is_some() || public_value.is_some() {
@@ -228,6 +261,7 @@ pub(crate) async fn update(
                 .ok_or_else(|| Error::conflict("the credential is being removed"))?;
             let public_value = public_value.unwrap_or_else(|| known.public_value.clone());
             check_name_free(tx, &kind, &public_value, Some(id))?;
+            end_sessions(tx, &row, own_session)?;
             tx.set_credential(&CredentialSecret {
                 public_value,
                 secret: kept.unwrap_or(known.secret.clone()),
@@ -256,8 +290,10 @@ pub(crate) async fn change_secret(core: &Core, scope: &Scope, row: &Resource, in
         }
     }
     let kept = core.kept(&row.kind, new).await?;
+    let own_session = session_of(scope);
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
+        end_sessions(tx, &row, own_session)?;
         let known = tx
             .credentials_of(id)?
             .ok_or_else(|| Error::conflict("the password is being removed"))?;

@@ -49,6 +49,7 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
 /// Runs the handler of a process. One without an entry only changes the state.
 pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Result<Outcome> {
     match process.process.as_str() {
+        "credential.deactivate" => core.suspend_credential(row).await?,
         "credential.remove" | "secret.remove" => core.forget_credential(row).await?,
         "storagePool.remove" => core.remove_registry(row).await?,
         _ => {}

@@ -77,7 +77,9 @@ impl Core {
                 .transpose()?
                 .flatten()
                 .filter(is_usable);
-            if let Some(account) = account {
+            if let Some(account) = account
+                && self.is_held_by_right(&row, &account)?
+            {
                 keys.push(KnownKey {
                     id: found.id,
                     kind: found.kind,

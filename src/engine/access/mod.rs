@@ -5,6 +5,7 @@
 mod credentials;
 mod dispatch;
 mod keys;
+mod makers;
 mod members;
 mod new_key;
 mod policy;
@@ -15,6 +16,7 @@ mod standing;
 pub(crate) use credentials::{check_name_free, restrict_list};
 pub(crate) use dispatch::{Owner, act, create, handle, update};
 pub use keys::{Candidate, KeyProof};
+pub(crate) use makers::end_keys;
 pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS};
 pub(crate) use new_key::NewKey;
 pub(crate) use registries::CREDENTIAL_FIELD;

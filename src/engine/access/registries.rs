@@ -24,7 +24,8 @@ fn registry_of(image: &str) -> &str {
 
 impl Core {
     /// What a container's image is pulled with, and where: the credential that the container names, else the newest of
-    /// its project for the image's registry. Both it and its registry are active.
+    /// its project, for the image's registry in either case: no other server gets a password to see. Both it and its registry
+    /// are active.
     pub(crate) fn registry_credential(&self, container: &Resource, image: &str) -> Result<Option<(Resource, String)>> {
         let names = |address: &str| {
             address
@@ -58,7 +59,7 @@ impl Core {
             let address = Fields::parse(&registry.fields)?
                 .text("serverAddress")
                 .unwrap_or_default();
-            if registry.state == "active" && (named.is_some() || names(&address) == names(registry_of(image))) {
+            if registry.state == "active" && names(&address) == names(registry_of(image)) {
                 return Ok(Some((credential, address)));
             }
         }

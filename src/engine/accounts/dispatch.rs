@@ -105,7 +105,11 @@ pub(crate) async fn act(
 pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Result<Outcome> {
     match process.process.as_str() {
         "account.create" => projects::created(row),
-        "account.deactivate" => Ok(core.deactivated_account(process)),
+        "account.deactivate" => core.deactivate_account(process, row).await,
+        "projectMember.remove" => {
+            core.end_membership(row).await?;
+            Ok(Outcome::done())
+        }
         "account.remove" => core.remove_account_or_project(row).await,
         _ => Ok(Outcome::done()),
     }

@@ -160,6 +160,7 @@ impl Core {
         }
         let ty = self.type_of("password")?.clone();
         let keep = self.keep_removed();
+        let was_off = !self.policy()?.is_on;
         let written = self.write_for(scope, move |tx| {
             if let Some(kept) = hash {
                 for old in tx
@@ -179,6 +180,10 @@ impl Core {
                     };
                     tx.update_if(&row, &changes)?;
                 }
+            }
+            if was_off {
+                // Whoever is logged in was so under other rules.
+                tx.delete_all_sessions()?;
             }
             tx.set_setting("api.security.enabled", "true")?;
             tx.set_setting("api.auth.provider.configured", LOCAL)?;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::engine::access::MEMBER;
+use crate::engine::access::{MEMBER, end_keys};
 use crate::engine::core::{Core, DEFAULT_PROJECT, Input, Scope, insert_and_start, retire_part, row_from_input};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
 use crate::schema::TypeView;
@@ -97,6 +97,16 @@ impl Core {
         row.map(|row| self.identity(scope, &row)).transpose()
     }
 
+    /// What goes with a membership: the keys that an owner made for the project.
+    pub(crate) async fn end_membership(&self, member: &Resource) -> Result<()> {
+        let account = self.store.references(MEMBER, &[member.id], Direction::From)?;
+        let (Some((_, account)), Some(project)) = (account.first().copied(), member.account_id) else {
+            return Ok(());
+        };
+        let keep = self.keep_removed();
+        self.write(move |tx| end_keys(tx, project, account, keep)).await
+    }
+
     /// What goes with an account that is no project: its keys, its preferences, its memberships.
     pub(crate) async fn remove_account(&self, row: &Resource) -> Result<()> {
         let mut parts = Vec::new();
@@ -109,14 +119,12 @@ impl Core {
                 .into_iter()
                 .map(|(member, _)| member),
         );
-        let keep = self.keep_removed();
-        self.write(move |tx| {
-            for id in parts {
-                retire_part(tx, id, keep)?;
-            }
-            Ok(())
-        })
-        .await
+        let (id, keep) = (row.id, self.keep_removed());
+        for (project, _) in self.memberships(id)? {
+            self.write(move |tx| end_keys(tx, project, id, keep)).await?;
+        }
+        self.write(move |tx| tx.delete_sessions(id, None)).await?;
+        self.write_each(parts, move |tx, id| retire_part(tx, id, keep)).await
     }
 }
 

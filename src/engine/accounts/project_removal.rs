@@ -9,9 +9,6 @@ use crate::engine::instances::dismiss;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::store::{Changes, Process, Tx};
 
-/// Rows looked at in one write while a project goes.
-const CHUNK: usize = 50;
-
 /// How long a project that goes waits before it looks again.
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -42,12 +39,14 @@ pub(crate) fn remove(tx: &mut Tx<'_>, machine: &crate::schema::Machine, row: &Re
 
 impl Core {
     /// The process `account.deactivate`.
-    pub(crate) fn deactivated_account(&self, process: &Process) -> Outcome {
+    pub(crate) async fn deactivate_account(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        let id = row.id;
+        self.write(move |tx| tx.delete_sessions(id, None)).await?;
         let leaving: Leaving = serde_json::from_str(&process.data).unwrap_or_default();
-        match leaving.remove {
+        Ok(match leaving.remove {
             true => Outcome::Then(Box::default(), "remove", "{}".into()),
             false => Outcome::done(),
-        }
+        })
     }
 
     /// The process `account.remove`. Each run asks for what can go now, and waits for it; so it may be cut short anywhere.
@@ -67,9 +66,7 @@ impl Core {
                     "Waiting for {} to be removed",
                     waiting.first().map_or("", |w| w.root.as_str())
                 );
-                for part in waiting.chunks(CHUNK) {
-                    self.ask_to_go(part).await?;
-                }
+                self.ask_to_go(&waiting).await?;
                 return Ok(Outcome::Again(WAIT, message));
             }
         }
@@ -82,18 +79,16 @@ impl Core {
         for row in rows {
             asked.push((row.id, self.machine_of_row(row)?.clone()));
         }
-        self.write(move |tx| {
-            for (id, machine) in asked {
-                let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else {
-                    continue;
-                };
-                if row.root == "instance" {
-                    dismiss(tx, &machine, &row)?;
-                } else if machine.start("remove", &row.state).is_some() {
-                    request(tx, &machine, &row, "remove", "{}", Changes::default())?;
-                } else if row.root != "stack" && machine.start("deactivate", &row.state).is_some() {
-                    request(tx, &machine, &row, "deactivate", "{}", Changes::default())?;
-                }
+        self.write_each(asked, |tx, (id, machine)| {
+            let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else {
+                return Ok(());
+            };
+            if row.root == "instance" {
+                dismiss(tx, &machine, &row)?;
+            } else if machine.start("remove", &row.state).is_some() {
+                request(tx, &machine, &row, "remove", "{}", Changes::default())?;
+            } else if row.root != "stack" && machine.start("deactivate", &row.state).is_some() {
+                request(tx, &machine, &row, "deactivate", "{}", Changes::default())?;
             }
             Ok(())
         })
@@ -108,27 +103,26 @@ impl Core {
             .into_iter()
             .filter(|root| !matches!(*root, "auditLog" | "account" | "projectMember"))
         {
-            for rows in self.store.all(root, Some(project))?.chunks(CHUNK) {
-                let ids: Vec<ResourceId> = rows.iter().map(|row| row.id).collect();
-                self.write(move |tx| ids.into_iter().try_for_each(|id| retire_part(tx, id, keep)))
-                    .await?;
-            }
+            let rows = self.store.all(root, Some(project))?;
+            self.write_each(rows, move |tx, row| retire_part(tx, row.id, keep))
+                .await?;
         }
         let left = write_notes(&MemberNotes {
             left_with_project: true,
         })?;
-        self.write(move |tx| {
-            for member in tx.all("projectMember", Some(project))? {
-                tx.update_if(
-                    &member,
-                    &Changes {
-                        internal: Some(left.clone()),
-                        ..Changes::default()
-                    },
-                )?;
-                retire_part(tx, member.id, keep)?;
-            }
-            Ok(())
+        let members = self.store.all("projectMember", Some(project))?;
+        self.write_each(members, move |tx, member| {
+            let Some(member) = tx.find(member.id)?.filter(|m| m.removed.is_none()) else {
+                return Ok(());
+            };
+            tx.update_if(
+                &member,
+                &Changes {
+                    internal: Some(left.clone()),
+                    ..Changes::default()
+                },
+            )?;
+            retire_part(tx, member.id, keep)
         })
         .await
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::engine::access::{MEMBER, SET_MEMBERS};
+use crate::engine::access::{MEMBER, SET_MEMBERS, end_keys};
 use crate::engine::core::{
     ADMIN, Answer, Core, DEFAULT_PORTS, DEFAULT_PROJECT, Input, Outcome, Scope, insert_and_start, is_project, new_row,
     retire_part, row_from_input,
@@ -214,6 +214,9 @@ pub(crate) async fn set_members(core: &Core, scope: &Scope, project: &Resource, 
                 .with_code("InvalidFormat")
                 .with_field("members");
             return Err(refusal.with_message("only an owner may change who the owners are"));
+        }
+        for gone in owners_before.difference(&owners_after) {
+            end_keys(tx, id, *gone, keep)?;
         }
         for member in wanted.iter().filter(|w| !kept.contains(&w.account)) {
             rows.push(insert_member(tx, &ty, &prefix, id, member)?);

@@ -77,8 +77,9 @@ fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, F
     }
     let target = match ty.def.fields.get(&filter.field).map(|f| f.source) {
         Some(Source::Column(column)) => Some(Target::Column(column)),
-        Some(Source::Fields) => Some(Target::Json(filter.field.clone())),
-        Some(Source::Computed) => None,
+        // What the reader does not see says nothing by what it lets through, either.
+        Some(Source::Fields) if ty.fields.contains_key(&filter.field) => Some(Target::Json(filter.field.clone())),
+        Some(Source::Fields | Source::Computed) => None,
         None => hidden(),
     };
     // A filter on what no row has is ignored, as the wire ignores filters it does not know.

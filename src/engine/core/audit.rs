@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Map, Value};
 
+use crate::model::json::push_string;
 use crate::model::{Fields, Resource, Result, Timestamp};
 use crate::schema::{Type, View, layout, render};
 use crate::store::{NewResource, Priority, Tx};
 
+use super::ids::SYSTEM;
 use super::request::{Input, Scope};
 use super::settings;
 use super::state::Core;
@@ -188,6 +190,18 @@ impl Core {
         T: Written + Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
+        let written = self.write_recorded(scope, closure).await?;
+        if let Some(row) = written.row() {
+            self.try_again(row.id).await?;
+        }
+        Ok(written)
+    }
+
+    async fn write_recorded<T, F>(&self, scope: &Scope, closure: F) -> Result<T>
+    where
+        T: Written + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
         let Some(attempt) = scope.attempt.clone().filter(|a| !a.is_recorded()) else {
             return self.store.write(Priority::Request, closure).await;
         };
@@ -228,6 +242,38 @@ impl Core {
             tx.insert_unannounced(entry(&attempt, &by, &end, tx.now())?).map(drop)
         });
         write.await
+    }
+}
+
+impl Core {
+    /// The row of a login, or a password, that was wrong: whoever it was has no scope.
+    pub(crate) async fn record_wrong_password(&self, name: &str, client_ip: &str) -> Result<()> {
+        let mut request = "{\"name\":".to_owned();
+        push_string(&mut request, &name.chars().take(100).collect::<String>());
+        request.push('}');
+        let attempt = Attempt {
+            resource_type: "token".to_owned(),
+            operation: "create".to_owned(),
+            resource_id: None,
+            client_ip: client_ip.to_owned(),
+            request: Some(request),
+            success: 201,
+            began: self.now(),
+            is_recorded: AtomicBool::new(true),
+        };
+        let by = By {
+            effective: SYSTEM,
+            user: SYSTEM,
+            wire: self.wire_id("account", SYSTEM),
+            auth: super::request::AuthType::None.as_str(),
+        };
+        let end = End {
+            status: 401,
+            resource_id: None,
+            response: None,
+        };
+        self.write(move |tx| tx.insert_unannounced(entry(&attempt, &by, &end, tx.now())?).map(drop))
+            .await
     }
 }
 
@@ -300,7 +346,7 @@ fn push_members(out: &mut String, ty: &str, members: &Map<String, Value>, is_top
         if !std::mem::take(&mut is_first) {
             out.push(',');
         }
-        render::push_string(out, name);
+        push_string(out, name);
         out.push(':');
         push_value(out, ty, value);
     }
@@ -320,7 +366,7 @@ fn push_value(out: &mut String, ty: &str, value: &Value) {
             }
             out.push(']');
         }
-        Value::String(text) => render::push_string(out, text),
+        Value::String(text) => push_string(out, text),
         Value::Null | Value::Bool(_) | Value::Number(_) => drop(write!(out, "{value}")),
     }
 }
@@ -338,11 +384,11 @@ fn is_secret_of(ty: &str, name: &str) -> bool {
 fn response(view: &Arc<View>, ty: &Arc<Type>, row: &Resource) -> Option<String> {
     let mut text = String::with_capacity(row.fields.len() + 128);
     text.push_str(r#"{"id":"#);
-    render::push_string(&mut text, &render::wire_id(&ty.prefix, row.id));
+    push_string(&mut text, &render::wire_id(&ty.prefix, row.id));
     for (name, value) in [("type", &ty.id), ("name", &row.name), ("state", &row.state)] {
         if !value.is_empty() {
             let _ = write!(text, r#","{name}":"#);
-            render::push_string(&mut text, value);
+            push_string(&mut text, value);
         }
     }
     for part in layout::shown(ty, &row.fields, &row.cuts, view.bit)

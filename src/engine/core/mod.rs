@@ -4,6 +4,7 @@
 
 mod access_cache;
 mod addresses;
+mod aside;
 mod audit;
 mod derived;
 mod feed;

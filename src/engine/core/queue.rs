@@ -1,6 +1,7 @@
 //! What is to be looked at, and when. In memory only: the truth is in the rows, and a start fills it anew.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -16,28 +17,60 @@ pub(crate) enum Key {
     Look(ResourceId),
 }
 
+/// Whose work a key is: a project's number, `None` where that is not known yet or nobody's.
+type Lane = Option<i64>;
+
 #[derive(Default)]
 struct State {
-    due: BTreeSet<(Timestamp, Key)>,
-    at: HashMap<Key, Timestamp>,
-    /// What runs, and when it is to run again because something happened meanwhile.
-    running: HashMap<Key, Option<Timestamp>>,
+    /// What waits, by whose it is.
+    due: BTreeMap<Lane, BTreeSet<(Timestamp, Key)>>,
+    at: HashMap<Key, (Timestamp, Lane)>,
+    /// What runs, whose it is, and when it is to run again because something happened meanwhile.
+    running: HashMap<Key, (Lane, Option<Timestamp>)>,
+    /// How much of each runs.
+    hands: HashMap<Lane, usize>,
+    /// Whose turn it was last.
+    turn: Lane,
 }
 
 impl State {
-    fn insert(&mut self, key: Key, at: Timestamp) {
-        if let Some(old) = self.at.get(&key).copied() {
-            if old <= at {
-                return;
+    fn insert(&mut self, key: Key, at: Timestamp, lane: Lane) {
+        let lane = match self.at.get(&key).copied() {
+            Some((old, _)) if old <= at => return,
+            Some((old, lane)) => {
+                self.leave(lane, &(old, key));
+                lane
             }
-            self.due.remove(&(old, key));
+            None => lane,
+        };
+        self.at.insert(key, (at, lane));
+        self.due.entry(lane).or_default().insert((at, key));
+    }
+
+    fn leave(&mut self, lane: Lane, entry: &(Timestamp, Key)) {
+        if let Some(waiting) = self.due.get_mut(&lane) {
+            waiting.remove(entry);
+            if waiting.is_empty() {
+                self.due.remove(&lane);
+            }
         }
-        self.at.insert(key, at);
-        self.due.insert((at, key));
+    }
+
+    /// Whose turn it is: the next that has something due, and has no more hands than are left free.
+    fn next_lane(&self, now: Timestamp, free: usize) -> Option<(Lane, (Timestamp, Key))> {
+        let after = self.due.range((Bound::Excluded(self.turn), Bound::Unbounded));
+        let lanes = after.chain(self.due.range(..=self.turn));
+        let first = |(lane, waiting): (&Lane, &BTreeSet<(Timestamp, Key)>)| Some((*lane, *waiting.first()?));
+        lanes
+            .filter(|(lane, _)| self.hands.get(*lane).copied().unwrap_or(0) < free)
+            .filter_map(first)
+            .find(|(_, (at, _))| *at <= now)
     }
 }
 
 /// A queue of keys by time: each key is in it once, and never handled by two at the same time.
+///
+/// Where more is due than there are hands for, projects take turns, and none has more hands than it leaves to others.
 #[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -54,27 +87,53 @@ impl Queue {
         {
             let mut state = self.lock();
             match state.running.get_mut(&key) {
-                Some(again) => *again = Some(again.map_or(at, |a| a.min(at))),
-                None => state.insert(key, at),
+                Some((_, again)) => *again = Some(again.map_or(at, |a| a.min(at))),
+                None => state.insert(key, at, None),
             }
         }
         self.changed.notify_one();
     }
 
-    /// Takes out what is due, at most `limit`, and marks it as running.
-    pub(crate) fn take_due(&self, now: Timestamp, limit: usize) -> Vec<Key> {
+    /// What is due and not known to be anybody's, at most `limit`, where more is done than `calm`: whose it is should be told.
+    pub(crate) fn strangers(&self, now: Timestamp, limit: usize, calm: usize) -> Vec<Key> {
+        let state = self.lock();
+        let Some(waiting) = state.due.get(&None) else {
+            return Vec::new();
+        };
+        let due = waiting.iter().take_while(|(at, _)| *at <= now);
+        let keys: Vec<Key> = due.take(limit).map(|(_, key)| *key).collect();
+        if keys.len() + state.running.len() <= calm {
+            return Vec::new();
+        }
+        keys
+    }
+
+    /// Tells whose these keys are.
+    pub(crate) fn introduce(&self, keys: impl IntoIterator<Item = (Key, i64)>) {
+        let mut state = self.lock();
+        for (key, project) in keys {
+            if let Some((at, None)) = state.at.get(&key).copied() {
+                state.leave(None, &(at, key));
+                state.at.remove(&key);
+                state.insert(key, at, Some(project));
+            }
+        }
+    }
+
+    /// Takes out what is due, at most `free`, and marks it as running.
+    pub(crate) fn take_due(&self, now: Timestamp, free: usize) -> Vec<Key> {
         let mut state = self.lock();
         let mut taken = Vec::new();
-        while taken.len() < limit {
-            let Some((at, key)) = state.due.first().copied() else {
+        while taken.len() < free {
+            let Some((lane, entry)) = state.next_lane(now, free - taken.len()) else {
                 break;
             };
-            if at > now {
-                break;
-            }
-            state.due.pop_first();
+            let (_, key) = entry;
+            state.leave(lane, &entry);
             state.at.remove(&key);
-            state.running.insert(key, None);
+            state.turn = lane;
+            *state.hands.entry(lane).or_default() += 1;
+            state.running.insert(key, (lane, None));
             taken.push(key);
         }
         taken
@@ -84,8 +143,16 @@ impl Queue {
     pub(crate) fn finish(&self, key: Key, earliest: Timestamp) {
         {
             let mut state = self.lock();
-            if let Some(Some(again)) = state.running.remove(&key) {
-                state.insert(key, again.max(earliest));
+            if let Some((lane, again)) = state.running.remove(&key) {
+                if let Some(hands) = state.hands.get_mut(&lane) {
+                    *hands -= 1;
+                    if *hands == 0 {
+                        state.hands.remove(&lane);
+                    }
+                }
+                if let Some(again) = again {
+                    state.insert(key, again.max(earliest), lane);
+                }
             }
         }
         self.changed.notify_one();
@@ -93,7 +160,9 @@ impl Queue {
 
     /// When the next key is due.
     pub(crate) fn next_at(&self) -> Option<Timestamp> {
-        self.lock().due.first().map(|(at, _)| *at)
+        let state = self.lock();
+        let firsts = state.due.values().filter_map(|waiting| waiting.first());
+        firsts.map(|(at, _)| *at).min()
     }
 
     /// Waits until something was put in or finished.
@@ -131,5 +200,27 @@ mod tests {
         assert_eq!(queue.take_due(Timestamp(5), 8), [KEY]);
         queue.finish(KEY, Timestamp(0));
         assert_eq!(queue.next_at(), None);
+    }
+
+    #[test]
+    fn projects_take_turns_and_leave_hands_to_others() {
+        let queue = Queue::default();
+        let key = |project: i64, n: i64| Key::Process(project * 100 + n);
+        for project in [1, 2] {
+            // The second came when the first had filled the queue.
+            (0..20).for_each(|n| queue.push(key(project, n), Timestamp(project)));
+        }
+        assert_eq!(queue.strangers(Timestamp(2), 64, 40), []);
+        assert_eq!(queue.strangers(Timestamp(2), 64, 39).len(), 40);
+        queue.introduce([1, 2].into_iter().flat_map(|p| (0..20).map(move |n| (key(p, n), p))));
+        assert_eq!(
+            queue.take_due(Timestamp(2), 4),
+            [key(1, 0), key(2, 0), key(1, 1)],
+            "a fourth would leave none free"
+        );
+        queue.finish(key(1, 0), Timestamp(0));
+        queue.finish(key(1, 1), Timestamp(0));
+        // One runs, of the second: with two hands free each may have another.
+        assert_eq!(queue.take_due(Timestamp(2), 3), [key(2, 1), key(1, 2)]);
     }
 }

@@ -1,6 +1,7 @@
 //! The engine's inside: what every noun works with, and what it is told from outside.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::store::{LayoutOf, Priority, Store, Tx};
 
 use super::access_cache::Access;
 use super::addresses::Addresses;
+use super::aside::Aside;
 use super::feed::Feed;
 use super::loops::Loops;
 use super::monitor::Monitor;
@@ -35,6 +37,8 @@ pub struct EngineConfig {
     pub secrets: Arc<Keeper>,
     /// Whether access control may be turned off: where others can reach the server, only if that was said.
     pub may_be_open: bool,
+    /// Where it is written down what a server died of; none: it is not.
+    pub marks: Option<PathBuf>,
     /// Makes the engines of simulated agents; without it none of them answers.
     pub simulators: Option<Simulators>,
 }
@@ -72,6 +76,7 @@ impl Default for EngineConfig {
             // For tests: a server is given a key of its own.
             secrets: Arc::new(Keeper::new(&[0; KEY_BYTES])),
             may_be_open: true,
+            marks: None,
             host_address: None,
             simulators: None,
         }
@@ -91,6 +96,7 @@ pub(crate) struct Core {
     pub(crate) access: Arc<Access>,
     pub(crate) pings: Pings,
     pub(crate) loops: Loops,
+    pub(crate) aside: Aside,
     runtimes: RwLock<HashMap<ResourceId, Arc<dyn Runtime>>>,
     /// Somebody waits to hear that a host got a runtime or lost it.
     pub(crate) runtimes_changed: Notify,
@@ -106,6 +112,8 @@ impl Core {
         config: EngineConfig,
         access: Arc<Access>,
     ) -> Result<Self> {
+        let aside = Aside::open(config.marks.as_deref(), &*clock)
+            .map_err(|source| Error::internal("opening the file of marks", source))?;
         let addresses = Addresses::new(&config.network_pool)?;
         Ok(Self {
             registry,
@@ -119,6 +127,7 @@ impl Core {
             access,
             pings: Pings::default(),
             loops: Loops::default(),
+            aside,
             runtimes: RwLock::default(),
             runtimes_changed: Notify::new(),
         })
@@ -230,9 +239,37 @@ impl Core {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
+        let closure = self.aside.marked_write(self.now(), closure);
         self.store.write(Priority::Background, closure).await
     }
+
+    /// Background writes for each of `items`, a portion in each transaction: others get their turn in between. What is written
+    /// must make sense if only the first ones are.
+    pub(crate) async fn write_each<I, F>(&self, items: Vec<I>, mut each: F) -> Result<()>
+    where
+        I: Send + 'static,
+        F: FnMut(&mut Tx<'_>, I) -> Result<()> + Send + 'static,
+    {
+        let mut left = items.into_iter();
+        while left.len() > 0 {
+            (left, each) = self
+                .write(move |tx| {
+                    for item in left.by_ref().take(ITEMS_A_WRITE) {
+                        each(tx, item)?;
+                        if tx.is_full() {
+                            break;
+                        }
+                    }
+                    Ok((left, each))
+                })
+                .await?;
+        }
+        Ok(())
+    }
 }
+
+/// However little each of them writes, so many items are looked at in one transaction.
+const ITEMS_A_WRITE: usize = 100;
 
 /// Packs rows by their types.
 pub(crate) struct Packing(pub(crate) Arc<Registry>);

@@ -55,7 +55,7 @@ impl Engine {
             fault,
         )?;
         let core = Core::new(registry, store, clock, queue, feed, config, access).map_err(|e| OpenError::Open {
-            file: "the network pool".into(),
+            file: "the network pool, or the file of marks".into(),
             source: Box::new(e),
         })?;
         Ok(Opened {
@@ -69,6 +69,7 @@ impl Engine {
         let core = self.core();
         core.note_key().await?;
         core.seed().await?;
+        core.note_deaths().await?;
         for process in core.store.open_processes()? {
             // A back-off that had not ended goes on; everything else starts at once.
             let at = if process.attempts > 0 {
@@ -170,5 +171,6 @@ impl Engine {
     /// Writes what was taken on, and closes the database.
     pub fn close(&self) {
         self.core().store.close();
+        self.core().aside.close();
     }
 }

@@ -58,6 +58,11 @@ impl Engine {
         self.core.record(scope, status, response).await
     }
 
+    /// Writes down that a password was wrong, in the audit log.
+    pub async fn record_wrong_password(&self, name: &str, client_ip: &str) -> Result<()> {
+        self.core.record_wrong_password(name, client_ip).await
+    }
+
     /// A setting's effective value.
     pub fn setting(&self, name: &str) -> Option<String> {
         self.core.setting(name).ok().flatten().and_then(|s| s.active_value)

@@ -17,7 +17,10 @@ use crate::store::Tx;
 use super::container_rows::{DISPLAY_NAME, InstanceNotes, InstanceTypes, host_name_of, insert_ports, unique_name};
 
 /// More containers than this in one request are a mistake.
-const MAX_COUNT: i64 = 1_000;
+const MAX_COUNT: i64 = 100;
+
+/// Rows that such a request may make in all: each container, its process, its ports, and its ties to labels.
+const MAX_ROWS: usize = 290;
 
 /// Containers that a client makes: `count` of them, all alike.
 pub(crate) async fn create(
@@ -54,7 +57,14 @@ impl NewContainers {
         if count < 1 {
             return Err(Error::invalid("MinLimitExceeded", "count"));
         }
-        if count > MAX_COUNT {
+        let listed = |field: &str| match input.get(field) {
+            Some(Value::Array(list)) => list.len(),
+            Some(Value::Object(map)) => map.len(),
+            _ => 0,
+        };
+        let rows =
+            (2 + listed("ports") + listed("labels")).saturating_mul(usize::try_from(count).unwrap_or(usize::MAX));
+        if count > MAX_COUNT || rows > MAX_ROWS {
             return Err(Error::invalid("MaxLimitExceeded", "count"));
         }
         Ok(Self {

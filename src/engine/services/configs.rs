@@ -136,9 +136,6 @@ pub(super) fn check_common(input: &Input) -> Result<()> {
     if input.get("scale").and_then(Value::as_i64).is_some_and(|s| s < 0) {
         return Err(Error::invalid("MinLimitExceeded", "scale"));
     }
-    if input.get("scale").and_then(Value::as_i64).is_some_and(|s| s > 100_000) {
-        return Err(Error::invalid("MaxLimitExceeded", "scale"));
-    }
     if let Some(metadata) = input.get("metadata").filter(|m| !m.is_null())
         && metadata.to_string().len() > MAX_METADATA
     {

@@ -1,6 +1,6 @@
 //! The steps of a plan, written as requests: some in each transaction, and fenced by the process that planned them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::engine::core::{Core, fenced, log_to_service, notes, request, write_notes};
 use crate::engine::instances::{
@@ -13,14 +13,10 @@ use crate::store::{Changes, Tx};
 
 use super::snapshot::{Config, Failed, ServiceNotes, ServiceSnapshot};
 
-/// Steps of one plan are written in transactions of at most so many: other writers get their turn.
-const STEPS_PER_WRITE: usize = 50;
-
 impl Core {
     /// Writes the steps of a plan as requests, some per transaction. `process` is the fence.
     pub(crate) async fn carry_out(&self, process: Option<i64>, snapshot: &ServiceSnapshot, plan: Plan) -> Result<()> {
         let machine = self.machine_of("container")?.clone();
-        let mut units: HashMap<UnitId, String> = HashMap::new();
         let mut siblings: HashMap<String, BTreeMap<Option<String>, ResourceId>> = HashMap::new();
         for instance in snapshot.observed.instances.iter().filter(|i| !i.is_parked) {
             siblings
@@ -53,43 +49,33 @@ impl Core {
             is_global: snapshot.is_global(),
             is_system: snapshot.fields.system.unwrap_or(false),
             retain_ip: snapshot.fields.retain_ip.unwrap_or(false),
-            siblings: BTreeMap::new(),
+            siblings,
             taken_names: snapshot
                 .instances
                 .iter()
                 .map(|i| notes::<InstanceNotes>(i).docker_name)
                 .collect(),
         };
-        let mut steps = plan.steps.into_iter().peekable();
-        while steps.peek().is_some() {
-            let mut some: Vec<Step> = steps.by_ref().take(STEPS_PER_WRITE).collect();
-            for step in &mut some {
-                if let Step::Create { unit, .. } = step {
-                    let uuid = match &*unit {
-                        UnitId::Known(uuid) => uuid.clone(),
-                        new @ UnitId::New(index) => units
-                            .entry(new.clone())
-                            .or_insert_with(|| unit_uuid(&snapshot.service.uuid, *index))
-                            .clone(),
-                    };
-                    work.siblings
-                        .insert(uuid.clone(), siblings.get(&uuid).cloned().unwrap_or_default());
-                    *unit = UnitId::Known(uuid);
-                }
-            }
-            let writing = work.clone();
-            let made = self.write(move |tx| writing.run(tx, some)).await?;
-            let Some(made) = made else { return Ok(()) };
-            for (unit, config, id) in made {
-                siblings.entry(unit).or_default().insert(config, id);
+        let mut steps = plan.steps;
+        for step in &mut steps {
+            if let Step::Create { unit, .. } = step
+                && let UnitId::New(index) = unit
+            {
+                *unit = UnitId::Known(unit_uuid(&snapshot.service.uuid, *index));
             }
         }
-        Ok(())
+        let mut left = steps.into();
+        loop {
+            match self.write(move |tx| work.run(tx, left)).await? {
+                Some((_, rest)) if rest.is_empty() => return Ok(()),
+                Some((so_far, rest)) => (work, left) = (so_far, rest),
+                None => return Ok(()),
+            }
+        }
     }
 }
 
 /// What a transaction of steps needs.
-#[derive(Clone)]
 struct Work {
     service_id: ResourceId,
     process: Option<i64>,
@@ -101,12 +87,11 @@ struct Work {
     is_global: bool,
     is_system: bool,
     retain_ip: bool,
-    siblings: BTreeMap<String, BTreeMap<Option<String>, ResourceId>>,
+    /// By unit and configuration, those made meanwhile too.
+    siblings: HashMap<String, BTreeMap<Option<String>, ResourceId>>,
     /// Names on the engine that containers of this service still have: the kept ones of an upgrade, above all.
     taken_names: BTreeSet<String>,
 }
-
-type Made = Vec<(String, Option<String>, ResourceId)>;
 
 /// A container to be made, as its step says it.
 struct Creation {
@@ -124,14 +109,14 @@ struct Written {
     note: ServiceNotes,
     note_changed: bool,
     create_index: i64,
-    made: Made,
     /// Event, sentence, and the container it is about.
     log: Vec<(&'static str, String, ResourceId)>,
 }
 
 impl Work {
-    /// Writes some steps; `None` if the process is over and the rest must not be written.
-    fn run(mut self, tx: &mut Tx<'_>, steps: Vec<Step>) -> Result<Option<Made>> {
+    /// Writes as many steps as one transaction takes, and gives back the rest; `None` if the process is over and the rest must
+    /// not be written.
+    fn run(mut self, tx: &mut Tx<'_>, mut steps: VecDeque<Step>) -> Result<Option<(Self, VecDeque<Step>)>> {
         let service = match self.process {
             Some(process) => fenced(tx, process, self.service_id)?,
             None => tx.find(self.service_id)?,
@@ -143,11 +128,13 @@ impl Work {
             note: notes(&service),
             note_changed: false,
             create_index: first_index,
-            made: Vec::new(),
             log: Vec::new(),
         };
-        for step in steps {
+        while let Some(step) = steps.pop_front() {
             self.write_step(tx, &service, step, &mut written)?;
+            if tx.is_full() {
+                break;
+            }
         }
         let mut changes = Changes::default();
         if written.create_index != first_index {
@@ -163,7 +150,7 @@ impl Work {
         for (event, sentence, id) in written.log {
             log_to_service(tx, &service, event, &sentence, Some(id), false)?;
         }
-        Ok(Some(written.made))
+        Ok(Some((self, steps)))
     }
 
     fn write_step(&mut self, tx: &mut Tx<'_>, service: &Resource, step: Step, written: &mut Written) -> Result<()> {
@@ -192,11 +179,7 @@ impl Work {
                 let failures = failed.filter(|f| f.version == creation.version).map_or(0, |f| f.times);
                 if let Some(id) = self.create(tx, service, &written.note, &creation, failures)? {
                     let Creation { unit, config, name, .. } = creation;
-                    self.siblings
-                        .entry(unit.clone())
-                        .or_default()
-                        .insert(config.clone(), id);
-                    written.made.push((unit, config, id));
+                    self.siblings.entry(unit).or_default().insert(config, id);
                     let sentence = format!("Creating extra service instance {name}");
                     written.log.push(("service.instance.create", sentence, id));
                 }

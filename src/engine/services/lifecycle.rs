@@ -2,7 +2,7 @@
 
 use crate::engine::core::{Core, Outcome, fenced, notes, retire, write_notes};
 use crate::model::launch::parse_reference;
-use crate::model::{Fields, Resource, Result};
+use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::store::{Changes, Process};
 
 use super::links;
@@ -72,44 +72,49 @@ impl Core {
         if !self.remove_drivers(process, row).await? {
             return Ok(Outcome::Again(DRIVER_WAIT, "Waiting for its driver".into()));
         }
-        let (process_id, row_id) = (process.id, row.id);
-        let keep = self.keep_removed();
-        let touched = self
-            .write(move |tx| {
-                let Some(row) = fenced(tx, process_id, row_id)? else {
-                    return Ok(Vec::new());
-                };
-                let mut consumers = Vec::new();
-                for map in tx.children(row.id, "serviceExposeMap")? {
-                    retire(tx, &map, keep)?;
-                    tx.delete_refs(map.id, "serviceId")?;
-                    tx.delete_refs(map.id, "instanceId")?;
-                }
-                let mut maps = tx.children(row.id, "serviceConsumeMap")?;
-                for id in tx.referrers(row.id, "consumedServiceId")? {
-                    maps.extend(
-                        tx.find(id)?
-                            .filter(|m| m.removed.is_none() && m.root == "serviceConsumeMap"),
-                    );
-                }
-                for map in maps {
-                    if let Some(map) = tx.find(map.id)?.filter(|m| m.removed.is_none()) {
-                        consumers.extend(map.parent_id.filter(|p| *p != row.id));
-                        links::retire_link(tx, &map, keep)?;
-                    }
-                }
-                Ok(consumers)
-            })
-            .await?;
-        for consumer in touched {
-            self.look(consumer);
-        }
+        self.retire_maps(process.id, row.id).await?;
         for ip in snapshot.notes.retained.values() {
             if let Some(project) = row.account_id {
                 self.addresses.release(project, ip);
             }
         }
         Ok(Outcome::done())
+    }
+
+    /// Lets go of what ties a service to others and to its containers; who was linked to it is looked at.
+    async fn retire_maps(&self, process: i64, service: ResourceId) -> Result<()> {
+        let keep = self.keep_removed();
+        let exposed = self.store.children(service, "serviceExposeMap")?;
+        self.write_each(exposed, move |tx, map| {
+            if fenced(tx, process, service)?.is_none() {
+                return Ok(());
+            }
+            if let Some(map) = tx.find(map.id)?.filter(|m| m.removed.is_none()) {
+                retire(tx, &map, keep)?;
+            }
+            tx.delete_refs(map.id, "serviceId")?;
+            tx.delete_refs(map.id, "instanceId")
+        })
+        .await?;
+        let mut links = self.store.children(service, "serviceConsumeMap")?;
+        let others = self.store.referrers(service, "consumedServiceId")?;
+        let others = self.store.many(&others)?.into_iter();
+        links.extend(others.filter(|m| m.removed.is_none() && m.root == "serviceConsumeMap"));
+        let consumers: Vec<ResourceId> = links.iter().filter_map(|link| link.parent_id).collect();
+        self.write_each(links, move |tx, link| {
+            if fenced(tx, process, service)?.is_none() {
+                return Ok(());
+            }
+            match tx.find(link.id)?.filter(|m| m.removed.is_none()) {
+                Some(link) => links::retire_link(tx, &link, keep),
+                None => Ok(()),
+            }
+        })
+        .await?;
+        for consumer in consumers.into_iter().filter(|c| *c != service) {
+            self.look(consumer);
+        }
+        Ok(())
     }
 
     /// On activation: linked services that are on their way are waited for, a little.

@@ -11,6 +11,7 @@ use crate::engine::instances::{InstanceFacts, InstanceNotes, plan_health, plan_s
 use crate::model::launch::{LABEL_GLOBAL, LABEL_START_ONCE, LaunchConfig, is_none_image};
 use crate::model::{Error, Resource, ResourceId, Result, ServiceKind, Timestamp};
 use crate::plan::{self, Batches, Desired, Goal, HealthStrategy, Observed, Scale};
+use crate::schema::limits::SCALE;
 
 /// The engine's own notes of a service.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -155,12 +156,15 @@ impl ServiceSnapshot {
             Some(policy) => {
                 // From the minimum upwards, an increment more whenever all that was asked for runs.
                 let (min, max) = (policy.min.unwrap_or(1), policy.max.unwrap_or(1));
-                let next = self.running_primaries() + policy.increment.unwrap_or(1).max(1);
+                let next = self
+                    .running_primaries()
+                    .saturating_add(policy.increment.unwrap_or(1).max(1));
                 next.max(self.current_scale()).min(max).max(min)
             }
             None => fixed,
         };
-        Scale::Units(u32::try_from(wanted.max(0)).unwrap_or(u32::MAX))
+        // What was stored before there was a limit is held to it as well.
+        Scale::Units(u32::try_from(wanted.clamp(0, SCALE)).unwrap_or(0))
     }
 
     /// What is there, if that is enough for a scale policy.

@@ -90,51 +90,67 @@ pub(crate) async fn activate_services(core: &Core, scope: &Scope, stack: &Resour
         }
     }
     let machine = core.machine_of("service")?.clone();
-    let id = stack.id;
-    core.write_for(scope, move |tx| {
-        for service in tx.children(id, "service")? {
-            if service.state == "inactive" {
-                let data = ActivateData {
-                    wait_for: waits.remove(&service.id).unwrap_or_default(),
-                };
-                let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an activation", e))?;
-                request(tx, &machine, &service, "activate", &data, Changes::default())?;
-            }
-        }
-        tx.get(id)
+    core.write_each(services, move |tx, service| {
+        let Some(service) = tx.find(service.id)?.filter(|s| s.state == "inactive") else {
+            return Ok(());
+        };
+        let data = ActivateData {
+            wait_for: waits.remove(&service.id).unwrap_or_default(),
+        };
+        let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an activation", e))?;
+        request(tx, &machine, &service, "activate", &data, Changes::default()).map(drop)
     })
-    .await
-    .map(|row| Answer::Done(Box::new(row)))
+    .await?;
+    asked(core, scope, stack.id).await
+}
+
+/// The answer to an action on all services of a stack, once all have been asked; the audit log has it with that.
+async fn asked(core: &Core, scope: &Scope, stack: ResourceId) -> Result<Answer> {
+    let row = core.write_for(scope, move |tx| tx.get(stack)).await?;
+    Ok(Answer::Done(Box::new(row)))
 }
 
 /// Deactivates every service; one that cannot be deactivated now refuses it all.
 pub(crate) async fn deactivate_services(core: &Core, scope: &Scope, stack: &Resource) -> Result<Answer> {
     let machine = core.machine_of("service")?.clone();
     let (id, users) = (stack.id, core.driver_users()?);
-    core.write_for(scope, move |tx| {
-        let stack = tx.get(id)?;
-        drivers::check_unused(tx, &users, &stack)?;
-        for service in tx.children(id, "service")? {
-            if matches!(
-                service.state.as_str(),
-                "inactive" | "deactivating" | "removing" | "removed"
-            ) {
-                continue;
-            }
-            if machine.start("deactivate", &service.state).is_none() {
-                let sentence = format!("service {} is {}", service.name, service.state);
-                return Err(Error {
+    let asking = machine.clone();
+    let services = core
+        .write(move |tx| {
+            let stack = tx.get(id)?;
+            drivers::check_unused(tx, &users, &stack)?;
+            let mut services = tx.children(id, "service")?;
+            services.retain(|s| !is_down(s));
+            match services.iter().find(|s| asking.start("deactivate", &s.state).is_none()) {
+                None => Ok(services),
+                Some(service) => Err(Error {
                     field: None,
                     ..Error::invalid("InvalidState", "")
                 }
-                .with_message(sentence));
+                .with_message(format!("service {} is {}", service.name, service.state))),
             }
-            request(tx, &machine, &service, "deactivate", "{}", Changes::default())?;
+        })
+        .await?;
+    core.write_each(services, move |tx, service| {
+        match tx
+            .find(service.id)?
+            .filter(|s| machine.start("deactivate", &s.state).is_some())
+        {
+            Some(service) => request(tx, &machine, &service, "deactivate", "{}", Changes::default()).map(drop),
+            // It moved on meanwhile.
+            None => Ok(()),
         }
-        tx.get(id)
     })
-    .await
-    .map(|row| Answer::Done(Box::new(row)))
+    .await?;
+    asked(core, scope, id).await
+}
+
+/// Whether there is nothing left to deactivate.
+fn is_down(service: &Resource) -> bool {
+    matches!(
+        service.state.as_str(),
+        "inactive" | "deactivating" | "removing" | "removed"
+    )
 }
 
 /// Merges outputs; the state does not change.
@@ -170,14 +186,14 @@ impl Core {
             return self.remove_stack_rest(row).await;
         }
         let machine = self.machine_of("service")?.clone();
-        let id = row.id;
-        self.write(move |tx| {
-            for service in tx.children(id, "service")? {
-                if machine.start("remove", &service.state).is_some() {
-                    request(tx, &machine, &service, "remove", "{}", Changes::default())?;
-                }
+        self.write_each(services, move |tx, service| {
+            match tx
+                .find(service.id)?
+                .filter(|s| machine.start("remove", &s.state).is_some())
+            {
+                Some(service) => request(tx, &machine, &service, "remove", "{}", Changes::default()).map(drop),
+                None => Ok(()),
             }
-            Ok(())
         })
         .await?;
         // Each service that is gone wakes its stack; the time is only a safety net.
@@ -186,13 +202,13 @@ impl Core {
 
     /// What lives in the stack beside services: templates of volumes.
     async fn remove_stack_rest(&self, row: &Resource) -> Result<Outcome> {
-        let id = row.id;
         let keep = self.keep_removed();
-        self.write(move |tx| {
-            for template in tx.children(id, "volumeTemplate")? {
-                retire(tx, &template, keep)?;
+        let templates = self.store.children(row.id, "volumeTemplate")?;
+        self.write_each(templates, move |tx, template| {
+            match tx.find(template.id)?.filter(|t| t.removed.is_none()) {
+                Some(template) => retire(tx, &template, keep).map(drop),
+                None => Ok(()),
             }
-            Ok(())
         })
         .await?;
         Ok(Outcome::done())

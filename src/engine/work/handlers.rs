@@ -28,15 +28,22 @@ impl Core {
     /// Looks at something that was woken.
     pub(super) async fn look_at(&self, id: ResourceId) -> Result<()> {
         let Some(row) = self.store.find(id)? else { return Ok(()) };
+        if self.aside.has(id) {
+            return Ok(());
+        }
+        self.aside.marked(id, self.now(), self.look_at_row(&row)).await
+    }
+
+    async fn look_at_row(&self, row: &Resource) -> Result<()> {
         match Room::of(&row.root, &row.kind) {
-            Room::Services => services::look_at(self, &row).await,
-            Room::Hosts => hosts::look_at(self, &row).await,
+            Room::Services => services::look_at(self, row).await,
+            Room::Hosts => hosts::look_at(self, row).await,
             Room::Instances if row.root == "instance" => {
                 if row.parent_id.is_none() {
                     // For the services that select it.
                     self.wake_selecting(row.account_id)?;
                 }
-                self.look_at_container(&row).await
+                self.look_at_container(row).await
             }
             _ => Ok(()),
         }

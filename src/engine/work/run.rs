@@ -19,7 +19,11 @@ impl Core {
             Ok(None) => return self.end_gone(id).await,
             Err(error) => return self.run_later(id, "reading the row of", &error),
         };
-        let outcome = match self.handle(&process, &row).await {
+        if self.aside.has(row.id) {
+            return;
+        }
+        let handling = self.aside.marked(row.id, self.now(), self.handle(&process, &row));
+        let outcome = match handling.await {
             Ok(outcome) => outcome,
             // Somebody else was quicker: read again.
             Err(error) if error.kind == ErrorKind::Conflict => Outcome::Again(Duration::ZERO, String::new()),

@@ -1,19 +1,45 @@
 //! The worker: takes what is due from the queue and handles it, many things side by side, each by one hand only.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::engine::core::{Core, Key};
+use crate::model::{ResourceId, Result};
 
-/// So many things are handled side by side: enough to fill a group commit, few enough to keep memory small.
-const HANDS: usize = 128;
+/// So many things are handled side by side, and at most half of them of one project: enough to fill a group commit, few enough
+/// to keep memory small.
+const HANDS: usize = 256;
+
+/// While fewer things than this wait and run, nobody asks whose they are.
+const CALM: usize = 32;
+
+/// Of so many things that wait it is asked at once whose they are.
+const STRANGERS: usize = 2_048;
+
+/// How long what panicked waits.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 impl Core {
     /// Handles one key.
+    ///
+    /// A panic is a fault of ours, and no reason to stop: what it was about is tried again later.
     pub(crate) async fn handle_key(&self, key: Key) {
+        if AssertUnwindSafe(self.handle_in_order(key))
+            .catch_unwind()
+            .await
+            .is_err()
+        {
+            log::error!("handling {key:?} panicked; it is tried again in a minute");
+            self.queue.push(key, self.now().plus(AFTER_PANIC));
+        }
+    }
+
+    async fn handle_in_order(&self, key: Key) {
         match key {
             Key::Process(id) => self.run_process(id).await,
             Key::Look(id) => {
@@ -32,10 +58,12 @@ impl Core {
         let hands = Arc::new(Semaphore::new(HANDS));
         loop {
             let free = hands.available_permits();
+            self.introduce_strangers();
             let due = self.queue.take_due(self.now(), free);
             if due.is_empty() {
                 let wait = match self.queue.next_at() {
-                    Some(_) if free == 0 => Duration::from_secs(60),
+                    // What is due waits for hands: whoever finishes says so.
+                    Some(at) if at <= self.now() => Duration::from_secs(60),
                     Some(at) => at.since(self.now()),
                     None => Duration::from_secs(60),
                 };
@@ -55,6 +83,37 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// Asks whose the waiting things are, where it matters.
+    fn introduce_strangers(&self) {
+        let strangers = self.queue.strangers(self.now(), STRANGERS, CALM);
+        if strangers.is_empty() {
+            return;
+        }
+        match self.accounts_of(&strangers) {
+            Ok(known) => self.queue.introduce(known),
+            Err(error) => log::error!("asking whose work waits: {}", error.chain()),
+        }
+    }
+
+    fn accounts_of(&self, keys: &[Key]) -> Result<Vec<(Key, i64)>> {
+        let (mut processes, mut rows) = (Vec::new(), Vec::new());
+        for key in keys {
+            match key {
+                Key::Process(id) => processes.push(*id),
+                Key::Look(id) => rows.push(id.0),
+            }
+        }
+        let of_processes = self.store.accounts_of_processes(&processes)?;
+        let of_rows = self.store.accounts_of_rows(&rows)?;
+        let known = of_processes
+            .into_iter()
+            .map(|(id, account)| (Key::Process(id), account));
+        let looked_at = of_rows
+            .into_iter()
+            .map(|(id, account)| (Key::Look(ResourceId(id)), account));
+        Ok(known.chain(looked_at).collect())
     }
 
     /// Handles everything that is due now and what follows from it at once; for tests, whose clock stands still.

@@ -472,6 +472,19 @@ fn scale_may_change_during_an_upgrade() {
 }
 
 #[test]
+fn a_plan_for_more_units_than_there_is_memory_is_short() {
+    let mut world = World::new(Scale::Units(u32::MAX));
+    for round in 1..=3 {
+        let plan = world.plan();
+        assert_eq!(plan.steps.len(), 1000);
+        assert!(matches!(plan.verdict, Verdict::Working(_)), "{:?}", plan.verdict);
+        for index in (round - 1) * 1000 + 1..=round * 1000 {
+            world.add(&format!("u{index}"), index, None, "v0", 1);
+        }
+    }
+}
+
+#[test]
 fn a_plan_for_a_thousand_units_is_made_in_one_go() {
     let mut world = World::new(Scale::Units(1000));
     let plan = world.plan();

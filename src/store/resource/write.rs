@@ -151,6 +151,7 @@ impl Tx<'_> {
             self.insert_ref(ResourceId(id), field, *to)?;
         }
         self.touch(&new.root);
+        self.count_row();
         Ok(Resource {
             id: ResourceId(id),
             root: new.root,
@@ -198,6 +199,7 @@ impl Tx<'_> {
             return Err(Error::conflict("the resource changed meanwhile"));
         }
         self.touch(&row.root);
+        self.count_row();
         self.announce(row.id, changes.account_id.unwrap_or(row.account_id))?;
         let mut new = row.clone();
         new.version += 1;

@@ -11,6 +11,8 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web;
 
+use crate::http::path;
+
 const INDEX: &str = "index.html";
 
 /// The folder, as it is without symbolic links.
@@ -64,7 +66,7 @@ impl Folder {
     }
 
     fn find(&self, path: &str) -> Option<Found> {
-        let decoded: String = percent_decode(path)?;
+        let decoded = path::decode(path).filter(|_| path::is_well_formed(path))?;
         let relative = decoded.trim_start_matches('/');
         let is_plain = Path::new(relative)
             .components()
@@ -102,26 +104,6 @@ impl Folder {
             is_index: name == INDEX,
         })
     }
-}
-
-/// `None` for what is no text.
-fn percent_decode(path: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        match (first, tail) {
-            (b'%', [high, low, after @ ..]) => {
-                bytes.push(hex(high)? * 16 + hex(low)?);
-                rest = after;
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// By the end of the name.
