@@ -36,7 +36,7 @@ fn shell(script: &str) -> Value {
 }
 
 fn generation(n: usize) -> Value {
-    let mut config = launch(if n % 2 == 0 { "web:1" } else { "web:2" });
+    let mut config = launch(if n.is_multiple_of(2) { "web:1" } else { "web:2" });
     config["environment"] = json!({"GENERATION": n.to_string()});
     config
 }
@@ -97,7 +97,7 @@ impl Trouble {
                     figures.upgrades += 1;
                 }
             }
-            Some("upgraded" | "upgrading") if self.turn % 3 == 0 => {
+            Some("upgraded" | "upgrading") if self.turn.is_multiple_of(3) => {
                 figures.rollbacks += usize::from(ask(upgraded, "rollback", json!({})));
             }
             Some("upgraded") => {
