@@ -26,6 +26,10 @@ use crate::schema::{Registry, Role, Version, schema_json};
 use crate::secret::Keeper;
 use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 
+/// A connection on which nobody asks anything ends after this. Clients keep theirs for a while, and take one that is closed
+/// as they write for a failure.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(120);
+
 /// Where Docker listens if nobody says otherwise.
 const LOCAL_SOCKET: &str = "/var/run/docker.sock";
 /// How long the local engine may take to show that it is there.
@@ -225,6 +229,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let state = web::Data::new(ApiState::new(engine.clone(), &options));
     let sockets = state.clone();
     let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
+        .keep_alive(IDLE)
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .worker_max_blocking_threads(BLOCKING_THREADS)
         .disable_signals()

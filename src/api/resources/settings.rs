@@ -108,6 +108,7 @@ fn list(call: &Call<'_>, ty: &TypeView) -> Result<Reply> {
             list: &parameters,
             next: None,
             filters: &parameters.filters,
+            preset: None,
         },
     );
     Ok(Reply::ok(out))

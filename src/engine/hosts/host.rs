@@ -259,7 +259,7 @@ pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, host: &Resource)
 
 fn host_fields(mut fields: Fields, info: &EngineInfo) -> Result<Fields> {
     fields.set("hostname", &info.name)?;
-    let mut labels: std::collections::BTreeMap<String, String> = fields.read("labels")?.unwrap_or_default();
+    let mut labels = fields.texts("labels")?;
     labels.extend(info.labels.clone());
     if !info.version.is_empty() {
         let short: String = info.version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");

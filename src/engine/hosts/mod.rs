@@ -12,6 +12,6 @@ mod host_life;
 mod registration;
 mod watch;
 
-pub(crate) use dispatch::{create, handle, look_at, update};
+pub(crate) use dispatch::{act, create, handle, look_at, update};
 pub(crate) use host::agent_state;
 pub(crate) use host_fields::derive;

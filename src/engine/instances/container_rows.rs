@@ -305,7 +305,7 @@ pub(crate) fn insert_ports(
             parent_id: Some(container.id),
             host_id: container.host_id,
             state: "inactive".into(),
-            kind: "port".into(),
+            kind: "userPort".into(),
             ..new_row(&types.port, container.account_id, fields)
         })?;
     }
