@@ -28,6 +28,10 @@ use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 mod database;
 mod engines;
 
+/// A connection on which nobody asks anything ends after this. Clients keep theirs for a while, and take one that is closed
+/// as they write for a failure.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(120);
+
 /// Threads of each worker for lists: as many as find a reader. More would only wait for one, each with memory of its own.
 const BLOCKING_THREADS: usize = 4;
 /// How long open requests may take when the server stops, in seconds.
@@ -228,6 +232,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let state = web::Data::new(ApiState::new(engine.clone(), &options));
     let sockets = state.clone();
     let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
+        .keep_alive(IDLE)
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .worker_max_blocking_threads(BLOCKING_THREADS)
         .disable_signals()

@@ -48,7 +48,7 @@ pub(crate) fn tie(tx: &mut Tx<'_>, label: &Type, row: &Resource, labels: &BTreeM
 
 /// Ties a host to its labels as they are now.
 pub(crate) fn tie_host(tx: &mut Tx<'_>, label: &Type, host: &Resource) -> Result<()> {
-    let labels: Option<BTreeMap<String, String>> = Fields::parse(&host.fields)?.read("labels")?;
+    let labels = Fields::parse(&host.fields)?.texts("labels")?;
     tx.delete_refs(host.id, FIELD)?;
-    tie(tx, label, host, &labels.unwrap_or_default())
+    tie(tx, label, host, &labels)
 }

@@ -131,12 +131,10 @@ pub async fn read(
     tokio::time::timeout(patience, whole).await.map_err(late)?
 }
 
-/// 400 for a body that is not what it has to be.
-pub fn unreadable(why: impl Into<String>) -> Error {
-    Error {
-        detail: Some(why.into()),
-        ..Error::new(ErrorKind::BadRequest).with_code("InvalidBodyContent")
-    }
+/// 400 for a body that is not what it has to be. Why is for the log: the wire says the code, and no more.
+pub fn unreadable(why: impl std::fmt::Display) -> Error {
+    log::debug!("a body that cannot be read: {why}");
+    Error::new(ErrorKind::BadRequest).with_code("InvalidBodyContent")
 }
 
 /// The answer, and what is left of the request's body, if anything is.

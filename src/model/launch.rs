@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ResourceId;
 
@@ -24,6 +24,7 @@ pub struct LaunchConfig {
     pub version: Option<String>,
     pub command: Option<Vec<String>>,
     pub entry_point: Option<Vec<String>>,
+    #[serde(deserialize_with = "texts")]
     pub environment: Option<BTreeMap<String, String>>,
     pub working_dir: Option<String>,
     pub user: Option<String>,
@@ -31,6 +32,7 @@ pub struct LaunchConfig {
     pub domain_name: Option<String>,
     pub tty: Option<bool>,
     pub stdin_open: Option<bool>,
+    #[serde(deserialize_with = "texts")]
     pub labels: Option<BTreeMap<String, String>>,
     pub ports: Option<Vec<String>>,
     pub expose: Option<Vec<String>>,
@@ -105,8 +107,11 @@ pub struct LaunchConfig {
     pub pids_limit: Option<i64>,
     /// Bytes.
     pub shm_size: Option<i64>,
+    #[serde(deserialize_with = "texts")]
     pub storage_opt: Option<BTreeMap<String, String>>,
+    #[serde(deserialize_with = "texts")]
     pub sysctls: Option<BTreeMap<String, String>>,
+    #[serde(deserialize_with = "texts")]
     pub tmpfs: Option<BTreeMap<String, String>>,
     pub ulimits: Option<Vec<Ulimit>>,
     pub run_init: Option<bool>,
@@ -138,6 +143,7 @@ pub struct LaunchConfig {
 #[serde(default)]
 pub struct LogConfig {
     pub driver: Option<String>,
+    #[serde(deserialize_with = "texts")]
     pub config: Option<BTreeMap<String, String>>,
 }
 
@@ -260,6 +266,16 @@ pub fn image_reference(image_uuid: &str) -> &str {
         .strip_prefix("docker:")
         .or_else(|| image_uuid.strip_prefix("sim:"))
         .unwrap_or(image_uuid)
+}
+
+/// A map of texts, in which a null counts as an empty text: clients give one for a variable or a label without a value.
+pub fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    let map: Option<BTreeMap<String, Option<String>>> = Option::deserialize(from)?;
+    Ok(map.map(|map| {
+        map.into_iter()
+            .map(|(name, value)| (name, value.unwrap_or_default()))
+            .collect()
+    }))
 }
 
 /// A reference as a number, however its letters look.

@@ -85,6 +85,13 @@ impl Fields {
         }
     }
 
+    /// A map of texts; absent and null are empty, and so is a null in it.
+    pub fn texts(&self, name: &str) -> Result<BTreeMap<String, String>> {
+        let map: Option<BTreeMap<String, Option<String>>> = self.read(name)?;
+        let texts = map.into_iter().flatten();
+        Ok(texts.map(|(key, value)| (key, value.unwrap_or_default())).collect())
+    }
+
     /// A string field, or `None`.
     pub fn text(&self, name: &str) -> Option<String> {
         self.read(name).ok().flatten()

@@ -155,6 +155,8 @@ pub struct Field {
     pub unavailable: bool,
     /// What a client sends is stored; else it is taken and forgotten, for the server itself writes the field.
     pub kept: bool,
+    /// Rows show it, though schemas do not list it.
+    pub unlisted: bool,
 }
 
 impl Field {
@@ -182,6 +184,7 @@ impl Field {
             schedule_update: false,
             unavailable: false,
             kept: true,
+            unlisted: false,
         }
     }
 }

@@ -77,6 +77,9 @@ pub(super) struct Unavailable {
     /// Those of the actions that rows name all the same, each with its states; none is all, or those of its process.
     #[serde(default)]
     pub offered: BTreeMap<String, Vec<String>>,
+    /// Those of the actions that no state of a row here allows.
+    #[serde(default)]
+    pub never: Vec<String>,
 }
 
 /// A field as a file has it: only what differs from the inherited one.
@@ -115,6 +118,7 @@ pub(super) struct FieldPatch {
     pub source: Change<String>,
     pub hidden: Option<bool>,
     pub shown: Option<bool>,
+    pub unlisted: Option<bool>,
     pub only: Option<Version>,
 }
 

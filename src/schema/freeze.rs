@@ -255,6 +255,10 @@ impl<'a> Unfrozen<'a> {
                 .into_iter()
                 .flat_map(|file| file.unavailable.offered.clone())
                 .collect(),
+            never_actions: line(self.files, id)
+                .into_iter()
+                .flat_map(|file| file.unavailable.never.clone())
+                .collect(),
         }
     }
 

@@ -270,6 +270,7 @@ fn merge(draft: &mut FieldDraft, file: &str, name: &str, patch: &FieldPatch, pro
     set(&mut field.schedule_update, &patch.schedule_update);
     set(&mut field.unavailable, &patch.unavailable);
     set(&mut field.kept, &patch.kept);
+    set(&mut field.unlisted, &patch.unlisted);
     set(&mut draft.filter, &patch.filter);
     set(&mut draft.hidden, &patch.hidden);
     set(&mut draft.shown, &patch.shown);

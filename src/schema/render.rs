@@ -100,6 +100,10 @@ pub fn resource(
         push_column(out, column, row, shown_state, &transition);
     }
     for field in &template.computed {
+        // What schemas do not list is there where there is something to say.
+        if field.is_unlisted && find(derived, &field.name).is_none() {
+            continue;
+        }
         out.push_str(&field.key);
         // Where there are no other rows, the original says null, never an empty list.
         let made = find(derived, &field.name).filter(|value| !matches!(*value, "[]" | "{}"));

@@ -94,6 +94,7 @@ pub(super) struct Computed {
     /// `,"instanceIds":`
     pub key: String,
     pub empty: String,
+    pub is_unlisted: bool,
 }
 
 #[derive(Debug)]
@@ -121,6 +122,7 @@ impl RowTemplate {
                     name: name.clone(),
                     key: key(name),
                     empty: empty_of(ty, name),
+                    is_unlisted: field.unlisted,
                 }),
                 Source::Fields => {}
             }

@@ -33,7 +33,7 @@ pub fn write_schema(out: &mut String, view: &View, ty: &TypeView, base_url: &str
     out.push_str("},\"actions\":{},\"pluralName\":");
     text(out, &ty.plural);
     out.push_str(",\"resourceFields\":{");
-    entries(out, &ty.fields, write_field);
+    entries(out, ty.fields.iter().filter(|(_, field)| !field.unlisted), write_field);
     out.push_str("},\"collectionFilters\":{");
     entries(out, &ty.filters, |out, filter| {
         out.push_str("{\"modifiers\":");

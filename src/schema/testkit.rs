@@ -55,6 +55,7 @@ pub fn type_of(id: &str, classes: &[u32], fields: &[(&str, StoredField)]) -> Typ
         can_create: true,
         unavailable_actions: Vec::new(),
         offered_unavailable: Default::default(),
+        never_actions: Vec::new(),
         layout: Default::default(),
     }
 }
@@ -93,6 +94,7 @@ pub fn view_of(def: Type, name: &str, fields: BTreeMap<String, Field>) -> TypeVi
         input: None,
         served_as: None,
         copies: Vec::new(),
+        told: Vec::new(),
         trims: Default::default(),
         states: Vec::new(),
     }

@@ -34,6 +34,7 @@ impl<'a> Unfrozen<'a> {
         let name = self.name(version, id).to_owned();
         let links = self.links(shape, eyes, rights, def);
         let includes = self.includes(version, shape, &links);
+        let filters = self.own_filters(eyes, shape, rights);
         let shown: BTreeSet<&str> = rights
             .fields
             .keys()
@@ -52,11 +53,8 @@ impl<'a> Unfrozen<'a> {
                 Some(parent) if eyes.sees(parent) => self.name(version, parent).to_owned(),
                 Some(_) | None => name.clone(),
             },
-            filters: if eyes.has_filters {
-                filters(shape, rights)
-            } else {
-                BTreeMap::new()
-            },
+            told: self.told(eyes, id, &filters, serving),
+            filters,
             actions: shape
                 .actions
                 .iter()
@@ -131,6 +129,28 @@ impl<'a> Unfrozen<'a> {
             .filter(|(from, _)| shape.fields.contains_key(*from))
             .map(|(from, to)| (from.clone(), to.clone()))
             .collect()
+    }
+
+    fn own_filters(&self, eyes: &Eyes<'_>, shape: &TypeShape, rights: &TypeRights<'_>) -> BTreeMap<String, FieldType> {
+        match eyes.has_filters {
+            true => filters(shape, rights),
+            false => BTreeMap::new(),
+        }
+    }
+
+    /// The names that collections tell to be sorted and filtered by: those of the version that serves the type.
+    fn told(
+        &self,
+        eyes: &Eyes<'_>,
+        id: &str,
+        own: &BTreeMap<String, FieldType>,
+        serving: Option<&TypeRights<'_>>,
+    ) -> Vec<String> {
+        let other = self.served_as(eyes.version, id).and_then(|other| self.shape(other, id));
+        match other.zip(serving) {
+            Some((shape, rights)) => self.own_filters(eyes, shape, rights).into_keys().collect(),
+            None => own.keys().cloned().collect(),
+        }
     }
 
     /// What a role does not see inside the structures of a type.

@@ -152,6 +152,8 @@ pub struct Type {
     pub unavailable_actions: Vec<String>,
     /// Those of them that rows name all the same, each with the states in which it is; none is all, or those of its process.
     pub offered_unavailable: BTreeMap<String, Vec<String>>,
+    /// Those of them that no state of a row here allows: answered as any other action that a state does not allow.
+    pub never_actions: Vec<String>,
     /// Filled on first use; start with the default.
     pub layout: LayoutCell,
 }
@@ -231,6 +233,8 @@ pub struct TypeView {
     pub shown: Vec<String>,
     /// The fields that input is read by, where these are not `fields`; see [`TypeView::input_fields`].
     pub input: Option<BTreeMap<String, Field>>,
+    /// The names that collections tell to be sorted and filtered by.
+    pub told: Vec<String>,
     /// The version whose schemas serve it, if that is another one: nested input and the inputs of its actions are read
     /// by that version's schemas, too.
     pub served_as: Option<Version>,

@@ -189,8 +189,9 @@ impl Checker<'_> {
             FieldType::Map(of) => match value {
                 Value::Object(map) => {
                     let values = map.iter().map(|(key, value)| match **of {
-                        // Anything goes as JSON, null too.
+                        // Anything goes as JSON, null too; and a text may be none: a variable without a value.
                         FieldType::Json => Ok((key.clone(), value.clone())),
+                        FieldType::String if value.is_null() => Ok((key.clone(), Value::Null)),
                         _ => self.element(name, of, value).map(|v| (key.clone(), v)),
                     });
                     values.collect::<Result<Map<_, _>>>().map(Value::Object)

@@ -28,7 +28,7 @@ pub use credential::CredentialSecret;
 pub use layout::LayoutOf;
 pub use migrate::{MigrateError, SchemaState};
 pub use outbox::ChangeEvent;
-pub use process::{NewProcess, Process, ProcessCondition, ProcessField, ProcessOn, ProcessSpec};
+pub use process::{NewProcess, Process, ProcessCondition, ProcessField, ProcessOn, ProcessSpec, exit};
 pub use query::{Condition, ListSpec, Marker, Order, Scalar, SortKey, Target};
 pub use resource::{Changes, Direction, NewResource, Slim, Within};
 pub use session::Session;

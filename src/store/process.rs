@@ -36,7 +36,7 @@ pub struct Process {
     pub started_ms: i64,
     /// When it ended.
     pub ended_ms: Option<i64>,
-    /// How it ended: `Done`, `StateChanged` …
+    /// How it ended: one of [`exit`]; empty while it is open.
     pub exit_reason: String,
 }
 
@@ -50,6 +50,18 @@ impl Process {
     pub fn run_after(&self) -> Timestamp {
         Timestamp(self.run_after_ms)
     }
+}
+
+/// How processes end, in the words of the wire (cattle: `ExitReason`).
+pub mod exit {
+    /// It did what it was to do.
+    pub const DONE: &str = "DONE";
+    /// It did, and another process went on from there.
+    pub const CHAIN: &str = "CHAIN";
+    /// Its row went on without it, or is gone.
+    pub const STATE_CHANGED: &str = "STATE_CHANGED";
+    /// Its row ended in `error`.
+    pub const ERROR: &str = "ERROR";
 }
 
 /// A process to be asked for.
@@ -104,6 +116,11 @@ pub enum ProcessField {
     EndedMs,
     ExitReason,
     Message,
+    Phase,
+    Result,
+    Priority,
+    StartServer,
+    RunningServer,
 }
 
 impl ProcessField {
@@ -114,12 +131,17 @@ impl ProcessField {
             Self::ResourceId => "process_instance.resource_id",
             Self::ResourceRoot => "resource.root",
             Self::AccountId => "resource.account_id",
-            Self::Attempts => "process_instance.attempts",
+            Self::Attempts => "process_instance.attempts + (process_instance.ended_ms IS NOT NULL)",
             Self::StartedMs => "process_instance.started_ms",
             Self::RunAfterMs => "process_instance.run_after_ms",
             Self::EndedMs => "process_instance.ended_ms",
             Self::ExitReason => "nullif(process_instance.exit_reason, '')",
             Self::Message => "nullif(process_instance.message, '')",
+            Self::Phase => "CASE WHEN process_instance.ended_ms IS NULL THEN 'STARTED' ELSE 'DONE' END",
+            Self::Result => "CASE WHEN process_instance.exit_reason IN ('DONE', 'CHAIN') THEN 'SUCCESS' END",
+            Self::Priority => "0",
+            Self::StartServer => "process_instance.claimed_by",
+            Self::RunningServer => "CASE WHEN process_instance.ended_ms IS NULL THEN process_instance.claimed_by END",
         }
     }
 }
@@ -323,8 +345,14 @@ impl Tx<'_> {
     /// Ends every open process of a resource: something else takes over.
     pub fn pre_empt(&mut self, resource: ResourceId) -> Result<()> {
         let now = self.now();
-        let text = "UPDATE process_instance SET ended_ms = ?, exit_reason = 'StateChanged' WHERE resource_id = ? AND ended_ms IS NULL";
-        Statement::new(text, vec![Bound::Int(now.0), Bound::Int(resource.0)])
+        let text =
+            "UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE resource_id = ? AND ended_ms IS NULL";
+        let values = vec![
+            Bound::Int(now.0),
+            Bound::Text(exit::STATE_CHANGED),
+            Bound::Int(resource.0),
+        ];
+        Statement::new(text, values)
             .execute(self.conn)
             .map_err(failed("ending processes"))?;
         Ok(())

@@ -137,6 +137,11 @@ pub fn dump(file: &Path, containers: &[Found]) -> String {
     let mut names: HashMap<&str, String> = HashMap::new();
     for row in &picture.rows {
         let fields = json(&row.fields);
+        // How things stood is said whenever a plan is made: whoever died makes one more.
+        let event = fields.get("eventType").and_then(Value::as_str).unwrap_or_default();
+        if row.kind == "serviceLog" && event.ends_with(".info") {
+            continue;
+        }
         // Services say which versions there were, oldest first.
         version(fields.pointer("/upgrade/inServiceStrategy/previousLaunchConfig/version"));
         let mut path = known(&row.name);
@@ -212,7 +217,8 @@ pub fn dump(file: &Path, containers: &[Found]) -> String {
     );
     lines.sort();
     // Who heard no answer asks again, and that is written down again.
-    lines.dedup_by(|a, b| a == b && a.starts_with("auditLog"));
+    let is_repeated = |line: &str| line.starts_with("auditLog") || line.starts_with("[ref] serviceLog");
+    lines.dedup_by(|a, b| a == b && is_repeated(a));
     lines.join("\n")
 }
 

@@ -12,7 +12,7 @@ async fn log(world: &World) -> Vec<String> {
             format!(
                 "{} {} {}",
                 text(r, "eventType"),
-                text(r, "responseCode"),
+                r["responseCode"],
                 text(r, "resourceId")
             )
         })

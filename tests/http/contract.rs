@@ -186,6 +186,7 @@ fn facts(ty: &TypeView) -> Vec<String> {
     facts.extend(
         ty.fields
             .iter()
+            .filter(|(_, field)| !field.unlisted)
             .map(|(name, field)| format!("{id}.{name} {}", field_fact(field))),
     );
     let filters = ty.filters.iter();

@@ -458,6 +458,64 @@ async fn what_the_engine_does_is_logged_for_the_user() {
 }
 
 #[actix_web::test]
+async fn the_log_of_a_service_is_a_tree_of_what_its_processes_did() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let id = w.running(&stack, "web", json!({"scale": 2})).await;
+    w.put(&id, json!({"scale": 1})).await.ok();
+    w.wait(&id, "active").await;
+    let rows = w.list(&format!("services/{id}/servicelogs")).await;
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let indent = if row["subLog"] == true { "  " } else { "" };
+            let about = if row["instanceId"].is_string() { " *" } else { "" };
+            format!(
+                "{indent}{}: {}{about}",
+                text(row, "eventType"),
+                text(row, "description")
+            )
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "service.activate: Activating service",
+            "  service.activate.info: Requested: 2, Created: 0, Unhealthy: 0, Bad: 0, Incomplete: 0",
+            "  service.instance.create: Creating extra service instance *",
+            "  service.instance.create: Creating extra service instance *",
+            "  service.activate.info: Service already reconciled",
+            "service.update: Updating service",
+            "  service.update.info: Requested: 1, Created: 2, Unhealthy: 0, Bad: 0, Incomplete: 0",
+            "  service.instance.delete: Removing extra service instance *",
+            "  service.update.info: Service already reconciled",
+        ]
+    );
+    let transactions: Vec<&str> = rows.iter().map(|row| text(row, "transactionId")).collect();
+    assert!(
+        transactions[..5].iter().all(|t| *t == transactions[0]),
+        "{transactions:?}"
+    );
+    assert!(
+        transactions[5..].iter().all(|t| *t == transactions[5]),
+        "{transactions:?}"
+    );
+    assert_ne!(transactions[0], transactions[5]);
+    assert!(rows.iter().all(|row| row["endTime"].is_string()), "{rows:#?}");
+
+    // One that is cut short has an end, too.
+    let upgrade = json!({"inServiceStrategy": {"launchConfig": {"imageUuid": "sim:new"}}});
+    w.act(&id, "upgrade", upgrade).await.ok();
+    w.pass().await;
+    w.act(&id, "cancelupgrade", json!({})).await.ok();
+    let rows = w
+        .list(&format!("services/{id}/servicelogs?eventType=service.upgrade"))
+        .await;
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0]["endTime"].is_string(), "{rows:#?}");
+}
+
+#[actix_web::test]
 async fn a_put_writes_what_may_change_and_ignores_the_rest() {
     let w = World::new().await;
     let stack = w.stack("s").await;

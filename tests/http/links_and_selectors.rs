@@ -88,6 +88,40 @@ async fn links_are_added_removed_and_set_in_any_state() {
 }
 
 #[actix_web::test]
+async fn a_link_may_name_its_service() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let web = w.service(&stack, "web", json!({})).await;
+    let by_name = |name: &str, alias: &str| json!({"serviceLink": {"service": name, "name": alias}});
+    w.act(&web, "addservicelink", by_name("db", "mysql"))
+        .await
+        .expect(200, json!({"linkedServices": {"mysql": "db"}}));
+    w.act(&web, "addservicelink", by_name("db", "again"))
+        .await
+        .refused(422, "NotUnique");
+    let maps = w.list(&format!("serviceconsumemaps?serviceId={web}")).await;
+    has(
+        &json!(maps),
+        &json!([{"consumedServiceId": null, "consumedService": "db", "name": "mysql", "state": "active"}]),
+        "maps",
+    );
+    let links = json!({"serviceLinks": [{"service": "other/far"}, {"service": "db", "name": "mysql"}]});
+    w.act(&web, "setservicelinks", links).await.ok();
+    assert_eq!(linked(&w, &web).await, json!({"far": "other/far", "mysql": "db"}));
+    w.act(&web, "removeservicelink", by_name("other/far", "")).await.ok();
+    assert_eq!(linked(&w, &web).await, json!({"mysql": "db"}));
+
+    // What is named need not be there yet; once it is, it is found like any other.
+    let db = w.service(&stack, "DB", json!({})).await;
+    w.act(&stack, "activateservices", json!({})).await.ok();
+    w.wait(&web, "active").await;
+    w.wait(&db, "active").await;
+    let started = |row: Value| row["createdTS"].as_i64().unwrap_or_default();
+    let (web, db) = (w.containers(&web).await.remove(0), w.containers(&db).await.remove(0));
+    assert!(started(db) <= started(web), "a link by name is waited for, too");
+}
+
+#[actix_web::test]
 async fn a_service_waits_for_what_it_is_linked_to_only_while_that_is_made() {
     let w = World::new().await;
     let stack = w.stack("s").await;

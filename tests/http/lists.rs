@@ -410,7 +410,11 @@ async fn the_two_versions_show_one_thing_by_two_names() {
         .await
         .expect(200, json!({"id": old, "type": "environment"}));
     assert_eq!(row["baseType"], "environment");
-    assert!(row.get("serviceIds").is_none_or(Value::is_null));
+    assert_eq!(
+        row["serviceIds"],
+        json!([web]),
+        "no schema of v1 lists it, and rows have it"
+    );
     assert!(text(&row["links"], "self").ends_with(&format!("/v1/projects/1a5/environments/{old}")));
     let service = w
         .get(&format!("/v1/projects/1a5/services/{web}"))
@@ -436,4 +440,38 @@ async fn the_two_versions_show_one_thing_by_two_names() {
     w.post("/v1/projects/1a5/environments", json!({"name": "env"}))
         .await
         .expect(201, json!({"type": "environment"}));
+}
+
+#[actix_web::test]
+async fn a_link_leads_to_a_list_with_pages_and_filters() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    for name in ["a", "b", "c"] {
+        w.service(&stack, name, json!({})).await;
+    }
+    let other = w.stack("t").await;
+    w.service(&other, "d", json!({})).await;
+    let mut names = Vec::new();
+    let mut next = format!("stacks/{stack}/services?limit=2&sort=name&order=desc");
+    while !next.is_empty() {
+        let page = w.get(&next).await.ok();
+        assert_eq!(page["createDefaults"], json!({"stackId": stack}));
+        names.extend(
+            page["data"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|row| text(row, "name").to_owned()),
+        );
+        next = page["pagination"]["next"]
+            .as_str()
+            .unwrap_or_default()
+            .replace("http://localhost", "");
+    }
+    assert_eq!(names, ["c", "b", "a"]);
+    let found = w
+        .list(&format!("stacks/{stack}/services?name_ne=b&state=inactive"))
+        .await;
+    assert_eq!(found.len(), 2);
+    assert!(w.list(&format!("stacks/{stack}/services?name=d")).await.is_empty());
 }

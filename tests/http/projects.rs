@@ -128,7 +128,15 @@ async fn a_project_begins_with_an_owner_and_its_networks() {
     assert_eq!(members.len(), 1);
     crate::support::has(
         &members[0],
-        &json!({"externalId": format!("1a{user}"), "role": "owner", "name": "ann", "state": "active"}),
+        &json!({
+            "id": format!("1i!rancher_id:1a{user}"),
+            "type": "identity",
+            "externalId": format!("1a{user}"),
+            "externalIdType": "rancher_id",
+            "role": "owner",
+            "name": "ann",
+            "projectId": format!("1a{id}"),
+        }),
         "it",
     );
     let networks = world.list(&format!("/v2-beta/projects/1a{id}/networks")).await;
@@ -161,16 +169,16 @@ async fn members_are_checked_before_anything_is_written() {
         ),
         (
             json!([member(ann, "owner"), member(999_999, "member")]),
-            "BadRequest InvalidIdentity",
+            "NotFound identityNotFound",
         ),
-        (json!([member(5, "owner")]), "BadRequest InvalidIdentity"),
+        (json!([member(5, "owner")]), "NotFound identityNotFound"),
         (
             json!([{"externalId": "x", "externalIdType": "github_user", "role": "owner"}]),
             "BadRequest InvalidIdentity",
         ),
         (
             json!([{"externalIdType": "rancher_id", "role": "owner"}]),
-            "BadRequest InvalidIdentity",
+            "BadRequest InvalidFormat",
         ),
         (json!([member(ann, "king")]), "Invalid InvalidOption"),
     ];
@@ -401,11 +409,11 @@ async fn identities_are_found_by_name_in_whole_or_in_part() {
     assert_eq!(own.len(), 1);
     crate::support::has(
         &own[0],
-        &json!({"id": "1i!rancher_id:1", "externalId": "1a1", "externalIdType": "rancher_id", "user": true}),
+        &json!({"id": "1i!rancher_id:1a1", "externalId": "1a1", "externalIdType": "rancher_id", "user": true}),
         "own",
     );
     let ids = |rows: Vec<Value>| rows.iter().map(|r| text(r, "id").to_owned()).collect::<Vec<_>>();
-    let expected = format!("1i!rancher_id:{ann}");
+    let expected = format!("1i!rancher_id:1a{ann}");
     assert_eq!(
         ids(world.list("/v2-beta/identities?name=ann%20example").await),
         std::slice::from_ref(&expected)

@@ -136,3 +136,48 @@ async fn an_installation_keeps_its_uuid_and_says_what_clients_ask() {
         assert!(row["value"].as_str().is_some_and(|value| !value.is_empty()), "{row}");
     }
 }
+
+#[actix_web::test]
+async fn images_come_from_the_registries_that_settings_say() {
+    let world = World::new().await;
+    let set = async |name: &str, value: &str| {
+        let setting = json!({"name": name, "value": value});
+        world.post("/v2-beta/settings", setting).await.ok();
+    };
+    let stack = world.stack("s").await;
+    let service =
+        |image: &str, name: &str| json!({"name": name, "stackId": stack, "launchConfig": {"imageUuid": image}});
+    let refusal = json!({"code": "InvalidOption", "fieldName": "imageUuid"});
+
+    set("registry.default", "registry.example").await;
+    for (image, kept) in [
+        ("docker:nginx:1", "docker:registry.example/nginx:1"),
+        ("docker:library/nginx", "docker:registry.example/library/nginx"),
+        ("docker:quay.io/a/b", "docker:quay.io/a/b"),
+        ("docker:index.docker.io/nginx", "docker:index.docker.io/nginx"),
+        ("sim:nginx", "sim:nginx"),
+    ] {
+        let made = world.post("containers", json!({"imageUuid": image})).await.ok();
+        assert_eq!(made["imageUuid"], kept);
+    }
+    let web = world.post("services", service("docker:nginx", "web")).await.ok();
+    assert_eq!(web["launchConfig"]["imageUuid"], "docker:registry.example/nginx");
+
+    set("registry.whitelist", "registry.example, QUAY.io").await;
+    world.post("services", service("docker:nginx", "a")).await.ok();
+    world.post("services", service("docker:quay.io/x", "b")).await.ok();
+    world
+        .post("services", service("docker:other.example/x", "c"))
+        .await
+        .expect(422, refusal.clone());
+    world
+        .post("containers", json!({"imageUuid": "docker:localhost/x"}))
+        .await
+        .expect(422, refusal.clone());
+    world.settle().await;
+    let launch = json!({"launchConfig": {"imageUuid": "docker:other.example/x"}});
+    world
+        .act(text(&web, "id"), "upgrade", json!({"inServiceStrategy": launch}))
+        .await
+        .expect(422, refusal);
+}

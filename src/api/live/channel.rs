@@ -368,7 +368,7 @@ impl Channel {
     /// The type as which the class sees a row.
     fn shown(&self, row: &Resource) -> Option<&TypeView> {
         let registry = self.engine.registry();
-        shown_type(registry, &self.view, &registry.type_of(&row.root, &row.kind)?.id)
+        shown_type(registry, &self.view, &registry.type_of(&row.root, &row.kind)?.id).map(|ty| &**ty)
     }
 
     fn is_of_kind(&self, row: &Resource) -> bool {

@@ -11,6 +11,7 @@ use super::channel::{Class, Hub};
 use super::frame;
 use super::names::{Confined, EventName};
 use super::socket::{Limits, MAX_FRAME, Socket};
+use crate::api::resources::handler;
 use crate::api::wire::call::{Call, Reply};
 use crate::api::wire::request::Verb;
 use crate::engine::{Input, MAX_PINGS, MAX_QUEUED, PING_MILLIS};
@@ -52,7 +53,7 @@ pub async fn subscribe(
     };
     match (call.verb, is_websocket(shake.request.headers())) {
         // Quirk: nothing takes these, and they are not the same nothing (cattle: no handler of `SubscribeManager` answers).
-        (Verb::Get, false) => return Err(Error::not_found()),
+        (Verb::Get, false) => return handler::nothing(call, ty).await,
         (Verb::Post, false) => return Ok(Reply::new(StatusCode::CREATED, String::new())),
         (Verb::Get | Verb::Post, true) => {}
         (Verb::Put | Verb::Delete | Verb::Other, _) => return Err(Error::new(ErrorKind::MethodNotAllowed)),

@@ -3,8 +3,8 @@
 use crate::api::wire::query;
 use crate::api::wire::request::Query;
 use crate::engine::{Filter, ListQuery};
-use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_str};
-use crate::schema::{TypeView, View};
+use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
+use crate::schema::{FieldType, TypeView, View};
 
 /// What stands before the rows.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,8 @@ pub struct Paging<'a> {
     pub next: Option<&'a str>,
     /// The conditions as the engine understood them.
     pub filters: &'a [Filter],
+    /// The field and value that new elements begin with.
+    pub preset: Option<(&'a str, &'a str)>,
 }
 
 /// Writes a collection up to and with the bracket of its rows.
@@ -62,23 +64,27 @@ pub fn open(out: &mut String, head: &Head<'_>) {
 /// Ends a collection that comes whole. `create_default` is the field and value that new elements begin with.
 pub fn close(out: &mut String, create_default: Option<(&str, &str)>) {
     out.push_str(r#"],"sortLinks":{},"pagination":null,"sort":null,"filters":{},"createDefaults":{"#);
-    if let Some((field, value)) = create_default {
-        push_key(out, field);
-        push_str(out, value);
-    }
+    push_preset(out, create_default);
     out.push_str("}}");
 }
 
-/// Ends one page of a list at `url`.
-pub fn close_page(out: &mut String, url: &str, paging: &Paging<'_>) {
+/// Ends a collection that comes whole, and tells all the same by what it could be sorted and filtered.
+pub fn close_whole(out: &mut String, url: &str, ty: &TypeView, query: &Query<'_>, filters: &[Filter]) {
     out.push_str(r#"],"sortLinks":{"#);
-    let kept = paging.query.without(&["sort", "order", "marker"]);
+    push_sort_links(out, url, ty, query);
+    out.push_str(r#"},"pagination":null,"sort":null,"filters":{"#);
+    push_filters(out, ty, filters);
+    out.push_str(r#"},"createDefaults":{}}"#);
+}
+
+fn push_sort_links(out: &mut String, url: &str, ty: &TypeView, query: &Query<'_>) {
+    let kept = query.without(&["sort", "order", "marker"]);
     // All that may be filtered, also what is not shown: sorting by that does nothing, and says nothing of it.
     let mut before = String::with_capacity(url.len() + kept.len() + 8);
     push_escaped(&mut before, url);
     push_escaped(&mut before, &kept);
     before.push_str("sort=");
-    for name in paging.ty.filters.keys() {
+    for name in &ty.told {
         push_comma(out);
         push_key(out, name);
         out.push('"');
@@ -86,6 +92,25 @@ pub fn close_page(out: &mut String, url: &str, paging: &Paging<'_>) {
         out.push_str(name);
         out.push('"');
     }
+}
+
+fn push_filters(out: &mut String, ty: &TypeView, filters: &[Filter]) {
+    let copy_of = |field: &str| ty.copies.iter().find(|(from, _)| from == field).map(|(_, to)| to);
+    for name in &ty.told {
+        push_comma(out);
+        push_key(out, name);
+        let is_date = ty.filters.get(name) == Some(&FieldType::Date);
+        let own = filters
+            .iter()
+            .filter(|f| f.field == *name || copy_of(&f.field) == Some(name));
+        push_conditions(out, own, is_date);
+    }
+}
+
+/// Ends one page of a list at `url`.
+pub fn close_page(out: &mut String, url: &str, paging: &Paging<'_>) {
+    out.push_str(r#"],"sortLinks":{"#);
+    push_sort_links(out, url, paging.ty, paging.query);
     out.push_str(r#"},"pagination":{"first":null,"previous":null,"next":"#);
     match paging.next {
         Some(marker) => {
@@ -101,12 +126,17 @@ pub fn close_page(out: &mut String, url: &str, paging: &Paging<'_>) {
     out.push_str(r#"},"sort":"#);
     push_sort(out, url, paging);
     out.push_str(r#","filters":{"#);
-    for name in paging.ty.filters.keys() {
-        push_comma(out);
-        push_key(out, name);
-        push_conditions(out, paging.filters.iter().filter(|f| f.field == *name));
+    push_filters(out, paging.ty, paging.filters);
+    out.push_str(r#"},"createDefaults":{"#);
+    push_preset(out, paging.preset);
+    out.push_str("}}");
+}
+
+fn push_preset(out: &mut String, preset: Option<(&str, &str)>) {
+    if let Some((field, value)) = preset {
+        push_key(out, field);
+        push_str(out, value);
     }
-    out.push_str(r#"},"createDefaults":{}}"#);
 }
 
 fn push_sort(out: &mut String, url: &str, paging: &Paging<'_>) {
@@ -133,12 +163,14 @@ fn push_sort(out: &mut String, url: &str, paging: &Paging<'_>) {
     out.push('}');
 }
 
-fn push_conditions<'f>(out: &mut String, conditions: impl Iterator<Item = &'f Filter>) {
+/// What is no date is null where a date is compared.
+fn push_conditions<'f>(out: &mut String, conditions: impl Iterator<Item = &'f Filter>, is_date: bool) {
     let start = out.len();
     for condition in conditions {
         out.push(if out.len() == start { '[' } else { ',' });
         out.push_str(r#"{"value":"#);
-        push_str(out, &condition.value);
+        let value = Some(condition.value.as_str()).filter(|value| !is_date || !value.is_empty());
+        push_option(out, value);
         out.push_str(r#","modifier":"#);
         push_str(out, &condition.modifier);
         out.push('}');
@@ -205,6 +237,7 @@ mod tests {
                 list: &list,
                 next: Some("m 4&"),
                 filters: &list.filters,
+                preset: None,
             },
         );
         let expected = concat!(

@@ -14,8 +14,8 @@ use crate::api::wire::call::{Call, Reply, block, plain_object};
 use crate::api::wire::query;
 use crate::api::wire::request::{Query, Verb};
 use crate::api::wire::route::PathId;
-use crate::engine::{Answer, Input, ListQuery};
-use crate::model::{Error, ErrorKind, Resource, Result};
+use crate::engine::{Answer, Input, ListQuery, Page};
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::validate::Purpose;
 use crate::schema::{Link, Relation, TypeView, Version};
 
@@ -69,7 +69,11 @@ pub async fn resource(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, body: Input
 pub async fn link(call: &Call<'_>, segment: &str, id: &str, name: &str, body: Input) -> Result<Reply> {
     let ty = call.find_type(segment)?;
     let row = call.get(ty, id)?;
-    let ty = own_view(call, ty, &row);
+    // A project that is asked for as an account has the links of accounts only.
+    let ty = match ty.def.id.as_str() {
+        "account" => ty,
+        _ => own_view(call, ty, &row),
+    };
     let link = ty
         .links
         .iter()
@@ -83,16 +87,44 @@ pub async fn link(call: &Call<'_>, segment: &str, id: &str, name: &str, body: In
 }
 
 async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
-    let is_paged = !UNPAGED.contains(&ty.def.id.as_str());
-    let mut parameters = query::list(call.view.version, ty, call.query);
-    if !is_paged {
-        parameters = ListQuery {
-            filters: parameters.filters,
-            with_removed: parameters.with_removed,
-            all: parameters.all,
-            ..collection::everything()
-        };
+    paged(call, ty, Source::All).await
+}
+
+/// A list of a type of which nothing is kept.
+pub async fn nothing(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
+    paged(call, ty, Source::Nothing).await
+}
+
+/// What a list is of.
+enum Source {
+    /// Nothing.
+    Nothing,
+    /// All rows of the type that the caller sees.
+    All,
+    /// Those at the end of a link, with the field and value that new ones begin with.
+    Link(ResourceId, Link, Option<(String, String)>),
+}
+
+/// The parameters of a list of `ty`.
+fn parameters(call: &Call<'_>, ty: &TypeView) -> ListQuery {
+    let parameters = query::list(call.view.version, ty, call.query);
+    if is_paged(ty) {
+        return parameters;
     }
+    ListQuery {
+        filters: parameters.filters,
+        with_removed: parameters.with_removed,
+        all: parameters.all,
+        ..collection::everything()
+    }
+}
+
+fn is_paged(ty: &TypeView) -> bool {
+    !UNPAGED.contains(&ty.def.id.as_str())
+}
+
+async fn paged(call: &Call<'_>, ty: &Arc<TypeView>, source: Source) -> Result<Reply> {
+    let parameters = parameters(call, ty);
     let url = call.url();
     let query_text = call.query.raw().to_owned();
     let (engine, scope, view, ty) = (call.engine.clone(), call.scope.clone(), call.view.clone(), ty.clone());
@@ -108,39 +140,43 @@ async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
             actions_key,
             key,
         };
-        let page = engine.list(&scope, &ty, &parameters)?;
+        let page = match &source {
+            Source::Nothing => Page::default(),
+            Source::All => engine.list(&scope, &ty, &parameters)?,
+            Source::Link(near, link, _) => engine.follow_list(&scope, *near, link, &ty, &parameters)?,
+        };
         let derived = engine.derive(&scope, &page.rows)?;
         let included = query::include(&ty, &query)
             .map(|link| Included::fetch(&writer, &page.rows, link))
             .transpose()?;
         let mut body = String::with_capacity(4096 + page.rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
-        let create_types = Some((&*view, &*ty));
-        collection::open(
-            &mut body,
-            &Head {
-                resource_type: &ty.id,
-                url: &url,
-                create_types,
-                root: &root,
-                actions_key,
-            },
-        );
+        let head = Head {
+            resource_type: &ty.id,
+            url: &url,
+            create_types: Some((&*view, &*ty)),
+            root: &root,
+            actions_key,
+        };
+        collection::open(&mut body, &head);
         writer.rows(&mut body, &page.rows, &derived, included.as_ref());
-        if is_paged {
-            let next = page.next.as_deref();
-            collection::close_page(
-                &mut body,
-                &url,
-                &Paging {
-                    ty: &ty,
-                    query: &query,
-                    list: &parameters,
-                    next,
-                    filters: &page.filters,
-                },
-            );
+        let preset = match &source {
+            Source::Link(_, _, Some((field, value))) => Some((field.as_str(), value.as_str())),
+            Source::Link(_, _, None) | Source::All | Source::Nothing => None,
+        };
+        if matches!(source, Source::Nothing) {
+            collection::close_whole(&mut body, &url, &ty, &query, &parameters.filters);
+        } else if is_paged(&ty) {
+            let paging = Paging {
+                ty: &ty,
+                query: &query,
+                list: &parameters,
+                next: page.next.as_deref(),
+                filters: &page.filters,
+                preset,
+            };
+            collection::close_page(&mut body, &url, &paging);
         } else {
-            collection::close(&mut body, None);
+            collection::close(&mut body, preset);
         }
         Ok(Reply::ok(body))
     })
@@ -194,7 +230,7 @@ async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Repl
     let rows = call.engine.create(call.scope, ty, input).await?;
     match rows.as_slice() {
         [row] => reply::row(call, StatusCode::CREATED, row),
-        rows => reply::rows(call, StatusCode::CREATED, ty, rows, None),
+        rows => reply::made(call, ty, rows),
     }
 }
 
@@ -217,7 +253,8 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     };
     let row = call.get(ty, id)?;
     let ty = own_view(call, ty, &row);
-    if !call.engine.offers(call.view.version, ty, &row, name) {
+    let is_never = ty.def.never_actions.iter().any(|a| a == name);
+    if is_never || !call.engine.offers(call.view.version, ty, &row, name) {
         return invalid("ActionNotAvailable");
     }
     if ty.def.unavailable_actions.iter().any(|a| a == name) {
@@ -256,29 +293,23 @@ async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> 
                 ))
             };
             let far = call.view.find_by_path(&link.name).ok_or_else(missing)?;
-            return reply::rows(call, StatusCode::OK, far, &[], None);
+            return paged(call, far, Source::Link(row.id, link.clone(), None)).await;
         }
     };
     let far = shown_type(call.engine.registry(), call.view, kind).ok_or_else(Error::not_found)?;
-    let (engine, scope, id, far_link) = (call.engine.clone(), call.scope.clone(), row.id, link.clone());
-    let found = block(move || engine.follow(&scope, &[id], &far_link)).await?;
-    let rows: Vec<Resource> = found.into_iter().map(|(_, row)| row).collect();
     if is_one {
-        return reply::row(call, StatusCode::OK, rows.first().ok_or_else(Error::not_found)?);
+        let (engine, scope, id, link) = (call.engine.clone(), call.scope.clone(), row.id, link.clone());
+        let found = block(move || engine.follow(&scope, &[id], &link)).await?;
+        let (_, row) = found.first().ok_or_else(Error::not_found)?;
+        return reply::row(call, StatusCode::OK, row);
     }
     let preset = match &link.to {
         Relation::Many { field, .. } if far.collection_methods.iter().any(|m| m == "POST") => {
-            Some((field.as_str(), call.wire_id(ty, row.id)))
+            Some((field.clone(), call.wire_id(ty, row.id)))
         }
         _ => None,
     };
-    reply::rows(
-        call,
-        StatusCode::OK,
-        far,
-        &rows,
-        preset.as_ref().map(|(field, id)| (*field, id.as_str())),
-    )
+    paged(call, far, Source::Link(row.id, link.clone(), preset)).await
 }
 
 /// A POST to the rows at the end of a link creates one more, with the reference set (cattle: `PostChildLinkHandler`).

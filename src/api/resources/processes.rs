@@ -4,15 +4,18 @@
 
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
+
 use super::collection::{self, Head, Paging};
 use super::handler::action_not_built;
+use super::reply;
 use crate::api::wire::call::{Call, Reply, block};
 use crate::api::wire::query;
 use crate::api::wire::request::Query;
 use crate::api::wire::route::PathId;
 use crate::engine::ProcessInstance;
 use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
-use crate::model::{Error, Result, Timestamp};
+use crate::model::{Error, Result, Timestamp, WireId};
 use crate::schema::TypeView;
 
 /// `/processinstances`.
@@ -53,6 +56,7 @@ pub async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
                 list: &parameters,
                 next,
                 filters: &parameters.filters,
+                preset: None,
             },
         );
         Ok(Reply::ok(out))
@@ -60,16 +64,31 @@ pub async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
     .await
 }
 
-/// `/processinstances/<id>`.
-pub fn one(call: &Call<'_>, ty: &TypeView, id: &str) -> Result<Reply> {
+fn find(call: &Call<'_>, ty: &TypeView, id: &str) -> Result<ProcessInstance> {
     let wire = match PathId::parse(id) {
         Some(PathId::Row(wire)) if format!("1{}", wire.letters) == ty.def.prefix => wire,
         _ => return Err(Error::not_found()),
     };
-    let process = call
-        .engine
+    call.engine
         .find_process(call.scope, wire.id.0)?
-        .ok_or_else(Error::not_found)?;
+        .ok_or_else(Error::not_found)
+}
+
+/// `/processinstances/<id>/account`.
+pub fn link(call: &Call<'_>, ty: &TypeView, id: &str, link: &str) -> Result<Reply> {
+    let process = find(call, ty, id)?;
+    let account = process.account.filter(|_| link.eq_ignore_ascii_case("account"));
+    let account = account.and_then(|wire| WireId::parse(&wire).map(|wire| wire.id));
+    let row = account
+        .map(|id| call.engine.find(call.scope, id))
+        .transpose()?
+        .flatten();
+    reply::row(call, StatusCode::OK, &row.ok_or_else(Error::not_found)?)
+}
+
+/// `/processinstances/<id>`.
+pub fn one(call: &Call<'_>, ty: &TypeView, id: &str) -> Result<Reply> {
+    let process = find(call, ty, id)?;
     let mut out = String::with_capacity(640);
     push(&mut out, ty, &call.base.root, call.actions_key, &process);
     Ok(Reply::ok(out))
@@ -89,25 +108,45 @@ fn push(out: &mut String, ty: &TypeView, root: &str, actions_key: &str, process:
     out.push_str(r#"{"id":"#);
     push_str(out, &id);
     out.push_str(r#","type":"processInstance","links":{"self":""#);
-    push_escaped(out, root);
-    out.push_str("/processinstances/");
-    out.push_str(&id);
-    out.push_str(r#""},"#);
+    let push_own = |out: &mut String| {
+        push_escaped(out, root);
+        out.push_str("/processinstances/");
+        out.push_str(&id);
+    };
+    push_own(out);
+    out.push('"');
+    for link in ty.links.iter().filter(|link| link.name == "account") {
+        out.push(',');
+        push_key(out, &link.name);
+        out.push('"');
+        push_own(out);
+        out.push_str("/account\"");
+    }
+    out.push_str("},");
     push_key(out, actions_key);
     out.push_str(r#"{},"baseType":"processInstance""#);
+    let is_open = process.end.is_none();
     // In order of name; what is not noted of a process is null.
     for name in ty.fields.keys().filter(|name| *name != "id") {
         match name.as_str() {
             "endTime" => push_date(out, name, process.end),
-            "runAfter" => push_date(out, name, process.run_after),
+            "runAfter" => push_date(out, name, Some(process.run_after)),
             "startTime" => push_date(out, name, Some(process.start)),
-            "executionCount" => push_text(out, name, &process.failures.to_string()),
-            "accountId" => push_maybe(out, name, process.account.map(|a| format!("1a{a}")).as_deref()),
+            "executionCount" => push_text(out, name, &process.executions.to_string()),
+            "accountId" => push_maybe(out, name, process.account.as_deref()),
             "exitReason" => push_maybe(out, name, Some(process.exit_reason.as_str()).filter(|r| !r.is_empty())),
             "message" => push_maybe(out, name, Some(process.message.as_str()).filter(|m| !m.is_empty())),
             "processName" => push_maybe(out, name, Some(&process.process_name)),
             "resourceId" => push_maybe(out, name, Some(&process.resource_id)),
             "resourceType" => push_maybe(out, name, Some(&process.resource_type)),
+            "phase" => push_maybe(out, name, Some(if is_open { "STARTED" } else { "DONE" })),
+            "result" => {
+                let is_good = matches!(process.exit_reason.as_str(), "DONE" | "CHAIN");
+                push_maybe(out, name, is_good.then_some("SUCCESS"));
+            }
+            "priority" => push_text(out, name, "0"),
+            "startProcessServerId" => push_maybe(out, name, Some(&process.server)),
+            "runningProcessServerId" => push_maybe(out, name, Some(process.server.as_str()).filter(|_| is_open)),
             _ => push_text(out, name, "null"),
         }
     }

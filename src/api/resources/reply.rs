@@ -43,21 +43,30 @@ pub fn rows(
     rows: &[Resource],
     preset: Option<(&str, &str)>,
 ) -> Result<Reply> {
-    let derived = call.engine.derive(call.scope, rows)?;
-    let mut body = String::with_capacity(1024 + rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
-    let create_types = Some((&**call.view, ty));
-    let (root, actions_key) = (&call.base.root, call.actions_key);
-    collection::open(
-        &mut body,
-        &Head {
-            resource_type: &ty.id,
-            url: &call.url(),
-            create_types,
-            root,
-            actions_key,
-        },
-    );
-    writer(call).rows(&mut body, rows, &derived, None);
+    let mut body = listed(call, ty, rows)?;
     collection::close(&mut body, preset);
     Ok(Reply::new(status, body))
+}
+
+/// Rows that one request made.
+pub fn made(call: &Call<'_>, ty: &TypeView, rows: &[Resource]) -> Result<Reply> {
+    let mut body = listed(call, ty, rows)?;
+    collection::close_whole(&mut body, &call.url(), ty, call.query, &[]);
+    Ok(Reply::new(StatusCode::CREATED, body))
+}
+
+/// A collection up to the end of its rows.
+fn listed(call: &Call<'_>, ty: &TypeView, rows: &[Resource]) -> Result<String> {
+    let derived = call.engine.derive(call.scope, rows)?;
+    let mut body = String::with_capacity(1024 + rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
+    let head = Head {
+        resource_type: &ty.id,
+        url: &call.url(),
+        create_types: Some((&**call.view, ty)),
+        root: &call.base.root,
+        actions_key: call.actions_key,
+    };
+    collection::open(&mut body, &head);
+    writer(call).rows(&mut body, rows, &derived, None);
+    Ok(body)
 }

@@ -1,6 +1,7 @@
 //! Writing rows: which type a row is shown as, which actions it offers, and what `include` adds to it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::registration;
 use crate::engine::{Allowed, Derived, Engine, Rights, Scope};
@@ -181,7 +182,7 @@ impl<'a> Writer<'a> {
 }
 
 /// The type a row of `kind` is shown as: its own, or the nearest parent that the view has.
-pub fn shown_type<'v>(registry: &Registry, view: &'v View, kind: &str) -> Option<&'v TypeView> {
+pub fn shown_type<'v>(registry: &Registry, view: &'v View, kind: &str) -> Option<&'v Arc<TypeView>> {
     if let Some(ty) = view.find_by_kind(kind) {
         return Some(ty);
     }

@@ -109,6 +109,7 @@ fn list(call: &Call<'_>, ty: &TypeView) -> Result<Reply> {
             list: &parameters,
             next: None,
             filters: &parameters.filters,
+            preset: None,
         },
     );
     Ok(Reply::ok(out))

@@ -137,6 +137,13 @@ async fn serve(
         Target::OpenApi => read_only(verb).map(|()| openapi::answer(call, &state.openapi)),
         Target::Collection(ty) => collection(call, ty, body).await,
         Target::Resource { ty, id } => resource(call, ty, id, body).await,
+        Target::Link { ty, id, link } if verb == Verb::Get && identities::are_members(call, ty, link) => {
+            let members = call.find_type(link)?;
+            identities::members(call, members, Some(id)).await
+        }
+        Target::Link { ty, id, link } if verb == Verb::Get && is_process(call.view, ty) => {
+            processes::link(call, call.find_type(ty)?, id, link)
+        }
         Target::Link { ty, id, link } => handler::link(call, ty, id, link, body).await,
         Target::Script(name) => scripts::answer(call, name, &body),
         Target::Catalog { ty, id } => catalog::answer(call, ty.as_deref(), id.as_deref()),
@@ -164,6 +171,7 @@ async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<Reply
         "typeDocumentation" => Ok(index::type_documentations(call)),
         "processInstance" => processes::list(call, ty).await,
         "identity" => identities::list(call, ty).await,
+        "projectMember" => identities::members(call, ty, None).await,
         _ => handler::collection(call, ty, body).await,
     }
 }
@@ -190,6 +198,10 @@ async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> Resu
         }
         _ => handler::resource(call, ty, id, body).await,
     }
+}
+
+fn is_process(view: &View, name: &str) -> bool {
+    view.find_by_path(name).is_some_and(|ty| ty.def.id == "processInstance")
 }
 
 /// Whether a collection is a stream of events.

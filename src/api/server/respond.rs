@@ -111,10 +111,11 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     }
     if let Some(scope) = let_in.scope.as_ref().filter(|s| s.proof != Proof::Nobody) {
         put_identity(headers, scope);
-        let client_ip = client_ip(request, state);
-        if !client_ip.is_empty() {
-            put(headers, &CLIENT_IP, &client_ip);
-        }
+    }
+    // Also whoever is turned away is told where it seems to come from.
+    let client_ip = client_ip(request, state);
+    if !client_ip.is_empty() {
+        put(headers, &CLIENT_IP, &client_ip);
     }
     response
 }

@@ -111,7 +111,9 @@ impl Call<'_> {
         let row = self.engine.find(self.scope, wire.id)?.ok_or_else(Error::not_found)?;
         let registry = self.engine.registry();
         let prefix = registry.type_of(&row.root, &row.kind).map_or("", |t| t.prefix.as_str());
-        if ty.has(&row) && letters_fit(wire.letters, prefix) {
+        // Whoever is a member of a project finds it among projects, not among accounts.
+        let is_elsewhere = ty.def.id == "account" && row.kind == "project" && !self.scope.sees(&row);
+        if ty.has(&row) && letters_fit(wire.letters, prefix) && !is_elsewhere {
             Ok(row)
         } else {
             Err(Error::not_found())

@@ -17,6 +17,7 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         can_create: true,
         unavailable_actions: Vec::new(),
         offered_unavailable: Default::default(),
+        never_actions: Vec::new(),
         layout: Default::default(),
     };
     let mut ty = TypeView {
@@ -39,6 +40,7 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         template: Default::default(),
         prefix: String::new(),
         shown: Vec::new(),
+        told: Vec::new(),
         input: None,
         served_as: None,
         copies: Vec::new(),
@@ -46,6 +48,7 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         states: Vec::new(),
     };
     edit(&mut ty);
+    ty.told = ty.filters.keys().cloned().collect();
     ty
 }
 

@@ -21,6 +21,9 @@ use super::registries::REGISTRY_SECRET;
 /// What a secret's value is sealed for.
 pub(crate) const SECRET_VALUE: &str = "secret.value";
 
+/// The kind of a registry's credential.
+const REGISTRY_KIND: &str = "registryCredential";
+
 /// Kinds whose public half belongs to one credential only.
 fn has_own_name(kind: &str) -> bool {
     matches!(
@@ -63,7 +66,15 @@ impl Core {
     /// Shows a sealed secret to those whose view has it for reading; everybody else reads null.
     pub(crate) fn reveal(&self, scope: &Scope, row: Resource) -> Result<Resource> {
         let may_read = matches!(scope.role, Role::ProjectAdmin | Role::Service | Role::Superadmin);
-        if row.kind != "registryCredential" || row.root != "credential" || !may_read {
+        match may_read {
+            true => self.with_registry_secret(row),
+            false => Ok(row),
+        }
+    }
+
+    /// A registry's credential with the secret in it, as its POST and its actions are answered.
+    pub(super) fn with_registry_secret(&self, row: Resource) -> Result<Resource> {
+        if row.kind != REGISTRY_KIND || row.root != "credential" {
             return Ok(row);
         }
         let kept = self
@@ -159,6 +170,8 @@ pub(crate) async fn create(
     let public_value = match text(&input, "publicValue").filter(|v| !v.is_empty()) {
         Some(given) => given.to_owned(),
         None if is_key => secret::access_key()?,
+        // A registry may be open to everybody.
+        None if kind == REGISTRY_KIND => String::new(),
         None => return Err(Error::invalid("MissingRequired", "publicValue")),
     };
     let is_null = input.get("secretValue") == Some(&Value::Null);
@@ -167,6 +180,7 @@ pub(crate) async fn create(
         // Quirk: a public half with a null for the other makes a key without a secret (cattle: `ApiKeyFilter`).
         (None, true) if is_null && text(&input, "publicValue").is_some() => None,
         (None, true) => Some(secret::secret_key()?),
+        (None, false) if kind == REGISTRY_KIND => None,
         (None, false) => return Err(Error::invalid("MissingRequired", "secretValue")),
     };
     let kept = match &plain {
@@ -175,7 +189,9 @@ pub(crate) async fn create(
         None => String::new(),
     };
     input.shift_remove("secretValue");
-    input.insert("publicValue".into(), Value::from(public_value.as_str()));
+    if !public_value.is_empty() {
+        input.insert("publicValue".into(), Value::from(public_value.as_str()));
+    }
     let mut new = row_from_input(&ty.def, account, &input)?;
     if KEYS.contains(&kind.as_str()) {
         new.internal = core.notes_of_new_key(scope, account)?;
@@ -194,7 +210,7 @@ pub(crate) async fn create(
             Ok(row)
         })
         .await?;
-    match plain.filter(|_| ty.def.id == "apiKey") {
+    match plain.filter(|_| matches!(ty.def.id.as_str(), "apiKey" | REGISTRY_KIND)) {
         Some(plain) => Core::with_secret(&ty.def, row, &plain),
         None => Ok(row),
     }
@@ -208,10 +224,15 @@ pub(crate) async fn create_secret(
     account: ResourceId,
     mut input: Input,
 ) -> Result<Resource> {
-    let value = input
-        .shift_remove("value")
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_default();
+    let value = input.shift_remove("value");
+    if value.as_ref().and_then(Value::as_str) == Some("") {
+        return Err(Error {
+            field: None,
+            detail: Some(String::new()),
+            ..Error::invalid("NotNullable", "value").with_message("Secret value cannot be null/empty")
+        });
+    }
+    let value = value.and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
     if value.is_empty() {
         return Err(Error::invalid("EmptySecret", "value").with_message("Secret cannot be empty"));
     }

@@ -42,7 +42,15 @@ pub(crate) async fn update(
 pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str, input: Input) -> Result<Answer> {
     match action {
         "changesecret" => credentials::change_secret(core, scope, row, &input).await,
-        _ => core.start_action(scope, row, action, "{}".to_owned(), unchecked).await,
+        _ => match core
+            .start_action(scope, row, action, "{}".to_owned(), unchecked)
+            .await?
+        {
+            Answer::Accepted(row) => core
+                .with_registry_secret(*row)
+                .map(|row| Answer::Accepted(Box::new(row))),
+            other => Ok(other),
+        },
     }
 }
 

@@ -1,7 +1,11 @@
 //! Registries, and what images are pulled from them with.
 
-use crate::engine::core::{Core, Input, Scope, insert_and_start, retire, row_from_input};
-use crate::model::launch::parse_reference;
+use serde_json::Value;
+
+use crate::engine::core::{
+    Core, Input, REGISTRY_DEFAULT, REGISTRY_WHITELIST, Scope, insert_and_start, retire, row_from_input,
+};
+use crate::model::launch::{is_none_image, parse_reference};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
 use crate::runtime::RegistryAuth;
 use crate::schema::TypeView;
@@ -14,11 +18,14 @@ pub(crate) const REGISTRY_SECRET: &str = "registryCredential.secretValue";
 /// Where a container says what its image was pulled with.
 pub(crate) const CREDENTIAL_FIELD: &str = "registryCredentialId";
 
+/// Where images come from that name no registry.
+const DOCKER_HUB: &str = "index.docker.io";
+
 /// The registry that an image reference names, as Docker reads it.
 fn registry_of(image: &str) -> &str {
     match image.split_once('/') {
         Some((server, _)) if server.contains(['.', ':']) || server == "localhost" => server,
-        _ => "index.docker.io",
+        _ => DOCKER_HUB,
     }
 }
 
@@ -80,6 +87,62 @@ impl Core {
             password,
             server,
         }))
+    }
+}
+
+/// What administrators say of where images come from.
+struct ImageRules {
+    default: String,
+    allowed: Vec<String>,
+}
+
+impl ImageRules {
+    /// An image as it is kept: with the default registry, if it names none. 422 if it may not be pulled from where it is.
+    fn applied(&self, image: &str) -> Result<Option<String>> {
+        let Some(reference) = image.strip_prefix("docker:").filter(|_| !is_none_image(image)) else {
+            return Ok(None);
+        };
+        let names_one = registry_of(reference) != DOCKER_HUB || reference.starts_with(DOCKER_HUB);
+        let named = (!names_one && !self.default.is_empty()).then(|| format!("{}/{reference}", self.default));
+        let server = registry_of(named.as_deref().unwrap_or(reference)).to_lowercase();
+        if !self.allowed.is_empty() && !self.allowed.contains(&server) {
+            return Err(Error::invalid("InvalidOption", "imageUuid")
+                .with_message(format!("images of {server} are not allowed here")));
+        }
+        Ok(named.map(|named| format!("docker:{named}")))
+    }
+
+    fn apply(&self, config: &mut Input) -> Result<()> {
+        let image = text(config, "imageUuid").map(|image| self.applied(image)).transpose()?;
+        if let Some(image) = image.flatten() {
+            config.insert("imageUuid".into(), Value::from(image));
+        }
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Applies the settings about registries to the images of a container, of a service or of an upgrade.
+    pub(crate) fn apply_image_rules(&self, input: &mut Input) -> Result<()> {
+        let setting = |name: &str| -> Result<String> {
+            let value = self.setting(name)?.and_then(|setting| setting.active_value);
+            Ok(value.unwrap_or_default().trim().to_owned())
+        };
+        let listed = setting(REGISTRY_WHITELIST)?.to_lowercase();
+        let names = listed.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let rules = ImageRules {
+            default: setting(REGISTRY_DEFAULT)?.trim_end_matches('/').to_owned(),
+            allowed: names.map(str::to_owned).collect(),
+        };
+        rules.apply(input)?;
+        if let Some(Value::Object(primary)) = input.get_mut("launchConfig") {
+            rules.apply(primary)?;
+        }
+        let sidekicks = input.get_mut("secondaryLaunchConfigs").and_then(Value::as_array_mut);
+        for sidekick in sidekicks.into_iter().flatten().filter_map(Value::as_object_mut) {
+            rules.apply(sidekick)?;
+        }
+        Ok(())
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) async fn update(
     input: Input,
 ) -> Result<Resource> {
     let (id, update) = (row.id, Update::of(ty));
+    if row.root == "userPreference" && input.contains_key("value") {
+        preferences::check_value(input.get("value"))?;
+    }
     if row.root != "account" {
         return core.update_row(scope, id, input, update).await;
     }
@@ -95,7 +98,11 @@ pub(crate) async fn act(
         ("account", _) => {
             let operation = action.to_owned();
             let check = move |tx: &mut Tx<'_>, row: &Resource| people::check_leaving(tx, row, &operation);
-            core.start_action(scope, row, action, "{}".to_owned(), check).await
+            let is_person = row.kind != "project";
+            match core.start_action(scope, row, action, "{}".to_owned(), check).await? {
+                Answer::Accepted(row) if action == "deactivate" && is_person => Ok(Answer::Done(row)),
+                other => Ok(other),
+            }
         }
         _ => core.start_action(scope, row, action, "{}".to_owned(), unchecked).await,
     }

@@ -134,6 +134,9 @@ fn is_person(row: &Resource) -> bool {
 
 /// A new account.
 pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: Input) -> Result<Resource> {
+    if input.get("kind").is_some_and(Value::is_null) {
+        return Err(Error::new(ErrorKind::Conflict));
+    }
     let kind = input.get("kind").and_then(Value::as_str).unwrap_or("user").to_owned();
     if !KINDS.contains(&kind.as_str()) {
         return Err(Error::invalid("InvalidOption", "kind"));

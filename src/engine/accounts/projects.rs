@@ -23,6 +23,16 @@ pub(crate) struct Member {
     role: String,
 }
 
+/// 404 for somebody whom nobody knows.
+fn no_identity(id: &str) -> Error {
+    Error {
+        detail: Some("the id is wrong, or whoever it named is gone".to_owned()),
+        ..Error::new(ErrorKind::NotFound)
+            .with_code("identityNotFound")
+            .with_message(format!("Identity: {RANCHER_ID}:{id} not found."))
+    }
+}
+
 impl Core {
     /// Reads a list of members: each has to be an account of this server, none twice, and one an owner.
     fn read_members(&self, list: &[Value]) -> Result<Vec<Member>> {
@@ -36,7 +46,10 @@ impl Core {
             if text("externalIdType").unwrap_or(RANCHER_ID) != RANCHER_ID {
                 return Err(bad("InvalidIdentity", "no directory of such identities is set up"));
             }
-            let id = text("externalId").unwrap_or_default();
+            let Some(id) = text("externalId") else {
+                return Err(bad("InvalidFormat", "Member format invalid"));
+            };
+            let named = id;
             let id = WireId::parse(id)
                 .filter(|w| w.letters == "a")
                 .map(|w| w.id)
@@ -44,11 +57,15 @@ impl Core {
             let account = id.map(|id| self.store.find(id)).transpose()?.flatten();
             let account = account.filter(|a| a.root == "account" && a.kind != "project" && a.removed.is_none());
             let Some(account) = account else {
-                return Err(bad("InvalidIdentity", "there is no such account"));
+                return Err(no_identity(named));
             };
             let role = text("role").unwrap_or("member").to_owned();
             if !matches!(role.as_str(), "owner" | "member" | "restricted" | "readonly") {
                 return Err(Error::invalid("InvalidOption", "role"));
+            }
+            // Named twice, it is a member once.
+            if members.iter().any(|m| m.account == account.id && m.role == role) {
+                continue;
             }
             if members.iter().any(|m| m.account == account.id) {
                 return Err(bad("InvalidFormat", "the same member twice"));

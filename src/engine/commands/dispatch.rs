@@ -133,7 +133,8 @@ pub(crate) async fn act(
         Room::Services => services::act(core, scope, &row, action, input).await,
         Room::Instances => instances::act(core, scope, &row, action, input).await,
         Room::Tasks if action == "execute" => tasks::execute(core, &row).await,
-        Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => {
+        Room::Hosts => hosts::act(core, scope, &row, action).await,
+        Room::Drivers | Room::Tasks | Room::Plain => {
             core.start_action(scope, &row, action, "{}".to_owned(), unchecked).await
         }
     }

@@ -20,6 +20,55 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
     };
     access::restrict_list(core, scope, ty, &mut spec)?;
     accounts::restrict_list(core, scope, ty, query, &mut spec)?;
+    let mut page = page(core, ty, query, spec)?;
+    // What a person prefers is looked for by the person, and the answer says so.
+    if ty.def.root == "userPreference" && scope.project.is_none() {
+        page.filters.push(Filter {
+            field: "accountId".to_owned(),
+            modifier: "eq".to_owned(),
+            value: scope.user.id.to_string(),
+        });
+    }
+    Ok(page)
+}
+
+/// The rows at the end of a link as a list of their type: filtered, ordered and cut into pages like any other.
+pub(crate) fn follow_list(
+    core: &Core,
+    scope: &Scope,
+    near: ResourceId,
+    link: &Link,
+    far: &TypeView,
+    query: &ListQuery,
+) -> Result<Page> {
+    let mut found = follow(core, scope, &[near], link)?;
+    // What is purged has left its host.
+    let is_purged = core.store.find(near)?.is_some_and(|row| row.state == "purged");
+    if is_purged && matches!(link.to, Relation::Listed { .. }) {
+        found.clear();
+    }
+    let ids: Vec<String> = found.iter().map(|(_, row)| row.id.to_string()).collect();
+    let is_it = if ids.is_empty() {
+        Condition::Never
+    } else {
+        Condition::OneOf(Target::Column(Column::Id), ids)
+    };
+    let spec = ListSpec {
+        root: far.def.root.clone(),
+        limit: i64::from(query.limit),
+        marker: query.marker.clone(),
+        conditions: vec![is_it],
+        ..ListSpec::default()
+    };
+    let mut page = page(core, far, query, spec)?;
+    for row in &mut page.rows {
+        *row = core.reveal(scope, row.clone())?;
+    }
+    Ok(page)
+}
+
+/// A page of what `spec` describes, by the filters and the order of the query.
+fn page(core: &Core, ty: &TypeView, query: &ListQuery, mut spec: ListSpec) -> Result<Page> {
     let mut echoed: Vec<Filter> = Vec::new();
     for (nth, filter) in query.filters.iter().enumerate() {
         if query.filters.iter().take(nth).any(|earlier| earlier == filter) {
@@ -86,9 +135,18 @@ fn conditions(core: &Core, ty: &TypeView, filter: &Filter) -> (Vec<Condition>, F
     let Some(target) = target else {
         return (Vec::new(), plain);
     };
+    let is_reference = matches!(ty.filters.get(&filter.field), Some(FieldType::Reference(_)));
+    let echoed = || Filter {
+        value: if is_reference {
+            "-1".to_owned()
+        } else {
+            filter.value.clone()
+        },
+        ..plain.clone()
+    };
     match filter.modifier.as_str() {
-        "null" => return (vec![Condition::Null(target)], plain),
-        "notnull" => return (vec![Condition::NotNull(target)], plain),
+        "null" => return (vec![Condition::Null(target)], echoed()),
+        "notnull" => return (vec![Condition::NotNull(target)], echoed()),
         _ => {}
     }
     compared(core, ty, filter, target)

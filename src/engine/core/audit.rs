@@ -114,6 +114,9 @@ impl Attempt {
         let success = match asked.operation {
             "create" if asked.id.is_none() => 201,
             "update" | "delete" if asked.id.is_some() => 200,
+            // These are answered as done, though a process goes on.
+            "evacuate" => 200,
+            "deactivate" if ty == "account" => 200,
             _ if is_process => 202,
             _ => 200,
         };
@@ -307,7 +310,7 @@ fn entry(attempt: &Attempt, by: &By, end: &End, now: Timestamp) -> Result<NewRes
     fields.set("requestObject", &attempt.request)?;
     fields.set("resourceId", &attempt.resource_id.as_ref().or(end.resource_id.as_ref()))?;
     fields.set("resourceType", &attempt.resource_type)?;
-    fields.set("responseCode", &end.status.to_string())?;
+    fields.set("responseCode", &end.status)?;
     fields.set("responseObject", &end.response)?;
     fields.set("runtime", &now.since(attempt.began).as_millis())?;
     let kind = "auditLog".to_owned();

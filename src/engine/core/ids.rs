@@ -69,3 +69,14 @@ pub(crate) fn is_usable(row: &Resource) -> bool {
         && row.removed.is_none()
         && matches!(row.state.as_str(), "active" | "upgrading" | "updating-active")
 }
+
+/// A uuid that follows from these bytes: the same whenever it is made again.
+pub(crate) fn stable_uuid(bytes: impl Iterator<Item = u8>) -> String {
+    // FNV-1a, 128 bits: stable over versions, and as unlikely to meet another as a random one.
+    let hash = bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    });
+    uuid::Builder::from_random_bytes(hash.to_be_bytes())
+        .into_uuid()
+        .to_string()
+}

@@ -33,7 +33,7 @@ pub(crate) use derived::{add_ids, of_root};
 pub(crate) use feed::Feed;
 pub use feed::{Change, Changed, Missed, News, Published};
 pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
-pub(crate) use ids::{SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable};
+pub(crate) use ids::{SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable, stable_uuid};
 pub use loops::LoopStatus;
 pub(crate) use monitor::millis;
 pub(crate) use process::{Outcome, back_off, edge, fenced, qualified, request, short_name};
@@ -44,8 +44,11 @@ pub(crate) use rows::{
     Update, apply_update, check_free_in_account, insert_and_start, live, new_row, not_available, not_now, notes,
     retire, retire_part, row_from_input, unchecked, write_notes,
 };
-pub(crate) use service_log::log_to_service;
-pub(crate) use settings::{DEFAULT_PORTS, HOST_ADDRESS, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES, NONRANCHER};
+pub(crate) use service_log::{Entry, ServiceLog};
+pub(crate) use settings::{
+    DEFAULT_PORTS, HOST_ADDRESS, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES, NONRANCHER, REGISTRY_DEFAULT,
+    REGISTRY_WHITELIST,
+};
 pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub(crate) use state::{Core, Packing};
 pub use state::{EngineConfig, MakeSimulator, Simulators};

@@ -6,6 +6,8 @@ use crate::model::{Error, Resource, ResourceId, Result};
 use crate::schema::{Machine, Transition};
 use crate::store::{Changes, NewProcess, Process, Tx, Wake};
 
+use super::service_log::end_log;
+
 /// How a run of a handler ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -58,6 +60,11 @@ pub(crate) fn request(
             tx.wake(Wake::Process { id: open.id, at });
         }
         return Ok(row);
+    }
+    if row.root == "service" {
+        for open in tx.open_processes_of(row.id)? {
+            end_log(tx, row, open.id)?;
+        }
     }
     tx.pre_empt(row.id)?;
     changes.state = Some(edge.via.clone());

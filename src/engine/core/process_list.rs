@@ -1,6 +1,6 @@
 //! Processes, as those who look into the machinery read them: what runs, how often it failed, what it said last.
 
-use crate::model::{ResourceId, Result, Timestamp, WireId};
+use crate::model::{Result, Timestamp, WireId};
 use crate::store::{ProcessCondition, ProcessField, ProcessOn, ProcessSpec, Scalar};
 
 use super::request::{Filter, ListQuery, Scope};
@@ -17,18 +17,20 @@ pub struct ProcessInstance {
     pub resource_type: String,
     /// The resource, as a wire id.
     pub resource_id: String,
-    /// The resource's account.
-    pub account: Option<ResourceId>,
+    /// The resource's account, as a wire id.
+    pub account: Option<String>,
     /// When it was asked for.
     pub start: Timestamp,
     /// When it ended, if it has.
     pub end: Option<Timestamp>,
-    /// When it runs next; none once it ended.
-    pub run_after: Option<Timestamp>,
-    /// How often it failed.
-    pub failures: i32,
-    /// How it ended: `Done`, `StateChanged` …; empty while it is open.
+    /// When it runs next, or ran last.
+    pub run_after: Timestamp,
+    /// How often it was run to an end, good or bad.
+    pub executions: i32,
+    /// How it ended: `DONE`, `STATE_CHANGED` …; empty while it is open.
     pub exit_reason: String,
+    /// The server that has it, or had it last.
+    pub server: String,
     /// The last thing it said, or empty.
     pub message: String,
 }
@@ -95,13 +97,14 @@ impl Core {
             resource_id: self.wire_id(&row.kind, process.resource()),
             start: Timestamp(process.started_ms),
             end: process.ended_ms.map(Timestamp),
-            run_after: process.ended_ms.is_none().then(|| process.run_after()),
-            failures: process.attempts,
+            run_after: process.run_after(),
+            executions: process.attempts + i32::from(process.ended_ms.is_some()),
+            server: process.claimed_by,
             process_name: process.process,
             exit_reason: process.exit_reason,
             message: process.message,
             resource_type: row.root,
-            account: row.account_id,
+            account: row.account_id.map(|id| self.wire_id("account", id)),
         }
     }
 }
@@ -133,6 +136,11 @@ fn condition(filter: &Filter) -> Option<ProcessCondition> {
         "endTime" => (ProcessField::EndedMs, date()),
         "exitReason" => (ProcessField::ExitReason, text()),
         "message" => (ProcessField::Message, text()),
+        "phase" => (ProcessField::Phase, text()),
+        "result" => (ProcessField::Result, text()),
+        "priority" => (ProcessField::Priority, number()),
+        "startProcessServerId" => (ProcessField::StartServer, text()),
+        "runningProcessServerId" => (ProcessField::RunningServer, text()),
         _ => return None,
     };
     Some(ProcessCondition {

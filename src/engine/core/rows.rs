@@ -317,6 +317,7 @@ impl Core {
             check(tx, &row)?;
             match machine.filter(|m| m.has_process("remove")) {
                 // What goes or is gone is not asked to go again, and no fault of whoever asks (cattle: `ALREADY_DONE`).
+                _ if row.removed.is_some() && row.state == "purged" => Err(not_now()),
                 _ if row.removed.is_some() => Ok(row),
                 None => retire(tx, &row, keep),
                 Some(machine) if machine.running("remove", &row.state).is_some() => Ok(row),

@@ -1,32 +1,168 @@
 //! The service log: what the engine did to a service, for its users.
+//!
+//! It is a tree: each process of a service has a row, from its start to its end, and what was done on the way stands in
+//! rows of the same transaction below it.
 
 use crate::model::{Fields, Resource, ResourceId, Result};
-use crate::store::{NewResource, Tx};
+use crate::store::{Changes, NewResource, Process, Tx};
 
-/// Writes a line. `about` is the container it is about.
-pub(crate) fn log_to_service(
-    tx: &mut Tx<'_>,
-    service: &Resource,
-    event: &str,
-    sentence: &str,
-    about: Option<ResourceId>,
-    is_error: bool,
-) -> Result<()> {
-    let mut fields = Fields::default();
-    fields.set("eventType", event)?;
-    fields.set("description", sentence)?;
-    fields.set("level", if is_error { "error" } else { "info" })?;
-    fields.set("serviceId", &format!("1s{}", service.id))?;
-    fields.set("instanceId", &about.map(|id| format!("1i{id}")))?;
-    let refs = vec![("serviceId".to_owned(), service.id)];
-    tx.insert(NewResource {
-        root: "serviceLog".into(),
-        kind: "serviceLog".into(),
-        account_id: service.account_id,
-        parent_id: Some(service.id),
-        fields,
-        refs,
-        ..NewResource::default()
-    })?;
-    Ok(())
+use super::ids::stable_uuid;
+use super::process::short_name;
+use super::state::Core;
+
+/// What a process of a service is called in its log, and the sentence for it; `None` for those that leave no row
+/// (cattle: making a service, and cancelling an upgrade, log nothing).
+fn title(process: &str) -> Option<(&'static str, &'static str)> {
+    Some(match process {
+        "activate" => ("service.activate", "Activating service"),
+        "update" => ("service.update", "Updating service"),
+        "upgrade" | "continueupgrade" => ("service.upgrade", "Upgrading service"),
+        "finishupgrade" => ("service.finishupgrade", "Finishing upgrade"),
+        "rollback" => ("service.rollback", "Rolling back service"),
+        "restart" => ("service.restart", "Restarting service"),
+        "deactivate" => ("service.deactivate", "Deactivating service"),
+        "remove" => ("service.remove", "Removing service"),
+        _ => return None,
+    })
+}
+
+/// Whether the containers of a service are brought to what is wanted by this process.
+fn reconciles(process: &str) -> bool {
+    matches!(
+        process,
+        "activate" | "update" | "upgrade" | "continueupgrade" | "finishupgrade" | "rollback" | "restart"
+    )
+}
+
+/// The uuid that the rows of a process have in common. It follows from the process, so that a run which is repeated
+/// finds what it wrote before.
+fn transaction(service: &Resource, process: i64) -> String {
+    let bytes = service.uuid.bytes().chain(*b"log").chain(process.to_be_bytes());
+    stable_uuid(bytes)
+}
+
+/// A process of a service, as its log writes of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceLog {
+    process: i64,
+    short: String,
+    service: String,
+    container: String,
+}
+
+impl Core {
+    /// The log of a process of a service.
+    pub(crate) fn service_log(&self, service: ResourceId, process: &Process) -> Result<ServiceLog> {
+        Ok(ServiceLog {
+            process: process.id,
+            short: short_name(process).to_owned(),
+            service: self.wire_id("service", service),
+            container: self.type_of("container")?.prefix.clone(),
+        })
+    }
+}
+
+/// One thing that was done.
+pub(crate) struct Entry {
+    /// What it is called; begun by a point, it is about the process as such.
+    pub(crate) event: &'static str,
+    /// The sentence.
+    pub(crate) sentence: String,
+    /// The container it is about.
+    pub(crate) about: Option<ResourceId>,
+}
+
+impl ServiceLog {
+    /// Writes what was done, below the row of the process; that is written first, if it is not there yet.
+    pub(crate) fn write(&self, tx: &mut Tx<'_>, service: &Resource, entries: Vec<Entry>) -> Result<()> {
+        let Some((process, sentence)) = title(&self.short) else {
+            return Ok(());
+        };
+        let transaction = transaction(service, self.process);
+        if tx.find_by_uuid(&transaction)?.is_none() {
+            let entry = Entry {
+                event: process,
+                sentence: sentence.to_owned(),
+                about: None,
+            };
+            self.insert(tx, service, &transaction, process, &entry, false)?;
+        }
+        for entry in entries {
+            self.insert(tx, service, &transaction, process, &entry, true)?;
+        }
+        Ok(())
+    }
+
+    /// Writes that the process has done what it was to do.
+    pub(crate) fn finish(&self, tx: &mut Tx<'_>, service: &Resource) -> Result<()> {
+        let done = Entry {
+            event: ".info",
+            sentence: "Service already reconciled".to_owned(),
+            about: None,
+        };
+        let entries = if reconciles(&self.short) {
+            vec![done]
+        } else {
+            Vec::new()
+        };
+        self.write(tx, service, entries)?;
+        end_log(tx, service, self.process)
+    }
+
+    fn insert(
+        &self,
+        tx: &mut Tx<'_>,
+        service: &Resource,
+        transaction: &str,
+        process: &str,
+        entry: &Entry,
+        is_below: bool,
+    ) -> Result<()> {
+        let event = match entry.event.starts_with('.') {
+            true => format!("{process}{}", entry.event),
+            false => entry.event.to_owned(),
+        };
+        let mut fields = Fields::default();
+        fields.set("eventType", &event)?;
+        fields.set("description", &entry.sentence)?;
+        fields.set("level", "info")?;
+        fields.set("serviceId", &self.service)?;
+        let about = entry
+            .about
+            .map(|id| crate::schema::render::wire_id(&self.container, id));
+        fields.set("instanceId", &about)?;
+        fields.set("subLog", &is_below)?;
+        fields.set("transactionId", transaction)?;
+        if is_below {
+            fields.set("endTime", &tx.now().to_wire())?;
+        }
+        tx.insert(NewResource {
+            root: "serviceLog".into(),
+            kind: "serviceLog".into(),
+            account_id: service.account_id,
+            parent_id: Some(service.id),
+            uuid: (!is_below).then(|| transaction.to_owned()),
+            fields,
+            refs: vec![("serviceId".to_owned(), service.id)],
+            ..NewResource::default()
+        })?;
+        Ok(())
+    }
+}
+
+/// Writes the end of a process into its row of the log, if it has one that is open.
+pub(super) fn end_log(tx: &mut Tx<'_>, service: &Resource, process: i64) -> Result<()> {
+    let Some(row) = tx.find_by_uuid(&transaction(service, process))? else {
+        return Ok(());
+    };
+    let mut fields = Fields::parse(&row.fields)?;
+    if fields.text("endTime").is_some() {
+        return Ok(());
+    }
+    fields.set("endTime", &tx.now().to_wire())?;
+    let changes = Changes {
+        fields: Some(fields),
+        ..Changes::default()
+    };
+    tx.update_if(&row, &changes).map(drop)
 }

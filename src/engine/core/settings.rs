@@ -104,6 +104,12 @@ pub(crate) const HOST_ADDRESS: &str = "drover.host.address";
 /// Tells installations apart.
 pub(crate) const INSTALL_UUID: &str = "install.uuid";
 
+/// The registry of images that name none, instead of Docker's own.
+pub(crate) const REGISTRY_DEFAULT: &str = "registry.default";
+
+/// The only registries that images may come from, separated by commas.
+pub(crate) const REGISTRY_WHITELIST: &str = "registry.whitelist";
+
 pub(crate) const MEMBER_ROLES: &str = "project.set.member.roles";
 
 /// Which roles may change what runs everything else; by default all that change anything else, but `restricted`.
@@ -212,6 +218,8 @@ const SETTINGS: &[Known] = &[
     // Taken from the settings once, at the start.
     fixed("rancher.server.version", "v1.6.30"),
     text("registration.token.period.millis", "315360000000"),
+    text(REGISTRY_DEFAULT, ""),
+    text(REGISTRY_WHITELIST, ""),
     count(SERVICE_LOG_SECONDS, "604800"),
     count(MAX_QUEUED, "100"),
     public(

@@ -156,6 +156,18 @@ impl Engine {
         commands::follow(&self.core, scope, rows, link)
     }
 
+    /// The rows at the end of a link of one row, as a list of the far type. Blocking.
+    pub fn follow_list(
+        &self,
+        scope: &Scope,
+        near: ResourceId,
+        link: &Link,
+        far: &TypeView,
+        query: &ListQuery,
+    ) -> Result<Page> {
+        commands::follow_list(&self.core, scope, near, link, far, query)
+    }
+
     /// The computed fields of these rows, by a constant number of queries.
     pub fn derive(&self, _scope: &Scope, rows: &[Resource]) -> Result<Derived> {
         commands::derive(&self.core, rows)

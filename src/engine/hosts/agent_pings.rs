@@ -1,6 +1,5 @@
 //! Pinging agents, and what a simulated one brings up.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -276,8 +275,10 @@ fn insert_host(
     fields.set("memory", &data.memory)?;
     fields.set("milliCpu", &data.milli_cpu)?;
     fields.set("localStorageMb", &data.local_storage_mb)?;
-    let labels: Option<BTreeMap<String, String>> = Fields::parse(&agent.fields)?.read("labels").unwrap_or_default();
-    fields.set("labels", &labels.unwrap_or_default())?;
+    fields.set(
+        "labels",
+        &Fields::parse(&agent.fields)?.texts("labels").unwrap_or_default(),
+    )?;
     fields.set("info", &json!({}))?;
     let note = HostNotes {
         runtime: SIM_RUNTIME.into(),

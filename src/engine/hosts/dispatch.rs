@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::engine::core::{Core, Input, Outcome, Scope, Update, apply_update, live};
+use crate::engine::core::{Answer, Core, Input, Outcome, Scope, Update, apply_update, live, unchecked};
 use crate::engine::{access, labels};
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::schema::TypeView;
@@ -48,7 +48,7 @@ pub(crate) async fn update(
 async fn update_host(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, input: Input) -> Result<Resource> {
     let space = input.get("localStorageMb").filter(|v| !v.is_null());
     if space.is_some() && space != Fields::parse(&row.fields)?.read::<Value>("localStorageMb")?.as_ref() {
-        return Err(Error::not_implemented("storage cannot be reserved in this build").with_field("localStorageMb"));
+        return Err(Error::not_implemented("localStorageMb is not part of this build").with_field("localStorageMb"));
     }
     let (id, update, label) = (row.id, Update::of(ty), core.type_of("label")?.clone());
     let written = core.write_for(scope, move |tx| {
@@ -62,13 +62,30 @@ async fn update_host(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, 
     Ok(written)
 }
 
+pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str) -> Result<Answer> {
+    match core
+        .start_action(scope, row, action, "{}".to_owned(), unchecked)
+        .await?
+    {
+        // What leaves a host is not waited for.
+        Answer::Accepted(row) if action == "evacuate" => Ok(Answer::Done(row)),
+        other => Ok(other),
+    }
+}
+
 /// Runs the handler of a process. One without an entry only changes the state.
 pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Result<Outcome> {
     match process.process.as_str() {
         "host.create" => Ok(core.create_host()),
         "host.deactivate" => Ok(core.deactivate_host(process)),
         "host.evacuate" => core.evacuate_host(process, row).await,
-        "host.remove" => core.remove_host(row).await,
+        "host.remove" => match core.remove_host(row).await? {
+            Outcome::Done(mut changes) => {
+                changes.patch.set("agentState", "removed")?;
+                Ok(Outcome::Done(changes))
+            }
+            other => Ok(other),
+        },
         "agent.activate" => core.activate_agent(row).await,
         "agent.disconnect" => core.sync_hosts(row).await.map(|()| Outcome::done()),
         "agent.reconnect" => core.reconnect_agent(row).await,

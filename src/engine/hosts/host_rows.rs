@@ -16,7 +16,7 @@ const OWN_ADDRESS: &str = "127.0.0.1";
 /// What an engine says of itself, in the fields of a new host or of one that is known. What its users wrote over it stays.
 pub(super) fn host_fields(mut fields: Fields, info: &EngineInfo) -> Result<Fields> {
     fields.set("hostname", &info.name)?;
-    let mut labels: std::collections::BTreeMap<String, String> = fields.read("labels")?.unwrap_or_default();
+    let mut labels = fields.texts("labels")?;
     labels.extend(info.labels.clone());
     if !info.version.is_empty() {
         let short: String = info.version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");

@@ -14,7 +14,7 @@ mod natives;
 mod registration;
 mod watch;
 
-pub(crate) use dispatch::{create, handle, look_at, update};
+pub(crate) use dispatch::{act, create, handle, look_at, update};
 pub(crate) use host::agent_state;
 pub(crate) use host_fields::derive;
 pub(crate) use watch::watch_name;

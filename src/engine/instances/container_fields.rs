@@ -12,6 +12,17 @@ use crate::store::Direction;
 /// The computed fields of containers and volumes.
 pub(crate) fn derive(core: &Core, rows: &[Resource], derived: &mut Derived) -> Result<()> {
     core.derive_instances(&of_root(rows, "instance"), derived)?;
+    let is_asked = |row: &&Resource| row.root == "instance" && row.removed.is_none() && !row.health.is_empty();
+    for row in rows.iter().filter(is_asked) {
+        // Whoever runs a container asks it how it is.
+        if let Some(host) = row.host_id {
+            let state = json!([{"hostId": core.wire_id("host", host), "healthState": row.health}]);
+            derived
+                .entry(row.id)
+                .or_default()
+                .push(("healthcheckStates", state.to_string()));
+        }
+    }
     let volumes = of_root(rows, "volume");
     if !volumes.is_empty() {
         let maps = core.store.references("volumeId", &volumes, Direction::To)?;

@@ -1,6 +1,5 @@
 //! Containers of no service: checking and creating them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 use crate::engine::core::{Core, Input, Scope, insert_and_start, row_from_input, write_notes};
 use crate::engine::labels;
 use crate::model::id::new_uuid;
-use crate::model::launch::{LaunchConfig, is_none_image, is_sim_image};
+use crate::model::launch::{LaunchConfig, is_none_image, is_sim_image, texts};
 use crate::model::port::PortSpec;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::{Type, TypeView};
@@ -28,8 +27,9 @@ pub(crate) async fn create(
     scope: &Scope,
     ty: &TypeView,
     account: ResourceId,
-    input: Input,
+    mut input: Input,
 ) -> Result<Vec<Resource>> {
+    core.apply_image_rules(&mut input)?;
     let new = NewContainers::check(&ty.def, account, input)?;
     let types = core.instance_types()?;
     core.write_for(scope, move |tx| new.insert(tx, &types)).await
@@ -79,7 +79,7 @@ impl NewContainers {
     pub(crate) fn insert(self, tx: &mut Tx<'_>, types: &InstanceTypes) -> Result<Vec<Resource>> {
         let listed = |field: &str| self.input.get(field).cloned().unwrap_or_default();
         let ports: Vec<String> = serde_json::from_value(listed("ports")).unwrap_or_default();
-        let labels: BTreeMap<String, String> = serde_json::from_value(listed("labels")).unwrap_or_default();
+        let labels = texts(listed("labels")).ok().flatten().unwrap_or_default();
         let mut rows = Vec::new();
         for n in 1..=self.count {
             let mut new = row_from_input(&self.def, self.account, &self.input)?;

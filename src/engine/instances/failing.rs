@@ -4,7 +4,7 @@ use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
 use crate::model::launch::LaunchConfig;
 use crate::model::{Error, Resource, Result};
 use crate::runtime;
-use crate::store::{Changes, Process};
+use crate::store::{Changes, Process, exit};
 
 use super::container_rows::{InstanceNotes, launch_of};
 use super::making::ENGINE_WAIT;
@@ -70,7 +70,7 @@ impl Core {
             let Some(row) = fenced(tx, process_id, row_id)? else {
                 return Ok(());
             };
-            tx.end_process(process_id, "Error")?;
+            tx.end_process(process_id, exit::ERROR)?;
             let mut note: InstanceNotes = notes(&row);
             note.failures = note.failures.saturating_add(1);
             note.failed_at = Some(tx.now());

@@ -92,8 +92,8 @@ impl Granted {
             add(fields, "dns", vec![NAME_SERVER.to_owned()])?;
             add(fields, "dnsSearch", search)?;
         }
-        let labels: Option<BTreeMap<String, String>> = fields.read("labels")?;
-        if let (Some(mut labels), Some(uuid)) = (labels.filter(|labels| !labels.is_empty()), project_uuid) {
+        let labels = fields.texts("labels")?;
+        if let (Some(mut labels), Some(uuid)) = (Some(labels).filter(|labels| !labels.is_empty()), project_uuid) {
             labels.insert(PROJECT_LABEL.to_owned(), uuid);
             fields.set("labels", &labels)?;
         }

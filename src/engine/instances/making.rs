@@ -7,7 +7,7 @@ use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
 use crate::model::launch::{LaunchConfig, image_reference};
 use crate::model::{Fields, Resource, Result};
 use crate::runtime::{self, Found};
-use crate::store::{Changes, Process};
+use crate::store::{Changes, Process, exit};
 
 use super::container_rows::{InstanceNotes, launch_of};
 use super::spec::SpecError;
@@ -114,7 +114,7 @@ impl Core {
                 ..Changes::default()
             };
             if starts {
-                tx.end_process(process_id, "Done")?;
+                tx.end_process(process_id, exit::CHAIN)?;
                 request(tx, &machine, &row, "start", "{}", changes)?;
             } else {
                 tx.update_if(&row, &changes)?;

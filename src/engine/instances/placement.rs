@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Deserialize;
 
 use crate::engine::core::{Core, fenced, is_sim};
-use crate::model::launch::{LABEL_START_ONCE, LaunchConfig, is_sim_image, parse_reference};
+use crate::model::launch::{LABEL_START_ONCE, LaunchConfig, is_sim_image, parse_reference, texts};
 use crate::model::port::PortSpec;
 use crate::model::{Resource, ResourceId, Result};
 use crate::plan;
@@ -219,6 +219,7 @@ struct PortFields {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct HostFields {
+    #[serde(deserialize_with = "texts")]
     labels: Option<BTreeMap<String, String>>,
     agent_state: Option<String>,
     memory: Option<i64>,
@@ -228,6 +229,7 @@ struct HostFields {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Labels {
+    #[serde(deserialize_with = "texts")]
     labels: Option<BTreeMap<String, String>>,
 }
 

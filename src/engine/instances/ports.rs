@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::engine::core::{Core, fenced, new_row};
-use crate::model::{Fields, Resource, Result};
+use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::runtime::Found;
+use crate::schema::render::wire_id;
 use crate::store::{Changes, NewResource, Process, Tx};
 
 use super::container_rows::{IMAGE_PORT, InstanceTypes};
@@ -25,11 +26,24 @@ impl Core {
         }
         let types = self.instance_types()?;
         let ip_type = self.type_of("ipAddress")?.clone();
+        let public = row.host_id.map(|host| self.address_row_of(host)).transpose()?.flatten();
         let (process_id, row_id, found) = (process.id, row.id, found.clone());
         self.write(move |tx| {
             let Some(row) = fenced(tx, process_id, row_id)? else {
                 return Ok(());
             };
+            if let Some(address) = address.filter(|_| !has_address) {
+                let mut fields = Fields::default();
+                fields.set("address", &address)?;
+                tx.insert(NewResource {
+                    parent_id: Some(row.id),
+                    state: "active".into(),
+                    ..new_row(&ip_type, row.account_id, fields)
+                })?;
+            }
+            // Where a port is, and what it leads to.
+            let private = tx.children(row.id, "ipAddress")?.first().map(|row| row.id);
+            let ends = [("publicIpAddressId", public), ("privateIpAddressId", private)];
             for port in tx.children(row.id, "port")? {
                 let mut fields = Fields::parse(&port.fields)?;
                 let private: Option<u16> = fields.read("privatePort")?;
@@ -52,6 +66,11 @@ impl Core {
                 if let Some(bound) = bound {
                     fields.set("publicPort", &bound.public)?;
                 }
+                for (name, address) in ends.iter().filter_map(|(name, id)| Some((*name, (*id)?))) {
+                    fields.set(name, &wire_id(&ip_type.prefix, address))?;
+                    tx.delete_refs(port.id, name)?;
+                    tx.insert_ref(port.id, name, address)?;
+                }
                 tx.update_if(
                     &port,
                     &Changes {
@@ -63,18 +82,16 @@ impl Core {
                 )?;
             }
             insert_image_ports(tx, &types, &row, &found)?;
-            if let Some(address) = address.filter(|_| !has_address) {
-                let mut fields = Fields::default();
-                fields.set("address", &address)?;
-                tx.insert(NewResource {
-                    parent_id: Some(row.id),
-                    state: "active".into(),
-                    ..new_row(&ip_type, row.account_id, fields)
-                })?;
-            }
             Ok(())
         })
         .await
+    }
+
+    /// The row of the address that a host is reached by.
+    fn address_row_of(&self, host: ResourceId) -> Result<Option<ResourceId>> {
+        let own = self.store.referrers(host, "hostId")?;
+        let is_address = |row: &Resource| row.root == "ipAddress" && row.removed.is_none();
+        Ok(self.store.many(&own)?.into_iter().find(is_address).map(|row| row.id))
     }
 
     /// The ports of a container that stopped are bound no more.

@@ -212,6 +212,31 @@ impl Core {
         self.links_from(service, None, launch, links, &mut seen)
     }
 
+    /// The service that a link leads to, by its id or by its name, if it is there now.
+    pub(crate) fn linked_service(&self, map: &Resource) -> Result<Option<Resource>> {
+        let fields = Fields::parse(&map.fields)?;
+        if let Some(id) = fields.text("consumedServiceId").and_then(|w| parse_reference(&w)) {
+            return Ok(self.store.find(id)?.filter(|t| t.removed.is_none()));
+        }
+        let Some(named) = fields.text("consumedService") else {
+            return Ok(None);
+        };
+        let consumer = map.parent_id.map(|id| self.store.find(id)).transpose()?.flatten();
+        let (stack, name) = match named.split_once('/') {
+            None => (consumer.and_then(|consumer| consumer.parent_id), named.as_str()),
+            Some((stack, name)) => {
+                let stacks = self.store.all("stack", map.account_id)?;
+                let found = stacks.iter().find(|row| row.name.eq_ignore_ascii_case(stack));
+                (found.map(|row| row.id), name)
+            }
+        };
+        let services = stack.map(|id| self.store.children(id, "service")).transpose()?;
+        Ok(services
+            .into_iter()
+            .flatten()
+            .find(|row| row.name.eq_ignore_ascii_case(name)))
+    }
+
     fn links_from(
         &self,
         service: ResourceId,
@@ -224,14 +249,7 @@ impl Core {
             return Ok(());
         }
         for map in self.store.children(service, "serviceConsumeMap")? {
-            let fields = Fields::parse(&map.fields)?;
-            let target = fields.text("consumedServiceId").and_then(|w| parse_reference(&w));
-            let Some(target) = target
-                .map(|id| self.store.find(id))
-                .transpose()?
-                .flatten()
-                .filter(|t| t.removed.is_none())
-            else {
+            let Some(target) = self.linked_service(&map)? else {
                 continue;
             };
             let Some(stack) = target.parent_id.map(|id| self.store.find(id)).transpose()?.flatten() else {

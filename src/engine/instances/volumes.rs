@@ -198,7 +198,7 @@ impl Core {
                 .text("driver")
                 .filter(|d| !d.is_empty())
                 .unwrap_or_else(|| "local".into());
-            wanted.push((row.name, driver, fields.read("driverOpts")?.unwrap_or_default()));
+            wanted.push((row.name, driver, fields.texts("driverOpts")?));
         }
         let driver = launch.volume_driver.as_deref().filter(|d| !d.is_empty());
         let named = launch
@@ -214,7 +214,7 @@ impl Core {
                 .map(|row| Fields::parse(&row.fields))
                 .transpose()?
                 .unwrap_or_default();
-            let options: BTreeMap<String, String> = fields.read("driverOpts")?.unwrap_or_default();
+            let options = fields.texts("driverOpts")?;
             let own = fields.text("driver").filter(|d| !d.is_empty());
             match own.or(driver.map(str::to_owned)) {
                 Some(driver) => wanted.push((name.to_owned(), driver, options)),

@@ -19,7 +19,17 @@ const NEEDS_IMAGE: &str = "Image is required when selectorContainer is not passe
 
 /// Balancing has no data plane here: kept on simulated hosts, refused on others.
 pub(super) fn check_balancing(input: &Input, is_sim: bool) -> Result<()> {
-    match input.get("lbConfig").is_some_and(|v| !v.is_null()) && !is_sim {
+    let asks = |value: &Value| match value {
+        Value::Null => false,
+        Value::Array(list) => !list.is_empty(),
+        _ => true,
+    };
+    // An empty one asks for nothing.
+    let is_asked = input
+        .get("lbConfig")
+        .and_then(Value::as_object)
+        .is_some_and(|config| config.iter().any(|(name, value)| name != "type" && asks(value)));
+    match is_asked && !is_sim {
         true => Err(Error::not_implemented("balancing is not part of this build").with_field("lbConfig")),
         false => Ok(()),
     }

@@ -26,8 +26,11 @@ pub(crate) async fn update(
     scope: &Scope,
     ty: &TypeView,
     row: &Resource,
-    input: Input,
+    mut input: Input,
 ) -> Result<Resource> {
+    if row.root == "service" {
+        core.apply_image_rules(&mut input)?;
+    }
     let input = match row.root.as_str() {
         "service" => service::check_update(row, input)?,
         _ => stack::check_name(input)?,

@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use crate::engine::core::{Core, fenced, log_to_service, notes, request, write_notes};
+use crate::engine::core::{Core, Entry, ServiceLog, fenced, notes, request, stable_uuid, write_notes};
 use crate::engine::instances::{
     InstanceNotes, InstanceTypes, Wanted, insert_service_container, is_leaving, remove_container,
 };
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
-use crate::plan::{Plan, Step, UnitId, Why};
+use crate::plan::{Health, InstanceState, Plan, Step, UnitId, Why};
 use crate::schema::Machine;
-use crate::store::{Changes, Tx};
+use crate::store::{Changes, Process, Tx};
 
 use super::snapshot::{Config, Failed, ServiceNotes, ServiceSnapshot};
 
 impl Core {
     /// Writes the steps of a plan as requests, some per transaction. `process` is the fence.
-    pub(crate) async fn carry_out(&self, process: Option<i64>, snapshot: &ServiceSnapshot, plan: Plan) -> Result<()> {
+    pub(crate) async fn carry_out(&self, process: &Process, snapshot: &ServiceSnapshot, plan: Plan) -> Result<()> {
         let machine = self.machine_of("container")?.clone();
         let mut siblings: HashMap<String, BTreeMap<Option<String>, ResourceId>> = HashMap::new();
         for instance in snapshot.observed.instances.iter().filter(|i| !i.is_parked) {
@@ -32,7 +32,9 @@ impl Core {
             .flatten();
         let mut work = Work {
             service_id: snapshot.service.id,
-            process,
+            process: process.id,
+            log: self.service_log(snapshot.service.id, process)?,
+            standing: Some(standing(snapshot)),
             machine,
             types: std::sync::Arc::new(self.instance_types()?),
             stack: snapshot.stack.clone(),
@@ -78,7 +80,10 @@ impl Core {
 /// What a transaction of steps needs.
 struct Work {
     service_id: ResourceId,
-    process: Option<i64>,
+    process: i64,
+    log: ServiceLog,
+    /// How things stand, for the log: told once for each plan.
+    standing: Option<String>,
     machine: std::sync::Arc<Machine>,
     types: std::sync::Arc<InstanceTypes>,
     stack: Resource,
@@ -109,19 +114,16 @@ struct Written {
     note: ServiceNotes,
     note_changed: bool,
     create_index: i64,
-    /// Event, sentence, and the container it is about.
-    log: Vec<(&'static str, String, ResourceId)>,
+    log: Vec<Entry>,
 }
 
 impl Work {
     /// Writes as many steps as one transaction takes, and gives back the rest; `None` if the process is over and the rest must
     /// not be written.
     fn run(mut self, tx: &mut Tx<'_>, mut steps: VecDeque<Step>) -> Result<Option<(Self, VecDeque<Step>)>> {
-        let service = match self.process {
-            Some(process) => fenced(tx, process, self.service_id)?,
-            None => tx.find(self.service_id)?,
+        let Some(service) = fenced(tx, self.process, self.service_id)? else {
+            return Ok(None);
         };
-        let Some(service) = service else { return Ok(None) };
         let mut fields = Fields::parse(&service.fields)?;
         let first_index: i64 = fields.read("createIndex")?.unwrap_or(0);
         let mut written = Written {
@@ -130,6 +132,11 @@ impl Work {
             create_index: first_index,
             log: Vec::new(),
         };
+        written.log.extend(self.standing.take().map(|sentence| Entry {
+            event: ".info",
+            sentence,
+            about: None,
+        }));
         while let Some(step) = steps.pop_front() {
             self.write_step(tx, &service, step, &mut written)?;
             if tx.is_full() {
@@ -147,9 +154,7 @@ impl Work {
         if changes.fields.is_some() || changes.internal.is_some() {
             tx.update_if(&service, &changes)?;
         }
-        for (event, sentence, id) in written.log {
-            log_to_service(tx, &service, event, &sentence, Some(id), false)?;
-        }
+        self.log.write(tx, &service, written.log)?;
         Ok(Some((self, steps)))
     }
 
@@ -178,10 +183,11 @@ impl Work {
                 written.note_changed |= failed.is_some();
                 let failures = failed.filter(|f| f.version == creation.version).map_or(0, |f| f.times);
                 if let Some(id) = self.create(tx, service, &written.note, &creation, failures)? {
-                    let Creation { unit, config, name, .. } = creation;
+                    let Creation { unit, config, .. } = creation;
                     self.siblings.entry(unit).or_default().insert(config, id);
-                    let sentence = format!("Creating extra service instance {name}");
-                    written.log.push(("service.instance.create", sentence, id));
+                    written
+                        .log
+                        .push(about(id, "service.instance.create", "Creating extra service instance"));
                 }
             }
             Step::Create {
@@ -198,8 +204,7 @@ impl Work {
                         written.note_changed |= note_failed(&mut written.note, &row)?;
                     }
                     if why != Why::Removed {
-                        let sentence = format!("{} {}", why_text(why), row.name);
-                        written.log.push(("service.instance.delete", sentence, id));
+                        written.log.push(about(id, "service.instance.delete", why_text(why)));
                     }
                     remove_container(tx, &self.machine, &row)?;
                 }
@@ -209,6 +214,9 @@ impl Work {
                     written.note_changed |= retain(&mut written.note, &row);
                 }
                 set_parked(tx, id, true)?;
+                written
+                    .log
+                    .push(about(id, "service.instance.mark.upgrade", "Mark for upgrade"));
             }
             Step::Unpark(id) => set_parked(tx, id, false)?,
             Step::BeginBatch => {
@@ -278,14 +286,7 @@ impl Work {
 
 /// The uuid of a service's unit with this index: the same when all its containers are gone and it is made again.
 fn unit_uuid(service: &str, index: u32) -> String {
-    // FNV-1a, 128 bits: stable over versions, and as unlikely to meet another as a random one.
-    let bytes = service.bytes().chain(index.to_be_bytes());
-    let hash = bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
-        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
-    });
-    uuid::Builder::from_random_bytes(hash.to_be_bytes())
-        .into_uuid()
-        .to_string()
+    stable_uuid(service.bytes().chain(index.to_be_bytes()))
 }
 
 /// The place of a container in its service: what comes after it comes there.
@@ -343,6 +344,30 @@ fn note_failed(note: &mut ServiceNotes, row: &Resource) -> Result<bool> {
     };
     note.failed.insert(slot_key(own.config.as_deref(), own.index), failed);
     Ok(true)
+}
+
+/// An entry of the log about a container.
+fn about(id: ResourceId, event: &'static str, sentence: &str) -> Entry {
+    Entry {
+        event,
+        sentence: sentence.to_owned(),
+        about: Some(id),
+    }
+}
+
+/// How many units are wanted and there, and how many of these are not as they should be.
+fn standing(snapshot: &ServiceSnapshot) -> String {
+    let mut units: BTreeMap<&str, (bool, bool, bool)> = BTreeMap::new();
+    for instance in snapshot.observed.instances.iter().filter(|i| !i.is_parked) {
+        let (is_ill, is_bad, is_incomplete) = units.entry(&instance.unit).or_default();
+        *is_ill |= instance.health == Health::Unhealthy;
+        *is_bad |= instance.state == InstanceState::Broken;
+        *is_incomplete |= instance.state != InstanceState::Running;
+    }
+    let count = |is: fn(&(bool, bool, bool)) -> bool| units.values().filter(|unit| is(unit)).count();
+    let (ill, bad, incomplete) = (count(|u| u.0), count(|u| u.1), count(|u| u.2));
+    let (wanted, there) = (snapshot.wanted_units(), units.len());
+    format!("Requested: {wanted}, Created: {there}, Unhealthy: {ill}, Bad: {bad}, Incomplete: {incomplete}")
 }
 
 fn why_text(why: Why) -> &'static str {

@@ -1,9 +1,10 @@
 //! Making and removing services; all in between is reconciling.
 
-use crate::engine::core::{Core, Outcome, fenced, notes, retire, write_notes};
-use crate::model::launch::parse_reference;
-use crate::model::{Fields, Resource, ResourceId, Result};
-use crate::store::{Changes, Process};
+use std::collections::BTreeSet;
+
+use crate::engine::core::{Core, Outcome, fenced, new_row, notes, retire, write_notes};
+use crate::model::{Fields, Resource, ResourceId, Result, ServiceKind};
+use crate::store::{Changes, NewResource, Process};
 
 use super::links;
 use super::random_ports::{Drawn, EXHAUSTED, draw_ports};
@@ -55,11 +56,57 @@ impl Core {
         if has_none && self.type_of(&row.kind)?.fields.contains_key("secondaryLaunchConfigs") {
             changes.patch.set("secondaryLaunchConfigs", &[(); 0])?;
         }
+        let is_bare = matches!(ServiceKind::of(&row.kind), ServiceKind::External | ServiceKind::Dns);
+        if is_bare && fields.get("launchConfig").is_none_or(|config| config == "null") {
+            let bare = serde_json::json!({"type": "launchConfig"});
+            changes.patch.set("launchConfig", &bare)?;
+        }
         Ok(if fields.read::<bool>("startOnCreate")?.unwrap_or(false) {
             Outcome::Then(changes, "activate", "{}".into())
         } else {
             Outcome::Done(changes)
         })
+    }
+
+    /// Where an external service is, as rows: one for each address, or one for its host name.
+    pub(crate) async fn expose_outside(&self, process: &Process, row: &Resource) -> Result<()> {
+        let map_type = self.type_of("serviceExposeMap")?.clone();
+        let (wire, keep) = (self.wire_id("service", row.id), self.keep_removed());
+        let (process_id, row_id) = (process.id, row.id);
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
+            let fields = Fields::parse(&row.fields)?;
+            let addresses: Vec<String> = fields.read("externalIpAddresses")?.unwrap_or_default();
+            let mut wanted: BTreeSet<(Option<String>, Option<String>)> =
+                addresses.into_iter().map(|address| (Some(address), None)).collect();
+            if let Some(name) = fields.text("hostname").filter(|_| wanted.is_empty()) {
+                wanted.insert((None, Some(name)));
+            }
+            for map in tx.children(row.id, "serviceExposeMap")? {
+                let of = Fields::parse(&map.fields)?;
+                if !wanted.remove(&(of.text("ipAddress"), of.text("hostName"))) {
+                    retire(tx, &map, keep)?;
+                    tx.delete_refs(map.id, "serviceId")?;
+                }
+            }
+            for (address, name) in wanted {
+                let mut fields = Fields::default();
+                fields.set("serviceId", &wire)?;
+                fields.set("ipAddress", &address)?;
+                fields.set("hostName", &name)?;
+                fields.set("managed", &true)?;
+                fields.set("upgrade", &false)?;
+                tx.insert(NewResource {
+                    parent_id: Some(row.id),
+                    state: "active".into(),
+                    ..new_row(&map_type, row.account_id, fields)
+                })?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     pub(crate) async fn remove_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
@@ -126,15 +173,8 @@ impl Core {
         }
         let data: ActivateData = serde_json::from_str(&process.data).unwrap_or_default();
         for map in self.store.children(snapshot.service.id, "serviceConsumeMap")? {
-            let target = Fields::parse(&map.fields)?
-                .text("consumedServiceId")
-                .and_then(|w| parse_reference(&w));
-            let Some(target) = target
-                .filter(|t| *t != snapshot.service.id)
-                .map(|id| self.store.find(id))
-                .transpose()?
-                .flatten()
-            else {
+            let target = self.linked_service(&map)?;
+            let Some(target) = target.filter(|t| t.id != snapshot.service.id) else {
                 continue;
             };
             let is_moving =

@@ -9,17 +9,53 @@ use serde_json::Value;
 use crate::engine::core::{Answer, Core, Input, Scope, new_row, retire, write_notes};
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::schema::render::wire_id;
 use crate::store::{NewResource, Tx};
+
+/// What a link leads to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Target {
+    /// A service that is there.
+    Service(ResourceId),
+    /// Whatever has this name when a container is made: `db` of the same stack, or `stack/db`.
+    Named(String),
+}
+
+impl Target {
+    /// Of a consume map.
+    pub(super) fn of(map: &Resource) -> Result<Option<Self>> {
+        let fields = Fields::parse(&map.fields)?;
+        let service = fields.text("consumedServiceId").and_then(|w| parse_reference(&w));
+        Ok(service
+            .map(Self::Service)
+            .or_else(|| named(fields.text("consumedService"))))
+    }
+
+    /// The service, if it is named by its id.
+    pub(super) fn service(&self) -> Option<ResourceId> {
+        match self {
+            Self::Service(id) => Some(*id),
+            Self::Named(_) => None,
+        }
+    }
+}
+
+fn named(name: Option<String>) -> Option<Target> {
+    name.filter(|name| !name.is_empty()).map(Target::Named)
+}
 
 /// A link as an action names it.
 struct Wanted {
-    target: ResourceId,
+    target: Target,
     alias: String,
 }
 
 fn read_link(link: &Value) -> Result<Wanted> {
-    let target = link.get("serviceId").and_then(Value::as_str).and_then(parse_reference);
-    let target = target.ok_or_else(|| Error::invalid("MissingRequired", "serviceId"))?;
+    let text = |member: &str| link.get(member).and_then(Value::as_str);
+    let target = text("serviceId").and_then(parse_reference).map(Target::Service);
+    let target = target
+        .or_else(|| named(text("service").map(str::to_owned)))
+        .ok_or_else(|| Error::invalid("MissingRequired", "serviceId"))?;
     let alias = link.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     check_link_name(&alias)?;
     Ok(Wanted { target, alias })
@@ -44,13 +80,10 @@ fn check_link_name(name: &str) -> Result<()> {
 }
 
 /// The live links of a service: `(map, target, alias)`.
-pub(super) fn links_of(tx: &mut Tx<'_>, service: ResourceId) -> Result<Vec<(Resource, ResourceId, String)>> {
+pub(super) fn links_of(tx: &mut Tx<'_>, service: ResourceId) -> Result<Vec<(Resource, Target, String)>> {
     let mut links = Vec::new();
     for map in tx.children(service, "serviceConsumeMap")? {
-        let target = Fields::parse(&map.fields)?
-            .text("consumedServiceId")
-            .and_then(|w| parse_reference(&w));
-        if let Some(target) = target {
+        if let Some(target) = Target::of(&map)? {
             let alias = map.name.clone();
             links.push((map, target, alias));
         }
@@ -87,13 +120,16 @@ pub(super) fn insert_link(
     tx: &mut Tx<'_>,
     types: &LinkTypes,
     service: &Resource,
-    target: ResourceId,
+    target: &Target,
     alias: &str,
     note: LinkNotes,
 ) -> Result<()> {
     let mut fields = Fields::default();
-    fields.set("serviceId", &format!("{}{}", types.service_prefix, service.id))?;
-    fields.set("consumedServiceId", &format!("{}{target}", types.service_prefix))?;
+    fields.set("serviceId", &wire_id(&types.service_prefix, service.id))?;
+    match target {
+        Target::Service(id) => fields.set("consumedServiceId", &wire_id(&types.service_prefix, *id))?,
+        Target::Named(name) => fields.set("consumedService", name)?,
+    }
     let name = alias.to_owned();
     let base = NewResource {
         name,
@@ -125,15 +161,14 @@ pub(crate) async fn add(core: &Core, scope: &Scope, row: &Resource, input: &Inpu
     let (id, types) = (row.id, core.link_types()?);
     change(core, scope, id, move |tx| {
         let row = tx.get(id)?;
-        let target = tx.find(wanted.target)?;
         // Quirk: a link to or from something that is going is ignored (cattle: ServiceDiscoveryApiServiceImpl).
-        if is_gone(target.as_ref()) || is_gone(Some(&row)) {
+        if leads_nowhere(tx, &wanted.target)?.is_some() || is_gone(Some(&row)) {
             return Ok(());
         }
         if links_of(tx, id)?.iter().any(|(_, t, _)| *t == wanted.target) {
             return Err(Error::invalid("NotUnique", "serviceId"));
         }
-        insert_link(tx, &types, &row, wanted.target, &wanted.alias, LinkNotes::default())
+        insert_link(tx, &types, &row, &wanted.target, &wanted.alias, LinkNotes::default())
     })
     .await
 }
@@ -148,7 +183,7 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, row: &Resource, input: &I
         .is_some_and(|n| n.as_str().is_some_and(|n| !n.is_empty()));
     let (id, keep) = (row.id, core.keep_removed());
     change(core, scope, id, move |tx| {
-        let fits = |(_, target, alias): &&(Resource, ResourceId, String)| {
+        let fits = |(_, target, alias): &&(Resource, Target, String)| {
             *target == wanted.target && (!names_alias || *alias == wanted.alias)
         };
         let links = links_of(tx, id)?;
@@ -166,7 +201,7 @@ pub(crate) async fn set(core: &Core, scope: &Scope, row: &Resource, input: &Inpu
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
-    let mut wanted: BTreeMap<(ResourceId, String), ()> = BTreeMap::new();
+    let mut wanted: BTreeMap<(Target, String), ()> = BTreeMap::new();
     for link in &list {
         let link = read_link(link)?;
         if wanted.insert((link.target, link.alias), ()).is_some() {
@@ -177,9 +212,7 @@ pub(crate) async fn set(core: &Core, scope: &Scope, row: &Resource, input: &Inpu
     change(core, scope, id, move |tx| {
         let row = tx.get(id)?;
         for (target, _) in wanted.keys() {
-            let found = tx.find(*target)?;
-            if is_gone(found.as_ref()) {
-                let name = found.map(|f| f.name).unwrap_or_default();
+            if let Some(name) = leads_nowhere(tx, target)? {
                 return Err(
                     Error::invalid("InvalidReference", "serviceId").with_message(format!("service {name} is removed"))
                 );
@@ -191,11 +224,18 @@ pub(crate) async fn set(core: &Core, scope: &Scope, row: &Resource, input: &Inpu
             }
         }
         for (target, alias) in wanted.into_keys() {
-            insert_link(tx, &types, &row, target, &alias, LinkNotes::default())?;
+            insert_link(tx, &types, &row, &target, &alias, LinkNotes::default())?;
         }
         Ok(())
     })
     .await
+}
+
+/// The name of the service that a link is to lead to and that goes or is gone; whatever is named by its name may come.
+fn leads_nowhere(tx: &mut Tx<'_>, target: &Target) -> Result<Option<String>> {
+    let Some(id) = target.service() else { return Ok(None) };
+    let found = tx.find(id)?;
+    Ok(is_gone(found.as_ref()).then(|| found.map(|f| f.name).unwrap_or_default()))
 }
 
 /// Runs a change of links; the service's own row is announced with it.
@@ -228,9 +268,16 @@ pub(crate) async fn copy_consumers(core: &Core, from: ResourceId, to: ResourceId
             };
             let known = links_of(tx, consumer.id)?
                 .iter()
-                .any(|(_, target, alias)| *target == to && *alias == map.name);
+                .any(|(_, target, alias)| target.service() == Some(to) && *alias == map.name);
             if !known && !is_gone(Some(&consumer)) {
-                insert_link(tx, &types, &consumer, to, &map.name, LinkNotes::default())?;
+                insert_link(
+                    tx,
+                    &types,
+                    &consumer,
+                    &Target::Service(to),
+                    &map.name,
+                    LinkNotes::default(),
+                )?;
             }
         }
         Ok(())

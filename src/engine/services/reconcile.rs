@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::core::{Core, Outcome, notes, short_name};
 use crate::engine::instances::{InstanceNotes, plan_state};
-use crate::model::{Resource, Result};
+use crate::model::{Resource, Result, ServiceKind};
 use crate::plan::{self, Goal, Verdict};
 use crate::store::Process;
 
@@ -40,6 +40,9 @@ impl Core {
         {
             return Ok(Outcome::Again(SAFETY_WAIT.min(Duration::from_secs(1)), message));
         }
+        if matches!(name, "activate" | "update") && ServiceKind::of(&row.kind) == ServiceKind::External {
+            self.expose_outside(process, row).await?;
+        }
         let mut desired = snapshot.desired(self, snapshot.goal(name));
         let mut plan = plan::plan(&desired, &snapshot.observed, self.now());
         let held = Some("").filter(|_| plan.held_by.is_some() && plan.steps.is_empty());
@@ -66,7 +69,7 @@ impl Core {
                 snapshot.service.name,
                 plan.steps.len()
             );
-            self.carry_out(Some(process.id), &snapshot, plan).await?;
+            self.carry_out(process, &snapshot, plan).await?;
         }
         self.roll_up(&snapshot).await?;
         Ok(match verdict {

@@ -8,7 +8,7 @@ use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::selector::Selector;
 use crate::model::{Fields, Resource, ResourceId, Result};
 
-use super::links::{LinkNotes, LinkTypes, insert_link, is_gone, links_of, retire_link};
+use super::links::{LinkNotes, LinkTypes, Target, insert_link, is_gone, links_of, retire_link};
 use super::snapshot::ServiceSnapshot;
 
 impl Core {
@@ -73,15 +73,23 @@ impl Core {
             let consumer = tx.get(from)?;
             let links = links_of(tx, from)?;
             for (map, target, _) in &links {
-                let was_looked_at = only.is_none_or(|only| only == *target);
-                if was_looked_at && !wanted.contains(target) && notes::<LinkNotes>(map).selected {
+                let Some(target) = target.service() else { continue };
+                let was_looked_at = only.is_none_or(|only| only == target);
+                if was_looked_at && !wanted.contains(&target) && notes::<LinkNotes>(map).selected {
                     retire_link(tx, map, keep)?;
                 }
             }
             for to in wanted {
-                let known = links.iter().any(|(_, target, _)| *target == to);
+                let known = links.iter().any(|(_, target, _)| target.service() == Some(to));
                 if !known && !is_gone(Some(&consumer)) && !is_gone(tx.find(to)?.as_ref()) {
-                    insert_link(tx, &types, &consumer, to, "", LinkNotes { selected: true })?;
+                    insert_link(
+                        tx,
+                        &types,
+                        &consumer,
+                        &Target::Service(to),
+                        "",
+                        LinkNotes { selected: true },
+                    )?;
                 }
             }
             Ok(())
@@ -93,7 +101,7 @@ impl Core {
     async fn adopt(&self, service: &Resource, selector: &Selector) -> Result<()> {
         let mut matching = Vec::new();
         for row in self.store.all("instance", service.account_id)? {
-            let labels: BTreeMap<String, String> = Fields::parse(&row.fields)?.read("labels")?.unwrap_or_default();
+            let labels = Fields::parse(&row.fields)?.texts("labels")?;
             if row.parent_id.is_none() && selector.matches(pairs(&labels)) {
                 matching.push(row);
             }

@@ -18,8 +18,9 @@ pub(crate) async fn create(
     scope: &Scope,
     ty: &TypeView,
     account: ResourceId,
-    input: Input,
+    mut input: Input,
 ) -> Result<Resource> {
+    core.apply_image_rules(&mut input)?;
     let stack = input.get("stackId").and_then(Value::as_str).and_then(WireId::parse);
     let field = if scope.version == Version::V1 {
         "environmentId"

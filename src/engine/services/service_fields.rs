@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use crate::engine::core::{Core, Derived, add_ids, of_root};
-use crate::model::launch::parse_reference;
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Resource, ResourceId, Result};
 use crate::store::Direction;
+
+use super::links::Target;
 
 /// The computed fields of services and stacks.
 pub(crate) fn derive(core: &Core, rows: &[Resource], derived: &mut Derived) -> Result<()> {
@@ -40,32 +41,23 @@ impl Core {
         add_ids(derived, "instanceIds", services, self.grouped(pairs, "container"));
         let links = self.store.child_ids(services, "serviceConsumeMap")?;
         let link_rows = self.store.many(&links.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
-        let targets: Vec<(ResourceId, String, ResourceId)> = link_rows
+        let targets: Vec<(ResourceId, String, Target)> = link_rows
             .iter()
-            .filter_map(|row| {
-                let target = Fields::parse(&row.fields)
-                    .ok()?
-                    .text("consumedServiceId")
-                    .and_then(|w| parse_reference(&w))?;
-                Some((row.parent_id?, row.name.clone(), target))
-            })
+            .filter_map(|row| Some((row.parent_id?, row.name.clone(), Target::of(row).ok()??)))
             .collect();
-        let names: HashMap<ResourceId, String> = self
-            .store
-            .many(&targets.iter().map(|(_, _, t)| *t).collect::<Vec<_>>())?
-            .into_iter()
-            .map(|r| (r.id, r.name))
-            .collect();
+        let by_id: Vec<ResourceId> = targets.iter().filter_map(|(_, _, target)| target.service()).collect();
+        let names: HashMap<ResourceId, String> = self.store.many(&by_id)?.into_iter().map(|r| (r.id, r.name)).collect();
         for service in services {
             let linked: BTreeMap<String, Value> = targets
                 .iter()
                 .filter(|(from, _, _)| from == service)
                 .map(|(_, alias, target)| {
-                    let name = Some(alias.clone())
-                        .filter(|a| !a.is_empty())
-                        .or_else(|| names.get(target).cloned())
-                        .unwrap_or_default();
-                    (name, json!(self.wire_id("service", *target)))
+                    let (own, shown) = match target {
+                        Target::Service(id) => (names.get(id).cloned(), self.wire_id("service", *id)),
+                        Target::Named(name) => (name.rsplit('/').next().map(str::to_owned), name.clone()),
+                    };
+                    let name = Some(alias.clone()).filter(|a| !a.is_empty()).or(own);
+                    (name.unwrap_or_default(), json!(shown))
                 })
                 .collect();
             derived

@@ -167,6 +167,14 @@ impl ServiceSnapshot {
         Scale::Units(u32::try_from(wanted.clamp(0, SCALE)).unwrap_or(0))
     }
 
+    /// How many units there should be: as many as the scale says, or one for each host.
+    pub(crate) fn wanted_units(&self) -> usize {
+        match self.scale() {
+            Scale::Units(units) => usize::try_from(units).unwrap_or(usize::MAX),
+            Scale::Global => self.observed.hosts.iter().filter(|host| host.is_active).count(),
+        }
+    }
+
     /// What is there, if that is enough for a scale policy.
     pub(crate) fn scale_that_fits(&self) -> Option<Scale> {
         let (Some(policy), Scale::Units(_)) = (&self.fields.scale_policy, self.scale()) else {

@@ -10,7 +10,6 @@ use crate::engine::core::{
     Answer, Core, Input, Outcome, Scope, check_free_in_account, insert_and_start, request, retire, row_from_input,
 };
 use crate::engine::drivers;
-use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::schema::{Type, TypeView};
 use crate::store::{Changes, NewResource, Process, Tx};
@@ -81,9 +80,7 @@ pub(crate) async fn activate_services(core: &Core, scope: &Scope, stack: &Resour
     let mut waits: BTreeMap<ResourceId, Vec<i64>> = BTreeMap::new();
     for service in &services {
         for map in core.store.children(service.id, "serviceConsumeMap")? {
-            let target = Fields::parse(&map.fields)?
-                .text("consumedServiceId")
-                .and_then(|w| parse_reference(&w));
+            let target = core.linked_service(&map)?.map(|target| target.id);
             if let Some(target) = target.filter(|t| here.contains(t) && *t != service.id) {
                 waits.entry(service.id).or_default().push(target.0);
             }

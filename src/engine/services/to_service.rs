@@ -98,7 +98,7 @@ impl Core {
         let plan = plan::plan(&snapshot.desired_run(self), &snapshot.observed, self.now());
         let is_settled = plan.steps.is_empty() && plan.verdict == plan::Verdict::Converged;
         if !plan.steps.is_empty() {
-            self.carry_out(Some(process.id), snapshot, plan).await?;
+            self.carry_out(process, snapshot, plan).await?;
         }
         self.roll_up(snapshot).await?;
         let Some(target) = target else {

@@ -39,7 +39,8 @@ pub(super) fn check_pace(strategy: &Config) -> Result<()> {
     Ok(())
 }
 
-async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, strategy: Config) -> Result<Answer> {
+async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strategy: Config) -> Result<Answer> {
+    core.apply_image_rules(&mut strategy)?;
     let upgrade = Upgrade::check(row, strategy)?;
     let machine = core.machine_of(&row.kind)?.clone();
     let range = core.port_range(row.account_id)?;

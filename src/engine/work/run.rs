@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced, request, short_name};
 use crate::model::{Error, ErrorKind, Resource, Result};
-use crate::store::{Changes, Process, Tx, Wake};
+use crate::store::{Changes, Process, Tx, Wake, exit};
 
 impl Core {
     /// Runs one open process once and writes how it ended.
@@ -54,7 +54,7 @@ impl Core {
 
     /// A process whose row was swept away.
     async fn end_gone(&self, id: i64) {
-        if let Err(error) = self.write(move |tx| tx.end_process(id, "ResourceGone")).await {
+        if let Err(error) = self.write(move |tx| tx.end_process(id, exit::STATE_CHANGED)).await {
             log::error!("ending process {id}: {}", error.chain());
         }
     }
@@ -65,12 +65,15 @@ impl Core {
         let keep_removed = self.keep_removed();
         let owner = self.owner_of(row);
         let row_id = row.id;
+        let log = (row.root == "service")
+            .then(|| self.service_log(row_id, &process))
+            .transpose()?;
         self.write(move |tx| {
             let Some(row) = fenced(tx, process.id, row_id)? else {
                 return Ok(());
             };
             let Some(edge) = edge(&machine, &process, &row) else {
-                return tx.end_process(process.id, "StateChanged");
+                return tx.end_process(process.id, exit::STATE_CHANGED);
             };
             let (mut changes, follow) = match outcome {
                 Outcome::Left => return Ok(()),
@@ -104,8 +107,12 @@ impl Core {
                 changes.removed = Some(now);
                 changes.purge_after = Some(now.plus(keep_removed));
             }
-            tx.end_process(process.id, "Done")?;
-            match next.and_then(|(next, data)| machine.start(&next, &edge.done).map(|_| (next, data))) {
+            let next = next.and_then(|(next, data)| machine.start(&next, &edge.done).map(|_| (next, data)));
+            tx.end_process(process.id, if next.is_some() { exit::CHAIN } else { exit::DONE })?;
+            if let Some(log) = log {
+                log.finish(tx, &row)?;
+            }
+            match next {
                 // Straight on: the client sees the next transition, not the rest in between.
                 Some((next, data)) => {
                     let resting = tx.update_if(&row, &changes)?;

@@ -86,7 +86,15 @@ impl<'a> Bodies<'a> {
                 .filter(|t| t.id == ty.id || ty.kinds.contains(&t.def.id))
                 .cloned()
                 .collect();
-            let mut items: Vec<Value> = below.iter().map(|t| self.shown(t)).collect();
+            // Members of projects are listed as identities.
+            let identity = self
+                .view
+                .find_by_kind("identity")
+                .filter(|_| ty.def.id == "projectMember");
+            let mut items: Vec<Value> = match identity {
+                Some(identity) => vec![self.shown(identity)],
+                None => below.iter().map(|t| self.shown(t)).collect(),
+            };
             let items = if items.len() == 1 {
                 items.swap_remove(0)
             } else {
@@ -146,10 +154,12 @@ impl<'a> Bodies<'a> {
         let view = self.view;
         // Quirk: the number of a row that may be of any type is an id on the wire.
         let is_any_id = name == "resourceId" && field.ty == FieldType::Int;
-        // The status of an answer is kept as text, whatever the schema of a version says.
+        // The status of an answer is a number, also where the schema of v1 says text.
         let is_status = name == "responseCode";
-        let ty_shown = if is_any_id || is_status {
+        let ty_shown = if is_any_id {
             &FieldType::String
+        } else if is_status {
+            &FieldType::Int
         } else {
             &field.ty
         };
