@@ -27,6 +27,7 @@ use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 
 mod database;
 mod engines;
+mod files;
 
 /// A connection on which nobody asks anything ends after this. Clients keep theirs for a while, and take one that is closed
 /// as they write for a failure.
@@ -75,21 +76,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
             });
             Ok(())
         }
-        Command::Backup { place, file } => {
-            let database = config::database_file(&place)?;
-            if !database.exists() {
-                return Err(Failure::config(format!("there is no database {}", database.display())));
-            }
-            if file.exists() {
-                return Err(Failure::config(format!(
-                    "{} exists already: a backup overwrites nothing",
-                    file.display()
-                )));
-            }
-            Store::backup(&database, &file).map_err(cannot_open)?;
-            say(&format!("{} written", file.display()));
-            Ok(())
-        }
+        Command::Backup { place, file } => files::backup(&place, &file),
+        Command::Restore { place, file } => files::restore(&place, &file).await,
     }
 }
 
@@ -308,6 +296,7 @@ async fn open(
         .unwrap_or(Path::new("."));
     let variable = std::env::var(keyfile::VARIABLE).ok();
     let key = keyfile::find(folder, variable.as_deref())?;
+    files::make_private(file)?;
     let config = EngineConfig {
         secrets: Arc::new(Keeper::new(&key.bytes)),
         marks: Some(file.with_extension("marks")),

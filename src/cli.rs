@@ -40,6 +40,14 @@ pub enum Command {
         /// The file to write; must not exist.
         file: PathBuf,
     },
+    /// Check a copy that `backup` wrote, and its key, and put both where the server finds them; the server must be stopped.
+    Restore {
+        /// Where the database is to be.
+        #[command(flatten)]
+        place: Place,
+        /// The copy.
+        file: PathBuf,
+    },
     /// Make a new key for the first admin and print it once, for when all others are lost; the server must be stopped.
     ResetAdmin(Place),
 }

@@ -1,6 +1,7 @@
 //! Configuration, checked: from flags to values, with a sentence for everything that does not fit.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Hidden, Place, Serve};
@@ -118,7 +119,12 @@ pub fn database_file(place: &Place) -> Result<PathBuf, Failure> {
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|e| Failure::not_writable(folder, &e))?;
+    // For the owner alone; a folder that is there stays as it is.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|e| Failure::not_writable(folder, &e))?;
     Ok(file)
 }
 

@@ -14,7 +14,7 @@ use crate::secret::{self, KEY_BYTES};
 /// The variable that holds the key in place of the file. No flag: arguments can be read by everybody on the machine.
 pub const VARIABLE: &str = "DROVER_SECRET_KEY";
 /// The file's name.
-const NAME: &str = "secret.key";
+pub const NAME: &str = "secret.key";
 /// More than this is no key.
 const LONGEST: u64 = 1024;
 

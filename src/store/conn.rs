@@ -133,6 +133,22 @@ impl Store {
         dialect::copy_to(&mut conn, to).map_err(|e| failed(Box::new(e)))
     }
 
+    /// Reads a whole file for faults.
+    ///
+    /// # Errors
+    /// It is no database, or a damaged one.
+    pub fn check(file: &Path) -> Result<(), OpenError> {
+        let failed = |source| OpenError::Open {
+            file: file.display().to_string(),
+            source,
+        };
+        let mut conn = dialect::connect(file, 4096).map_err(failed)?;
+        match dialect::faults(&mut conn).map_err(|e| failed(Box::new(e)))?.as_slice() {
+            [] => Ok(()),
+            [first, ..] => Err(failed(first.clone().into())),
+        }
+    }
+
     /// This database's own identity: the label by which its containers are known.
     pub fn server_uuid(&self) -> &str {
         &self.server_uuid

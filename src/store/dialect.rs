@@ -100,6 +100,19 @@ pub(super) fn copy_to(conn: &mut Conn, file: &Path) -> QueryResult<()> {
 }
 
 #[derive(QueryableByName)]
+struct Fault {
+    #[diesel(sql_type = Text)]
+    integrity_check: String,
+}
+
+/// What is wrong with a database file, in SQLite's own words.
+pub(super) fn faults(conn: &mut Conn) -> QueryResult<Vec<String>> {
+    let said: Vec<Fault> = diesel::sql_query("PRAGMA integrity_check").load(conn)?;
+    let faults = said.into_iter().map(|fault| fault.integrity_check);
+    Ok(faults.filter(|text| text != "ok").collect())
+}
+
+#[derive(QueryableByName)]
 struct Sequence {
     #[diesel(sql_type = BigInt)]
     seq: i64,

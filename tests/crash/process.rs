@@ -494,6 +494,82 @@ fn a_backup_of_a_serving_server_can_be_served() {
     assert_eq!(restored.running("sim:one"), 2);
 }
 
+/// The rights of others on a file.
+fn others(path: &Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&path.metadata().expect("a file").permissions()) & 0o077
+}
+
+#[test]
+fn only_the_owner_reads_the_files_of_a_server() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let place = ["--data-dir", text(&data)];
+    let files = [
+        "drover.db",
+        "drover.db-wal",
+        "drover.db-shm",
+        "secret.key",
+        "drover.marks",
+    ];
+    let server = Server::start(place);
+    for file in files {
+        assert_eq!(others(&data.join(file)), 0, "{file}");
+    }
+    assert_eq!(others(&data), 0);
+    server.terminate();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(data.join("drover.db"), open).expect("it is ours");
+    let server = Server::start(place);
+    assert_eq!(others(&data.join("drover.db")), 0, "mended");
+    let copy = folder.path().join("copy.db");
+    let (status, said, told) = ended(&["backup", place[0], place[1], text(&copy)]);
+    assert_eq!(status, 0, "{told}");
+    assert!(said.contains("copy.db.key"), "{said}");
+    for file in ["copy.db", "copy.db.key"] {
+        assert_eq!(others(&folder.path().join(file)), 0, "{file}");
+    }
+    server.terminate();
+}
+
+#[test]
+fn a_backup_is_restored_on_another_machine_with_its_key_or_not_at_all() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    let (old, new, copy) = (at("old"), at("new"), at("copy.db"));
+    let server = Server::start(["--data-dir", text(&old)]);
+    let path = server.active_service(2);
+    let backup = ["backup", "--data-dir", text(&old), text(&copy)];
+    assert_eq!(ended(&backup).0, 0);
+    server.terminate();
+    let restore = |from: &Path| ended(&["restore", "--data-dir", text(&new), text(from)]);
+    // Damaged, or without its key: nothing is put anywhere.
+    let (damaged, keyless) = (at("damaged.db"), at("keyless.db"));
+    let mut bytes = std::fs::read(&copy).expect("the copy");
+    std::fs::write(&keyless, &bytes).expect("a file");
+    std::fs::write(at("keyless.db.key"), "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=").expect("a file");
+    let half = bytes.len() / 2;
+    bytes[half..half + 8192].fill(7);
+    std::fs::write(&damaged, &bytes).expect("a file");
+    for (from, expected, sentence) in [
+        (&damaged, 74, "damaged.db|restoring"),
+        (&keyless, 78, "another key"),
+        (&at("nothing.db"), 78, "there is no copy"),
+    ] {
+        let (status, _, told) = restore(from);
+        assert_eq!(status, expected, "{told}");
+        assert!(sentence.split('|').any(|part| told.contains(part)), "{told}");
+        let left: Vec<_> = std::fs::read_dir(&new).expect("a folder").collect();
+        assert!(left.len() <= 1, "the lock alone: {left:?}");
+    }
+    let (status, said, told) = restore(&copy);
+    assert_eq!(status, 0, "{told}");
+    assert!(said.contains("restored"), "{said}");
+    assert_eq!(restore(&copy).0, 78, "it overwrites nothing");
+    let restored = Server::start(["--data-dir", text(&new)]);
+    assert_eq!(restored.get(&path)["state"], "active");
+    assert_eq!(restored.running("sim:one"), 2);
+}
+
 #[test]
 fn what_cannot_be_served_is_said_in_a_sentence_and_a_status() {
     let folder = folder();
