@@ -164,6 +164,11 @@ impl Store {
         &self.file
     }
 
+    /// Why nothing can be written, if that is so.
+    pub fn trouble(&self) -> Option<String> {
+        self.writer.trouble()
+    }
+
     /// A connection for reading. Blocks while all are in use.
     pub fn reader(&self) -> Result<Reader> {
         self.readers

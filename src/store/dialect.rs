@@ -99,6 +99,13 @@ pub(super) fn copy_to(conn: &mut Conn, file: &Path) -> QueryResult<()> {
         .map(|_| ())
 }
 
+/// Whether a failure, in words, is that there is no room to write, or that the disk refuses to.
+pub(super) fn is_full(words: &str) -> bool {
+    ["database or disk is full", "disk I/O error", "readonly database"]
+        .iter()
+        .any(|known| words.contains(known))
+}
+
 #[derive(QueryableByName)]
 struct Fault {
     #[diesel(sql_type = Text)]

@@ -56,6 +56,9 @@ pub enum Wake {
     Outbox,
 }
 
+/// Between two lines of the log that say the same.
+const SAY_EVERY: Duration = Duration::from_secs(1);
+
 /// A test's way to die at a chosen commit: asked before each, `true` means that it and everything after is lost.
 pub type WriteFault = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -71,6 +74,8 @@ pub struct Tx<'a> {
     now: Timestamp,
     wakes: Vec<Wake>,
     written: usize,
+    /// Why it could not write.
+    stuck: Option<String>,
     pub(super) has_announced: bool,
 }
 
@@ -83,6 +88,25 @@ impl Tx<'_> {
     /// Whether so much is written that the rest should wait for a transaction of its own.
     pub fn is_full(&self) -> bool {
         self.written >= PORTION
+    }
+
+    /// What the requester hears of a failure: that the disk is full is no fault of the program.
+    fn stuck_or(&mut self, error: Error) -> Error {
+        let why = error.chain();
+        if !dialect::is_full(&why) {
+            return error;
+        }
+        self.stuck = Some(why);
+        unwritable()
+    }
+
+    /// Writes something that changes nothing, to see whether writing works.
+    pub fn try_out(&mut self) -> Result<()> {
+        const NOTHING: ResourceId = ResourceId(0);
+        self.note_death(NOTHING)?;
+        self.forget_deaths(NOTHING)?;
+        self.count_row();
+        Ok(())
     }
 
     /// Counts a row that was made or changed.
@@ -122,11 +146,44 @@ struct Queues {
 struct Shared {
     queues: Mutex<Queues>,
     work: Condvar,
+    /// Why nothing can be written, since the last write that could.
+    trouble: Mutex<Trouble>,
+}
+
+/// What keeps the database from being written.
+#[derive(Default)]
+struct Trouble {
+    why: Option<String>,
+    said: Option<Instant>,
+}
+
+/// What a client hears of it.
+const UNWRITABLE: &str = "the database cannot be written at the moment";
+
+fn unwritable() -> Error {
+    Error::new(ErrorKind::Unavailable).with_message(UNWRITABLE)
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something could not be written. Said once a second at most: what is refused meanwhile is refused for the same reason.
+    fn is_stuck(&self, why: String) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            log::error!("the database cannot be written: {why}");
+            trouble.said = Some(Instant::now());
+        }
+        trouble.why = Some(why);
+    }
+
+    fn has_written(&self) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.why.take().is_some() {
+            log::warn!("the database can be written again");
+        }
     }
 }
 
@@ -149,6 +206,7 @@ impl Writer {
         let shared = Arc::new(Shared {
             queues: Mutex::default(),
             work: Condvar::new(),
+            trouble: Mutex::default(),
         });
         let mut state = Loop {
             conn,
@@ -180,16 +238,14 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
             let result = match std::panic::catch_unwind(AssertUnwindSafe(|| closure(tx))) {
-                Ok(result) => result.and_then(|value| check_portion(tx).map(|()| value)),
+                Ok(result) => result
+                    .and_then(|value| check_portion(tx).map(|()| value))
+                    .map_err(|error| tx.stuck_or(error)),
                 Err(_) => Err(Error::bug("a write closure panicked")),
             };
             let keep = result.is_ok();
             let finish: Finish = Box::new(move |is_durable| {
-                let result = if is_durable || !keep {
-                    result
-                } else {
-                    Err(Error::bug("the commit failed"))
-                };
+                let result = if is_durable || !keep { result } else { Err(unwritable()) };
                 // A requester that left no longer cares.
                 let _ = answer.send(result);
             });
@@ -207,6 +263,12 @@ impl Writer {
         }
         self.shared.work.notify_one();
         answered.await.map_err(|_| gone())?
+    }
+
+    /// Why nothing can be written, if that is so.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.why.clone()
     }
 
     pub(super) fn close(&self) {
@@ -275,15 +337,16 @@ impl Loop {
     /// Runs as many closures as there is time for and commits them. `false` ends the writer.
     fn commit_group(&mut self, first: Job) -> bool {
         if let Err(error) = self.run_statement(dialect::BEGIN) {
-            log::error!("cannot begin a write transaction: {error}");
+            self.shared.is_stuck(error.to_string());
             return true;
         }
         let began = Instant::now();
         let mut finished = Vec::new();
         let mut wakes = Vec::new();
         let mut next = Some(first);
+        let mut has_written = false;
         while let Some(job) = next.take() {
-            self.run_one(job, &mut finished, &mut wakes);
+            has_written |= self.run_one(job, &mut finished, &mut wakes);
             if began.elapsed() < COMMIT_BUDGET {
                 next = take(&mut self.shared.lock());
             }
@@ -294,9 +357,14 @@ impl Loop {
             return false;
         }
         let is_durable = match self.run_statement(dialect::COMMIT) {
-            Ok(()) => true,
+            Ok(()) => {
+                if has_written {
+                    self.shared.has_written();
+                }
+                true
+            }
             Err(error) => {
-                log::error!("a commit failed: {error}");
+                self.shared.is_stuck(error.to_string());
                 let _ = self.conn.batch_execute(dialect::ROLLBACK);
                 false
             }
@@ -316,10 +384,11 @@ impl Loop {
         Statement::new(text, Vec::new()).execute(&mut self.conn).map(|_| ())
     }
 
-    fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, wakes: &mut Vec<Wake>) {
+    /// Runs a closure; whether it wrote something that is to stay.
+    fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, wakes: &mut Vec<Wake>) -> bool {
         if let Err(error) = self.run_statement(dialect::BEGIN_PART) {
-            log::error!("cannot set a savepoint: {error}");
-            return;
+            self.shared.is_stuck(error.to_string());
+            return false;
         }
         let mut tx = Tx {
             conn: &mut self.conn,
@@ -329,17 +398,21 @@ impl Loop {
             now: self.clock.now(),
             wakes: Vec::new(),
             written: 0,
+            stuck: None,
             has_announced: false,
         };
         let (keep, finish) = job(&mut tx);
-        let (woken, has_announced) = (tx.wakes, tx.has_announced);
+        let (woken, has_announced, written) = (tx.wakes, tx.has_announced, tx.written);
+        if let Some(why) = tx.stuck {
+            self.shared.is_stuck(why);
+        }
         let back = if keep {
             Ok(())
         } else {
             self.run_statement(dialect::TAKE_BACK_PART)
         };
         if let Err(error) = back.and_then(|()| self.run_statement(dialect::END_PART)) {
-            log::error!("cannot end a savepoint: {error}");
+            self.shared.is_stuck(error.to_string());
         }
         if keep {
             wakes.extend(woken);
@@ -348,6 +421,7 @@ impl Loop {
             }
         }
         finished.push(finish);
+        keep && written > 0
     }
 }
 

@@ -17,6 +17,7 @@ mod clients;
 mod containers;
 mod crash;
 mod engines;
+mod full_disk;
 mod fuzz;
 mod names;
 mod natives;

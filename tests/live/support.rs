@@ -346,7 +346,8 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    fn api(&self, path: &str) -> Api {
+    /// Requests to paths behind this one.
+    pub fn api(&self, path: &str) -> Api {
         // A proxy of the machine's environment has no business between the test and its own server.
         let client = reqwest::blocking::Client::builder()
             .no_proxy()

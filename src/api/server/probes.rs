@@ -25,18 +25,30 @@ pub(super) async fn healthz() -> HttpResponse {
 }
 
 pub(super) async fn readyz(request: HttpRequest, state: web::Data<ApiState>) -> HttpResponse {
-    let is_ready = state.engine.is_ready();
+    let why = state.engine.not_ready().await;
+    let is_ready = why.is_none();
     let status = if is_ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
     if !Query::parse(request.query_string()).has("verbose") {
-        return plain(status, if is_ready { "ok" } else { "starting" });
+        return plain(
+            status,
+            if is_ready {
+                "ok"
+            } else {
+                "the database cannot be read, or not be written"
+            },
+        );
     }
     let tells_why = is_admin(&request, &state).await;
     let mut text = String::new();
-    let _ = writeln!(text, "{} database", mark(is_ready));
+    let _ = write!(text, "{} database", mark(is_ready));
+    if let Some(why) = &why {
+        let _ = write!(text, ": {}", if tells_why { why } else { "why is told to admins only" });
+    }
+    text.push('\n');
     for each in state.engine.background() {
         push_loop(&mut text, &each, tells_why);
     }

@@ -187,10 +187,13 @@ async fn record(state: &ApiState, scope: Option<&Scope>, status: StatusCode, ref
     let Some(scope) = scope.filter(|s| s.attempt.as_ref().is_some_and(|a| !a.is_recorded())) else {
         return;
     };
-    if let Err(e) = state
+    let recorded = state
         .engine
         .record(scope, status.as_u16(), refusal.map(str::to_owned))
-        .await
+        .await;
+    // That nothing can be written is said where that is found out.
+    if let Err(e) = recorded
+        && e.kind != ErrorKind::Unavailable
     {
         log::error!("the audit log misses a request answered {status}: {e}");
     }

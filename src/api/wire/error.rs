@@ -30,7 +30,8 @@ fn status_of(error: &Error) -> (StatusCode, &'static str) {
 pub fn answer(error: &Error) -> (StatusCode, String) {
     let id = crate::model::id::random_uuid().hyphenated().to_string();
     let (status, default_code) = status_of(error);
-    if matches!(error.kind, ErrorKind::Internal | ErrorKind::Unavailable) {
+    // What is unavailable is said where that is found out, not with each request that meets it.
+    if error.kind == ErrorKind::Internal {
         log::error!("request failed, error {id}: {}", error.chain());
     }
     (status, body(error, &id, status, default_code))

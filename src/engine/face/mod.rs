@@ -24,6 +24,9 @@ pub struct Engine {
     core: Arc<Core>,
 }
 
+/// How long a write may take before the server counts as not ready.
+const WRITE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 impl Engine {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         Self { core }
@@ -103,9 +106,21 @@ impl Engine {
         self.core.find_identity(scope, id)
     }
 
-    /// Whether requests can be served.
-    pub fn is_ready(&self) -> bool {
-        self.core.store.setting("ready").is_ok()
+    /// Why requests cannot be served, if that is so: the database cannot be read, or a write does not come through.
+    pub async fn not_ready(&self) -> Option<String> {
+        let store = &self.core.store;
+        if let Err(error) = store.setting("ready") {
+            return Some(error.chain());
+        }
+        let is_stuck = store.trouble().is_some();
+        let trying = store.write(crate::store::Priority::Request, move |tx| {
+            if is_stuck { tx.try_out() } else { Ok(()) }
+        });
+        match tokio::time::timeout(WRITE_PATIENCE, trying).await {
+            Err(_) => Some("writes do not come through".to_owned()),
+            Ok(Err(error)) => Some(store.trouble().unwrap_or_else(|| error.chain())),
+            Ok(Ok(())) => store.trouble(),
+        }
     }
 
     /// A row by number, if the caller may see it (removed ones too, until they are purged). Quick: no blocking pool needed.
