@@ -12,6 +12,7 @@ use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, Timestamp};
 use crate::plan;
 use crate::runtime::BoundPort;
+use crate::schema::render::wire_id;
 use crate::schema::{Source, Type};
 use crate::store::{NewProcess, NewResource, Tx};
 
@@ -167,6 +168,7 @@ pub(crate) struct InstanceTypes {
     pub(crate) label: std::sync::Arc<Type>,
     pub(crate) service_prefix: String,
     pub(crate) instance_prefix: String,
+    pub(crate) driver_prefix: String,
 }
 
 impl Core {
@@ -179,6 +181,7 @@ impl Core {
             port: self.type_of("port")?.clone(),
             label: self.type_of("label")?.clone(),
             service_prefix: self.type_of("service")?.prefix.clone(),
+            driver_prefix: self.type_of("storageDriver")?.prefix.clone(),
         })
     }
 }
@@ -294,7 +297,7 @@ fn own_fields(types: &InstanceTypes, wanted: &Wanted<'_>) -> Result<Fields> {
         wanted
             .siblings
             .get(config)
-            .map(|id| format!("{}{id}", types.instance_prefix))
+            .map(|id| wire_id(&types.instance_prefix, *id))
     };
     let to_config = |name: &String| (!name.eq_ignore_ascii_case(&wanted.service.name)).then(|| name.clone());
     if let Some(provider) = &wanted.launch.network_launch_config {
@@ -330,7 +333,7 @@ pub(crate) fn insert_ports(
         fields.set("privatePort", &port.private)?;
         fields.set("protocol", port.protocol)?;
         fields.set("bindAddress", &port.ip)?;
-        fields.set("instanceId", &format!("{}{}", types.instance_prefix, container.id))?;
+        fields.set("instanceId", &wire_id(&types.instance_prefix, container.id))?;
         tx.insert(NewResource {
             parent_id: Some(container.id),
             host_id: container.host_id,
@@ -356,7 +359,7 @@ pub(crate) fn insert_found_ports(
         fields.set("protocol", &port.protocol)?;
         let is_one = !matches!(port.ip.as_str(), "" | "0.0.0.0" | "::");
         fields.set("bindAddress", &Some(&port.ip).filter(|_| is_one))?;
-        fields.set("instanceId", &format!("{}{}", types.instance_prefix, container.id))?;
+        fields.set("instanceId", &wire_id(&types.instance_prefix, container.id))?;
         tx.insert(NewResource {
             parent_id: Some(container.id),
             host_id: container.host_id,
@@ -379,7 +382,7 @@ pub(crate) fn insert_expose_map(
 ) -> Result<()> {
     let mut fields = Fields::default();
     fields.set("serviceId", &format!("{}{}", types.service_prefix, service.id))?;
-    fields.set("instanceId", &format!("{}{}", types.instance_prefix, container.id))?;
+    fields.set("instanceId", &wire_id(&types.instance_prefix, container.id))?;
     fields.set("dnsPrefix", &dns_prefix)?;
     fields.set("managed", &managed)?;
     fields.set("upgrade", &false)?;

@@ -10,10 +10,48 @@ use super::container_rows::{InstanceNotes, launch_of};
 use super::making::ENGINE_WAIT;
 use super::stopping::StopData;
 
+/// Why a step on a container's way does not get through.
+#[derive(Debug)]
+pub(super) enum Hindrance {
+    /// It cannot be as things are: the engine refuses, or there is no place. In words for whoever waits.
+    Refused(runtime::Error),
+    /// Our own failure.
+    Failed(Error),
+}
+
+impl From<Error> for Hindrance {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<runtime::Error> for Hindrance {
+    fn from(error: runtime::Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Hindrance {
+    pub(super) fn refused(words: &str) -> Self {
+        Self::Refused(words.to_owned().into())
+    }
+}
+
+/// What a step on a container's way comes to.
+pub(super) type Step<T> = std::result::Result<T, Hindrance>;
+
 /// A start that fails this often is an error; a service makes such a container anew.
 const TRIES: i32 = 5;
 
 impl Core {
+    /// What a process says whose step did not get through: a refusal is a failed try.
+    pub(super) async fn hindered(&self, process: &Process, row: &Resource, by: Hindrance) -> Result<Outcome> {
+        match by {
+            Hindrance::Refused(error) => self.start_failed(process, row, error).await,
+            Hindrance::Failed(error) => Err(error),
+        }
+    }
+
     /// Counts a failed try. After the last one a container that never ran ends in `error`, and one that did is stopped.
     pub(super) async fn start_failed(
         &self,

@@ -10,6 +10,7 @@ use crate::runtime::{self, Found};
 use crate::store::{Changes, Process, exit};
 
 use super::container_rows::{InstanceNotes, launch_of};
+use super::failing::{Hindrance, Step};
 use super::spec::SpecError;
 use super::{container_rows, volumes};
 
@@ -24,9 +25,9 @@ impl Core {
         let launch = launch_of(row)?;
         let row = match row.host_id {
             Some(_) => row.clone(),
-            None => match self.place(process, row, &launch).await? {
+            None => match self.place(process, row, &launch).await {
                 Ok(row) => row,
-                Err(error) => return self.start_failed(process, row, error).await,
+                Err(why) => return self.hindered(process, row, why).await,
             },
         };
         let Some(host) = row.host_id else {
@@ -38,12 +39,12 @@ impl Core {
         if let Err(error) = self.pull(process, &row, &launch, &*runtime).await {
             return self.start_failed(process, &row, error).await;
         }
-        if let Err(error) = self.prepare_volumes(&row, &launch, &*runtime).await? {
-            return self.start_failed(process, &row, error).await;
+        if let Err(why) = self.prepare_volumes(&row, &launch, &*runtime).await {
+            return self.hindered(process, &row, why).await;
         }
-        let (row, network) = match self.network_of(process, &row, &launch).await? {
+        let (row, network) = match self.network_of(process, &row, &launch).await {
             Ok(found) => found,
-            Err(message) => return self.start_failed(process, &row, message).await,
+            Err(why) => return self.hindered(process, &row, why).await,
         };
         let spec = match self.container_spec(&row, network) {
             Ok(spec) => spec,
@@ -143,22 +144,19 @@ impl Core {
         process: &Process,
         row: &Resource,
         launch: &LaunchConfig,
-    ) -> Result<runtime::Result<(Resource, Option<(String, String)>)>> {
+    ) -> Step<(Resource, Option<(String, String)>)> {
         let (Some("managed"), Some(project), Some(host)) =
             (launch.network_mode.as_deref(), row.account_id, row.host_id)
         else {
-            return Ok(Ok((row.clone(), None)));
+            return Ok((row.clone(), None));
         };
         let Some(project) = self.store.find(project)? else {
-            return Ok(Err("the project is gone".to_owned().into()));
+            return Err(Hindrance::refused("the project is gone"));
         };
-        let network = match self.managed_network(&project, host).await {
-            Ok(network) => network,
-            Err(error) => return Ok(Err(error)),
-        };
+        let network = self.managed_network(&project, host).await?;
         let note: InstanceNotes = notes(row);
         if let Some(ip) = note.ip.filter(|ip| network.has(ip)) {
-            return Ok(Ok((row.clone(), Some((network.id, ip)))));
+            return Ok((row.clone(), Some((network.id, ip))));
         }
         let preferred = launch.label("io.rancher.container.requested_ip").unwrap_or_default();
         let wanted: Vec<String> = launch
@@ -168,10 +166,7 @@ impl Core {
             .chain(preferred.split(','))
             .map(|w| w.trim().to_owned())
             .collect();
-        let ip = match self.allocate_address(project.id, &network, &wanted)? {
-            Ok(ip) => ip,
-            Err(message) => return Ok(Err(message.into())),
-        };
+        let ip = self.allocate_address(project.id, &network, &wanted)?;
         let (process_id, row_id, held) = (process.id, row.id, ip.clone());
         let written = self
             .write(move |tx| {
@@ -193,11 +188,11 @@ impl Core {
             })
             .await;
         match written {
-            Ok(Some(row)) => Ok(Ok((row, Some((network.id, ip))))),
+            Ok(Some(row)) => Ok((row, Some((network.id, ip)))),
             other => {
                 self.addresses.release(project.id, &ip);
                 other?;
-                Ok(Err("the container moved on".to_owned().into()))
+                Err(Hindrance::refused("the container moved on"))
             }
         }
     }

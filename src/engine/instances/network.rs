@@ -8,6 +8,8 @@ use crate::engine::core::{Core, Subnet, notes};
 use crate::model::{Resource, ResourceId, Result};
 use crate::runtime::{self, NetworkSpec};
 
+use super::failing::{Hindrance, Step};
+
 /// A project's subnet on one engine has this prefix: 1,021 containers, and 64 projects in the default pool.
 pub(crate) const PROJECT_PREFIX: u8 = 22;
 
@@ -72,15 +74,15 @@ impl Core {
     }
 
     /// An address for a new container: one of `wanted` if it can be had.
-    pub(crate) fn allocate_address(
+    pub(super) fn allocate_address(
         &self,
         project: ResourceId,
         network: &ManagedNetwork,
         wanted: &[String],
-    ) -> Result<Result<String, String>> {
+    ) -> Step<String> {
         self.read_addresses(project)?;
         let address = self.addresses.allocate(project, network.subnet, wanted);
-        Ok(address.ok_or_else(|| "no address is left in the project's network".to_owned()))
+        address.ok_or_else(|| Hindrance::refused("no address is left in the project's network"))
     }
 
     /// Reads the addresses that a project's rows hold, once.

@@ -14,6 +14,7 @@ use crate::store::{Changes, Process, Slim};
 
 use super::container_rows::plan_state;
 use super::env_rules::labels_with_rules;
+use super::failing::{Hindrance, Step};
 
 impl Core {
     /// A launch configuration as the planner sees it. `service` is the name by which sidekicks call the primary.
@@ -238,18 +239,10 @@ const NO_HOST: &str = "Scheduling failed: No healthy hosts with sufficient resou
 
 impl Core {
     /// Chooses a host for a container of no service; while it has none it is on no engine.
-    pub(super) async fn place(
-        &self,
-        process: &Process,
-        row: &Resource,
-        launch: &LaunchConfig,
-    ) -> Result<Result<Resource, runtime::Error>> {
+    pub(super) async fn place(&self, process: &Process, row: &Resource, launch: &LaunchConfig) -> Step<Resource> {
         let host = match launch.requested_host_id.as_deref().and_then(parse_reference) {
             Some(host) => host,
-            None => match self.place_for(row, launch)? {
-                Ok(host) => host,
-                Err(error) => return Ok(Err(error)),
-            },
+            None => self.place_for(row, launch)?,
         };
         let (process_id, row_id) = (process.id, row.id);
         let placed = self
@@ -267,11 +260,11 @@ impl Core {
                 .map(Some)
             })
             .await?;
-        Ok(placed.ok_or_else(|| "the container moved on".to_owned().into()))
+        placed.ok_or_else(|| Hindrance::refused("the container moved on"))
     }
 
     /// The planner's choice for a service of one unit is the choice for a container of no service.
-    fn place_for(&self, row: &Resource, launch: &LaunchConfig) -> Result<Result<ResourceId, runtime::Error>> {
+    fn place_for(&self, row: &Resource, launch: &LaunchConfig) -> Step<ResourceId> {
         let desired = plan::Desired {
             stack: String::new(),
             service: row.name.clone(),
@@ -295,15 +288,15 @@ impl Core {
             plan::Step::Create { host, .. } => Some(*host),
             _ => None,
         });
-        Ok(chosen.ok_or_else(|| match plan.verdict {
-            plan::Verdict::Stuck(message) => message.into(),
+        chosen.ok_or_else(|| match plan.verdict {
+            plan::Verdict::Stuck(message) => Hindrance::refused(&message),
             plan::Verdict::Working(_) if plan.held_by.is_some() => {
-                runtime::Error::Unreachable("the host where it may run is not connected".into())
+                runtime::Error::Unreachable("the host where it may run is not connected".into()).into()
             }
             plan::Verdict::Converged | plan::Verdict::Working(_) if is_any_active => {
-                "Scheduling failed".to_owned().into()
+                Hindrance::refused("Scheduling failed")
             }
-            plan::Verdict::Converged | plan::Verdict::Working(_) => NO_HOST.to_owned().into(),
-        }))
+            plan::Verdict::Converged | plan::Verdict::Working(_) => Hindrance::refused(NO_HOST),
+        })
     }
 }

@@ -137,7 +137,7 @@ fn insert_image_ports(tx: &mut Tx<'_>, types: &InstanceTypes, row: &Resource, fo
         fields.set("publicPort", &bound.map(|b| b.public))?;
         fields.set("privatePort", private)?;
         fields.set("protocol", protocol)?;
-        fields.set("instanceId", &format!("{}{}", types.instance_prefix, row.id))?;
+        fields.set("instanceId", &wire_id(&types.instance_prefix, row.id))?;
         tx.insert(NewResource {
             parent_id: Some(row.id),
             host_id: row.host_id,

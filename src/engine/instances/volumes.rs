@@ -8,14 +8,13 @@ use crate::engine::core::{Core, Input, Outcome, Scope, insert_and_start, new_row
 use crate::engine::drivers::storage_driver;
 use crate::model::launch::{LaunchConfig, image_reference, is_sim_image, parse_reference};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
-use crate::runtime::{self, Found, Runtime};
+use crate::runtime::{Found, Runtime};
+use crate::schema::render::wire_id;
 use crate::schema::{Machine, Type, TypeView};
 use crate::store::{Changes, NewResource, Process, Tx, Within};
 
 use super::container_rows::{InstanceTypes, launch_of};
-
-/// What ids of storage drivers begin with.
-const DRIVER_PREFIX: &str = "1sd";
+use super::failing::Step;
 
 /// A volume that is made by request: it names its driver, or a row of one, and both are kept.
 pub(crate) async fn create(
@@ -27,6 +26,7 @@ pub(crate) async fn create(
 ) -> Result<Resource> {
     let mut new = row_from_input(&ty.def, account, input)?;
     let machine = ty.def.machine.clone();
+    let prefix = core.type_of("storageDriver")?.prefix.clone();
     core.write_for(scope, move |tx| {
         let by_id = new
             .fields
@@ -39,7 +39,7 @@ pub(crate) async fn create(
             Some(_) => {}
             None => {
                 if let Some(driver) = storage_driver(tx, account, &name)? {
-                    new.fields.set("storageDriverId", &format!("{DRIVER_PREFIX}{driver}"))?;
+                    new.fields.set("storageDriverId", &wire_id(&prefix, driver))?;
                     new.refs.push(("storageDriverId".into(), driver));
                 }
             }
@@ -178,12 +178,12 @@ impl Core {
     }
 
     /// Makes the volumes of a container present where their driver or its options were chosen by somebody.
-    pub(crate) async fn prepare_volumes(
+    pub(super) async fn prepare_volumes(
         &self,
         container: &Resource,
         launch: &LaunchConfig,
         runtime: &dyn Runtime,
-    ) -> Result<runtime::Result<()>> {
+    ) -> Step<()> {
         let mut wanted: Vec<(String, String, BTreeMap<String, String>)> = Vec::new();
         for wire in launch.data_volume_mounts.iter().flatten().map(|(_, wire)| wire) {
             let Some(row) = parse_reference(wire)
@@ -223,11 +223,9 @@ impl Core {
             }
         }
         for (name, driver, options) in wanted {
-            if let Err(error) = runtime.ensure_volume(&name, &driver, &options).await {
-                return Ok(Err(error));
-            }
+            runtime.ensure_volume(&name, &driver, &options).await?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// The volume of this name in the container's project that nothing has mounted yet.
@@ -288,7 +286,7 @@ pub(crate) fn note_mounts(
                 )?;
                 fields.set("externalId", &made.volume)?;
                 if let Some(driver) = storage_driver(tx, account, &made.driver)? {
-                    fields.set("storageDriverId", &format!("{DRIVER_PREFIX}{driver}"))?;
+                    fields.set("storageDriverId", &wire_id(&types.driver_prefix, driver))?;
                 }
                 tx.insert(NewResource {
                     host_id: row.host_id,
@@ -299,8 +297,8 @@ pub(crate) fn note_mounts(
             }
         };
         let mut fields = Fields::default();
-        fields.set("volumeId", &format!("{}{}", volume.prefix, volume_row.id))?;
-        fields.set("instanceId", &format!("{}{}", types.instance_prefix, row.id))?;
+        fields.set("volumeId", &wire_id(&volume.prefix, volume_row.id))?;
+        fields.set("instanceId", &wire_id(&types.instance_prefix, row.id))?;
         fields.set("path", &made.path)?;
         fields.set("permissions", if made.writable { "rw" } else { "ro" })?;
         tx.insert(NewResource {
