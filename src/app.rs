@@ -69,6 +69,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Migrate(place) => {
             let file = config::database_file(&place)?;
             let _lock = lock(&file)?;
+            files::make_private(&file)?;
             let state = Store::migrate(&file).map_err(cannot_open)?;
             say(&match state {
                 SchemaState::Current => format!("{} is up to date", file.display()),

@@ -517,6 +517,9 @@ fn only_the_owner_reads_the_files_of_a_server() {
     }
     assert_eq!(others(&data), 0);
     server.terminate();
+    let migrated = folder.path().join("migrated.db");
+    assert_eq!(ended(&["migrate", "--database", text(&migrated)]).0, 0);
+    assert_eq!(others(&migrated), 0, "whoever makes it");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(data.join("drover.db"), open).expect("it is ours");
     let server = Server::start(place);

@@ -251,3 +251,22 @@ fn a_table_that_no_document_tells_of_is_found() {
         BTreeSet::from(["one", "three"])
     );
 }
+
+#[test]
+fn the_limits_of_the_document_are_those_of_the_program() {
+    let text = read("docs/limits.md");
+    let thousands = |number: i64| match number {
+        0..1_000 => number.to_string(),
+        _ => format!("{},{:03}", number / 1_000, number % 1_000),
+    };
+    let rows = drover::schema::limits::LIMITS.iter().map(|(field, measure, most)| {
+        let what = match measure {
+            drover::schema::limits::Measure::Number => "value",
+            drover::schema::limits::Measure::Entries => "entries",
+        };
+        format!("| `{field}` | {what} | {} |", thousands(*most))
+    });
+    let said: BTreeSet<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+    let meant: BTreeSet<String> = rows.collect();
+    assert_eq!(said, meant.iter().map(String::as_str).collect());
+}

@@ -138,3 +138,50 @@ async fn what_is_done_to_many_is_written_in_portions() {
     w.wait(&stack, "removed").await;
     assert_eq!(w.list(services).await.len(), 0);
 }
+
+/// What a debug build would refuse to write, were it more than a portion and the largest thing that is written whole.
+#[actix_web::test]
+async fn the_largest_of_everything_can_be_written() {
+    let w = World::new().await;
+    let list =
+        |count: usize, form: &dyn Fn(usize) -> String| (0..count).map(|n| json!(form(n))).collect::<Vec<Value>>();
+    let labels: serde_json::Map<_, _> = (0..100).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let largest = json!({"imageUuid": "sim:web", "name": "largest", "labels": labels,
+        "ports": list(64, &|n| format!("{}:{}", 20_000 + n, 80 + n)), "dataVolumes": list(100, &|n| format!("/v{n}"))});
+    let id = text(&w.post("containers", largest).await.expect(201, json!({})), "id").to_owned();
+    w.wait(&id, "running").await;
+    w.act(&id, "stop", json!({})).await.ok();
+    w.wait(&id, "stopped").await;
+    w.act(&id, "start", json!({})).await.ok();
+    w.wait(&id, "running").await;
+    w.delete(&id).await.ok();
+    w.wait(&id, "removed").await;
+
+    let stack = w.stack("s").await;
+    let mut targets = Vec::new();
+    for n in 0..200 {
+        let body = json!({"name": format!("t{n}"), "stackId": stack, "launchConfig": {"imageUuid": "sim:web"}});
+        targets.push(w.post("services", body).await.expect(201, json!({}))["id"].clone());
+    }
+    let from = w.service(&stack, "from", json!({})).await;
+    for half in targets.chunks(100) {
+        let links: Vec<Value> = half.iter().map(|id| json!({"serviceId": id})).collect();
+        w.act(&from, "setservicelinks", json!({"serviceLinks": links}))
+            .await
+            .ok();
+        w.settle().await;
+    }
+    let addresses = |net: usize| list(100, &|n| format!("10.{net}.0.{}", n + 1));
+    let body = json!({"name": "outside", "stackId": stack, "externalIpAddresses": addresses(1)});
+    let outside = text(&w.post("externalServices", body).await.expect(201, json!({})), "id").to_owned();
+    w.wait(&outside, "inactive").await;
+    w.act(&outside, "activate", json!({})).await.ok();
+    w.wait(&outside, "active").await;
+    let path = format!("externalServices/{outside}");
+    w.put(&path, json!({"externalIpAddresses": addresses(2)}))
+        .await
+        .expect(200, json!({}));
+    w.wait(&outside, "active").await;
+    w.delete(&outside).await.ok();
+    w.wait(&outside, "removed").await;
+}

@@ -20,6 +20,9 @@ use super::volumes;
 /// What `docker stop` waits by default.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// So many parts of a container may go in one write.
+const MANY: usize = 40;
+
 impl Core {
     pub(crate) async fn restart_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
@@ -85,6 +88,7 @@ impl Core {
             }
             None => {}
         }
+        self.let_go_of_many(process, row).await?;
         let keep = self.keep_removed();
         let row_id = row.id;
         let dependants = self.store.referrers(row.id, "networkContainerId")?;
@@ -138,6 +142,33 @@ impl Core {
             self.addresses.release(project, ip);
         }
         Ok(Outcome::done())
+    }
+
+    /// Lets go of the mounts and ports of a container that has very many of them, in portions; of all others with the last write.
+    async fn let_go_of_many(&self, process: &Process, row: &Resource) -> Result<()> {
+        let mut parts = self.store.children(row.id, "mount")?;
+        parts.extend(self.store.children(row.id, "port")?);
+        if parts.len() <= MANY {
+            return Ok(());
+        }
+        let (process_id, row_id, keep) = (process.id, row.id, self.keep_removed());
+        let volumes = self.machine_of("volume")?.clone();
+        let cleanup = volumes::Cleanup::of(&launch_of(row)?);
+        self.write(move |tx| match fenced(tx, process_id, row_id)? {
+            Some(row) => volumes::release_volumes(tx, &volumes, &row, cleanup),
+            None => Ok(()),
+        })
+        .await?;
+        self.write_each(parts, move |tx, part| {
+            if fenced(tx, process_id, row_id)?.is_none() {
+                return Ok(());
+            }
+            match tx.find(part.id)?.filter(|part| part.removed.is_none()) {
+                Some(part) => retire(tx, &part, keep).map(drop),
+                None => Ok(()),
+            }
+        })
+        .await
     }
 
     fn host_is_there(&self, host: Option<ResourceId>) -> Result<bool> {

@@ -59,12 +59,13 @@ impl Core {
         loop {
             let free = hands.available_permits();
             self.introduce_strangers();
-            let due = self.queue.take_due(self.now(), free);
+            let now = self.now();
+            let due = self.queue.take_due(now, free);
             if due.is_empty() {
                 let wait = match self.queue.next_at() {
                     // What is due waits for hands: whoever finishes says so.
-                    Some(at) if at <= self.now() => Duration::from_secs(60),
-                    Some(at) => at.since(self.now()),
+                    Some(at) if at <= now => Duration::from_secs(60),
+                    Some(at) => at.since(now),
                     None => Duration::from_secs(60),
                 };
                 // The timer of the queue: everything that waits does so in a row, and here.
