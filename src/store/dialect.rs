@@ -168,13 +168,18 @@ pub(super) struct OneOf {
 impl OneOf {
     /// `column` is a column's name, never anything else.
     pub(super) fn new(column: &'static str, ids: &[ResourceId]) -> Self {
-        let mut list = String::with_capacity(ids.len() * 8 + 2);
+        Self::numbers(column, ids.iter().map(|id| id.0))
+    }
+
+    /// The same for numbers that are of no resource.
+    pub(super) fn numbers(column: &'static str, numbers: impl ExactSizeIterator<Item = i64>) -> Self {
+        let mut list = String::with_capacity(numbers.len() * 8 + 2);
         list.push('[');
-        for (at, id) in ids.iter().enumerate() {
+        for (at, number) in numbers.enumerate() {
             if at > 0 {
                 list.push(',');
             }
-            list.push_str(&id.0.to_string());
+            list.push_str(&number.to_string());
         }
         list.push(']');
         Self { column, list }

@@ -4,6 +4,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
+use super::dialect::OneOf;
 use super::query::comparison;
 use super::resource::rows as resource;
 use super::statement::{Bound, Statement};
@@ -163,6 +164,12 @@ fn failed(what: &'static str) -> impl Fn(diesel::result::Error) -> Error {
     move |source| Error::internal(what, source)
 }
 
+fn or_nobody(rows: Vec<(i64, Option<i64>)>) -> Vec<(i64, i64)> {
+    rows.into_iter()
+        .map(|(id, account)| (id, account.unwrap_or(0)))
+        .collect()
+}
+
 impl Store {
     /// Every open process: what there is to do after a start.
     pub fn open_processes(&self) -> Result<Vec<Process>> {
@@ -195,27 +202,21 @@ impl Store {
     /// Whose these processes are: each with the account of what it is done to, nobody's with 0.
     pub fn accounts_of_processes(&self, ids: &[i64]) -> Result<Vec<(i64, i64)>> {
         let rows: Vec<(i64, Option<i64>)> = resource::with_processes()
-            .filter(process_instance::id.eq_any(ids))
+            .filter(OneOf::numbers("process_instance.id", ids.iter().copied()))
             .select((process_instance::id, resource::account_id))
             .load(&mut *self.reader()?)
             .map_err(failed("reading whose processes are"))?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, account)| (id, account.unwrap_or(0)))
-            .collect())
+        Ok(or_nobody(rows))
     }
 
     /// The same for resources.
-    pub fn accounts_of_rows(&self, ids: &[i64]) -> Result<Vec<(i64, i64)>> {
+    pub fn accounts_of_rows(&self, ids: &[ResourceId]) -> Result<Vec<(i64, i64)>> {
         let rows: Vec<(i64, Option<i64>)> = resource::all()
-            .filter(resource::id.eq_any(ids))
+            .filter(OneOf::new("id", ids))
             .select((resource::id, resource::account_id))
             .load(&mut *self.reader()?)
             .map_err(failed("reading whose resources are"))?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, account)| (id, account.unwrap_or(0)))
-            .collect())
+        Ok(or_nobody(rows))
     }
 
     /// Processes, ended ones too, with the resources they are done to.

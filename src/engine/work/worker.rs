@@ -103,7 +103,7 @@ impl Core {
         for key in keys {
             match key {
                 Key::Process(id) => processes.push(*id),
-                Key::Look(id) => rows.push(id.0),
+                Key::Look(id) => rows.push(*id),
             }
         }
         let of_processes = self.store.accounts_of_processes(&processes)?;
@@ -144,5 +144,42 @@ impl Core {
             self.queue.finish(*key, self.now());
         }
         !due.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
+
+    use super::*;
+    use crate::engine::core::testkit;
+    use crate::model::Fields;
+    use crate::store::{Changes, NewProcess};
+
+    #[tokio::test]
+    async fn what_waits_is_known_to_be_somebodys() {
+        let (_folder, core) = testkit::empty();
+        let row = testkit::insert(&core, "service", "active", Fields::default()).await;
+        let nobodys = testkit::insert(&core, "service", "active", Fields::default()).await.id;
+        let id = row.id;
+        let process = core
+            .write(move |tx| {
+                let changes = Changes {
+                    account_id: Some(Some(ResourceId(5))),
+                    ..Changes::default()
+                };
+                tx.update_if(&row, &changes)?;
+                tx.start_process(&NewProcess {
+                    resource: id,
+                    process: "service.update",
+                    data: "{}",
+                })
+            })
+            .await
+            .unwrap();
+        let keys = [Key::Process(process), Key::Look(id), Key::Look(nobodys)];
+        let mut known = core.accounts_of(&keys).unwrap();
+        known.sort_unstable();
+        assert_eq!(known, [(keys[0], 5), (keys[1], 5), (keys[2], 0)]);
     }
 }
