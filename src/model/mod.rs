@@ -6,14 +6,17 @@ pub mod error;
 pub mod id;
 pub mod json;
 pub mod launch;
+pub mod network_table;
 pub mod port;
 pub mod resource;
 pub mod selector;
 pub mod service;
+pub mod state;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{ResourceId, WireId};
 pub use resource::{Fields, Resource};
 pub use service::ServiceKind;
+pub use state::State;
 pub use time::{Clock, Timestamp};
