@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use drover::engine::{Engine, EngineConfig};
 use drover::keyfile;
 use drover::model::time::SystemClock;
-use drover::model::{Fields, ResourceId, Result};
+use drover::model::{Fields, ResourceId, Result, State};
 use drover::schema::{Registry, layout};
 use drover::secret::Keeper;
 use drover::store::{LayoutOf, NewResource, Priority, Store, StoreConfig};
@@ -100,7 +100,7 @@ pub fn drover(folder: &Path, rows: u64) -> Filled {
                     root: account.clone(),
                     kind: "project".into(),
                     name: format!("project {n}"),
-                    state: "active".into(),
+                    state: State::ACTIVE,
                     health: "healthy".into(),
                     ..NewResource::default()
                 };
@@ -134,7 +134,7 @@ pub fn drover(folder: &Path, rows: u64) -> Filled {
                         kind: kind.into(),
                         account_id: Some(ResourceId(project)),
                         name: format!("shop-web-{number}"),
-                        state: state.into(),
+                        state: State::of(state),
                         fields: fields(if is_container {
                             container(number)
                         } else {

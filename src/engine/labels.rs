@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::core::new_row;
-use crate::model::{Fields, Resource, Result};
+use crate::model::{Fields, Resource, Result, State};
 use crate::schema::Type;
 use crate::store::{NewResource, Tx};
 
@@ -35,7 +35,7 @@ pub(crate) fn tie(tx: &mut Tx<'_>, label: &Type, row: &Resource, labels: &BTreeM
                 fields.set("value", value)?;
                 tx.insert(NewResource {
                     name,
-                    state: "created".into(),
+                    state: State::CREATED,
                     ..new_row(label, Some(account), fields)
                 })?
                 .id

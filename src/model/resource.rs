@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{Error, ResourceId, Result, Timestamp};
+use super::{Error, ResourceId, Result, State, Timestamp};
 
 /// One resource as it is stored. What decides a query is a column; the rest is `fields`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Resource {
     /// Empty for none.
     pub name: String,
     /// The state of its machine; empty for types without one.
-    pub state: String,
+    pub state: State,
     /// `healthState`; empty for none.
     pub health: String,
     /// What a client reads as `transitioningMessage`; empty for none. Left over outside a transition it is an error.

@@ -8,6 +8,7 @@ use super::load::Files;
 use super::type_view::plain_field;
 use super::types::view_index;
 use super::{Field, FieldType, Machine, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
+use crate::model::State;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -174,9 +175,9 @@ impl<'a> Unfrozen<'a> {
                 .iter()
                 .map(|t| Transition {
                     process: t.process.clone(),
-                    from: t.from.clone(),
-                    via: t.via.clone(),
-                    done: t.done.clone(),
+                    from: t.from.iter().map(|state| State::of(state)).collect(),
+                    via: State::of(&t.via),
+                    done: State::of(&t.done),
                     versions: t.versions.clone(),
                     joins: t.joins,
                 })

@@ -1,5 +1,7 @@
 //! State machines: which process may start in which state, and where it leads.
 
+use crate::model::State;
+
 /// The states and processes of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -17,11 +19,11 @@ pub struct Transition {
     /// The process (`upgrade`); also the action's name.
     pub process: String,
     /// The states it may start in.
-    pub from: Vec<String>,
+    pub from: Vec<State>,
     /// The state while it runs.
-    pub via: String,
+    pub via: State,
     /// The state when it is done.
-    pub done: String,
+    pub done: State,
     /// The versions whose clients may ask for it; empty is all.
     pub versions: Vec<super::Version>,
     /// It starts no process of its own but wakes the one that runs (a scale change during an upgrade).
@@ -30,20 +32,20 @@ pub struct Transition {
 
 impl Machine {
     /// The edge that `process` takes from `state`; `None` if it may not start there.
-    pub fn start(&self, process: &str, state: &str) -> Option<&Transition> {
+    pub fn start(&self, process: &str, state: State) -> Option<&Transition> {
         self.transitions
             .iter()
-            .find(|t| t.process == process && t.from.iter().any(|f| f == state))
+            .find(|t| t.process == process && t.from.contains(&state))
     }
 
     /// The edge on which `process` is while in `via`.
-    pub fn running(&self, process: &str, via: &str) -> Option<&Transition> {
+    pub fn running(&self, process: &str, via: State) -> Option<&Transition> {
         self.transitions.iter().find(|t| t.process == process && t.via == via)
     }
 
     /// Whether a row in `state` is on its way somewhere.
-    pub fn is_transitioning(&self, state: &str) -> bool {
-        state == "requested" || self.transitions.iter().any(|t| t.via == state)
+    pub fn is_transitioning(&self, state: State) -> bool {
+        state == State::REQUESTED || self.transitions.iter().any(|t| t.via == state)
     }
 
     /// Whether there is such a process at all.
@@ -57,11 +59,9 @@ impl Machine {
     }
 
     /// Whether a client of `version` may ask for `process` in `state`.
-    pub fn offers(&self, process: &str, state: &str, version: super::Version) -> bool {
+    pub fn offers(&self, process: &str, state: State, version: super::Version) -> bool {
         self.transitions.iter().any(|t| {
-            t.process == process
-                && (t.versions.is_empty() || t.versions.contains(&version))
-                && t.from.iter().any(|f| f == state)
+            t.process == process && (t.versions.is_empty() || t.versions.contains(&version)) && t.from.contains(&state)
         })
     }
 }

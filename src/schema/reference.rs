@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::{Machine, Registry, Role, Type, TypeView, Version, View, load};
+use crate::model::State;
 
 /// Types whose rows this server makes or moves by code of its own. Those derived from them are not meant.
 const ACTING: &[&str] = &[
@@ -156,7 +157,7 @@ pub fn states_md(registry: &Registry) -> String {
             let from = if t.from.is_empty() {
                 "never".to_owned()
             } else {
-                t.from.join(", ")
+                t.from.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ")
             };
             let versions: Vec<_> = t.versions.iter().map(|v| v.as_str()).collect();
             let joins = if t.joins { " (joins the running process)" } else { "" };
@@ -226,7 +227,7 @@ fn service_matrix(registry: &Registry, version: Version) -> String {
     for action in ty.actions.keys() {
         let offered = SHORT.map(|(_, state)| {
             let by_code = !machine.has_process(action);
-            if by_code || machine.offers(action, state, version) {
+            if by_code || machine.offers(action, State::of(state), version) {
                 "Y "
             } else {
                 ". "

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::model::State;
+
 use super::super::testkit::{column, computed, full_view_of, own, type_of, view};
 use super::super::{Link, Machine, Relation, Transition as Edge, Version};
 use super::*;
@@ -16,9 +18,9 @@ use super::*;
 fn machine() -> Option<Arc<Machine>> {
     let edge = |process: &str, from: &str, via: &str, done: &str| Edge {
         process: process.into(),
-        from: vec![from.into()],
-        via: via.into(),
-        done: done.into(),
+        from: vec![State::of(from)],
+        via: State::of(via),
+        done: State::of(done),
         versions: Vec::new(),
         joins: false,
     };
@@ -115,7 +117,7 @@ fn row(view: &View, kind: &str, fields: &str) -> Resource {
         host_id: None,
         uuid: "u-1".into(),
         name: "we\"b".into(),
-        state: "active".into(),
+        state: State::ACTIVE,
         health: String::new(),
         message: String::new(),
         progress: None,
@@ -142,7 +144,7 @@ fn rendered(view: &View, row: &Resource, derived: &[(&str, String)], offered: &[
             actions_key: "actions",
         },
         row,
-        &row.state,
+        row.state.as_str(),
         derived,
         offered,
     );
@@ -239,7 +241,7 @@ fn transitioning_follows_state_and_message() {
         ("error", "", None, ("error", None, None)),
     ] {
         let row = Resource {
-            state: state.into(),
+            state: State::of(state),
             message: message.into(),
             progress,
             ..row(&view, "service", "{}")

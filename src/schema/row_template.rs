@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::model::Fields;
+use crate::model::{Fields, State};
 
 use super::{Column, FieldType, Link, Relation, Source, Type, TypeView, Version, View, layout};
 
@@ -393,16 +393,12 @@ fn references(ty: &Type, view_bit: u32, wanted: &[(String, u64)]) -> Vec<(usize,
 
 fn transitioning_states(ty: &Type) -> Vec<String> {
     let Some(machine) = &ty.machine else { return Vec::new() };
-    let mut states: Vec<String> = machine
-        .transitions
-        .iter()
-        .map(|t| t.via.clone())
-        .chain(["requested".to_owned()])
-        .collect();
+    let passed = machine.transitions.iter().map(|t| t.via);
+    let mut states: Vec<_> = passed.chain([State::REQUESTED]).collect();
     states.sort();
     states.dedup();
-    states.retain(|state| machine.is_transitioning(state));
-    states
+    states.retain(|state| machine.is_transitioning(*state));
+    states.into_iter().map(|state| state.as_str().to_owned()).collect()
 }
 
 fn empty_of(ty: &TypeView, name: &str) -> String {

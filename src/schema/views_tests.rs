@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::model::{Fields, Resource, ResourceId, Timestamp};
+use crate::model::{Fields, Resource, ResourceId, State, Timestamp};
 
 use super::freeze::named_type;
 use super::render::{self, Context};
@@ -196,7 +196,7 @@ fn a_field_that_a_role_does_not_see_is_not_in_its_rows() {
         host_id: None,
         uuid: String::new(),
         name: String::new(),
-        state: "running".into(),
+        state: State::RUNNING,
         health: String::new(),
         message: String::new(),
         progress: None,

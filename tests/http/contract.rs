@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use drover::model::State;
 use drover::schema::{Field, Registry, Role, Transition, TypeView, Version};
 
 /// Begins of lines that only the original has (`-`) or only we have (`+`), and why.
@@ -139,7 +140,7 @@ fn every_machine_has_the_edges_of_the_original() {
     let edges = machines.flat_map(|(id, machine)| {
         let is_shared = |t: &&Transition| t.versions.is_empty() || t.versions.contains(&Version::V2Beta);
         let lines = |t: &Transition| {
-            let line = |from: &String| format!("{id}.{} {from} -> {} -> {}", t.process, t.via, t.done);
+            let line = |from: &State| format!("{id}.{} {from} -> {} -> {}", t.process, t.via, t.done);
             t.from.iter().map(line).collect::<Vec<_>>()
         };
         machine
@@ -244,4 +245,16 @@ fn field_fact(field: &Field) -> String {
         ));
     }
     fact
+}
+
+#[test]
+fn each_state_that_code_names_is_one_of_a_machine() {
+    let registry = Registry::load(None).expect("the built-in schemas fit");
+    let machines = registry.types.values().filter_map(|ty| ty.machine.as_ref());
+    let edges = machines.flat_map(|machine| &machine.transitions);
+    let states: BTreeSet<_> = edges
+        .flat_map(|edge| edge.from.iter().copied().chain([edge.via, edge.done]))
+        .collect();
+    let unknown: Vec<_> = State::NAMED.iter().filter(|state| !states.contains(state)).collect();
+    assert!(unknown.is_empty(), "no machine has {unknown:?}");
 }

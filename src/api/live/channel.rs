@@ -16,7 +16,7 @@ use crate::api::resources::resource::{Included, Writer, shown_type};
 use crate::api::wire::call::block;
 use crate::api::wire::query;
 use crate::engine::{Change, Changed, Engine, Missed, News, Proof, Published, Reach, Scope};
-use crate::model::{Resource, ResourceId, Result};
+use crate::model::{Resource, ResourceId, Result, State};
 use crate::schema::{Role, TypeView, Version, View, render};
 
 /// Rows that are read and written at once.
@@ -385,5 +385,5 @@ impl Channel {
 
 /// Whether there is anything to say about a row: of what is removed only that it is (cattle: `ResourceChangeEventProcessor`).
 fn is_told(row: &Resource) -> bool {
-    row.removed.is_none() || matches!(row.state.as_str(), "removed" | "")
+    row.removed.is_none() || matches!(row.state, State::REMOVED | State::NONE)
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::resource::Writer;
 use crate::engine::Engine;
-use crate::model::Resource;
+use crate::model::{Resource, State};
 
 /// The image in the command, unless the setting `bootstrap.required.image` names another.
 const IMAGE: &str = "rancher/agent:v1.2.11";
@@ -75,7 +75,7 @@ fn with_host(root: &str, host: &str) -> String {
 /// Quirk: who does not give the right `key` does not even learn that there are such fields (cattle: `RegisterOutputFilter`).
 fn hide_keys(object: &mut Map<String, Value>, writer: &Writer<'_>, row: &Resource) {
     let is_known =
-        row.state == "active" && writer.key.is_some() && object.get("key").and_then(Value::as_str) == writer.key;
+        row.state == State::ACTIVE && writer.key.is_some() && object.get("key").and_then(Value::as_str) == writer.key;
     if !is_known {
         FOR_ITS_MAKER.iter().for_each(|name| drop(object.shift_remove(*name)));
     }

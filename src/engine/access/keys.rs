@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::engine::core::{Core, KEPT, KnownKey, is_usable};
-use crate::model::{ResourceId, Result};
+use crate::model::{ResourceId, Result, State};
 use crate::secret;
 use crate::store::Session;
 
@@ -67,7 +67,7 @@ impl Core {
             let Some(row) = self
                 .store
                 .find(found.id)?
-                .filter(|r| r.removed.is_none() && r.state == "active")
+                .filter(|r| r.removed.is_none() && r.state == State::ACTIVE)
             else {
                 continue;
             };

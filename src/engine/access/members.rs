@@ -1,7 +1,7 @@
 //! Members of projects: who sees a project, and what they are in it.
 
 use crate::engine::core::{AuthType, Core, MEMBER_ROLES, Reach, Scope, is_token, is_usable, notes};
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::schema::{Role, TypeView};
 use crate::store::Direction;
 
@@ -37,7 +37,7 @@ impl Core {
             // Who may not come in does not learn that a project sleeps.
             Some(project) => Ok(match self.best_membership(scope.user.id, project)? {
                 Some(Role::Owner) => true,
-                Some(_) => self.store.find(project)?.is_some_and(|p| p.state == "active"),
+                Some(_) => self.store.find(project)?.is_some_and(|p| p.state == State::ACTIVE),
                 None => self.owned_to_the_end(scope.user.id, project)?,
             }),
             None => Ok(false),
@@ -71,7 +71,7 @@ impl Core {
             .store
             .many(&members)?
             .into_iter()
-            .filter(|m| m.removed.is_none() && m.state == "active");
+            .filter(|m| m.removed.is_none() && m.state == State::ACTIVE);
         let role = |m: &Resource| {
             Fields::parse(&m.fields)
                 .ok()?
@@ -93,7 +93,7 @@ impl Core {
         let mut projects = Vec::new();
         for (project, role) in self.memberships(scope.user.id)? {
             let row = self.store.find(project)?.filter(|p| p.removed.is_none());
-            if row.is_some_and(|p| role == Role::Owner || p.state == "active") {
+            if row.is_some_and(|p| role == Role::Owner || p.state == State::ACTIVE) {
                 projects.push(project);
             }
         }
@@ -148,7 +148,7 @@ impl Core {
             .collect();
         let mut best = None;
         for member in self.store.many(&members)? {
-            if member.root != "projectMember" || member.removed.is_some() || member.state != "active" {
+            if member.root != "projectMember" || member.removed.is_some() || member.state != State::ACTIVE {
                 continue;
             }
             let fields = Fields::parse(&member.fields)?;

@@ -17,7 +17,7 @@ impl NewKey {
     pub(crate) fn insert(self, tx: &mut Tx<'_>, ty: &Type, kind: &str, new: NewResource) -> Result<Resource> {
         let mut fields = new.fields.clone();
         fields.set("publicValue", &self.public)?;
-        let machine = ty.machine.as_deref().filter(|_| new.state.is_empty());
+        let machine = ty.machine.as_deref().filter(|_| new.state.is_none());
         let row = insert_and_start(
             tx,
             machine,

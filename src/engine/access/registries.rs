@@ -6,7 +6,7 @@ use crate::engine::core::{
     Core, Input, REGISTRY_DEFAULT, REGISTRY_WHITELIST, Scope, insert_and_start, retire, row_from_input,
 };
 use crate::model::launch::{is_none_image, parse_reference};
-use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::RegistryAuth;
 use crate::schema::TypeView;
 
@@ -54,7 +54,7 @@ impl Core {
             None => self.store.all("credential", container.account_id)?,
         };
         for credential in credentials.into_iter().rev() {
-            if credential.kind != "registryCredential" || credential.state != "active" {
+            if credential.kind != "registryCredential" || credential.state != State::ACTIVE {
                 continue;
             }
             let registry = Fields::parse(&credential.fields)?
@@ -66,7 +66,7 @@ impl Core {
             let address = Fields::parse(&registry.fields)?
                 .text("serverAddress")
                 .unwrap_or_default();
-            if registry.state == "active" && names(&address) == names(registry_of(image)) {
+            if registry.state == State::ACTIVE && names(&address) == names(registry_of(image)) {
                 return Ok(Some((credential, address)));
             }
         }

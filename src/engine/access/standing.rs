@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::core::{Account, Core, Holder, Proof, Reach, Scope, Standing, is_usable, notes};
-use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, State, WireId};
 use crate::schema::{Role, Version};
 
 /// What an open server's callers see outside projects.
@@ -179,7 +179,7 @@ impl Core {
             Proof::Open => self.first_admin()?,
             Proof::Key(id) | Proof::Registration(id) => {
                 let is_live =
-                    |row: &Resource| row.removed.is_none() && row.state == "active" && row.root == "credential";
+                    |row: &Resource| row.removed.is_none() && row.state == State::ACTIVE && row.root == "credential";
                 self.store.find(id)?.filter(is_live).and_then(|row| row.account_id)
             }
             Proof::Session(id) => self

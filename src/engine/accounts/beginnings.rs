@@ -6,7 +6,7 @@ use crate::engine::core::{
     ADMIN, Core, DEFAULT_PROJECT, INSTALL_UUID, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN, new_row,
 };
 use crate::model::id::random_uuid;
-use crate::model::{Fields, ResourceId, Result};
+use crate::model::{Fields, ResourceId, Result, State};
 use crate::schema::Type;
 use crate::store::{Changes, NewResource, Tx};
 
@@ -109,7 +109,7 @@ pub(crate) fn seed_template(tx: &mut Tx<'_>, ty: &Type) -> Result<()> {
     fields.set("stacks", &[(); 0])?;
     tx.insert(NewResource {
         name: "Cattle".into(),
-        state: "active".into(),
+        state: State::ACTIVE,
         ..new_row(ty, None, fields)
     })
     .map(drop)
@@ -124,7 +124,7 @@ pub(crate) fn orchestration() -> Result<Fields> {
 
 pub(crate) fn active(ty: &Type) -> Result<NewResource> {
     Ok(NewResource {
-        state: "active".into(),
+        state: State::ACTIVE,
         health: "healthy".into(),
         ..new_row(ty, None, Fields::default())
     })

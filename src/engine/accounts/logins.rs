@@ -2,7 +2,7 @@
 
 use crate::engine::access::Candidate;
 use crate::engine::core::{Core, Scope, new_row, retire};
-use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::Type;
 use crate::secret;
 use crate::store::{CredentialSecret, NewResource, Tx};
@@ -211,7 +211,7 @@ impl Core {
                 let Some(row) = tx.find(found.id)? else { continue };
                 let is_same = row.account_id == Some(account)
                     && found.kind == "apiKey"
-                    && row.state == "active"
+                    && row.state == State::ACTIVE
                     && row.removed.is_none();
                 if is_same && found.secret == kept {
                     return Ok(());
@@ -235,7 +235,7 @@ impl Core {
             let all = self.store.all("account", None)?;
             return Ok(all
                 .iter()
-                .filter(|row| row.kind == "superadmin" && row.state == "active")
+                .filter(|row| row.kind == "superadmin" && row.state == State::ACTIVE)
                 .map(|row| row.id)
                 .min());
         }
@@ -254,7 +254,7 @@ fn insert_active(tx: &mut Tx<'_>, ty: &Type, account: ResourceId, name: &str, ke
     let mut fields = Fields::default();
     fields.set("publicValue", name)?;
     let row = tx.insert(NewResource {
-        state: "active".into(),
+        state: State::ACTIVE,
         ..new_row(ty, Some(account), fields)
     })?;
     let (kind, public_value, secret) = (row.kind.clone(), name.to_owned(), kept.to_owned());

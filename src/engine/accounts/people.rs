@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::engine::access::{MEMBER, end_keys};
 use crate::engine::core::{Core, DEFAULT_PROJECT, Input, Scope, insert_and_start, retire_part, row_from_input};
-use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::TypeView;
 use crate::store::{Direction, Tx};
 
@@ -171,8 +171,8 @@ pub(crate) fn check_last_admin(tx: &mut Tx<'_>, row: &Resource) -> Result<()> {
     let has_other = tx
         .all("account", None)?
         .iter()
-        .any(|a| a.id != row.id && a.kind == "admin" && a.state == "active");
-    match has_other || row.state == "inactive" {
+        .any(|a| a.id != row.id && a.kind == "admin" && a.state == State::ACTIVE);
+    match has_other || row.state == State::INACTIVE {
         true => Ok(()),
         false => Err(Error::new(ErrorKind::MethodNotAllowed).with_code("LastAdminAccount")),
     }

@@ -24,13 +24,13 @@ pub(crate) fn remove(tx: &mut Tx<'_>, machine: &crate::schema::Machine, row: &Re
     if row.removed.is_some() {
         return Err(Error::not_found());
     }
-    if machine.running("remove", &row.state).is_some() {
+    if machine.running("remove", row.state).is_some() {
         return Ok(row.clone());
     }
-    if machine.start("remove", &row.state).is_some() {
+    if machine.start("remove", row.state).is_some() {
         return request(tx, machine, row, "remove", "{}", Changes::default());
     }
-    if machine.start("deactivate", &row.state).is_none() {
+    if machine.start("deactivate", row.state).is_none() {
         return Err(Error::new(ErrorKind::MethodNotAllowed));
     }
     let data = serde_json::to_string(&Leaving { remove: true }).map_err(|e| Error::internal("writing a removal", e))?;
@@ -87,9 +87,9 @@ impl Core {
             };
             if row.root == "instance" {
                 dismiss(tx, &machine, &row)?;
-            } else if machine.start("remove", &row.state).is_some() {
+            } else if machine.start("remove", row.state).is_some() {
                 request(tx, &machine, &row, "remove", "{}", Changes::default())?;
-            } else if row.root != "stack" && machine.start("deactivate", &row.state).is_some() {
+            } else if row.root != "stack" && machine.start("deactivate", row.state).is_some() {
                 request(tx, &machine, &row, "deactivate", "{}", Changes::default())?;
             }
             Ok(())

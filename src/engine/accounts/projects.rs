@@ -9,7 +9,7 @@ use crate::engine::core::{
     ADMIN, Answer, Core, DEFAULT_PORTS, DEFAULT_PROJECT, Input, Outcome, Scope, insert_and_start, is_project, new_row,
     retire_part, row_from_input,
 };
-use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, WireId};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State, WireId};
 use crate::schema::{Role, Type, TypeView};
 use crate::store::{Changes, NewResource, Tx};
 
@@ -97,7 +97,7 @@ fn insert_member(
     fields.set("role", &member.role)?;
     let mut new = NewResource {
         name: member.name.clone(),
-        state: "active".into(),
+        state: State::ACTIVE,
         ..new_row(ty, Some(project), fields)
     };
     new.refs.push((MEMBER.into(), member.account));
@@ -259,7 +259,7 @@ pub(crate) fn insert_networks(tx: &mut Tx<'_>, network: &Type, project: Resource
         tx.insert(NewResource {
             kind: kind.into(),
             name: name.into(),
-            state: "active".into(),
+            state: State::ACTIVE,
             ..new
         })?;
     }

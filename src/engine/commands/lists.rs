@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::core::{Core, Filter, ListQuery, Page, Scope, is_kept_as_written};
 use crate::engine::{access, accounts};
-use crate::model::{Error, Resource, ResourceId, Result, Timestamp, WireId};
+use crate::model::{Error, Resource, ResourceId, Result, State, Timestamp, WireId};
 use crate::schema::{Column, FieldType, Link, Relation, Source, TypeView};
 use crate::store::{Condition, Direction, ListSpec, Order, Scalar, SortKey, Target};
 
@@ -43,7 +43,7 @@ pub(crate) fn follow_list(
 ) -> Result<Page> {
     let mut found = follow(core, scope, &[near], link)?;
     // What is purged has left its host.
-    let is_purged = core.store.find(near)?.is_some_and(|row| row.state == "purged");
+    let is_purged = core.store.find(near)?.is_some_and(|row| row.state == State::PURGED);
     if is_purged && matches!(link.to, Relation::Listed { .. }) {
         found.clear();
     }

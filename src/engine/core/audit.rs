@@ -388,7 +388,11 @@ fn response(view: &Arc<View>, ty: &Arc<Type>, row: &Resource) -> Option<String> 
     let mut text = String::with_capacity(row.fields.len() + 128);
     text.push_str(r#"{"id":"#);
     push_string(&mut text, &render::wire_id(&ty.prefix, row.id));
-    for (name, value) in [("type", &ty.id), ("name", &row.name), ("state", &row.state)] {
+    for (name, value) in [
+        ("type", ty.id.as_str()),
+        ("name", &row.name),
+        ("state", row.state.as_str()),
+    ] {
         if !value.is_empty() {
             let _ = write!(text, r#","{name}":"#);
             push_string(&mut text, value);

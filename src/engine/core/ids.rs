@@ -1,6 +1,6 @@
 //! Which rows are which: the accounts that are there from the start, and what a row's own columns tell.
 
-use crate::model::{Resource, ResourceId};
+use crate::model::{Resource, ResourceId, State};
 
 /// The account of the first admin.
 pub const ADMIN: ResourceId = ResourceId(1);
@@ -45,21 +45,21 @@ pub(crate) fn is_sim(row: &Resource) -> bool {
 pub(crate) const SIM_RUNTIME: &str = "sim";
 
 /// States in which a service counts as up.
-pub(crate) fn is_active_like(state: &str) -> bool {
+pub(crate) fn is_active_like(state: State) -> bool {
     matches!(
         state,
-        "activating"
-            | "active"
-            | "updating-active"
-            | "upgrading"
-            | "upgraded"
-            | "finishing-upgrade"
-            | "canceling-upgrade"
-            | "canceled-upgrade"
-            | "rolling-back"
-            | "canceling-rollback"
-            | "canceled-rollback"
-            | "restarting"
+        State::ACTIVATING
+            | State::ACTIVE
+            | State::UPDATING_ACTIVE
+            | State::UPGRADING
+            | State::UPGRADED
+            | State::FINISHING_UPGRADE
+            | State::CANCELING_UPGRADE
+            | State::CANCELED_UPGRADE
+            | State::ROLLING_BACK
+            | State::CANCELING_ROLLBACK
+            | State::CANCELED_ROLLBACK
+            | State::RESTARTING
     )
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn is_active_like(state: &str) -> bool {
 pub(crate) fn is_usable(row: &Resource) -> bool {
     row.root == "account"
         && row.removed.is_none()
-        && matches!(row.state.as_str(), "active" | "upgrading" | "updating-active")
+        && matches!(row.state, State::ACTIVE | State::UPGRADING | State::UPDATING_ACTIVE)
 }
 
 /// A uuid that follows from these bytes: the same whenever it is made again.

@@ -47,7 +47,7 @@ pub(crate) fn request(
     data: &str,
     mut changes: Changes,
 ) -> Result<Resource> {
-    let Some(edge) = machine.start(process, &row.state) else {
+    let Some(edge) = machine.start(process, row.state) else {
         return Err(Error::conflict(format!(
             "{process} is not possible in state {}",
             row.state
@@ -67,7 +67,7 @@ pub(crate) fn request(
         }
     }
     tx.pre_empt(row.id)?;
-    changes.state = Some(edge.via.clone());
+    changes.state = Some(edge.via);
     changes.message.get_or_insert_default();
     changes.progress = Some(None);
     let row = tx.update_if(row, &changes)?;
@@ -94,7 +94,7 @@ pub(crate) fn short_name(process: &Process) -> &str {
 
 /// The edge an open process is on, or `None` if its row moved on.
 pub(crate) fn edge<'m>(machine: &'m Machine, process: &Process, row: &Resource) -> Option<&'m Transition> {
-    machine.running(short_name(process), &row.state)
+    machine.running(short_name(process), row.state)
 }
 
 /// The row of an open process as it is now; `None` if the process is over or the row moved on: the handler leaves.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, WireId};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State, WireId};
 use crate::schema::{Column, Machine, Source, Type, TypeView};
 use crate::store::{Changes, NewProcess, NewResource, Tx, Within};
 
@@ -106,9 +106,9 @@ pub(crate) fn row_from_input(ty: &Type, account: ResourceId, input: &Input) -> R
 
 /// Inserts a row in the first state of its machine and asks for its create process.
 pub(crate) fn insert_and_start(tx: &mut Tx<'_>, machine: Option<&Machine>, mut new: NewResource) -> Result<Resource> {
-    let first = machine.and_then(|m| m.start("create", "requested"));
+    let first = machine.and_then(|m| m.start("create", State::REQUESTED));
     if let Some(edge) = first {
-        new.state.clone_from(&edge.via);
+        new.state = edge.via;
     }
     let row = tx.insert(new)?;
     if first.is_some() {
@@ -225,7 +225,7 @@ pub(crate) fn apply_update(tx: &mut Tx<'_>, update: &Update, row: &Resource, inp
     let starts = changed.iter().any(|n| update.scheduled.contains(n));
     changes.fields = Some(fields);
     // What is upgraded keeps what is written until the upgrade is finished or rolled back: no process runs between.
-    let starts = starts && row.state != "upgraded";
+    let starts = starts && row.state != State::UPGRADED;
     match update.machine.as_deref().filter(|m| starts && m.has_process("update")) {
         Some(machine) => request(tx, machine, row, "update", "{}", changes),
         None => tx.update_if(row, &changes),
@@ -297,7 +297,7 @@ impl Core {
         self.write_for(scope, move |tx| {
             let row = tx.get(id)?;
             check(tx, &row)?;
-            if machine.start(&action, &row.state).is_none() {
+            if machine.start(&action, row.state).is_none() {
                 return Err(not_available());
             }
             request(tx, &machine, &row, &action, &data, Changes::default())
@@ -317,11 +317,11 @@ impl Core {
             check(tx, &row)?;
             match machine.filter(|m| m.has_process("remove")) {
                 // What goes or is gone is not asked to go again, and no fault of whoever asks (cattle: `ALREADY_DONE`).
-                _ if row.removed.is_some() && row.state == "purged" => Err(not_now()),
+                _ if row.removed.is_some() && row.state == State::PURGED => Err(not_now()),
                 _ if row.removed.is_some() => Ok(row),
                 None => retire(tx, &row, keep),
-                Some(machine) if machine.running("remove", &row.state).is_some() => Ok(row),
-                Some(machine) if machine.start("remove", &row.state).is_none() => Err(not_now()),
+                Some(machine) if machine.running("remove", row.state).is_some() => Ok(row),
+                Some(machine) if machine.start("remove", row.state).is_none() => Err(not_now()),
                 Some(machine) => request(tx, &machine, &row, "remove", "{}", Changes::default()),
             }
         })
@@ -343,7 +343,7 @@ pub(crate) fn not_now() -> Error {
 pub(crate) fn retire(tx: &mut Tx<'_>, part: &Resource, keep: Duration) -> Result<Resource> {
     let now = tx.now();
     let changes = Changes {
-        state: Some("removed".into()),
+        state: Some(State::REMOVED),
         removed: Some(now),
         purge_after: Some(now.plus(keep)),
         ..Changes::default()

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{Access, Core, EngineConfig, Feed, Packing, Queue, new_row};
 use crate::model::time::ManualClock;
-use crate::model::{Fields, Resource, Timestamp};
+use crate::model::{Fields, Resource, State, Timestamp};
 use crate::schema::Registry;
 use crate::store::{Changes, NewResource, Store, StoreConfig};
 
@@ -27,12 +27,12 @@ pub(crate) fn empty() -> (TempDir, Core) {
 }
 
 /// Inserts a row of a type, in this state, with these fields.
-pub(crate) async fn insert(core: &Core, ty: &str, state: &'static str, fields: Fields) -> Resource {
+pub(crate) async fn insert(core: &Core, ty: &str, state: State, fields: Fields) -> Resource {
     let ty = core.type_of(ty).unwrap().clone();
     let inserting = core.write(move |tx| {
         tx.insert(NewResource {
             name: "it".into(),
-            state: state.into(),
+            state,
             ..new_row(&ty, None, fields)
         })
     });
@@ -44,7 +44,7 @@ pub(crate) async fn remove(core: &Core, row: &Resource) {
     let row = row.clone();
     let removing = core.write(move |tx| {
         let changes = Changes {
-            state: Some("removed".into()),
+            state: Some(State::REMOVED),
             removed: Some(tx.now()),
             ..Changes::default()
         };

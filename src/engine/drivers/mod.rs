@@ -8,7 +8,7 @@ mod networks;
 mod storage;
 
 use crate::engine::core::{Core, Outcome, fenced, new_row, qualified, request};
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::schema::Type;
 use crate::store::{Changes, NewProcess, NewResource, Process, Tx};
 use networks::instances_on;
@@ -94,7 +94,7 @@ impl Core {
                 return Ok(());
             }
             if let Some(known) = tx.children(row.id, kind)?.into_iter().next() {
-                if machine.start("activate", &known.state).is_some() {
+                if machine.start("activate", known.state).is_some() {
                     request(tx, &machine, &known, "activate", "{}", Changes::default())?;
                 }
                 return Ok(());
@@ -129,9 +129,9 @@ impl Core {
             };
             let mut is_done = true;
             for driver in tx.children(row.id, kind)? {
-                if machine.start("remove", &driver.state).is_some() {
+                if machine.start("remove", driver.state).is_some() {
                     request(tx, &machine, &driver, "remove", "{}", Changes::default())?;
-                } else if driver.state != "removing" {
+                } else if driver.state != State::REMOVING {
                     is_done = false;
                 }
             }
@@ -171,7 +171,7 @@ fn stored(ty: &Type, object: &Object) -> Result<Fields> {
 /// Makes a row that is active as soon as its process ran.
 fn insert_activating(tx: &mut Tx<'_>, new: NewResource) -> Result<Resource> {
     let row = tx.insert(NewResource {
-        state: "activating".into(),
+        state: State::ACTIVATING,
         ..new
     })?;
     tx.start_process(&NewProcess {

@@ -4,7 +4,7 @@ use super::{Object, insert_activating, stored};
 use crate::engine::core::{
     Core, Outcome, fenced, insert_and_start, is_project, new_row, notes, retire_part, write_notes,
 };
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::store::{Changes, NewResource, Process, Tx};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
@@ -39,7 +39,7 @@ fn default_network(tx: &mut Tx<'_>, account: Option<ResourceId>) -> Result<Optio
     for network in tx
         .all("network", account)?
         .iter()
-        .filter(|network| network.state == "active")
+        .filter(|network| network.state == State::ACTIVE)
     {
         if Fields::parse(&network.fields)?.text("networkDriverId").is_some() {
             return Ok(Some(network.id));
@@ -68,7 +68,7 @@ pub(crate) fn network_of_mode(
     let networks = tx.all("network", account)?;
     Ok(networks
         .iter()
-        .find(|n| n.state == "active" && n.kind == kind)
+        .find(|n| n.state == State::ACTIVE && n.kind == kind)
         .map(|n| n.id))
 }
 

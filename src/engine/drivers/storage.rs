@@ -1,7 +1,7 @@
 //! Drivers of storage: the pool that one makes, and the hosts that have it.
 
 use crate::engine::core::{Core, Outcome, fenced, new_row, retire_part};
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::store::{Changes, NewResource, Process, Tx, Within};
 
 /// Where a storage driver's volumes can be mounted; the first one is meant if nothing is said.
@@ -81,7 +81,7 @@ impl Core {
                 tx.insert(NewResource {
                     parent_id: Some(row.id),
                     name: row.name.clone(),
-                    state: "active".into(),
+                    state: State::ACTIVE,
                     ..new
                 })?;
             }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::engine::access::{Candidate, KeyProof, unauthorized};
 use crate::engine::accounts::{AccessMode, KEY_CHECK, LocalAuth};
 use crate::engine::core::{Account, Input, Policy, Proof, Reach, Scope, Standing, TOKEN};
-use crate::model::{Error, ResourceId, Result};
+use crate::model::{Error, ResourceId, Result, State};
 use crate::schema::{Role, Version};
 use crate::secret;
 
@@ -197,13 +197,13 @@ impl Engine {
         let credentials = core.store.all("credential", None)?;
         let mut owners = credentials
             .iter()
-            .filter(|c| c.state == "active" && kinds.contains(&c.kind.as_str()))
+            .filter(|c| c.state == State::ACTIVE && kinds.contains(&c.kind.as_str()))
             .filter_map(|c| c.account_id);
         let is_admin = |id| {
             Ok::<_, Error>(
                 core.store
                     .find(id)?
-                    .is_some_and(|a| a.state == "active" && matches!(a.kind.as_str(), "admin" | "superadmin")),
+                    .is_some_and(|a| a.state == State::ACTIVE && matches!(a.kind.as_str(), "admin" | "superadmin")),
             )
         };
         owners.try_fold(false, |found, id| Ok(found || is_admin(id)?))

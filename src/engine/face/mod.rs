@@ -12,7 +12,7 @@ use crate::engine::core::{
     Answer, Asked, Attempt, Core, Derived, Input, ListQuery, Page, ProcessInstance, ProcessPage, Scope, Setting,
 };
 use crate::engine::hosts::agent_state;
-use crate::model::{Clock, Resource, ResourceId, Result};
+use crate::model::{Clock, Resource, ResourceId, Result, State};
 use crate::schema::{Link, Registry, TypeView, Version, View};
 use std::sync::Arc;
 
@@ -197,12 +197,12 @@ impl Engine {
     /// agent is).
     pub fn shown_state<'a>(&self, _version: Version, ty: &'a TypeView, row: &'a Resource) -> &'a str {
         if row.root == "host"
-            && row.state == "active"
+            && row.state == State::ACTIVE
             && let Some(state) = agent_state(row)
         {
             return state;
         }
-        ty.shown_state(&row.state)
+        ty.shown_state(row.state.as_str())
     }
 
     /// POST: takes a validated body, writes, answers after the commit. Several rows for a container's `count`.

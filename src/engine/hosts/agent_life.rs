@@ -128,9 +128,9 @@ impl Core {
 
     /// Hosts show how their agent is.
     pub(crate) async fn sync_hosts(&self, agent: &Resource) -> Result<()> {
-        let shown = Some(agent.state.as_str())
-            .filter(|s| SHOWN_BY_HOSTS.contains(s))
-            .map(str::to_owned);
+        let shown = Some(agent.state)
+            .filter(|state| SHOWN_BY_HOSTS.contains(state))
+            .map(|state| state.as_str().to_owned());
         for host in self.hosts_of(agent)? {
             if Fields::parse(&host.fields)?.text("agentState") == shown {
                 continue;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::engine::core::{Core, Key, SIM_RUNTIME, insert_and_start, new_row, notes, request, write_notes};
 use crate::engine::{drivers, labels};
 use crate::model::id::new_uuid;
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::runtime::Runtime;
 use crate::schema::Type;
 use crate::schema::render::wire_id;
@@ -102,16 +102,16 @@ impl Core {
             }
             *heard
         };
-        match (answered, agent.state.as_str()) {
+        match (answered, agent.state) {
             // Its process waits for just this.
-            (true, "activating" | "reconnecting") => {
+            (true, State::ACTIVATING | State::RECONNECTING) => {
                 for process in self.store.open_processes_of(agent.id)? {
                     self.queue.push(Key::Process(process.id), now);
                 }
                 Ok(())
             }
-            (true, "disconnected") => self.ask_agent(agent, "reconnect").await,
-            (false, "active" | "reconnecting" | "reconnected" | "finishing-reconnect")
+            (true, State::DISCONNECTED) => self.ask_agent(agent, "reconnect").await,
+            (false, State::ACTIVE | State::RECONNECTING | State::RECONNECTED | State::FINISHING_RECONNECT)
                 if now.since(heard) >= SILENCE =>
             {
                 log::warn!("agent {} has not answered for {} s", agent.id, SILENCE.as_secs());
@@ -128,7 +128,7 @@ impl Core {
         self.write(move |tx| {
             if let Some(agent) = tx
                 .find(id)?
-                .filter(|a| a.version == version && machine.start(process, &a.state).is_some())
+                .filter(|a| a.version == version && machine.start(process, a.state).is_some())
             {
                 request(tx, &machine, &agent, process, "{}", Changes::default())?;
             }
@@ -193,7 +193,7 @@ impl Core {
         let hosts = self
             .write(move |tx| {
                 let agent = tx.get(id)?;
-                if agent.removed.is_some() || agent.state == "removing" {
+                if agent.removed.is_some() || agent.state == State::REMOVING {
                     // It went while it was asked: its hosts go with it.
                     return Ok(Vec::new());
                 }
@@ -263,7 +263,7 @@ fn insert_host(
         let physical = new_row(&types.physical, account, own);
         let physical = tx.insert(NewResource {
             name: name.clone(),
-            state: "active".into(),
+            state: State::ACTIVE,
             ..physical
         })?;
         fields.set("physicalHostId", &format!("{}{}", types.physical.prefix, physical.id))?;

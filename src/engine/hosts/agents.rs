@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::engine::access::{NewKey, check_name_free};
 use crate::engine::core::{Core, Input, Scope, insert_and_start, new_row, request, row_from_input};
 use crate::model::launch::parse_reference;
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::schema::{Machine, Type, TypeView};
 use crate::store::{Changes, NewResource, Tx, Wake};
 
@@ -27,12 +27,12 @@ pub(crate) const KEY_KIND: &str = "agentApiKey";
 const KINDS: [&str; 2] = ["agent", "registeredAgent"];
 
 /// The states of an agent that its hosts show in place of their own.
-pub(crate) const SHOWN_BY_HOSTS: [&str; 5] = [
-    "reconnecting",
-    "reconnected",
-    "finishing-reconnect",
-    "disconnecting",
-    "disconnected",
+pub(crate) const SHOWN_BY_HOSTS: [State; 5] = [
+    State::RECONNECTING,
+    State::RECONNECTED,
+    State::FINISHING_RECONNECT,
+    State::DISCONNECTING,
+    State::DISCONNECTED,
 ];
 
 /// An agent to be made.
@@ -79,7 +79,7 @@ pub(crate) fn insert_agent(tx: &mut Tx<'_>, types: &AgentTypes, new: NewAgent, k
     let account = tx.insert(NewResource {
         kind: "agent".into(),
         uuid: Some(format!("agentAccount{}", agent.id)),
-        state: "active".into(),
+        state: State::ACTIVE,
         ..new_row(&types.account, None, Fields::default())
     })?;
     // Usable at once: whoever sees the registration active logs in with the key that it shows.
@@ -89,7 +89,7 @@ pub(crate) fn insert_agent(tx: &mut Tx<'_>, types: &AgentTypes, new: NewAgent, k
         &types.credential,
         KEY_KIND,
         NewResource {
-            state: "active".into(),
+            state: State::ACTIVE,
             ..credential
         },
     )?;
@@ -240,11 +240,11 @@ pub(crate) fn registered_fields(uri: &str, key: &str, account: Option<ResourceId
 
 /// Asks an agent to go, whatever it does now.
 pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, agent: &Resource) -> Result<()> {
-    if machine.start("remove", &agent.state).is_some() {
+    if machine.start("remove", agent.state).is_some() {
         request(tx, machine, agent, "remove", "{}", Changes::default())?;
-    } else if machine.start("deactivate", &agent.state).is_some() {
+    } else if machine.start("deactivate", agent.state).is_some() {
         request(tx, machine, agent, "deactivate", host::REMOVE, Changes::default())?;
-    } else if agent.state == "deactivating" {
+    } else if agent.state == State::DEACTIVATING {
         for open in tx.open_processes_of(agent.id)? {
             tx.set_process_data(open.id, host::REMOVE)?;
             let at = tx.now();

@@ -6,7 +6,7 @@ use crate::engine::core::{Core, DEFAULT_PROJECT, SIM_RUNTIME, is_sim, new_row, n
 use crate::engine::instances::InstanceNotes;
 use crate::engine::{drivers, labels};
 use crate::model::launch::parse_reference;
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{EngineInfo, Found, Life, Runtime};
 use crate::schema::{Machine, Type};
 use crate::store::{Changes, NewResource, Tx, Wake};
@@ -31,7 +31,8 @@ pub(crate) const REMOVE: &str = r#"{"remove":true}"#;
 /// What an active host shows instead: that its engine does not answer, or that its agent comes and goes.
 pub(crate) fn agent_state(row: &Resource) -> Option<&'static str> {
     let state = Fields::parse(&row.fields).ok()?.text("agentState")?;
-    agents::SHOWN_BY_HOSTS.into_iter().find(|shown| *shown == state)
+    let mut shown = agents::SHOWN_BY_HOSTS.iter().map(|shown| shown.as_str());
+    shown.find(|shown| *shown == state)
 }
 
 impl Core {
@@ -76,7 +77,7 @@ impl Core {
                     let name = note.name.unwrap_or(own);
                     let mut new = NewResource {
                         name,
-                        state: "active".into(),
+                        state: State::ACTIVE,
                         internal,
                         ..new_row(&ty, Some(DEFAULT_PROJECT), fields)
                     };
@@ -176,8 +177,8 @@ impl Core {
                 let Some(external_id) = fields.text("externalId").filter(|_| note.is_made) else {
                     continue;
                 };
-                let life = match row.state.as_str() {
-                    "running" | "updating-running" | "stopping" | "restarting" => Life::Running,
+                let life = match row.state {
+                    State::RUNNING | State::UPDATING_RUNNING | State::STOPPING | State::RESTARTING => Life::Running,
                     _ if note.ran => Life::Exited,
                     _ => Life::Created,
                 };
@@ -243,7 +244,7 @@ pub(crate) fn insert_pool(
     let new = NewResource {
         kind: kind.into(),
         name: name.to_owned(),
-        state: "active".into(),
+        state: State::ACTIVE,
         ..new_row(ty, host.account_id, fields)
     };
     tx.insert(new)
@@ -261,18 +262,18 @@ pub(crate) fn insert_address(
     fields.set("address", address)?;
     fields.set("hostId", host_wire)?;
     tx.insert(NewResource {
-        state: "active".into(),
+        state: State::ACTIVE,
         ..new_row(ty, host.account_id, fields)
     })
 }
 
 /// Asks a host to go, whatever it does now.
 pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, host: &Resource) -> Result<()> {
-    if machine.start("remove", &host.state).is_some() {
+    if machine.start("remove", host.state).is_some() {
         request(tx, machine, host, "remove", "{}", Changes::default())?;
-    } else if machine.start("deactivate", &host.state).is_some() {
+    } else if machine.start("deactivate", host.state).is_some() {
         request(tx, machine, host, "deactivate", REMOVE, Changes::default())?;
-    } else if host.state == "deactivating" {
+    } else if host.state == State::DEACTIVATING {
         for open in tx.open_processes_of(host.id)? {
             tx.set_process_data(open.id, REMOVE)?;
             let at = tx.now();

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::engine::core::{Core, Derived, add_ids, of_root};
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Fields, Resource, ResourceId, Result, State};
 
 /// The computed fields of what this room has.
 pub(crate) fn derive(core: &Core, rows: &[Resource], derived: &mut Derived) -> Result<()> {
@@ -33,7 +33,7 @@ impl Core {
     /// `publicEndpoints` of hosts: the ports that containers there have published. Three queries, however many.
     fn derive_endpoints(&self, rows: &[Resource], hosts: &[ResourceId], derived: &mut Derived) -> Result<()> {
         let mut ports = self.store.on_hosts(hosts, "port")?;
-        ports.retain(|port| port.state == "active");
+        ports.retain(|port| port.state == State::ACTIVE);
         if ports.is_empty() {
             return Ok(());
         }

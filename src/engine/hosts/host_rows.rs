@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::engine::core::{Core, HOST_ADDRESS, new_row};
 use crate::engine::drivers;
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::runtime::EngineInfo;
 use crate::store::{Changes, NewResource, Tx};
 
@@ -115,7 +115,7 @@ impl Core {
                 let new = new_row(&physical, host.account_id, Fields::default());
                 let made = tx.insert(NewResource {
                     name: host.name.clone(),
-                    state: "active".into(),
+                    state: State::ACTIVE,
                     ..new
                 })?;
                 let mut patch = Fields::default();
@@ -148,7 +148,7 @@ mod tests {
     async fn a_host_that_was_removed_meanwhile_gets_no_parts() {
         let (_folder, core) = testkit::empty();
         for (is_removed, expected) in [(false, 3), (true, 0)] {
-            let host = testkit::insert(&core, "host", "active", Fields::default()).await;
+            let host = testkit::insert(&core, "host", State::ACTIVE, Fields::default()).await;
             if is_removed {
                 testkit::remove(&core, &host).await;
             }

@@ -4,7 +4,7 @@
 use crate::engine::core::{Core, NONRANCHER, new_row, write_notes};
 use crate::engine::instances::{InstanceNotes, insert_found_ports};
 use crate::engine::labels;
-use crate::model::{Fields, ResourceId, Result};
+use crate::model::{Fields, ResourceId, Result, State};
 use crate::runtime::{Found, Life, Native};
 use crate::store::{NewResource, Wake};
 
@@ -67,7 +67,7 @@ impl Core {
         let new = NewResource {
             uuid: Some(found.uuid.clone()),
             name: native.labels.get(NAME_LABEL).unwrap_or(&found.name).clone(),
-            state: if runs { "running" } else { "stopped" }.into(),
+            state: if runs { State::RUNNING } else { State::STOPPED },
             internal: write_notes(&note)?,
             ..new_row(&types.container, None, fields)
         };

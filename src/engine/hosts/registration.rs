@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::engine::core::{Core, Derived, Input, Outcome, Scope, TOKEN_KIND, insert_and_start, row_from_input};
 use crate::model::launch::parse_reference;
-use crate::model::{Fields, Resource, ResourceId, Result, Timestamp};
+use crate::model::{Fields, Resource, ResourceId, Result, State, Timestamp};
 use crate::schema::TypeView;
 use crate::secret;
 
@@ -107,7 +107,7 @@ impl Core {
 
     /// The computed fields of registrations: the key of the agent that each made. The API shows them to who knows `key`.
     pub(crate) fn derive_registrations(&self, rows: &[Resource], derived: &mut Derived) -> Result<()> {
-        for row in rows.iter().filter(|r| r.kind == "register" && r.state == "active") {
+        for row in rows.iter().filter(|r| r.kind == "register" && r.state == State::ACTIVE) {
             let Some(agent) = self.store.referrers(row.id, "registerId")?.first().copied() else {
                 continue;
             };
@@ -115,7 +115,7 @@ impl Core {
                 continue;
             };
             let keys = self.store.all("credential", Some(account))?;
-            let Some(key) = keys.iter().find(|k| k.kind == KEY_KIND && k.state == "active") else {
+            let Some(key) = keys.iter().find(|k| k.kind == KEY_KIND && k.state == State::ACTIVE) else {
                 continue;
             };
             let Some(kept) = self.store.credential(key.id)? else {

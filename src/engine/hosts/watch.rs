@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use crate::engine::core::{Core, is_active_like, notes, request, write_notes};
 use crate::engine::instances::{BY_ITSELF, InstanceNotes, StopData, launch_of, plan_state, remove_data};
 use crate::model::launch::LABEL_START_ONCE;
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::plan::InstanceState;
 use crate::runtime::{self, Found, Life, Runtime, RuntimeEvent};
 use crate::store::{Changes, Tx, Wake};
@@ -149,7 +149,7 @@ impl Core {
         if !note.is_made {
             return Ok(());
         }
-        match (plan_state(&row.state), found.map(|f| f.life)) {
+        match (plan_state(row.state), found.map(|f| f.life)) {
             (InstanceState::Running, Some(Life::Exited | Life::Created)) => self.follow_stop(row, found).await,
             (InstanceState::Running | InstanceState::Stopped, None) => self.follow_stop(row, None).await,
             (InstanceState::Running, Some(Life::Running)) => {
@@ -184,7 +184,7 @@ impl Core {
             let Some(row) = unchanged(tx, id, version)? else {
                 return Ok(());
             };
-            if machine.start("stop", &row.state).is_some() {
+            if machine.start("stop", row.state).is_some() {
                 let mut note: InstanceNotes = notes(&row);
                 if counts {
                     note.note_exit(exit_code, tx.now());
@@ -194,7 +194,7 @@ impl Core {
                     ..Changes::default()
                 };
                 request(tx, &machine, &row, "stop", &data, changes)?;
-            } else if gone && machine.start("remove", &row.state).is_some() {
+            } else if gone && machine.start("remove", row.state).is_some() {
                 request(
                     tx,
                     &machine,
@@ -221,7 +221,7 @@ impl Core {
         let machine = self.machine_of(&row.kind)?.clone();
         let (id, version) = (row.id, row.version);
         self.write(move |tx| {
-            if let Some(row) = unchanged(tx, id, version)?.filter(|r| machine.start("start", &r.state).is_some()) {
+            if let Some(row) = unchanged(tx, id, version)?.filter(|r| machine.start("start", r.state).is_some()) {
                 request(tx, &machine, &row, "start", BY_ITSELF, Changes::default())?;
             }
             Ok(())
@@ -240,7 +240,7 @@ impl Core {
                 parked |= Fields::parse(&map.fields)?.read::<bool>("upgrade")?.unwrap_or(false);
             }
         }
-        Ok(is_active_like(&service.state) && !parked)
+        Ok(is_active_like(service.state) && !parked)
     }
 
     /// It was restarted behind our back: addresses and ports may be new, and who shares its network has a dead one.
@@ -274,7 +274,7 @@ impl Core {
                 },
             )?;
             for id in dependants {
-                if let Some(dependant) = tx.find(id)?.filter(|d| d.state == "running") {
+                if let Some(dependant) = tx.find(id)?.filter(|d| d.state == State::RUNNING) {
                     request(tx, &machine, &dependant, "restart", "{}", Changes::default())?;
                 }
             }

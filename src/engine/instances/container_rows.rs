@@ -9,7 +9,7 @@ use crate::engine::labels;
 use crate::model::id::new_uuid;
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
-use crate::model::{Error, Fields, Resource, ResourceId, Result, Timestamp};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State, Timestamp};
 use crate::plan;
 use crate::runtime::BoundPort;
 use crate::schema::render::wire_id;
@@ -111,14 +111,14 @@ pub(crate) struct InstanceFacts {
 }
 
 /// What the planner calls a container's state.
-pub(crate) fn plan_state(state: &str) -> plan::InstanceState {
+pub(crate) fn plan_state(state: State) -> plan::InstanceState {
     use plan::InstanceState as S;
     match state {
-        "running" | "updating-running" | "migrating" => S::Running,
-        "stopping" => S::Stopping,
-        "stopped" | "updating-stopped" => S::Stopped,
-        "error" | "erroring" => S::Broken,
-        "removing" | "removed" | "purging" | "purged" => S::Removing,
+        State::RUNNING | State::UPDATING_RUNNING | State::MIGRATING => S::Running,
+        State::STOPPING => S::Stopping,
+        State::STOPPED | State::UPDATING_STOPPED => S::Stopped,
+        State::ERROR | State::ERRORING => S::Broken,
+        State::REMOVING | State::REMOVED | State::PURGING | State::PURGED => S::Removing,
         _ => S::Starting,
     }
 }
@@ -267,7 +267,7 @@ pub(crate) fn insert_service_container(
         host_id: Some(wanted.host),
         uuid: Some(uuid),
         name,
-        state: "creating".into(),
+        state: State::CREATING,
         internal: write_notes(&notes)?,
         ..new_row(&types.container, wanted.service.account_id, fields)
     })?;
@@ -337,7 +337,7 @@ pub(crate) fn insert_ports(
         tx.insert(NewResource {
             parent_id: Some(container.id),
             host_id: container.host_id,
-            state: "inactive".into(),
+            state: State::INACTIVE,
             kind: USER_PORT.into(),
             ..new_row(&types.port, container.account_id, fields)
         })?;
@@ -363,7 +363,7 @@ pub(crate) fn insert_found_ports(
         tx.insert(NewResource {
             parent_id: Some(container.id),
             host_id: container.host_id,
-            state: "active".into(),
+            state: State::ACTIVE,
             kind: USER_PORT.into(),
             ..new_row(&types.port, container.account_id, fields)
         })?;
@@ -388,7 +388,7 @@ pub(crate) fn insert_expose_map(
     fields.set("upgrade", &false)?;
     tx.insert(NewResource {
         parent_id: Some(service.id),
-        state: "active".into(),
+        state: State::ACTIVE,
         ..new_row(&types.expose_map, service.account_id, fields)
     })?;
     Ok(())

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::engine::core::{Answer, Core, Input, Outcome, Scope, Update, is_sim, not_now, unchecked};
-use crate::model::{Error, Resource, ResourceId, Result};
+use crate::model::{Error, Resource, ResourceId, Result, State};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
@@ -72,8 +72,8 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
     };
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
-        let goes = row.removed.is_some() || matches!(row.state.as_str(), "stopping" | "removing");
-        if !goes && machine.start("remove", &row.state).is_none() && machine.start("stop", &row.state).is_none() {
+        let goes = row.removed.is_some() || matches!(row.state, State::STOPPING | State::REMOVING);
+        if !goes && machine.start("remove", row.state).is_none() && machine.start("stop", row.state).is_none() {
             return Err(not_now());
         }
         remove_container(tx, &machine, &row)

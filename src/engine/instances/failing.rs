@@ -2,7 +2,7 @@
 
 use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
 use crate::model::launch::LaunchConfig;
-use crate::model::{Error, Resource, Result};
+use crate::model::{Error, Resource, Result, State};
 use crate::runtime;
 use crate::store::{Changes, Process, exit};
 
@@ -115,7 +115,7 @@ impl Core {
             tx.update_if(
                 &row,
                 &Changes {
-                    state: Some("error".into()),
+                    state: Some(State::ERROR),
                     message: Some(message),
                     internal: Some(write_notes(&note)?),
                     ..Changes::default()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::core::{Core, new_row};
 use crate::engine::drivers;
 use crate::model::launch::LaunchConfig;
-use crate::model::{Fields, Resource, Result};
+use crate::model::{Fields, Resource, Result, State};
 use crate::schema::Type;
 use crate::store::{NewResource, Tx};
 
@@ -81,7 +81,7 @@ impl Granted {
             nic.set("deviceNumber", &0)?;
             tx.insert(NewResource {
                 parent_id: Some(row.id),
-                state: "active".into(),
+                state: State::ACTIVE,
                 ..new_row(&self.nic, row.account_id, nic)
             })?;
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::engine::core::{Core, millis};
 use crate::model::launch::HealthCheck;
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{Probe, ProbeResult};
 use crate::store::Changes;
 
@@ -18,7 +18,7 @@ impl Core {
             .store
             .with_health("instance")?
             .iter()
-            .filter(|r| r.state == "running")
+            .filter(|r| r.state == State::RUNNING)
         {
             self.watch_health_of(row)?;
         }
@@ -64,7 +64,7 @@ impl Core {
 
     async fn probe_one(&self, id: ResourceId, check: HealthCheck) -> Option<(Resource, HealthCheck, ProbeResult)> {
         let row = match self.store.find(id) {
-            Ok(row) => row.filter(|r| matches!(r.state.as_str(), "running" | "updating-running")),
+            Ok(row) => row.filter(|r| matches!(r.state, State::RUNNING | State::UPDATING_RUNNING)),
             Err(error) => {
                 log::warn!("reading {id} for a probe: {}", error.chain());
                 self.monitor.skip(id);
@@ -125,7 +125,7 @@ impl Core {
             let machine = self.machine_of(&row.kind)?.clone();
             let id = row.id;
             self.write(move |tx| {
-                if let Some(row) = tx.find(id)?.filter(|r| r.state == "running") {
+                if let Some(row) = tx.find(id)?.filter(|r| r.state == State::RUNNING) {
                     remove_container(tx, &machine, &row)?;
                 }
                 Ok(())
@@ -138,7 +138,7 @@ impl Core {
     /// Writes a container's health, and wakes its service.
     async fn note_health(&self, id: ResourceId, health: &'static str) -> Result<()> {
         self.write(move |tx| {
-            let Some(row) = tx.find(id)?.filter(|r| r.state == "running" && r.health != health) else {
+            let Some(row) = tx.find(id)?.filter(|r| r.state == State::RUNNING && r.health != health) else {
                 return Ok(());
             };
             tx.update_if(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::access::CREDENTIAL_FIELD;
 use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
 use crate::model::launch::{LaunchConfig, image_reference};
-use crate::model::{Fields, Resource, Result};
+use crate::model::{Fields, Resource, Result, State};
 use crate::runtime::{self, Found};
 use crate::store::{Changes, Process, exit};
 
@@ -78,7 +78,7 @@ impl Core {
         launch: &LaunchConfig,
     ) -> Result<Outcome> {
         // One that is made anew on its way up only goes on: it is its start that noticed.
-        let goes_on = row.state != "creating";
+        let goes_on = row.state != State::CREATING;
         let starts = !goes_on && launch.start_on_create.unwrap_or(true);
         let machine = self.machine_of(&row.kind)?.clone();
         let (process_id, row_id) = (process.id, row.id);

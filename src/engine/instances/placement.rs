@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::engine::core::{Core, fenced, is_sim};
 use crate::model::launch::{LABEL_START_ONCE, LaunchConfig, is_sim_image, parse_reference, texts};
 use crate::model::port::PortSpec;
-use crate::model::{Resource, ResourceId, Result};
+use crate::model::{Resource, ResourceId, Result, State};
 use crate::plan;
 use crate::runtime;
 use crate::store::{Changes, Process, Slim};
@@ -85,8 +85,11 @@ impl Core {
             plan::Host {
                 id: row.id,
                 is_sim: is_sim(&row),
-                is_active: row.state == "active",
-                is_gone: matches!(row.state.as_str(), "removing" | "removed" | "purging" | "purged"),
+                is_active: row.state == State::ACTIVE,
+                is_gone: matches!(
+                    row.state,
+                    State::REMOVING | State::REMOVED | State::PURGING | State::PURGED
+                ),
                 is_disconnected: fields
                     .agent_state
                     .as_deref()
@@ -109,7 +112,7 @@ impl Core {
         except: Option<ResourceId>,
     ) -> Result<HashMap<ResourceId, Vec<PortSpec>>> {
         let mut active = self.store.all("port", account)?;
-        active.retain(|port| port.state == "active" && port.host_id.is_some());
+        active.retain(|port| port.state == State::ACTIVE && port.host_id.is_some());
         let own: BTreeSet<ResourceId> = match except {
             Some(_) => {
                 let owners: BTreeSet<ResourceId> = active.iter().filter_map(|port| port.parent_id).collect();
@@ -198,7 +201,7 @@ fn loads(running: &[Slim]) -> HashMap<ResourceId, u32> {
     let mut load: HashMap<ResourceId, u32> = HashMap::new();
     for slim in running {
         let is_live = !matches!(
-            plan_state(&slim.state),
+            plan_state(slim.state),
             plan::InstanceState::Stopped | plan::InstanceState::Removing
         );
         if let Some(host) = slim.host_id.filter(|_| is_live) {

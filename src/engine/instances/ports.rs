@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::engine::core::{Core, fenced, new_row};
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::runtime::Found;
 use crate::schema::render::wire_id;
 use crate::store::{Changes, NewResource, Process, Tx};
@@ -37,7 +37,7 @@ impl Core {
                 fields.set("address", &address)?;
                 tx.insert(NewResource {
                     parent_id: Some(row.id),
-                    state: "active".into(),
+                    state: State::ACTIVE,
                     ..new_row(&ip_type, row.account_id, fields)
                 })?;
             }
@@ -74,7 +74,7 @@ impl Core {
                 tx.update_if(
                     &port,
                     &Changes {
-                        state: Some("active".into()),
+                        state: Some(State::ACTIVE),
                         fields: Some(fields),
                         host_id: Some(row.host_id),
                         ..Changes::default()
@@ -102,11 +102,11 @@ impl Core {
         let id = row.id;
         self.write(move |tx| {
             for port in tx.children(id, "port")? {
-                if port.state == "active" {
+                if port.state == State::ACTIVE {
                     tx.update_if(
                         &port,
                         &Changes {
-                            state: Some("inactive".into()),
+                            state: Some(State::INACTIVE),
                             ..Changes::default()
                         },
                     )?;
@@ -141,7 +141,7 @@ fn insert_image_ports(tx: &mut Tx<'_>, types: &InstanceTypes, row: &Resource, fo
         tx.insert(NewResource {
             parent_id: Some(row.id),
             host_id: row.host_id,
-            state: "active".into(),
+            state: State::ACTIVE,
             kind: IMAGE_PORT.into(),
             ..new_row(&types.port, row.account_id, fields)
         })?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
 use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, parse_reference};
-use crate::model::{Fields, Resource, Result};
+use crate::model::{Fields, Resource, Result, State};
 use crate::runtime::{self, Found, Life, Runtime};
 use crate::store::{Changes, Process};
 
@@ -145,7 +145,7 @@ impl Core {
         self.write(move |tx| {
             for id in dependants {
                 if let Some(dependant) = tx.find(id)?
-                    && dependant.state == "running"
+                    && dependant.state == State::RUNNING
                 {
                     request(tx, &machine, &dependant, "restart", "{}", Changes::default())?;
                 }
@@ -212,7 +212,7 @@ impl Core {
             .transpose()?
             .flatten();
         Ok(row
-            .filter(|r| r.state != "running" && r.removed.is_none())
+            .filter(|r| r.state != State::RUNNING && r.removed.is_none())
             .map(|r| format!("Waiting for {} to start", r.name)))
     }
 

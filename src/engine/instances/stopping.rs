@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::engine::core::{Core, Input, Outcome, fenced, notes, request, retire, write_notes};
 use crate::model::launch::LaunchConfig;
-use crate::model::{Error, Resource, ResourceId, Result};
+use crate::model::{Error, Resource, ResourceId, Result, State};
 use crate::schema::Machine;
 use crate::store::{Changes, Process, Tx};
 
@@ -130,7 +130,10 @@ impl Core {
             )?;
             // Who lived in its namespace cannot go on: containers of no service stop, the others are the planner's.
             for id in dependants {
-                if let Some(dependant) = tx.find(id)?.filter(|d| d.parent_id.is_none() && d.state == "running") {
+                if let Some(dependant) = tx
+                    .find(id)?
+                    .filter(|d| d.parent_id.is_none() && d.state == State::RUNNING)
+                {
                     request(tx, &machine, &dependant, "stop", "{}", Changes::default())?;
                 }
             }
@@ -173,7 +176,7 @@ impl Core {
 
     fn host_is_there(&self, host: Option<ResourceId>) -> Result<bool> {
         let host = host.map(|h| self.store.find(h)).transpose()?.flatten();
-        Ok(host.is_some_and(|h| h.removed.is_none() && h.state != "removing"))
+        Ok(host.is_some_and(|h| h.removed.is_none() && h.state != State::REMOVING))
     }
 }
 
@@ -228,9 +231,9 @@ fn write_data(data: &StopData) -> Result<String> {
 /// A container that somebody else made goes with the host or the project that it was in: its row goes, and nothing happens
 /// to it.
 fn let_go(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -> Result<()> {
-    if machine.start("remove", &row.state).is_some() {
+    if machine.start("remove", row.state).is_some() {
         request(tx, machine, row, "remove", &remove_data(true)?, Changes::default())?;
-    } else if machine.start("stop", &row.state).is_some() {
+    } else if machine.start("stop", row.state).is_some() {
         let data = write_data(&StopData {
             remove: true,
             leave: true,
@@ -251,7 +254,7 @@ pub(crate) fn dismiss(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -
 
 /// Removes a container: at once where that is legal, else by stopping it first.
 pub(crate) fn remove_container(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -> Result<Resource> {
-    if machine.start("remove", &row.state).is_some() {
+    if machine.start("remove", row.state).is_some() {
         return request(tx, machine, row, "remove", "{}", Changes::default());
     }
     let data = serde_json::to_string(&StopData {
@@ -259,10 +262,10 @@ pub(crate) fn remove_container(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Re
         ..StopData::default()
     })
     .map_err(|e| Error::internal("writing a stop request", e))?;
-    if machine.start("stop", &row.state).is_some() {
+    if machine.start("stop", row.state).is_some() {
         return request(tx, machine, row, "stop", &data, Changes::default());
     }
-    if row.state == "stopping" {
+    if row.state == State::STOPPING {
         for open in tx.open_processes_of(row.id)? {
             tx.set_process_data(open.id, &data)?;
         }
@@ -273,9 +276,9 @@ pub(crate) fn remove_container(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Re
 /// Whether a container is being removed, or stopped in order to be removed.
 pub(crate) fn is_leaving(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
     let removes = |data: &str| serde_json::from_str::<StopData>(data).is_ok_and(|d| d.remove);
-    Ok(match row.state.as_str() {
-        "removing" => true,
-        "stopping" => tx.open_processes_of(row.id)?.iter().any(|p| removes(&p.data)),
+    Ok(match row.state {
+        State::REMOVING => true,
+        State::STOPPING => tx.open_processes_of(row.id)?.iter().any(|p| removes(&p.data)),
         _ => false,
     })
 }

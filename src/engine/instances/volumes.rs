@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::engine::core::{Core, Input, Outcome, Scope, insert_and_start, new_row, request, row_from_input};
 use crate::engine::drivers::storage_driver;
 use crate::model::launch::{LaunchConfig, image_reference, is_sim_image, parse_reference};
-use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{Found, Runtime};
 use crate::schema::render::wire_id;
 use crate::schema::{Machine, Type, TypeView};
@@ -68,8 +68,8 @@ pub(super) fn created(row: &Resource) -> Result<Outcome> {
 /// What a PUT may still change: once a volume is on its engine, neither its options nor its host.
 pub(crate) fn check_update(row: &Resource, input: &Input) -> Result<()> {
     if matches!(
-        row.state.as_str(),
-        "requested" | "registering" | "inactive" | "updating-inactive"
+        row.state,
+        State::REQUESTED | State::REGISTERING | State::INACTIVE | State::UPDATING_INACTIVE
     ) {
         return Ok(());
     }
@@ -142,7 +142,7 @@ pub(crate) fn release_volumes(
         let is_mounted = others
             .iter()
             .any(|m| m.root == "mount" && m.removed.is_none() && m.parent_id != Some(container.id));
-        if is_mounted || machine.start("deactivate", &volume.state).is_none() {
+        if is_mounted || machine.start("deactivate", volume.state).is_none() {
             continue;
         }
         let data = if cleanup.takes(&volume.name) { REMOVE } else { "{}" };
@@ -234,7 +234,7 @@ impl Core {
         let here = |v: &Resource| v.host_id.is_none() || v.host_id == container.host_id;
         Ok(all
             .into_iter()
-            .find(|v| v.name == name && matches!(v.state.as_str(), "inactive" | "updating-inactive") && here(v)))
+            .find(|v| v.name == name && matches!(v.state, State::INACTIVE | State::UPDATING_INACTIVE) && here(v)))
     }
 }
 
@@ -266,7 +266,7 @@ pub(crate) fn note_mounts(
                     ..Changes::default()
                 };
                 match volume.machine.as_deref() {
-                    Some(machine) if machine.start("activate", &known.state).is_some() => {
+                    Some(machine) if machine.start("activate", known.state).is_some() => {
                         request(tx, machine, &known, "activate", "{}", placed)?
                     }
                     _ => known,
@@ -291,7 +291,7 @@ pub(crate) fn note_mounts(
                 tx.insert(NewResource {
                     host_id: row.host_id,
                     name,
-                    state: "active".into(),
+                    state: State::ACTIVE,
                     ..new_row(volume, row.account_id, fields)
                 })?
             }
@@ -303,7 +303,7 @@ pub(crate) fn note_mounts(
         fields.set("permissions", if made.writable { "rw" } else { "ro" })?;
         tx.insert(NewResource {
             parent_id: Some(row.id),
-            state: "active".into(),
+            state: State::ACTIVE,
             ..new_row(mount, row.account_id, fields)
         })?;
     }
@@ -323,7 +323,7 @@ pub(crate) fn note_image(tx: &mut Tx<'_>, image: &Type, row: &Resource) -> Resul
         let name = reference.to_owned();
         tx.insert(NewResource {
             name,
-            state: "active".into(),
+            state: State::ACTIVE,
             ..new_row(image, Some(account), Fields::default())
         })?;
     }

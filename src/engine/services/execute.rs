@@ -6,7 +6,7 @@ use crate::engine::core::{Core, Entry, ServiceLog, fenced, notes, request, stabl
 use crate::engine::instances::{
     InstanceNotes, InstanceTypes, Wanted, insert_service_container, is_leaving, remove_container,
 };
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::plan::{Health, InstanceState, Plan, Step, UnitId, Why};
 use crate::schema::Machine;
 use crate::store::{Changes, Process, Tx};
@@ -276,7 +276,7 @@ impl Work {
     /// Asks for a process of a container, if it may still start there.
     fn ask(&self, tx: &mut Tx<'_>, id: ResourceId, process: &str, data: &str) -> Result<()> {
         if let Some(row) = tx.find(id)?
-            && self.machine.start(process, &row.state).is_some()
+            && self.machine.start(process, row.state).is_some()
         {
             request(tx, &self.machine, &row, process, data, Changes::default())?;
         }
@@ -297,7 +297,7 @@ fn slot_key(config: Option<&str>, index: u32) -> String {
 /// Whether the service of a container that goes keeps its address for the next one; then it is noted.
 pub(crate) fn keep_address(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
     let service = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten();
-    let Some(service) = service.filter(|s| s.removed.is_none() && s.state != "removing") else {
+    let Some(service) = service.filter(|s| s.removed.is_none() && s.state != State::REMOVING) else {
         return Ok(false);
     };
     if !Fields::parse(&service.fields)?

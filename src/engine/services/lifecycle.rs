@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::engine::core::{Core, Outcome, fenced, new_row, notes, retire, write_notes};
-use crate::model::{Fields, Resource, ResourceId, Result, ServiceKind};
+use crate::model::{Fields, Resource, ResourceId, Result, ServiceKind, State};
 use crate::store::{Changes, NewResource, Process};
 
 use super::links;
@@ -100,7 +100,7 @@ impl Core {
                 fields.set("upgrade", &false)?;
                 tx.insert(NewResource {
                     parent_id: Some(row.id),
-                    state: "active".into(),
+                    state: State::ACTIVE,
                     ..new_row(&map_type, row.account_id, fields)
                 })?;
             }
@@ -177,8 +177,8 @@ impl Core {
             let Some(target) = target.filter(|t| t.id != snapshot.service.id) else {
                 continue;
             };
-            let is_moving =
-                target.state == "registering" || data.wait_for.contains(&target.id.0) && target.state == "activating";
+            let is_moving = target.state == State::REGISTERING
+                || data.wait_for.contains(&target.id.0) && target.state == State::ACTIVATING;
             if is_moving && target.removed.is_none() {
                 return Ok(Some(format!("Waiting for {}", target.name)));
             }

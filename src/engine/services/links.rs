@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::engine::core::{Answer, Core, Input, Scope, new_row, retire, write_notes};
 use crate::model::launch::parse_reference;
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::schema::render::wire_id;
 use crate::store::{NewResource, Tx};
 
@@ -92,7 +92,7 @@ pub(super) fn links_of(tx: &mut Tx<'_>, service: ResourceId) -> Result<Vec<(Reso
 }
 
 pub(super) fn is_gone(row: Option<&Resource>) -> bool {
-    row.is_none_or(|r| r.removed.is_some() || r.state == "removing")
+    row.is_none_or(|r| r.removed.is_some() || r.state == State::REMOVING)
 }
 
 /// What the engine notes of a link.
@@ -138,7 +138,7 @@ pub(super) fn insert_link(
     };
     tx.insert(NewResource {
         parent_id: Some(service.id),
-        state: "active".into(),
+        state: State::ACTIVE,
         ..base
     })?;
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::engine::core::check_free_in_account;
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::store::Tx;
 
 /// No service and no sidekick of the stack has one of these names.
@@ -17,7 +17,7 @@ pub(crate) fn check_names_free<'a>(
 ) -> Result<()> {
     let mut taken = BTreeSet::new();
     for service in tx.children(stack, "service")? {
-        if Some(service.id) == except || service.state == "removing" && service.removed.is_some() {
+        if Some(service.id) == except || service.state == State::REMOVING && service.removed.is_some() {
             continue;
         }
         taken.insert(service.name.to_lowercase());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::engine::core::{Input, insert_and_start, row_from_input};
-use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind, State};
 use crate::schema::Type;
 use crate::store::{NewResource, Tx};
 
@@ -63,7 +63,8 @@ impl NewService {
             wants_vip,
         } = self;
         let in_stack = tx.find(stack)?.filter(|s| s.removed.is_none());
-        let Some(in_stack) = in_stack.filter(|s| !matches!(s.state.as_str(), "removing" | "error" | "erroring")) else {
+        let Some(in_stack) = in_stack.filter(|s| !matches!(s.state, State::REMOVING | State::ERROR | State::ERRORING))
+        else {
             return Err(no_stack("stackId"));
         };
         // A service belongs to its stack's project, whatever path it was asked for by.

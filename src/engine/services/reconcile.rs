@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::core::{Core, Outcome, notes, short_name};
 use crate::engine::instances::{InstanceNotes, plan_state};
-use crate::model::{Resource, Result, ServiceKind};
+use crate::model::{Resource, Result, ServiceKind, State};
 use crate::plan::{self, Goal, Verdict};
 use crate::store::Process;
 
@@ -23,7 +23,7 @@ impl Core {
         let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(Outcome::done());
         };
-        if name == "update" && row.state == "updating-inactive" {
+        if name == "update" && row.state == State::UPDATING_INACTIVE {
             self.follow_selectors(&snapshot).await?;
             return Ok(Outcome::done());
         }
@@ -93,7 +93,7 @@ impl Core {
     fn trouble(&self, snapshot: &ServiceSnapshot) -> Option<String> {
         use plan::InstanceState as S;
         let cannot_start =
-            |r: &&Resource| matches!(plan_state(&r.state), S::Starting | S::Broken) && !r.message.is_empty();
+            |r: &&Resource| matches!(plan_state(r.state), S::Starting | S::Broken) && !r.message.is_empty();
         if let Some(row) = snapshot.instances.iter().find(cannot_start) {
             return Some(format!("{}: {}", row.name, row.message));
         }

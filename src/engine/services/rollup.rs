@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::engine::core::{Core, Key, is_active_like, request};
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::plan;
 use crate::store::{Changes, Wake};
 
@@ -33,16 +33,16 @@ impl Core {
         let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(());
         };
-        if is_active_like(&row.state) {
+        if is_active_like(row.state) {
             self.follow_container_selector(&snapshot).await?;
         }
         self.roll_up(&snapshot).await?;
         // Background triggers act on an active service only: all other states have a worker, or are left alone.
-        if row.state == "active" && self.needs_reconcile(&snapshot) {
+        if row.state == State::ACTIVE && self.needs_reconcile(&snapshot) {
             let machine = self.machine_of(&row.kind)?.clone();
             let id = row.id;
             self.write(move |tx| {
-                if let Some(row) = tx.find(id)?.filter(|r| r.state == "active") {
+                if let Some(row) = tx.find(id)?.filter(|r| r.state == State::ACTIVE) {
                     request(tx, &machine, &row, "update", "{}", Changes::default())?;
                 }
                 Ok(())
@@ -60,8 +60,8 @@ impl Core {
             return Ok(());
         }
         let services = self.store.children(row.id, "service")?;
-        let there = services.iter().filter(|s| s.state != "removing");
-        let health = plan::stack_health(there.map(|s| (is_active_like(&s.state), s.health.as_str())));
+        let there = services.iter().filter(|s| s.state != State::REMOVING);
+        let health = plan::stack_health(there.map(|s| (is_active_like(s.state), s.health.as_str())));
         if row.health == health {
             return Ok(());
         }
@@ -134,7 +134,7 @@ impl Core {
         let running: BTreeMap<ResourceId, Option<ResourceId>> = snapshot
             .instances
             .iter()
-            .filter(|i| i.state == "running")
+            .filter(|i| i.state == State::RUNNING)
             .map(|i| (i.id, i.host_id))
             .collect();
         let ids = self
@@ -143,7 +143,7 @@ impl Core {
         let mut ports = self
             .store
             .many(&ids.into_iter().map(|(_, port)| port).collect::<Vec<_>>())?;
-        ports.retain(|port| port.state == "active");
+        ports.retain(|port| port.state == State::ACTIVE);
         let hosts: BTreeSet<ResourceId> = running.values().flatten().copied().collect();
         let addresses = self.host_addresses(hosts)?;
         let mut endpoints = BTreeSet::new();

@@ -6,7 +6,7 @@ use crate::engine::core::{Core, notes, retire};
 use crate::engine::instances::insert_expose_map;
 use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::selector::Selector;
-use crate::model::{Fields, Resource, ResourceId, Result};
+use crate::model::{Fields, Resource, ResourceId, Result, State};
 
 use super::links::{LinkNotes, LinkTypes, Target, insert_link, is_gone, links_of, retire_link};
 use super::snapshot::ServiceSnapshot;
@@ -135,7 +135,7 @@ impl Core {
             }
             // What runs is adopted; what was adopted stays so when it stops.
             for known in matching.iter().filter(|m| !adopted.contains(&m.id)) {
-                if let Some(container) = tx.find(known.id)?.filter(|c| c.state == "running") {
+                if let Some(container) = tx.find(known.id)?.filter(|c| c.state == State::RUNNING) {
                     insert_expose_map(tx, &types, &service, &container, None, false)?;
                 }
             }
@@ -189,11 +189,11 @@ mod tests {
         let (_folder, core) = testkit::empty();
         let mut fields = Fields::default();
         fields.set("labels", &BTreeMap::from([("colour", "blue")])).unwrap();
-        testkit::insert(&core, "container", "running", fields).await;
+        testkit::insert(&core, "container", State::RUNNING, fields).await;
         let selector = Selector::parse("colour=blue", "selectorContainer").unwrap();
         // As it was read: what happened since is not seen in it.
         for (is_removed, expected) in [(false, 1), (true, 0)] {
-            let service = testkit::insert(&core, "service", "active", Fields::default()).await;
+            let service = testkit::insert(&core, "service", State::ACTIVE, Fields::default()).await;
             if is_removed {
                 testkit::remove(&core, &service).await;
             }

@@ -63,7 +63,7 @@ pub(crate) async fn restart(core: &Core, scope: &Scope, row: &Resource, input: I
     let id = row.id;
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
-        if machine.start("restart", &row.state).is_none() {
+        if machine.start("restart", row.state).is_none() {
             return Err(not_available());
         }
         let mut fields = Fields::parse(&row.fields)?;

@@ -349,7 +349,7 @@ impl Core {
                 config: note.config,
                 version: facts.version.unwrap_or_default(),
                 is_parked: parked.get(&format!("{prefix}{}", row.id)).copied().unwrap_or(false),
-                state: plan_state(&row.state),
+                state: plan_state(row.state),
                 health: plan_health(&row.health),
                 host: row.host_id,
                 create_index: facts.create_index.unwrap_or(0),

@@ -10,7 +10,7 @@ use crate::engine::core::{
     Answer, Core, Input, Outcome, Scope, check_free_in_account, insert_and_start, request, retire, row_from_input,
 };
 use crate::engine::drivers;
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::schema::{Type, TypeView};
 use crate::store::{Changes, NewResource, Process, Tx};
 
@@ -88,7 +88,7 @@ pub(crate) async fn activate_services(core: &Core, scope: &Scope, stack: &Resour
     }
     let machine = core.machine_of("service")?.clone();
     core.write_each(services, move |tx, service| {
-        let Some(service) = tx.find(service.id)?.filter(|s| s.state == "inactive") else {
+        let Some(service) = tx.find(service.id)?.filter(|s| s.state == State::INACTIVE) else {
             return Ok(());
         };
         let data = ActivateData {
@@ -118,7 +118,7 @@ pub(crate) async fn deactivate_services(core: &Core, scope: &Scope, stack: &Reso
             drivers::check_unused(tx, &users, &stack)?;
             let mut services = tx.children(id, "service")?;
             services.retain(|s| !is_down(s));
-            match services.iter().find(|s| asking.start("deactivate", &s.state).is_none()) {
+            match services.iter().find(|s| asking.start("deactivate", s.state).is_none()) {
                 None => Ok(services),
                 Some(service) => Err(Error {
                     field: None,
@@ -131,7 +131,7 @@ pub(crate) async fn deactivate_services(core: &Core, scope: &Scope, stack: &Reso
     core.write_each(services, move |tx, service| {
         match tx
             .find(service.id)?
-            .filter(|s| machine.start("deactivate", &s.state).is_some())
+            .filter(|s| machine.start("deactivate", s.state).is_some())
         {
             Some(service) => request(tx, &machine, &service, "deactivate", "{}", Changes::default()).map(drop),
             // It moved on meanwhile.
@@ -145,8 +145,8 @@ pub(crate) async fn deactivate_services(core: &Core, scope: &Scope, stack: &Reso
 /// Whether there is nothing left to deactivate.
 fn is_down(service: &Resource) -> bool {
     matches!(
-        service.state.as_str(),
-        "inactive" | "deactivating" | "removing" | "removed"
+        service.state,
+        State::INACTIVE | State::DEACTIVATING | State::REMOVING | State::REMOVED
     )
 }
 
@@ -186,7 +186,7 @@ impl Core {
         self.write_each(services, move |tx, service| {
             match tx
                 .find(service.id)?
-                .filter(|s| machine.start("remove", &s.state).is_some())
+                .filter(|s| machine.start("remove", s.state).is_some())
             {
                 Some(service) => request(tx, &machine, &service, "remove", "{}", Changes::default()).map(drop),
                 None => Ok(()),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::engine::core::{Answer, Core, Outcome, Scope, fenced, not_available, notes, request, write_notes};
 use crate::model::launch::parse_reference;
-use crate::model::{Error, Fields, Resource, Result};
+use crate::model::{Error, Fields, Resource, Result, State};
 use crate::plan;
 use crate::store::{Changes, Process};
 
@@ -32,7 +32,7 @@ pub(super) async fn accept_to_service(core: &Core, scope: &Scope, row: &Resource
     let id = row.id;
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
-        if machine.start("upgrade", &row.state).is_none() {
+        if machine.start("upgrade", row.state).is_none() {
             return Err(not_available());
         }
         let mut fields = Fields::parse(&row.fields)?;
@@ -93,7 +93,7 @@ impl Core {
             .map(|id| self.store.find(id))
             .transpose()?
             .flatten()
-            .filter(|t| t.removed.is_none() && t.state != "removing");
+            .filter(|t| t.removed.is_none() && t.state != State::REMOVING);
         // The rest of this service is reconciled on the way, whatever the other one does.
         let plan = plan::plan(&snapshot.desired_run(self), &snapshot.observed, self.now());
         let is_settled = plan.steps.is_empty() && plan.verdict == plan::Verdict::Converged;
@@ -113,12 +113,12 @@ impl Core {
             target_fields.read("scale")?.unwrap_or(1),
             target_fields.read("currentScale")?.unwrap_or(0),
         );
-        if target.state == "inactive" {
+        if target.state == State::INACTIVE {
             let machine = self.machine_of(&target.kind)?.clone();
             let id = target.id;
             self.write(move |tx| {
                 let row = tx.get(id)?;
-                if machine.start("activate", &row.state).is_some() {
+                if machine.start("activate", row.state).is_some() {
                     request(tx, &machine, &row, "activate", "{}", Changes::default())?;
                 }
                 Ok(())
@@ -126,7 +126,7 @@ impl Core {
             .await?;
             return waiting(POLL, "Activating the other service");
         }
-        if !is_settled || target.state != "active" || there != to || target.health == "initializing" {
+        if !is_settled || target.state != State::ACTIVE || there != to || target.health == "initializing" {
             return waiting(POLL, "Waiting for both services");
         }
         let interval = Duration::from_millis(u64::try_from(strategy.interval_millis.unwrap_or(2_000)).unwrap_or(2_000));

@@ -47,7 +47,7 @@ async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strat
     let id = row.id;
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
-        if machine.start("upgrade", &row.state).is_none() {
+        if machine.start("upgrade", row.state).is_none() {
             return Err(not_available());
         }
         upgrade.begin(tx, &machine, &row, range)
@@ -144,7 +144,7 @@ pub(crate) async fn roll_back(core: &Core, scope: &Scope, row: &Resource) -> Res
     let id = row.id;
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
-        if machine.start("rollback", &row.state).is_none() {
+        if machine.start("rollback", row.state).is_none() {
             return Err(not_available());
         }
         let mut fields = Fields::parse(&row.fields)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced, request, short_name};
-use crate::model::{Error, ErrorKind, Resource, Result};
+use crate::model::{Error, ErrorKind, Resource, Result, State};
 use crate::store::{Changes, Process, Tx, Wake, exit};
 
 impl Core {
@@ -101,13 +101,13 @@ impl Core {
             });
             changes.message.get_or_insert_default();
             changes.progress = Some(None);
-            changes.state = Some(edge.done.clone());
-            if edge.done == "removed" {
+            changes.state = Some(edge.done);
+            if edge.done == State::REMOVED {
                 let now = tx.now();
                 changes.removed = Some(now);
                 changes.purge_after = Some(now.plus(keep_removed));
             }
-            let next = next.and_then(|(next, data)| machine.start(&next, &edge.done).map(|_| (next, data)));
+            let next = next.and_then(|(next, data)| machine.start(&next, edge.done).map(|_| (next, data)));
             tx.end_process(process.id, if next.is_some() { exit::CHAIN } else { exit::DONE })?;
             if let Some(log) = log {
                 log.finish(tx, &row)?;

@@ -154,13 +154,16 @@ mod tests {
     use super::*;
     use crate::engine::core::testkit;
     use crate::model::Fields;
+    use crate::model::State;
     use crate::store::{Changes, NewProcess};
 
     #[tokio::test]
     async fn what_waits_is_known_to_be_somebodys() {
         let (_folder, core) = testkit::empty();
-        let row = testkit::insert(&core, "service", "active", Fields::default()).await;
-        let nobodys = testkit::insert(&core, "service", "active", Fields::default()).await.id;
+        let row = testkit::insert(&core, "service", State::ACTIVE, Fields::default()).await;
+        let nobodys = testkit::insert(&core, "service", State::ACTIVE, Fields::default())
+            .await
+            .id;
         let id = row.id;
         let process = core
             .write(move |tx| {

@@ -1,6 +1,6 @@
 //! Resource rows and the references between them: what is asked of them and what is changed.
 
-use crate::model::{Error, Fields, ResourceId, Timestamp};
+use crate::model::{Error, Fields, ResourceId, State, Timestamp};
 
 mod read;
 mod refs;
@@ -30,7 +30,7 @@ pub struct NewResource {
     /// Its name, or empty.
     pub name: String,
     /// Its first state, or empty.
-    pub state: String,
+    pub state: State,
     /// Its first health, or empty.
     pub health: String,
     /// Its own fields.
@@ -45,7 +45,7 @@ pub struct NewResource {
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     /// A new state. Only to where the machine leads.
-    pub state: Option<String>,
+    pub state: Option<State>,
     /// A new `healthState`.
     pub health: Option<String>,
     /// A new kind; of accounts only, which are all of one type.
@@ -82,7 +82,7 @@ pub struct Slim {
     /// Its host.
     pub host_id: Option<ResourceId>,
     /// Its state.
-    pub state: String,
+    pub state: State,
     /// The engine's notes.
     pub internal: String,
 }

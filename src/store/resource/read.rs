@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::{ResourceRow, Slim, Within, failed, rows as resource};
-use crate::model::{Error, Resource, ResourceId, Result};
+use crate::model::{Error, Resource, ResourceId, Result, State};
 use crate::store::dialect::{self, Conn, OneOf};
 use crate::store::statement::Fragment;
 use crate::store::{Scalar, Store, Tx};
@@ -126,11 +126,11 @@ impl Store {
         rows.sort_unstable_by_key(|(id, ..)| *id);
         Ok(rows
             .into_iter()
-            .map(|(id, kind, host, state, internal)| Slim {
+            .map(|(id, kind, host, state, internal): (_, _, _, String, _)| Slim {
                 id: ResourceId(id),
                 kind,
                 host_id: host.map(ResourceId),
-                state,
+                state: State::of(&state),
                 internal,
             })
             .collect())

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::rows as resource;
-use crate::model::{Resource, ResourceId, Timestamp};
+use crate::model::{Resource, ResourceId, State, Timestamp};
 
 /// A whole row.
 #[derive(Queryable, Selectable)]
@@ -41,7 +41,7 @@ impl From<ResourceRow> for Resource {
             host_id: row.host_id.map(ResourceId),
             uuid: row.uuid,
             name: row.name,
-            state: row.state,
+            state: State::of(&row.state),
             health: row.health,
             message: row.message,
             progress: row.progress,
@@ -91,7 +91,7 @@ impl ListedRow {
             host_id: self.host_id.map(ResourceId),
             uuid: self.uuid,
             name: self.name,
-            state: self.state,
+            state: State::of(&self.state),
             health: self.health,
             message: self.message,
             progress: self.progress,

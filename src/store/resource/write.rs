@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 
 use super::{Changes, NewResource, failed};
-use crate::model::{Error, Fields, Resource, ResourceId, Result};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::store::Tx;
 use crate::store::statement::{Bound, Statement};
 use table::resource;
@@ -71,7 +71,7 @@ fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -
     let mut text = "UPDATE resource SET version = version + 1".to_owned();
     let mut values = Vec::with_capacity(12);
     let texts = [
-        ("state", changes.state.as_deref()),
+        ("state", changes.state.map(State::as_str)),
         ("health", changes.health.as_deref()),
         ("kind", changes.kind.as_deref()),
         ("name", changes.name.as_deref()),
@@ -130,7 +130,7 @@ impl Tx<'_> {
                 resource::host_id.eq(new.host_id.map(|i| i.0)),
                 resource::uuid.eq(&uuid),
                 resource::name.eq(&new.name),
-                resource::state.eq(&new.state),
+                resource::state.eq(new.state.as_str()),
                 resource::health.eq(&new.health),
                 resource::message.eq(""),
                 resource::version.eq(1),
