@@ -289,16 +289,10 @@ async fn pause(time: Duration) {
 /// What an engine can do, and how it stands to this server: to be asked in place of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The schemes of the images it runs: `docker` is also that of images without one.
-    pub image_schemes: &'static [&'static str],
-    /// A container on a managed network gets the address that it asks for.
-    pub fixed_addresses: bool,
     /// Networks of several projects may have the same subnet.
     pub overlapping_subnets: bool,
     /// Its containers may be published on ports that programs of this machine have.
     pub shares_our_ports: bool,
-    /// Its containers have logs to read, and shells can be opened in them.
-    pub streams: bool,
 }
 
 /// One engine on which containers run.

@@ -304,12 +304,9 @@ impl Runtime for Docker {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            image_schemes: &["docker"],
-            fixed_addresses: true,
             overlapping_subnets: false,
             // An address does not tell whether the engine is on this machine; avoiding a port too many does no harm.
             shares_our_ports: true,
-            streams: true,
         }
     }
 

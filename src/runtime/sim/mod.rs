@@ -243,12 +243,9 @@ impl Runtime for Sim {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            image_schemes: &["sim"],
-            fixed_addresses: true,
             // Nothing is routed, so nothing clashes.
             overlapping_subnets: true,
             shares_our_ports: false,
-            streams: false,
         }
     }
 
