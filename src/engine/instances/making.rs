@@ -23,6 +23,10 @@ pub(super) const ENGINE_WAIT: Duration = Duration::from_secs(2);
 impl Core {
     pub(crate) async fn create_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let launch = launch_of(row)?;
+        if row.state == State::CREATING && launch.start_on_create == Some(false) {
+            // Its first start places it, pulls its image and makes it.
+            return Ok(Outcome::done());
+        }
         let row = match row.host_id {
             Some(_) => row.clone(),
             None => match self.place(process, row, &launch).await {
@@ -69,7 +73,7 @@ impl Core {
         self.note_creation(process, &row, found, &launch).await
     }
 
-    /// Writes what the engine made, and goes straight on to the start unless that is not wanted.
+    /// Writes what the engine made, and goes straight on to the start.
     async fn note_creation(
         &self,
         process: &Process,
@@ -79,7 +83,6 @@ impl Core {
     ) -> Result<Outcome> {
         // One that is made anew on its way up only goes on: it is its start that noticed.
         let goes_on = row.state != State::CREATING;
-        let starts = !goes_on && launch.start_on_create.unwrap_or(true);
         let machine = self.machine_of(&row.kind)?.clone();
         let (process_id, row_id) = (process.id, row.id);
         let external_id = found.external_id.clone();
@@ -114,19 +117,19 @@ impl Core {
                 internal: Some(write_notes(&note)?),
                 ..Changes::default()
             };
-            if starts {
+            if goes_on {
+                tx.update_if(&row, &changes)?;
+            } else {
                 tx.end_process(process_id, exit::CHAIN)?;
                 request(tx, &machine, &row, "start", "{}", changes)?;
-            } else {
-                tx.update_if(&row, &changes)?;
             }
             Ok(())
         })
         .await?;
-        Ok(match (goes_on, starts) {
-            (true, _) => Outcome::Again(Duration::ZERO, row.message.clone()),
-            (false, true) => Outcome::Left,
-            (false, false) => Outcome::done(),
+        Ok(if goes_on {
+            Outcome::Again(Duration::ZERO, row.message.clone())
+        } else {
+            Outcome::Left
         })
     }
 
