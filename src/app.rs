@@ -268,15 +268,16 @@ async fn close(engine: Arc<Engine>, file: &Path, is_lost: bool) -> Result<(), Fa
 }
 
 /// Says what was started, and where to begin.
-fn greet(address: SocketAddr, file: &Path, migrated: &SchemaState, containers: &str) {
+fn greet(address: SocketAddr, file: &Path, migrated: &SchemaState, containers: &[String]) {
     let migrations = match migrated {
         SchemaState::Migrated(n) => format!(" ({n} migration(s) applied)"),
         SchemaState::Current => String::new(),
     };
     say(&format!(
-        "drover {}\n  listening on  http://{address}\n  database      {}{migrations}\n  containers    {containers}\n  start with    http://{address}/v2-beta",
+        "drover {}\n  listening on  http://{address}\n  database      {}{migrations}\n  containers    {}\n  start with    http://{address}/v2-beta",
         cli::VERSION,
         file.display(),
+        containers.join("\n                "),
     ));
 }
 

@@ -130,9 +130,10 @@ pub struct Serve {
     /// Where the database is.
     #[command(flatten)]
     pub place: Place,
-    /// The Docker Engine: unix:// or tcp:// (with TLS from DOCKER_CERT_PATH), or none. [default: the local socket]
-    #[arg(long, env = "DOCKER_HOST", value_name = "URL")]
-    pub docker: Option<String>,
+    /// A Docker Engine: unix:// or tcp:// (with TLS from DOCKER_CERT_PATH), or none; repeated with names for several:
+    /// [NAME=]URL[,project=PROJECT][,cert-path=DIR][,label.KEY=VALUE]... [default: the local socket]
+    #[arg(long, env = "DOCKER_HOST", value_name = "ENGINE")]
+    pub docker: Vec<String>,
     /// The folder of ca.pem, cert.pem and key.pem for a tcp:// engine with TLS.
     #[arg(long, env = "DOCKER_CERT_PATH", value_name = "DIR")]
     pub docker_cert_path: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! Configuration, checked: from flags to values, with a sentence for everything that does not fit.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -104,6 +105,90 @@ fn bootstrap_key(text: &str, place: &str) -> Result<BootstrapKey, Failure> {
     }
 }
 
+/// An engine as `--docker` names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamedEngine {
+    /// Its host's name, where there are several.
+    pub name: Option<String>,
+    /// `unix://` or `tcp://`
+    pub url: String,
+    /// The project that it runs containers for, by id, uuid or name.
+    pub project: Option<String>,
+    /// The folder of its `ca.pem`, `cert.pem` and `key.pem`.
+    pub cert_path: Option<PathBuf>,
+    /// Labels for its host.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl NamedEngine {
+    /// The one at this address, with nothing else said of it.
+    pub fn at(url: String) -> Self {
+        Self { url, ..Self::default() }
+    }
+}
+
+/// The engines that flags and environment name: `None` if nobody did, no engine at all for the word `none`.
+pub fn named_engines(serve: &Serve) -> Result<Option<Vec<NamedEngine>>, Failure> {
+    let given = serve.docker.iter().map(|text| text.trim());
+    let texts: Vec<_> = given.filter(|text| !text.is_empty()).collect();
+    match texts.as_slice() {
+        [] => return Ok(None),
+        ["none"] => return Ok(Some(Vec::new())),
+        _ => {}
+    }
+    let mut engines: Vec<NamedEngine> = Vec::new();
+    for text in texts {
+        let engine = named_engine(text, serve.docker_cert_path.as_deref())
+            .map_err(|why| Failure::config(format!("--docker {text:?}: {why}")))?;
+        let is_same = |other: &&NamedEngine| other.name == engine.name || other.url == engine.url;
+        if let Some(other) = engines.iter().find(is_same) {
+            return Err(Failure::config(format!(
+                "--docker {:?} and {:?}: each of several engines needs a name and an address of its own, NAME=URL",
+                other.url, engine.url
+            )));
+        }
+        engines.push(engine);
+    }
+    Ok(Some(engines))
+}
+
+/// `[NAME=]URL[,project=PROJECT][,cert-path=DIR][,label.KEY=VALUE]…`
+fn named_engine(text: &str, cert_path: Option<&Path>) -> Result<NamedEngine, String> {
+    let mut parts = text.split(',').map(str::trim);
+    let first = parts.next().unwrap_or_default();
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let (name, url) = match first.split_once('=') {
+        Some((name, url)) if is_name(name) => (Some(name.to_owned()), url),
+        Some((name, _)) if !name.contains('/') => {
+            return Err(format!("{name:?} is no name: letters, digits, and - _ . after them"));
+        }
+        _ => (None, first),
+    };
+    let mut engine = NamedEngine {
+        name,
+        cert_path: cert_path.map(Path::to_owned),
+        ..NamedEngine::at(url.to_owned())
+    };
+    for part in parts {
+        let label = |key: &str| key.strip_prefix("label.").filter(|l| !l.is_empty()).map(str::to_owned);
+        match part.split_once('=') {
+            Some(("project", project)) if !project.is_empty() => engine.project = Some(project.to_owned()),
+            Some(("cert-path", folder)) if !folder.is_empty() => engine.cert_path = Some(folder.into()),
+            Some((key, value)) => {
+                let Some(label) = label(key) else {
+                    return Err(format!("{key}= is none of project=, cert-path= and label.KEY="));
+                };
+                engine.labels.insert(label, value.to_owned());
+            }
+            None => return Err(format!("{part:?} is none of project=, cert-path= and label.KEY=")),
+        }
+    }
+    Ok(engine)
+}
+
 /// The folder of `--ui-dir`; an empty value is none.
 pub fn ui_dir(serve: &Serve) -> Option<&Path> {
     serve.ui_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty())
@@ -164,6 +249,49 @@ mod tests {
         match cli.command {
             Command::Serve(serve) => *serve,
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn engines_are_named_with_what_is_to_be_known_of_them() {
+        let named = |arguments: &[&str]| named_engines(&serve(arguments)).map_err(|e| e.to_string());
+        assert_eq!(named(&["--docker", "none"]), Ok(Some(Vec::new())));
+        let url = "tcp://10.0.0.2:2376";
+        let alone = NamedEngine {
+            cert_path: Some("/certs".into()),
+            ..NamedEngine::at(url.into())
+        };
+        let flags = ["--docker", url, "--docker-cert-path", "/certs"];
+        assert_eq!(named(&flags), Ok(Some(vec![alone])));
+        let first = NamedEngine {
+            name: Some("a".into()),
+            ..NamedEngine::at("unix:///run/a.sock".into())
+        };
+        let second = NamedEngine {
+            name: Some("b-2".into()),
+            project: Some("1a7".into()),
+            cert_path: Some("/b".into()),
+            labels: [("disk".into(), "ssd".into()), ("io.x".into(), "a=b".into())].into(),
+            ..NamedEngine::at(url.into())
+        };
+        let text = format!("b-2={url},project=1a7, cert-path=/b,label.disk=ssd,label.io.x=a=b");
+        let flags = ["--docker", "a=unix:///run/a.sock", "--docker", &text];
+        assert_eq!(named(&flags), Ok(Some(vec![first, second])));
+        for (texts, why) in [
+            (&["unix:///a", "unix:///b"][..], "needs a name"),
+            (&["a=unix:///a", "b=unix:///a"], "an address of its own"),
+            (&["a=unix:///a", "a=unix:///b"], "needs a name"),
+            (&["a b=unix:///a"], "is no name"),
+            (&["a=unix:///a,projects=1a7"], "none of project="),
+            (&["a=unix:///a,label.=x"], "none of project="),
+            (&["a=unix:///a,ssd"], "none of project="),
+        ] {
+            let flags: Vec<_> = texts.iter().flat_map(|text| ["--docker", text]).collect();
+            let refused = named(&flags);
+            assert!(
+                refused.as_ref().is_err_and(|words| words.contains(why)),
+                "{texts:?}: {refused:?}"
+            );
         }
     }
 

@@ -69,6 +69,7 @@ need_live_packages() {
     local missing=()
     has dockerd || missing+=(docker.io)
     has iptables || missing+=(iptables)
+    has ip || missing+=(iproute2)
     has chromium || missing+=(chromium)
     has chromedriver || missing+=(chromium-driver)
     # A plain busybox is linked dynamically and would not run in an image of its own.

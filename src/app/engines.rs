@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::Serve;
-use crate::engine::Engine;
+use crate::config::{NamedEngine, named_engines};
+use crate::engine::{Attachment, Engine};
 use crate::failure::Failure;
-use crate::model::Clock;
+use crate::model::{Clock, ErrorKind};
 use crate::runtime::docker::Docker;
 use crate::runtime::sim::Sim;
 use crate::runtime::{EngineInfo, Error, Runtime};
@@ -26,51 +27,91 @@ const LOOK_LAST: Duration = Duration::from_secs(30);
 
 /// What was found at the start.
 pub(super) struct FoundEngines {
-    /// For whoever started the program.
-    pub(super) words: String,
+    /// For whoever started the program, a line for each engine.
+    pub(super) words: Vec<String>,
     /// An engine that may come to where engines are, to be looked out for.
     pub(super) awaited: Option<Docker>,
 }
 
 /// Ties the engines of containers to their hosts.
 pub(super) async fn attach(serve: &Serve, engine: &Engine, clock: Arc<dyn Clock>) -> Result<FoundEngines, Failure> {
-    let named = serve.docker.as_deref().map(str::trim).filter(|d| !d.is_empty());
-    let url = match named {
-        Some("none") => None,
-        Some(url) => Some(url.to_owned()),
-        None => Some(format!("unix://{LOCAL_SOCKET}")),
-    };
-    let Some(url) = url else {
-        simulate(engine, clock).await?;
-        return Ok(FoundEngines {
-            words: "no Docker Engine: only sim: images will run".to_owned(),
-            awaited: None,
-        });
-    };
-    let docker = Docker::connect(&url, serve.docker_cert_path.as_deref(), engine.server_uuid())
-        .map_err(|e| Failure::config(format!("--docker {url}: {e}")))?;
-    let is_there = named.is_some()
-        || is_socket_there()
-        || engine
-            .had_engine(docker.kind())
-            .map_err(|e| broken("reading hosts", e))?;
-    if serve.simulator || !is_there {
-        simulate(engine, clock).await?;
+    let named = named_engines(serve)?;
+    let is_none = named.as_ref().is_some_and(Vec::is_empty);
+    if serve.simulator || is_none {
+        simulate(engine, clock.clone()).await?;
     }
-    if !is_there {
-        return Ok(FoundEngines {
-            words: format!(
-                "no Docker Engine at {url}, which is looked at again and again; only sim: images run until there is one"
-            ),
-            awaited: Some(docker),
-        });
+    let Some(named) = named else {
+        return attach_local(serve, engine, clock).await;
+    };
+    let mut words = Vec::new();
+    for one in named {
+        words.push(attach_named(one, engine).await?);
     }
-    let words = in_words(&url, describe(&docker).await);
-    engine
-        .attach(Arc::new(docker))
-        .await
-        .map_err(|e| broken("adding the Docker host", e))?;
+    if is_none {
+        words.push("no Docker Engine: only sim: images will run".to_owned());
+    }
     Ok(FoundEngines { words, awaited: None })
+}
+
+/// The engine of this machine that nobody named, if it is there.
+async fn attach_local(serve: &Serve, engine: &Engine, clock: Arc<dyn Clock>) -> Result<FoundEngines, Failure> {
+    let local = NamedEngine {
+        cert_path: serve.docker_cert_path.clone(),
+        ..NamedEngine::at(format!("unix://{LOCAL_SOCKET}"))
+    };
+    let docker = connect(&local, engine)?;
+    let had_one = engine
+        .had_engine(docker.kind())
+        .map_err(|e| broken("reading hosts", e))?;
+    if is_socket_there() || had_one {
+        let words = vec![attach_named(local, engine).await?];
+        return Ok(FoundEngines { words, awaited: None });
+    }
+    if !serve.simulator {
+        simulate(engine, clock).await?;
+    }
+    let url = local.url;
+    Ok(FoundEngines {
+        words: vec![format!(
+            "no Docker Engine at {url}, which is looked at again and again; only sim: images run until there is one"
+        )],
+        awaited: Some(docker),
+    })
+}
+
+fn connect(one: &NamedEngine, engine: &Engine) -> Result<Docker, Failure> {
+    Docker::connect(&one.url, one.cert_path.as_deref(), engine.server_uuid())
+        .map_err(|e| Failure::config(format!("--docker {}: {e}", one.url)))
+}
+
+/// Ties one engine to its host, and says so. One that may not be that host's keeps nobody from starting the server: the
+/// others work on.
+async fn attach_named(one: NamedEngine, engine: &Engine) -> Result<String, Failure> {
+    let docker = connect(&one, engine)?;
+    let words = in_words(&one.url, describe(&docker).await);
+    let attached = engine
+        .attach(Attachment {
+            runtime: Arc::new(docker),
+            name: one.name.clone(),
+            project: one.project,
+            labels: one.labels,
+        })
+        .await;
+    let name = one.name.map(|name| format!("{name}: ")).unwrap_or_default();
+    match attached {
+        Ok(_) => Ok(format!("{name}{words}")),
+        Err(error) if error.kind == ErrorKind::NotFound => Err(Failure::config(format!(
+            "--docker {}: {}",
+            one.url,
+            error.external.unwrap_or_default()
+        ))),
+        Err(error) if error.kind == ErrorKind::Conflict => {
+            let why = error.external.unwrap_or_default();
+            log::error!("the engine at {} is left alone: {why}", one.url);
+            Ok(format!("{name}NOT USED, {words}: {why}"))
+        }
+        Err(error) => Err(broken("adding the Docker host", error)),
+    }
 }
 
 /// Adds the simulated host, with what its rows say is there.
@@ -78,7 +119,7 @@ async fn simulate(engine: &Engine, clock: Arc<dyn Clock>) -> Result<(), Failure>
     let sim = Arc::new(Sim::new(clock));
     let found = engine.simulated_containers();
     sim.adopt(found.map_err(|e| broken("reading simulated containers", e))?);
-    let added = engine.attach(sim).await;
+    let added = engine.attach(Attachment::only(sim)).await;
     added.map(drop).map_err(|e| broken("adding the simulated host", e))
 }
 
@@ -115,7 +156,7 @@ pub(super) async fn look_out(engine: Arc<Engine>, docker: Docker) {
         if !is_socket_there() {
             continue;
         }
-        match engine.attach(docker.clone()).await {
+        match engine.attach(Attachment::only(docker.clone())).await {
             Ok(host) => {
                 log::info!("there is a Docker Engine now: host {host}");
                 return;

@@ -29,4 +29,5 @@ pub use core::{EngineConfig, MakeSimulator, Simulators};
 pub use core::{LoopStatus, ProcessInstance, ProcessPage};
 pub use core::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub use face::{Engine, Opened};
+pub use hosts::Attachment;
 pub use work::Background;

@@ -53,6 +53,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What the engine says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineInfo {
+    /// What tells it from every other engine; empty if it does not say.
+    pub id: String,
     /// The engine's host name.
     pub name: String,
     /// For example `20.10.24`.

@@ -11,7 +11,7 @@ use actix_web::{App, test, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
-use drover::engine::{Engine, EngineConfig, Simulators};
+use drover::engine::{Attachment, Engine, EngineConfig, Simulators};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
 use drover::runtime::sim::{Health, Sim};
@@ -206,10 +206,10 @@ impl World {
         }
         self.lived(
             engine
-                .attach(Arc::new(Mortal {
+                .attach(Attachment::only(Arc::new(Mortal {
                     sim: self.sim.clone(),
                     fate: self.fate.clone(),
-                }))
+                })))
                 .await,
         )?;
         let state = web::Data::new(ApiState::new(engine.clone(), &ApiOptions::default()));

@@ -26,7 +26,10 @@ async fn a_container_is_made_started_stopped_and_removed() {
     // Nothing is known of where it will be, and no engine has heard of it.
     let unplaced = json!({"hostId": null, "externalId": null, "primaryIpAddress": null});
     w.get(&id).await.expect(200, unplaced);
-    assert_eq!((w.sim().count("pull"), w.sim().count("create"), w.sim().count("start")), (0, 0, 0));
+    assert_eq!(
+        (w.sim().count("pull"), w.sim().count("create"), w.sim().count("start")),
+        (0, 0, 0)
+    );
     let row = w
         .act(&id, "start", json!({}))
         .await

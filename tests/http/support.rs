@@ -13,7 +13,7 @@ use actix_web::http::{Method, header};
 use actix_web::{App, test, web};
 use diesel::prelude::*;
 use drover::api::{ApiOptions, ApiState, configure};
-use drover::engine::{Engine, EngineConfig, Simulators};
+use drover::engine::{Attachment, Engine, EngineConfig, Simulators};
 use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
 use drover::runtime::sim::Sim;
@@ -232,7 +232,7 @@ impl World {
     pub async fn add_host(&mut self, name: &str) -> String {
         let sim = Arc::new(Sim::new(self.clock.clone()));
         self.sims.push((name.to_owned(), sim.clone()));
-        let id = self.engine.attach_named(sim, name).await.expect("a host can be added");
+        let id = self.engine.attach(named(sim, name)).await.expect("a host can be added");
         self.settle().await;
         format!("1h{id}")
     }
@@ -502,7 +502,7 @@ async fn open(
     engine.prepare().await.expect("the database can be prepared");
     for (name, sim) in sims {
         engine
-            .attach_named(sim.clone(), name)
+            .attach(named(sim.clone(), name))
             .await
             .expect("a host can be added");
     }
@@ -548,5 +548,13 @@ fn uri(path: &str) -> String {
     match COLLECTIONS.iter().find(|(l, _)| *l == letters) {
         Some((_, collection)) => format!("{base}/{collection}/{path}"),
         None => format!("{base}/{path}"),
+    }
+}
+
+/// One of several simulated engines of the Default project.
+pub fn named(sim: Arc<Sim>, name: &str) -> Attachment {
+    Attachment {
+        name: Some(name.to_owned()),
+        ..Attachment::only(sim)
     }
 }

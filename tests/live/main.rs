@@ -23,6 +23,7 @@ mod names;
 mod natives;
 mod runtime;
 mod services;
+mod several;
 mod staying_up;
 mod support;
 mod upgrades;

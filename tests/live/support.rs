@@ -160,6 +160,12 @@ impl World {
         self.server.launch(&self.address);
     }
 
+    /// The same with other flags.
+    pub fn restart_server_with(&mut self, flags: &[&str]) {
+        self.server.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        self.restart_server();
+    }
+
     /// Creates a stack, waits until it is active, and remembers it for the cleaning up.
     pub fn stack(&self, name: &str) -> Value {
         self.remember_stack(name);
@@ -472,7 +478,7 @@ fn link(resource: &Value) -> &str {
 
 /// The engine, asked by its own command line: a second opinion about what the server says.
 pub struct Docker {
-    url: String,
+    pub url: String,
 }
 
 /// A container as the engine has it.

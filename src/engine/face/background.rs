@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::engine::core::{Access, Core, EngineConfig, Feed, Key, LoopStatus, Packing, Queue, sweep_once};
+use crate::engine::hosts::Attachment;
 use crate::engine::work::Background;
 use crate::model::{Clock, ResourceId, Result, Timestamp};
-use crate::runtime::{Found, Runtime};
+use crate::runtime::Found;
 use crate::schema::Registry;
 use crate::store::{OpenError, SchemaState, Store, StoreConfig, Wake, WriteFault};
 
@@ -83,13 +84,11 @@ impl Engine {
     }
 
     /// Ties an engine of containers to its host.
-    pub async fn attach(&self, runtime: Arc<dyn Runtime>) -> Result<ResourceId> {
-        self.core().attach(runtime, None).await
-    }
-
-    /// The same for one of several engines of a kind; each has a name and a host of its own.
-    pub async fn attach_named(&self, runtime: Arc<dyn Runtime>, name: &str) -> Result<ResourceId> {
-        self.core().attach(runtime, Some(name)).await
+    ///
+    /// # Errors
+    /// 404 if there is no such project, 409 if the engine may not be that host's: its host is left alone.
+    pub async fn attach(&self, engine: Attachment) -> Result<ResourceId> {
+        self.core().attach(engine).await
     }
 
     /// Whether a host was ever tied to an engine of this kind, and is there still.

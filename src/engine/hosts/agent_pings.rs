@@ -15,8 +15,8 @@ use crate::schema::Type;
 use crate::schema::render::wire_id;
 use crate::store::{Changes, NewResource, Tx};
 
+use super::attaching::HostNotes;
 use super::host;
-use super::host::HostNotes;
 
 /// The time between two pings (cattle: `task.agent.ping.schedule`).
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -283,6 +283,7 @@ fn insert_host(
     let note = HostNotes {
         runtime: SIM_RUNTIME.into(),
         name: Some(name.clone()),
+        ..HostNotes::default()
     };
     let new = NewResource {
         internal: write_notes(&note)?,

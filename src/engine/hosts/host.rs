@@ -1,29 +1,17 @@
 //! Hosts: one row per engine that containers run on.
 
-use std::sync::Arc;
-
-use crate::engine::core::{Core, DEFAULT_PROJECT, SIM_RUNTIME, is_sim, new_row, notes, request, write_notes};
+use crate::engine::core::{Core, is_sim, new_row, notes, request, write_notes};
 use crate::engine::instances::InstanceNotes;
 use crate::engine::{drivers, labels};
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
-use crate::runtime::{EngineInfo, Found, Life, Runtime};
+use crate::runtime::{EngineInfo, Found, Life};
 use crate::schema::{Machine, Type};
 use crate::store::{Changes, NewResource, Tx, Wake};
-use serde::{Deserialize, Serialize};
 
 use super::agents;
+use super::attaching::pinned;
 use super::host_rows::{host_fields, note_address, set_capacity};
-
-/// What the engine notes of a host.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct HostNotes {
-    /// The kind of its runtime.
-    pub(crate) runtime: String,
-    /// Which of several engines of that kind it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) name: Option<String>,
-}
 
 /// The data of a deactivation that a removal follows.
 pub(crate) const REMOVE: &str = r#"{"remove":true}"#;
@@ -36,76 +24,6 @@ pub(crate) fn agent_state(row: &Resource) -> Option<&'static str> {
 }
 
 impl Core {
-    /// Ties a runtime to its host row, which is made on the first start, and fills in what the engine says. `name` tells
-    /// several engines of one kind apart.
-    pub(crate) async fn attach(&self, runtime: Arc<dyn Runtime>, name: Option<&str>) -> Result<ResourceId> {
-        // One that shows no sign of life is not waited for longer: its watch tells when it answers.
-        let described = match runtime.ping().await {
-            Ok(()) => runtime.describe().await,
-            Err(error) => Err(error),
-        };
-        let info = match described {
-            Ok(info) => Some(info),
-            Err(error) => {
-                log::warn!("the {} engine does not describe itself: {error}", runtime.kind());
-                None
-            }
-        };
-        let kind = runtime.kind();
-        let ty = self.type_of("host")?.clone();
-        let note = HostNotes {
-            runtime: kind.to_owned(),
-            name: name.map(str::to_owned),
-        };
-        let known = self
-            .store
-            .all("host", Some(DEFAULT_PROJECT))?
-            .into_iter()
-            .find(|h| notes::<HostNotes>(h) == note);
-        let id = match known {
-            Some(row) => row.id,
-            None => {
-                let (info, internal) = (info.clone().unwrap_or_default(), write_notes(&note)?);
-                let fields = host_fields(Fields::default(), &info)?;
-                let label = self.type_of("label")?.clone();
-                self.write(move |tx| {
-                    let own = if info.name.is_empty() {
-                        note.runtime
-                    } else {
-                        info.name.clone()
-                    };
-                    let name = note.name.unwrap_or(own);
-                    let mut new = NewResource {
-                        name,
-                        state: State::ACTIVE,
-                        internal,
-                        ..new_row(&ty, Some(DEFAULT_PROJECT), fields)
-                    };
-                    // The simulated host of the server itself is no `sim`: those are the hosts of simulated agents.
-                    new.kind = if kind == SIM_RUNTIME { "host" } else { kind }.into();
-                    let row = tx.insert(new)?;
-                    labels::tie_host(tx, &label, &row)?;
-                    Ok(row.id)
-                })
-                .await?
-            }
-        };
-        self.complete(id, kind).await?;
-        self.add_runtime(id, runtime);
-        self.host_changed(id, info.as_ref()).await?;
-        // Services of every host may want it, and work may wait for it.
-        self.look(id);
-        Ok(id)
-    }
-
-    /// Whether a host of this server's own is there for an engine of this kind.
-    pub(crate) fn had_engine(&self, kind: &str) -> Result<bool> {
-        let hosts = self.store.all("host", Some(DEFAULT_PROJECT))?;
-        Ok(hosts
-            .iter()
-            .any(|h| notes::<HostNotes>(h).runtime == kind && agent_of(h).is_none()))
-    }
-
     /// Writes whether an engine answers, and what it says about itself.
     pub(crate) async fn host_changed(&self, id: ResourceId, info: Option<&EngineInfo>) -> Result<()> {
         let said = info
@@ -117,6 +35,10 @@ impl Core {
                 return Ok(false);
             };
             let mut fields = Fields::parse(&row.fields)?;
+            let pinned = said
+                .as_ref()
+                .and_then(|(info, _)| pinned(&row, info))
+                .map(|note| write_notes(&note));
             // Whether a host that has an agent answers is for its pings to say.
             let has_agent = fields.text("agentId").is_some();
             let before = fields.text("agentIpAddress");
@@ -140,12 +62,13 @@ impl Core {
                 None if has_agent => {}
                 None => fields.set("agentState", "disconnected")?,
             }
-            if fields == Fields::parse(&row.fields)? {
+            if pinned.is_none() && fields == Fields::parse(&row.fields)? {
                 return Ok(false);
             }
             let is_moved = fields.text("agentIpAddress") != before;
             let changes = Changes {
                 fields: Some(fields),
+                internal: pinned.transpose()?,
                 ..Changes::default()
             };
             let row = tx.update_if(&row, &changes)?;

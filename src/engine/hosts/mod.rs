@@ -5,6 +5,7 @@
 mod agent_life;
 mod agent_pings;
 mod agents;
+mod attaching;
 mod dispatch;
 mod host;
 mod host_fields;
@@ -14,6 +15,7 @@ mod natives;
 mod registration;
 mod watch;
 
+pub use attaching::Attachment;
 pub(crate) use dispatch::{act, create, handle, look_at, update};
 pub(crate) use host::agent_state;
 pub(crate) use host_fields::derive;

@@ -53,6 +53,10 @@ impl Core {
     /// Asks an engine what it is and what it has.
     async fn refresh(&self, host: ResourceId, runtime: &dyn Runtime) -> Result<()> {
         if let Ok(info) = runtime.describe().await {
+            if let Err(error) = self.check_engine(host, &info) {
+                self.host_changed(host, None).await?;
+                return Err(error);
+            }
             self.host_changed(host, Some(&info)).await?;
         }
         self.resync(host, runtime).await

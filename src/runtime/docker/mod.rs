@@ -323,6 +323,7 @@ impl Runtime for Docker {
             machine::Processors::default()
         };
         Ok(EngineInfo {
+            id: info.id.unwrap_or_default(),
             mhz: processors.mhz.map(whole),
             cpu_model: processors.model,
             address: self.inner.address.of_machine().await,

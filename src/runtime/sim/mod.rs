@@ -51,6 +51,7 @@ struct SimWorld {
     disconnected: bool,
     /// It was told not to answer any more, by a container.
     hung_up: bool,
+    identity: String,
     log: VecDeque<String>,
     counts: HashMap<&'static str, u64>,
 }
@@ -86,6 +87,11 @@ impl Sim {
     /// Decides the end of later probes of a container, now or later created.
     pub fn set_health(&self, uuid: &str, health: Health) {
         self.shared.lock().state.health.insert(uuid.to_owned(), health);
+    }
+
+    /// What it says that it is from now on; at first nothing.
+    pub fn set_identity(&self, id: &str) {
+        id.clone_into(&mut self.shared.lock().identity);
     }
 
     /// The container's process dies (code 137). False if it does not run.
@@ -250,8 +256,9 @@ impl Runtime for Sim {
     }
 
     async fn describe(&self) -> Result<EngineInfo> {
-        drop(self.enter("describe", None)?);
+        let id = self.enter("describe", None)?.identity.clone();
         Ok(EngineInfo {
+            id,
             mhz: None,
             cpu_model: None,
             address: None,

@@ -1,0 +1,322 @@
+//! Tying engines to their hosts: which row is an engine's, whether it is the engine that it was, and for whom it runs containers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::core::{Core, DEFAULT_PROJECT, SIM_RUNTIME, new_row, notes, write_notes};
+use crate::engine::labels;
+use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
+use crate::runtime::{EngineInfo, Runtime};
+use crate::store::NewResource;
+
+use super::host_rows::host_fields;
+
+/// An engine that is to be a host.
+pub struct Attachment {
+    /// The engine.
+    pub runtime: Arc<dyn Runtime>,
+    /// Which of several of one kind it is: its host's name.
+    pub name: Option<String>,
+    /// The project that it runs containers for, by id, uuid or name; none is the Default project.
+    pub project: Option<String>,
+    /// Labels for its host beside those of the engine itself.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Attachment {
+    /// The only one of its kind, for the Default project.
+    pub fn only(runtime: Arc<dyn Runtime>) -> Self {
+        Self {
+            runtime,
+            name: None,
+            project: None,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// What is noted of a host.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HostNotes {
+    /// The kind of its runtime.
+    pub(crate) runtime: String,
+    /// Which of several engines of that kind it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// The identity of its engine, once that said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<String>,
+    /// Labels that it was given where the engine was named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+impl HostNotes {
+    /// Whether both are of the engine that goes by this kind and this name.
+    fn names_what(&self, other: &Self) -> bool {
+        (&self.runtime, &self.name) == (&other.runtime, &other.name)
+    }
+}
+
+/// The notes of a host whose engine says for the first time which it is.
+pub(super) fn pinned(host: &Resource, info: &EngineInfo) -> Option<HostNotes> {
+    let note: HostNotes = notes(host);
+    (note.engine.is_none() && !info.id.is_empty()).then(|| HostNotes {
+        engine: Some(info.id.clone()),
+        ..note
+    })
+}
+
+impl Core {
+    /// Ties an engine to its host row, which is made on the first start, and fills in what the engine says.
+    ///
+    /// # Errors
+    /// 404 if there is no such project, 409 if the engine is not the one that it was, is another host's, or was another
+    /// project's: its host is there, and nothing is asked of the engine.
+    pub(crate) async fn attach(&self, new: Attachment) -> Result<ResourceId> {
+        let project = match &new.project {
+            None => DEFAULT_PROJECT,
+            Some(named) => self.project_called(named)?,
+        };
+        let runtime = new.runtime;
+        // One that shows no sign of life is not waited for longer: its watch tells when it answers.
+        let described = match runtime.ping().await {
+            Ok(()) => runtime.describe().await,
+            Err(error) => Err(error),
+        };
+        let info = match described {
+            Ok(info) => Some(info),
+            Err(error) => {
+                log::warn!("the {} engine does not describe itself: {error}", runtime.kind());
+                None
+            }
+        };
+        let kind = runtime.kind();
+        let note = HostNotes {
+            runtime: kind.to_owned(),
+            name: new.name,
+            engine: None,
+            labels: new.labels,
+        };
+        let hosts = self.store.all("host", None)?;
+        let known = hosts.iter().find(|h| notes::<HostNotes>(h).names_what(&note));
+        if let Some(info) = &info {
+            let checked = check_identity(&hosts, known, info);
+            if let (Err(_), Some(host)) = (&checked, known) {
+                self.host_changed(host.id, None).await?;
+            }
+            checked?;
+        }
+        let id = match known {
+            Some(row) if row.account_id != Some(project) => {
+                return Err(Error::conflict(format!(
+                    "host {} runs containers for another project: remove it first, or give this engine another name",
+                    row.name
+                )));
+            }
+            Some(row) => {
+                self.note_labels(row, &note).await?;
+                row.id
+            }
+            None => self.new_host(project, note, info.as_ref()).await?,
+        };
+        self.complete(id, kind).await?;
+        self.add_runtime(id, runtime);
+        self.host_changed(id, info.as_ref()).await?;
+        // Services of every host may want it, and work may wait for it.
+        self.look(id);
+        Ok(id)
+    }
+
+    async fn new_host(&self, project: ResourceId, note: HostNotes, info: Option<&EngineInfo>) -> Result<ResourceId> {
+        let ty = self.type_of("host")?.clone();
+        let info = info.cloned().unwrap_or_default();
+        let mut fields = host_fields(Fields::default(), &info)?;
+        put_labels(&mut fields, &note.labels)?;
+        let (internal, label) = (write_notes(&note)?, self.type_of("label")?.clone());
+        self.write(move |tx| {
+            let own = if info.name.is_empty() {
+                note.runtime.clone()
+            } else {
+                info.name
+            };
+            let mut new = NewResource {
+                name: note.name.unwrap_or(own),
+                state: State::ACTIVE,
+                internal,
+                ..new_row(&ty, Some(project), fields)
+            };
+            // The simulated host of the server itself is no `sim`: those are the hosts of simulated agents.
+            new.kind = if note.runtime == SIM_RUNTIME {
+                "host".into()
+            } else {
+                note.runtime
+            };
+            let row = tx.insert(new)?;
+            labels::tie_host(tx, &label, &row)?;
+            Ok(row.id)
+        })
+        .await
+    }
+
+    /// Gives a host the labels that its engine is named with now, and takes those back that it was named with before.
+    async fn note_labels(&self, host: &Resource, note: &HostNotes) -> Result<()> {
+        let before: HostNotes = notes(host);
+        if before.labels == note.labels {
+            return Ok(());
+        }
+        let (id, label, now) = (host.id, self.type_of("label")?.clone(), note.labels.clone());
+        self.write(move |tx| {
+            let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else {
+                return Ok(());
+            };
+            let mut fields = Fields::parse(&row.fields)?;
+            let mut labels = fields.texts("labels")?;
+            labels.retain(|name, value| before.labels.get(name) != Some(value));
+            labels.extend(now.clone());
+            fields.set("labels", &labels)?;
+            let internal = write_notes(&HostNotes {
+                labels: now,
+                ..notes(&row)
+            })?;
+            let row = tx.update_if(
+                &row,
+                &crate::store::Changes {
+                    fields: Some(fields),
+                    internal: Some(internal),
+                    ..Default::default()
+                },
+            )?;
+            labels::tie_host(tx, &label, &row)
+        })
+        .await
+    }
+
+    /// The live project of this id, uuid or name.
+    fn project_called(&self, named: &str) -> Result<ResourceId> {
+        let projects = self.store.all("account", None)?;
+        let mut fitting = projects.iter().filter(|row| {
+            row.kind == "project"
+                && (row.uuid == named || row.name == named || self.wire_id("project", row.id) == named)
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only.id),
+            (None, _) => Err(Error::not_found().with_message(format!("there is no project {named:?}"))),
+            (Some(_), Some(_)) => Err(Error::conflict(format!(
+                "several projects are called {named:?}: name it by its id"
+            ))),
+        }
+    }
+
+    /// Whether a host was ever tied to an engine of this kind without a name, and is there still.
+    pub(crate) fn had_engine(&self, kind: &str) -> Result<bool> {
+        let unnamed = HostNotes {
+            runtime: kind.to_owned(),
+            ..HostNotes::default()
+        };
+        let hosts = self.store.all("host", None)?;
+        Ok(hosts.iter().any(|h| notes::<HostNotes>(h).names_what(&unnamed)))
+    }
+
+    /// Whether an engine that answers (again) is still the one of its host.
+    ///
+    /// # Errors
+    /// 409 if it is not: nothing is asked of it from now on.
+    pub(super) fn check_engine(&self, host: ResourceId, info: &EngineInfo) -> Result<()> {
+        let hosts = self.store.all("host", None)?;
+        let checked = check_identity(&hosts, hosts.iter().find(|h| h.id == host), info);
+        if let Err(error) = &checked {
+            log::error!("host {host} is left alone: {}", error.chain());
+            self.remove_runtime(host);
+        }
+        checked
+    }
+}
+
+fn put_labels(fields: &mut Fields, more: &BTreeMap<String, String>) -> Result<()> {
+    let mut labels = fields.texts("labels")?;
+    labels.extend(more.clone());
+    fields.set("labels", &labels)
+}
+
+/// An engine is one host's, and a host's engine is always the same: containers are known by their engine.
+fn check_identity(hosts: &[Resource], host: Option<&Resource>, info: &EngineInfo) -> Result<()> {
+    if info.id.is_empty() {
+        return Ok(());
+    }
+    let engine_of = |row: &Resource| notes::<HostNotes>(row).engine;
+    if let Some(host) = host
+        && engine_of(host).is_some_and(|engine| engine != info.id)
+    {
+        return Err(Error::conflict(format!(
+            "the engine {} is not the one that host {} had: bring that one back, or remove the host and start the server again",
+            info.id, host.name
+        )));
+    }
+    // Machines that are copies of one have engines of one id, but names of their own.
+    let is_same = |row: &&Resource| {
+        engine_of(row).as_ref() == Some(&info.id)
+            && Fields::parse(&row.fields).is_ok_and(|fields| fields.text("hostname").as_ref() == Some(&info.name))
+    };
+    let mut others = hosts.iter().filter(|row| host.is_none_or(|host| host.id != row.id));
+    match others.find(is_same) {
+        None => Ok(()),
+        Some(other) => Err(Error::conflict(format!(
+            "the engine {} is that of host {} already",
+            info.id, other.name
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+    use crate::engine::core::testkit;
+
+    async fn host(core: &Core, engine: Option<&str>) -> Resource {
+        let mut fields = Fields::default();
+        fields.set("hostname", "one").unwrap();
+        let row = testkit::insert(core, "host", State::ACTIVE, fields).await;
+        let note = HostNotes {
+            engine: engine.map(str::to_owned),
+            ..HostNotes::default()
+        };
+        Resource {
+            internal: write_notes(&note).unwrap(),
+            ..row
+        }
+    }
+
+    fn engine(id: &str) -> EngineInfo {
+        EngineInfo {
+            id: id.into(),
+            name: "one".into(),
+            ..EngineInfo::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_is_one_hosts_and_always_the_same() {
+        let (_folder, core) = testkit::empty();
+        let hosts = [host(&core, Some("A")).await, host(&core, None).await];
+        let check = |host: Option<usize>, id: &str| {
+            let host = host.map(|nth| hosts.get(nth).unwrap());
+            check_identity(&hosts, host, &engine(id)).is_ok()
+        };
+        assert!(check(Some(0), "A"), "its own");
+        assert!(!check(Some(0), "B"), "another one in its place");
+        assert!(!check(Some(1), "A"), "another host's");
+        assert!(!check(None, "A"), "a new host's that is another's");
+        assert!(check(Some(1), "B") && check(None, "B"), "a new one");
+        assert!(check(Some(0), ""), "one that does not say which it is");
+        let copy = EngineInfo {
+            name: "two".into(),
+            ..engine("A")
+        };
+        assert!(check_identity(&hosts, None, &copy).is_ok(), "a copy of a machine");
+    }
+}

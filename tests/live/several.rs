@@ -1,0 +1,226 @@
+//! Several engines behind one server: containers spread over them, engines that go away and come back, and engines that are
+//! not what they are taken for.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::{Container, Docker, PATIENCE, World, launch, real_part, wait_until};
+
+/// One more engine, in a network of its own, until it is dropped.
+struct Another {
+    docker: Docker,
+    number: u8,
+    child: Child,
+}
+
+impl Another {
+    fn start(number: u8) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lib/another-engine");
+        let mut child = Command::new(script)
+            .arg(number.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut said)
+            .unwrap();
+        assert_eq!(said.trim(), "ready");
+        let url = format!("unix:///run/drover-live/{number}/docker.sock");
+        Self {
+            docker: Docker { url },
+            number,
+            child,
+        }
+    }
+
+    fn place(&self, file: &str) -> String {
+        format!("/run/drover-live/{}/{file}", self.number)
+    }
+
+    /// Its address with TLS, as a flag of the server.
+    fn with_tls(&self) -> String {
+        format!("tcp://10.250.{}.2:2376,cert-path={}", self.number, self.place("client"))
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.place("pid")).unwrap();
+        let sent = Command::new("kill").args([signal, pid.trim()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn running(&self, stack: &str) -> usize {
+        running(&self.docker, stack)
+    }
+}
+
+impl Drop for Another {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn running(docker: &Docker, stack: &str) -> usize {
+    let containers: Vec<Container> = docker.containers(stack);
+    containers.iter().filter(|c| c.running).count()
+}
+
+fn hosts(world: &World) -> Vec<Value> {
+    world.api.get("/hosts")["data"].as_array().cloned().unwrap_or_default()
+}
+
+fn wait_host(world: &World, name: &str, state: &str) -> Value {
+    wait_until(&format!("host {name} to be {state}"), PATIENCE, || {
+        let all = hosts(world);
+        let found = all.iter().find(|host| host["name"] == name && host["state"] == state);
+        found.cloned().ok_or(all)
+    })
+}
+
+fn wait_spread(what: &str, expected: &[usize], count: impl Fn() -> Vec<usize>) {
+    wait_until(what, PATIENCE, || {
+        let now = count();
+        if now == expected { Ok(()) } else { Err(now) }
+    });
+}
+
+#[test]
+fn a_service_spreads_over_engines_that_go_away_and_come_back() {
+    if real_part("DROVER_TEST_DOCKER").is_none() {
+        return;
+    }
+    let (second, third) = (Another::start(1), Another::start(2));
+    let named_second = format!("second={},label.disk=ssd", second.docker.url);
+    let named_third = format!("third={}", third.with_tls());
+    let flags = ["--docker", named_second.as_str(), "--docker", named_third.as_str()];
+    let Some(mut world) = World::begin(None, &flags) else {
+        return;
+    };
+    world.wait_host();
+    let host = wait_host(&world, "second", "active");
+    assert_eq!(host["labels"]["disk"], "ssd", "{host:#}");
+    assert_eq!(host["hostname"], "engine1", "what the engine calls itself");
+    let by_tls = wait_host(&world, "third", "active");
+    assert_eq!(
+        by_tls["agentIpAddress"], "10.250.2.2",
+        "the address by which it is asked"
+    );
+
+    let stack = world.stack("spread");
+    let service = world.active_service(&stack, "web", json!({"scale": 6, "launchConfig": launch("web:1")}));
+    let first = Docker {
+        url: world.docker.url.clone(),
+    };
+    let spread = || {
+        vec![
+            running(&first, "spread"),
+            second.running("spread"),
+            third.running("spread"),
+        ]
+    };
+    assert_eq!(spread(), [2, 2, 2]);
+
+    let mut config = launch("busybox:1");
+    config["labels"] = json!({"io.rancher.scheduler.affinity:host_label": "disk=ssd"});
+    let choosy = world.active_service(&stack, "choosy", json!({"scale": 2, "launchConfig": config}));
+    assert_eq!(spread(), [2, 4, 2], "only where the label is");
+    world.api.delete(&choosy);
+    wait_spread("the choosy ones to go", &[2, 2, 2], spread);
+
+    // One that hangs: its containers are still its own, new ones go elsewhere, and nothing is lost when it is back.
+    second.signal("-STOP");
+    wait_host(&world, "second", "disconnected");
+    world.api.put(&service, json!({"scale": 8}));
+    wait_until("new ones on the others", PATIENCE, || {
+        let now = (running(&first, "spread"), third.running("spread"));
+        if now == (3, 3) { Ok(()) } else { Err(now) }
+    });
+    second.signal("-CONT");
+    wait_host(&world, "second", "active");
+    world.api.wait_state(&service, "active");
+    assert_eq!(spread(), [3, 2, 3]);
+
+    // A server that dies in the middle goes on after its restart.
+    world.api.put(&service, json!({"scale": 12}));
+    world.kill_server();
+    world.restart_server();
+    world.api.wait_state(&service, "active");
+    wait_spread("four on each", &[4, 4, 4], spread);
+
+    // Upgraded everywhere.
+    let upgrade =
+        json!({"inServiceStrategy": {"batchSize": 4, "intervalMillis": 100, "launchConfig": launch("web:2")}});
+    world.api.action(&service, "upgrade", upgrade);
+    world.api.wait_state(&service, "upgraded");
+    world.api.action(&service, "finishupgrade", json!({}));
+    world.api.wait_state(&service, "active");
+    wait_spread("only the new ones", &[4, 4, 4], spread);
+    for docker in [&first, &second.docker, &third.docker] {
+        let images: Vec<String> = docker.containers("spread").into_iter().map(|c| c.image).collect();
+        assert!(images.iter().all(|image| image.contains("web:2")), "{images:?}");
+    }
+
+    // Evacuated: what was there runs elsewhere.
+    let leaving = wait_host(&world, "third", "active");
+    world.api.action(&leaving, "evacuate", json!({}));
+    wait_spread("none on the third", &[6, 6, 0], spread);
+
+    world.api.delete(&service);
+    wait_spread("all to be gone", &[0, 0, 0], spread);
+    assert!(first.containers("spread").is_empty() && second.docker.containers("spread").is_empty());
+}
+
+#[test]
+fn an_engine_in_the_place_of_another_is_left_alone() {
+    if real_part("DROVER_TEST_DOCKER").is_none() {
+        return;
+    }
+    let second = Another::start(1);
+    let named_second = format!("second={}", second.docker.url);
+    let Some(mut world) = World::begin(None, &["--docker", &named_second]) else {
+        return;
+    };
+    wait_host(&world, "second", "active");
+    let stack = world.stack("pinned");
+    let service = world.active_service(&stack, "web", json!({"scale": 2, "launchConfig": launch("web:1")}));
+    assert_eq!((running(&world.docker, "pinned"), second.running("pinned")), (1, 1));
+
+    // The same name, another engine; and one engine by two names.
+    let third = Another::start(2);
+    world.stop_server();
+    let swapped = format!("second={}", third.docker.url);
+    let twice = format!("twice={}", second.with_tls());
+    world.restart_server_with(&["--docker", &swapped, "--docker", &twice]);
+    let log = world.log();
+    assert!(
+        log.contains("second: NOT USED") && log.contains("is not the one that host second had"),
+        "{log}"
+    );
+    assert!(
+        log.contains("twice: NOT USED") && log.contains("is that of host second already"),
+        "{log}"
+    );
+    wait_host(&world, "second", "disconnected");
+    assert!(!hosts(&world).iter().any(|host| host["name"] == "twice"));
+    world.api.put(&service, json!({"scale": 4}));
+    wait_until("new ones on the first", PATIENCE, || {
+        let now = running(&world.docker, "pinned");
+        if now == 3 { Ok(()) } else { Err(now) }
+    });
+    assert_eq!(
+        (third.running("pinned"), second.running("pinned")),
+        (0, 1),
+        "nothing is touched"
+    );
+
+    world.stop_server();
+    world.restart_server_with(&["--docker", &named_second]);
+    wait_host(&world, "second", "active");
+    world.api.wait_state(&service, "active");
+    assert_eq!((running(&world.docker, "pinned"), second.running("pinned")), (3, 1));
+}
