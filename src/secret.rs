@@ -7,7 +7,7 @@
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
@@ -64,6 +64,12 @@ impl Keeper {
     /// Whether `digest` was made of `secret`; takes as long whatever the answer.
     pub fn matches(&self, secret: &str, digest: &str) -> bool {
         is_same(self.digest(secret).as_bytes(), digest.as_bytes())
+    }
+
+    /// The signature of a text that is to come back unchanged. `context` says what it is: it is none of anything else.
+    pub fn signature(&self, context: &str, text: &str) -> String {
+        let signed = [context.as_bytes(), text.as_bytes()].concat();
+        URL_SAFE_NO_PAD.encode(keyed_sha256(&self.digest_key, &signed))
     }
 
     /// Seals what must be read again. `context` says what it is (a type and a field): it opens nowhere else.

@@ -16,6 +16,7 @@ mod labels;
 mod services;
 mod work;
 
+pub use crate::runtime::streams::{Piece, Pieces, Running};
 pub use access::{Allowed, Rights};
 pub use access::{Candidate, KeyProof};
 pub use accounts::Identity;
@@ -28,6 +29,7 @@ pub use core::{Change, Changed, Missed, News, Published};
 pub use core::{EngineConfig, MakeSimulator, Simulators};
 pub use core::{LoopStatus, ProcessInstance, ProcessPage};
 pub use core::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
-pub use face::{Engine, Opened};
+pub use face::{Engine, Opened, StreamTicket};
 pub use hosts::Attachment;
+pub use instances::OpenStream;
 pub use work::Background;

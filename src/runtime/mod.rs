@@ -14,6 +14,9 @@ use crate::model::port::PortSpec;
 
 pub mod docker;
 pub mod sim;
+pub mod streams;
+
+use streams::{ExecWanted, LogsWanted, Pieces, Running};
 
 /// What can go wrong in a runtime. The texts are the engine's own words and are shown to the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -339,6 +342,10 @@ pub trait Runtime: Send + Sync {
     async fn ensure_volume(&self, name: &str, driver: &str, options: &BTreeMap<String, String>) -> Result<()>;
     /// Removes a named volume; one that is gone is fine.
     async fn remove_volume(&self, name: &str) -> Result<()>;
+    /// What a container has written, and goes on to write.
+    async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces>;
+    /// Runs a command in a running container.
+    async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running>;
     /// Asks a container how it is.
     async fn probe(&self, probe: &Probe) -> ProbeResult;
     /// What happens to our containers, for ever: reconnects by itself, with `Disconnected` and `Connected` around a gap.

@@ -33,6 +33,9 @@ pub(super) struct TypeFile {
     pub unavailable: Unavailable,
     #[serde(default)]
     pub actions_in_code: Vec<String>,
+    /// In which states rows name actions without a process, those that are unavailable among them; no state is all.
+    #[serde(default)]
+    pub offered: BTreeMap<String, Vec<String>>,
     pub collection: Option<Vec<String>>,
     pub resource: Option<Vec<String>>,
     #[serde(default)]
@@ -74,9 +77,6 @@ pub(super) struct Unavailable {
     pub create: bool,
     #[serde(default)]
     pub actions: Vec<String>,
-    /// Those of the actions that rows name all the same, each with its states; none is all, or those of its process.
-    #[serde(default)]
-    pub offered: BTreeMap<String, Vec<String>>,
     /// Those of the actions that no state of a row here allows.
     #[serde(default)]
     pub never: Vec<String>,

@@ -252,9 +252,9 @@ impl<'a> Unfrozen<'a> {
             // A structure has no rows, whatever methods its schema lists.
             can_create: !file.unavailable.create && !file.embedded,
             unavailable_actions: self.unavailable_actions(id),
-            offered_unavailable: line(self.files, id)
+            offered_in: line(self.files, id)
                 .into_iter()
-                .flat_map(|file| file.unavailable.offered.clone())
+                .flat_map(|file| file.offered.clone())
                 .collect(),
             never_actions: line(self.files, id)
                 .into_iter()

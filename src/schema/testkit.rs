@@ -54,7 +54,7 @@ pub fn type_of(id: &str, classes: &[u32], fields: &[(&str, StoredField)]) -> Typ
         classes: classes.to_vec(),
         can_create: true,
         unavailable_actions: Vec::new(),
-        offered_unavailable: Default::default(),
+        offered_in: Default::default(),
         never_actions: Vec::new(),
         layout: Default::default(),
     }

@@ -150,8 +150,8 @@ pub struct Type {
     pub can_create: bool,
     /// Actions that this build does not have: kept in the schema, not offered, answered 501.
     pub unavailable_actions: Vec<String>,
-    /// Those of them that rows name all the same, each with the states in which it is; none is all, or those of its process.
-    pub offered_unavailable: BTreeMap<String, Vec<String>>,
+    /// The states in which rows name actions, the unavailable ones of these too; none is all, or those of its process.
+    pub offered_in: BTreeMap<String, Vec<String>>,
     /// Those of them that no state of a row here allows: answered as any other action that a state does not allow.
     pub never_actions: Vec<String>,
     /// Filled on first use; start with the default.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use drover::runtime::sim::Sim;
+use drover::runtime::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use drover::runtime::{
     Capabilities, ContainerSpec, EngineInfo, Error, Found, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy,
     RegistryAuth, Result, Runtime, RuntimeEvent,
@@ -225,6 +226,16 @@ impl Runtime for Mortal {
     async fn remove_volume(&self, name: &str) -> Result<()> {
         self.fate.before_call()?;
         self.fate.after_call(self.sim.remove_volume(name).await)
+    }
+
+    async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces> {
+        self.fate.alive()?;
+        self.sim.logs(uuid, wanted).await
+    }
+
+    async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
+        self.fate.alive()?;
+        self.sim.execute(uuid, wanted).await
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {

@@ -46,6 +46,7 @@ mod source;
 mod stacks;
 mod starving;
 mod staying_up;
+mod streams;
 mod subscriptions_by_role;
 mod support;
 mod tidy;

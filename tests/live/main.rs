@@ -25,5 +25,6 @@ mod runtime;
 mod services;
 mod several;
 mod staying_up;
+mod streams;
 mod support;
 mod upgrades;

@@ -10,8 +10,10 @@ mod frame;
 mod names;
 mod publish;
 mod socket;
+mod streams;
 mod subscribe;
 
 pub use channel::Hub;
 pub use publish::publish;
+pub use streams::Streams;
 pub use subscribe::{Handshake, subscribe};

@@ -12,7 +12,7 @@ use super::reply;
 use super::resource::{Included, Writer, shown_type};
 use crate::api::wire::call::{Call, Reply, block, plain_object};
 use crate::api::wire::query;
-use crate::api::wire::request::{Query, Verb};
+use crate::api::wire::request::{Query, Verb, stream_address};
 use crate::api::wire::route::PathId;
 use crate::engine::{Answer, Input, ListQuery, Page};
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
@@ -278,6 +278,12 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
             reply::rows(call, StatusCode::OK, far, &rows, None)
         }
         Answer::Object(kind, fields) => Ok(Reply::ok(plain_object(kind, &fields, call.actions_key))),
+        Answer::Access { path, token } => {
+            let address = stream_address(&call.base.origin, path);
+            let fields = [("token", token), ("url", address)].map(|(name, value)| (name.to_owned(), value.into()));
+            let fields = fields.into_iter().collect();
+            Ok(Reply::ok(plain_object("hostAccess", &fields, call.actions_key)))
+        }
     }
 }
 

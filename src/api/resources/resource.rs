@@ -104,8 +104,8 @@ impl<'a> Writer<'a> {
         let registry = engine.registry();
         let ty = shown_type(registry, view, &registry.type_of(&row.root, &row.kind)?.id)?;
         let is_offered = |action: &&str| {
-            let is_named = ty.def.offered_unavailable.contains_key(*action)
-                || !ty.def.unavailable_actions.iter().any(|u| u == action);
+            let is_named =
+                ty.def.offered_in.contains_key(*action) || !ty.def.unavailable_actions.iter().any(|u| u == action);
             is_named && allowed.includes(action) && engine.offers(view.version, ty, row, action)
         };
         let mut offered: Vec<&str> = Vec::with_capacity(ty.actions.len());

@@ -18,6 +18,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::api::live;
 use crate::api::pages::html;
 use crate::api::resources::index::SchemaCache;
+use crate::api::wire::request::Query;
 use crate::auth::Gate;
 use crate::engine::Engine;
 use crate::http::body;
@@ -66,6 +67,7 @@ pub struct ApiState {
     schemas: SchemaCache,
     live: Arc<live::Hub>,
     sockets: Arc<Admission>,
+    streams: live::Streams,
     openapi: SchemaCache,
     rancher_version: HeaderValue,
     ui: Option<html::Folder>,
@@ -77,6 +79,7 @@ impl ApiState {
         let version = engine
             .setting("rancher.server.version")
             .and_then(|v| HeaderValue::try_from(v).ok());
+        let sockets = Admission::new(options.sockets);
         Self {
             gate: Gate::new(engine.clone()),
             guard: Guard::new(&options.allowed_hosts),
@@ -86,7 +89,8 @@ impl ApiState {
             schemas: SchemaCache::default(),
             ui: options.ui.clone(),
             live: live::Hub::new(engine.clone()),
-            sockets: Admission::new(options.sockets),
+            streams: live::Streams::new(engine.clone(), sockets.clone()),
+            sockets,
             openapi: SchemaCache::default(),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
             engine,
@@ -96,6 +100,7 @@ impl ApiState {
     /// Ends the connections that stay open, so that the server can stop.
     pub fn close_sockets(&self) {
         self.live.stop();
+        self.streams.stop();
     }
 }
 
@@ -111,6 +116,8 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
                 .wrap(Compress::default())
                 .route(web::get().to(html::asset)),
         )
+        .route("/v1/{stream:logs|exec}/", web::get().to(stream))
+        .route("/v1/{stream:logs|exec}", web::get().to(stream))
         .default_service(web::to(serve));
 }
 
@@ -125,4 +132,17 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
     let mut payload = Some(payload);
     let response = respond::respond(&request, &mut payload, &state).await;
     body::holding(response, payload)
+}
+
+/// A stream of a container: its token says all, so nobody is asked for a login.
+async fn stream(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
+    let query = Query::parse(request.query_string());
+    let path = request.match_info().query("stream");
+    let token = query.first("token").unwrap_or_default();
+    let opened = respond::check_host(&request, &state).map(drop);
+    let opened = match opened {
+        Ok(()) => state.streams.open(&request, payload, path, token).await,
+        Err(refusal) => Err(refusal),
+    };
+    opened.unwrap_or_else(|refusal| respond::refused(&refusal))
 }

@@ -120,7 +120,7 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     response
 }
 
-fn refused(refusal: &Error) -> HttpResponse {
+pub(super) fn refused(refusal: &Error) -> HttpResponse {
     let (status, body) = error::answer(refusal);
     json(status, body)
 }

@@ -16,7 +16,7 @@ pub fn type_view(id: &str, edit: impl FnOnce(&mut TypeView)) -> TypeView {
         classes: Vec::new(),
         can_create: true,
         unavailable_actions: Vec::new(),
-        offered_unavailable: Default::default(),
+        offered_in: Default::default(),
         never_actions: Vec::new(),
         layout: Default::default(),
     };

@@ -153,6 +153,12 @@ impl Base {
     }
 }
 
+/// Where a stream of a container is: `ws://host:8080/v1/logs/`, whatever version asks.
+pub fn stream_address(origin: &str, path: &str) -> String {
+    let address = origin.strip_prefix("http").unwrap_or(origin);
+    format!("ws{address}/v1/{path}/")
+}
+
 /// The root of links of a version (or of the catalog) and a project.
 pub fn root(origin: &str, prefix: &str, project: Option<&str>) -> String {
     let mut root = String::with_capacity(origin.len() + 32);

@@ -12,6 +12,7 @@ mod policy;
 mod registries;
 mod rights;
 mod standing;
+mod stream_tokens;
 
 pub(crate) use credentials::{check_name_free, restrict_list};
 pub(crate) use dispatch::{Owner, act, create, handle, update};
@@ -22,3 +23,4 @@ pub(crate) use new_key::NewKey;
 pub(crate) use registries::CREDENTIAL_FIELD;
 pub use rights::{Allowed, Rights};
 pub(crate) use standing::unauthorized;
+pub(crate) use stream_tokens::{Stream, Ticket};

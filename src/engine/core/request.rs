@@ -172,6 +172,13 @@ pub enum Answer {
     Object(&'static str, Map<String, Value>),
     /// 200 with rows of this type.
     Rows(&'static str, Vec<Resource>),
+    /// 200 with where a stream is, and what opens it.
+    Access {
+        /// The last part of its address: `logs`, `exec`.
+        path: &'static str,
+        /// Good for a few minutes.
+        token: String,
+    },
 }
 
 impl Scope {

@@ -198,7 +198,7 @@ impl Core {
         match ty.def.machine.as_deref() {
             Some(machine) if machine.has_process(action) => machine.offers(action, row.state, version),
             _ => {
-                let states = ty.def.offered_unavailable.get(action);
+                let states = ty.def.offered_in.get(action);
                 states.is_none_or(|states| states.is_empty() || states.iter().any(|s| s == row.state.as_str()))
             }
         }

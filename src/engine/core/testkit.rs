@@ -14,6 +14,12 @@ use crate::store::{Changes, NewResource, Store, StoreConfig};
 
 /// Nothing runs in it, and there is no row.
 pub(crate) fn empty() -> (TempDir, Core) {
+    let (folder, core, _) = with_clock();
+    (folder, core)
+}
+
+/// The same with its clock.
+pub(crate) fn with_clock() -> (TempDir, Core, Arc<ManualClock>) {
     let folder = tempfile::tempdir().unwrap();
     let registry = Arc::new(Registry::load(None).unwrap());
     let clock = Arc::new(ManualClock::new(Timestamp(1_000)));
@@ -22,8 +28,17 @@ pub(crate) fn empty() -> (TempDir, Core) {
     let (store, _) = Store::open(&config, clock.clone(), packing, Box::new(drop), None).unwrap();
     let (queue, feed) = (Arc::new(Queue::default()), Arc::new(Feed::default()));
     let access = Arc::new(Access::default());
-    let core = Core::new(registry, store, clock, queue, feed, EngineConfig::default(), access).unwrap();
-    (folder, core)
+    let core = Core::new(
+        registry,
+        store,
+        clock.clone(),
+        queue,
+        feed,
+        EngineConfig::default(),
+        access,
+    )
+    .unwrap();
+    (folder, core, clock)
 }
 
 /// Inserts a row of a type, in this state, with these fields.

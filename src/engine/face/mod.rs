@@ -4,6 +4,7 @@
 mod access;
 mod background;
 mod events;
+mod streams;
 
 use crate::engine::access::Rights;
 use crate::engine::accounts::Identity;
@@ -17,6 +18,7 @@ use crate::schema::{Link, Registry, TypeView, Version, View};
 use std::sync::Arc;
 
 pub use background::Opened;
+pub use streams::StreamTicket;
 
 /// The engine, as `api` and `app` see it.
 #[derive(Clone)]

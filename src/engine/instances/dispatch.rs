@@ -8,7 +8,7 @@ use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
 use super::stopping::{remove_container, stop_data};
-use super::{containers, volumes};
+use super::{containers, streams, volumes};
 
 /// Says whether somebody keeps the address of a container that goes, and notes it there.
 pub(crate) type KeepAddress = fn(&mut Tx<'_>, &Resource) -> Result<bool>;
@@ -87,6 +87,7 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
             core.start_action(scope, row, action, stop_data(&input)?, unchecked)
                 .await
         }
+        ("instance", "logs" | "execute") => streams::give_access(core, scope, row, action, &input),
         ("instance", "remove") => {
             let (id, machine) = (row.id, core.machine_of(&row.kind)?.clone());
             let written = core.write_for(scope, move |tx| {

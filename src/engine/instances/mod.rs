@@ -18,6 +18,7 @@ mod pulling;
 mod spec;
 mod starting;
 mod stopping;
+mod streams;
 mod volumes;
 
 pub(crate) use container_fields::derive;
@@ -28,3 +29,4 @@ pub(crate) use container_rows::{
 pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use stopping::{BY_ITSELF, StopData, dismiss, is_leaving, remove_container, remove_data};
+pub use streams::OpenStream;

@@ -5,6 +5,7 @@
 //! another server's are not seen at all. Every call has a time limit of its own here, because the client's covers only the
 //! wait for the answer's head. The client has no connections to keep, so one value serves for ever.
 
+use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
     Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult,
     PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
@@ -33,6 +34,7 @@ mod network;
 mod observed;
 mod probe;
 mod spec;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -473,6 +475,14 @@ impl Runtime for Docker {
                 .call(LONG, self.inner.api()?.remove_volume(name, None::<RemoveVolumeOptions>))
                 .await,
         )
+    }
+
+    async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces> {
+        streams::logs(&self.inner, uuid, wanted).await
+    }
+
+    async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
+        streams::execute(&self.inner, uuid, wanted).await
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {

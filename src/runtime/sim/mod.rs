@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 
+use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
     Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult,
     PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
@@ -21,6 +22,7 @@ use crate::model::{Clock, Timestamp};
 
 mod knobs;
 mod state;
+mod streams;
 
 pub use knobs::Health;
 use knobs::{Knobs, SimStep};
@@ -416,6 +418,14 @@ impl Runtime for Sim {
 
     async fn remove_volume(&self, name: &str) -> Result<()> {
         self.enter("remove_volume", Some(name))?.state.remove_volume(name)
+    }
+
+    async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces> {
+        self.log_of(uuid, wanted)
+    }
+
+    async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
+        self.run_in(uuid, wanted)
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {

@@ -1,0 +1,317 @@
+//! A container's log, or a command in it, over a WebSocket: what a token opens, in the frames that Rancher's clients read.
+//!
+//! Both ways wait for whoever is slow: a frame is taken from the engine when there is room for it, and from the client when
+//! the command has read the last one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::{CloseCode, CloseReason, Message, MessageStream, Session};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytestring::ByteString;
+use futures_util::StreamExt;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
+use tokio::time::interval;
+
+use crate::engine::{Engine, OpenStream, Piece, Pieces, Running};
+use crate::http::headers::is_websocket;
+use crate::http::sockets::{Admission, Place};
+use crate::model::{Error, ErrorKind, Result};
+
+/// The longest frame from a client.
+const MAX_FRAME: usize = 64 * 1024;
+/// The longest line of a log in one frame; what is longer comes in several.
+const MAX_LINE: usize = 16 * 1024;
+/// The longest piece of output in one frame (rancher/host-api: `exec`).
+const MAX_PIECE: usize = 4096;
+/// Between two pings.
+const BEAT: Duration = Duration::from_secs(30);
+/// How a client tells of its window; not base64, as no base64 has a colon.
+const RESIZE: &str = ":resizeTTY:";
+/// What a terminal hears when whoever typed is gone.
+const END_OF_TRANSMISSION: &[u8] = &[4];
+
+/// What streams need of the server.
+pub struct Streams {
+    /// Who opens them.
+    pub engine: Arc<Engine>,
+    /// Who may have one more connection.
+    pub sockets: Arc<Admission>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Streams {
+    /// None is open yet.
+    pub fn new(engine: Arc<Engine>, sockets: Arc<Admission>) -> Self {
+        let (stopping, _) = watch::channel(false);
+        Self {
+            engine,
+            sockets,
+            stopping,
+        }
+    }
+
+    /// Ends all: the server stops.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// `/v1/logs/?token=…` and `/v1/exec/?token=…`: 101, and from then on what is written.
+    ///
+    /// # Errors
+    /// 401 without a good token, 400 without a handshake, and what opening the stream may end in.
+    pub async fn open(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+        path: &str,
+        token: &str,
+    ) -> Result<HttpResponse> {
+        let ticket = self.engine.stream_ticket(path, token)?;
+        let no_handshake = |why: String| Error {
+            detail: Some(why),
+            ..Error::new(ErrorKind::BadRequest).with_code("InvalidHandshake")
+        };
+        if !is_websocket(request.headers()) {
+            return Err(no_handshake("this address is for WebSockets".to_owned()));
+        }
+        let place = self.sockets.admit(ticket.account())?;
+        let stream = self.engine.open_stream(&ticket).await?;
+        let (response, session, messages) =
+            actix_ws::handle(request, payload).map_err(|e| no_handshake(e.to_string()))?;
+        let socket = Socket {
+            session,
+            messages: messages.max_frame_size(MAX_FRAME),
+            stopping: self.stopping.subscribe(),
+            _place: place,
+        };
+        actix_web::rt::spawn(async move {
+            match stream {
+                OpenStream::Logs(pieces) => socket.tell(pieces).await,
+                OpenStream::Exec(running) => socket.run(running).await,
+            }
+        });
+        Ok(response)
+    }
+}
+
+struct Socket {
+    session: Session,
+    messages: MessageStream,
+    stopping: watch::Receiver<bool>,
+    _place: Place,
+}
+
+/// Why a stream ends.
+enum End {
+    /// The client is gone.
+    Gone,
+    /// All is said.
+    Said,
+    /// The engine broke off.
+    Broken(String),
+    /// The server stops.
+    Stopping,
+}
+
+impl Socket {
+    /// Sends a log until it ends.
+    async fn tell(mut self, mut pieces: Pieces) {
+        let mut lines = Lines::default();
+        let mut beats = interval(BEAT);
+        let end = loop {
+            tokio::select! {
+                piece = pieces.next() => match piece {
+                    Some(Ok(piece)) => {
+                        if !self.send(lines.of(&piece)).await {
+                            break End::Gone;
+                        }
+                    }
+                    Some(Err(error)) => break End::Broken(error.to_string()),
+                    None => {
+                        self.send(lines.rest()).await;
+                        break End::Said;
+                    }
+                },
+                message = self.messages.recv() => {
+                    // A reader has nothing to say.
+                    if !self.hears(message).await {
+                        break End::Gone;
+                    }
+                }
+                _ = beats.tick() => if self.session.ping(b"").await.is_err() { break End::Gone },
+                _ = self.stopping.changed() => break End::Stopping,
+            }
+        };
+        self.close(end).await;
+    }
+
+    /// Carries between a command and a client until one of them ends.
+    async fn run(mut self, running: Running) {
+        let Running {
+            mut output,
+            mut input,
+            terminal,
+        } = running;
+        let mut beats = interval(BEAT);
+        let end = loop {
+            tokio::select! {
+                piece = output.next() => match piece {
+                    Some(Ok(Piece::Out(bytes) | Piece::Err(bytes) | Piece::Terminal(bytes))) => {
+                        let frames = bytes.chunks(MAX_PIECE).map(|piece| STANDARD.encode(piece)).collect();
+                        if !self.send(frames).await {
+                            break End::Gone;
+                        }
+                    }
+                    Some(Err(error)) => break End::Broken(error.to_string()),
+                    None => break End::Said,
+                },
+                message = self.messages.recv() => {
+                    let typed = match message {
+                        Some(Ok(Message::Text(text))) => match text.strip_prefix(RESIZE).map(window) {
+                            Some(Some((columns, rows))) => {
+                                if let Err(error) = terminal.resize(columns, rows).await {
+                                    log::debug!("resizing a terminal: {error}");
+                                }
+                                continue;
+                            }
+                            Some(None) => continue,
+                            None => STANDARD.decode(text.trim()).ok(),
+                        },
+                        other => {
+                            if !self.hears(other).await {
+                                break End::Gone;
+                            }
+                            continue;
+                        }
+                    };
+                    // What is no base64 is none of ours.
+                    let Some(typed) = typed else { continue };
+                    if input.write_all(&typed).await.is_err() || input.flush().await.is_err() {
+                        log::debug!("a command takes nothing more");
+                    }
+                }
+                _ = beats.tick() => if self.session.ping(b"").await.is_err() { break End::Gone },
+                _ = self.stopping.changed() => break End::Stopping,
+            }
+        };
+        if matches!(end, End::Gone | End::Stopping) {
+            // A shell that nobody types in any more ends.
+            let _ = input.write_all(END_OF_TRANSMISSION).await;
+        }
+        let _ = input.shutdown().await;
+        self.close(end).await;
+    }
+
+    /// Sends frames; `false` if the client is gone.
+    async fn send(&mut self, frames: Vec<String>) -> bool {
+        for frame in frames {
+            if self.session.text(ByteString::from(frame)).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes what a client says beside text; `false` if it is gone.
+    async fn hears(&mut self, message: Option<std::result::Result<Message, actix_ws::ProtocolError>>) -> bool {
+        match message {
+            Some(Ok(Message::Ping(bytes))) => self.session.pong(&bytes).await.is_ok(),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => false,
+            Some(Ok(_)) => true,
+        }
+    }
+
+    async fn close(self, end: End) {
+        let (code, word) = match end {
+            End::Gone | End::Said => (CloseCode::Normal, None),
+            End::Broken(why) => (CloseCode::Error, Some(why.chars().take(100).collect())),
+            End::Stopping => (CloseCode::Away, Some("the server stops".to_owned())),
+        };
+        let reason = CloseReason {
+            code,
+            description: word,
+        };
+        let _ = self.session.close(Some(reason)).await;
+    }
+}
+
+/// `80,24`
+fn window(text: &str) -> Option<(u16, u16)> {
+    let (columns, rows) = text.split_once(',')?;
+    Some((columns.trim().parse().ok()?, rows.trim().parse().ok()?))
+}
+
+/// What of a log's lines has come, for standard output and standard error apart.
+#[derive(Default)]
+struct Lines {
+    out: Vec<u8>,
+    err: Vec<u8>,
+    terminal: Vec<u8>,
+}
+
+impl Lines {
+    /// The frames of the lines that are whole now: a version, where it was written, a space, and the line.
+    fn of(&mut self, piece: &Piece) -> Vec<String> {
+        let (kind, begun, bytes) = match piece {
+            Piece::Terminal(bytes) => ('0', &mut self.terminal, bytes),
+            Piece::Out(bytes) => ('1', &mut self.out, bytes),
+            Piece::Err(bytes) => ('2', &mut self.err, bytes),
+        };
+        let mut frames = Vec::new();
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            begun.extend_from_slice(part);
+            if part.ends_with(b"\n") || begun.len() >= MAX_LINE {
+                frames.push(frame(kind, begun));
+                begun.clear();
+            }
+        }
+        frames
+    }
+
+    /// The frames of lines that never ended.
+    fn rest(&mut self) -> Vec<String> {
+        let all = [('0', &self.terminal), ('1', &self.out), ('2', &self.err)];
+        let begun = all.into_iter().filter(|(_, line)| !line.is_empty());
+        begun.map(|(kind, line)| frame(kind, line)).collect()
+    }
+}
+
+fn frame(kind: char, line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    format!("0{kind} {}", String::from_utf8_lossy(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_framed_when_they_are_whole() {
+        let mut lines = Lines::default();
+        let out = |text: &'static str| Piece::Out(text.into());
+        assert_eq!(lines.of(&out("a 1\nb")), ["01 a 1"]);
+        assert_eq!(lines.of(&Piece::Err("x\n".into())), ["02 x"]);
+        assert_eq!(lines.of(&out(" 2\n\n")), ["01 b 2", "01 "]);
+        assert_eq!(lines.of(&Piece::Terminal("end".into())), Vec::<String>::new());
+        assert_eq!(lines.rest(), ["00 end"]);
+        let long = vec![b'x'; MAX_LINE + 1];
+        assert_eq!(
+            lines.of(&Piece::Out(long.into())).len(),
+            1,
+            "no line is waited for without end"
+        );
+        assert_eq!(lines.of(&Piece::Err(b"\xff\n".to_vec().into())), ["02 \u{fffd}"]);
+    }
+
+    #[test]
+    fn a_window_has_columns_and_rows() {
+        assert_eq!(window("80,24"), Some((80, 24)));
+        for none in ["", "80", "80,", "-1,24", "80,99999", "a,b"] {
+            assert_eq!(window(none), None, "{none}");
+        }
+    }
+}

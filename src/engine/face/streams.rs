@@ -1,0 +1,44 @@
+//! Streams of containers: what a token opens.
+
+use super::Engine;
+use crate::engine::access::{Stream, Ticket};
+use crate::engine::instances::OpenStream;
+use crate::model::{Error, ErrorKind, ResourceId, Result};
+
+/// A token that was read: what it opens, and for whom.
+#[derive(Debug)]
+pub struct StreamTicket(Ticket);
+
+impl StreamTicket {
+    /// The account that asked for it.
+    pub fn account(&self) -> ResourceId {
+        self.0.account()
+    }
+}
+
+impl Engine {
+    /// Reads a token that comes to an address of streams (`logs`, `exec`).
+    ///
+    /// # Errors
+    /// 401 if it is none of this server's, is too old, or belongs to another address.
+    pub fn stream_ticket(&self, path: &str, token: &str) -> Result<StreamTicket> {
+        let ticket = self.core().read_stream_token(token)?;
+        let belongs = match ticket.stream() {
+            Stream::Logs(_) => "logs",
+            Stream::Exec(_) => "exec",
+        };
+        if belongs == path {
+            Ok(StreamTicket(ticket))
+        } else {
+            Err(Error::new(ErrorKind::Unauthorized))
+        }
+    }
+
+    /// Opens what a token is for.
+    ///
+    /// # Errors
+    /// 404 if the container is gone, 409 if it does not run, 503 if its engine does not answer.
+    pub async fn open_stream(&self, ticket: &StreamTicket) -> Result<OpenStream> {
+        self.core().open_stream(&ticket.0).await
+    }
+}

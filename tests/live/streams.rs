@@ -1,0 +1,144 @@
+//! Logs and shells of real containers, over WebSockets.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::support::{PATIENCE, World, launch};
+
+/// A stream that is open, asked from where nothing else is asynchronous.
+struct Stream<'r> {
+    runtime: &'r Runtime,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl<'r> Stream<'r> {
+    fn open(runtime: &'r Runtime, access: &Value) -> Self {
+        let (url, token) = (access["url"].as_str().unwrap(), access["token"].as_str().unwrap());
+        let (socket, _) = runtime.block_on(connect_async(format!("{url}?token={token}"))).unwrap();
+        Self { runtime, socket }
+    }
+
+    /// The next frame's text; none at the end.
+    fn frame(&mut self) -> Option<String> {
+        loop {
+            let next = async { tokio::time::timeout(PATIENCE, self.socket.next()).await };
+            match self.runtime.block_on(next).expect("a frame in time")?.unwrap() {
+                Message::Text(text) => return Some(text.to_string()),
+                Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    }
+
+    fn send(&mut self, text: &str) {
+        self.runtime.block_on(self.socket.send(Message::text(text))).unwrap();
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.send(&STANDARD.encode(text));
+    }
+
+    /// Reads what a command writes until these words have come.
+    fn read_until(&mut self, words: &str) -> String {
+        let mut said = String::new();
+        while !said.contains(words) {
+            let frame = self
+                .frame()
+                .unwrap_or_else(|| panic!("{words:?} before the end of {said:?}"));
+            let bytes = STANDARD.decode(&frame).unwrap_or_else(|e| panic!("{e}: {frame}"));
+            assert!(bytes.len() <= 4096, "{} bytes in a frame", bytes.len());
+            said.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        said
+    }
+}
+
+#[test]
+fn logs_come_as_they_are_written_and_shells_do_what_is_typed() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("streams");
+    let mut config = launch("busybox:1");
+    let script = "echo to out; echo to err >&2; trap 'echo at last; exit 0' TERM; while :; do sleep 1; done";
+    config["command"] = json!(["sh", "-c", script]);
+    let service = world.active_service(&stack, "web", json!({"launchConfig": config}));
+    let instances = world.api.get(service["links"]["instances"].as_str().unwrap());
+    let container = instances["data"][0].clone();
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let open = |access: &Value| Stream::open(&runtime, access);
+    let logs = world
+        .api
+        .action(&container, "logs", json!({"follow": true, "lines": 100}));
+    let mut log = open(&logs);
+    let mut lines = [log.frame().unwrap(), log.frame().unwrap()];
+    lines.sort_unstable();
+    let ends: Vec<_> = lines
+        .iter()
+        .map(|line| (&line[..3], line.split_once("Z ").unwrap().1))
+        .collect();
+    assert_eq!(ends, [("01 ", "to out"), ("02 ", "to err")]);
+
+    let wanted = json!({"attachStdin": true, "attachStdout": true, "tty": true, "command": ["/bin/sh"]});
+    let access = world.api.action(&container, "execute", wanted);
+    let mut shell = open(&access);
+    shell.type_in("echo $((40 + 2))\r");
+    shell.read_until("\n42\r");
+    shell.send(":resizeTTY:123,45");
+    shell.type_in("stty size\r");
+    shell.read_until("45 123");
+    shell.type_in("seq 1 20000; echo do''ne\r");
+    let all = shell.read_until("done");
+    assert!(
+        all.contains("\n19999\r\n20000\r\n"),
+        "nothing is lost: {} characters",
+        all.len()
+    );
+    shell.type_in("exit\r");
+    while shell.frame().is_some() {}
+
+    // Without a terminal, and without anything to read.
+    let wanted = json!({"attachStdin": false, "tty": false, "command": ["sh", "-c", "echo one; echo two >&2"]});
+    let mut command = open(&world.api.action(&container, "execute", wanted));
+    let mut said = String::new();
+    while let Some(frame) = command.frame() {
+        said.push_str(&String::from_utf8(STANDARD.decode(frame).unwrap()).unwrap());
+    }
+    let mut words: Vec<_> = said.lines().collect();
+    words.sort_unstable();
+    assert_eq!(words, ["one", "two"]);
+
+    // A shell whose client goes away ends.
+    let wanted = json!({"command": ["/bin/sh", "-s", "left-alone"]});
+    let mut left = open(&world.api.action(&container, "execute", wanted));
+    left.type_in("echo here\r");
+    left.read_until("\nhere");
+    drop(left);
+    let id = container["externalId"].as_str().unwrap();
+    let shells = || {
+        let table = world.docker.run(&["exec", id, "ps"]);
+        table.lines().filter(|line| line.contains("left-alone")).count()
+    };
+    crate::support::wait_until("the shell to end", Duration::from_secs(30), || match shells() {
+        0 => Ok(()),
+        left => Err(left),
+    });
+
+    // The log ends with the container, and its last words are in it.
+    world.api.action(&service, "deactivate", json!({}));
+    let mut last = String::new();
+    while let Some(line) = log.frame() {
+        last = line;
+    }
+    assert!(last.ends_with(" at last"), "{last}");
+}
