@@ -14,12 +14,13 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult,
-    PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
+    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
 };
 use crate::model::{Clock, Timestamp};
 
 mod knobs;
+mod names;
 mod state;
 
 pub use knobs::Health;
@@ -51,6 +52,7 @@ struct SimWorld {
     disconnected: bool,
     /// It was told not to answer any more, by a container.
     hung_up: bool,
+    names: names::NameServers,
     log: VecDeque<String>,
     counts: HashMap<&'static str, u64>,
 }
@@ -249,6 +251,7 @@ impl Runtime for Sim {
             overlapping_subnets: true,
             shares_our_ports: false,
             streams: false,
+            network_services: self.shared.lock().names.are_possible,
         }
     }
 
@@ -412,6 +415,30 @@ impl Runtime for Sim {
 
     async fn remove_volume(&self, name: &str) -> Result<()> {
         self.enter("remove_volume", Some(name))?.state.remove_volume(name)
+    }
+
+    async fn prepare_name_servers(&self) -> Result<()> {
+        self.enter("prepare_name_servers", None)?.prepare_name_servers()
+    }
+
+    async fn name_servers(&self) -> Result<Vec<NameServerFound>> {
+        Ok(self.enter("name_servers", None)?.found_name_servers())
+    }
+
+    async fn ensure_name_server(&self, spec: &NameServerSpec) -> Result<()> {
+        self.enter("ensure_name_server", Some(&spec.project_uuid))?
+            .ensure_name_server(spec)
+    }
+
+    async fn remove_name_server(&self, project_uuid: &str) -> Result<()> {
+        self.enter("remove_name_server", Some(project_uuid))?
+            .remove_name_server(project_uuid);
+        Ok(())
+    }
+
+    async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
+        let world = self.enter("feed_name_server", Some(project_uuid))?;
+        names::open(&self.shared, &world, project_uuid)
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
