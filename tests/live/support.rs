@@ -160,6 +160,18 @@ impl World {
         self.server.launch(&self.address);
     }
 
+    /// From the next start on another program is the server.
+    pub fn use_program(&mut self, program: &Path) {
+        self.server.program = program.to_owned();
+    }
+
+    /// Sets a setting.
+    pub fn set(&self, name: &str, value: &str) {
+        let setting = self.api_at("v2-beta");
+        let (status, answer) = setting.send("PUT", &format!("/settings/{name}"), Some(json!({ "value": value })));
+        assert_eq!(status, 200, "{answer:#}");
+    }
+
     /// Creates a stack, waits until it is active, and remembers it for the cleaning up.
     pub fn stack(&self, name: &str) -> Value {
         self.remember_stack(name);
@@ -230,6 +242,7 @@ impl Drop for World {
             self.docker
                 .remove_containers(&format!("label=io.rancher.stack.name={stack}"));
         }
+        self.docker.remove_containers("label=io.drover.names");
         self.docker.remove_networks();
         if std::thread::panicking() {
             self.server.print_log();
@@ -248,6 +261,7 @@ pub fn merge(into: &mut Value, more: Value) {
 /// The built program, as a process with a data folder of its own.
 pub struct Server {
     data: TempDir,
+    program: std::path::PathBuf,
     flags: Vec<String>,
     port: u16,
     child: Option<Child>,
@@ -267,6 +281,7 @@ impl Server {
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
         let mut server = Self {
             data,
+            program: env!("CARGO_BIN_EXE_drover").into(),
             flags,
             port,
             child: None,
@@ -295,7 +310,7 @@ impl Server {
             .append(true)
             .open(self.log_path())
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_drover"))
+        let child = Command::new(&self.program)
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .arg("--data-dir")
