@@ -27,6 +27,7 @@ mod links_and_selectors;
 mod lists;
 mod live;
 mod matrix;
+mod netd;
 mod odd_clients;
 mod openapi;
 mod pages;
