@@ -28,6 +28,7 @@ mod lists;
 mod live;
 mod matrix;
 mod name_servers;
+mod netd;
 mod odd_clients;
 mod openapi;
 mod pages;
