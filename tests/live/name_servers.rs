@@ -354,9 +354,13 @@ fn containers_read_metadata_about_themselves_and_wait_for_changes() {
             if running.contains("wget") { Ok(()) } else { Err(running) }
         });
         world.api.put(&service, json!({ "metadata": { "answer": "43" } }));
-        waiting.join().unwrap()
+        let committed = Instant::now();
+        let (answer, told) = waiting.join().unwrap();
+        (answer, told.duration_since(committed))
     });
     assert_eq!(waiting.0, "43");
+    println!("told after {:?}", waiting.1);
+    assert!(waiting.1 < SOON, "{waiting:?}");
 }
 
 #[test]
@@ -394,4 +398,20 @@ fn a_client_with_the_c_library_finds_services_as_others_do() {
             "own.example"
         ])
     );
+}
+
+#[test]
+fn a_container_on_the_hosts_network_finds_services_if_it_asks_to() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("onhost");
+    world.active_service(&stack, "db", who("db"));
+    let mut config = launch("busybox:1");
+    config["networkMode"] = json!("host");
+    config["labels"] = json!({ "io.rancher.container.dns": "true" });
+    world.active_service(&stack, "asks", json!({ "launchConfig": config }));
+    config["labels"] = json!({});
+    world.active_service(&stack, "does-not", json!({ "launchConfig": config }));
+    let db = own_addresses(&world, "onhost", &["onhost-db-1"]);
+    wait_addresses(&world, "onhost-asks-1", "db.onhost", &db, PATIENCE);
+    assert_eq!(addresses(&world, "onhost-does-not-1", "db.onhost"), [""; 0]);
 }

@@ -540,13 +540,17 @@ impl Docker {
         self.containers_where(&format!("label=io.rancher.stack.name={stack}"))
     }
 
-    /// The containers that a server made: those with the same mark as one that it is known to have made.
+    /// The containers that a server made: those with the same mark as one that it is known to have made, but for name
+    /// servers.
     pub fn containers_of_same_server(&self, known: &Container) -> Vec<Container> {
         let server = self.inspect(&known.id)["Config"]["Labels"]["io.drover.server"].clone();
         let server = server
             .as_str()
             .expect("each container carries the label io.drover.server");
-        self.containers_where(&format!("label=io.drover.server={server}"))
+        let mut all = self.containers_where(&format!("label=io.drover.server={server}"));
+        let names = ids(&self.containers_where("label=io.drover.names"));
+        all.retain(|container| !names.contains(&container.id));
+        all
     }
 
     /// Fetches a URL from inside a container; `None` if the name or the server behind it does not answer.

@@ -11,7 +11,7 @@ use crate::store::{Changes, Process, exit};
 
 use super::container_rows::{InstanceNotes, launch_of};
 use super::failing::{Hindrance, Step};
-use super::naming::NamesBy;
+use super::naming::{NamesBy, asks_on_host};
 use super::spec::SpecError;
 use super::{container_rows, volumes};
 
@@ -146,8 +146,8 @@ impl Core {
         row: &Resource,
         launch: &LaunchConfig,
     ) -> Step<(Resource, Option<(String, String)>)> {
-        let (Some("managed"), Some(project), Some(host)) =
-            (launch.network_mode.as_deref(), row.account_id, row.host_id)
+        let is_managed = launch.network_mode.as_deref() == Some("managed");
+        let (true, Some(project), Some(host)) = (is_managed || asks_on_host(launch), row.account_id, row.host_id)
         else {
             return Ok((row.clone(), None));
         };
@@ -157,13 +157,16 @@ impl Core {
         let network = self.managed_network(&project, host).await?;
         let note: InstanceNotes = notes(row);
         let held = note.ip.filter(|ip| network.has(ip));
-        let names = match note.names.filter(|_| held.is_some()) {
+        let names = match note.names.filter(|_| held.is_some() || !is_managed) {
             Some(decided) => Some(decided),
             None => self.names_by(Served {
                 project: project.id,
                 host,
             })?,
         };
+        if !is_managed {
+            return Ok((self.note_names(process, row, names).await?, None));
+        }
         if let Some(ip) = held {
             let row = self.note_names(process, row, names).await?;
             return Ok((row, Some((network.id, ip))));

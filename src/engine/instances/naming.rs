@@ -60,6 +60,11 @@ impl Core {
     }
 }
 
+/// Whether a container on its host's own network is to find others by the name server, which does not know it.
+pub(super) fn asks_on_host(launch: &LaunchConfig) -> bool {
+    launch.network_mode.as_deref() == Some("host") && launch.has_label_true("io.rancher.container.dns")
+}
+
 /// The domains in which a container looks for names without a dot: of its service and its stack, if it has them.
 pub(crate) fn domains(service_and_stack: Option<(&str, &str)>) -> Vec<String> {
     let Some((service, stack)) = service_and_stack else {

@@ -108,7 +108,12 @@ impl Core {
         network: Option<(String, String)>,
     ) -> Result<NetworkAttachment, SpecError> {
         Ok(match launch.network_mode.as_deref() {
-            Some("host") => NetworkAttachment::Host,
+            Some("host") => {
+                if let Some(NamesBy::Server(server)) = notes::<InstanceNotes>(row).names {
+                    ask_server(launch, &self.names(row)?, server);
+                }
+                NetworkAttachment::Host
+            }
             Some("bridge") => NetworkAttachment::Bridge {
                 links: self.instance_links(launch, Core::external_id)?,
             },
@@ -311,9 +316,7 @@ fn by_server(
     ip: String,
 ) -> NetworkAttachment {
     if wants_names(launch) {
-        launch.dns_search = Some(search_list(launch, &names.search));
-        // The name servers that its owner asked for are asked by ours.
-        launch.dns = Some(vec![server]);
+        ask_server(launch, names, server);
     }
     NetworkAttachment::Managed {
         network_id,
@@ -322,6 +325,12 @@ fn by_server(
         links: Vec::new(),
         dns_search: Vec::new(),
     }
+}
+
+/// The name servers that its owner asked for are asked by ours.
+fn ask_server(launch: &mut LaunchConfig, names: &Names, server: String) {
+    launch.dns_search = Some(search_list(launch, &names.search));
+    launch.dns = Some(vec![server]);
 }
 
 /// The words of a list that are in no other one.

@@ -171,7 +171,10 @@ async fn keep_name_server(core: Arc<Core>, served: Served) {
     let mut kept = Kept::new(served);
     let mut wait = NAMES_FIRST;
     while let Some(news) = core.name_servers.news_of(served) {
+        let began = tokio::time::Instant::now();
         let stepped = kept.step(&core).await;
+        // Of thousands of containers a table takes a while to make: it leaves others the larger part of the time.
+        let pause = TABLE_PAUSE.max(began.elapsed() * 2);
         let next = match &stepped {
             Ok(next) => {
                 wait = NAMES_FIRST;
@@ -191,7 +194,7 @@ async fn keep_name_server(core: Arc<Core>, served: Served) {
             Next::News => news.notified().await,
             Next::After(time) => drop(tokio::time::timeout(time, news.notified()).await),
         }
-        tokio::time::sleep(TABLE_PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
     core.loops.forget(&name);
 }
