@@ -423,3 +423,35 @@ async fn waiting_ends_with_a_change_of_what_is_waited_for() {
     assert!(of_version.0 == 200 && of_version.1 != version);
     assert!(begun.elapsed() < Duration::from_secs(20));
 }
+
+#[tokio::test]
+async fn a_client_that_waits_too_often_is_told() {
+    let served = Arc::new(Served::new(Vec::new()).await);
+    let version = served.get("/latest/version").await.1;
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let (served, path) = (served.clone(), format!("/latest/version?wait=true&value={version}"));
+        waiting.spawn(async move { served.get(&path).await });
+    }
+    let path = format!("/latest/version?wait=true&value={version}&maxWait=1");
+    let begun = Instant::now();
+    loop {
+        let (status, text) = served.get(&path).await;
+        if status == 503 {
+            assert_eq!(text, "Too many wait\n");
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{status} {text}");
+    }
+    // Who does not wait is answered, and a change lets all of them go.
+    assert_eq!(served.get("/latest/version").await.0, 200);
+    let next = Delta {
+        after: 1,
+        number: 2,
+        ..Delta::default()
+    };
+    served.change(next).await;
+    for (status, text) in waiting.join_all().await {
+        assert!(status == 200 && text != version, "{status} {text}");
+    }
+}
