@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::model::network_table::{Container, Service, Table};
+use crate::model::network_table::{Container, Service, Table, service_key};
 
 /// The zone of a project's names.
 pub const ZONE: &str = "rancher.internal";
@@ -381,20 +381,25 @@ fn links(table: &Table, paths: &HashMap<String, &str>, service: &Service) -> Lin
     links
 }
 
-/// The services that count each container in: its own first.
+/// The services that count each container in: its own first, which may not list it.
 fn services_of(table: &Table) -> HashMap<String, Vec<String>> {
     let mut found: HashMap<String, Vec<String>> = HashMap::with_capacity(table.containers.len());
+    for (uuid, container) in &table.containers {
+        if let (Some(service), Some(name)) = (&container.service_uuid, &container.service_name) {
+            let key = service_key(service, name);
+            if table.services.contains_key(&key) {
+                found.insert(uuid.clone(), vec![key]);
+            }
+        }
+    }
     for (key, service) in &table.services {
-        for uuid in &service.containers {
-            let Some(container) = table.containers.get(uuid) else {
-                continue;
-            };
+        for uuid in service
+            .containers
+            .iter()
+            .filter(|uuid| table.containers.contains_key(*uuid))
+        {
             let keys = found.entry(uuid.clone()).or_default();
-            let is_own = container.service_uuid.as_deref() == Some(&service.uuid)
-                && container.service_name.as_deref() == Some(&service.name);
-            if is_own {
-                keys.insert(0, key.clone());
-            } else {
+            if keys.first() != Some(key) {
                 keys.push(key.clone());
             }
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::failure::{Failure, Status};
 
@@ -32,6 +33,9 @@ mod upstream;
 
 /// Between two tries when the machine has nothing left to give.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How many free ports are tried, if any will do.
+const FREE_PORTS: usize = 8;
 
 /// What `drover netd` is told.
 #[derive(Debug, Clone)]
@@ -56,12 +60,8 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     let tables = tables::Tables::open(options.table);
     let names = dns::Names::new(tables.clone(), options.upstreams, options.address);
-    let udp = UdpSocket::bind(options.dns)
-        .await
-        .map_err(|e| taken("--dns", options.dns, &e))?;
-    // The same port, if any free one was asked for.
+    let (udp, tcp) = both(options.dns).await.map_err(|e| taken("--dns", options.dns, &e))?;
     let dns = udp.local_addr().unwrap_or(options.dns);
-    let tcp = TcpListener::bind(dns).await.map_err(|e| taken("--dns", dns, &e))?;
     let web = TcpListener::bind(options.http)
         .await
         .map_err(|e| taken("--http", options.http, &e))?;
@@ -74,15 +74,29 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     })?;
     let http = web.local_addr().unwrap_or(options.http);
     say(&format!("names on {dns}, metadata on {http}"));
+    let mut serving = JoinSet::new();
+    serving.spawn(names.clone().serve_udp(udp));
+    serving.spawn(names.serve_tcp(tcp));
+    serving.spawn(http::Metadata::new(tables.clone()).serve(web));
+    serving.spawn(feed::serve(lines, tables));
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = names.clone().serve_udp(udp) => {}
-        () = names.serve_tcp(tcp) => {}
-        () = http::Metadata::new(tables.clone()).serve(web) => {}
-        () = feed::serve(lines, tables) => {}
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = serving.join_next() => Err(Failure::new(Status::Internal, "a part of the name server ended by itself")),
     }
-    Ok(())
+}
+
+/// The sockets of one address, for UDP and TCP. If any free port will do, one that is free for both.
+async fn both(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
+    for _ in 0..FREE_PORTS {
+        let udp = UdpSocket::bind(address).await?;
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr()?).await {
+            return Ok((udp, tcp));
+        }
+    }
+    let udp = UdpSocket::bind(address).await?;
+    let tcp = TcpListener::bind(udp.local_addr()?).await?;
+    Ok((udp, tcp))
 }
 
 /// Copies lines from this process's input to the feed of a server, and the answers to its output.

@@ -73,10 +73,14 @@ impl Tables {
             Ok(next) => next,
             Err(answer) => return answer,
         };
-        self.current.send_replace(next.clone());
+        let before = self.current.send_replace(next.clone());
         let (file, number) = (self.file.clone(), next.index.table().number);
-        let saved = aside(move || save(&file, next.index.table()).map_err(|error| unsaved(&file, &error))).await;
-        match saved {
+        let saved = aside(move || {
+            // To take a large one apart takes as long as to make it.
+            drop(before);
+            save(&file, next.index.table()).map_err(|error| unsaved(&file, &error))
+        });
+        match saved.await {
             Ok(()) => Answer::Applied(number),
             Err(answer) => answer,
         }

@@ -97,19 +97,24 @@ impl Netd {
             ["--upstream", &upstream],
         ];
         let mut child = drover(&arguments.concat()).spawn().expect("the program runs");
-        let mut lines = BufReader::new(child.stderr.take().expect("its words")).lines();
-        let mut said = String::new();
-        loop {
-            let line = lines.next().expect("a line that says where").expect("text");
-            if let Some((dns, http)) = line
-                .strip_prefix("drover netd: names on ")
-                .and_then(|rest| rest.split_once(", metadata on "))
-            {
-                let (dns, http) = (dns.parse().expect("an address"), http.parse().expect("an address"));
-                return Self { child, dns, http, said };
+        let lines = BufReader::new(child.stderr.take().expect("its words")).lines();
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut netd = Self {
+            child,
+            dns: nowhere,
+            http: nowhere,
+            said: String::new(),
+        };
+        for line in lines.map_while(Result::ok) {
+            let places = line.strip_prefix("drover netd: names on ");
+            if let Some((dns, http)) = places.and_then(|places| places.split_once(", metadata on ")) {
+                netd.dns = dns.parse().expect("an address");
+                netd.http = http.parse().expect("an address");
+                return netd;
             }
-            said += &line;
+            netd.said += &line;
         }
+        panic!("it does not serve: {}", netd.said)
     }
 
     /// Asks over UDP from an address of loopback: the code, and the addresses.

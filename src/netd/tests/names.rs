@@ -199,7 +199,8 @@ fn whoever_is_unknown_gets_names_with_their_stack_and_strangers_none() {
 #[test]
 fn only_what_is_up_and_well_answers_or_else_the_last() {
     let none = |_: &mut Service| {};
-    let cases: &[(&[&str], fn(&mut Service), &str)] = &[
+    type Case<'c> = (&'c [&'c str], fn(&mut Service), &'c str);
+    let cases: &[Case<'_>] = &[
         (&["running", "starting", "stopped", "stopping"], none, ".11 .12"),
         (&["running healthy", "running updating-healthy"], checked, ".11 .12"),
         (
@@ -276,6 +277,17 @@ fn host_names_that_are_names_of_ours_are_followed_and_circles_end() {
         circle.ends_with("=Some([])") && circle.matches('>').count() == 10,
         "{circle}"
     );
+}
+
+#[test]
+fn a_container_that_its_service_does_not_list_is_still_of_it() {
+    let mut w = World::new();
+    w.with("db.Other", 15, &["running"], |_| {});
+    w.with("web.App", 11, &["running"], |s| linked(s, &[("Other/db", "store")]));
+    for service in w.0.services.values_mut().filter(|s| s.name == "web") {
+        service.containers.clear();
+    }
+    answers(&w.index(), &[("11", "store", ".15"), ("11", "web.app", "forward []")]);
 }
 
 #[test]

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::{A, CNAME};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 
 use super::*;
 use crate::model::network_table::{Answer, Delta, Feed};
 use crate::netd::dns::Names;
+use crate::netd::feed;
 use crate::netd::http::Metadata;
 use crate::netd::tables::Tables;
 
@@ -21,7 +22,7 @@ struct Served {
     tables: Arc<Tables>,
     dns: SocketAddr,
     http: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A project whose containers are at 127.0.0.11 and further.
@@ -67,7 +68,7 @@ impl Served {
             tables,
             dns,
             http,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -313,10 +314,36 @@ async fn a_feed_that_does_not_follow_or_cannot_be_read_changes_nothing() {
     served.change(next).await;
     assert_eq!(served.words(31, "web").await, "NoError web. 127.0.0.12");
     // What cannot be saved is in use, and is not said to be done.
-    std::fs::remove_dir_all(served._folder.path()).unwrap();
+    std::fs::remove_dir_all(served.folder.path()).unwrap();
     let answer = served.tables.take(line(&Feed::Snapshot(Box::default()))).await;
     assert!(matches!(answer, Answer::Refused(_)), "{answer:?}");
     assert_eq!(served.tables.now().index.table(), &Table::default());
+}
+
+#[tokio::test]
+async fn a_line_without_an_end_is_refused_and_others_are_still_heard() {
+    let served = Served::new(Vec::new()).await;
+    let path = served.folder.path().join("feed.sock");
+    // What an earlier run left.
+    drop(feed::listen(&path).unwrap());
+    tokio::spawn(feed::serve(feed::listen(&path).unwrap(), served.tables.clone()));
+    let mut endless = BufReader::new(UnixStream::connect(&path).await.unwrap());
+    let piece = vec![b'['; 1024 * 1024];
+    for _ in 0..64 {
+        endless.write_all(&piece).await.unwrap();
+    }
+    let mut answer = String::new();
+    endless.read_line(&mut answer).await.unwrap();
+    assert!(answer.starts_with("{\"refused\":\"a line has more than"), "{answer}");
+    assert_eq!(endless.read_line(&mut answer).await.unwrap_or(0), 0, "it is closed");
+    let mut other = BufReader::new(UnixStream::connect(&path).await.unwrap());
+    other
+        .write_all(b"{\"delta\":{\"after\":1,\"number\":2}}\n")
+        .await
+        .unwrap();
+    answer.clear();
+    other.read_line(&mut answer).await.unwrap();
+    assert_eq!(answer, "{\"applied\":2}\n");
 }
 
 #[tokio::test]
@@ -422,4 +449,29 @@ async fn waiting_ends_with_a_change_of_what_is_waited_for() {
     assert_eq!(of_number, (200, "5".to_owned()));
     assert!(of_version.0 == 200 && of_version.1 != version);
     assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_client_that_waits_too_often_is_told() {
+    let served = Arc::new(Served::new(Vec::new()).await);
+    let version = served.get("/latest/version").await.1;
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..33 {
+        let (served, path) = (served.clone(), format!("/latest/version?wait=true&value={version}"));
+        waiting.spawn(async move { served.get(&path).await });
+    }
+    // The one too many is told so at once; nothing changes for the others.
+    let first = tokio::time::timeout(Duration::from_secs(30), waiting.join_next()).await;
+    let first = first.expect("one is turned away").unwrap().unwrap();
+    assert_eq!(first, (503, "Too many wait\n".to_owned()));
+    // Who does not wait is answered, and a change lets all of them go.
+    assert_eq!(served.get("/latest/version").await, (200, version.clone()));
+    let next = Delta {
+        after: 1,
+        number: 2,
+        ..Delta::default()
+    };
+    served.change(next).await;
+    let others = waiting.join_all().await;
+    assert!(others.len() == 32 && others.iter().all(|(status, text)| *status == 200 && *text != version));
 }
