@@ -13,13 +13,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
-use crate::cli::{self, Cli, Command, LogFormat, Place, SchemaCommand, Serve, Switch};
+use crate::cli::{self, Cli, Command, LogFormat, NetdCommand, Place, SchemaCommand, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
 use crate::failure::{Failure, Status};
 use crate::keyfile;
 use crate::model::time::SystemClock;
 use crate::model::{Clock, ErrorKind};
+use crate::netd;
 use crate::runtime::sim::Sim;
 use crate::schema::{Registry, Role, Version, schema_json};
 use crate::secret::Keeper;
@@ -60,8 +61,22 @@ fn source_of(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Does what the command line says, on as many threads as that takes.
+pub fn run_to_the_end(cli: Cli) -> Result<(), Failure> {
+    let mut threads = match &cli.command {
+        // It is small: one for each project.
+        Command::Netd(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = threads
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(Status::Internal, format!("cannot start: {e}")))?;
+    runtime.block_on(run(cli))
+}
+
 /// Does what the command line says.
-pub async fn run(cli: Cli) -> Result<(), Failure> {
+async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(serve) => serve_until_told(&serve).await,
         Command::Schema { command } => schema(&command),
@@ -79,6 +94,25 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Backup { place, file } => files::backup(&place, &file),
         Command::Restore { place, file } => files::restore(&place, &file).await,
+        Command::Netd(flags) => names(*flags).await,
+    }
+}
+
+/// The name server, or what feeds it.
+async fn names(flags: cli::Netd) -> Result<(), Failure> {
+    match flags.command {
+        Some(NetdCommand::Feed { feed }) => netd::feed(&feed),
+        None => {
+            let options = netd::Options {
+                table: flags.table,
+                feed: flags.feed,
+                dns: flags.dns,
+                http: flags.http,
+                upstreams: flags.upstreams,
+                address: flags.address,
+            };
+            netd::run(options).await
+        }
     }
 }
 

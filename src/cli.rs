@@ -1,8 +1,8 @@
 //! The command line: each flag with its environment variable.
 
-use std::path::PathBuf;
-
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -50,6 +50,46 @@ pub enum Command {
     },
     /// Make a new key for the first admin and print it once, for when all others are lost; the server must be stopped.
     ResetAdmin(Place),
+    /// Answer names and metadata to the containers of a project, from a container among them; the server runs it by itself.
+    #[command(hide = true, args_conflicts_with_subcommands = true)]
+    Netd(Box<Netd>),
+}
+
+/// What `netd` is told.
+#[derive(Debug, Clone, Args)]
+pub struct Netd {
+    /// Something else than to serve.
+    #[command(subcommand)]
+    pub command: Option<NetdCommand>,
+    /// Where the table that is answered from is kept.
+    #[arg(long, default_value = "/data/table.json", value_name = "FILE")]
+    pub table: PathBuf,
+    /// The socket by which the table is changed.
+    #[arg(long, default_value = "/data/feed.sock", value_name = "FILE")]
+    pub feed: PathBuf,
+    /// Where names are asked, over UDP and TCP.
+    #[arg(long, default_value = "0.0.0.0:53", value_name = "ADDRESS")]
+    pub dns: SocketAddr,
+    /// Where metadata is asked.
+    #[arg(long, default_value = "0.0.0.0:80", value_name = "ADDRESS")]
+    pub http: SocketAddr,
+    /// A name server for all other names, with its port if that is not 53; may be repeated.
+    #[arg(long = "upstream", default_value = "127.0.0.11", value_parser = parse_upstream, value_name = "ADDRESS")]
+    pub upstreams: Vec<SocketAddr>,
+    /// The address that is told for `rancher-metadata`. [default: the one at which it was asked]
+    #[arg(long, value_name = "IP")]
+    pub address: Option<Ipv4Addr>,
+}
+
+/// What else `netd` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum NetdCommand {
+    /// Copy lines from the standard input to the socket, and the answers to the standard output.
+    Feed {
+        /// The socket.
+        #[arg(long, default_value = "/data/feed.sock", value_name = "FILE")]
+        feed: PathBuf,
+    },
 }
 
 /// What to do with the schemas.
@@ -213,6 +253,14 @@ fn parse_switch(text: &str) -> Result<bool, String> {
         "" | "0" | "false" | "no" | "off" => Ok(false),
         _ => Err("say true or false".to_owned()),
     }
+}
+
+/// An address, with a port if that is not the usual one.
+fn parse_upstream(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse().ok();
+    with_port
+        .or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53)))
+        .ok_or_else(|| "say an address, with or without a port".to_owned())
 }
 
 #[cfg(test)]

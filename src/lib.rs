@@ -19,6 +19,7 @@ pub mod failure;
 pub mod http;
 pub mod keyfile;
 pub mod model;
+pub mod netd;
 pub mod plan;
 pub mod runtime;
 pub mod schema;

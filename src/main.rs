@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use drover::{app, cli};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match app::run(cli::Cli::parse()).await {
+fn main() -> ExitCode {
+    match app::run_to_the_end(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("drover: {failure}");

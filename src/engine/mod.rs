@@ -1,7 +1,7 @@
 //! What requests do, and what happens after them: commands, processes, reconciling.
 //!
 //! Each folder or file here is a room, and calls go down only: `core`; `access`, `labels`, `drivers`; `instances`; `services`,
-//! `hosts`, `accounts`; `commands`; `work`; `face`. What other layers may use is `Engine`, which is the face, and the words
+//! `hosts`, `accounts`, `names`; `commands`; `work`; `face`. What other layers may use is `Engine`, which is the face, and the words
 //! that are listed below; HTTP, SQL and the engines of containers are theirs.
 
 mod access;
@@ -13,6 +13,7 @@ mod face;
 mod hosts;
 mod instances;
 mod labels;
+mod names;
 mod services;
 mod work;
 
@@ -32,4 +33,5 @@ pub use core::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub use face::{Engine, Opened, StreamTicket};
 pub use hosts::Attachment;
 pub use instances::OpenStream;
+pub use names::NameKeeper;
 pub use work::Background;

@@ -403,6 +403,7 @@ fn put<T>(entries: &mut BTreeMap<String, T>, changes: BTreeMap<String, Option<T>
 #[cfg(test)]
 mod tests {
     #![allow(clippy::expect_used, reason = "a failed test may panic")]
+
     use super::*;
 
     fn container(name: &str) -> Container {

@@ -13,10 +13,13 @@ use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
 
 pub mod docker;
+mod names;
 pub mod sim;
 pub mod streams;
 
 use streams::{ExecWanted, LogsWanted, Pieces, Running};
+
+pub use names::{NameFeed, NameServerFound, NameServerSpec};
 
 /// What can go wrong in a runtime. The texts are the engine's own words and are shown to the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -255,6 +258,11 @@ pub enum RuntimeEvent {
         /// Our identity of it.
         uuid: String,
     },
+    /// Something happened to the name server of a project: look whether it is as it should be.
+    NameServer {
+        /// The project.
+        project_uuid: String,
+    },
     /// The engine stopped answering; a later `Connected` says that it is back.
     Disconnected(String),
 }
@@ -298,6 +306,8 @@ pub struct Capabilities {
     pub overlapping_subnets: bool,
     /// Its containers may be published on ports that programs of this machine have.
     pub shares_our_ports: bool,
+    /// It can run name servers, if nothing else is in the way.
+    pub network_services: bool,
 }
 
 /// One engine on which containers run.
@@ -346,6 +356,16 @@ pub trait Runtime: Send + Sync {
     async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces>;
     /// Runs a command in a running container.
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running>;
+    /// Makes what name servers are made of present. [`Error::Failed`] says why they cannot run on this engine.
+    async fn prepare_name_servers(&self) -> Result<()>;
+    /// The name servers that are there, running or not.
+    async fn name_servers(&self) -> Result<Vec<NameServerFound>>;
+    /// Makes a project's name server present and has it run; one that is of another program, or elsewhere, is replaced.
+    async fn ensure_name_server(&self, spec: &NameServerSpec) -> Result<()>;
+    /// Removes a project's name server, if it is there.
+    async fn remove_name_server(&self, project_uuid: &str) -> Result<()>;
+    /// Opens a way to a project's name server.
+    async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>>;
     /// Asks a container how it is.
     async fn probe(&self, probe: &Probe) -> ProbeResult;
     /// What happens to our containers, for ever: reconnects by itself, with `Disconnected` and `Connected` around a gap.

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use drover::model::network_table::{Answer, Feed};
 use drover::runtime::sim::Sim;
 use drover::runtime::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use drover::runtime::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy,
-    RegistryAuth, Result, Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, NameFeed, NameServerFound, NameServerSpec, NetworkFound,
+    NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
 };
 use drover::store::WriteFault;
 use futures_util::stream::BoxStream;
@@ -238,6 +239,35 @@ impl Runtime for Mortal {
         self.sim.execute(uuid, wanted).await
     }
 
+    async fn prepare_name_servers(&self) -> Result<()> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.sim.prepare_name_servers().await)
+    }
+
+    async fn name_servers(&self) -> Result<Vec<NameServerFound>> {
+        self.fate.alive()?;
+        self.sim.name_servers().await
+    }
+
+    async fn ensure_name_server(&self, spec: &NameServerSpec) -> Result<()> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.sim.ensure_name_server(spec).await)
+    }
+
+    async fn remove_name_server(&self, project_uuid: &str) -> Result<()> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.sim.remove_name_server(project_uuid).await)
+    }
+
+    async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
+        self.fate.before_call()?;
+        let way = self.fate.after_call(self.sim.feed_name_server(project_uuid).await)?;
+        Ok(Box::new(MortalFeed {
+            way,
+            fate: self.fate.clone(),
+        }))
+    }
+
     async fn probe(&self, probe: &Probe) -> ProbeResult {
         if self.fate.is_dead() {
             return ProbeResult::Unreachable("the server is dead".into());
@@ -247,5 +277,19 @@ impl Runtime for Mortal {
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
         self.sim.events()
+    }
+}
+
+/// A way to a name server that a server has only while it lives.
+struct MortalFeed {
+    way: Box<dyn NameFeed>,
+    fate: Arc<Fate>,
+}
+
+#[async_trait]
+impl NameFeed for MortalFeed {
+    async fn send(&mut self, news: &Feed) -> Result<Answer> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.way.send(news).await)
     }
 }

@@ -743,3 +743,46 @@ fn services_that_bring_drivers() {
     ];
     matrix("drivers", vec![], then);
 }
+
+/// The first container waits for its name server, a link comes and goes while both run, an upgrade and a container that
+/// vanishes are told. Death before and after each call of making and feeding it, the lines of the feed among them.
+#[test]
+fn services_that_find_each_other_by_a_name_server() {
+    let link = act(
+        "web",
+        "setservicelinks",
+        &["active"],
+        json!({"serviceLinks": [{"serviceId": "$db", "name": "data"}]}),
+    );
+    let alone = Step::Create {
+        path: "containers",
+        name: "alone",
+        body: json!({"imageUuid": "sim:one", "networkMode": "managed"}),
+    };
+    let then = vec![
+        stack(),
+        create("web", json!({"startOnCreate": true})),
+        create("db", json!({"startOnCreate": true})),
+        Step::Rest,
+        link,
+        Step::Rest,
+        scale(2),
+        Step::Rest,
+        Step::Forget("front-web-1"),
+        Step::Hear,
+        Step::Rest,
+        alone,
+        Step::Rest,
+        Step::Delete {
+            path: "services",
+            name: "db",
+        },
+        Step::Rest,
+    ];
+    let scenario = Scenario {
+        name: "name servers",
+        before: vec![],
+        then,
+    };
+    check(&scenario, Mode::NameServers);
+}

@@ -1,7 +1,9 @@
 //! A server in process that can die: its file and its simulator stay, everything else goes. And its client, who
 //! repeats what was not answered, and only that.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use actix_web::{App, test, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
-use drover::engine::{Attachment, Engine, EngineConfig, Simulators};
+use drover::engine::{Attachment, Engine, EngineConfig, NameKeeper, Simulators};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
 use drover::runtime::sim::{Health, Sim};
@@ -89,6 +91,8 @@ pub enum Mode {
     NewSimulator,
     /// The second server dies soon, too.
     DiesTwice,
+    /// Containers find each other by a name server.
+    NameServers,
 }
 
 /// One server's file, engine of containers and client.
@@ -101,6 +105,8 @@ pub struct World {
     clock: Arc<ManualClock>,
     mode: Mode,
     server: Option<(Arc<Engine>, web::Data<ApiState>)>,
+    /// What keeps its name servers.
+    names: RefCell<Option<NameKeeper>>,
     ids: HashMap<&'static str, String>,
 }
 
@@ -155,6 +161,9 @@ impl World {
     fn on(folder: TempDir, mode: Mode) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)));
         let sim = new_simulator(&clock);
+        if mode == Mode::NameServers {
+            sim.allow_name_servers();
+        }
         let file = folder.path().join("drover.db");
         Self {
             file,
@@ -165,6 +174,7 @@ impl World {
             clock,
             mode,
             server: None,
+            names: RefCell::default(),
             ids: HashMap::new(),
         }
     }
@@ -212,6 +222,11 @@ impl World {
                 })))
                 .await,
         )?;
+        if self.mode == Mode::NameServers {
+            let names = engine.names();
+            names.look();
+            *self.names.borrow_mut() = Some(names);
+        }
         let state = web::Data::new(ApiState::new(engine.clone(), &ApiOptions::default()));
         self.server = Some((engine, state));
         Ok(())
@@ -267,6 +282,7 @@ impl World {
     }
 
     fn die(&mut self) {
+        self.names.take();
         self.server = None;
     }
 
@@ -445,7 +461,18 @@ impl World {
             Mode::ManyHands => engine.settle().await,
             _ => while !self.fate.is_dead() && engine.settle_next().await {},
         }
+        self.tell_names().await;
         self.lived(engine.probe().await)
+    }
+
+    /// Makes and feeds name servers, if there are any. One that is cut off is told the next time.
+    async fn tell_names(&self) {
+        let names = self.names.take();
+        if let Some(mut names) = names {
+            let told = names.turn().await;
+            assert!(told.is_ok() || self.fate.is_dead(), "{told:?}");
+            *self.names.borrow_mut() = Some(names);
+        }
     }
 
     /// Does something to the running container of this name on the engine.
@@ -487,7 +514,33 @@ impl World {
 
     /// What there is, in words that are the same in each run.
     pub fn dump(&self) -> String {
-        dump::dump(&self.file, &self.containers())
+        dump::dump(&self.file, &self.containers()) + &self.told()
+    }
+
+    /// What name servers answer from, in short.
+    fn told(&self) -> String {
+        let mut text = String::new();
+        for (project, address) in self.sim.name_server_addresses() {
+            let _ = write!(text, "\nname server of {project} at {address}");
+            let table = self.sim.name_table(&project).expect("it has a table");
+            let mut lines: Vec<String> = table
+                .containers
+                .values()
+                .map(|c| format!("  {} {}", c.name, c.state))
+                .collect();
+            lines.extend(table.services.values().map(|s| {
+                let links: Vec<&String> = s.links.keys().collect();
+                format!(
+                    "  service {} {} links {links:?} containers {}",
+                    s.name,
+                    s.state,
+                    s.containers.len()
+                )
+            }));
+            lines.sort();
+            lines.iter().for_each(|line| text += &format!("\n{line}"));
+        }
+        text
     }
 
     /// What must be so whenever nothing happens any more.

@@ -59,6 +59,76 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
         "PATIENCE",
         "30",
     ),
+    ("docs/networking.md", "with a time to live of one second", "TTL", "1"),
+    (
+        "docs/networking.md",
+        "answers within two seconds",
+        "PATIENCE",
+        "Duration::from_secs(2)",
+    ),
+    ("docs/networking.md", "(at most 1232)", "LARGEST_DATAGRAM", "1232"),
+    (
+        "docs/networking.md",
+        "at most 64 MiB",
+        "LONGEST_LINE",
+        "64 * 1024 * 1024",
+    ),
+    (
+        "docs/networking.md",
+        "more get SERVFAIL | 128 | 512 |",
+        "FORWARDS_OF_ONE",
+        "128",
+    ),
+    (
+        "docs/networking.md",
+        "more get SERVFAIL | 128 | 512 |",
+        "FORWARDS",
+        "512",
+    ),
+    (
+        "docs/networking.md",
+        "connections for names | 16 | 128 |",
+        "CONNECTIONS_OF_ONE",
+        "16",
+    ),
+    (
+        "docs/networking.md",
+        "connections for names | 16 | 128 |",
+        "CONNECTIONS",
+        "128",
+    ),
+    (
+        "docs/networking.md",
+        "connections for metadata | 64 | 320 |",
+        "CONNECTIONS_OF_ONE",
+        "64",
+    ),
+    (
+        "docs/networking.md",
+        "connections for metadata | 64 | 320 |",
+        "CONNECTIONS",
+        "320",
+    ),
+    (
+        "docs/networking.md",
+        "more get 503 | 32 | 256 |",
+        "WAITERS_OF_ONE",
+        "32",
+    ),
+    ("docs/networking.md", "more get 503 | 32 | 256 |", "WAITERS", "256"),
+    ("docs/networking.md", "has at most 10 links", "LONGEST_CHAIN", "10"),
+    (
+        "docs/metadata.md",
+        "60 if it is missing",
+        "WAIT",
+        "Duration::from_secs(60)",
+    ),
+    (
+        "docs/metadata.md",
+        "at most 120",
+        "LONGEST_WAIT",
+        "Duration::from_secs(120)",
+    ),
 ];
 
 /// The defaults that more than one document tells: a document, what it says, the setting, its default.

@@ -27,6 +27,8 @@ mod links_and_selectors;
 mod lists;
 mod live;
 mod matrix;
+mod name_servers;
+mod netd;
 mod odd_clients;
 mod openapi;
 mod pages;

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["core"],
     &["access", "labels", "drivers"],
     &["instances"],
-    &["services", "hosts", "accounts"],
+    &["services", "hosts", "accounts", "names"],
     &["commands"],
     &["work"],
     &["face"],

@@ -12,6 +12,11 @@ type Expectation = (&'static str, Value);
 /// Runs a service of one container with these fields, and compares.
 fn check_fields(stack: &str, fields: Value, expected: &[Expectation]) {
     let Some(world) = World::start() else { return };
+    check_fields_in(&world, stack, fields, expected);
+}
+
+/// The same in a world that is there.
+fn check_fields_in(world: &World, stack: &str, fields: Value, expected: &[Expectation]) {
     let resource = world.stack(stack);
     let mut config = launch("busybox:1");
     merge(&mut config, fields);
@@ -170,24 +175,43 @@ fn rights_and_files_reach_the_container() {
 
 #[test]
 fn network_fields_reach_the_container() {
-    check_fields(
-        "wires",
-        json!({
-            "dns": ["192.0.2.9"],
-            "dnsSearch": ["corp.example"],
-            "extraHosts": ["printer:192.0.2.10"],
-            "expose": ["9090", "9091/udp"],
-        }),
-        &[
-            ("/HostConfig/Dns", json!(["192.0.2.9"])),
-            (
-                "/HostConfig/DnsSearch",
-                json!(["corp.example", "wires.rancher.internal", "box.wires.rancher.internal"]),
-            ),
-            ("/HostConfig/ExtraHosts", json!(["printer:192.0.2.10"])),
-            ("/Config/ExposedPorts", json!({ "9090/tcp": {}, "9091/udp": {} })),
-        ],
-    );
+    let Some(world) = World::start() else { return };
+    world.set("network.services", "off");
+    let fields = json!({
+        "dns": ["192.0.2.9"],
+        "dnsSearch": ["corp.example"],
+        "extraHosts": ["printer:192.0.2.10"],
+        "expose": ["9090", "9091/udp"],
+    });
+    let others = [
+        ("/HostConfig/ExtraHosts", json!(["printer:192.0.2.10"])),
+        ("/Config/ExposedPorts", json!({ "9090/tcp": {}, "9091/udp": {} })),
+    ];
+    let domains = json!(["corp.example", "wires.rancher.internal", "box.wires.rancher.internal"]);
+    let by_aliases = [
+        ("/HostConfig/Dns", json!(["192.0.2.9"])),
+        ("/HostConfig/DnsSearch", domains),
+    ];
+    check_fields_in(&world, "wires", fields.clone(), &[&by_aliases[..], &others].concat());
+
+    // A name server asks those that its client would have asked.
+    world.set("network.services", "on");
+    check_fields_in(&world, "cables", fields, &others);
+    let found = world.docker.inspect("cables-box-1")["HostConfig"].clone();
+    let domains = json!([
+        "cables.rancher.internal",
+        "box.cables.rancher.internal",
+        "rancher.internal",
+        "corp.example"
+    ]);
+    assert_eq!(found["DnsSearch"], domains);
+    let server = world
+        .docker
+        .run(&["ps", "--quiet", "--filter", "label=io.drover.names"]);
+    let server = world.docker.inspect(&server)["NetworkSettings"]["Networks"].clone();
+    let server = server.as_object().unwrap().values().next().unwrap()["IPAddress"].clone();
+    assert_eq!(found["Dns"], json!([server]));
+    assert!(found["DnsOptions"].is_null(), "{found:#}");
 }
 
 #[test]

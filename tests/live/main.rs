@@ -19,6 +19,7 @@ mod crash;
 mod engines;
 mod full_disk;
 mod fuzz;
+mod name_servers;
 mod names;
 mod natives;
 mod runtime;

@@ -166,6 +166,18 @@ impl World {
         self.restart_server();
     }
 
+    /// From the next start on another program is the server.
+    pub fn use_program(&mut self, program: &Path) {
+        self.server.program = program.to_owned();
+    }
+
+    /// Sets a setting.
+    pub fn set(&self, name: &str, value: &str) {
+        let setting = self.api_at("v2-beta");
+        let (status, answer) = setting.send("PUT", &format!("/settings/{name}"), Some(json!({ "value": value })));
+        assert_eq!(status, 200, "{answer:#}");
+    }
+
     /// Creates a stack, waits until it is active, and remembers it for the cleaning up.
     pub fn stack(&self, name: &str) -> Value {
         self.remember_stack(name);
@@ -236,6 +248,7 @@ impl Drop for World {
             self.docker
                 .remove_containers(&format!("label=io.rancher.stack.name={stack}"));
         }
+        self.docker.remove_containers("label=io.drover.names");
         self.docker.remove_networks();
         if std::thread::panicking() {
             self.server.print_log();
@@ -254,6 +267,7 @@ pub fn merge(into: &mut Value, more: Value) {
 /// The built program, as a process with a data folder of its own.
 pub struct Server {
     data: TempDir,
+    program: std::path::PathBuf,
     flags: Vec<String>,
     port: u16,
     child: Option<Child>,
@@ -273,6 +287,7 @@ impl Server {
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
         let mut server = Self {
             data,
+            program: env!("CARGO_BIN_EXE_drover").into(),
             flags,
             port,
             child: None,
@@ -301,7 +316,7 @@ impl Server {
             .append(true)
             .open(self.log_path())
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_drover"))
+        let child = Command::new(&self.program)
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .arg("--data-dir")
@@ -531,13 +546,17 @@ impl Docker {
         self.containers_where(&format!("label=io.rancher.stack.name={stack}"))
     }
 
-    /// The containers that a server made: those with the same mark as one that it is known to have made.
+    /// The containers that a server made: those with the same mark as one that it is known to have made, but for name
+    /// servers.
     pub fn containers_of_same_server(&self, known: &Container) -> Vec<Container> {
         let server = self.inspect(&known.id)["Config"]["Labels"]["io.drover.server"].clone();
         let server = server
             .as_str()
             .expect("each container carries the label io.drover.server");
-        self.containers_where(&format!("label=io.drover.server={server}"))
+        let mut all = self.containers_where(&format!("label=io.drover.server={server}"));
+        let names = ids(&self.containers_where("label=io.drover.names"));
+        all.retain(|container| !names.contains(&container.id));
+        all
     }
 
     /// Fetches a URL from inside a container; `None` if the name or the server behind it does not answer.

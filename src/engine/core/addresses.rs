@@ -48,6 +48,11 @@ impl Subnet {
             .collect()
     }
 
+    /// The address of the network itself, as engines give it: the first.
+    pub(crate) fn gateway(self) -> String {
+        Ipv4Addr::from(self.base + 1).to_string()
+    }
+
     pub(crate) fn to_cidr(self) -> String {
         format!("{}/{}", Ipv4Addr::from(self.base), self.prefix)
     }
@@ -59,6 +64,8 @@ pub(crate) struct Taken {
     pub(crate) by_project: HashMap<ResourceId, BTreeSet<u32>>,
     /// The network of a project on a host: the engine's id and the subnet, once made sure of in this process.
     pub(crate) networks: HashMap<(ResourceId, ResourceId), (String, Subnet)>,
+    /// By project: what no container is given, as a server of the network has it, on each host perhaps the same.
+    reserved: HashMap<ResourceId, BTreeSet<u32>>,
 }
 
 /// Who has which address. In memory; filled from a project's rows when the first address is asked for.
@@ -96,17 +103,49 @@ impl Addresses {
     /// Takes one of `wanted` that is free and fits, else the lowest free one; `None` if the subnet is full.
     pub(crate) fn allocate(&self, project: ResourceId, subnet: Subnet, wanted: &[String]) -> Option<String> {
         let mut taken = self.lock();
-        let used = taken.by_project.entry(project).or_default();
+        let Taken {
+            by_project, reserved, ..
+        } = &mut *taken;
+        let used = by_project.entry(project).or_default();
+        let nobodys = BTreeSet::new();
+        let reserved = reserved.get(&project).unwrap_or(&nobodys);
+        let is_free = |a: &u32| !used.contains(a) && !reserved.contains(a);
         let preferred = wanted
             .iter()
             .filter_map(|w| w.trim().parse::<Ipv4Addr>().ok())
             .map(u32::from);
         let address = preferred
-            .filter(|a| subnet.contains(*a) && !used.contains(a))
-            .chain((subnet.base + 2..subnet.base + subnet.size() - 1).filter(|a| !used.contains(a)))
+            .filter(|a| subnet.contains(*a) && is_free(a))
+            .chain((subnet.base + 2..subnet.base + subnet.size() - 1).filter(is_free))
             .next()?;
         used.insert(address);
         Some(Ipv4Addr::from(address).to_string())
+    }
+
+    /// Keeps an address of a network for a server of its own: `known` if it is one of this network, else the last that no
+    /// container holds. The same on several hosts is fine.
+    pub(crate) fn reserve(&self, project: ResourceId, subnet: Subnet, known: Option<&str>) -> Option<String> {
+        let mut taken = self.lock();
+        let used = taken.by_project.entry(project).or_default();
+        let known = known.and_then(|known| known.parse::<Ipv4Addr>().ok()).map(u32::from);
+        let address = known.filter(|a| subnet.contains(*a)).or_else(|| {
+            (subnet.base + 2..subnet.base + subnet.size() - 1)
+                .rev()
+                .find(|a| !used.contains(a))
+        })?;
+        taken.reserved.entry(project).or_default().insert(address);
+        Some(Ipv4Addr::from(address).to_string())
+    }
+
+    /// Somebody who is not ours has an address: it is given to nobody.
+    pub(crate) fn avoid(&self, project: ResourceId, address: &str) {
+        if let Ok(address) = address.parse::<Ipv4Addr>() {
+            self.lock()
+                .by_project
+                .entry(project)
+                .or_default()
+                .insert(address.into());
+        }
     }
 }
 
@@ -136,6 +175,36 @@ mod tests {
         );
         addresses.release(project, "10.42.0.4");
         assert_eq!(next(&[]).as_deref(), Some("10.42.0.4"));
+    }
+
+    #[test]
+    fn the_address_of_a_networks_own_server_is_the_last_free_one_and_given_to_nobody() {
+        let addresses = Addresses::new("10.42.0.0/29").expect("a pool");
+        let (project, subnet) = (ResourceId(5), Subnet::parse("10.42.0.0/29").expect("a subnet"));
+        let next = |wanted: &str| addresses.allocate(project, subnet, &[wanted.to_owned()]);
+        assert_eq!(addresses.reserve(project, subnet, None).as_deref(), Some("10.42.0.6"));
+        assert_eq!(next("10.42.0.6").as_deref(), Some("10.42.0.2"));
+        assert_eq!(next("10.42.0.5").as_deref(), Some("10.42.0.5"));
+        let all: Vec<_> = std::iter::from_fn(|| next("")).collect();
+        assert_eq!(all, ["10.42.0.3", "10.42.0.4"]);
+        assert_eq!(subnet.gateway(), "10.42.0.1");
+
+        // In an old database a container may have it; and what was told to containers stays.
+        let older = Addresses::new("10.42.0.0/29").expect("a pool");
+        assert_eq!(
+            older.allocate(project, subnet, &["10.42.0.6".into()]).as_deref(),
+            Some("10.42.0.6")
+        );
+        assert_eq!(older.reserve(project, subnet, None).as_deref(), Some("10.42.0.5"));
+        assert_eq!(
+            older.reserve(project, subnet, Some("10.42.0.4")).as_deref(),
+            Some("10.42.0.4")
+        );
+        older.avoid(project, "10.42.0.5");
+        assert_eq!(
+            older.reserve(project, subnet, Some("10.9.0.4")).as_deref(),
+            Some("10.42.0.4")
+        );
     }
 
     #[test]

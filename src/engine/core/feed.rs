@@ -89,6 +89,8 @@ pub(crate) struct Feed {
     /// Whether the pump follows the outbox: only while somebody listens.
     is_running: AtomicBool,
     grown: Notify,
+    /// The same for whoever follows the outbox without being told what is new.
+    also_grown: Notify,
 }
 
 impl Default for Feed {
@@ -99,6 +101,7 @@ impl Default for Feed {
             pump: Mutex::default(),
             is_running: AtomicBool::new(false),
             grown: Notify::new(),
+            also_grown: Notify::new(),
         }
     }
 }
@@ -109,11 +112,17 @@ impl Feed {
         if self.is_running.load(Ordering::Acquire) {
             self.grown.notify_one();
         }
+        self.also_grown.notify_one();
     }
 
     /// Waits until the outbox has grown.
     pub(crate) async fn grown(&self) {
         self.grown.notified().await;
+    }
+
+    /// The same for the one that reads the outbox by itself, whoever listens.
+    pub(crate) async fn also_grown(&self) {
+        self.also_grown.notified().await;
     }
 
     /// Tells those who listen what was published. Nobody listening is no failure.

@@ -11,6 +11,7 @@ mod feed;
 mod ids;
 mod loops;
 mod monitor;
+mod name_servers;
 mod pings;
 mod process;
 mod process_list;
@@ -36,6 +37,7 @@ pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOK
 pub(crate) use ids::{SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable, stable_uuid};
 pub use loops::LoopStatus;
 pub(crate) use monitor::millis;
+pub(crate) use name_servers::{Served, Serving};
 pub(crate) use process::{Outcome, back_off, edge, fenced, qualified, request, short_name};
 pub use process_list::{ProcessInstance, ProcessPage};
 pub(crate) use queue::{Key, Queue};
@@ -46,8 +48,8 @@ pub(crate) use rows::{
 };
 pub(crate) use service_log::{Entry, ServiceLog};
 pub(crate) use settings::{
-    DEFAULT_PORTS, HOST_ADDRESS, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES, NONRANCHER, REGISTRY_DEFAULT,
-    REGISTRY_WHITELIST,
+    DEFAULT_PORTS, HOST_ADDRESS, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES, NETWORK_SERVICES, NONRANCHER,
+    REGISTRY_DEFAULT, REGISTRY_WHITELIST,
 };
 pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub(crate) use state::{Core, Packing};

@@ -29,6 +29,8 @@ enum Form {
     Address,
     /// `true` or `false`.
     Switch,
+    /// `on` or `off`.
+    OnOff,
     /// Says what this server is: nobody sets it.
     Fixed,
 }
@@ -110,6 +112,9 @@ pub(crate) const REGISTRY_DEFAULT: &str = "registry.default";
 /// The only registries that images may come from, separated by commas.
 pub(crate) const REGISTRY_WHITELIST: &str = "registry.whitelist";
 
+/// Whether containers find each other by a name server, where one can run: `on` or `off`.
+pub(crate) const NETWORK_SERVICES: &str = "network.services";
+
 pub(crate) const MEMBER_ROLES: &str = "project.set.member.roles";
 
 /// Which roles may change what runs everything else; by default all that change anything else, but `restricted`.
@@ -183,6 +188,10 @@ const SETTINGS: &[Known] = &[
         ..text(NONRANCHER, "true")
     },
     text(INFRASTRUCTURE_ROLES, WITH_INFRASTRUCTURE),
+    Known {
+        form: Form::OnOff,
+        ..text(NETWORK_SERVICES, "on")
+    },
     public("newest.docker.version", "v19.03.2"),
     count(PROCESS_SECONDS, "86400"),
     text("project.create.default", "true"),
@@ -269,6 +278,9 @@ fn check(name: &str, value: Option<&str>) -> Result<()> {
         }
         (Some(Form::Switch), Some(value)) if !matches!(value, "true" | "false") => {
             Err(Error::invalid("InvalidOption", "value").with_message("true or false is needed"))
+        }
+        (Some(Form::OnOff), Some(value)) if !matches!(value, "on" | "off") => {
+            Err(Error::invalid("InvalidOption", "value").with_message("on or off is needed"))
         }
         _ => Ok(()),
     }

@@ -19,6 +19,7 @@ use super::aside::Aside;
 use super::feed::Feed;
 use super::loops::Loops;
 use super::monitor::Monitor;
+use super::name_servers::NameServers;
 use super::pings::Pings;
 use super::queue::{Key, Queue};
 
@@ -94,6 +95,7 @@ pub(crate) struct Core {
     pub(crate) addresses: Addresses,
     pub(crate) monitor: Monitor,
     pub(crate) access: Arc<Access>,
+    pub(crate) name_servers: NameServers,
     pub(crate) pings: Pings,
     pub(crate) loops: Loops,
     pub(crate) aside: Aside,
@@ -125,6 +127,7 @@ impl Core {
             addresses,
             monitor: Monitor::default(),
             access,
+            name_servers: NameServers::default(),
             pings: Pings::default(),
             loops: Loops::default(),
             aside,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::core::{Access, Core, EngineConfig, Feed, Key, LoopStatus, Packing, Queue, sweep_once};
 use crate::engine::hosts::Attachment;
+use crate::engine::names::NameKeeper;
 use crate::engine::work::Background;
 use crate::model::{Clock, ResourceId, Result, Timestamp};
 use crate::runtime::Found;
@@ -152,6 +153,11 @@ impl Engine {
     /// Pings the agents if it is time to. For tests.
     pub async fn ping(&self) -> Result<()> {
         self.core().ping_due().await
+    }
+
+    /// What keeps the name servers, to be stepped. For tests.
+    pub fn names(&self) -> NameKeeper {
+        NameKeeper::new(self.core().clone())
     }
 
     /// Deletes what is no longer needed, now.

@@ -1,6 +1,6 @@
 //! The processes of hosts: they come, are emptied, and go.
 
-use crate::engine::core::{Core, Outcome, retire};
+use crate::engine::core::{Core, Outcome, Served, retire};
 use crate::engine::drivers;
 use crate::engine::instances::{InstanceNotes, dismiss};
 use crate::model::{Resource, Result};
@@ -92,7 +92,34 @@ impl Core {
             }
         })
         .await?;
+        self.remove_name_server(row).await?;
         self.remove_runtime(row.id);
         Ok(Outcome::done())
+    }
+
+    /// Where containers found each other by a name server, it goes with the project's network, now that nothing is on it.
+    /// An engine that does not answer keeps both.
+    async fn remove_name_server(&self, row: &Resource) -> Result<()> {
+        let runtime = self.runtime(row.id).filter(|r| r.capabilities().network_services);
+        let (Some(runtime), Some(project)) = (runtime, row.account_id) else {
+            return Ok(());
+        };
+        self.name_servers.forget(Served { project, host: row.id });
+        let Some(project) = self.store.find(project)? else {
+            return Ok(());
+        };
+        let removed = match runtime.remove_name_server(&project.uuid).await {
+            Ok(()) => runtime.remove_network(&project.uuid).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            log::warn!(
+                "the network of project {} stays on host {}: {error}",
+                project.name,
+                row.id
+            );
+        }
+        self.forget_network(project.id, row.id);
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use crate::engine::core::{Core, is_active_like, notes, request, write_notes};
+use crate::engine::core::{Core, Served, is_active_like, notes, request, write_notes};
 use crate::engine::instances::{BY_ITSELF, InstanceNotes, StopData, launch_of, plan_state, remove_data};
 use crate::model::launch::LABEL_START_ONCE;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
@@ -32,6 +32,7 @@ impl Core {
             let result = tokio::select! {
                 event = events.next() => match event {
                     Some(RuntimeEvent::Changed { uuid }) => self.changed(host, &*runtime, &uuid).await,
+                    Some(RuntimeEvent::NameServer { project_uuid }) => self.name_server_changed(host, &project_uuid),
                     Some(RuntimeEvent::Connected) => {
                         is_away = false;
                         self.connected(host, &*runtime).await
@@ -59,7 +60,19 @@ impl Core {
             }
             self.host_changed(host, Some(&info)).await?;
         }
+        if runtime.capabilities().network_services {
+            self.name_servers.look_at_host(host);
+        }
         self.resync(host, runtime).await
+    }
+
+    /// What becomes of it is for whoever keeps it.
+    fn name_server_changed(&self, host: ResourceId, project_uuid: &str) -> Result<()> {
+        if let Some(project) = self.store.find_by_uuid(project_uuid)? {
+            let project = project.id;
+            self.name_servers.happened(Served { project, host });
+        }
+        Ok(())
     }
 
     async fn connected(&self, host: ResourceId, runtime: &dyn Runtime) -> Result<()> {

@@ -16,6 +16,8 @@ use crate::schema::render::wire_id;
 use crate::schema::{Source, Type};
 use crate::store::{NewProcess, NewResource, Tx};
 
+use super::naming::NamesBy;
+
 /// On containers of managed networks: the project's uuid.
 pub(super) const PROJECT_LABEL: &str = "io.rancher.environment.uuid";
 
@@ -67,6 +69,9 @@ pub(crate) struct InstanceNotes {
     /// Whether somebody else made it: it is left alone.
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) is_native: bool,
+    /// By what it is found, and finds others; none where there is only one way, or before it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) names: Option<NamesBy>,
 }
 
 fn is_zero(value: &u32) -> bool {

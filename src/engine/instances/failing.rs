@@ -7,7 +7,7 @@ use crate::runtime;
 use crate::store::{Changes, Process, exit};
 
 use super::container_rows::{InstanceNotes, launch_of};
-use super::making::ENGINE_WAIT;
+use super::making::{ENGINE_WAIT, SIBLING_WAIT};
 use super::stopping::StopData;
 
 /// Why a step on a container's way does not get through.
@@ -15,6 +15,8 @@ use super::stopping::StopData;
 pub(super) enum Hindrance {
     /// It cannot be as things are: the engine refuses, or there is no place. In words for whoever waits.
     Refused(runtime::Error),
+    /// Something else has to be there first.
+    NotYet(String),
     /// Our own failure.
     Failed(Error),
 }
@@ -48,6 +50,7 @@ impl Core {
     pub(super) async fn hindered(&self, process: &Process, row: &Resource, by: Hindrance) -> Result<Outcome> {
         match by {
             Hindrance::Refused(error) => self.start_failed(process, row, error).await,
+            Hindrance::NotYet(message) => Ok(Outcome::Again(SIBLING_WAIT, message)),
             Hindrance::Failed(error) => Err(error),
         }
     }

@@ -14,7 +14,7 @@ use super::container_rows::PROJECT_LABEL;
 
 /// Where the containers of managed networks ask for names. Rows say so; what an engine is told is decided with the rest of
 /// its specification.
-pub(super) const NAME_SERVER: &str = "169.254.169.250";
+pub(crate) const NAME_SERVER: &str = "169.254.169.250";
 
 /// What a container is given.
 pub(super) struct Granted {
@@ -33,7 +33,7 @@ struct Managed {
 }
 
 /// Whether a container wants to be told names by us.
-pub(super) fn wants_names(launch: &LaunchConfig) -> bool {
+pub(crate) fn wants_names(launch: &LaunchConfig) -> bool {
     launch.label("io.rancher.container.dns") != Some("false")
 }
 

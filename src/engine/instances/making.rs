@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::access::CREDENTIAL_FIELD;
-use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
+use crate::engine::core::{Core, Outcome, Served, fenced, notes, request, write_notes};
 use crate::model::launch::{LaunchConfig, image_reference};
 use crate::model::{Fields, Resource, Result, State};
 use crate::runtime::{self, Found};
@@ -11,6 +11,7 @@ use crate::store::{Changes, Process, exit};
 
 use super::container_rows::{InstanceNotes, launch_of};
 use super::failing::{Hindrance, Step};
+use super::naming::{NamesBy, asks_on_host};
 use super::spec::SpecError;
 use super::{container_rows, volumes};
 
@@ -148,8 +149,8 @@ impl Core {
         row: &Resource,
         launch: &LaunchConfig,
     ) -> Step<(Resource, Option<(String, String)>)> {
-        let (Some("managed"), Some(project), Some(host)) =
-            (launch.network_mode.as_deref(), row.account_id, row.host_id)
+        let is_managed = launch.network_mode.as_deref() == Some("managed");
+        let (true, Some(project), Some(host)) = (is_managed || asks_on_host(launch), row.account_id, row.host_id)
         else {
             return Ok((row.clone(), None));
         };
@@ -158,8 +159,20 @@ impl Core {
         };
         let network = self.managed_network(&project, host).await?;
         let note: InstanceNotes = notes(row);
-        if let Some(ip) = note.ip.filter(|ip| network.has(ip)) {
-            return Ok((row.clone(), Some((network.id, ip))));
+        let held = note.ip.filter(|ip| network.has(ip));
+        let names = match note.names.filter(|_| held.is_some() || !is_managed) {
+            Some(decided) => Some(decided),
+            None => self.names_by(Served {
+                project: project.id,
+                host,
+            })?,
+        };
+        if !is_managed {
+            return Ok((self.note_names(process, row, names).await?, None));
+        }
+        if let Some(ip) = held {
+            let row = self.note_names(process, row, names).await?;
+            return Ok((row, Some((network.id, ip))));
         }
         let preferred = launch.label("io.rancher.container.requested_ip").unwrap_or_default();
         let wanted: Vec<String> = launch
@@ -178,6 +191,7 @@ impl Core {
                 };
                 let note = InstanceNotes {
                     ip: Some(held),
+                    names,
                     ..notes(&row)
                 };
                 tx.update_if(
@@ -198,6 +212,16 @@ impl Core {
                 Err(Hindrance::refused("the container moved on"))
             }
         }
+    }
+
+    /// Notes by what a container is found that has its address already.
+    async fn note_names(&self, process: &Process, row: &Resource, names: Option<NamesBy>) -> Step<Resource> {
+        if notes::<InstanceNotes>(row).names == names {
+            return Ok(row.clone());
+        }
+        self.change_notes(process, row, move |note| note.names = names).await?;
+        let row = self.store.find(row.id)?;
+        row.ok_or_else(|| Hindrance::refused("the container moved on"))
     }
 
     pub(super) async fn change_notes(

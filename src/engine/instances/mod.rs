@@ -11,6 +11,7 @@ mod failing;
 mod granted;
 mod health;
 mod making;
+mod naming;
 mod network;
 mod placement;
 mod ports;
@@ -28,5 +29,7 @@ pub(crate) use container_rows::{
 };
 pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use dispatch::{act, create, handle, remove, update};
+pub(crate) use granted::{NAME_SERVER, wants_names};
+pub(crate) use naming::{domains, search_list};
 pub(crate) use stopping::{BY_ITSELF, StopData, dismiss, is_leaving, remove_container, remove_data};
 pub use streams::OpenStream;

@@ -22,6 +22,16 @@ pub(crate) struct ManagedNetwork {
 }
 
 impl ManagedNetwork {
+    /// Where containers are, as CIDR.
+    pub(crate) fn subnet(&self) -> String {
+        self.subnet.to_cidr()
+    }
+
+    /// Where requests from the host itself come from.
+    pub(crate) fn gateway(&self) -> String {
+        self.subnet.gateway()
+    }
+
     /// Whether an address is one of this network: not so if the network was made anew with another subnet.
     pub(crate) fn has(&self, address: &str) -> bool {
         address
@@ -83,6 +93,17 @@ impl Core {
         self.read_addresses(project)?;
         let address = self.addresses.allocate(project, network.subnet, wanted);
         address.ok_or_else(|| Hindrance::refused("no address is left in the project's network"))
+    }
+
+    /// An address for the network's own name server, which no container is given from now on: `known` if it can be.
+    pub(crate) fn reserve_address(
+        &self,
+        project: ResourceId,
+        network: &ManagedNetwork,
+        known: Option<&str>,
+    ) -> Result<Option<String>> {
+        self.read_addresses(project)?;
+        Ok(self.addresses.reserve(project, network.subnet, known))
     }
 
     /// Reads the addresses that a project's rows hold, once.

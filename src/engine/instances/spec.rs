@@ -10,6 +10,7 @@ use crate::runtime::{ContainerSpec, NetworkAttachment};
 
 use super::container_rows::{InstanceNotes, PROJECT_LABEL, launch_of};
 use super::granted::{NAME_SERVER, wants_names};
+use super::naming::{NamesBy, domains, search_list};
 
 /// What a container waits for before it can be made.
 #[derive(Debug)]
@@ -107,7 +108,12 @@ impl Core {
         network: Option<(String, String)>,
     ) -> Result<NetworkAttachment, SpecError> {
         Ok(match launch.network_mode.as_deref() {
-            Some("host") => NetworkAttachment::Host,
+            Some("host") => {
+                if let Some(NamesBy::Server(server)) = notes::<InstanceNotes>(row).names {
+                    ask_server(launch, &self.names(row)?, server);
+                }
+                NetworkAttachment::Host
+            }
             Some("bridge") => NetworkAttachment::Bridge {
                 links: self.instance_links(launch, Core::external_id)?,
             },
@@ -119,25 +125,12 @@ impl Core {
             }
             Some("managed") => {
                 let (network_id, ip) = network.ok_or_else(|| SpecError::NotYet("Waiting for a network".into()))?;
-                let mut links = self.instance_links(launch, Core::docker_name)?;
                 let names = self.names(row)?;
-                if let Some(service) = row.parent_id {
-                    self.service_links(service, launch, &mut links)?;
-                }
-                let mut aliases = names.aliases;
-                aliases.extend(launch.net_alias.iter().flatten().cloned());
-                // Docker writes `ndots:0`, by which a bare name is asked of the world before the search domains.
-                launch.dns_opt.get_or_insert_with(|| vec!["ndots:1".into()]);
-                // No engine is told of our own name server: the engine's own knows the aliases.
+                // No engine is told of our own name server by the address that rows show.
                 launch.dns = launch.dns.take().map(|all| other_than(all, &[NAME_SERVER.to_owned()]));
-                launch.dns_search = launch.dns_search.take().map(|all| other_than(all, &names.search));
-                let dns_search = if wants_names(launch) { names.search } else { Vec::new() };
-                NetworkAttachment::Managed {
-                    network_id,
-                    ip,
-                    aliases,
-                    links,
-                    dns_search,
+                match notes::<InstanceNotes>(row).names {
+                    Some(NamesBy::Server(server)) => by_server(launch, &names, server, network_id, ip),
+                    Some(NamesBy::Aliases) | None => self.by_aliases(row, launch, names, network_id, ip)?,
                 }
             }
             Some("none") | None => NetworkAttachment::None,
@@ -146,6 +139,34 @@ impl Core {
                     "Failed to find network for networkMode {other}"
                 )));
             }
+        })
+    }
+
+    /// The engine's own name server knows a container by its aliases, and who is linked by its links.
+    fn by_aliases(
+        &self,
+        row: &Resource,
+        launch: &mut LaunchConfig,
+        names: Names,
+        network_id: String,
+        ip: String,
+    ) -> Result<NetworkAttachment, SpecError> {
+        let mut links = self.instance_links(launch, Core::docker_name)?;
+        if let Some(service) = row.parent_id {
+            self.service_links(service, launch, &mut links)?;
+        }
+        let mut aliases = names.aliases;
+        aliases.extend(launch.net_alias.iter().flatten().cloned());
+        // Docker writes `ndots:0`, by which a bare name is asked of the world before the search domains.
+        launch.dns_opt.get_or_insert_with(|| vec!["ndots:1".into()]);
+        launch.dns_search = launch.dns_search.take().map(|all| other_than(all, &names.search));
+        let dns_search = if wants_names(launch) { names.search } else { Vec::new() };
+        Ok(NetworkAttachment::Managed {
+            network_id,
+            ip,
+            aliases,
+            links,
+            dns_search,
         })
     }
 
@@ -183,9 +204,10 @@ impl Core {
         let (Some(service), Some(stack)) = (service, stack) else {
             return Ok(Names {
                 aliases: Vec::new(),
-                search: vec!["rancher.internal".into()],
+                search: domains(None),
             });
         };
+        let search = domains(Some((&service.name, &stack.name)));
         let (service, stack) = (service.name.to_lowercase(), stack.name.to_lowercase());
         let own = match notes::<InstanceNotes>(row).config {
             None => format!("{service}.{stack}"),
@@ -193,11 +215,7 @@ impl Core {
         };
         Ok(Names {
             aliases: vec![format!("{own}.rancher.internal"), own],
-            search: vec![
-                format!("{stack}.rancher.internal"),
-                format!("{service}.{stack}.rancher.internal"),
-                "rancher.internal".into(),
-            ],
+            search,
         })
     }
 
@@ -285,6 +303,34 @@ impl Core {
 pub(super) struct Names {
     aliases: Vec<String>,
     pub(super) search: Vec<String>,
+}
+
+/// The project's name server answers for everything. Whatever the engine knew itself would win over it, with containers that
+/// are not well, so it is told nothing. Bare names are asked of the server as they are, and it knows the search list:
+/// so Docker's own `ndots:0` stays.
+fn by_server(
+    launch: &mut LaunchConfig,
+    names: &Names,
+    server: String,
+    network_id: String,
+    ip: String,
+) -> NetworkAttachment {
+    if wants_names(launch) {
+        ask_server(launch, names, server);
+    }
+    NetworkAttachment::Managed {
+        network_id,
+        ip,
+        aliases: Vec::new(),
+        links: Vec::new(),
+        dns_search: Vec::new(),
+    }
+}
+
+/// The name servers that its owner asked for are asked by ours.
+fn ask_server(launch: &mut LaunchConfig, names: &Names, server: String) {
+    launch.dns_search = Some(search_list(launch, &names.search));
+    launch.dns = Some(vec![server]);
 }
 
 /// The words of a list that are in no other one.

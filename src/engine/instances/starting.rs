@@ -164,7 +164,7 @@ impl Core {
         {
             return Ok(engine_failed(error));
         }
-        self.change_notes(process, row, |note| note.is_made = false).await?;
+        self.change_notes(process, row, forget_making).await?;
         self.start_failed(process, row, message).await
     }
 
@@ -185,7 +185,7 @@ impl Core {
         // The old address stays reserved: whoever has it is not ours.
         self.change_notes(process, row, |note| {
             note.ip = None;
-            note.is_made = false;
+            forget_making(note);
         })
         .await?;
         Ok(Outcome::Again(Duration::ZERO, String::new()))
@@ -194,7 +194,7 @@ impl Core {
     /// The engine no longer has it: it is made again as it was.
     async fn make_again(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         self.forget_network_of(row);
-        self.change_notes(process, row, |note| note.is_made = false).await?;
+        self.change_notes(process, row, forget_making).await?;
         Ok(Outcome::Again(Duration::ZERO, String::new()))
     }
 
@@ -224,4 +224,10 @@ impl Core {
             .transpose()
             .map(|f| f.and_then(|f| f.text("primaryIpAddress")))
     }
+}
+
+/// The engine does not have it any more: what was decided for the one that it had is decided anew.
+fn forget_making(note: &mut InstanceNotes) {
+    note.is_made = false;
+    note.names = None;
 }

@@ -10,8 +10,9 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::engine::accounts::Beginnings;
 use crate::engine::commands::seed_tasks;
-use crate::engine::core::{Core, sweep_once};
+use crate::engine::core::{Core, Served, sweep_once};
 use crate::engine::hosts::watch_name;
+use crate::engine::names::{Follower, Kept, Next, survey};
 use crate::model::{ResourceId, Result};
 
 /// What is committed in this time is told together: many small changes then cost little more than one.
@@ -19,6 +20,17 @@ const TELL_PAUSE: Duration = Duration::from_millis(3);
 
 /// The time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// Changes of names that are committed in this time are looked at together, and those of one project in this one.
+const NAMES_PAUSE: Duration = Duration::from_millis(10);
+const TABLE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often all name servers are looked at, whatever engines tell.
+const NAMES_EVERY: Duration = Duration::from_secs(60);
+
+/// Between two attempts with a name server: the first wait, doubled up to the last.
+const NAMES_FIRST: Duration = Duration::from_millis(200);
+const NAMES_LAST: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether it is time for a ping.
 const PING_TICK: Duration = Duration::from_secs(1);
@@ -45,6 +57,7 @@ impl Background {
         tasks.spawn(tell(core.clone()));
         tasks.spawn(check_health(core.clone()));
         tasks.spawn(sweep(core.clone()));
+        tasks.spawn(keep_names(core.clone()));
         Self { tasks }
     }
 
@@ -113,6 +126,77 @@ async fn sweep(core: Arc<Core>) {
         tokio::time::sleep(SWEEP_EVERY).await;
         core.loops.ran("sweep", core.now(), sweep_once(&core).await.map(drop));
     }
+}
+
+/// Keeps the name servers that are wanted, each by a task of its own, as they come and go.
+async fn keep_names(core: Arc<Core>) {
+    let mut keepers = JoinSet::new();
+    let mut kept: HashMap<Served, AbortHandle> = HashMap::new();
+    let mut follower = Follower::default();
+    let mut again = tokio::time::interval(NAMES_EVERY);
+    loop {
+        tokio::select! {
+            () = core.feed.also_grown() => {}
+            () = core.name_servers.changed() => {}
+            _ = again.tick() => core.runtimes().iter().for_each(|(host, _)| core.name_servers.look_at_host(*host)),
+        }
+        tokio::time::sleep(NAMES_PAUSE).await;
+        core.loops.ran("names", core.now(), follower.follow(&core));
+        for host in core.name_servers.take_unseen() {
+            let core = core.clone();
+            keepers.spawn(async move {
+                let name = format!("name servers of host {host}");
+                core.loops.ran(&name, core.now(), survey(&core, host).await);
+            });
+        }
+        let wanted = core.name_servers.all();
+        kept.retain(|served, keeper| {
+            let stays = wanted.contains(served) && !keeper.is_finished();
+            if !stays {
+                keeper.abort();
+            }
+            stays
+        });
+        for served in wanted {
+            kept.entry(served)
+                .or_insert_with(|| keepers.spawn(keep_name_server(core.clone(), served)));
+        }
+        while keepers.try_join_next().is_some() {}
+    }
+}
+
+/// Keeps one name server for as long as it is wanted.
+async fn keep_name_server(core: Arc<Core>, served: Served) {
+    let name = Kept::name(served);
+    let mut kept = Kept::new(served);
+    let mut wait = NAMES_FIRST;
+    while let Some(news) = core.name_servers.news_of(served) {
+        let began = tokio::time::Instant::now();
+        let stepped = kept.step(&core).await;
+        // Of thousands of containers a table takes a while to make: it leaves others the larger part of the time.
+        let pause = TABLE_PAUSE.max(began.elapsed() * 2);
+        let next = match &stepped {
+            Ok(next) => {
+                wait = NAMES_FIRST;
+                *next
+            }
+            Err(_) => Next::News,
+        };
+        if stepped.is_err() {
+            core.loops.ran(&name, core.now(), stepped.map(drop));
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(NAMES_LAST);
+            continue;
+        }
+        core.loops.ran(&name, core.now(), Ok(()));
+        match next {
+            Next::Never => break,
+            Next::News => news.notified().await,
+            Next::After(time) => drop(tokio::time::timeout(time, news.notified()).await),
+        }
+        tokio::time::sleep(pause).await;
+    }
+    core.loops.forget(&name);
 }
 
 impl Core {

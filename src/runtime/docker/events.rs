@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::name_server::project_of;
 use super::observed::uuid_of;
 use super::{Inner, SHORT};
 use crate::runtime::{Error, Result, RuntimeEvent};
@@ -153,7 +154,11 @@ impl Watch {
         }
         self.last = Some(this);
         // Labels are among the attributes.
-        let uuid = uuid_of(&actor.attributes.unwrap_or_default(), &id, &self.inner.server_uuid)?;
+        let labels = actor.attributes.unwrap_or_default();
+        if let Some(project_uuid) = project_of(&labels, &self.inner.server_uuid) {
+            return Some(RuntimeEvent::NameServer { project_uuid });
+        }
+        let uuid = uuid_of(&labels, &id, &self.inner.server_uuid)?;
         Some(RuntimeEvent::Changed { uuid })
     }
 }

@@ -7,9 +7,10 @@
 
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult,
-    PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
+    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
 };
+use address::{Address, is_hidden};
 use async_trait::async_trait;
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::VolumeCreateRequest;
@@ -21,20 +22,25 @@ use failure::{chain, failure, forbidden, forgive_gone, gone, is_forbidden, start
 use futures_util::stream::BoxStream;
 pub use spec::create_body;
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OnceCell, Semaphore};
 
+mod address;
 mod events;
 mod failure;
 mod image;
 mod machine;
+mod name_feed;
+mod name_image;
+mod name_server;
 mod network;
 mod observed;
 mod probe;
 mod spec;
 mod streams;
+mod tape;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +49,9 @@ pub const LABEL_SERVER: &str = "io.drover.server";
 
 /// The label whose value is the container's identity.
 pub const LABEL_UUID: &str = "io.rancher.container.uuid";
+
+/// The label whose value is the project of a name server.
+pub const LABEL_NAMES: &str = "io.drover.names";
 
 /// The label whose value is the project of a network.
 pub const LABEL_PROJECT: &str = "io.drover.project";
@@ -77,32 +86,9 @@ struct Inner {
     server_uuid: String,
     starts: Semaphore,
     networks: Mutex<()>,
-}
-
-enum Address {
-    Unix(String),
-    Tcp(String),
-    Tls { url: String, certs: PathBuf },
-}
-
-impl Address {
-    /// By which address others reach the engine's machine: where we ask the engine, if that is another machine.
-    async fn of_machine(&self) -> Option<String> {
-        let url = match self {
-            Self::Unix(_) => return machine::own_address().map(|ip| ip.to_string()),
-            Self::Tcp(url) | Self::Tls { url, .. } => url,
-        };
-        let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-        let authority = authority.split('/').next().unwrap_or_default();
-        let found = tokio::time::timeout(PING, tokio::net::lookup_host(authority))
-            .await
-            .ok()?;
-        let ip = found.ok()?.next()?.ip();
-        if ip.is_loopback() {
-            return machine::own_address().map(|ip| ip.to_string());
-        }
-        Some(ip.to_string())
-    }
+    name_servers: Mutex<()>,
+    /// The image of name servers, once it is known.
+    name_image: OnceCell<name_image::Image>,
 }
 
 /// A frequency as the API has it. What is no frequency is 0.
@@ -123,36 +109,15 @@ impl Docker {
     /// # Errors
     /// [`Error::Failed`] if the address cannot be understood or certificates are missing.
     pub fn connect(url: &str, cert_dir: Option<&Path>, server_uuid: &str) -> Result<Self> {
-        let address = match (url.split_once("://"), cert_dir) {
-            (Some(("unix", path)), _) => Address::Unix(path.to_owned()),
-            (None, _) if url.starts_with('/') => Address::Unix(url.to_owned()),
-            (Some(("tcp" | "https", _)), Some(dir)) => {
-                let missing = ["key.pem", "cert.pem", "ca.pem"]
-                    .into_iter()
-                    .find(|file| !dir.join(file).is_file());
-                if let Some(file) = missing {
-                    return Err(Error::Failed(format!(
-                        "the certificate directory {} has no {file}",
-                        dir.display()
-                    )));
-                }
-                Address::Tls {
-                    url: url.to_owned(),
-                    certs: dir.to_owned(),
-                }
-            }
-            (Some(("tcp" | "http", _)), None | Some(_)) => Address::Tcp(url.to_owned()),
-            (Some(("https", _)), None) => {
-                return Err(Error::Failed(format!("{url} needs a directory of certificates")));
-            }
-            (Some(_) | None, _) => return Err(Error::Failed(format!("{url:?} is not the address of a Docker Engine"))),
-        };
+        let address = Address::parse(url, cert_dir)?;
         let inner = Inner {
             address,
             client: OnceLock::new(),
             server_uuid: server_uuid.to_owned(),
             starts: Semaphore::new(STARTS),
             networks: Mutex::const_new(()),
+            name_servers: Mutex::const_new(()),
+            name_image: OnceCell::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -293,11 +258,6 @@ fn is_engines_id(uuid: &str) -> bool {
     uuid.len() == 64 && uuid.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Whether it may not even be seen if a socket is there.
-fn is_hidden(path: &str) -> bool {
-    std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
-}
-
 #[async_trait]
 impl Runtime for Docker {
     fn kind(&self) -> &'static str {
@@ -309,6 +269,7 @@ impl Runtime for Docker {
             overlapping_subnets: false,
             // An address does not tell whether the engine is on this machine; avoiding a port too many does no harm.
             shares_our_ports: true,
+            network_services: true,
         }
     }
 
@@ -483,6 +444,26 @@ impl Runtime for Docker {
 
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
         streams::execute(&self.inner, uuid, wanted).await
+    }
+
+    async fn prepare_name_servers(&self) -> Result<()> {
+        name_image::ensure(&self.inner).await.map(drop)
+    }
+
+    async fn name_servers(&self) -> Result<Vec<NameServerFound>> {
+        name_server::all(&self.inner).await
+    }
+
+    async fn ensure_name_server(&self, spec: &NameServerSpec) -> Result<()> {
+        name_server::ensure(&self.inner, spec).await
+    }
+
+    async fn remove_name_server(&self, project_uuid: &str) -> Result<()> {
+        name_server::remove(&self.inner, project_uuid).await
+    }
+
+    async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
+        name_feed::open(&self.inner, project_uuid).await
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {

@@ -15,12 +15,14 @@ use tokio::sync::broadcast;
 
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NetworkFound, NetworkSpec, Probe, ProbeResult,
-    PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
+    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
 };
 use crate::model::{Clock, Timestamp};
 
+mod fate;
 mod knobs;
+mod names;
 mod state;
 mod streams;
 
@@ -54,6 +56,7 @@ struct SimWorld {
     /// It was told not to answer any more, by a container.
     hung_up: bool,
     identity: String,
+    names: names::NameServers,
     log: VecDeque<String>,
     counts: HashMap<&'static str, u64>,
 }
@@ -84,64 +87,6 @@ impl Sim {
         for f in found {
             world.state.adopt(f);
         }
-    }
-
-    /// Decides the end of later probes of a container, now or later created.
-    pub fn set_health(&self, uuid: &str, health: Health) {
-        self.shared.lock().state.health.insert(uuid.to_owned(), health);
-    }
-
-    /// What it says that it is from now on; at first nothing.
-    pub fn set_identity(&self, id: &str) {
-        id.clone_into(&mut self.shared.lock().identity);
-    }
-
-    /// The container's process dies (code 137). False if it does not run.
-    pub fn kill(&self, uuid: &str) -> bool {
-        self.exit(uuid, 137)
-    }
-
-    /// The container's process ends by itself. False if it does not run.
-    pub fn exit(&self, uuid: &str, code: i64) -> bool {
-        let ended = self.shared.lock().state.end(uuid, code);
-        if ended {
-            self.shared.changed(uuid);
-        }
-        ended
-    }
-
-    /// The container vanishes, as if someone had removed it by hand. False if there is none.
-    pub fn forget(&self, uuid: &str) -> bool {
-        let gone = self.shared.lock().state.forget(uuid);
-        if gone {
-            self.shared.changed(uuid);
-        }
-        gone
-    }
-
-    /// While disconnected every call fails as [`Error::Unreachable`] and no event comes; containers go on.
-    pub fn set_disconnected(&self, disconnected: bool) {
-        self.shared.silence(|world| world.disconnected = disconnected);
-    }
-
-    /// When strict, names, public ports and fixed addresses of this simulator's own containers clash as in Docker.
-    pub fn set_strict(&self, strict: bool) {
-        self.shared.lock().state.strict = strict;
-    }
-
-    /// A stranger takes a container name.
-    pub fn hold_name(&self, name: &str) {
-        self.shared.lock().state.held_names.insert(name.to_owned());
-    }
-
-    /// A stranger binds a port of the host.
-    pub fn hold_port(&self, port: u16) {
-        self.shared.lock().state.held_ports.insert(port);
-    }
-
-    /// The stranger lets go of the port.
-    pub fn release_port(&self, port: u16) {
-        self.shared.lock().state.held_ports.remove(&port);
     }
 
     /// Ends the containers whose time (`sim.exit`) has come; for tests that have advanced their clock. Every call does
@@ -254,6 +199,7 @@ impl Runtime for Sim {
             // Nothing is routed, so nothing clashes.
             overlapping_subnets: true,
             shares_our_ports: false,
+            network_services: self.shared.lock().names.are_possible,
         }
     }
 
@@ -426,6 +372,30 @@ impl Runtime for Sim {
 
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
         self.run_in(uuid, wanted)
+    }
+
+    async fn prepare_name_servers(&self) -> Result<()> {
+        self.enter("prepare_name_servers", None)?.prepare_name_servers()
+    }
+
+    async fn name_servers(&self) -> Result<Vec<NameServerFound>> {
+        Ok(self.enter("name_servers", None)?.found_name_servers())
+    }
+
+    async fn ensure_name_server(&self, spec: &NameServerSpec) -> Result<()> {
+        self.enter("ensure_name_server", Some(&spec.project_uuid))?
+            .ensure_name_server(spec)
+    }
+
+    async fn remove_name_server(&self, project_uuid: &str) -> Result<()> {
+        self.enter("remove_name_server", Some(project_uuid))?
+            .remove_name_server(project_uuid);
+        Ok(())
+    }
+
+    async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
+        let world = self.enter("feed_name_server", Some(project_uuid))?;
+        names::open(&self.shared, &world, project_uuid)
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {

@@ -105,6 +105,12 @@ impl Contents {
         self.containers.values()
     }
 
+    /// Whether something runs at an address.
+    pub(super) fn has_address(&self, address: &str) -> bool {
+        let mut running = self.each().filter(|c| c.found.life == Life::Running);
+        running.any(|c| c.found.ip.as_deref() == Some(address))
+    }
+
     /// By uuid.
     pub(super) fn all(&self) -> Vec<Found> {
         let mut all: Vec<Found> = self.each().map(|c| c.found.clone()).collect();

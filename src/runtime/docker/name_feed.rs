@@ -1,0 +1,96 @@
+//! The way to a name server: a program in its container that is given lines and gives back answers. It needs no way by the
+//! network, so it is there wherever the engine answers.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use futures_util::{Stream, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::name_image::PROGRAM;
+use super::{Inner, SHORT, name_server};
+use crate::model::network_table::{Answer, Feed};
+use crate::runtime::{Error, NameFeed, Result};
+
+type Output = Pin<Box<dyn Stream<Item = std::result::Result<LogOutput, bollard::errors::Error>> + Send>>;
+
+struct Way {
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+    output: Output,
+    /// What came of a line that is not whole yet.
+    begun: Vec<u8>,
+}
+
+pub(super) async fn open(docker: &Inner, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
+    let id = name_server::running(docker, project_uuid).await?;
+    let options = CreateExecOptions {
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        cmd: Some(vec![PROGRAM, "netd", "feed"]),
+        ..CreateExecOptions::default()
+    };
+    let made = docker.call(SHORT, docker.api()?.create_exec(&id, options)).await?;
+    let starting = docker.api()?.start_exec(&made.id, None::<StartExecOptions>);
+    match docker.call(SHORT, starting).await? {
+        StartExecResults::Attached { output, input } => Ok(Box::new(Way {
+            input,
+            output,
+            begun: Vec::new(),
+        })),
+        StartExecResults::Detached => Err(broken("it is not attached")),
+    }
+}
+
+fn broken(why: &str) -> Error {
+    Error::Unreachable(format!("the way to the name server: {why}"))
+}
+
+#[async_trait]
+impl NameFeed for Way {
+    async fn send(&mut self, news: &Feed) -> Result<Answer> {
+        let mut line = serde_json::to_vec(news).map_err(|e| Error::Failed(format!("writing the table: {e}")))?;
+        line.push(b'\n');
+        let exchange = async {
+            let written = async {
+                self.input.write_all(&line).await?;
+                self.input.flush().await
+            };
+            written.await.map_err(|e| broken(&e.to_string()))?;
+            self.answer().await
+        };
+        let late = || broken(&format!("no answer within {} s", SHORT.as_secs()));
+        tokio::time::timeout(SHORT, exchange)
+            .await
+            .unwrap_or_else(|_| Err(late()))
+    }
+}
+
+impl Way {
+    async fn answer(&mut self) -> Result<Answer> {
+        let mut complaint = String::new();
+        loop {
+            if let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.begun.drain(..=end).collect();
+                return serde_json::from_slice(&line).map_err(|e| broken(&format!("an answer that is none: {e}")));
+            }
+            match self.output.next().await {
+                Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => {
+                    self.begun.extend_from_slice(&message);
+                }
+                Some(Ok(LogOutput::StdErr { message })) => complaint.push_str(&String::from_utf8_lossy(&message)),
+                Some(Ok(LogOutput::StdIn { .. })) => {}
+                Some(Err(e)) => return Err(broken(&super::failure::chain(&e))),
+                None => {
+                    return Err(broken(
+                        Some(complaint.trim())
+                            .filter(|c| !c.is_empty())
+                            .unwrap_or("it has ended"),
+                    ));
+                }
+            }
+        }
+    }
+}

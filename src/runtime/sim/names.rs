@@ -1,0 +1,144 @@
+//! Name servers of a simulated engine: none, unless tests ask for them. One takes in what it is fed, and shows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Shared, Sim, SimWorld};
+use crate::model::network_table::{Answer, Feed, Table};
+use crate::runtime::{Error, NameFeed, NameServerFound, NameServerSpec, Result, RuntimeEvent};
+
+/// The name servers of a simulated engine.
+#[derive(Default)]
+pub(super) struct NameServers {
+    pub(super) are_possible: bool,
+    /// Why they cannot run all the same.
+    refusal: Option<String>,
+    by_project: BTreeMap<String, Server>,
+    /// Grows when all ways are cut.
+    cuts: u64,
+}
+
+struct Server {
+    address: String,
+    network: String,
+    table: Table,
+}
+
+impl Sim {
+    /// Lets it have name servers, as a Docker Engine has.
+    pub fn allow_name_servers(&self) {
+        self.shared.lock().names.are_possible = true;
+    }
+
+    /// From now on name servers cannot run, for this reason; or can again.
+    pub fn refuse_name_servers(&self, why: Option<&str>) {
+        self.shared.lock().names.refusal = why.map(str::to_owned);
+    }
+
+    /// What the name server of a project answers from.
+    pub fn name_table(&self, project_uuid: &str) -> Option<Table> {
+        let world = self.shared.lock();
+        world.names.by_project.get(project_uuid).map(|s| s.table.clone())
+    }
+
+    /// The projects that have a name server, each with its address.
+    pub fn name_server_addresses(&self) -> Vec<(String, String)> {
+        let world = self.shared.lock();
+        let all = world.names.by_project.iter();
+        all.map(|(project, server)| (project.clone(), server.address.clone()))
+            .collect()
+    }
+
+    /// The name server of a project vanishes, as if somebody had removed it by hand.
+    pub fn forget_name_server(&self, project_uuid: &str) {
+        self.shared.lock().names.by_project.remove(project_uuid);
+        let project_uuid = project_uuid.to_owned();
+        self.shared.send(RuntimeEvent::NameServer { project_uuid });
+    }
+
+    /// Every way to a name server breaks.
+    pub fn cut_feeds(&self) {
+        self.shared.lock().names.cuts += 1;
+    }
+}
+
+impl SimWorld {
+    pub(super) fn found_name_servers(&self) -> Vec<NameServerFound> {
+        let all = self.names.by_project.iter().map(|(project, server)| NameServerFound {
+            project_uuid: project.clone(),
+            address: Some(server.address.clone()),
+        });
+        all.collect()
+    }
+
+    pub(super) fn prepare_name_servers(&self) -> Result<()> {
+        match (&self.names.refusal, self.names.are_possible) {
+            (Some(why), _) => Err(Error::Failed(why.clone())),
+            (None, false) => Err(Error::Failed("a simulated engine has no name servers".to_owned())),
+            (None, true) => Ok(()),
+        }
+    }
+
+    pub(super) fn ensure_name_server(&mut self, spec: &NameServerSpec) -> Result<()> {
+        self.prepare_name_servers()?;
+        let is_right = |server: &Server| server.address == spec.address && server.network == spec.network_id;
+        if self.names.by_project.get(&spec.project_uuid).is_some_and(is_right) {
+            return Ok(());
+        }
+        if self.state.has_address(&spec.address) {
+            return Err(Error::AddressTaken(format!("{}: Address already in use", spec.address)));
+        }
+        let server = Server {
+            address: spec.address.clone(),
+            network: spec.network_id.clone(),
+            table: spec.table.clone(),
+        };
+        self.names.by_project.insert(spec.project_uuid.clone(), server);
+        Ok(())
+    }
+
+    pub(super) fn remove_name_server(&mut self, project_uuid: &str) {
+        self.names.by_project.remove(project_uuid);
+    }
+}
+
+pub(super) fn open(shared: &Arc<Shared>, world: &SimWorld, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
+    if !world.names.by_project.contains_key(project_uuid) {
+        return Err(Error::Gone("the name server does not run".to_owned()));
+    }
+    Ok(Box::new(Way {
+        shared: Arc::clone(shared),
+        project_uuid: project_uuid.to_owned(),
+        cuts: world.names.cuts,
+    }))
+}
+
+struct Way {
+    shared: Arc<Shared>,
+    project_uuid: String,
+    cuts: u64,
+}
+
+#[async_trait]
+impl NameFeed for Way {
+    async fn send(&mut self, news: &Feed) -> Result<Answer> {
+        let mut world = self.shared.lock();
+        let is_cut = world.names.cuts != self.cuts || world.is_silent();
+        let server = world.names.by_project.get_mut(&self.project_uuid);
+        let Some(server) = server.filter(|_| !is_cut) else {
+            return Err(Error::Unreachable("the way to the name server is cut".to_owned()));
+        };
+        Ok(match news {
+            Feed::Snapshot(table) => {
+                server.table = Table::clone(table);
+                Answer::Applied(server.table.number)
+            }
+            Feed::Delta(delta) => match server.table.apply(delta.as_ref().clone()) {
+                true => Answer::Applied(server.table.number),
+                false => Answer::Behind(server.table.number),
+            },
+        })
+    }
+}
