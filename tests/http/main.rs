@@ -18,6 +18,7 @@ mod drivers;
 mod failures;
 mod figures;
 mod handled_processes;
+mod host_policy;
 mod hostile;
 mod hosts;
 mod infrastructure;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::engine::access::{MEMBER, SET_MEMBERS, end_keys};
+use crate::engine::access::{HOST_POLICY_FIELD, MEMBER, SET_MEMBERS, end_keys};
 use crate::engine::core::{
     ADMIN, Answer, Core, DEFAULT_PORTS, DEFAULT_PROJECT, Input, Outcome, Scope, insert_and_start, is_project, new_row,
     retire_part, row_from_input,
@@ -156,6 +156,9 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, mut input:
     (new.account_id, new.health) = (None, "healthy".into());
     if new.fields.text("orchestration").is_none() {
         new.fields.set("orchestration", "cattle")?;
+    }
+    if !input.contains_key(HOST_POLICY_FIELD) {
+        new.fields.set(HOST_POLICY_FIELD, &core.new_host_policy()?)?;
     }
     let machine = ty.def.machine.clone();
     let (member, network) = (core.type_of("projectMember")?.clone(), core.type_of("network")?.clone());

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Error, ErrorKind, Result};
+use crate::model::{Error, ErrorKind, HostPolicy, Result};
 use crate::schema::Role;
 
 use super::request::{AuthType, Scope, Setting};
@@ -29,6 +29,8 @@ enum Form {
     Address,
     /// `true` or `false`.
     Switch,
+    /// What projects may do to their hosts, as JSON, or `null`.
+    HostPolicy,
     /// Says what this server is: nobody sets it.
     Fixed,
 }
@@ -101,6 +103,9 @@ pub(crate) const NONRANCHER: &str = "manage.nonrancher.containers";
 /// By which address others reach this machine; empty: the one that is found.
 pub(crate) const HOST_ADDRESS: &str = "drover.host.address";
 
+/// What the containers of new projects may do to their hosts.
+pub(crate) const HOST_POLICY: &str = "host.policy";
+
 /// Tells installations apart.
 pub(crate) const INSTALL_UUID: &str = "install.uuid";
 
@@ -172,6 +177,10 @@ const SETTINGS: &[Known] = &[
     count(EVENT_ROWS, "1000000"),
     count(EVENT_SECONDS, "1209600"),
     public("go.machine.service.version", ""),
+    Known {
+        form: Form::HostPolicy,
+        ..text(HOST_POLICY, "{}")
+    },
     // Written once for each database, by the server itself.
     text(INSTALL_UUID, ""),
     public("ipsec.service.enable.healthcheck", "false"),
@@ -270,6 +279,11 @@ fn check(name: &str, value: Option<&str>) -> Result<()> {
         (Some(Form::Switch), Some(value)) if !matches!(value, "true" | "false") => {
             Err(Error::invalid("InvalidOption", "value").with_message("true or false is needed"))
         }
+        (Some(Form::HostPolicy), Some(value)) => match HostPolicy::parse(value) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Error::invalid("InvalidFormat", "value")
+                .with_message(format!("the JSON of a hostPolicy is needed, or null: {e}"))),
+        },
         _ => Ok(()),
     }
 }
