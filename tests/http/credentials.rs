@@ -84,7 +84,12 @@ async fn public_halves_are_unique_in_any_case_until_their_credential_is_removed(
         Err("NotUnique publicValue".into())
     );
     assert_eq!(
-        make(&world, "password", json!({"publicValue": "alpha", "secretValue": "x"})).await,
+        make(
+            &world,
+            "password",
+            json!({"publicValue": "alpha", "secretValue": "a long password"})
+        )
+        .await,
         Err("NotUnique publicValue".into())
     );
     assert_eq!(

@@ -42,6 +42,7 @@ mod roles;
 mod rooms;
 mod rooms_api;
 mod settings;
+mod sharing;
 mod sockets;
 mod source;
 mod stacks;

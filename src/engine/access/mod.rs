@@ -18,7 +18,7 @@ pub(crate) use credentials::{check_name_free, restrict_list};
 pub(crate) use dispatch::{Owner, act, create, handle, update};
 pub(crate) use host_policy::HOST_POLICY_FIELD;
 pub use keys::{Candidate, KeyProof};
-pub(crate) use makers::end_keys;
+pub(crate) use makers::{is_of_bootstrap, notes_of_bootstrap_key};
 pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS};
 pub(crate) use new_key::NewKey;
 pub(crate) use registries::CREDENTIAL_FIELD;

@@ -47,7 +47,7 @@ pub(crate) use rows::{
 pub(crate) use service_log::{Entry, ServiceLog};
 pub(crate) use settings::{
     DEFAULT_PORTS, HOST_ADDRESS, HOST_POLICY, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES, NONRANCHER,
-    REGISTRY_DEFAULT, REGISTRY_WHITELIST,
+    PASSWORD_LENGTH, REGISTRY_DEFAULT, REGISTRY_WHITELIST,
 };
 pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub(crate) use state::{Core, Packing};

@@ -103,6 +103,9 @@ pub(crate) const NONRANCHER: &str = "manage.nonrancher.containers";
 /// By which address others reach this machine; empty: the one that is found.
 pub(crate) const HOST_ADDRESS: &str = "drover.host.address";
 
+/// So many characters a password has at least.
+pub(crate) const PASSWORD_LENGTH: &str = "api.auth.local.password.min.length";
+
 /// What the containers of new projects may do to their hosts.
 pub(crate) const HOST_POLICY: &str = "host.policy";
 
@@ -135,6 +138,7 @@ const SETTINGS: &[Known] = &[
     public("api.auth.jwt.token.expiry", "57600000"),
     text("api.auth.local.access.mode", "unrestricted"),
     text("api.auth.local.allowed.identities", ""),
+    count(PASSWORD_LENGTH, "12"),
     public("api.auth.local.validate.description", ""),
     public("api.auth.provider.configured", "none"),
     text(
