@@ -88,6 +88,11 @@ impl Sim {
         self.shared.lock().state.health.insert(uuid.to_owned(), health);
     }
 
+    /// The server whose password the last pull of an image brought along; none if it brought none, or there was no pull.
+    pub fn shown_to(&self, image: &str) -> Option<String> {
+        self.shared.lock().state.shown_to.get(image).cloned().flatten()
+    }
+
     /// The container's process dies (code 137). False if it does not run.
     pub fn kill(&self, uuid: &str) -> bool {
         self.exit(uuid, 137)
@@ -299,12 +304,14 @@ impl Runtime for Sim {
         &self,
         image: &str,
         _policy: PullPolicy,
-        _auth: Option<&RegistryAuth>,
+        auth: Option<&RegistryAuth>,
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<()> {
         {
             let mut world = self.enter("pull", Some(image))?;
             let knobs = Knobs::of_image(image);
+            let server = auth.map(|auth| auth.server.clone());
+            world.state.shown_to.insert(image.to_owned(), server);
             world.state.attempt(image, SimStep::Pull, &knobs)?;
         }
         progress(format!("Pulling {image} (1/1)"));
