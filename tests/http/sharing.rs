@@ -207,7 +207,7 @@ async fn passwords_have_a_length() {
     // What has no length of its own is as long as it is.
     let key = json!({"publicValue": "K", "secretValue": "k"});
     ask(&w, ADMIN, Method::POST, "/v2-beta/apiKeys", key).await.ok();
-    let setting = "/v2-beta/settings/api.auth.local.password.min.length";
+    let setting = "/v2-beta/settings/api.auth.local.min.length";
     ask(&w, ADMIN, Method::PUT, setting, json!({"value": "5"})).await.ok();
     make("b", "short").await.expect(201, json!({}));
 }

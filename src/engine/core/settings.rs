@@ -104,7 +104,7 @@ pub(crate) const NONRANCHER: &str = "manage.nonrancher.containers";
 pub(crate) const HOST_ADDRESS: &str = "drover.host.address";
 
 /// So many characters a password has at least.
-pub(crate) const PASSWORD_LENGTH: &str = "api.auth.local.password.min.length";
+pub(crate) const PASSWORD_LENGTH: &str = "api.auth.local.min.length";
 
 /// What the containers of new projects may do to their hosts.
 pub(crate) const HOST_POLICY: &str = "host.policy";

@@ -207,7 +207,7 @@ impl Client {
 
     async fn set_up(&mut self) {
         // The original knew no policy, and passwords of any length.
-        for (name, value) in [("host.policy", "null"), ("api.auth.local.password.min.length", "0")] {
+        for (name, value) in [("host.policy", "null"), ("api.auth.local.min.length", "0")] {
             let body = json!({"name": name, "value": value});
             self.post("superadmin", "/v2-beta/settings", body).await;
         }
