@@ -24,6 +24,7 @@ mod names;
 mod natives;
 mod runtime;
 mod services;
+mod soak;
 mod staying_up;
 mod support;
 mod upgrades;
