@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
-use crate::cli::{self, Cli, Command, LogFormat, NetdCommand, Place, SchemaCommand, Serve, Switch};
+use crate::cli::{self, Cli, Command, NetdCommand, Place, SchemaCommand, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
 use crate::failure::{Failure, Status};
@@ -29,6 +29,7 @@ use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 mod database;
 mod engines;
 mod files;
+mod logging;
 
 /// A connection on which nobody asks anything ends after this. Clients keep theirs for a while, and take one that is closed
 /// as they write for a failure.
@@ -179,32 +180,8 @@ fn lock(database: &Path) -> Result<std::fs::File, Failure> {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a line of the log has the time at which it was written"
-)]
-fn start_logging(serve: &Serve) {
-    let mut builder = env_logger::Builder::new();
-    // It writes down all that is said to the engine, the environments of containers too: for those who ask for it by name.
-    builder.filter_module("bollard", log::LevelFilter::Info);
-    builder.parse_filters(&serve.log);
-    if serve.log_format == LogFormat::Json {
-        builder.format(|out, record| {
-            let line = serde_json::json!({
-                "time": chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-                "level": record.level().as_str(),
-                "target": record.target(),
-                "message": record.args().to_string(),
-            });
-            writeln!(out, "{line}")
-        });
-    }
-    // Tests may have a logger already.
-    let _ = builder.try_init();
-}
-
 async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
-    start_logging(serve);
+    logging::start(serve);
     let address = config::listen_address(serve)?;
     let keys = config::bootstrap_keys(serve)?;
     let may_be_open = config::may_be_open(serve, address);
@@ -367,11 +344,18 @@ async fn control_access(
     address: SocketAddr,
 ) -> Result<(), Failure> {
     for key in keys {
-        let set = engine.set_key(&key.account, key.access.clone(), &key.secret).await;
+        let set = engine
+            .set_bootstrap_key(&key.account, key.access.clone(), &key.secret)
+            .await;
         set.map_err(|e| match e.kind {
             ErrorKind::NotFound => Failure::config(format!("--bootstrap-key: there is no account {:?}", key.account)),
             _ => broken("making a key", e),
         })?;
+    }
+    let kept: Vec<String> = keys.iter().map(|key| key.access.clone()).collect();
+    let ended = engine.end_bootstrap_keys(&kept).await;
+    for name in ended.map_err(|e| broken("ending keys", e))? {
+        log::warn!("the key {name} is no longer configured, and has ended");
     }
     match serve.access_control {
         Some(Switch::On) => engine

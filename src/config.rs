@@ -1,8 +1,9 @@
 //! Configuration, checked: from flags to values, with a sentence for everything that does not fit.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Hidden, Place, Serve};
@@ -55,6 +56,9 @@ impl std::fmt::Debug for BootstrapKey {
     }
 }
 
+/// The shortest secret of a key: it is not slowed down as passwords are.
+const SHORTEST_SECRET: usize = 16;
+
 /// The longest half of a key.
 const LONGEST_HALF: usize = 255;
 
@@ -71,8 +75,8 @@ pub fn bootstrap_keys(serve: &Serve) -> Result<Vec<BootstrapKey>, Failure> {
         match text.trim().strip_prefix('@') {
             None => keys.push(bootstrap_key(text.trim(), &place)?),
             Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .map_err(|e| Failure::config(format!("{place}: {file} cannot be read: {e}")))?;
+                let text = read_private(file)
+                    .map_err(|why| Failure::config(format!("{place}: {file} cannot be read: {why}")))?;
                 for (nth, line) in text.lines().enumerate() {
                     if !line.trim().is_empty() && !line.starts_with('#') {
                         keys.push(bootstrap_key(line.trim(), &format!("line {} of {file}", nth + 1))?);
@@ -84,6 +88,18 @@ pub fn bootstrap_keys(serve: &Serve) -> Result<Vec<BootstrapKey>, Failure> {
     Ok(keys)
 }
 
+/// The text of a file that not everybody on the machine can read.
+fn read_private(path: &str) -> Result<String, String> {
+    let mut file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let mode = file.metadata().map_err(|e| e.to_string())?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err("everybody on this machine can read or change it: chmod 600".to_owned());
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|e| e.to_string())?;
+    Ok(text)
+}
+
 fn bootstrap_key(text: &str, place: &str) -> Result<BootstrapKey, Failure> {
     let parts = text
         .split_once('=')
@@ -93,6 +109,11 @@ fn bootstrap_key(text: &str, place: &str) -> Result<BootstrapKey, Failure> {
     };
     match parts {
         Some((account, (access, secret))) if !account.is_empty() && is_half(access) && is_half(secret) => {
+            if secret.len() < SHORTEST_SECRET {
+                return Err(Failure::config(format!(
+                    "{place}: the secret has fewer than {SHORTEST_SECRET} characters: choose a long random one"
+                )));
+            }
             Ok(BootstrapKey {
                 account: account.trim().to_owned(),
                 access: access.to_owned(),
@@ -316,14 +337,30 @@ mod tests {
             secret: secret.to_owned(),
         };
         let file = std::env::temp_dir().join(format!("drover-keys-{}", std::process::id()));
-        let _ = std::fs::write(&file, "# for the machine\n1a5=c:d:e\n\n");
+        let _ = std::fs::write(&file, "# for the machine\n1a5=c:d:e-of-sixteen-letters\n\n");
+        let chmod = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode));
+        assert!(chmod(0o640).is_ok());
         let at_file = format!("@{}", file.display());
-        let serve_it = serve(&["--bootstrap-key", "admin=a:b", "--bootstrap-key", &at_file]);
+        let serve_it = serve(&[
+            "--bootstrap-key",
+            "admin=a:b-of-sixteen-letters",
+            "--bootstrap-key",
+            &at_file,
+        ]);
         assert!(!format!("{serve_it:?}").contains("a:b"));
         assert_eq!(
             bootstrap_keys(&serve_it).ok(),
-            Some(vec![key("admin", "a", "b"), key("1a5", "c", "d:e")])
+            Some(vec![
+                key("admin", "a", "b-of-sixteen-letters"),
+                key("1a5", "c", "d:e-of-sixteen-letters")
+            ])
         );
+        assert!(chmod(0o604).is_ok());
+        let open = bootstrap_keys(&serve_it)
+            .err()
+            .map(|f| f.to_string())
+            .unwrap_or_default();
+        assert!(open.contains("chmod 600") && !open.contains("letters"), "{open}");
         let _ = std::fs::remove_file(&file);
         for bad in [
             "topsecret",
@@ -332,6 +369,7 @@ mod tests {
             "=a:topsecret",
             "admin=a:top secret",
             "admin=topsecret:",
+            "admin=a:topsecretof15ch",
         ] {
             let failure = bootstrap_keys(&serve(&["--bootstrap-key", bad]))
                 .err()

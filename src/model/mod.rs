@@ -1,8 +1,10 @@
-//! The words every layer shares: ids, rows, errors, time, and the launch configuration of a container.
+//! The words every layer shares: ids, rows, errors, time, the launch configuration of a container, and what it may do
+//! to its host.
 //!
 //! Nothing here does I/O, and nothing here knows SQL, Docker or HTTP.
 
 pub mod error;
+pub mod host_policy;
 pub mod id;
 pub mod json;
 pub mod launch;
@@ -15,6 +17,7 @@ pub mod state;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};
+pub use host_policy::HostPolicy;
 pub use id::{ResourceId, WireId};
 pub use resource::{Fields, Resource};
 pub use service::ServiceKind;

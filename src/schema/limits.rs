@@ -57,6 +57,12 @@ pub const LIMITS: &[(&str, Measure, i64)] = &[
 /// What a list or a map may hold that [`LIMITS`] does not name.
 pub const ANY_ENTRIES: i64 = 1_000;
 
+/// How many keys and passwords an account or a project may have.
+pub const KEYS: usize = 200;
+
+/// How many projects somebody may make, and have, who does not run the server.
+pub const PROJECTS: usize = 100;
+
 /// How many values a field of type `json` may hold, on all levels together.
 pub const JSON_VALUES: usize = 10_000;
 

@@ -347,6 +347,10 @@ fn check_limits(name: &str, field: &Field, value: &Value) -> Result<()> {
             return refuse("MaxLimitExceeded");
         }
     }
+    // A name stands in logs, in lists and on pages.
+    if matches!(name, "name" | "publicValue") && value.as_str().is_some_and(|text| text.chars().any(char::is_control)) {
+        return refuse("InvalidCharacters");
+    }
     let has_text_rules = field.min_length.is_some()
         || field.max_length.is_some()
         || field.options.is_some()

@@ -397,6 +397,16 @@ impl Tx<'_> {
             .map_err(failed("taking over processes"))
     }
 
+    /// A stored setting.
+    pub fn setting(&mut self, name: &str) -> Result<Option<String>> {
+        setting::table
+            .find(name)
+            .select(setting::value)
+            .first(self.conn)
+            .optional()
+            .map_err(failed("reading a setting"))
+    }
+
     /// Writes a setting.
     pub fn set_setting(&mut self, name: &str, value: &str) -> Result<()> {
         diesel::insert_into(setting::table)

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client;
 
-use crate::process::{PATIENCE, Server, drover, folder, text};
+use crate::process::{PATIENCE, Server, drover, folder, text, write_private};
 
 /// Asks, and collects what nobody may read.
 struct Talk<'s> {
@@ -335,7 +335,7 @@ fn what_is_no_secret_is_not_taken_for_one() {
 fn no_secret_is_logged_at_any_level() {
     let folder = folder();
     let (keys, log) = (folder.path().join("keys"), folder.path().join("log"));
-    std::fs::write(&keys, format!("superadmin={}:{}\n", SUPER.0, SUPER.1)).expect("a file");
+    write_private(&keys, &format!("superadmin={}:{}\n", SUPER.0, SUPER.1));
     // An engine that does not answer: what is said to it is written, too, if anything is.
     let place = ["--data-dir", text(folder.path())];
     let engine = ["--docker", "tcp://127.0.0.1:1", "--simulator"];

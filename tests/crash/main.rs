@@ -3,7 +3,8 @@
 //! `matrix` runs whole lives of services in process and dies at each commit, before and after each call of the
 //! runtime, and between a commit and its answer. `process` does what only a real process can: being killed, sharing
 //! a folder, ending with a status; `resume` is about those who listen to a server that is killed, `logs` about what a
-//! server writes down while secrets pass through it.
+//! server writes down while secrets pass through it, `configured` about
+//! what a start does with its flags.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -11,6 +12,7 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod configured;
 mod dump;
 mod golden;
 mod kill_points;

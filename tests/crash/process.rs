@@ -34,7 +34,7 @@ pub fn drover(arguments: &[&str]) -> Command {
 }
 
 /// How a run ended that serves nothing: its status, what it said and what it complained of.
-fn ended(arguments: &[&str]) -> (i32, String, String) {
+pub fn ended(arguments: &[&str]) -> (i32, String, String) {
     let mut child = drover(arguments).spawn().expect("the program runs");
     let status = wait_for(&mut child);
     let mut texts = [String::new(), String::new()];
@@ -214,6 +214,17 @@ fn count(list: &Value, image: &str, state: &str) -> usize {
 
 pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
+}
+
+/// A file that only its owner reads.
+pub fn write_private(file: &Path, text: &str) {
+    std::fs::write(file, text).expect("it can be written");
+    set_mode(file, 0o600);
+}
+
+pub fn set_mode(file: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
 pub fn text(path: &Path) -> &str {
@@ -621,7 +632,10 @@ fn the_servers_key_belongs_to_its_database_and_a_lost_admin_gets_a_new_key() {
     let folder = folder();
     let place = text(folder.path()).to_owned();
     let keys = folder.path().join("keys");
-    std::fs::write(&keys, "admin=FIRST:first-secret\n1a5=OTHER:other-secret\n").expect("a file");
+    write_private(
+        &keys,
+        "admin=FIRST:the-first-secret-of-two\n1a5=OTHER:the-other-secret-of-two\n",
+    );
     let at_file = format!("@{}", text(&keys));
     let start = || {
         let arguments = [
@@ -658,12 +672,12 @@ fn the_servers_key_belongs_to_its_database_and_a_lost_admin_gets_a_new_key() {
         let mut server = start();
         assert_eq!(
             (
-                status(&server, ("FIRST", "first-secret")),
-                status(&server, ("OTHER", "other-secret"))
+                status(&server, ("FIRST", "the-first-secret-of-two")),
+                status(&server, ("OTHER", "the-other-secret-of-two"))
             ),
             (200, 200)
         );
-        assert_eq!(status(&server, ("FIRST", "other-secret")), 401);
+        assert_eq!(status(&server, ("FIRST", "the-other-secret-of-two")), 401);
         server.child.kill().expect("it can be killed");
         server.child.wait().expect("it ends");
     }

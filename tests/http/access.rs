@@ -364,14 +364,14 @@ async fn access_control_is_turned_on_with_a_password_and_off_by_an_admin_only() 
     let send = |body| world.send_with(Method::POST, "/v2-beta/localAuthConfig", &as_admin, Some(body));
     send(on(LOGIN.0, "wrong")).await.refused(401, "IncorrectPassword");
     send(on(LOGIN.0, LOGIN.1)).await.expect(201, json!({"enabled": true}));
-    send(on("other", "name"))
+    send(on("other", "a name and more"))
         .await
         .expect(201, json!({"username": "other"}));
     world
         .post("/v2-beta/token", json!({"code": format!("{}:{}", LOGIN.0, LOGIN.1)}))
         .await
         .refused(401, "Unauthorized");
-    log_in(&world, "other", "name").await;
+    log_in(&world, "other", "a name and more").await;
     let shown = get(&world, "/v2-beta/localAuthConfig", &as_admin)
         .await
         .expect(200, json!({}));

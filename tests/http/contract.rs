@@ -28,6 +28,9 @@ const DELIBERATE: &[(&str, &str, &str)] = &[
     ("", "+", "serviceEvent.externalTimestamp int create nullable"),
     // Agents filter nothing; this is no filter but the events that a subscription asks for.
     ("", "-", "subscribe.filter eventNames eq"),
+    // What containers may do to their hosts: the original let every member of a project be root there.
+    ("", "+", "hostPolicy"),
+    ("", "+", "project.hostPolicy"),
     // An agent that comes back passes through states that v1 never listed.
     ("v1-", "-", "agent.state"),
     ("v1-", "+", "agent.state"),

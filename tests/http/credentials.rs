@@ -84,7 +84,12 @@ async fn public_halves_are_unique_in_any_case_until_their_credential_is_removed(
         Err("NotUnique publicValue".into())
     );
     assert_eq!(
-        make(&world, "password", json!({"publicValue": "alpha", "secretValue": "x"})).await,
+        make(
+            &world,
+            "password",
+            json!({"publicValue": "alpha", "secretValue": "a long password"})
+        )
+        .await,
         Err("NotUnique publicValue".into())
     );
     assert_eq!(
@@ -224,6 +229,38 @@ async fn a_container_says_which_credential_its_image_was_pulled_with() {
         pulled_with(json!({"imageUuid": "sim:one.example/shop/web:2"})).await,
         Value::Null
     );
+}
+
+#[actix_web::test]
+async fn a_password_is_shown_to_its_own_registry_only() {
+    let world = World::new().await;
+    let body = json!({"serverAddress": "https://one.example/"});
+    let registry = text(&world.post("registries", body).await.ok(), "id").to_owned();
+    world.settle().await;
+    let body = json!({"registryId": registry, "publicValue": "user", "secretValue": "hunter2"});
+    let credential = text(&world.post("registrycredentials", body).await.ok(), "id").to_owned();
+    world.settle().await;
+    for (image, named, expected) in [
+        ("one.example/shop/web:1", false, Some("https://one.example/")),
+        ("one.example/shop/web:2", true, Some("https://one.example/")),
+        ("one.example.evil.example/shop/web:1", false, None),
+        ("one.example.evil.example/shop/web:2", true, None),
+        ("one.example:5000/shop/web:1", true, None),
+        ("evil.example/one.example/web:1", true, None),
+        ("shop/web:1", true, None),
+    ] {
+        let mut body =
+            json!({"imageUuid": format!("sim:{image}"), "labels": {"io.rancher.container.pull_image": "always"}});
+        if named {
+            body["registryCredentialId"] = json!(credential);
+        }
+        let made = world.post("containers", body).await.ok();
+        world.wait(text(&made, "id"), "running").await;
+        let shown = [image, &format!("sim:{image}")]
+            .iter()
+            .find_map(|image| world.sim().shown_to(image));
+        assert_eq!(shown.as_deref(), expected, "{image}");
+    }
 }
 
 #[actix_web::test]

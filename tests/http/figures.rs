@@ -339,4 +339,17 @@ fn the_limits_of_the_document_are_those_of_the_program() {
     let said: BTreeSet<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
     let meant: BTreeSet<String> = rows.collect();
     assert_eq!(said, meant.iter().map(String::as_str).collect());
+    for (what, most) in [
+        (
+            "keys and passwords of an account, or of a project",
+            drover::schema::limits::KEYS,
+        ),
+        (
+            "projects that somebody has made who does not run the server",
+            drover::schema::limits::PROJECTS,
+        ),
+    ] {
+        let row = format!("| {what} | {most} |");
+        assert!(text.lines().any(|line| line == row), "{row}");
+    }
 }

@@ -216,6 +216,14 @@ fn masked(table: &Table) -> String {
     for (uuid, name) in containers.chain(services).chain(stacks).chain(hosts).chain(networks) {
         text = text.replace(uuid.as_str(), &format!("<{name}>"));
     }
+    // Which container is made first, and has the lower address, is nobody's business.
+    for container in table.containers.values().filter(|c| c.managed) {
+        let address = container.primary_ip.as_deref().expect("one on the network has one");
+        text = text.replace(
+            &format!("\"{address}\""),
+            &format!("\"<address of {}>\"", container.name),
+        );
+    }
     for container in table.containers.values() {
         let unit = container.labels.get("io.rancher.service.deployment.unit");
         let unit = unit.map(|unit| (unit.as_str(), "<unit>"));

@@ -376,7 +376,8 @@ async fn a_single_page_application_takes_the_root_and_its_own_paths_and_boots() 
 #[actix_web::test]
 async fn ranchers_interface_boots_with_a_login() {
     let world = World::new().await;
-    let body = json!({"username": "root", "password": "of-root", "enabled": true, "accessMode": "unrestricted"});
+    let body =
+        json!({"username": "root", "password": "a password of root", "enabled": true, "accessMode": "unrestricted"});
     world.post("/v2-beta/localauthconfig", body).await.ok();
     let denied = world.send_with(Method::GET, "/v2-beta/schema", &STORE, None).await;
     assert_eq!(denied.status, 401);
@@ -384,7 +385,7 @@ async fn ranchers_interface_boots_with_a_login() {
         .send_with(Method::DELETE, "/v2-beta/token/current", &STORE, None)
         .await;
     none.refused(400, "JWTNotProvided");
-    let login = json!({"code": "root:of-root", "authProvider": "localauthconfig"});
+    let login = json!({"code": "root:a password of root", "authProvider": "localauthconfig"});
     let token = world
         .send_with(Method::POST, "/v2-beta/token", &STORE, Some(login))
         .await

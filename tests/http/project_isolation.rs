@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use actix_web::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use drover::schema::{Role, Version};
+use drover::schema::{Role, Source, Version};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, World, text};
@@ -666,4 +666,74 @@ async fn who_only_reads_sees_no_environment_wherever_a_launch_configuration_stan
             .to_string();
         assert!(full.contains("hunter2"), "{path}: {full}");
     }
+}
+
+/// What is not shown is not found out by what a filter lets through, or by the order of a list.
+#[actix_web::test]
+async fn fields_that_a_role_does_not_see_neither_filter_nor_sort() {
+    let w = World::new().await;
+    let stack = w.stack("front").await;
+    for (name, secret) in [("a", "hunter2"), ("b", "other"), ("c", "alpha")] {
+        let body = json!({"name": name, "imageUuid": "sim:web", "environment": {"P": secret}, "labels": {"l": secret},
+            "hostname": secret, "data": {"p": secret}});
+        w.post("containers", body).await.ok();
+        w.running(&stack, name, json!({})).await;
+        let body = json!({"name": name, "kind": "x", "key": secret, "resourceData": {"p": secret}});
+        w.post("genericobjects", body).await.ok();
+    }
+    key(&w, "superadmin").await;
+    w.engine.require_proof(true).await.expect("access control goes on");
+    let (rex, mia) = (user(&w, "rex").await, user(&w, "mia").await);
+    let member = |user: &str, role: &str| json!({"externalId": user, "externalIdType": "rancher_id", "role": role});
+    let members = json!({"members": [member("1a1", "owner"), member(&rex, "readonly"), member(&mia, "member")]});
+    let path = "/v2-beta/projects/1a5?action=setmembers";
+    send(&w, "superadmin", Method::POST, path, Some(members)).await.ok();
+    let ids = |answer: Answer| -> Vec<String> {
+        let rows = answer.body["data"].as_array().cloned().unwrap_or_default();
+        rows.iter().map(|row| text(row, "id").to_owned()).collect()
+    };
+    let mut tried = 0;
+    for (version, prefix) in [
+        (Version::V2Beta, "/v2-beta/projects/1a5"),
+        (Version::V1, "/v1/projects/1a5"),
+    ] {
+        for (user, role) in [(&rex, Role::Readonly), (&mia, Role::Member)] {
+            let seen = w.engine.registry().view(version, role).clone();
+            let lists =
+                |ty: &&std::sync::Arc<drover::schema::TypeView>| ty.collection_methods.iter().any(|m| m == "GET");
+            for ty in seen.types.values().filter(lists) {
+                let list = |query: String| {
+                    let path = format!("{prefix}/{}?limit=1000{query}", ty.plural);
+                    let (w, user) = (&w, user.clone());
+                    async move { send(w, &user, Method::GET, &path, None).await }
+                };
+                let plain = ids(list(String::new()).await);
+                // Processes and audit rows grow by themselves.
+                if plain.len() < 2 || matches!(ty.id.as_str(), "auditLog" | "processInstance") {
+                    continue;
+                }
+                // What is a column is shown by other types of the same rows, and may be asked for by all.
+                let is_own = |name: &str| {
+                    ty.def
+                        .fields
+                        .get(name)
+                        .is_some_and(|field| field.source == Source::Fields)
+                };
+                let hidden = |name: &&String| !ty.fields.contains_key(*name) && is_own(name);
+                for name in ty.def.fields.keys().filter(hidden) {
+                    for value in ["hunter2", "zzz"] {
+                        for modifier in ["", "_ne", "_prefix", "_gt", "_notnull"] {
+                            let answer = list(format!("&{name}{modifier}={value}")).await;
+                            assert_eq!(ids(answer), plain, "{user} {} {name}{modifier}={value}", ty.id);
+                        }
+                    }
+                    let sorted = ids(list(format!("&sort={name}")).await);
+                    let reverse = ids(list(format!("&sort={name}&order=desc")).await);
+                    assert_eq!((&sorted, &reverse), (&plain, &plain), "{user} {} sort={name}", ty.id);
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 100, "{tried} fields were hidden");
 }

@@ -375,7 +375,7 @@ impl<'a> Scene<'a> {
             "apiKey" | "registrationToken" => json!({}),
             "register" => json!({"key": "made"}),
             "registry" => json!({"serverAddress": "registry.example.com"}),
-            "password" => json!({"publicValue": "made", "secretValue": "of-made"}),
+            "password" => json!({"publicValue": "made", "secretValue": "a secret of made"}),
             "account" => json!({"kind": "user", "name": "made"}),
             "setting" => json!({"name": "made.up", "value": "1"}),
             "userPreference" => json!({"name": "made", "value": "1"}),

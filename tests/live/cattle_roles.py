@@ -2,8 +2,8 @@
 
 usage: cattle_roles.py URL VERSION
 
-URL is a server's, such as http://127.0.0.1:8080, with access control on, the bootstrap keys superadmin:of-superadmin and
-admin:of-admin, and no host; VERSION is v1 or v2-beta. The script makes accounts, a project with members of each role, and
+URL is a server's, such as http://127.0.0.1:8080, with access control on, the bootstrap keys superadmin:secret-of-the-superadmin and
+admin:secret-of-the-admin, and no host; VERSION is v1 or v2-beta. The script makes accounts, a project with members of each role, and
 a simulated host that joins through the API, and runs containers there. It ends at the first surprise with a traceback.
 """
 
@@ -185,15 +185,15 @@ def check_life(server, name, client, host):
 
 def main():
     server = Server(*sys.argv[1:])
-    everything = server.login("superadmin", "of-superadmin")
-    admin = server.login("admin", "of-admin")
+    everything = server.login("superadmin", "secret-of-the-superadmin")
+    admin = server.login("admin", "secret-of-the-admin")
 
     step("who asks is who they say")
     assert only(everything.list_identity()).name == "superadmin"
     admin_id = only(everything.list_account(uuid="admin")).id
     assert account_id(admin) == admin_id
     refused(401, server.login, "admin", "of-somebody")
-    refused(401, server.login, "nobody", "of-admin")
+    refused(401, server.login, "nobody", "secret-of-the-admin")
 
     step("an account of each kind, with a key that an administrator gave it")
     clients = {"superadmin": everything, "admin": admin}

@@ -16,7 +16,10 @@ fn check_roles(version: &str) {
     if real_part("DROVER_TEST_PYTHON").is_none() {
         return;
     }
-    let keys = ["superadmin=superadmin:of-superadmin", "admin=admin:of-admin"];
+    let keys = [
+        "superadmin=superadmin:secret-of-the-superadmin",
+        "admin=admin:secret-of-the-admin",
+    ];
     let flags = [
         "--access-control",
         "on",

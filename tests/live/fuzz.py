@@ -25,7 +25,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 
 # What the server was started with.
-KEYS = {"admin": ("FUZZADMIN", "of-admin"), "1a5": ("FUZZPROJECT", "of-project")}
+KEYS = {"admin": ("FUZZADMIN", "secret-of-the-admin"), "1a5": ("FUZZPROJECT", "secret-of-the-project")}
 VERSIONS = ("v1", "v2-beta")
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
@@ -81,7 +81,7 @@ NEEDED = {
     "services": {"name": None, "stackId": None, "launchConfig": LAUNCH},
     "dnsservices": {"name": None, "stackId": None},
     "externalservices": {"name": None, "stackId": None, "hostname": "fuzz.example"},
-    "passwords": {"publicValue": None, "secretValue": "fuzz"},
+    "passwords": {"publicValue": None, "secretValue": "a password to fuzz"},
     "registrycredentials": {"publicValue": None, "secretValue": "fuzz"},
     "settings": {"name": None, "value": "fuzz"},
 }
@@ -110,7 +110,7 @@ def furnish(url):
         make(url, "apikeys", {"name": f"key-{number_of}"})
         account = make(url, "accounts", {"name": f"user-{number_of}", "kind": "user"}, "admin")["id"]
         make(url, "apikeys", {"name": f"key-{number_of}", "accountId": account}, "admin")
-        make(url, "passwords", {"accountId": account, "publicValue": f"login-{number_of}", "secretValue": "x"}, "admin")
+        make(url, "passwords", {"accountId": account, "publicValue": f"login-{number_of}", "secretValue": "a password to fuzz"}, "admin")
         make(url, "projects", {"name": f"project-{number_of}"}, "admin")
         make(url, "projecttemplates", {"name": f"template-{number_of}"}, "admin")
         make(url, "userpreferences", {"name": f"preference-{number_of}", "value": "x"}, "admin")

@@ -15,12 +15,12 @@ const FLAGS: &[&str] = &[
     "--access-control",
     "on",
     "--bootstrap-key",
-    "admin=FUZZADMIN:of-admin",
+    "admin=FUZZADMIN:secret-of-the-admin",
     "--bootstrap-key",
-    "1a5=FUZZPROJECT:of-project",
+    "1a5=FUZZPROJECT:secret-of-the-project",
 ];
 
-fn number_in(variable: &str) -> Option<u32> {
+pub fn number_in(variable: &str) -> Option<u32> {
     let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
     Some(
         text.parse()
@@ -30,11 +30,11 @@ fn number_in(variable: &str) -> Option<u32> {
 
 /// The same in an ordinary run, which is to say of a change whether it broke something; another one at each longer run.
 /// `DROVER_TEST_FUZZ_SEED` asks for one.
-fn seed(requests: u32) -> u32 {
+pub fn seed(requests: u32, ordinary: u32) -> u32 {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
-    let usual = if requests == REQUESTS { 1 } else { now.subsec_micros() };
+    let usual = if requests == ordinary { 1 } else { now.subsec_micros() };
     number_in("DROVER_TEST_FUZZ_SEED").unwrap_or(usual)
 }
 
@@ -45,7 +45,7 @@ fn requests_that_nobody_would_think_of_are_answered_as_the_documents_say() {
     }
     let mut server = Server::start_with("none", FLAGS);
     let requests = number_in("DROVER_TEST_FUZZ").unwrap_or(REQUESTS);
-    let seed = seed(requests);
+    let seed = seed(requests, REQUESTS);
     // Not `eprintln!`, whose text the harness keeps to itself when a test passes.
     let _ = writeln!(
         std::io::stderr(),
@@ -66,7 +66,7 @@ fn requests_that_nobody_would_think_of_are_answered_as_the_documents_say() {
     let get = |url: &str| {
         let answer = client
             .get(url)
-            .basic_auth("FUZZADMIN", Some("of-admin"))
+            .basic_auth("FUZZADMIN", Some("secret-of-the-admin"))
             .send()
             .unwrap();
         assert_eq!(answer.status().as_u16(), 200, "seed {seed}: {url} after a restart");

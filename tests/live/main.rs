@@ -11,6 +11,7 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod attacker;
 mod browser;
 mod chaos;
 mod clients;
@@ -25,6 +26,7 @@ mod natives;
 mod runtime;
 mod services;
 mod several;
+mod soak;
 mod staying_up;
 mod streams;
 mod support;

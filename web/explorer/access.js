@@ -38,6 +38,7 @@ function field(label, props) {
 function passwordForm({ title, text, verb, submit, isNew }) {
   const name = field('User name', { type: 'text', name: 'username', autocomplete: 'username', autocapitalize: 'none' });
   const password = field('Password', { type: 'password', name: 'password', autocomplete: isNew ? 'new-password' : 'current-password' });
+  const again = isNew ? field('Password again', { type: 'password', name: 'again', autocomplete: 'new-password' }) : null;
   const error = el('div', { class: 'summary', role: 'alert' });
   const go = el('button', { type: 'submit', class: 'go' }, verb);
   const value = (node) => node.querySelector('input').value;
@@ -45,6 +46,12 @@ function passwordForm({ title, text, verb, submit, isNew }) {
     event.preventDefault();
     go.disabled = true;
     error.replaceChildren();
+    if (again && value(again) !== value(password)) {
+      append(error, ['The passwords are not the same.']);
+      again.querySelector('input').focus();
+      go.disabled = false;
+      return;
+    }
     try {
       await submit(value(name), value(password));
     } catch (failure) {
@@ -53,7 +60,7 @@ function passwordForm({ title, text, verb, submit, isNew }) {
     } finally {
       go.disabled = false;
     }
-  } }, el('h1', {}, title), text ? el('p', {}, text) : null, name, password, error, go);
+  } }, el('h1', {}, title), text ? el('p', {}, text) : null, name, password, again, error, go);
 }
 
 /** Logs in, and shows the page that was asked for. */

@@ -1,7 +1,7 @@
 //! The way of every request from the guard to the headers of its answer; what is asked for is served by `dispatch`.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{ApiState, dispatch, plain};
@@ -16,6 +16,7 @@ use crate::http::address;
 use crate::http::headers::{append, put};
 use crate::model::{Error, ErrorKind, Result};
 
+static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
 static WWW_AUTHENTICATE: HeaderName = header::WWW_AUTHENTICATE;
 static RETRY_AFTER: HeaderName = header::RETRY_AFTER;
 static SET_COOKIE: HeaderName = header::SET_COOKIE;
@@ -58,15 +59,18 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         Ok(is_on) => is_on,
         Err(refusal) => return refused(&refusal),
     };
+    let method = request.method();
     let Some(route) = route::parse(request.path()) else {
         return match &state.ui {
-            Some(ui) if request.method().is_safe() => ui.serve(request.path(), request.headers()).await,
+            _ if *method == Method::TRACE => plain(StatusCode::METHOD_NOT_ALLOWED, "not allowed"),
+            Some(ui) if method.is_safe() => ui.serve(request.path(), request.headers()).await,
             Some(_) | None => plain(StatusCode::NOT_FOUND, "not found"),
         };
     };
     let query = Query::parse(request.query_string());
     let is_page = html::is_wanted(request.headers(), &query);
-    if let (Target::Root, true, true, Some(ui)) = (&route.target, is_page, request.method().is_safe(), &state.ui) {
+    let is_read = method.is_safe() && *method != Method::TRACE;
+    if let (Target::Root, true, true, Some(ui)) = (&route.target, is_page, is_read, &state.ui) {
         return ui.serve(request.path(), request.headers()).await;
     }
     let base = Base::new(request.headers(), &route);
@@ -81,7 +85,10 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         return script;
     }
     let mut let_in = LetIn::default();
-    let result = dispatch::answer(&parts, payload, state, &mut let_in).await;
+    let result = match is_traced(&parts) {
+        true => Err(Error::new(ErrorKind::MethodNotAllowed)),
+        false => dispatch::answer(&parts, payload, state, &mut let_in).await,
+    };
     let refusal = result.as_ref().err().map(|e| e.kind);
     let reply = recorded(state, let_in.scope.as_ref(), result).await;
     let is_logout = token::is_asked(&parts.route.target) && reply.status == StatusCode::NO_CONTENT;
@@ -94,7 +101,14 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     let mut response = match (let_in.socket.take(), reply.body) {
         (Some(socket), _) => socket,
         (None, body) if is_page => page(state, &parts, let_in.scope.as_ref(), &schemas, reply.status, &body),
-        (None, Text::Own(body)) => json(reply.status, body),
+        (None, Text::Own(body)) => {
+            let mut response = json(reply.status, body);
+            // It may hold a secret that is shown once.
+            response
+                .headers_mut()
+                .insert(CACHE_CONTROL.clone(), HeaderValue::from_static("no-store"));
+            response
+        }
         (None, Text::Shared(body)) => json(reply.status, body),
     };
     let headers = response.headers_mut();
@@ -120,6 +134,11 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     response
 }
 
+/// Whether what the request brought along is to be sent back, a cookie among it. One in disguise is refused as that.
+fn is_traced(parts: &Parts<'_>) -> bool {
+    *parts.request.method() == Method::TRACE && !parts.query.has("_method")
+}
+
 pub(super) fn refused(refusal: &Error) -> HttpResponse {
     let (status, body) = error::answer(refusal);
     json(status, body)
@@ -134,6 +153,7 @@ fn joining(parts: &Parts<'_>, state: &ApiState) -> Option<HttpResponse> {
     is_read.then(|| match scripts::joining(&state.engine, &parts.base.root, name) {
         Ok(script) => HttpResponse::Ok()
             .content_type("text/plain; charset=utf-8")
+            .insert_header((CACHE_CONTROL.clone(), "no-store"))
             .body(script),
         Err(e) => refused(&e),
     })

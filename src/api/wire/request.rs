@@ -35,6 +35,9 @@ const RESERVED: [&str; 15] = [
     "CSRF",
 ];
 
+/// Parameters by which somebody proves who asks.
+const PROOFS: [&str; 2] = ["token", "CSRF"];
+
 /// The methods the wire knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
@@ -120,13 +123,15 @@ impl<'q> Query<'q> {
         self.pairs.iter().map(|(k, v)| (k.as_ref(), v.as_ref()))
     }
 
-    /// `?…&` with the parameters as they came except these: what a link appends its own to.
+    /// `?…&` with the parameters as they came except these, and but for what proves who asks: what a link appends its own to.
     pub fn without(&self, names: &[&str]) -> String {
         let mut out = String::with_capacity(self.raw.len() + 2);
         out.push('?');
         for part in self.raw.split('&').filter(|p| !p.is_empty()) {
-            let name = part.split('=').next().unwrap_or_default();
-            if !names.contains(&name) {
+            // However it is written.
+            let name = url::form_urlencoded::parse(part.as_bytes()).next();
+            let name = name.map(|(name, _)| name).unwrap_or_default();
+            if !names.contains(&&*name) && !PROOFS.contains(&&*name) {
                 out.push_str(part);
                 out.push('&');
             }

@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use crate::engine::core::Proof;
 use crate::engine::core::{
-    Answer, Core, Input, Scope, TOKEN_KIND, Update, apply_update, insert_and_start, live, row_from_input,
+    Answer, Core, Input, PASSWORD_LENGTH, Scope, TOKEN_KIND, Update, apply_update, insert_and_start, live,
+    row_from_input,
 };
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
-use crate::schema::{Column, Role, Type, TypeView, layout};
+use crate::schema::{Column, Role, Type, TypeView, layout, limits};
 use crate::secret;
 use crate::store::{Condition, CredentialSecret, ListSpec, Scalar, Target, Tx};
 
@@ -37,6 +38,17 @@ pub(super) fn text<'i>(input: &'i Input, field: &str) -> Option<&'i str> {
 }
 
 impl Core {
+    /// 422 for a password that is too short to be one.
+    pub(crate) fn check_length(&self, kind: &str, plain: &str, field: &str) -> Result<()> {
+        let is_password = matches!(kind, "password" | "usernamePassword");
+        let least = usize::try_from(self.setting_count(PASSWORD_LENGTH)?).unwrap_or(usize::MAX);
+        match is_password && plain.chars().count() < least {
+            true => Err(Error::invalid("MinLengthExceeded", field)
+                .with_message(format!("a password has at least {least} characters"))),
+            false => Ok(()),
+        }
+    }
+
     /// What is kept of a secret. A password takes some ten milliseconds, on a thread of its own.
     async fn kept(&self, kind: &str, plain: &str) -> Result<String> {
         match kind {
@@ -157,6 +169,22 @@ pub(crate) fn check_name_free(tx: &mut Tx<'_>, kind: &str, public_value: &str, o
 /// Credentials by which somebody can log in or send requests.
 const KEYS: [&str; 4] = ["apiKey", "password", "usernamePassword", "credential"];
 
+/// 422 for an account that has as many keys and passwords as one may have.
+fn check_number(tx: &mut Tx<'_>, kind: &str, account: ResourceId) -> Result<()> {
+    if !KEYS.contains(&kind) {
+        return Ok(());
+    }
+    let of_account = tx.all("credential", Some(account))?;
+    let number = of_account
+        .iter()
+        .filter(|row| KEYS.contains(&row.kind.as_str()))
+        .count();
+    match number >= limits::KEYS {
+        true => Err(Error::invalid("MaxLimitExceeded", "accountId")),
+        false => Ok(()),
+    }
+}
+
 /// A new credential. Only those whose view lets them give the two halves do; for all others they are made.
 pub(crate) async fn create(
     core: &Core,
@@ -183,6 +211,9 @@ pub(crate) async fn create(
         (None, false) if kind == REGISTRY_KIND => None,
         (None, false) => return Err(Error::invalid("MissingRequired", "secretValue")),
     };
+    if let Some(plain) = &plain {
+        core.check_length(&kind, plain, "secretValue")?;
+    }
     let kept = match &plain {
         Some(plain) => core.kept(&kind, plain).await?,
         // Fits nothing.
@@ -200,6 +231,7 @@ pub(crate) async fn create(
     let row = core
         .write_for(scope, move |tx| {
             check_name_free(tx, &kind, &public_value, None)?;
+            check_number(tx, &kind, account)?;
             let row = insert_and_start(tx, machine.as_deref(), new)?;
             tx.set_credential(&CredentialSecret {
                 id: row.id,
@@ -269,6 +301,9 @@ pub(crate) async fn update(
 ) -> Result<Resource> {
     let (id, kind) = (row.id, row.kind.clone());
     let plain = text(&input, "secretValue").filter(|v| !v.is_empty()).map(str::to_owned);
+    if let Some(plain) = &plain {
+        core.check_length(&kind, plain, "secretValue")?;
+    }
     let kept = match &plain {
         Some(plain) => Some(core.kept(&kind, plain).await?),
         None => None,
@@ -305,6 +340,7 @@ pub(crate) async fn change_secret(core: &Core, scope: &Scope, row: &Resource, in
     let new = text(input, "newSecret")
         .filter(|v| !v.is_empty())
         .ok_or_else(|| Error::invalid("MissingRequired", "newSecret"))?;
+    core.check_length(&row.kind, new, "newSecret")?;
     let id = row.id;
     if scope.owner().is_some() {
         let old = text(input, "oldSecret").unwrap_or_default().to_owned();

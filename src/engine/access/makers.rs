@@ -3,10 +3,9 @@
 //! Whoever holds a project's own key is the project, whatever they were in it before. So only owners make such keys, and a key
 //! works no longer than its maker is an owner.
 
-use crate::engine::core::{Core, Proof, Scope, is_project, notes, retire, write_notes};
+use crate::engine::core::{Core, Proof, Scope, is_project, notes, retire_part, write_notes};
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::Role;
-use crate::store::Tx;
 
 /// What the engine notes of a credential.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -14,6 +13,22 @@ use crate::store::Tx;
 struct KeyNotes {
     /// Who made it for a project; none for keys of before, and for those of people.
     maker: Option<i64>,
+    /// The configuration says it: it ends when that says it no more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    bootstrap: bool,
+}
+
+/// What is noted of a key that the configuration says.
+pub(crate) fn notes_of_bootstrap_key() -> Result<String> {
+    write_notes(&KeyNotes {
+        bootstrap: true,
+        ..KeyNotes::default()
+    })
+}
+
+/// Whether the configuration said a key.
+pub(crate) fn is_of_bootstrap(key: &Resource) -> bool {
+    notes::<KeyNotes>(key).bootstrap
 }
 
 impl Core {
@@ -32,7 +47,10 @@ impl Core {
             }
             _ => Some(scope.user.id.0),
         };
-        write_notes(&KeyNotes { maker: by })
+        write_notes(&KeyNotes {
+            maker: by,
+            ..KeyNotes::default()
+        })
     }
 
     /// Whether a key's maker still may hold it.
@@ -50,21 +68,14 @@ impl Core {
             None => false,
         })
     }
-}
 
-/// Removes the keys that `maker`, who is no owner any more, made for a project.
-pub(crate) fn end_keys(
-    tx: &mut Tx<'_>,
-    project: ResourceId,
-    maker: ResourceId,
-    keep: std::time::Duration,
-) -> Result<()> {
-    for key in tx.all("credential", Some(project))? {
-        if notes::<KeyNotes>(&key).maker == Some(maker.0) {
-            tx.delete_credential(key.id)?;
-            tx.pre_empt(key.id)?;
-            retire(tx, &key, keep)?;
-        }
+    /// Removes the keys that `maker`, who is no owner any more, made for a project. They prove nothing from the moment on that
+    /// its place is written: this may come after it, and in portions.
+    pub(crate) async fn end_keys(&self, project: ResourceId, maker: ResourceId) -> Result<()> {
+        let mut keys = self.store.all("credential", Some(project))?;
+        keys.retain(|key| notes::<KeyNotes>(key).maker == Some(maker.0));
+        let keep = self.keep_removed();
+        self.write_each(keys, move |tx, key| retire_part(tx, key.id, keep))
+            .await
     }
-    Ok(())
 }

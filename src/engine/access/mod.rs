@@ -1,9 +1,10 @@
-//! Who may do what: what proves an account, what it is for a project, what it may do to a row; and the rows that hold secrets
+//! Who may do what: what proves an account, what it is for a project, what it may do to a row, what a project may do to its hosts; and the rows that hold secrets
 //! (keys, passwords, registries). Nothing here knows what the rows that are protected are for, or makes an account: people,
 //! logins and projects are the accounts' room.
 
 mod credentials;
 mod dispatch;
+mod host_policy;
 mod keys;
 mod makers;
 mod members;
@@ -16,8 +17,9 @@ mod stream_tokens;
 
 pub(crate) use credentials::{check_name_free, restrict_list};
 pub(crate) use dispatch::{Owner, act, create, handle, update};
+pub(crate) use host_policy::HOST_POLICY_FIELD;
 pub use keys::{Candidate, KeyProof};
-pub(crate) use makers::end_keys;
+pub(crate) use makers::{is_of_bootstrap, notes_of_bootstrap_key};
 pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS};
 pub(crate) use new_key::NewKey;
 pub(crate) use registries::CREDENTIAL_FIELD;

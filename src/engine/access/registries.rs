@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::engine::core::{
-    Core, Input, REGISTRY_DEFAULT, REGISTRY_WHITELIST, Scope, insert_and_start, retire, row_from_input,
+    Core, Input, REGISTRY_DEFAULT, REGISTRY_WHITELIST, Scope, insert_and_start, retire_part, row_from_input,
 };
 use crate::model::launch::{is_none_image, parse_reference};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
@@ -180,16 +180,7 @@ impl Core {
     pub(crate) async fn remove_registry(&self, row: &Resource) -> Result<()> {
         let credentials = self.store.referrers(row.id, "registryId")?;
         let keep = self.keep_removed();
-        self.write(move |tx| {
-            for id in credentials {
-                if let Some(credential) = tx.find(id)?.filter(|c| c.removed.is_none()) {
-                    tx.delete_credential(id)?;
-                    tx.pre_empt(id)?;
-                    retire(tx, &credential, keep)?;
-                }
-            }
-            Ok(())
-        })
-        .await
+        self.write_each(credentials, move |tx, id| retire_part(tx, id, keep))
+            .await
     }
 }

@@ -1,14 +1,20 @@
 //! Logins: passwords that begin sessions, and turning access control on and off.
 
-use crate::engine::access::Candidate;
-use crate::engine::core::{Core, Scope, new_row, retire};
+use crate::engine::access::{Candidate, is_of_bootstrap};
+use crate::engine::core::{Core, Scope, new_row, retire, retire_part};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::Type;
 use crate::secret;
-use crate::store::{CredentialSecret, NewResource, Tx};
+use crate::store::{Changes, CredentialSecret, NewResource, Tx};
 
 /// The provider that this build has: passwords of its own.
 pub const LOCAL: &str = "localAuthConfig";
+
+/// The setting that says whether access is controlled.
+const SECURITY: &str = "api.security.enabled";
+
+/// The kind of what logins are opened with.
+const PASSWORD: &str = "password";
 
 /// A setting that opens with this server's key only.
 pub(crate) const KEY_CHECK: &str = "drover.key.check";
@@ -78,7 +84,7 @@ impl Core {
     }
 
     pub(crate) fn password_of(&self, name: &str) -> Result<Vec<Candidate>> {
-        self.candidates(name, "password")
+        self.candidates(name, PASSWORD)
     }
 
     pub(crate) fn access_mode(&self) -> Result<AccessMode> {
@@ -137,6 +143,16 @@ impl Core {
     /// Turns access control on: the first admin logs in by this name from now on, or shows that it could already.
     pub(crate) async fn turn_on(&self, scope: &Scope, auth: LocalAuth) -> Result<()> {
         let candidates = self.password_of(&auth.username)?;
+        let was_off = !self.policy()?.is_on;
+        let security = self.store.setting(SECURITY)?;
+        let first = self.first_admin()?;
+        let passwords = match first {
+            Some(admin) => passwords_among(self.store.all("credential", Some(admin))?),
+            None => Vec::new(),
+        };
+        if candidates.is_empty() {
+            self.check_length(PASSWORD, &auth.password, "password")?;
+        }
         let wrong = || Error::new(ErrorKind::Unauthorized).with_code("IncorrectPassword");
         let password = auth.password.clone();
         let (known, hash) = tokio::task::spawn_blocking(move || match candidates.as_slice() {
@@ -150,9 +166,7 @@ impl Core {
         .map_err(|e| Error::internal("hashing a password", e))??;
         let admin = match known {
             Some(account) => account,
-            None => self
-                .first_admin()?
-                .ok_or_else(|| Error::conflict("there is no active admin"))?,
+            None => first.ok_or_else(|| Error::conflict("there is no active admin"))?,
         };
         let row = self.store.find(admin)?.ok_or_else(Error::not_found)?;
         if row.kind != "admin" {
@@ -160,23 +174,22 @@ impl Core {
         }
         let ty = self.type_of("password")?.clone();
         let keep = self.keep_removed();
-        let was_off = !self.policy()?.is_on;
         let written = self.write_for(scope, move |tx| {
+            let old = passwords_among(tx.all("credential", Some(admin))?);
+            // Somebody else was quicker: this one was let in by what holds no more.
+            if tx.setting(SECURITY)? != security || hash.is_some() && old != passwords {
+                return Err(Error::conflict("access control was changed meanwhile"));
+            }
             if let Some(kept) = hash {
-                for old in tx
-                    .all("credential", Some(admin))?
-                    .iter()
-                    .filter(|old| old.kind == "password")
-                {
-                    tx.delete_credential(old.id)?;
-                    retire(tx, old, keep)?;
+                for id in old {
+                    retire_part(tx, id, keep)?;
                 }
-                insert_active(tx, &ty, admin, &auth.username, &kept)?;
+                insert_active(tx, &ty, admin, &auth.username, &kept, String::new())?;
                 let row = tx.get(admin)?;
                 if row.name != auth.name && !auth.name.is_empty() {
-                    let changes = crate::store::Changes {
+                    let changes = Changes {
                         name: Some(auth.name.clone()),
-                        ..Default::default()
+                        ..Changes::default()
                     };
                     tx.update_if(&row, &changes)?;
                 }
@@ -185,7 +198,7 @@ impl Core {
                 // Whoever is logged in was so under other rules.
                 tx.delete_all_sessions()?;
             }
-            tx.set_setting("api.security.enabled", "true")?;
+            tx.set_setting(SECURITY, "true")?;
             tx.set_setting("api.auth.provider.configured", LOCAL)?;
             tx.set_setting("api.auth.local.access.mode", auth.mode.as_str())
         });
@@ -195,14 +208,20 @@ impl Core {
     pub(crate) async fn turn_off(&self, scope: &Scope) -> Result<()> {
         self.check_may_be_open()?;
         let written = self.write_for(scope, |tx| {
-            tx.set_setting("api.security.enabled", "false")?;
+            tx.set_setting(SECURITY, "false")?;
             tx.set_setting("api.auth.provider.configured", "none")
         });
         written.await
     }
 
-    /// Sets the key of an account, at once usable. Twice equals once.
-    pub(crate) async fn set_key(&self, account: ResourceId, access: String, secret: &str) -> Result<()> {
+    /// Sets the key of an account, at once usable, with what is noted of it. Twice equals once.
+    pub(crate) async fn set_key(
+        &self,
+        account: ResourceId,
+        access: String,
+        secret: &str,
+        internal: String,
+    ) -> Result<()> {
         let kept = self.config.secrets.digest(secret);
         let ty = self.type_of("apiKey")?.clone();
         let keep = self.keep_removed();
@@ -214,16 +233,36 @@ impl Core {
                     && row.state == State::ACTIVE
                     && row.removed.is_none();
                 if is_same && found.secret == kept {
-                    return Ok(());
+                    let changes = Changes {
+                        internal: Some(internal),
+                        ..Changes::default()
+                    };
+                    return tx.update_if(&row, &changes).map(drop);
                 }
                 tx.delete_credential(found.id)?;
                 if row.removed.is_none() {
                     retire(tx, &row, keep)?;
                 }
             }
-            insert_active(tx, &ty, account, &access, &kept).map(drop)
+            insert_active(tx, &ty, account, &access, &kept, internal).map(drop)
         });
         written.await
+    }
+
+    /// Ends the keys that the configuration said once, and now says no more: `kept` are the public halves that it says. Gives
+    /// those that ended.
+    pub(crate) async fn end_bootstrap_keys(&self, kept: &[String]) -> Result<Vec<String>> {
+        let (mut ended, mut rows) = (Vec::new(), Vec::new());
+        for row in self.store.all("credential", None)? {
+            let name = Fields::parse(&row.fields)?.text("publicValue").unwrap_or_default();
+            if is_of_bootstrap(&row) && !kept.iter().any(|kept| kept.eq_ignore_ascii_case(&name)) {
+                ended.push(name);
+                rows.push(row.id);
+            }
+        }
+        let keep = self.keep_removed();
+        self.write_each(rows, move |tx, id| retire_part(tx, id, keep)).await?;
+        Ok(ended)
     }
 
     /// The account that a flag names: `superadmin`, `admin` or a project's id.
@@ -249,12 +288,26 @@ impl Core {
     }
 }
 
+/// Which of these credentials are passwords.
+fn passwords_among(credentials: Vec<Resource>) -> Vec<ResourceId> {
+    let passwords = credentials.into_iter().filter(|row| row.kind == PASSWORD);
+    passwords.map(|row| row.id).collect()
+}
+
 /// A credential that is active from the start.
-fn insert_active(tx: &mut Tx<'_>, ty: &Type, account: ResourceId, name: &str, kept: &str) -> Result<Resource> {
+fn insert_active(
+    tx: &mut Tx<'_>,
+    ty: &Type,
+    account: ResourceId,
+    name: &str,
+    kept: &str,
+    internal: String,
+) -> Result<Resource> {
     let mut fields = Fields::default();
     fields.set("publicValue", name)?;
     let row = tx.insert(NewResource {
         state: State::ACTIVE,
+        internal,
         ..new_row(ty, Some(account), fields)
     })?;
     let (kind, public_value, secret) = (row.kind.clone(), name.to_owned(), kept.to_owned());

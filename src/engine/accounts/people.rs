@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::engine::access::{MEMBER, end_keys};
+use crate::engine::access::MEMBER;
 use crate::engine::core::{Core, DEFAULT_PROJECT, Input, Scope, insert_and_start, retire_part, row_from_input};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::TypeView;
@@ -103,8 +103,7 @@ impl Core {
         let (Some((_, account)), Some(project)) = (account.first().copied(), member.account_id) else {
             return Ok(());
         };
-        let keep = self.keep_removed();
-        self.write(move |tx| end_keys(tx, project, account, keep)).await
+        self.end_keys(project, account).await
     }
 
     /// What goes with an account that is no project: its keys, its preferences, its memberships.
@@ -121,7 +120,7 @@ impl Core {
         );
         let (id, keep) = (row.id, self.keep_removed());
         for (project, _) in self.memberships(id)? {
-            self.write(move |tx| end_keys(tx, project, id, keep)).await?;
+            self.end_keys(project, id).await?;
         }
         self.write(move |tx| tx.delete_sessions(id, None)).await?;
         self.write_each(parts, move |tx, id| retire_part(tx, id, keep)).await

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::engine::access::{MEMBER, SET_MEMBERS, end_keys};
+use crate::engine::access::{HOST_POLICY_FIELD, MEMBER, SET_MEMBERS};
 use crate::engine::core::{
-    ADMIN, Answer, Core, DEFAULT_PORTS, DEFAULT_PROJECT, Input, Outcome, Scope, insert_and_start, is_project, new_row,
-    retire_part, row_from_input,
+    ADMIN, Answer, Core, DEFAULT_PORTS, DEFAULT_PROJECT, Input, Outcome, Reach, Scope, insert_and_start, is_project,
+    new_row, notes, retire_part, row_from_input, write_notes,
 };
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State, WireId};
-use crate::schema::{Role, Type, TypeView};
+use crate::schema::{Role, Type, TypeView, limits};
 use crate::store::{Changes, NewResource, Tx};
 
 use super::people::RANCHER_ID;
@@ -118,7 +118,47 @@ pub(crate) fn give_default_to_admin(tx: &mut Tx<'_>, member: &Type, account_pref
     insert_member(tx, member, account_prefix, DEFAULT_PROJECT, &admin).map(|_| ())
 }
 
+/// What the engine notes of a project.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+struct ProjectNotes {
+    /// Who made it.
+    maker: Option<i64>,
+}
+
+/// 422 for somebody who has made as many projects as one may who does not run the server.
+fn check_number(tx: &mut Tx<'_>, maker: ResourceId) -> Result<()> {
+    let accounts = tx.all("account", None)?;
+    let own = accounts
+        .iter()
+        .filter(|row| is_project(row) && notes::<ProjectNotes>(row).maker == Some(maker.0));
+    match own.count() >= limits::PROJECTS {
+        true => {
+            Err(Error::invalid("MaxLimitExceeded", "name").with_message("you have made as many projects as you may"))
+        }
+        false => Ok(()),
+    }
+}
+
 impl Core {
+    /// The accounts that are owners of a project.
+    fn owners_of(&self, project: ResourceId) -> Result<BTreeSet<ResourceId>> {
+        let mut owners = BTreeSet::new();
+        for row in self.store.all("projectMember", Some(project))? {
+            let fields = Fields::parse(&row.fields)?;
+            if fields.text("role").as_deref() == Some("owner") {
+                owners.extend(
+                    fields
+                        .text("externalId")
+                        .as_deref()
+                        .and_then(WireId::parse)
+                        .map(|w| w.id),
+                );
+            }
+        }
+        Ok(owners)
+    }
+
     /// 501 for a template that a project cannot be made of: its stacks would come from a catalog.
     fn check_template(&self, wire: Option<&Value>) -> Result<()> {
         let id = wire.and_then(Value::as_str).and_then(WireId::parse).map(|w| w.id);
@@ -157,10 +197,19 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, mut input:
     if new.fields.text("orchestration").is_none() {
         new.fields.set("orchestration", "cattle")?;
     }
+    if !input.contains_key(HOST_POLICY_FIELD) {
+        new.fields.set(HOST_POLICY_FIELD, &core.new_host_policy()?)?;
+    }
     let machine = ty.def.machine.clone();
     let (member, network) = (core.type_of("projectMember")?.clone(), core.type_of("network")?.clone());
     let prefix = ty.def.prefix.clone();
+    let maker = scope.user.id;
+    new.internal = write_notes(&ProjectNotes { maker: Some(maker.0) })?;
+    let is_counted = scope.reach != Reach::All;
     core.write_for(scope, move |tx| {
+        if is_counted {
+            check_number(tx, maker)?;
+        }
         let project = insert_and_start(tx, machine.as_deref(), new)?;
         for one in &members {
             insert_member(tx, &member, &prefix, project.id, one)?;
@@ -195,9 +244,12 @@ pub(crate) async fn set_members(core: &Core, scope: &Scope, project: &Resource, 
     core.require(scope, project, SET_MEMBERS)?;
     let wanted = core.read_members(list)?;
     let is_owner = core.role_in(scope, project)? == Some(Role::Owner);
+    let owners = core.owners_of(project.id)?;
+    let stay: BTreeSet<ResourceId> = wanted.iter().filter(|w| w.role == "owner").map(|w| w.account).collect();
     let ty = core.type_of("projectMember")?.clone();
     let prefix = core.type_of("project")?.prefix.clone();
     let (id, keep) = (project.id, core.keep_removed());
+    let owners_after = stay.clone();
     let rows = core.write_for(scope, move |tx| {
         if tx.get(id)?.removed.is_some() {
             return Err(Error::conflict("the resource is removed"));
@@ -224,23 +276,23 @@ pub(crate) async fn set_members(core: &Core, scope: &Scope, project: &Resource, 
                 None => retire_part(tx, row.id, keep)?,
             }
         }
-        let owners_after: BTreeSet<ResourceId> =
-            wanted.iter().filter(|w| w.role == "owner").map(|w| w.account).collect();
         if !is_owner && owners_before != owners_after {
             let refusal = Error::new(ErrorKind::BadRequest)
                 .with_code("InvalidFormat")
                 .with_field("members");
             return Err(refusal.with_message("only an owner may change who the owners are"));
         }
-        for gone in owners_before.difference(&owners_after) {
-            end_keys(tx, id, *gone, keep)?;
-        }
         for member in wanted.iter().filter(|w| !kept.contains(&w.account)) {
             rows.push(insert_member(tx, &ty, &prefix, id, member)?);
         }
         Ok(rows)
     });
-    Ok(Answer::Rows("projectMember", rows.await?))
+    let rows = rows.await?;
+    // A crash before this leaves keys that prove nothing.
+    for gone in owners.difference(&stay) {
+        core.end_keys(id, *gone).await?;
+    }
+    Ok(Answer::Rows("projectMember", rows))
 }
 
 /// The networks that every project has from the start, by kind; the last is managed networking.

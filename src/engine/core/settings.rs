@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Error, ErrorKind, Result};
+use crate::model::{Error, ErrorKind, HostPolicy, Result};
 use crate::schema::Role;
 
 use super::request::{AuthType, Scope, Setting};
@@ -31,6 +31,8 @@ enum Form {
     Switch,
     /// `on` or `off`.
     OnOff,
+    /// What projects may do to their hosts, as JSON, or `null`.
+    HostPolicy,
     /// Says what this server is: nobody sets it.
     Fixed,
 }
@@ -103,6 +105,12 @@ pub(crate) const NONRANCHER: &str = "manage.nonrancher.containers";
 /// By which address others reach this machine; empty: the one that is found.
 pub(crate) const HOST_ADDRESS: &str = "drover.host.address";
 
+/// So many characters a password has at least.
+pub(crate) const PASSWORD_LENGTH: &str = "api.auth.local.min.length";
+
+/// What the containers of new projects may do to their hosts.
+pub(crate) const HOST_POLICY: &str = "host.policy";
+
 /// Tells installations apart.
 pub(crate) const INSTALL_UUID: &str = "install.uuid";
 
@@ -135,6 +143,7 @@ const SETTINGS: &[Known] = &[
     public("api.auth.jwt.token.expiry", "57600000"),
     text("api.auth.local.access.mode", "unrestricted"),
     text("api.auth.local.allowed.identities", ""),
+    count(PASSWORD_LENGTH, "12"),
     public("api.auth.local.validate.description", ""),
     public("api.auth.provider.configured", "none"),
     text(
@@ -177,6 +186,10 @@ const SETTINGS: &[Known] = &[
     count(EVENT_ROWS, "1000000"),
     count(EVENT_SECONDS, "1209600"),
     public("go.machine.service.version", ""),
+    Known {
+        form: Form::HostPolicy,
+        ..text(HOST_POLICY, "{}")
+    },
     // Written once for each database, by the server itself.
     text(INSTALL_UUID, ""),
     public("ipsec.service.enable.healthcheck", "false"),
@@ -282,6 +295,11 @@ fn check(name: &str, value: Option<&str>) -> Result<()> {
         (Some(Form::OnOff), Some(value)) if !matches!(value, "on" | "off") => {
             Err(Error::invalid("InvalidOption", "value").with_message("on or off is needed"))
         }
+        (Some(Form::HostPolicy), Some(value)) => match HostPolicy::parse(value) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Error::invalid("InvalidFormat", "value")
+                .with_message(format!("the JSON of a hostPolicy is needed, or null: {e}"))),
+        },
         _ => Ok(()),
     }
 }

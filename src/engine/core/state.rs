@@ -269,6 +269,16 @@ impl Core {
         }
         Ok(())
     }
+
+    /// Background writes by one closure, again and again while it says that something is left: it stops when its transaction is
+    /// full, and finds by itself what to go on with.
+    pub(crate) async fn write_on<F>(&self, closure: F) -> Result<()>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<bool> + Clone + Send + 'static,
+    {
+        while self.write(closure.clone()).await? {}
+        Ok(())
+    }
 }
 
 /// However little each of them writes, so many items are looked at in one transaction.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::engine::access::{Candidate, KeyProof, unauthorized};
+use crate::engine::access::{Candidate, KeyProof, notes_of_bootstrap_key, unauthorized};
 use crate::engine::accounts::{AccessMode, KEY_CHECK, LocalAuth};
 use crate::engine::core::{Account, Input, Policy, Proof, Reach, Scope, Standing, TOKEN};
 use crate::model::{Error, ResourceId, Result, State};
@@ -222,7 +222,22 @@ impl Engine {
     /// 404 if there is no such account.
     pub async fn set_key(&self, name: &str, access: String, secret: &str) -> Result<()> {
         let account = self.core().named_account(name)?.ok_or_else(Error::not_found)?;
-        self.core().set_key(account, access, secret).await
+        self.core().set_key(account, access, secret, String::new()).await
+    }
+
+    /// The same for keys that the configuration says: it is noted of them, so that they end when it says them no more.
+    ///
+    /// # Errors
+    /// 404 if there is no such account.
+    pub async fn set_bootstrap_key(&self, name: &str, access: String, secret: &str) -> Result<()> {
+        let account = self.core().named_account(name)?.ok_or_else(Error::not_found)?;
+        let noted = notes_of_bootstrap_key()?;
+        self.core().set_key(account, access, secret, noted).await
+    }
+
+    /// Ends the keys that the configuration said once; `kept` are the public halves that it says now. Gives those that ended.
+    pub async fn end_bootstrap_keys(&self, kept: &[String]) -> Result<Vec<String>> {
+        self.core().end_bootstrap_keys(kept).await
     }
 
     /// A new key for the first admin: its access key and its secret.
@@ -232,7 +247,7 @@ impl Engine {
             .first_admin()?
             .ok_or_else(|| Error::conflict("there is no active admin"))?;
         let (access, secret) = (secret::access_key()?, secret::secret_key()?);
-        core.set_key(admin, access.clone(), &secret).await?;
+        core.set_key(admin, access.clone(), &secret, String::new()).await?;
         Ok((access, secret))
     }
 }

@@ -52,14 +52,12 @@ impl Core {
         if containers.is_empty() {
             return Ok(true);
         }
-        self.write(move |tx| {
-            for slim in containers {
-                let Some(container) = tx.find(slim.id)? else { continue };
-                dismiss(tx, &machine, &container)?;
-            }
-            Ok(false)
+        self.write_each(containers, move |tx, slim| match tx.find(slim.id)? {
+            Some(container) => dismiss(tx, &machine, &container).map(drop),
+            None => Ok(()),
         })
-        .await
+        .await?;
+        Ok(false)
     }
 
     /// `host.remove`: its containers go first (what runs on an engine that is gone cannot be asked to stop), then what belongs

@@ -30,6 +30,7 @@ pub(crate) async fn create(
     mut input: Input,
 ) -> Result<Vec<Resource>> {
     core.apply_image_rules(&mut input)?;
+    core.check_host_use(Some(account), &input)?;
     let new = NewContainers::check(&ty.def, account, input)?;
     let types = core.instance_types()?;
     core.write_for(scope, move |tx| new.insert(tx, &types)).await

@@ -43,7 +43,12 @@ pub(crate) async fn update(
         }
         "volume" => {
             volumes::check_update(row, &input)?;
+            core.check_volume_use(row.account_id, Some(row), &input)?;
             Update::of(ty).moving()
+        }
+        "instance" => {
+            core.check_host_use(row.account_id, &input)?;
+            Update::of(ty)
         }
         _ => Update::of(ty),
     };

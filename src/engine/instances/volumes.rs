@@ -24,6 +24,7 @@ pub(crate) async fn create(
     account: ResourceId,
     input: &Input,
 ) -> Result<Resource> {
+    core.check_volume_use(Some(account), None, input)?;
     let mut new = row_from_input(&ty.def, account, input)?;
     let machine = ty.def.machine.clone();
     let prefix = core.type_of("storageDriver")?.prefix.clone();

@@ -30,6 +30,7 @@ pub(crate) async fn update(
 ) -> Result<Resource> {
     if row.root == "service" {
         core.apply_image_rules(&mut input)?;
+        core.check_host_use(row.account_id, &input)?;
     }
     let input = match row.root.as_str() {
         "service" => service::check_update(row, input)?,

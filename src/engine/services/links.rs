@@ -258,29 +258,22 @@ async fn change(
 /// Copies the links that consumers have to one service onto another (updateLinks of an upgrade to a service).
 pub(crate) async fn copy_consumers(core: &Core, from: ResourceId, to: ResourceId) -> Result<()> {
     let types = core.link_types()?;
-    core.write(move |tx| {
-        for id in tx.referrers(from, "consumedServiceId")? {
-            let Some(map) = tx.find(id)?.filter(|m| m.removed.is_none()) else {
-                continue;
-            };
-            let Some(consumer) = map.parent_id.map(|p| tx.find(p)).transpose()?.flatten() else {
-                continue;
-            };
-            let known = links_of(tx, consumer.id)?
-                .iter()
-                .any(|(_, target, alias)| target.service() == Some(to) && *alias == map.name);
-            if !known && !is_gone(Some(&consumer)) {
-                insert_link(
-                    tx,
-                    &types,
-                    &consumer,
-                    &Target::Service(to),
-                    &map.name,
-                    LinkNotes::default(),
-                )?;
-            }
+    let maps = core.store.referrers(from, "consumedServiceId")?;
+    core.write_each(maps, move |tx, id| {
+        let Some(map) = tx.find(id)?.filter(|m| m.removed.is_none()) else {
+            return Ok(());
+        };
+        let Some(consumer) = map.parent_id.map(|p| tx.find(p)).transpose()?.flatten() else {
+            return Ok(());
+        };
+        let known = links_of(tx, consumer.id)?
+            .iter()
+            .any(|(_, target, alias)| target.service() == Some(to) && *alias == map.name);
+        if known || is_gone(Some(&consumer)) {
+            return Ok(());
         }
-        Ok(())
+        let target = Target::Service(to);
+        insert_link(tx, &types, &consumer, &target, &map.name, LinkNotes::default())
     })
     .await
 }

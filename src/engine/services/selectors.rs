@@ -1,6 +1,7 @@
 //! What selectors tie together: services that link, and containers that a service adopts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::engine::core::{Core, notes, retire};
 use crate::engine::instances::insert_expose_map;
@@ -27,7 +28,7 @@ impl Core {
             text.map(|t| Selector::parse(&t, "selectorLink")).transpose()
         };
         let labels = primary_labels(snapshot.configs.first().map(|c| &c.launch));
-        let types = std::sync::Arc::new(self.link_types()?);
+        let types = Arc::new(self.link_types()?);
         let others = self.store.all("service", service.account_id)?;
         let own = selector_of(service)?;
         let mut selected = Vec::new();
@@ -54,7 +55,7 @@ impl Core {
     /// `only` is the one target that was looked at.
     async fn link_selected(
         &self,
-        types: &std::sync::Arc<LinkTypes>,
+        types: &Arc<LinkTypes>,
         from: ResourceId,
         only: Option<ResourceId>,
         wanted: Vec<ResourceId>,
@@ -69,7 +70,7 @@ impl Core {
             return Ok(());
         }
         let (types, keep) = (types.clone(), self.keep_removed());
-        self.write(move |tx| {
+        self.write_on(move |tx| {
             let consumer = tx.get(from)?;
             let links = links_of(tx, from)?;
             for (map, target, _) in &links {
@@ -77,9 +78,12 @@ impl Core {
                 let was_looked_at = only.is_none_or(|only| only == target);
                 if was_looked_at && !wanted.contains(&target) && notes::<LinkNotes>(map).selected {
                     retire_link(tx, map, keep)?;
+                    if tx.is_full() {
+                        return Ok(true);
+                    }
                 }
             }
-            for to in wanted {
+            for to in wanted.iter().copied() {
                 let known = links.iter().any(|(_, target, _)| target.service() == Some(to));
                 if !known && !is_gone(Some(&consumer)) && !is_gone(tx.find(to)?.as_ref()) {
                     insert_link(
@@ -90,9 +94,12 @@ impl Core {
                         "",
                         LinkNotes { selected: true },
                     )?;
+                    if tx.is_full() {
+                        return Ok(true);
+                    }
                 }
             }
-            Ok(())
+            Ok(false)
         })
         .await
     }
@@ -106,12 +113,13 @@ impl Core {
                 matching.push(row);
             }
         }
-        let (types, id, keep) = (self.instance_types()?, service.id, self.keep_removed());
-        self.write(move |tx| {
+        let (types, id, keep) = (Arc::new(self.instance_types()?), service.id, self.keep_removed());
+        let matching = Arc::new(matching);
+        self.write_on(move |tx| {
             let service = tx.get(id)?;
             if is_gone(Some(&service)) {
                 // Removed while its containers were looked for: what it had was let go, and nothing comes after.
-                return Ok(());
+                return Ok(false);
             }
             let mut adopted = Vec::new();
             for map in tx.children(id, "serviceExposeMap")? {
@@ -131,15 +139,21 @@ impl Core {
                     tx.delete_refs(map.id, "serviceId")?;
                     tx.delete_refs(map.id, "instanceId")?;
                     retire(tx, &map, keep)?;
+                    if tx.is_full() {
+                        return Ok(true);
+                    }
                 }
             }
             // What runs is adopted; what was adopted stays so when it stops.
             for known in matching.iter().filter(|m| !adopted.contains(&m.id)) {
                 if let Some(container) = tx.find(known.id)?.filter(|c| c.state == State::RUNNING) {
                     insert_expose_map(tx, &types, &service, &container, None, false)?;
+                    if tx.is_full() {
+                        return Ok(true);
+                    }
                 }
             }
-            Ok(())
+            Ok(false)
         })
         .await
     }

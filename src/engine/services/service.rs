@@ -30,7 +30,9 @@ pub(crate) async fn create(
     let Some(stack) = stack else {
         return Err(no_stack(field));
     };
-    core.require_stack(scope, core.store.find(stack.id)?.as_ref())?;
+    let in_stack = core.store.find(stack.id)?;
+    core.require_stack(scope, in_stack.as_ref())?;
+    core.check_host_use(in_stack.and_then(|stack| stack.account_id), &input)?;
     let new = NewService::check(&ty.def, account, stack.id, input)?;
     core.write_for(scope, move |tx| new.insert(tx)).await
 }

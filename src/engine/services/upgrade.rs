@@ -41,6 +41,7 @@ pub(super) fn check_pace(strategy: &Config) -> Result<()> {
 
 async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strategy: Config) -> Result<Answer> {
     core.apply_image_rules(&mut strategy)?;
+    core.check_host_use(row.account_id, &strategy)?;
     let upgrade = Upgrade::check(row, strategy)?;
     let machine = core.machine_of(&row.kind)?.clone();
     let range = core.port_range(row.account_id)?;

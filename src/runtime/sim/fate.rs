@@ -8,6 +8,11 @@ impl Sim {
         self.shared.lock().state.health.insert(uuid.to_owned(), health);
     }
 
+    /// The server whose password the last pull of an image brought along; none if it brought none, or there was no pull.
+    pub fn shown_to(&self, image: &str) -> Option<String> {
+        self.shared.lock().state.shown_to.get(image).cloned().flatten()
+    }
+
     /// What it says that it is from now on; at first nothing.
     pub fn set_identity(&self, id: &str) {
         id.clone_into(&mut self.shared.lock().identity);

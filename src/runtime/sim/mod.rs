@@ -251,12 +251,14 @@ impl Runtime for Sim {
         &self,
         image: &str,
         _policy: PullPolicy,
-        _auth: Option<&RegistryAuth>,
+        auth: Option<&RegistryAuth>,
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<()> {
         {
             let mut world = self.enter("pull", Some(image))?;
             let knobs = Knobs::of_image(image);
+            let server = auth.map(|auth| auth.server.clone());
+            world.state.shown_to.insert(image.to_owned(), server);
             world.state.attempt(image, SimStep::Pull, &knobs)?;
         }
         progress(format!("Pulling {image} (1/1)"));

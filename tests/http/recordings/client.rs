@@ -206,6 +206,11 @@ impl Client {
     }
 
     async fn set_up(&mut self) {
+        // The original knew no policy, and passwords of any length.
+        for (name, value) in [("host.policy", "null"), ("api.auth.local.min.length", "0")] {
+            let body = json!({"name": name, "value": value});
+            self.post("superadmin", "/v2-beta/settings", body).await;
+        }
         for (kind, query) in [("admin", "kind=admin&uuid=admin"), ("superadmin", "kind=superadmin")] {
             let rows = self.get("superadmin", &format!("/v2-beta/accounts?{query}")).await;
             let id = text(&rows["data"][0], "id").to_owned();

@@ -8,7 +8,10 @@ use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use actix_web::HttpResponse;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
 use actix_web::web;
 
 use crate::http::path;
@@ -56,7 +59,9 @@ impl Folder {
         };
         response
             .insert_header((ETAG, found.tag))
-            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .insert_header((X_FRAME_OPTIONS, "DENY"))
+            .insert_header((CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"));
         // Names with a digest in them are asked for anew too: it costs an answer without a body.
         response.insert_header((CACHE_CONTROL, if found.is_index { "no-store" } else { "no-cache" }));
         match known {

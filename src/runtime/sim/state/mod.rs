@@ -69,6 +69,8 @@ pub(super) struct Contents {
     /// Name → driver.
     pub(super) volumes: BTreeMap<String, String>,
     pub(super) health: HashMap<String, Health>,
+    /// By image, the server whose password the last pull brought along.
+    pub(super) shown_to: HashMap<String, Option<String>>,
     pub(super) held_names: HashSet<String>,
     pub(super) held_ports: HashSet<u16>,
     pub(super) strict: bool,
