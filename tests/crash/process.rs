@@ -1,6 +1,7 @@
 //! The program as a process: killed, started twice, told to stop, and refusing to start with the right status.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use serde_json::{Value, json};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Longer than servers keep idle connections that care little for them.
+const IDLE: Duration = Duration::from_secs(6);
 /// An upgrade that was interrupted goes on within this.
 const PROMPT: Duration = Duration::from_secs(1);
 
@@ -484,6 +487,50 @@ fn a_server_that_is_told_to_stop_ends_well_and_gives_the_folder_free() {
     let server = Server::start(place);
     assert_eq!(server.get(&path)["state"], "active");
     assert_eq!(server.running("sim:one"), 2);
+}
+
+#[test]
+fn an_idle_connection_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_string_lossy();
+    let server = Server::start(["--data-dir", &data]);
+    let mut connection = TcpStream::connect(&server.address).expect("a connection");
+    connection.set_read_timeout(Some(IDLE)).expect("a limit");
+    let request = format!("GET /ping HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    let mut answer = [0; 4096];
+    for _ in 0..2 {
+        connection.write_all(request.as_bytes()).expect("it is taken");
+        let read = connection.read(&mut answer).expect("an answer");
+        assert!(
+            answer[..read].starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&answer[..read])
+        );
+        // Its end would be read as nothing.
+        let nothing = connection
+            .read(&mut answer)
+            .expect_err("nothing comes, not even the end");
+        assert!(
+            matches!(nothing.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            "{nothing}"
+        );
+    }
+}
+
+#[test]
+fn whoever_is_turned_away_is_told_where_it_seems_to_come_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_string_lossy();
+    let server = Server::start(["--data-dir", &data]);
+    let asked = server.client.get(format!("http://{}/v2-beta/projects", server.address));
+    let asked = asked.header("Authorization", "Basic Tm9uZTpOb25l");
+    let answer = asked
+        .header("X-Enforce-Authentication", "true")
+        .send()
+        .expect("an answer");
+    assert_eq!(answer.status(), 401);
+    let told = answer.headers().get("X-API-Client-IP").expect("the header");
+    assert_eq!(told, "127.0.0.1");
 }
 
 #[test]

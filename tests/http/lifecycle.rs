@@ -737,4 +737,43 @@ async fn balancing_is_refused_by_create_and_by_update_alike() {
     w.get(&id)
         .await
         .expect(200, json!({"lbConfig": null, "state": "inactive"}));
+
+    // One that says nothing asks for nothing.
+    let body = json!({"name": "plain", "stackId": stack, "launchConfig": {"imageUuid": "docker:a"}, "lbConfig": {}});
+    let row = w
+        .post("services", body)
+        .await
+        .expect(201, json!({"state": "registering"}));
+    w.wait(text(&row, "id"), "inactive").await;
+}
+
+#[actix_web::test]
+async fn each_address_of_an_external_service_is_told_by_a_row() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let body = json!({"name": "outside", "stackId": stack, "externalIpAddresses": ["192.0.2.7", "192.0.2.8"]});
+    let row = w.post("externalServices", body).await.expect(201, json!({}));
+    let id = text(&row, "id").to_owned();
+    w.wait(&id, "inactive").await;
+    w.act(&id, "activate", json!({})).await.ok();
+    w.wait(&id, "active").await;
+    assert_eq!(told(&w, &id).await, ["192.0.2.7", "192.0.2.8"]);
+    let path = format!("externalServices/{id}");
+    w.put(&path, json!({"externalIpAddresses": ["192.0.2.8", "192.0.2.9"]}))
+        .await
+        .expect(200, json!({}));
+    w.wait(&id, "active").await;
+    assert_eq!(told(&w, &id).await, ["192.0.2.8", "192.0.2.9"]);
+    w.delete(&id).await.ok();
+    w.wait(&id, "removed").await;
+    assert!(told(&w, &id).await.is_empty());
+}
+
+/// The addresses of a service's expose maps, in order.
+async fn told(w: &World, service: &str) -> Vec<String> {
+    let list = w.get(&format!("serviceexposemaps?serviceId={service}")).await.ok();
+    let rows = list["data"].as_array().expect("rows");
+    let mut addresses: Vec<_> = rows.iter().map(|row| text(row, "ipAddress").to_owned()).collect();
+    addresses.sort_unstable();
+    addresses
 }
