@@ -19,7 +19,8 @@ use crate::runtime::{Error, Result};
 pub(super) const OWNER: u32 = 65534;
 
 /// Where the program is in the image.
-pub(super) const PROGRAM: &str = "/drover";
+/// Its process is called so among those of the machine: whoever looks for `drover` finds the server alone.
+pub(super) const PROGRAM: &str = "/drover-netd";
 
 /// What name servers keep is here.
 pub(super) const DATA: &str = "/data";

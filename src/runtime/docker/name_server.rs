@@ -282,7 +282,7 @@ mod tests {
         };
         let body = serde_json::to_value(body(&spec, "me", "drover-net:1")).unwrap_or_default();
         let expected = serde_json::json!({
-            "Image": "drover-net:1", "Entrypoint": ["/drover"], "Cmd": ["netd"], "User": "65534:65534", "Volumes": {"/data": {}},
+            "Image": "drover-net:1", "Entrypoint": ["/drover-netd"], "Cmd": ["netd"], "User": "65534:65534", "Volumes": {"/data": {}},
             "Labels": {"io.drover.server": "me", "io.drover.names": "p", "io.drover.names.address": "10.42.3.254",
                 "io.drover.names.network": "n"},
             "HostConfig": {"NetworkMode": "n", "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "ReadonlyRootfs": true,
