@@ -17,7 +17,7 @@ mod names;
 mod services;
 mod work;
 
-pub use crate::runtime::streams::{Piece, Pieces, Running};
+pub use crate::runtime::streams::{Piece, Pieces, Running, Terminal};
 pub use access::{Allowed, Rights};
 pub use access::{Candidate, KeyProof};
 pub use accounts::Identity;

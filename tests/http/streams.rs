@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::sockets::{Client, Server};
 use crate::support::{World, text};
+
+/// Nothing here takes longer, however busy the machine is.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn running(w: &World, name: &str) -> String {
     let body = json!({"imageUuid": "sim:one", "name": name});
@@ -86,6 +90,37 @@ async fn a_command_reads_what_is_typed_and_ends_with_it() {
     assert_eq!(client.frame().await.expect("output"), STANDARD.encode("ls\r"));
     client.say(Message::text(STANDARD.encode([4]))).await;
     assert_eq!(client.end().await, Some(1000), "the command has ended");
+    server.stop().await;
+}
+
+#[actix_web::test]
+async fn who_types_much_and_reads_much_stops_nothing() {
+    let w = World::new().await;
+    let id = running(&w, "eager").await;
+    let server = Server::of(&w);
+    let path = access(&w, &id, "execute", json!({"command": ["cat"]})).await;
+    let mut client = open(&server, &path).await;
+    assert_eq!(client.frame().await.expect("output"), STANDARD.encode("cat\n"));
+    // More than all between a client and a command can keep, typed while what comes is read.
+    let (piece, pieces) = ("x".repeat(16_000), 1_000);
+    let (mut to, mut from) = client.stream.split();
+    let typing = async {
+        for _ in 0..pieces {
+            to.send(Message::text(STANDARD.encode(&piece)))
+                .await
+                .expect("it is taken");
+        }
+    };
+    let reading = async {
+        let mut read = 0;
+        while read < piece.len() * pieces {
+            if let Message::Text(frame) = from.next().await.expect("a frame").expect("a good one") {
+                read += STANDARD.decode(frame.as_str()).expect("base64").len();
+            }
+        }
+    };
+    let both = tokio::time::timeout(DEADLINE, futures_util::future::join(typing, reading));
+    both.await.expect("neither waits for the other");
     server.stop().await;
 }
 

@@ -3,6 +3,7 @@
 //! Both ways wait for whoever is slow: a frame is taken from the engine when there is room for it, and from the client when
 //! the command has read the last one.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytestring::ByteString;
 use futures_util::StreamExt;
-use tokio::io::AsyncWriteExt;
-use tokio::sync::watch;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, watch};
 use tokio::time::interval;
 
-use crate::engine::{Engine, OpenStream, Piece, Pieces, Running};
+use crate::engine::{Engine, OpenStream, Piece, Pieces, Running, Terminal};
 use crate::http::headers::is_websocket;
 use crate::http::sockets::{Admission, Place};
 use crate::model::{Error, ErrorKind, Result};
@@ -27,6 +28,10 @@ const MAX_FRAME: usize = 64 * 1024;
 const MAX_LINE: usize = 16 * 1024;
 /// The longest piece of output in one frame (rancher/host-api: `exec`).
 const MAX_PIECE: usize = 4096;
+/// Frames that may wait for a command to read them.
+const TYPED: usize = 4;
+/// How long what was typed last is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between two pings.
 const BEAT: Duration = Duration::from_secs(30);
 /// How a client tells of its window; not base64, as no base64 has a colon.
@@ -149,13 +154,16 @@ impl Socket {
         self.close(end).await;
     }
 
-    /// Carries between a command and a client until one of them ends.
+    /// Carries between a command and a client until one of them ends. What is typed is written beside, so that a command
+    /// that reads nothing until somebody has read what it wrote does not stop both.
     async fn run(mut self, running: Running) {
         let Running {
             mut output,
-            mut input,
+            input,
             terminal,
         } = running;
+        let (typed, to_write) = mpsc::channel(TYPED);
+        let writing = actix_web::rt::spawn(write_typed(input, to_write));
         let mut beats = interval(BEAT);
         let end = loop {
             tokio::select! {
@@ -169,29 +177,21 @@ impl Socket {
                     Some(Err(error)) => break End::Broken(error.to_string()),
                     None => break End::Said,
                 },
-                message = self.messages.recv() => {
-                    let typed = match message {
-                        Some(Ok(Message::Text(text))) => match text.strip_prefix(RESIZE).map(window) {
-                            Some(Some((columns, rows))) => {
-                                if let Err(error) = terminal.resize(columns, rows).await {
-                                    log::debug!("resizing a terminal: {error}");
-                                }
-                                continue;
-                            }
-                            Some(None) => continue,
-                            None => STANDARD.decode(text.trim()).ok(),
-                        },
-                        other => {
-                            if !self.hears(other).await {
-                                break End::Gone;
-                            }
+                // A client is heard when there is room for what it says.
+                room = typed.reserve(), if typed.capacity() == 0 => drop(room),
+                message = self.messages.recv(), if typed.capacity() > 0 => {
+                    let Some(Ok(Message::Text(text))) = message else {
+                        if self.hears(message).await {
                             continue;
                         }
+                        break End::Gone;
                     };
-                    // What is no base64 is none of ours.
-                    let Some(typed) = typed else { continue };
-                    if input.write_all(&typed).await.is_err() || input.flush().await.is_err() {
-                        log::debug!("a command takes nothing more");
+                    match text.strip_prefix(RESIZE) {
+                        Some(size) => resize(&*terminal, size).await,
+                        // What is no base64 is none of ours, and a command that reads no more gets no more.
+                        None => {
+                            let _ = STANDARD.decode(text.trim()).map(|bytes| typed.try_send(bytes));
+                        }
                     }
                 }
                 _ = beats.tick() => if self.session.ping(b"").await.is_err() { break End::Gone },
@@ -200,9 +200,14 @@ impl Socket {
         };
         if matches!(end, End::Gone | End::Stopping) {
             // A shell that nobody types in any more ends.
-            let _ = input.write_all(END_OF_TRANSMISSION).await;
+            let _ = typed.try_send(END_OF_TRANSMISSION.to_vec());
         }
-        let _ = input.shutdown().await;
+        drop(typed);
+        drop(output);
+        let abort = writing.abort_handle();
+        if tokio::time::timeout(LAST_WORDS, writing).await.is_err() {
+            abort.abort();
+        }
         self.close(end).await;
     }
 
@@ -236,6 +241,24 @@ impl Socket {
             description: word,
         };
         let _ = self.session.close(Some(reason)).await;
+    }
+}
+
+/// Writes what is typed, as fast as the command reads it, and then its end.
+async fn write_typed(mut input: Pin<Box<dyn AsyncWrite + Send>>, mut typed: mpsc::Receiver<Vec<u8>>) {
+    while let Some(bytes) = typed.recv().await {
+        if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
+            log::debug!("a command takes nothing more");
+            return;
+        }
+    }
+    let _ = input.shutdown().await;
+}
+
+async fn resize(terminal: &dyn Terminal, size: &str) {
+    let Some((columns, rows)) = window(size) else { return };
+    if let Err(error) = terminal.resize(columns, rows).await {
+        log::debug!("resizing a terminal: {error}");
     }
 }
 

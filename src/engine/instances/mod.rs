@@ -31,5 +31,6 @@ pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use granted::{NAME_SERVER, wants_names};
 pub(crate) use naming::{domains, search_list};
+pub(crate) use placement::PortFields;
 pub(crate) use stopping::{BY_ITSELF, StopData, dismiss, is_leaving, remove_container, remove_data};
 pub use streams::OpenStream;

@@ -211,13 +211,14 @@ fn loads(running: &[Slim]) -> HashMap<ResourceId, u32> {
     load
 }
 
+/// A port's own fields, as far as the engine acts on them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct PortFields {
-    public_port: Option<u16>,
-    private_port: Option<u16>,
-    protocol: Option<String>,
-    bind_address: Option<String>,
+pub(crate) struct PortFields {
+    pub(crate) public_port: Option<u16>,
+    pub(crate) private_port: Option<u16>,
+    pub(crate) protocol: Option<String>,
+    pub(crate) bind_address: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::engine::core::notes;
-use crate::engine::instances::{InstanceNotes, NAME_SERVER, domains, launch_of, plan_state, search_list, wants_names};
+use crate::engine::instances::{
+    InstanceNotes, NAME_SERVER, PortFields, domains, launch_of, plan_state, search_list, wants_names,
+};
 use crate::model::launch::{HealthCheck, LaunchConfig, parse_reference};
 use crate::model::network_table::{self as names, Table};
 use crate::model::{Error, Resource, ResourceId, Result};
@@ -152,15 +154,6 @@ struct ContainerFields {
     create_index: Option<i64>,
     start_count: Option<i64>,
     system: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PortFields {
-    public_port: Option<u16>,
-    private_port: Option<u16>,
-    protocol: Option<String>,
-    bind_address: Option<String>,
 }
 
 /// None for one that has no place, or no network, or that goes.

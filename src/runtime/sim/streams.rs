@@ -1,22 +1,18 @@
 //! Logs and commands of simulated containers: a container has said that it was started, and a command gives back what it is
 //! given.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::io::AsyncWrite;
-use tokio::sync::mpsc;
+use tokio::io::AsyncReadExt;
 
 use super::Sim;
 use crate::runtime::streams::{ExecWanted, LogsWanted, Piece, Pieces, Running, Terminal};
 use crate::runtime::{Error, Result, RuntimeEvent};
 
-/// Pieces that a command may have written before somebody reads them.
-const WAITING: usize = 16;
+/// Bytes that a command may have read before somebody reads what it writes.
+const WAITING: usize = 4096;
 
 impl Sim {
     pub(super) fn log_of(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces> {
@@ -59,28 +55,24 @@ impl Sim {
             return Err(Error::Failed("the container does not run".to_owned()));
         }
         drop(world);
-        let (said, heard) = mpsc::channel(WAITING);
-        let first = format!("{}\n", wanted.command.join(" "));
-        let pieces = |bytes: Bytes| {
-            if wanted.tty {
-                Piece::Terminal(bytes)
-            } else {
-                Piece::Out(bytes)
-            }
-        };
-        let first = pieces(Bytes::from(first));
-        let (tty, stdout) = (wanted.tty, wanted.stdout);
-        let rest = stream::unfold(heard, |mut heard| async move {
-            let bytes: Bytes = heard.recv().await?;
-            Some((bytes, heard))
+        let piece = if wanted.tty { Piece::Terminal } else { Piece::Out };
+        let first = piece(Bytes::from(format!("{}\n", wanted.command.join(" "))));
+        let (typed, input) = tokio::io::simplex(WAITING);
+        let typed = wanted.stdin.then_some(typed);
+        let rest = stream::unfold(typed, move |typed| async move {
+            let mut typed = typed?;
+            let mut bytes = vec![0; WAITING];
+            let read = typed.read(&mut bytes).await.ok()?;
+            bytes.truncate(read);
+            // The end of a transmission ends a terminal's command.
+            let goes_on = read > 0 && bytes != [4];
+            goes_on.then(|| (Ok(piece(Bytes::from(bytes))), Some(typed)))
         });
-        let rest = rest.map(move |bytes| Ok(if tty { Piece::Terminal(bytes) } else { Piece::Out(bytes) }));
         let all = stream::iter([Ok(first)]).chain(rest);
+        let stdout = wanted.stdout;
         Ok(Running {
             output: all.filter(move |_| std::future::ready(stdout)).boxed(),
-            input: Box::pin(Echo {
-                said: wanted.stdin.then_some(said),
-            }),
+            input: Box::pin(input),
             terminal: Box::new(NoWindow),
         })
     }
@@ -88,41 +80,6 @@ impl Sim {
 
 fn gone(uuid: &str) -> Error {
     Error::Gone(format!("there is no container {uuid}"))
-}
-
-/// What a command reads, it writes; it ends when there is nothing more to read.
-struct Echo {
-    said: Option<mpsc::Sender<Bytes>>,
-}
-
-impl AsyncWrite for Echo {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        let Some(said) = &self.said else {
-            return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()));
-        };
-        // The end of a transmission ends a terminal's command.
-        if bytes == [4] {
-            self.said = None;
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        match said.try_send(Bytes::copy_from_slice(bytes)) {
-            Ok(()) => Poll::Ready(Ok(bytes.len())),
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.said = None;
-        Poll::Ready(Ok(()))
-    }
 }
 
 struct NoWindow;
