@@ -103,6 +103,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 async fn names(flags: cli::Netd) -> Result<(), Failure> {
     match flags.command {
         Some(NetdCommand::Feed { feed }) => netd::feed(&feed),
+        Some(NetdCommand::Hold) => netd::hold().await,
         None => {
             let options = netd::Options {
                 table: flags.table,

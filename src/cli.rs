@@ -90,6 +90,8 @@ pub enum NetdCommand {
         #[arg(long, default_value = "/data/feed.sock", value_name = "FILE")]
         feed: PathBuf,
     },
+    /// Do nothing until it is told to stop: a volume that is memory is there as long as something that mounts it runs.
+    Hold,
 }
 
 /// What to do with the schemas.

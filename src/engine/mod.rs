@@ -17,6 +17,7 @@ mod names;
 mod services;
 mod work;
 
+pub use crate::runtime::stats::Sample;
 pub use crate::runtime::streams::{Piece, Pieces, Running, Terminal};
 pub use access::{Allowed, Rights};
 pub use access::{Candidate, KeyProof};
@@ -32,6 +33,6 @@ pub use core::{LoopStatus, ProcessInstance, ProcessPage};
 pub use core::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub use face::{Engine, Opened, StreamTicket};
 pub use hosts::Attachment;
-pub use instances::OpenStream;
+pub use instances::{Look, Looks, OpenStream};
 pub use names::NameKeeper;
 pub use work::Background;

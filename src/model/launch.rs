@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ResourceId;
+use super::{ResourceId, SecretReference};
 
 /// A `launchConfig`, or the configurable part of a container; read from stored field text.
 ///
@@ -44,6 +44,7 @@ pub struct LaunchConfig {
     /// Path in the container → wire id of a volume.
     pub data_volume_mounts: Option<BTreeMap<String, String>>,
     pub volume_driver: Option<String>,
+    pub secrets: Option<Vec<SecretReference>>,
     /// Bytes.
     pub memory: Option<i64>,
     /// Bytes in all; −1 is unlimited.

@@ -107,6 +107,16 @@ pub fn feed(path: &Path) -> Result<(), Failure> {
     })
 }
 
+/// Does nothing until it is told to stop.
+pub async fn hold() -> Result<(), Failure> {
+    let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
 fn hear(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
     signal(kind).map_err(|error| Failure::new(Status::Internal, format!("cannot hear signals: {error}")))
 }

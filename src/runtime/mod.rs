@@ -15,8 +15,11 @@ use crate::model::port::PortSpec;
 pub mod docker;
 mod names;
 pub mod sim;
+pub mod stats;
 pub mod streams;
 
+use crate::model::FileAccess;
+use stats::{Sample, Samples};
 use streams::{ExecWanted, LogsWanted, Pieces, Running};
 
 pub use names::{NameFeed, NameServerFound, NameServerSpec};
@@ -131,6 +134,30 @@ pub struct ContainerSpec {
     pub volumes_from: Vec<String>,
     /// `(volume name on the engine, path in the container)` besides `launch.data_volumes`.
     pub volume_mounts: Vec<(String, String)>,
+    /// Whether it has a folder of secrets, which is filled before each start.
+    pub has_secrets: bool,
+}
+
+/// Where secrets are in containers.
+pub const SECRETS: &str = "/run/secrets";
+
+/// A file in [`SECRETS`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// Its name there.
+    pub name: String,
+    /// What nobody else may see.
+    pub content: Vec<u8>,
+    /// Who owns it, and who may read it.
+    pub access: FileAccess,
+}
+
+impl std::fmt::Debug for SecretFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretFile")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One port as the engine really published it.
@@ -342,6 +369,13 @@ pub trait Runtime: Send + Sync {
     async fn remove_network(&self, project_uuid: &str) -> Result<()>;
     /// Creates the container, unless one with this uuid is there already; returns it either way.
     async fn create(&self, spec: &ContainerSpec) -> Result<Found>;
+    /// Fills the folder of secrets of a container that is there, running or not. They are in memory, of the engine's machine, for
+    /// as long as that runs and nobody takes them back.
+    async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()>;
+    /// Takes a container's secrets back; where there are none that is fine. Once the container is gone, so is their folder.
+    async fn withdraw_secrets(&self, uuid: &str) -> Result<()>;
+    /// The uuids of containers that have secrets now.
+    async fn with_secrets(&self) -> Result<Vec<String>>;
     /// Starts it (a running one is left alone) and returns it with address and ports.
     async fn start(&self, uuid: &str) -> Result<Found>;
     /// Stops it with a grace period; one that is not running, or gone, is left alone.
@@ -354,6 +388,10 @@ pub trait Runtime: Send + Sync {
     async fn remove_volume(&self, name: &str) -> Result<()>;
     /// What a container has written, and goes on to write.
     async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces>;
+    /// What a container uses, about once a second until it ends.
+    async fn stats(&self, uuid: &str) -> Result<Samples>;
+    /// What the machine of the engine uses. [`Error::Failed`] if that cannot be known.
+    async fn machine_stats(&self) -> Result<Sample>;
     /// Runs a command in a running container.
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running>;
     /// Makes what name servers are made of present. [`Error::Failed`] says why they cannot run on this engine.

@@ -19,6 +19,8 @@ pub(super) enum Notation<'a> {
         far: &'a str,
     },
     Computed,
+    /// To what is no row (statistics, files): it cannot be included, so schemas do not list it.
+    Handled,
     /// One link for every type that can be listed.
     Types,
 }
@@ -27,6 +29,9 @@ impl<'a> Notation<'a> {
     pub fn parse(text: &'a str) -> Self {
         if text == "computed" {
             return Self::Computed;
+        }
+        if text == "handled" {
+            return Self::Handled;
         }
         if text == "types" {
             return Self::Types;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use drover::model::network_table::{Answer, Feed};
+use drover::runtime::SecretFile;
 use drover::runtime::sim::Sim;
+use drover::runtime::stats::{Sample, Samples};
 use drover::runtime::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use drover::runtime::{
     Capabilities, ContainerSpec, EngineInfo, Error, Found, NameFeed, NameServerFound, NameServerSpec, NetworkFound,
@@ -232,6 +234,31 @@ impl Runtime for Mortal {
     async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces> {
         self.fate.alive()?;
         self.sim.logs(uuid, wanted).await
+    }
+
+    async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.sim.deliver_secrets(uuid, files).await)
+    }
+
+    async fn withdraw_secrets(&self, uuid: &str) -> Result<()> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.sim.withdraw_secrets(uuid).await)
+    }
+
+    async fn with_secrets(&self) -> Result<Vec<String>> {
+        self.fate.alive()?;
+        self.sim.with_secrets().await
+    }
+
+    async fn stats(&self, uuid: &str) -> Result<Samples> {
+        self.fate.alive()?;
+        self.sim.stats(uuid).await
+    }
+
+    async fn machine_stats(&self) -> Result<Sample> {
+        self.fate.alive()?;
+        self.sim.machine_stats().await
     }
 
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {

@@ -24,6 +24,7 @@ mod name_servers;
 mod names;
 mod natives;
 mod runtime;
+mod secrets;
 mod services;
 mod several;
 mod soak;

@@ -116,8 +116,11 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
                 .wrap(Compress::default())
                 .route(web::get().to(html::asset)),
         )
-        .route("/v1/{stream:logs|exec}/", web::get().to(stream))
-        .route("/v1/{stream:logs|exec}", web::get().to(stream))
+        .route(
+            "/v1/{stream:logs|exec|containerstats|hoststats}/",
+            web::get().to(stream),
+        )
+        .route("/v1/{stream:logs|exec|containerstats|hoststats}", web::get().to(stream))
         .default_service(web::to(serve));
 }
 

@@ -15,7 +15,7 @@ mod rights;
 mod standing;
 mod stream_tokens;
 
-pub(crate) use credentials::{check_name_free, restrict_list};
+pub(crate) use credentials::{SECRET_VALUE, check_name_free, restrict_list};
 pub(crate) use dispatch::{Owner, act, create, handle, update};
 pub(crate) use host_policy::HOST_POLICY_FIELD;
 pub use keys::{Candidate, KeyProof};
@@ -25,4 +25,4 @@ pub(crate) use new_key::NewKey;
 pub(crate) use registries::CREDENTIAL_FIELD;
 pub use rights::{Allowed, Rights};
 pub(crate) use standing::unauthorized;
-pub(crate) use stream_tokens::{Stream, Ticket};
+pub(crate) use stream_tokens::{StatsOf, Stream, Ticket};

@@ -171,6 +171,7 @@ pub(crate) struct InstanceTypes {
     pub(crate) expose_map: std::sync::Arc<Type>,
     pub(crate) port: std::sync::Arc<Type>,
     pub(crate) label: std::sync::Arc<Type>,
+    pub(crate) link: std::sync::Arc<Type>,
     pub(crate) service_prefix: String,
     pub(crate) instance_prefix: String,
     pub(crate) driver_prefix: String,
@@ -185,6 +186,7 @@ impl Core {
             expose_map: self.type_of("serviceExposeMap")?.clone(),
             port: self.type_of("port")?.clone(),
             label: self.type_of("label")?.clone(),
+            link: self.type_of("instanceLink")?.clone(),
             service_prefix: self.type_of("service")?.prefix.clone(),
             driver_prefix: self.type_of("storageDriver")?.prefix.clone(),
         })
@@ -345,6 +347,27 @@ pub(crate) fn insert_ports(
             state: State::INACTIVE,
             kind: USER_PORT.into(),
             ..new_row(&types.port, container.account_id, fields)
+        })?;
+    }
+    Ok(())
+}
+
+/// The rows of a container's links to others, by the names that it calls them.
+pub(crate) fn insert_links(
+    tx: &mut Tx<'_>,
+    types: &InstanceTypes,
+    container: &Resource,
+    links: &BTreeMap<String, String>,
+) -> Result<()> {
+    for (name, target) in links {
+        let mut fields = Fields::default();
+        fields.set("linkName", name)?;
+        fields.set("targetInstanceId", target)?;
+        fields.set("instanceId", &wire_id(&types.instance_prefix, container.id))?;
+        tx.insert(NewResource {
+            parent_id: Some(container.id),
+            state: State::ACTIVE,
+            ..new_row(&types.link, container.account_id, fields)
         })?;
     }
     Ok(())

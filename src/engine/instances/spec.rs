@@ -11,6 +11,7 @@ use crate::runtime::{ContainerSpec, NetworkAttachment};
 use super::container_rows::{InstanceNotes, PROJECT_LABEL, launch_of};
 use super::granted::{NAME_SERVER, wants_names};
 use super::naming::{NamesBy, domains, search_list};
+use super::secrets;
 
 /// What a container waits for before it can be made.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl Core {
             uuid: row.uuid.clone(),
             name,
             labels,
+            has_secrets: secrets::wants(&launch),
             launch,
             network: attachment,
             ports,

@@ -38,7 +38,11 @@ impl Core {
         if note.is_native {
             return self.start_native(process, row, &launch, &*runtime).await;
         }
-        match runtime.start(&row.uuid).await {
+        let started = match self.deliver_secrets(row, &launch, &*runtime).await {
+            Ok(()) => runtime.start(&row.uuid).await,
+            Err(error) => Err(error),
+        };
+        match started {
             Ok(found) => self.started(process, row, &launch, found).await,
             Err(runtime::Error::Gone(_)) => self.make_again(process, row).await,
             Err(runtime::Error::NetworkGone(message)) => self.new_network(process, row, message).await,

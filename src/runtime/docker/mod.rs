@@ -5,18 +5,19 @@
 //! another server's are not seen at all. Every call has a time limit of its own here, because the client's covers only the
 //! wait for the answer's head. The client has no connections to keep, so one value serves for ever.
 
+use super::stats::{Sample, Samples};
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
     Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
-    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent, SecretFile,
 };
 use address::{Address, is_hidden};
 use async_trait::async_trait;
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    StartContainerOptions, StopContainerOptionsBuilder,
 };
 use failure::{chain, failure, forbidden, forgive_gone, gone, is_forbidden, start_failure};
 use futures_util::stream::BoxStream;
@@ -31,6 +32,7 @@ mod address;
 mod events;
 mod failure;
 mod image;
+mod looking;
 mod machine;
 mod name_feed;
 mod name_image;
@@ -38,7 +40,9 @@ mod name_server;
 mod network;
 mod observed;
 mod probe;
+mod secrets;
 mod spec;
+mod stats;
 mod streams;
 mod tape;
 #[cfg(test)]
@@ -52,6 +56,9 @@ pub const LABEL_UUID: &str = "io.rancher.container.uuid";
 
 /// The label whose value is the project of a name server.
 pub const LABEL_NAMES: &str = "io.drover.names";
+
+/// On whoever holds the secrets of a container with this uuid, and on the volume that they are in.
+pub const LABEL_SECRETS: &str = "io.drover.secrets";
 
 /// The label whose value is the project of a network.
 pub const LABEL_PROJECT: &str = "io.drover.project";
@@ -187,70 +194,6 @@ impl Inner {
         found.retain(|each| uuid.is_none_or(|uuid| each.uuid == uuid));
         Ok(found)
     }
-
-    /// The container as the list has it. Should an accident have made two, the running one is meant.
-    async fn look_up(&self, uuid: &str) -> Result<Option<Found>> {
-        let mut all = self.list(Some(uuid)).await?;
-        all.sort_by_key(|f| (f.life != Life::Running, f.external_id.clone()));
-        Ok(all.into_iter().next())
-    }
-
-    async fn inspect(&self, id: &str) -> Result<Option<Found>> {
-        match self
-            .call(
-                SHORT,
-                self.api()?.inspect_container(id, None::<InspectContainerOptions>),
-            )
-            .await
-        {
-            Ok(answer) => Ok(observed::from_inspect(answer, &self.server_uuid)),
-            Err(Error::Gone(_)) => Ok(None),
-            Err(other) => Err(other),
-        }
-    }
-
-    /// The container that has the name a creation wanted, if it is the same one: another call of ours was faster. The
-    /// engine reserves a name before it knows the container, so the holder may not be there to be seen yet.
-    async fn holder_of_name(&self, spec: &ContainerSpec, refusal: String) -> Result<Found> {
-        let look = async {
-            loop {
-                match self
-                    .call(
-                        SHORT,
-                        self.api()?
-                            .inspect_container(&spec.name, None::<InspectContainerOptions>),
-                    )
-                    .await
-                {
-                    Ok(holder) => {
-                        let holder = observed::from_inspect(holder, &self.server_uuid);
-                        return Ok(holder.filter(|f| f.uuid == spec.uuid));
-                    }
-                    Err(Error::Gone(_)) => crate::runtime::pause(POLL).await,
-                    Err(other) => return Err(other),
-                }
-            }
-        };
-        let holder = tokio::time::timeout(SHORT, look).await.unwrap_or(Ok(None))?;
-        holder.ok_or(Error::NameTaken(refusal))
-    }
-
-    /// Waits for the end of a removal that someone else began.
-    async fn wait_until_gone(&self, id: &str) -> Result<()> {
-        let wait = async {
-            while self.inspect(id).await?.is_some() {
-                crate::runtime::pause(POLL).await;
-            }
-            Ok(())
-        };
-        let late = || {
-            Error::Failed(format!(
-                "removal of container {id} is still in progress after {} s",
-                LONG.as_secs()
-            ))
-        };
-        tokio::time::timeout(LONG, wait).await.unwrap_or_else(|_| Err(late()))
-    }
 }
 
 /// Whether a container goes by the engine's own id, as those do that are nobody's.
@@ -351,6 +294,18 @@ impl Runtime for Docker {
         self.inner.inspect(&id).await?.ok_or_else(|| gone(&spec.uuid))
     }
 
+    async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()> {
+        secrets::deliver(&self.inner, uuid, files).await
+    }
+
+    async fn withdraw_secrets(&self, uuid: &str) -> Result<()> {
+        secrets::withdraw(&self.inner, uuid).await
+    }
+
+    async fn with_secrets(&self) -> Result<Vec<String>> {
+        secrets::held(&self.inner).await
+    }
+
     async fn start(&self, uuid: &str) -> Result<Found> {
         let listed = self.inner.look_up(uuid).await?.ok_or_else(|| gone(uuid))?;
         let id = listed.external_id;
@@ -440,6 +395,14 @@ impl Runtime for Docker {
 
     async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces> {
         streams::logs(&self.inner, uuid, wanted).await
+    }
+
+    async fn stats(&self, uuid: &str) -> Result<Samples> {
+        stats::stats(&self.inner, uuid).await
+    }
+
+    async fn machine_stats(&self) -> Result<Sample> {
+        stats::machine(&self.inner)
     }
 
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {

@@ -151,6 +151,7 @@ fn write_archive(files: &[(PathBuf, String)], pieces: &mpsc::Sender<io::Result<V
     };
     let data = Access {
         owner: OWNER,
+        group: OWNER,
         mode: 0o700,
     };
     send(header(
@@ -161,7 +162,11 @@ fn write_archive(files: &[(PathBuf, String)], pieces: &mpsc::Sender<io::Result<V
     for (from, path) in files {
         let mut file = File::open(from)?;
         let size = file.metadata()?.len();
-        let access = Access { owner: 0, mode: 0o755 };
+        let access = Access {
+            owner: 0,
+            group: 0,
+            mode: 0o755,
+        };
         send(header(path.trim_start_matches('/'), Member::File(size), access)?)?;
         let mut left = size;
         while left > 0 {

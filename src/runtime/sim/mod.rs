@@ -13,10 +13,11 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 
+use super::stats::{Sample, Samples};
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
     Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
-    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent, SecretFile,
 };
 use crate::model::{Clock, Timestamp};
 
@@ -24,6 +25,7 @@ mod fate;
 mod knobs;
 mod names;
 mod state;
+mod stats;
 mod streams;
 
 pub use knobs::Health;
@@ -31,6 +33,9 @@ use knobs::{Knobs, SimStep};
 use state::Contents;
 
 /// The longest log of calls; a test that asserts on more should look at [`Sim::count`].
+/// Of the machine, as it says.
+const MEMORY_BYTES: i64 = 16 << 30;
+
 const LOG_CAP: usize = 10_000;
 /// Events a slow reader may lag behind before it is told to compare everything.
 const EVENT_CAP: usize = 4096;
@@ -57,6 +62,8 @@ struct SimWorld {
     hung_up: bool,
     identity: String,
     names: names::NameServers,
+    /// What containers have in their folder of secrets, by their uuids.
+    secrets: BTreeMap<String, Vec<SecretFile>>,
     log: VecDeque<String>,
     counts: HashMap<&'static str, u64>,
 }
@@ -215,7 +222,7 @@ impl Runtime for Sim {
             os: "Simulator".to_owned(),
             kernel: "sim".to_owned(),
             cores: 4,
-            memory_bytes: 16 << 30,
+            memory_bytes: MEMORY_BYTES,
             labels: BTreeMap::new(),
         })
     }
@@ -370,6 +377,30 @@ impl Runtime for Sim {
 
     async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces> {
         self.log_of(uuid, wanted)
+    }
+
+    async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()> {
+        let mut world = self.enter("deliver_secrets", Some(uuid))?;
+        world.state.get(uuid).ok_or_else(|| streams::gone(uuid))?;
+        world.secrets.insert(uuid.to_owned(), files.to_vec());
+        Ok(())
+    }
+
+    async fn withdraw_secrets(&self, uuid: &str) -> Result<()> {
+        self.enter("withdraw_secrets", Some(uuid))?.secrets.remove(uuid);
+        Ok(())
+    }
+
+    async fn with_secrets(&self) -> Result<Vec<String>> {
+        Ok(self.enter("with_secrets", None)?.secrets.keys().cloned().collect())
+    }
+
+    async fn stats(&self, uuid: &str) -> Result<Samples> {
+        self.stats_of(uuid)
+    }
+
+    async fn machine_stats(&self) -> Result<Sample> {
+        self.enter("machine_stats", None).map(|_| stats::idle())
     }
 
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
