@@ -14,8 +14,10 @@ async fn secret(w: &World, name: &str, value: &str) -> String {
     id
 }
 
-/// Name, content, user, group and mode of each.
-fn told(files: &[SecretFile]) -> Vec<(String, String, u32, u32, u32)> {
+/// Name, content, user, group and mode.
+type Told = (String, String, u32, u32, u32);
+
+fn told(files: &[SecretFile]) -> Vec<Told> {
     let each = files.iter().map(|file| {
         let (content, access) = (String::from_utf8_lossy(&file.content).into_owned(), file.access);
         (file.name.clone(), content, access.uid, access.gid, access.mode)
@@ -23,7 +25,7 @@ fn told(files: &[SecretFile]) -> Vec<(String, String, u32, u32, u32)> {
     each.collect()
 }
 
-async fn held(w: &World, container: &str) -> Option<Vec<(String, String, u32, u32, u32)>> {
+async fn held(w: &World, container: &str) -> Option<Vec<Told>> {
     let row = w.show(&format!("containers/{container}")).await;
     w.sim().secrets_of(text(&row, "uuid")).as_deref().map(told)
 }
@@ -91,7 +93,7 @@ async fn an_upgrade_changes_secrets_and_a_rollback_brings_them_back() {
     let stack = w.stack("vault").await;
     let config = |id: &str| json!({"imageUuid": "sim:web", "secrets": [{"secretId": id, "name": "it"}]});
     let service = w.running(&stack, "web", json!({"launchConfig": config(&old)})).await;
-    let content = |files: Option<Vec<(String, String, u32, u32, u32)>>| files.map(|all| all[0].1.clone());
+    let content = |files: Option<Vec<Told>>| files.map(|all| all[0].1.clone());
     let first = text(&w.containers(&service).await[0], "id").to_owned();
     assert_eq!(content(held(&w, &first).await).as_deref(), Some("1"));
     let upgrade = json!({"inServiceStrategy": {"launchConfig": config(&new), "batchSize": 1, "intervalMillis": 100}});
