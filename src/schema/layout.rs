@@ -111,6 +111,13 @@ pub fn pack(ty: &Type, fields: &Fields) -> (String, String) {
     (text, cuts)
 }
 
+/// What rows without values look like, type by type: what the texts of rows are alike in.
+pub fn sample<'a>(types: impl Iterator<Item = &'a Type>) -> Vec<u8> {
+    types
+        .flat_map(|ty| pack(ty, &Fields::default()).0.into_bytes())
+        .collect()
+}
+
 /// The parts of a row's text that a view sees, without braces or the commas between them.
 ///
 /// `view_bit` is [`super::View::bit`], a mask with one bit set. `None` if the text was written by another layout: then

@@ -12,6 +12,7 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 
+use super::statement::{Bound, Statement};
 use crate::model::ResourceId;
 
 /// A connection to the database.
@@ -131,13 +132,19 @@ pub(super) fn last_number(conn: &mut Conn, table: &'static str) -> QueryResult<i
     Ok(query.get_result::<Sequence>(conn).optional()?.map_or(0, |row| row.seq))
 }
 
-/// The value of a field in the JSON of the column `fields`. The name is the registry's; quotes keep any name a name.
-pub(super) fn json_field(name: &str) -> String {
+/// Takes the next number of a table's sequence for a row that is kept elsewhere.
+pub(super) fn take_number(conn: &mut Conn, table: &'static str) -> QueryResult<i64> {
+    let text = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = ? RETURNING seq";
+    Statement::new(text, vec![Bound::Text(table)]).get_result(conn)
+}
+
+/// The value of a field in the JSON of a column. The name is the registry's; quotes keep any name a name.
+pub(super) fn json_field(column: &str, name: &str) -> String {
     let name: String = name
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
         .collect();
-    format!("json_extract(fields,'$.{name}')")
+    format!("json_extract({column},'$.{name}')")
 }
 
 /// `expression`, or `otherwise` where it is NULL.
@@ -251,5 +258,8 @@ mod tests {
         assert_eq!(last_number(&mut conn, "t"), Ok(0));
         conn.batch_execute("INSERT INTO t VALUES (7); DELETE FROM t").unwrap();
         assert_eq!(last_number(&mut conn, "t"), Ok(7));
+        assert_eq!(take_number(&mut conn, "t"), Ok(8));
+        conn.batch_execute("INSERT INTO t DEFAULT VALUES").unwrap();
+        assert_eq!(last_number(&mut conn, "t"), Ok(9));
     }
 }

@@ -15,6 +15,7 @@ use diesel::prelude::*;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::LayoutOf;
+use super::bodies::Packer;
 use super::dialect::{self, Conn};
 use super::statement::Statement;
 use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
@@ -69,6 +70,7 @@ pub type WriteFault = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Tx<'a> {
     pub(super) conn: &'a mut Conn,
     pub(super) layout: &'a dyn LayoutOf,
+    pub(super) packer: &'a mut Packer,
     pub(super) server_uuid: &'a str,
     pub(super) epoch: i64,
     now: Timestamp,
@@ -212,6 +214,7 @@ impl Writer {
             conn,
             clock,
             layout,
+            packer: Packer::default(),
             after_commit,
             server_uuid,
             epoch,
@@ -293,6 +296,7 @@ struct Loop {
     conn: Conn,
     clock: Arc<dyn Clock>,
     layout: Arc<dyn LayoutOf>,
+    packer: Packer,
     after_commit: Box<dyn Fn(Vec<Wake>) + Send + Sync>,
     server_uuid: String,
     epoch: i64,
@@ -369,6 +373,7 @@ impl Loop {
                 false
             }
         };
+        self.packer.settle(is_durable);
         // Before anybody is told: who then waits for what follows finds it in the queue.
         if is_durable && !wakes.is_empty() {
             (self.after_commit)(wakes);
@@ -393,6 +398,7 @@ impl Loop {
         let mut tx = Tx {
             conn: &mut self.conn,
             layout: &*self.layout,
+            packer: &mut self.packer,
             server_uuid: &self.server_uuid,
             epoch: self.epoch,
             now: self.clock.now(),
@@ -409,6 +415,7 @@ impl Loop {
         let back = if keep {
             Ok(())
         } else {
+            self.packer.settle(false);
             self.run_statement(dialect::TAKE_BACK_PART)
         };
         if let Err(error) = back.and_then(|()| self.run_statement(dialect::END_PART)) {
