@@ -88,7 +88,8 @@ struct Mask {
 /// By canonical type id, then by field.
 type Masks<'a> = HashMap<&'a str, BTreeMap<&'a str, Mask>>;
 
-fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
+/// Every type's canonical id → itself and all types below it, sorted.
+pub(super) fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
     let mut below: HashMap<&str, Vec<&TypeFile>> = HashMap::new();
     for file in files.types.values() {
         for above in line(files, &file.id) {

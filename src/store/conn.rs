@@ -8,13 +8,14 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
 
 use super::bodies::Unpacker;
+use super::cache::Cache;
 use super::dialect::{self, Conn};
 use super::identity::Identity;
 use super::migrate::{MigrateError, SchemaState, migrate};
 use super::tables::{server, setting};
-use super::writer::{Tx, Writer};
+use super::writer::{Tx, Wake, Writer};
 use super::{LayoutOf, Priority, WriteFault, audit};
-use crate::model::{Clock, Error, Result};
+use crate::model::{Clock, Error, ResourceId, Result};
 
 /// A connection that can only read.
 pub type Reader = PooledConnection<ConnectionManager<Conn>>;
@@ -69,6 +70,7 @@ pub struct Store {
     file: PathBuf,
     pub(super) identity: Identity,
     pub(super) unpacker: Arc<Unpacker>,
+    pub(super) cache: Arc<Cache>,
     server_uuid: String,
     epoch: i64,
 }
@@ -102,6 +104,15 @@ impl Store {
             }))
             .build(manager)
             .map_err(|e| failed(Box::new(e)))?;
+        let cache = Arc::new(Cache::default());
+        let changed = cache.clone();
+        // First of all, so that whoever is woken by a commit reads what it wrote.
+        let after_commit = Box::new(move |ids: Vec<ResourceId>, wakes: Vec<Wake>| {
+            changed.forget(&ids);
+            if !wakes.is_empty() {
+                after_commit(wakes);
+            }
+        });
         let writer = Writer::start(conn, clock, layout, after_commit, server_uuid.clone(), epoch, fault);
         Ok((
             Self {
@@ -110,6 +121,7 @@ impl Store {
                 file: config.file.clone(),
                 identity,
                 unpacker: Arc::default(),
+                cache,
                 server_uuid,
                 epoch,
             },

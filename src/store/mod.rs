@@ -7,6 +7,7 @@
 mod aside;
 mod audit;
 mod bodies;
+mod cache;
 mod conn;
 mod credential;
 mod dialect;

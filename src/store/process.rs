@@ -300,8 +300,8 @@ impl Tx<'_> {
                     process_instance::started_ms.eq(now.0),
                     process_instance::exit_reason.eq(""),
                 ))
-                .returning(process_instance::id)
-                .get_result(self.conn)
+                .execute(self.conn)
+                .and_then(|_| dialect::inserted_number(self.conn))
                 .map_err(failed("asking for a process"))?,
         };
         self.count_row();

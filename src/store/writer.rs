@@ -75,6 +75,7 @@ pub struct Tx<'a> {
     pub(super) epoch: i64,
     now: Timestamp,
     wakes: Vec<Wake>,
+    changed: Vec<ResourceId>,
     written: usize,
     /// Why it could not write.
     stuck: Option<String>,
@@ -111,6 +112,11 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Notes that this row is no longer as whoever has read it knows it.
+    pub(super) fn note_changed(&mut self, id: ResourceId) {
+        self.changed.push(id);
+    }
+
     /// Counts a row that was made or changed.
     pub(super) fn count_row(&mut self) {
         self.written += 1;
@@ -134,6 +140,8 @@ impl Tx<'_> {
     }
 }
 
+/// What is done with the rows that a commit changed, and with what its closures want woken.
+pub(super) type AfterCommit = Box<dyn Fn(Vec<ResourceId>, Vec<Wake>) + Send + Sync>;
 type Finish = Box<dyn FnOnce(bool) + Send>;
 type Job = Box<dyn FnOnce(&mut Tx<'_>) -> (bool, Finish) + Send>;
 
@@ -200,7 +208,7 @@ impl Writer {
         conn: Conn,
         clock: Arc<dyn Clock>,
         layout: Arc<dyn LayoutOf>,
-        after_commit: Box<dyn Fn(Vec<Wake>) + Send + Sync>,
+        after_commit: AfterCommit,
         server_uuid: String,
         epoch: i64,
         fault: Option<WriteFault>,
@@ -292,12 +300,19 @@ impl Drop for Writer {
     }
 }
 
+/// What follows from the closures of a commit.
+#[derive(Default)]
+struct Told {
+    changed: Vec<ResourceId>,
+    wakes: Vec<Wake>,
+}
+
 struct Loop {
     conn: Conn,
     clock: Arc<dyn Clock>,
     layout: Arc<dyn LayoutOf>,
     packer: Packer,
-    after_commit: Box<dyn Fn(Vec<Wake>) + Send + Sync>,
+    after_commit: AfterCommit,
     server_uuid: String,
     epoch: i64,
     fault: Option<WriteFault>,
@@ -346,11 +361,11 @@ impl Loop {
         }
         let began = Instant::now();
         let mut finished = Vec::new();
-        let mut wakes = Vec::new();
+        let mut told = Told::default();
         let mut next = Some(first);
         let mut has_written = false;
         while let Some(job) = next.take() {
-            has_written |= self.run_one(job, &mut finished, &mut wakes);
+            has_written |= self.run_one(job, &mut finished, &mut told);
             if began.elapsed() < COMMIT_BUDGET {
                 next = take(&mut self.shared.lock());
             }
@@ -375,8 +390,8 @@ impl Loop {
         };
         self.packer.settle(is_durable);
         // Before anybody is told: who then waits for what follows finds it in the queue.
-        if is_durable && !wakes.is_empty() {
-            (self.after_commit)(wakes);
+        if is_durable {
+            (self.after_commit)(told.changed, told.wakes);
         }
         for finish in finished {
             finish(is_durable);
@@ -390,7 +405,7 @@ impl Loop {
     }
 
     /// Runs a closure; whether it wrote something that is to stay.
-    fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, wakes: &mut Vec<Wake>) -> bool {
+    fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, told: &mut Told) -> bool {
         if let Err(error) = self.run_statement(dialect::BEGIN_PART) {
             self.shared.is_stuck(error.to_string());
             return false;
@@ -403,12 +418,13 @@ impl Loop {
             epoch: self.epoch,
             now: self.clock.now(),
             wakes: Vec::new(),
+            changed: Vec::new(),
             written: 0,
             stuck: None,
             has_announced: false,
         };
         let (keep, finish) = job(&mut tx);
-        let (woken, has_announced, written) = (tx.wakes, tx.has_announced, tx.written);
+        let (woken, changed, has_announced, written) = (tx.wakes, tx.changed, tx.has_announced, tx.written);
         if let Some(why) = tx.stuck {
             self.shared.is_stuck(why);
         }
@@ -422,9 +438,10 @@ impl Loop {
             self.shared.is_stuck(error.to_string());
         }
         if keep {
-            wakes.extend(woken);
+            told.changed.extend(changed);
+            told.wakes.extend(woken);
             if has_announced {
-                wakes.push(Wake::Outbox);
+                told.wakes.push(Wake::Outbox);
             }
         }
         finished.push(finish);

@@ -64,11 +64,13 @@ fn many_on(conn: &mut Conn, ids: &[ResourceId]) -> Result<Vec<Resource>> {
 impl Store {
     /// A row by id, removed ones too. A few microseconds: may be called on an async thread.
     pub fn find(&self, id: ResourceId) -> Result<Option<Resource>> {
-        let mut conn = self.reader()?;
-        match find_on(&mut conn, id)? {
-            None => audit::find(&mut conn, &self.unpacker, id),
-            found => Ok(found),
-        }
+        self.cache.find(id, || {
+            let mut conn = self.reader()?;
+            match find_on(&mut conn, id)? {
+                None => audit::find(&mut conn, &self.unpacker, id),
+                found => Ok(found),
+            }
+        })
     }
 
     /// The live rows of this root that live in `parent`, by id.

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 
 use super::{Changes, NewResource, failed};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
-use crate::store::dialect::Conn;
+use crate::store::dialect::{self, Conn};
 use crate::store::statement::{Bound, Statement};
 use crate::store::{Tx, audit};
 use table::{resource, resource_state};
@@ -235,8 +235,8 @@ impl Tx<'_> {
                 resource::cuts.eq(&cuts),
                 resource::internal.eq(&internal),
             ))
-            .returning(resource::id)
-            .get_result(self.conn)
+            .execute(self.conn)
+            .and_then(|_| dialect::inserted_number(self.conn))
             .map_err(|e| match e {
                 diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _) => {
                     Error::invalid("NotUnique", "uuid")
@@ -300,6 +300,7 @@ impl Tx<'_> {
         } else {
             self.write_changes(row, changes, packed.as_ref())?;
         }
+        self.note_changed(row.id);
         self.touch(&row.root);
         self.count_row();
         self.announce(row.id, changes.account_id.unwrap_or(row.account_id))?;
@@ -330,6 +331,9 @@ impl Tx<'_> {
     /// Deletes rows for good, with all references from and to them.
     pub(in crate::store) fn delete_rows(&mut self, ids: &[i64]) -> Result<()> {
         self.delete_refs_of(ids)?;
+        for id in ids {
+            self.note_changed(ResourceId(*id));
+        }
         delete_rows(self.conn, ids).map_err(failed("deleting resources"))
     }
 }
