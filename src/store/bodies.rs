@@ -5,6 +5,7 @@
 //! was packed with, whatever build that was.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -178,19 +179,18 @@ impl Unpacker {
             ALONE => zstd::bulk::decompress(bytes, LONGEST).map_err(unreadable)?,
             sample => {
                 let mut known = self.by_sample.lock().unwrap_or_else(PoisonError::into_inner);
-                if !known.contains_key(&sample) {
-                    let content: Vec<u8> = audit_sample::table
-                        .find(sample)
-                        .select(audit_sample::content)
-                        .get_result(conn)
-                        .map_err(fails)?;
-                    let reader = Decompressor::with_dictionary(&content).map_err(unreadable)?;
-                    known.insert(sample, reader);
-                }
-                match known.get_mut(&sample) {
-                    Some(reader) => reader.decompress(bytes, LONGEST).map_err(unreadable)?,
-                    None => Vec::new(),
-                }
+                let reader = match known.entry(sample) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => {
+                        let content: Vec<u8> = audit_sample::table
+                            .find(sample)
+                            .select(audit_sample::content)
+                            .get_result(conn)
+                            .map_err(fails)?;
+                        place.insert(Decompressor::with_dictionary(&content).map_err(unreadable)?)
+                    }
+                };
+                reader.decompress(bytes, LONGEST).map_err(unreadable)?
             }
         };
         Ok(parted(&whole))
@@ -199,7 +199,7 @@ impl Unpacker {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
 
     use diesel::connection::SimpleConnection as _;
 

@@ -11,6 +11,8 @@ use crate::model::{Resource, ResourceId, Result};
 const PLACES: usize = 16_384;
 /// All that is kept together, in bytes.
 const MOST: usize = 24 * 1024 * 1024;
+/// Where there is no room, at most so many places are emptied for a new row, in turn.
+const STEPS: usize = 64;
 /// A longer row is not kept.
 const LONGEST: usize = 16 * 1024;
 
@@ -27,6 +29,8 @@ struct Place {
 pub(super) struct Cache {
     places: Box<[Mutex<Place>]>,
     bytes: AtomicUsize,
+    /// The place that is emptied next.
+    hand: AtomicUsize,
 }
 
 impl Default for Cache {
@@ -34,6 +38,7 @@ impl Default for Cache {
         Self {
             places: (0..PLACES).map(|_| Mutex::default()).collect(),
             bytes: AtomicUsize::new(0),
+            hand: AtomicUsize::new(0),
         }
     }
 }
@@ -75,15 +80,29 @@ impl Cache {
     }
 
     fn keep(&self, row: Arc<Resource>, emptied: u64) {
+        let size = size(&row);
+        self.make_room(size);
         let Some(mut place) = self.place(row.id) else { return };
         if place.emptied != emptied {
             return;
         }
         self.clear(&mut place);
-        let size = size(&row);
         if self.bytes.load(Ordering::Relaxed) + size <= MOST {
             self.bytes.fetch_add(size, Ordering::Relaxed);
             place.row = Some(row);
+        }
+    }
+
+    /// What was kept long ago goes first, so that what nobody asks for any more does not stay for ever.
+    fn make_room(&self, size: usize) {
+        for _ in 0..STEPS {
+            if self.bytes.load(Ordering::Relaxed) + size <= MOST {
+                return;
+            }
+            let at = self.hand.fetch_add(1, Ordering::Relaxed) % self.places.len();
+            if let Some(place) = self.places.get(at) {
+                self.clear(&mut place.lock().unwrap_or_else(PoisonError::into_inner));
+            }
         }
     }
 
@@ -174,6 +193,25 @@ mod tests {
         });
         assert_eq!(late.unwrap().unwrap().name, "old", "it was so when it was read");
         assert_eq!(find(&cache, "new"), ("new".into(), true));
+    }
+
+    #[test]
+    fn what_is_new_finds_room() {
+        let cache = Cache::default();
+        let keep = |id: i64| {
+            for _ in 0..2 {
+                let big = Resource {
+                    id: ResourceId(id),
+                    fields: "x".repeat(LONGEST / 2),
+                    ..row("big")
+                };
+                cache.find(ResourceId(id), || Ok(Some(big))).unwrap();
+            }
+        };
+        (1..6_000).for_each(keep);
+        assert!(cache.bytes.load(Ordering::Relaxed) <= MOST);
+        let found = cache.find(ResourceId(5_999), || Ok(None)).unwrap();
+        assert!(found.is_some(), "the last one is kept");
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) fn migrate(conn: &mut Conn) -> Result<SchemaState, MigrateError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
 
     use std::sync::Arc;
 
