@@ -179,16 +179,16 @@ async fn whoever_may_write_everything_can_change_and_remove_rows_of_the_log() {
     assert_eq!(changed["requestObject"], first["requestObject"]);
     send(Method::GET, &path, None).await.expect(200, changes);
     for filter in ["description=seen", "clientIp=10.9.8.7", "description_notnull"] {
-        assert_eq!(listed(filter).await, [one.clone()], "{filter}");
+        assert_eq!(listed(filter).await, [one.as_str()], "{filter}");
     }
-    assert_eq!(listed("description_null").await, [two.clone()]);
+    assert_eq!(listed("description_null").await, [two.as_str()]);
 
     let gone = send(Method::DELETE, &path, None).await.ok();
     assert!(gone["removed"].is_null(), "that is not shown of such rows");
     send(Method::GET, &path, None)
         .await
         .expect(200, json!({"description": "seen"}));
-    assert_eq!(listed("").await, [two.clone()]);
+    assert_eq!(listed("").await, [two.as_str()]);
     world.clock.advance(std::time::Duration::from_secs(3 * 24 * 3600));
     world.engine.sweep().await.expect("a sweep");
     assert_eq!(send(Method::GET, &path, None).await.status, 404);
