@@ -22,7 +22,7 @@ use crate::model::time::SystemClock;
 use crate::model::{Clock, ErrorKind};
 use crate::netd;
 use crate::runtime::sim::Sim;
-use crate::schema::{Registry, Role, Version, schema_json};
+use crate::schema::{Problem, Registry, Role, Version, schema_json};
 use crate::secret::Keeper;
 use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 
@@ -119,10 +119,20 @@ async fn names(flags: cli::Netd) -> Result<(), Failure> {
 }
 
 fn load_schemas(overlay: Option<&Path>) -> Result<Registry, Failure> {
-    Registry::load(overlay).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Failure::config(format!("the schemas do not fit together:\n  {}", lines.join("\n  ")))
-    })
+    Registry::load(overlay).map_err(|problems| do_not_fit(&problems))
+}
+
+/// The schemas of a server: whoever lays something over them is told what does not fit.
+fn schemas_to_serve(overlay: Option<&Path>) -> Result<Registry, Failure> {
+    match overlay {
+        None => Registry::built_in().map_err(|problems| do_not_fit(&problems)),
+        overlay => load_schemas(overlay),
+    }
+}
+
+fn do_not_fit(problems: &[Problem]) -> Failure {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Failure::config(format!("the schemas do not fit together:\n  {}", lines.join("\n  ")))
 }
 
 fn schema(command: &SchemaCommand) -> Result<(), Failure> {
@@ -199,7 +209,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let open_ui =
         |dir: &Path| UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())));
     let ui = config::ui_dir(serve).map(open_ui).transpose()?;
-    let registry = Arc::new(load_schemas(serve.schemas.as_deref())?);
+    let registry = Arc::new(schemas_to_serve(serve.schemas.as_deref())?);
     let file = config::database_file(&serve.place)?;
     let _lock = lock(&file)?;
     let clock = Arc::new(SystemClock);

@@ -15,6 +15,7 @@ use crate::api::wire::query;
 use crate::api::wire::request::{Query, Verb, stream_address};
 use crate::api::wire::route::PathId;
 use crate::engine::{Answer, Input, ListQuery, Page};
+use crate::http::pieces;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::validate::Purpose;
 use crate::schema::{Link, Relation, TypeView, Version};
@@ -149,7 +150,7 @@ async fn paged(call: &Call<'_>, ty: &Arc<TypeView>, source: Source) -> Result<Re
         let included = query::include(&ty, &query)
             .map(|link| Included::fetch(&writer, &page.rows, link))
             .transpose()?;
-        let mut body = String::with_capacity(4096 + page.rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
+        let mut body = pieces::buffer(4096 + page.rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
         let head = Head {
             resource_type: &ty.id,
             url: &url,

@@ -111,16 +111,22 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
         .route("/ping", web::get().to(probes::ping))
         .route("/healthz", web::get().to(probes::healthz))
         .route("/readyz", web::get().to(probes::readyz))
+        // Patterns cost each request that does not fit them: these stand behind a plain beginning, or there are none.
         .service(
-            web::resource("/static/{digest:[0-9a-f]{16}}/{file:[^/]+}")
-                .wrap(Compress::default())
-                .route(web::get().to(html::asset)),
+            web::scope("/static").default_service(web::to(serve)).service(
+                web::resource("/{digest:[0-9a-f]{16}}/{file:[^/]+}")
+                    .wrap(Compress::default())
+                    .route(web::get().to(html::asset)),
+            ),
         )
-        .route(
-            "/v1/{stream:logs|exec|containerstats|hoststats}/",
-            web::get().to(stream),
-        )
-        .route("/v1/{stream:logs|exec|containerstats|hoststats}", web::get().to(stream))
+        .route("/v1/logs/", web::get().to(stream))
+        .route("/v1/logs", web::get().to(stream))
+        .route("/v1/exec/", web::get().to(stream))
+        .route("/v1/exec", web::get().to(stream))
+        .route("/v1/containerstats/", web::get().to(stream))
+        .route("/v1/containerstats", web::get().to(stream))
+        .route("/v1/hoststats/", web::get().to(stream))
+        .route("/v1/hoststats", web::get().to(stream))
         .default_service(web::to(serve));
 }
 
@@ -140,7 +146,7 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
 /// A stream of a container: its token says all, so nobody is asked for a login.
 async fn stream(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
     let query = Query::parse(request.query_string());
-    let path = request.match_info().query("stream");
+    let path = request.path().trim_start_matches("/v1/").trim_end_matches('/');
     let token = query.first("token").unwrap_or_default();
     let opened = respond::check_host(&request, &state).map(drop);
     let opened = match opened {

@@ -295,6 +295,10 @@ impl LayoutOf for Packing {
             .ok_or_else(|| Error::bug(format!("no type {kind}")))?;
         Ok(crate::schema::layout::pack(ty, fields))
     }
+
+    fn sample(&self) -> Vec<u8> {
+        crate::schema::layout::sample(self.0.types.values().map(|ty| &**ty))
+    }
 }
 
 impl Core {

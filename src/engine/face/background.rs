@@ -40,13 +40,20 @@ impl Engine {
         let access = Arc::new(Access::default());
         let known = access.clone();
         let after_commit = Box::new(move |wakes: Vec<Wake>| {
+            let (mut keys, mut has_grown) = (Vec::with_capacity(wakes.len()), false);
             for wake in wakes {
                 match wake {
-                    Wake::Process { id, at } => waking.push(Key::Process(id), at),
-                    Wake::Resource(id) => waking.push(Key::Look(id), wake_clock.now()),
+                    Wake::Process { id, at } => keys.push((Key::Process(id), at)),
+                    Wake::Resource(id) => keys.push((Key::Look(id), wake_clock.now())),
                     Wake::Access => known.forget(),
-                    Wake::Outbox => growing.grow(),
+                    Wake::Outbox => has_grown = true,
                 }
+            }
+            if !keys.is_empty() {
+                waking.push_all(keys);
+            }
+            if has_grown {
+                growing.grow();
             }
         });
         let (store, state) = Store::open(
