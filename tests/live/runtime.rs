@@ -127,6 +127,7 @@ impl Engine {
             ports: vec![],
             volumes_from: vec![],
             volume_mounts: vec![],
+            files: vec![],
         }
     }
 

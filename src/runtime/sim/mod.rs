@@ -15,11 +15,13 @@ use tokio::sync::broadcast;
 
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
-    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound,
+    NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime,
+    RuntimeEvent,
 };
 use crate::model::{Clock, Timestamp};
 
+mod balancers;
 mod fate;
 mod knobs;
 mod names;
@@ -57,6 +59,7 @@ struct SimWorld {
     hung_up: bool,
     identity: String,
     names: names::NameServers,
+    balancers: balancers::Balancers,
     log: VecDeque<String>,
     counts: HashMap<&'static str, u64>,
 }
@@ -195,11 +198,13 @@ impl Runtime for Sim {
     }
 
     fn capabilities(&self) -> Capabilities {
+        let world = self.shared.lock();
         Capabilities {
             // Nothing is routed, so nothing clashes.
             overlapping_subnets: true,
             shares_our_ports: false,
-            network_services: self.shared.lock().names.are_possible,
+            network_services: world.names.are_possible,
+            balancers: world.balancers.are_possible,
         }
     }
 
@@ -398,6 +403,11 @@ impl Runtime for Sim {
     async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
         let world = self.enter("feed_name_server", Some(project_uuid))?;
         names::open(&self.shared, &world, project_uuid)
+    }
+
+    async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>> {
+        let world = self.enter("feed_balancer", Some(uuid))?;
+        balancers::open(&self.shared, &world, uuid)
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {

@@ -25,6 +25,7 @@ fn spec(uuid: &str, image: &str, labels: &[(&str, &str)]) -> ContainerSpec {
         ports: vec![],
         volumes_from: vec![],
         volume_mounts: vec![],
+        files: vec![],
     }
 }
 

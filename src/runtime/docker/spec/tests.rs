@@ -25,6 +25,7 @@ fn spec(launch: Value, network: NetworkAttachment) -> ContainerSpec {
         ports: vec![],
         volumes_from: vec![],
         volume_mounts: vec![],
+        files: vec![],
     }
 }
 
