@@ -13,7 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
-use crate::cli::{self, Cli, Command, NetdCommand, Place, SchemaCommand, Serve, Switch};
+use crate::balancer;
+use crate::cli::{self, BalancerCommand, Cli, Command, NetdCommand, Place, SchemaCommand, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
 use crate::failure::{Failure, Status};
@@ -66,7 +67,7 @@ fn source_of(error: &dyn std::error::Error) -> String {
 pub fn run_to_the_end(cli: Cli) -> Result<(), Failure> {
     let mut threads = match &cli.command {
         // It is small: one for each project.
-        Command::Netd(_) => tokio::runtime::Builder::new_current_thread(),
+        Command::Netd(_) | Command::Balancer { .. } => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = threads
@@ -96,6 +97,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup { place, file } => files::backup(&place, &file),
         Command::Restore { place, file } => files::restore(&place, &file).await,
         Command::Netd(flags) => names(*flags).await,
+        Command::Balancer {
+            command: BalancerCommand::Feed,
+        } => balancer::feed(),
     }
 }
 

@@ -53,6 +53,20 @@ pub enum Command {
     /// Answer names and metadata to the containers of a project, from a container among them; the server runs it by itself.
     #[command(hide = true, args_conflicts_with_subcommands = true)]
     Netd(Box<Netd>),
+    /// Keep the HAProxy of a balancer as it is to be, from inside of its container; the server runs it by itself.
+    #[command(hide = true)]
+    Balancer {
+        /// What to do.
+        #[command(subcommand)]
+        command: BalancerCommand,
+    },
+}
+
+/// What `balancer` does.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum BalancerCommand {
+    /// Take lines from the standard input, have HAProxy go by them, and answer on the standard output.
+    Feed,
 }
 
 /// What `netd` is told.

@@ -12,6 +12,7 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod balancer;
 pub mod cli;
 pub mod config;
 pub mod engine;

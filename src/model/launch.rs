@@ -98,6 +98,8 @@ pub struct LaunchConfig {
     pub start_on_create: Option<bool>,
     pub health_check: Option<HealthCheck>,
     pub count: Option<i64>,
+    /// How long connections through balancers may take to end before it is stopped.
+    pub drain_timeout_ms: Option<i64>,
     pub blkio_weight: Option<i64>,
     pub blkio_device_options: Option<BTreeMap<String, BlkioDeviceOption>>,
     pub cgroup_parent: Option<String>,

@@ -3,11 +3,13 @@
 //!
 //! Nothing here does I/O, and nothing here knows SQL, Docker or HTTP.
 
+pub mod balancer_table;
 pub mod error;
 pub mod host_policy;
 pub mod id;
 pub mod json;
 pub mod launch;
+pub mod lb_config;
 pub mod network_table;
 pub mod port;
 pub mod resource;

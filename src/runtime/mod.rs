@@ -12,6 +12,7 @@ use futures_util::stream::BoxStream;
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
 
+mod balancers;
 pub mod docker;
 mod names;
 pub mod sim;
@@ -22,6 +23,7 @@ use crate::model::FileAccess;
 use stats::{Sample, Samples};
 use streams::{ExecWanted, LogsWanted, Pieces, Running};
 
+pub use balancers::{BalancerFeed, FileSpec};
 pub use names::{NameFeed, NameServerFound, NameServerSpec};
 
 /// What can go wrong in a runtime. The texts are the engine's own words and are shown to the user.
@@ -136,6 +138,8 @@ pub struct ContainerSpec {
     pub volume_mounts: Vec<(String, String)>,
     /// Whether it has a folder of secrets, which is filled before each start.
     pub has_secrets: bool,
+    /// What it has to have before it starts.
+    pub files: Vec<FileSpec>,
 }
 
 /// Where secrets are in containers.
@@ -335,6 +339,8 @@ pub struct Capabilities {
     pub shares_our_ports: bool,
     /// It can run name servers, if nothing else is in the way.
     pub network_services: bool,
+    /// Balancers can be told there what to do.
+    pub balancers: bool,
 }
 
 /// One engine on which containers run.
@@ -404,6 +410,8 @@ pub trait Runtime: Send + Sync {
     async fn remove_name_server(&self, project_uuid: &str) -> Result<()>;
     /// Opens a way to a project's name server.
     async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>>;
+    /// Opens a way to a balancer that runs.
+    async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>>;
     /// Asks a container how it is.
     async fn probe(&self, probe: &Probe) -> ProbeResult;
     /// What happens to our containers, for ever: reconnects by itself, with `Disconnected` and `Connected` around a gap.

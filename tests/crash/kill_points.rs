@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use drover::model::balancer_table;
 use drover::model::network_table::{Answer, Feed};
 use drover::runtime::SecretFile;
 use drover::runtime::sim::Sim;
 use drover::runtime::stats::{Sample, Samples};
 use drover::runtime::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use drover::runtime::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, NameFeed, NameServerFound, NameServerSpec, NetworkFound,
-    NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, NameFeed, NameServerFound, NameServerSpec,
+    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
 };
 use drover::store::WriteFault;
 use futures_util::stream::BoxStream;
@@ -295,6 +296,15 @@ impl Runtime for Mortal {
         }))
     }
 
+    async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>> {
+        self.fate.before_call()?;
+        let way = self.fate.after_call(self.sim.feed_balancer(uuid).await)?;
+        Ok(Box::new(MortalBalancerFeed {
+            way,
+            fate: self.fate.clone(),
+        }))
+    }
+
     async fn probe(&self, probe: &Probe) -> ProbeResult {
         if self.fate.is_dead() {
             return ProbeResult::Unreachable("the server is dead".into());
@@ -316,6 +326,20 @@ struct MortalFeed {
 #[async_trait]
 impl NameFeed for MortalFeed {
     async fn send(&mut self, news: &Feed) -> Result<Answer> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.way.send(news).await)
+    }
+}
+
+/// A way to a balancer that a server has only while it lives.
+struct MortalBalancerFeed {
+    way: Box<dyn BalancerFeed>,
+    fate: Arc<Fate>,
+}
+
+#[async_trait]
+impl BalancerFeed for MortalBalancerFeed {
+    async fn send(&mut self, news: &balancer_table::Feed) -> Result<balancer_table::Answer> {
         self.fate.before_call()?;
         self.fate.after_call(self.way.send(news).await)
     }

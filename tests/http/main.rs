@@ -9,6 +9,7 @@
 
 mod access;
 mod audit;
+mod balancers;
 mod containers;
 mod contract;
 mod credentials;

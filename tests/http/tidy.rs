@@ -14,11 +14,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("runtime", &["model"]),
     ("store", &["schema", "model"]),
     ("secret", &["model"]),
-    ("engine", &["store", "runtime", "plan", "schema", "secret", "model"]),
+    (
+        "engine",
+        &["store", "runtime", "plan", "schema", "secret", "balancer", "model"],
+    ),
     ("auth", &["engine", "schema", "secret", "model"]),
     ("http", &["model"]),
     ("api", &["auth", "http", "engine", "schema", "model"]),
     ("netd", &["failure", "model"]),
+    ("balancer", &["failure", "model"]),
     ("failure", &[]),
     ("keyfile", &["failure", "secret"]),
     ("cli", &[]),
@@ -26,8 +30,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "auth", "keyfile", "engine", "store", "runtime", "schema", "secret", "model", "netd", "cli",
-            "config", "failure",
+            "api", "auth", "keyfile", "engine", "store", "runtime", "schema", "secret", "model", "netd", "balancer",
+            "cli", "config", "failure",
         ],
     ),
     ("main", &["app", "cli"]),

@@ -16,6 +16,7 @@ use crate::store::{LayoutOf, Priority, Store, Tx};
 use super::access_cache::Access;
 use super::addresses::Addresses;
 use super::aside::Aside;
+use super::balancers::Balancers;
 use super::feed::Feed;
 use super::loops::Loops;
 use super::monitor::Monitor;
@@ -96,6 +97,7 @@ pub(crate) struct Core {
     pub(crate) monitor: Monitor,
     pub(crate) access: Arc<Access>,
     pub(crate) name_servers: NameServers,
+    pub(crate) balancers: Balancers,
     pub(crate) pings: Pings,
     pub(crate) loops: Loops,
     pub(crate) aside: Aside,
@@ -128,6 +130,7 @@ impl Core {
             monitor: Monitor::default(),
             access,
             name_servers: NameServers::default(),
+            balancers: Balancers::default(),
             pings: Pings::default(),
             loops: Loops::default(),
             aside,
@@ -168,6 +171,7 @@ impl Core {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(host, runtime);
         self.runtimes_changed.notify_one();
+        self.balancers.hosts_changed();
     }
 
     /// The host is gone: nothing is asked of its engine any more.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::balancers::BalancerKeeper;
 use crate::engine::core::{Access, Core, EngineConfig, Feed, Key, LoopStatus, Packing, Queue, sweep_once};
 use crate::engine::hosts::Attachment;
 use crate::engine::names::NameKeeper;
@@ -165,6 +166,11 @@ impl Engine {
     /// What keeps the name servers, to be stepped. For tests.
     pub fn names(&self) -> NameKeeper {
         NameKeeper::new(self.core().clone())
+    }
+
+    /// What keeps the balancers, to be stepped. For tests.
+    pub fn balancers(&self) -> BalancerKeeper {
+        BalancerKeeper::new(self.core().clone())
     }
 
     /// Deletes what is no longer needed, now.

@@ -72,6 +72,12 @@ pub(crate) struct InstanceNotes {
     /// By what it is found, and finds others; none where there is only one way, or before it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) names: Option<NamesBy>,
+    /// Whether it is a balancer, which is told what to do.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) balances: bool,
+    /// For how many milliseconds connections through balancers may go on once it is to be stopped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) drain_ms: u32,
 }
 
 fn is_zero(value: &u32) -> bool {
@@ -163,6 +169,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) name_is_taken: bool,
     /// How often in a row those before it in its place could not be started.
     pub(crate) failures: u32,
+    /// Whether it is a balancer.
+    pub(crate) balances: bool,
 }
 
 /// Types that a container needs beside its own.
@@ -267,6 +275,12 @@ pub(crate) fn insert_service_container(
         ip: wanted.requested_ip.clone(),
         keeps_ip: wanted.requested_ip.is_some(),
         failures: wanted.failures,
+        balances: wanted.balances,
+        drain_ms: wanted
+            .launch
+            .drain_timeout_ms
+            .and_then(|ms| u32::try_from(ms).ok())
+            .unwrap_or(0),
         ..InstanceNotes::default()
     };
     let row = tx.insert(NewResource {

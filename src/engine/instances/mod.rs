@@ -2,6 +2,7 @@
 //! engine, and containers started. Why a container is wanted is not known here: that is the services' business, or the
 //! client's.
 
+mod balancing;
 mod container_fields;
 mod container_rows;
 mod containers;
@@ -10,6 +11,7 @@ mod env_rules;
 mod failing;
 mod granted;
 mod health;
+mod leaving;
 mod making;
 mod naming;
 mod network;
@@ -32,6 +34,7 @@ pub(crate) use container_rows::{
 pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use granted::{NAME_SERVER, wants_names};
+pub(crate) use leaving::drain_time;
 pub(crate) use naming::{domains, search_list};
 pub(crate) use placement::PortFields;
 pub(crate) use stats::give_access as give_stats;

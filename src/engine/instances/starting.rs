@@ -19,6 +19,7 @@ const ADDRESS_WAIT: Duration = Duration::from_secs(1);
 impl Core {
     pub(crate) async fn start_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let note: InstanceNotes = notes(row);
+        self.balancers.forget_released(&row.uuid);
         if !note.is_made {
             // Stopped before the engine ever had it: make it now.
             return self.create_instance(process, row).await;

@@ -28,9 +28,14 @@ impl Core {
         let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
             return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
         };
-        if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch_of(row)?)).await {
+        if let Some(wait) = self.leave_balancers(process, row, &*runtime) {
+            return Ok(wait);
+        }
+        let grace = grace(process, &launch_of(row)?);
+        if let Err(error) = runtime.stop(&row.uuid, grace).await {
             return Ok(engine_failed(error));
         }
+        self.balancers.forget_released(&row.uuid);
         self.start_instance(process, row).await
     }
 
@@ -41,6 +46,11 @@ impl Core {
         match row.host_id.and_then(|h| self.runtime(h)) {
             Some(_) if data.leave => {}
             Some(runtime) => {
+                if !data.by_itself
+                    && let Some(wait) = self.leave_balancers(process, row, &*runtime)
+                {
+                    return Ok(wait);
+                }
                 if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch)).await {
                     return Ok(engine_failed(error));
                 }
@@ -53,6 +63,7 @@ impl Core {
             }
             None => {}
         }
+        self.balancers.forget_released(&row.uuid);
         self.note_ports_down(row).await?;
         let removes = data.remove
             || launch.instance_triggered_stop.as_deref() == Some("remove") && row.parent_id.is_none() && data.by_itself;

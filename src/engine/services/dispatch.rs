@@ -6,7 +6,7 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
-use super::{links, names, service, stack, upgrade};
+use super::{balancing, links, names, service, stack, upgrade};
 
 pub(crate) async fn create(
     core: &Core,
@@ -31,6 +31,7 @@ pub(crate) async fn update(
     if row.root == "service" {
         core.apply_image_rules(&mut input)?;
         core.check_host_use(row.account_id, &input)?;
+        balancing::check_references(&input, row.account_id, |id| core.store.find(id))?;
     }
     let input = match row.root.as_str() {
         "service" => service::check_update(row, input)?,

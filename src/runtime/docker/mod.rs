@@ -8,8 +8,9 @@
 use super::stats::{Sample, Samples};
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
-    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent, SecretFile,
+    BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound,
+    NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime,
+    RuntimeEvent, SecretFile,
 };
 use address::{Address, is_hidden};
 use async_trait::async_trait;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell, Semaphore};
 
 mod address;
+mod balancer;
 mod events;
 mod failure;
 mod image;
@@ -213,6 +215,7 @@ impl Runtime for Docker {
             // An address does not tell whether the engine is on this machine; avoiding a port too many does no harm.
             shares_our_ports: true,
             network_services: true,
+            balancers: true,
         }
     }
 
@@ -278,6 +281,9 @@ impl Runtime for Docker {
 
     async fn create(&self, spec: &ContainerSpec) -> Result<Found> {
         if let Some(there) = self.find(&spec.uuid).await? {
+            if there.life == Life::Created {
+                balancer::put_files(&self.inner, &there.external_id, spec).await?;
+            }
             return Ok(there);
         }
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
@@ -291,6 +297,7 @@ impl Runtime for Docker {
             Err(Error::NameTaken(message)) => return self.inner.holder_of_name(spec, message).await,
             Err(other) => return Err(other),
         };
+        balancer::put_files(&self.inner, &id, spec).await?;
         self.inner.inspect(&id).await?.ok_or_else(|| gone(&spec.uuid))
     }
 
@@ -427,6 +434,10 @@ impl Runtime for Docker {
 
     async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
         name_feed::open(&self.inner, project_uuid).await
+    }
+
+    async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>> {
+        balancer::open(&self.inner, uuid).await
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {

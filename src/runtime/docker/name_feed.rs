@@ -1,7 +1,8 @@
-//! The way to a name server: a program in its container that is given lines and gives back answers. It needs no way by the
-//! network, so it is there wherever the engine answers.
+//! The way to a name server, or to a balancer: a program in its container that is given lines and gives back answers. It needs
+//! no way by the network, so it is there wherever the engine answers.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::container::LogOutput;
@@ -14,9 +15,16 @@ use super::{Inner, SHORT, name_server};
 use crate::model::network_table::{Answer, Feed};
 use crate::runtime::{Error, NameFeed, Result};
 
+/// The longest answer, in bytes: some programs run in containers whose images are a user's.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// When it complains of more than this, the rest is not kept.
+const LONGEST_COMPLAINT: usize = 4096;
+
 type Output = Pin<Box<dyn Stream<Item = std::result::Result<LogOutput, bollard::errors::Error>> + Send>>;
 
-struct Way {
+/// A program in a container, by its input and its output.
+pub(super) struct Way {
     input: Pin<Box<dyn AsyncWrite + Send>>,
     output: Output,
     /// What came of a line that is not whole yet.
@@ -25,33 +33,47 @@ struct Way {
 
 pub(super) async fn open(docker: &Inner, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
     let id = name_server::running(docker, project_uuid).await?;
+    let words = [PROGRAM, "netd", "feed"].map(str::to_owned).to_vec();
+    Ok(Box::new(attach(docker, &id, words).await?))
+}
+
+/// Runs a program in a container.
+pub(super) async fn attach(docker: &Inner, id: &str, words: Vec<String>) -> Result<Way> {
     let options = CreateExecOptions {
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        cmd: Some(vec![PROGRAM, "netd", "feed"]),
+        cmd: Some(words),
         ..CreateExecOptions::default()
     };
-    let made = docker.call(SHORT, docker.api()?.create_exec(&id, options)).await?;
+    let made = docker.call(SHORT, docker.api()?.create_exec(id, options)).await?;
     let starting = docker.api()?.start_exec(&made.id, None::<StartExecOptions>);
     match docker.call(SHORT, starting).await? {
-        StartExecResults::Attached { output, input } => Ok(Box::new(Way {
+        StartExecResults::Attached { output, input } => Ok(Way {
             input,
             output,
             begun: Vec::new(),
-        })),
+        }),
         StartExecResults::Detached => Err(broken("it is not attached")),
     }
 }
 
-fn broken(why: &str) -> Error {
-    Error::Unreachable(format!("the way to the name server: {why}"))
+pub(super) fn broken(why: &str) -> Error {
+    Error::Unreachable(format!("the way into the container: {why}"))
 }
 
 #[async_trait]
 impl NameFeed for Way {
     async fn send(&mut self, news: &Feed) -> Result<Answer> {
-        let mut line = serde_json::to_vec(news).map_err(|e| Error::Failed(format!("writing the table: {e}")))?;
+        let line = serde_json::to_vec(news).map_err(|e| Error::Failed(format!("writing the table: {e}")))?;
+        let answer = self.exchange(line, SHORT).await?;
+        serde_json::from_slice(&answer).map_err(|e| broken(&format!("an answer that is none: {e}")))
+    }
+}
+
+impl Way {
+    /// Gives it a line, and takes the one that comes back.
+    pub(super) async fn exchange(&mut self, mut line: Vec<u8>, limit: Duration) -> Result<Vec<u8>> {
         line.push(b'\n');
         let exchange = async {
             let written = async {
@@ -61,26 +83,29 @@ impl NameFeed for Way {
             written.await.map_err(|e| broken(&e.to_string()))?;
             self.answer().await
         };
-        let late = || broken(&format!("no answer within {} s", SHORT.as_secs()));
-        tokio::time::timeout(SHORT, exchange)
+        let late = || broken(&format!("no answer within {} s", limit.as_secs()));
+        tokio::time::timeout(limit, exchange)
             .await
             .unwrap_or_else(|_| Err(late()))
     }
-}
 
-impl Way {
-    async fn answer(&mut self) -> Result<Answer> {
+    async fn answer(&mut self) -> Result<Vec<u8>> {
         let mut complaint = String::new();
         loop {
             if let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.begun.drain(..=end).collect();
-                return serde_json::from_slice(&line).map_err(|e| broken(&format!("an answer that is none: {e}")));
+                return Ok(self.begun.drain(..=end).collect());
+            }
+            if self.begun.len() > LONGEST_ANSWER {
+                return Err(broken("an answer without end"));
             }
             match self.output.next().await {
                 Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => {
                     self.begun.extend_from_slice(&message);
                 }
-                Some(Ok(LogOutput::StdErr { message })) => complaint.push_str(&String::from_utf8_lossy(&message)),
+                Some(Ok(LogOutput::StdErr { message })) if complaint.len() < LONGEST_COMPLAINT => {
+                    complaint.push_str(&String::from_utf8_lossy(&message));
+                }
+                Some(Ok(LogOutput::StdErr { .. })) => {}
                 Some(Ok(LogOutput::StdIn { .. })) => {}
                 Some(Err(e)) => return Err(broken(&super::failure::chain(&e))),
                 None => {

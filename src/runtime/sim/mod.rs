@@ -16,11 +16,13 @@ use tokio::sync::broadcast;
 use super::stats::{Sample, Samples};
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
-    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent, SecretFile,
+    BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound,
+    NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime,
+    RuntimeEvent, SecretFile,
 };
 use crate::model::{Clock, Timestamp};
 
+mod balancers;
 mod fate;
 mod knobs;
 mod names;
@@ -64,6 +66,7 @@ struct SimWorld {
     names: names::NameServers,
     /// What containers have in their folder of secrets, by their uuids.
     secrets: BTreeMap<String, Vec<SecretFile>>,
+    balancers: balancers::Balancers,
     log: VecDeque<String>,
     counts: HashMap<&'static str, u64>,
 }
@@ -202,11 +205,13 @@ impl Runtime for Sim {
     }
 
     fn capabilities(&self) -> Capabilities {
+        let world = self.shared.lock();
         Capabilities {
             // Nothing is routed, so nothing clashes.
             overlapping_subnets: true,
             shares_our_ports: false,
-            network_services: self.shared.lock().names.are_possible,
+            network_services: world.names.are_possible,
+            balancers: world.balancers.are_possible,
         }
     }
 
@@ -429,6 +434,11 @@ impl Runtime for Sim {
     async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
         let world = self.enter("feed_name_server", Some(project_uuid))?;
         names::open(&self.shared, &world, project_uuid)
+    }
+
+    async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>> {
+        let world = self.enter("feed_balancer", Some(uuid))?;
+        balancers::open(&self.shared, &world, uuid)
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
