@@ -13,6 +13,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cli;
+pub mod compose;
 pub mod config;
 pub mod engine;
 pub mod failure;
