@@ -225,6 +225,7 @@ pub(super) fn table(map: &Map<String, Value>, table: &[(&str, &str, Form)]) -> N
         let node = match value {
             // False is not what is meant by nothing.
             Value::Bool(value) => Some(Node::plain(value)),
+            Value::String(text) => Some(Node::text(text)),
             value => form.write(value),
         };
         node.map(|node| ((*name).to_owned(), node))

@@ -210,6 +210,31 @@ pub const DEPLOY_IGNORED: &[&str] = &[
 /// Why they mean nothing.
 pub const DEPLOY_REASON: &str = NO_SWARM;
 
+/// The fields of a launch configuration that keys with code of their own say.
+const SPECIAL_FIELDS: &[&str] = &[
+    "blkioDeviceOptions",
+    "dataVolumes",
+    "dataVolumesFromLaunchConfigs",
+    "environment",
+    "healthCheck",
+    "healthCmd",
+    "healthInterval",
+    "healthRetries",
+    "healthTimeout",
+    "imageUuid",
+    "labels",
+    "logConfig",
+    "networkLaunchConfig",
+    "networkMode",
+    "ports",
+];
+
+/// Whether files say anything of a field of a launch configuration.
+pub fn is_config_field(field: &str) -> bool {
+    let by_key = |key: &Key| matches!(key.treatment, Config(of, _) if of == field);
+    SPECIAL_FIELDS.contains(&field) || KEYS.iter().any(by_key)
+}
+
 /// The key of this name in a file.
 pub fn find(file: File, name: &str) -> Option<&'static Key> {
     let known = |of: File| KEYS.iter().find(|key| key.file == of && key.name == name);

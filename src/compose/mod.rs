@@ -12,13 +12,15 @@ pub mod limits;
 mod parts;
 mod problem;
 mod read;
+mod resources;
 mod special;
+mod template;
 mod variables;
 mod write;
 mod yaml;
 
 pub use balancing::{CERTIFICATES, DEFAULT_CERTIFICATE, TARGET};
-pub use keys::{File, KEYS, Key, Treatment};
+pub use keys::{File, KEYS, Key, Treatment, is_config_field};
 pub use parts::Link;
 pub use problem::{Problem, Warning};
 pub use read::{Document, Service, Texts, Volume, read};

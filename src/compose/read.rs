@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::balancing;
-use super::limits::MAX_SERVICES;
+use super::limits::{MAX_LINKS, MAX_SERVICES, MAX_TEXT, MAX_WARNINGS};
 use super::parts::{Link, Parts, Reader};
 use super::problem::{Problem, Read, Warning};
+use super::template::{Facts, carry_out, is_template};
 use super::variables::Variables;
 use super::yaml::{Kind, Node, parse};
 
@@ -29,8 +30,6 @@ pub struct Document {
     pub volumes: Vec<Volume>,
     /// What was read and has no effect.
     pub warnings: Vec<Warning>,
-    /// The defaults of questions, and the given values over them.
-    pub environment: BTreeMap<String, String>,
 }
 
 /// A service of a document.
@@ -63,17 +62,18 @@ pub struct Volume {
     pub external: bool,
 }
 
-/// Reads the files of a stack with the values of its variables.
-pub fn read(texts: &Texts, environment: &BTreeMap<String, String>) -> Read<Document> {
+/// Reads the files of a stack with the values of its variables. Templates are carried out first.
+pub fn read(stack: &str, texts: &Texts, environment: &BTreeMap<String, String>) -> Read<Document> {
     let in_docker = |problem: Problem| problem.within("docker-compose.yml");
     let in_rancher = |problem: Problem| problem.within("rancher-compose.yml");
-    let docker = File::parse(&texts.docker).map_err(in_docker)?;
-    let rancher = File::parse(&texts.rancher).map_err(in_rancher)?;
-    let mut given = BTreeMap::new();
-    for file in [&docker, &rancher] {
-        given.extend(file.questions().map_err(in_rancher)?);
-    }
+    // Questions first: what they say by default holds for the other file, too.
+    let rancher = File::carried_out(&texts.rancher, environment, stack).map_err(in_rancher)?;
+    let mut given = rancher.questions().map_err(in_rancher)?;
     given.extend(environment.clone());
+    let docker = File::carried_out(&texts.docker, &given, stack).map_err(in_docker)?;
+    for (name, default) in docker.questions().map_err(in_docker)? {
+        given.entry(name).or_insert(default);
+    }
     let mut reader = Reader {
         variables: Variables::new(&given),
         warnings: Vec::new(),
@@ -113,12 +113,17 @@ pub fn read(texts: &Texts, environment: &BTreeMap<String, String>) -> Read<Docum
     for name in std::mem::take(&mut reader.variables.missing) {
         reader.warn(None, &name, "the variable is not given, and counts as empty");
     }
-    let warnings = reader.warnings;
+    let mut warnings = reader.warnings;
+    let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    warnings.retain(|warning| {
+        let count = counts.entry(warning.service.clone()).or_default();
+        *count += 1;
+        *count <= MAX_WARNINGS
+    });
     Ok(Document {
         services: in_order(services),
         volumes,
         warnings,
-        environment: given,
     })
 }
 
@@ -135,6 +140,14 @@ struct Split {
 }
 
 impl File {
+    /// Reads a file that may be a template.
+    fn carried_out(text: &str, values: &BTreeMap<String, String>, stack: &str) -> Read<Self> {
+        match is_template(text) && text.len() <= MAX_TEXT {
+            true => Self::parse(&carry_out(text, &Facts { values, stack })?),
+            false => Self::parse(text),
+        }
+    }
+
     fn parse(text: &str) -> Read<Self> {
         let root = parse(text)?;
         let root = match root.is_null() {
@@ -298,6 +311,12 @@ fn units(reader: &mut Reader<'_>, all: Vec<Parts>) -> Read<Vec<Service>> {
         services.push(service(reader, parts, seconds).map_err(within)?);
     }
     for service in &services {
+        if service.links.len() > MAX_LINKS {
+            let message = format!("there are more than {MAX_LINKS}");
+            return Err(Problem::new(message)
+                .within("links")
+                .within(format!("service {}", service.name)));
+        }
         for link in service.links.iter().filter(|link| owners.contains_key(&link.service)) {
             let message = format!("{} is a sidekick: only its service can be linked to", link.service);
             return Err(Problem::new(message)

@@ -7,7 +7,8 @@ use super::emit::emit;
 use super::forms::{Form, write_pairs};
 use super::keys::{File, KEYS, Treatment};
 use super::read::{KINDS, Service, Texts, Volume, kind_of_image};
-use super::special::{BLKIO, HASH, HEALTH_CHECK, SCALE_POLICY, SELECTOR_CONTAINER, SELECTOR_LINK, SIDEKICKS};
+use super::resources::BLKIO;
+use super::special::{HASH, HEALTH_CHECK, SCALE_POLICY, SELECTOR_CONTAINER, SELECTOR_LINK, SIDEKICKS};
 use super::variables::escape;
 use super::yaml::{Kind, Node};
 
@@ -318,3 +319,7 @@ fn devices(options: &Value) -> Entries {
         .map(|(key, rates)| (key, Node::texts(rates)))
         .collect()
 }
+
+#[cfg(test)]
+#[path = "round_trip_tests.rs"]
+mod tests;

@@ -34,4 +34,5 @@ pub use face::{Engine, Opened, StreamTicket};
 pub use hosts::Attachment;
 pub use instances::OpenStream;
 pub use names::NameKeeper;
+pub use services::StackFiles;
 pub use work::Background;

@@ -240,7 +240,7 @@ impl Lint<'_> {
     fn links(&mut self) {
         for (name, text) in &self.shape.links {
             let complaint = match Notation::parse(text) {
-                Notation::Computed | Notation::Types => None,
+                Notation::Computed | Notation::File | Notation::Types => None,
                 // Inherited links whose field a child does not have are simply not shown.
                 Notation::One { .. } => None,
                 Notation::Listed { field } => (!self.shape.fields.contains_key(field)).then_some(field),

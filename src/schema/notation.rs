@@ -19,6 +19,8 @@ pub(super) enum Notation<'a> {
         far: &'a str,
     },
     Computed,
+    /// Made by code, and no JSON.
+    File,
     /// One link for every type that can be listed.
     Types,
 }
@@ -27,6 +29,9 @@ impl<'a> Notation<'a> {
     pub fn parse(text: &'a str) -> Self {
         if text == "computed" {
             return Self::Computed;
+        }
+        if text == "file" {
+            return Self::File;
         }
         if text == "types" {
             return Self::Types;

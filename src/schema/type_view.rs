@@ -6,7 +6,7 @@ use super::freeze::{Eyes, Unfrozen, held, named_type, plural};
 use super::grant::{PlainField, TypeRights};
 use super::inherit::{FieldDraft, TypeShape, process_set};
 use super::trim::{self, Trims};
-use super::{Action, Field, FieldType, Type, TypeView, Version};
+use super::{Action, Field, FieldType, Relation, Type, TypeView, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -93,7 +93,11 @@ impl<'a> Unfrozen<'a> {
     /// The links that may be included, as this version writes them.
     fn includes(&self, version: Version, shape: &TypeShape, links: &[Link]) -> Vec<String> {
         let in_lower_case = self.files.versions.get(&version).is_some_and(|p| p.lower_case_includes);
-        let offered = shape.links.keys().filter(|name| links.iter().any(|l| l.name == **name));
+        let is_row = |link: &Link| !matches!(link.to, Relation::File);
+        let offered = shape
+            .links
+            .keys()
+            .filter(|name| links.iter().any(|l| l.name == **name && is_row(l)));
         offered
             .map(|name| {
                 if in_lower_case {

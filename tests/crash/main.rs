@@ -14,6 +14,7 @@
 
 mod configured;
 mod dump;
+mod files;
 mod golden;
 mod kill_points;
 mod logs;

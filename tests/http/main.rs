@@ -9,6 +9,8 @@
 
 mod access;
 mod audit;
+mod compose;
+mod compose_files;
 mod containers;
 mod contract;
 mod credentials;

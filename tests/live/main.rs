@@ -15,6 +15,7 @@ mod attacker;
 mod browser;
 mod chaos;
 mod clients;
+mod compose;
 mod containers;
 mod crash;
 mod engines;

@@ -291,6 +291,8 @@ async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> 
     let (kind, is_one) = match &link.to {
         Relation::One { kind, .. } => (kind, true),
         Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (kind, false),
+        // Whoever may have it is answered elsewhere.
+        Relation::File => return Err(Error::not_found()),
         Relation::Computed => {
             let missing = || {
                 Error::not_implemented(format!(

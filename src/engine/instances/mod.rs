@@ -34,3 +34,4 @@ pub(crate) use naming::{domains, search_list};
 pub(crate) use placement::PortFields;
 pub(crate) use stopping::{BY_ITSELF, StopData, dismiss, is_leaving, remove_container, remove_data};
 pub use streams::OpenStream;
+pub(crate) use volumes::shared_name;

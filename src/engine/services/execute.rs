@@ -39,15 +39,7 @@ impl Core {
             types: std::sync::Arc::new(self.instance_types()?),
             stack: snapshot.stack.clone(),
             project_uuid: project.map(|p| p.uuid).unwrap_or_default(),
-            configs: snapshot
-                .configs
-                .iter()
-                .map(|c| Config {
-                    launch: c.launch.clone(),
-                    raw: c.raw.clone(),
-                })
-                .collect::<Vec<_>>()
-                .into(),
+            configs: self.configs_to_run(snapshot)?.into(),
             is_global: snapshot.is_global(),
             is_system: snapshot.fields.system.unwrap_or(false),
             retain_ip: snapshot.fields.retain_ip.unwrap_or(false),

@@ -5,6 +5,7 @@
 mod configs;
 mod dispatch;
 mod execute;
+mod files;
 mod lifecycle;
 mod links;
 mod names;
@@ -15,6 +16,7 @@ mod rollup;
 mod selectors;
 mod service;
 mod service_fields;
+mod shared_volumes;
 mod snapshot;
 mod stack;
 mod to_service;
@@ -23,4 +25,6 @@ mod upgrade_merge;
 
 pub(crate) use dispatch::{act, create, handle, look_at, remove, update};
 pub(crate) use execute::keep_address;
+pub use files::StackFiles;
+pub(crate) use files::files_of;
 pub(crate) use service_fields::derive;
