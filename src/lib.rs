@@ -14,6 +14,7 @@ pub mod app;
 pub mod auth;
 pub mod balancer;
 pub mod cli;
+pub mod compose;
 pub mod config;
 pub mod engine;
 pub mod failure;

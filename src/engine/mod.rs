@@ -37,4 +37,5 @@ pub use face::{Engine, Opened, StreamTicket};
 pub use hosts::Attachment;
 pub use instances::{Look, Looks, OpenStream};
 pub use names::NameKeeper;
+pub use services::StackFiles;
 pub use work::Background;

@@ -15,6 +15,7 @@
 mod balancers;
 mod configured;
 mod dump;
+mod files;
 mod golden;
 mod kill_points;
 mod logs;

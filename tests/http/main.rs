@@ -10,6 +10,8 @@
 mod access;
 mod audit;
 mod balancers;
+mod compose;
+mod compose_files;
 mod containers;
 mod contract;
 mod credentials;

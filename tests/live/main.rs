@@ -16,6 +16,7 @@ mod balancers;
 mod browser;
 mod chaos;
 mod clients;
+mod compose;
 mod containers;
 mod crash;
 mod engines;

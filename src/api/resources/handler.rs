@@ -307,6 +307,7 @@ async fn stats(call: &Call<'_>, row: &Resource, link: &str) -> Result<Reply> {
 
 async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> Result<Reply> {
     let (kind, is_one) = match &link.to {
+        // Files are answered elsewhere to whoever may have them.
         Relation::Handled => return stats(call, row, &link.name).await,
         Relation::One { kind, .. } => (kind, true),
         Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (kind, false),

@@ -12,3 +12,4 @@ pub mod registration;
 pub mod reply;
 pub mod resource;
 pub mod settings;
+pub mod stack_files;

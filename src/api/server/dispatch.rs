@@ -11,7 +11,7 @@ use super::respond::{LetIn, Parts, client_ip};
 use crate::api::accounts::{identities, local_auth, token};
 use crate::api::live;
 use crate::api::pages::{catalog, openapi, scripts};
-use crate::api::resources::{audit, handler, index, processes, settings};
+use crate::api::resources::{audit, handler, index, processes, settings, stack_files};
 use crate::api::wire::call::{Call, Reply};
 use crate::api::wire::request::{self, Verb};
 use crate::api::wire::route::Target;
@@ -144,12 +144,23 @@ async fn serve(
         Target::Link { ty, id, link } if verb == Verb::Get && is_process(call.view, ty) => {
             processes::link(call, call.find_type(ty)?, id, link)
         }
+        Target::Link { ty, id, link } if verb == Verb::Get && stack_files_of(call, ty, link).is_some() => {
+            let wanted = stack_files_of(call, ty, link).ok_or_else(Error::not_found)?;
+            stack_files::answer(call, call.find_type(ty)?, id, wanted).await
+        }
         Target::Link { ty, id, link } => handler::link(call, ty, id, link, body).await,
         Target::Script(name) => scripts::answer(call, name, &body),
         Target::Catalog { ty, id } => catalog::answer(call, ty.as_deref(), id.as_deref()),
         Target::NotBuilt(name) => Err(Error::not_implemented(format!("{name} is not part of this build"))),
         Target::Nothing => Err(Error::not_found()),
     }
+}
+
+/// What of a stack's files a link asks for.
+fn stack_files_of(call: &Call<'_>, segment: &str, link: &str) -> Option<stack_files::Wanted> {
+    call.find_type(segment)
+        .ok()
+        .and_then(|ty| stack_files::wanted(ty, link))
 }
 
 /// `/<type>`.

@@ -1,6 +1,7 @@
 //! The way of every request from the guard to the headers of its answer; what is asked for is served by `dispatch`.
 
-use actix_web::http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::body::MessageBody;
+use actix_web::http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -101,6 +102,7 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     let schemas = [root.as_deref().unwrap_or(&parts.base.root), "/schemas"].concat();
     let mut response = match (let_in.socket.take(), reply.body) {
         (Some(socket), _) => socket,
+        (None, Text::File(media, bytes)) => file(reply.status, media, bytes),
         (None, body) if is_page => page(state, &parts, let_in.scope.as_ref(), &schemas, reply.status, &body),
         (None, Text::Own(body)) => {
             let mut response = json(reply.status, Pieces::of(body));
@@ -229,7 +231,7 @@ pub(super) fn check_host(request: &HttpRequest, state: &ApiState) -> Result<bool
     Ok(is_on)
 }
 
-fn json(status: StatusCode, body: Pieces) -> HttpResponse {
+fn json(status: StatusCode, body: impl MessageBody + 'static) -> HttpResponse {
     let mut response = HttpResponse::with_body(status, body).map_into_boxed_body();
     response.headers_mut().insert(
         CONTENT_TYPE,
@@ -237,6 +239,16 @@ fn json(status: StatusCode, body: Pieces) -> HttpResponse {
     );
     // Rancher's answers have passed a proxy that wrote header names this way.
     response.head_mut().set_camel_case_headers(true);
+    response
+}
+
+/// A file. It is said what it is, so that no browser takes it for a page.
+fn file(status: StatusCode, media: &'static str, bytes: Vec<u8>) -> HttpResponse {
+    let mut response = json(status, bytes);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(CACHE_CONTROL.clone(), HeaderValue::from_static("private"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -38,7 +38,7 @@ pub struct Call<'r> {
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
-    /// JSON.
+    /// JSON, or a file.
     pub body: Text,
     /// The project whose schemas the header names, if not those of the request.
     pub schemas_of: Option<String>,
@@ -50,6 +50,8 @@ pub enum Text {
     Own(String),
     /// Kept.
     Shared(web::Bytes),
+    /// No JSON, but a file of this media type, for whoever asks.
+    File(&'static str, Vec<u8>),
 }
 
 impl Text {
@@ -58,6 +60,7 @@ impl Text {
         match self {
             Self::Own(text) => text.as_bytes(),
             Self::Shared(bytes) => bytes,
+            Self::File(_, bytes) => bytes,
         }
     }
 }
@@ -68,6 +71,15 @@ impl Reply {
         Self {
             status,
             body: Text::Own(body),
+            schemas_of: None,
+        }
+    }
+
+    /// 200 with a file.
+    pub fn file(media: &'static str, bytes: Vec<u8>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            body: Text::File(media, bytes),
             schemas_of: None,
         }
     }

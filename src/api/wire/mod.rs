@@ -10,3 +10,4 @@ pub mod query;
 pub mod request;
 pub mod route;
 pub mod sender;
+pub mod zip;

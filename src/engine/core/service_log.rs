@@ -150,6 +150,34 @@ impl ServiceLog {
     }
 }
 
+/// Writes something about a service that is part of no process of it.
+pub(crate) fn note_service(
+    tx: &mut Tx<'_>,
+    service: &Resource,
+    prefix: &str,
+    event: &str,
+    level: &str,
+    sentence: &str,
+) -> Result<()> {
+    let mut fields = Fields::default();
+    fields.set("eventType", event)?;
+    fields.set("description", sentence)?;
+    fields.set("level", level)?;
+    fields.set("serviceId", &crate::schema::render::wire_id(prefix, service.id))?;
+    fields.set("subLog", &false)?;
+    fields.set("endTime", &tx.now().to_wire())?;
+    tx.insert(NewResource {
+        root: "serviceLog".into(),
+        kind: "serviceLog".into(),
+        account_id: service.account_id,
+        parent_id: Some(service.id),
+        fields,
+        refs: vec![("serviceId".to_owned(), service.id)],
+        ..NewResource::default()
+    })
+    .map(drop)
+}
+
 /// Writes the end of a process into its row of the log, if it has one that is open.
 pub(super) fn end_log(tx: &mut Tx<'_>, service: &Resource, process: i64) -> Result<()> {
     let Some(row) = tx.find_by_uuid(&transaction(service, process))? else {

@@ -13,6 +13,7 @@ use crate::engine::core::{
     Answer, Asked, Attempt, Core, Derived, Input, ListQuery, Page, ProcessInstance, ProcessPage, Scope, Setting,
 };
 use crate::engine::hosts::agent_state;
+use crate::engine::services::{self, StackFiles};
 use crate::model::{Clock, Resource, ResourceId, Result, State};
 use crate::schema::{Link, Registry, TypeView, Version, View};
 use std::sync::Arc;
@@ -236,6 +237,11 @@ impl Engine {
 }
 
 impl Engine {
+    /// A stack as compose files.
+    pub fn stack_files(&self, stack: &Resource) -> Result<StackFiles> {
+        services::files_of(&self.core, stack, None)
+    }
+
     /// What the caller may do as things are now.
     pub fn rights<'a>(&'a self, scope: &'a Scope) -> Result<Rights<'a>> {
         self.core().rights(scope)

@@ -41,3 +41,4 @@ pub(crate) use stats::give_access as give_stats;
 pub use stats::{Look, Looks};
 pub(crate) use stopping::{BY_ITSELF, StopData, dismiss, is_leaving, remove_container, remove_data};
 pub use streams::OpenStream;
+pub(crate) use volumes::shared_name;

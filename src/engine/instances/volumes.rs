@@ -210,7 +210,9 @@ impl Core {
             .map(|(name, _)| name);
         for name in named.filter(|name| !name.starts_with('/')) {
             // One that was made by request, and is on no engine yet, says itself what it is.
-            let own = self.requested_volume(container, name)?;
+            let own = self
+                .requested_volume(container, name)?
+                .or(self.shared_volume(container, name)?);
             let fields = own
                 .map(|row| Fields::parse(&row.fields))
                 .transpose()?
@@ -229,6 +231,19 @@ impl Core {
         Ok(())
     }
 
+    /// The template of the container's stack that engines call so.
+    fn shared_volume(&self, container: &Resource, name: &str) -> Result<Option<Resource>> {
+        let row = |id: Option<ResourceId>| id.map(|id| self.store.find(id)).transpose().map(Option::flatten);
+        let service = row(container.parent_id)?;
+        let Some(stack) = row(service.and_then(|service| service.parent_id))? else {
+            return Ok(None);
+        };
+        let templates = self.store.children(stack.id, "volumeTemplate")?;
+        Ok(templates
+            .into_iter()
+            .find(|template| shared_name(&stack.name, &template.name) == name))
+    }
+
     /// The volume of this name in the container's project that nothing has mounted yet.
     fn requested_volume(&self, container: &Resource, name: &str) -> Result<Option<Resource>> {
         let all = self.store.all("volume", container.account_id)?;
@@ -237,6 +252,11 @@ impl Core {
             .into_iter()
             .find(|v| v.name == name && matches!(v.state, State::INACTIVE | State::UPDATING_INACTIVE) && here(v)))
     }
+}
+
+/// What engines call a volume that the services of a stack share.
+pub(crate) fn shared_name(stack: &str, volume: &str) -> String {
+    format!("{stack}_{volume}")
 }
 
 /// Makes the rows of a container's mounts, and of volumes not known yet.

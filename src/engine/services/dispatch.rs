@@ -6,7 +6,7 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
-use super::{balancing, links, names, service, stack, upgrade};
+use super::{balancing, files, links, names, service, stack, upgrade};
 
 pub(crate) async fn create(
     core: &Core,
@@ -57,6 +57,8 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
         ("service", "setservicelinks") => links::set(core, scope, row, &input).await,
         ("stack", "activateservices") => stack::activate_services(core, scope, row).await,
         ("stack", "deactivateservices") => stack::deactivate_services(core, scope, row).await,
+        ("stack", "upgrade") => files::accept(core, scope, row, input).await,
+        ("stack", "exportconfig") => files::config_of(core, row, &input),
         ("stack", "addoutputs") => stack::add_outputs(core, scope, row, &input).await,
         _ => {
             let users = core.driver_users()?;
@@ -86,6 +88,11 @@ pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Re
         | "service.restart"
         | "service.deactivate" => core.reconcile_service(process, row).await,
         "service.remove" => core.remove_service(process, row).await,
+        "stack.create" => core.create_stack(process, row).await,
+        "stack.error" => Ok(files::failed(process)),
+        "stack.upgrade" => core.upgrade_stack(process, row).await,
+        "stack.finishupgrade" => core.finish_stack(process, row).await,
+        "stack.rollback" => core.roll_stack_back(process, row).await,
         "stack.remove" => core.remove_stack(process, row).await,
         _ => Ok(Outcome::done()),
     }

@@ -86,6 +86,7 @@ impl Core {
             }
             configs.push(Config { launch, raw });
         }
+        self.name_shared_volumes(snapshot, &mut configs)?;
         Ok(configs)
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::engine::core::{
-    Answer, Core, Input, Outcome, Scope, check_free_in_account, insert_and_start, request, retire, row_from_input,
+    Answer, Core, Input, Outcome, Scope, check_free_in_account, fenced, insert_and_start, request, retire,
+    row_from_input,
 };
 use crate::engine::drivers;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
@@ -47,16 +48,6 @@ impl NewStack {
     /// Checks what a stack is to be; `input` has passed its schema.
     pub(crate) fn check(def: &Arc<Type>, account: ResourceId, input: Input) -> Result<Self> {
         let input = check_name(input)?;
-        for compose in ["dockerCompose", "rancherCompose", "templates"] {
-            if input
-                .get(compose)
-                .is_some_and(|v| !v.is_null() && v.as_str() != Some(""))
-            {
-                return Err(Error::not_implemented(format!(
-                    "creating a stack from {compose} is not part of this build"
-                )));
-            }
-        }
         let mut row = row_from_input(def, account, &input)?;
         row.health = "healthy".into();
         Ok(Self {
@@ -76,28 +67,7 @@ impl NewStack {
 /// Activates every inactive service of the stack, what is linked to first.
 pub(crate) async fn activate_services(core: &Core, scope: &Scope, stack: &Resource) -> Result<Answer> {
     let services = core.store.children(stack.id, "service")?;
-    let here: BTreeSet<ResourceId> = services.iter().map(|s| s.id).collect();
-    let mut waits: BTreeMap<ResourceId, Vec<i64>> = BTreeMap::new();
-    for service in &services {
-        for map in core.store.children(service.id, "serviceConsumeMap")? {
-            let target = core.linked_service(&map)?.map(|target| target.id);
-            if let Some(target) = target.filter(|t| here.contains(t) && *t != service.id) {
-                waits.entry(service.id).or_default().push(target.0);
-            }
-        }
-    }
-    let machine = core.machine_of("service")?.clone();
-    core.write_each(services, move |tx, service| {
-        let Some(service) = tx.find(service.id)?.filter(|s| s.state == State::INACTIVE) else {
-            return Ok(());
-        };
-        let data = ActivateData {
-            wait_for: waits.remove(&service.id).unwrap_or_default(),
-        };
-        let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an activation", e))?;
-        request(tx, &machine, &service, "activate", &data, Changes::default()).map(drop)
-    })
-    .await?;
+    core.activate_in_order(None, services).await?;
     asked(core, scope, stack.id).await
 }
 
@@ -177,6 +147,42 @@ pub(crate) async fn add_outputs(core: &Core, scope: &Scope, stack: &Resource, in
 }
 
 impl Core {
+    /// Activates those of some services that are inactive: each waits for what it is linked to among them. A process that asks
+    /// for it is the fence, with its row.
+    pub(super) async fn activate_in_order(
+        &self,
+        fence: Option<(i64, ResourceId)>,
+        services: Vec<Resource>,
+    ) -> Result<()> {
+        let here: BTreeSet<ResourceId> = services.iter().map(|s| s.id).collect();
+        let mut waits: BTreeMap<ResourceId, Vec<i64>> = BTreeMap::new();
+        for service in &services {
+            for map in self.store.children(service.id, "serviceConsumeMap")? {
+                let target = self.linked_service(&map)?.map(|target| target.id);
+                if let Some(target) = target.filter(|t| here.contains(t) && *t != service.id) {
+                    waits.entry(service.id).or_default().push(target.0);
+                }
+            }
+        }
+        let machine = self.machine_of("service")?.clone();
+        self.write_each(services, move |tx, service| {
+            if let Some((process, row)) = fence
+                && fenced(tx, process, row)?.is_none()
+            {
+                return Ok(());
+            }
+            let Some(service) = tx.find(service.id)?.filter(|s| s.state == State::INACTIVE) else {
+                return Ok(());
+            };
+            let data = ActivateData {
+                wait_for: waits.remove(&service.id).unwrap_or_default(),
+            };
+            let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an activation", e))?;
+            request(tx, &machine, &service, "activate", &data, Changes::default()).map(drop)
+        })
+        .await
+    }
+
     pub(crate) async fn remove_stack(&self, _process: &Process, row: &Resource) -> Result<Outcome> {
         let services = self.store.children(row.id, "service")?;
         if services.is_empty() {

@@ -139,44 +139,49 @@ impl Upgrade {
     }
 }
 
-/// Takes a rollback: the previous configurations are the current ones again; the planner brings the old units back.
+/// Takes a rollback.
 pub(crate) async fn roll_back(core: &Core, scope: &Scope, row: &Resource) -> Result<Answer> {
     let machine = core.machine_of(&row.kind)?.clone();
     let id = row.id;
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
-        if machine.start("rollback", row.state).is_none() {
-            return Err(not_available());
+        match machine.start("rollback", row.state) {
+            Some(_) => begin_rollback(tx, &machine, &row),
+            None => Err(not_available()),
         }
-        let mut fields = Fields::parse(&row.fields)?;
-        let upgrade: Option<Value> = fields.read("upgrade")?;
-        let strategy = upgrade
-            .as_ref()
-            .and_then(|u| u.get("inServiceStrategy"))
-            .filter(|s| s.is_object());
-        if let Some(strategy) = strategy.filter(|s| s.get("previousLaunchConfig").is_some()) {
-            fields.set(
-                "launchConfig",
-                strategy.get("previousLaunchConfig").unwrap_or(&Value::Null),
-            )?;
-            let sidekicks = strategy
-                .get("previousSecondaryLaunchConfigs")
-                .cloned()
-                .filter(Value::is_array)
-                .unwrap_or(json!([]));
-            fields.set("secondaryLaunchConfigs", &sidekicks)?;
-        }
-        let note = ServiceNotes {
-            last_batch_at: None,
-            ..notes::<ServiceNotes>(&row)
-        };
-        let changes = Changes {
-            fields: Some(fields),
-            internal: Some(write_notes(&note)?),
-            ..Changes::default()
-        };
-        request(tx, &machine, &row, "rollback", "{}", changes)
     })
     .await
     .map(|row| Answer::Accepted(Box::new(row)))
+}
+
+/// Begins a rollback: the previous configurations are the current ones again; the planner brings the old units back.
+pub(super) fn begin_rollback(tx: &mut Tx<'_>, machine: &Machine, row: &Resource) -> Result<Resource> {
+    let mut fields = Fields::parse(&row.fields)?;
+    let upgrade: Option<Value> = fields.read("upgrade")?;
+    let strategy = upgrade
+        .as_ref()
+        .and_then(|u| u.get("inServiceStrategy"))
+        .filter(|s| s.is_object());
+    if let Some(strategy) = strategy.filter(|s| s.get("previousLaunchConfig").is_some()) {
+        fields.set(
+            "launchConfig",
+            strategy.get("previousLaunchConfig").unwrap_or(&Value::Null),
+        )?;
+        let sidekicks = strategy
+            .get("previousSecondaryLaunchConfigs")
+            .cloned()
+            .filter(Value::is_array)
+            .unwrap_or(json!([]));
+        fields.set("secondaryLaunchConfigs", &sidekicks)?;
+    }
+    let note = ServiceNotes {
+        last_batch_at: None,
+        ..notes::<ServiceNotes>(row)
+    };
+    let changes = Changes {
+        fields: Some(fields),
+        internal: Some(write_notes(&note)?),
+        ..Changes::default()
+    };
+    request(tx, machine, row, "rollback", "{}", changes)
 }
