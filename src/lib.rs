@@ -21,6 +21,7 @@ pub mod keyfile;
 pub mod model;
 pub mod netd;
 pub mod plan;
+pub mod probe;
 pub mod runtime;
 pub mod schema;
 pub mod secret;

@@ -10,6 +10,7 @@ pub mod json;
 pub mod launch;
 pub mod network_table;
 pub mod port;
+pub mod probe;
 pub mod resource;
 pub mod selector;
 pub mod service;

@@ -108,6 +108,7 @@ fn next(before: &Index, line: &[u8]) -> Result<Arc<Loaded>, Answer> {
             table.apply(*delta);
             table
         }
+        Feed::Probe(_) => return Err(Answer::Refused("a probe is no table".into())),
     };
     Ok(Loaded::new(table))
 }

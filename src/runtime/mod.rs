@@ -11,6 +11,7 @@ use futures_util::stream::BoxStream;
 
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
+pub use crate::model::probe::{Probe, ProbeResult};
 
 pub mod docker;
 mod names;
@@ -265,32 +266,6 @@ pub enum RuntimeEvent {
     },
     /// The engine stopped answering; a later `Connected` says that it is back.
     Disconnected(String),
-}
-
-/// A probe of a container's health.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
-    /// The container.
-    pub uuid: String,
-    /// Its address, as last seen.
-    pub ip: Option<String>,
-    /// The port.
-    pub port: u16,
-    /// An HTTP request line, or none for a TCP connect.
-    pub request_line: Option<String>,
-    /// How long to wait for the whole probe.
-    pub timeout: Duration,
-}
-
-/// What a probe found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProbeResult {
-    /// It answered (2xx/3xx for HTTP).
-    Up,
-    /// It refused, timed out or answered badly.
-    Down(String),
-    /// The prober itself cannot reach that network; says nothing about the container.
-    Unreachable(String),
 }
 
 /// Waits. Runtimes may, as no transaction and no request that others wait for stands still meanwhile.

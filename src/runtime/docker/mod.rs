@@ -37,7 +37,6 @@ mod name_image;
 mod name_server;
 mod network;
 mod observed;
-mod probe;
 mod spec;
 mod streams;
 mod tape;
@@ -89,6 +88,8 @@ struct Inner {
     name_servers: Mutex<()>,
     /// The image of name servers, once it is known.
     name_image: OnceCell<name_image::Image>,
+    /// The ways to name servers that are open.
+    ways: name_feed::Ways,
 }
 
 /// A frequency as the API has it. What is no frequency is 0.
@@ -118,6 +119,7 @@ impl Docker {
             networks: Mutex::const_new(()),
             name_servers: Mutex::const_new(()),
             name_image: OnceCell::new(),
+            ways: name_feed::Ways::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -467,9 +469,10 @@ impl Runtime for Docker {
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
-        match self.inner.address {
-            Address::Unix(_) => probe::run(probe).await,
-            Address::Tcp(_) | Address::Tls { .. } => ProbeResult::Unreachable(
+        match (&probe.beside, &self.inner.address) {
+            (Some(project), _) => self.inner.ways.probe(project, probe).await,
+            (None, Address::Unix(_)) => crate::probe::run(probe).await,
+            (None, Address::Tcp(_) | Address::Tls { .. }) => ProbeResult::Unreachable(
                 "the engine is on another machine, where its containers' addresses mean nothing to us".to_owned(),
             ),
         }

@@ -396,15 +396,18 @@ impl Runtime for Sim {
     }
 
     async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
-        let world = self.enter("feed_name_server", Some(project_uuid))?;
-        names::open(&self.shared, &world, project_uuid)
+        let mut world = self.enter("feed_name_server", Some(project_uuid))?;
+        names::open(&self.shared, &mut world, project_uuid)
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
-        let world = match self.enter("probe", None) {
+        let mut world = match self.enter("probe", None) {
             Ok(world) => world,
             Err(e) => return ProbeResult::Unreachable(e.to_string()),
         };
+        if let Some(Err(why)) = probe.beside.as_deref().map(|project| world.probe_beside(project)) {
+            return ProbeResult::Unreachable(why);
+        }
         let Some(container) = world.state.running(&probe.uuid) else {
             return ProbeResult::Down("the container does not run".to_owned());
         };
