@@ -72,6 +72,9 @@ pub(crate) struct InstanceNotes {
     /// By what it is found, and finds others; none where there is only one way, or before it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) names: Option<NamesBy>,
+    /// The account of the key by which it asks the API, once it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) own_key: Option<ResourceId>,
 }
 
 fn is_zero(value: &u32) -> bool {

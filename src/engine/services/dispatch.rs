@@ -2,6 +2,7 @@
 
 use crate::engine::core::{Answer, Core, Input, Outcome, Scope, Update};
 use crate::engine::drivers;
+use crate::engine::instances::check_own_key;
 use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
@@ -31,6 +32,7 @@ pub(crate) async fn update(
     if row.root == "service" {
         core.apply_image_rules(&mut input)?;
         core.check_host_use(row.account_id, &input)?;
+        check_own_key(scope, &input)?;
     }
     let input = match row.root.as_str() {
         "service" => service::check_update(row, input)?,
