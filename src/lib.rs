@@ -9,6 +9,7 @@
     )
 )]
 
+pub mod agent;
 pub mod api;
 pub mod app;
 pub mod auth;
@@ -26,3 +27,4 @@ pub mod runtime;
 pub mod schema;
 pub mod secret;
 pub mod store;
+pub mod tunnel;

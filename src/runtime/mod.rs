@@ -78,6 +78,8 @@ pub struct EngineInfo {
     pub cpu_model: Option<String>,
     /// The address by which others reach the machine, where that is known.
     pub address: Option<String>,
+    /// The machine itself said the address, whatever others say of theirs.
+    pub is_address_told: bool,
     /// Bytes.
     pub memory_bytes: i64,
     /// The engine's own labels.
@@ -283,6 +285,19 @@ pub struct Capabilities {
     pub shares_our_ports: bool,
     /// It can run name servers, if nothing else is in the way.
     pub network_services: bool,
+}
+
+/// Engines of agents that dialled in, each behind the tunnel of its agent.
+pub trait Tunnels: Send + Sync {
+    /// The engine of an agent, whether its tunnel is open now or not.
+    ///
+    /// # Errors
+    /// There can be no place for it on this machine.
+    fn engine(&self, server_uuid: &str, agent: &str) -> Result<std::sync::Arc<dyn Runtime>>;
+    /// Ends the tunnel of an agent, if it is open.
+    fn close(&self, agent: &str);
+    /// Ends it for ever.
+    fn forget(&self, agent: &str);
 }
 
 /// One engine on which containers run.

@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod configured;
+mod dialling;
 mod dump;
 mod golden;
 mod kill_points;

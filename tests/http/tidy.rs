@@ -18,7 +18,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["store", "runtime", "plan", "schema", "secret", "model"]),
     ("auth", &["engine", "schema", "secret", "model"]),
     ("http", &["model"]),
-    ("api", &["auth", "http", "engine", "schema", "model"]),
+    ("api", &["auth", "http", "engine", "schema", "tunnel", "model"]),
+    ("tunnel", &[]),
+    ("agent", &["tunnel", "failure", "model"]),
     ("netd", &["failure", "model", "probe"]),
     ("failure", &[]),
     ("keyfile", &["failure", "secret"]),
@@ -27,8 +29,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "auth", "keyfile", "engine", "store", "runtime", "schema", "secret", "model", "netd", "cli",
-            "config", "failure",
+            "agent", "api", "auth", "keyfile", "tunnel", "engine", "store", "runtime", "schema", "secret", "model",
+            "netd", "cli", "config", "failure",
         ],
     ),
     ("main", &["app", "cli"]),
@@ -52,6 +54,7 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["netd"]),
     ("getrandom", &["secret"]),
     ("rlimit", &["app"]),
+    ("tokio_tungstenite", &["agent"]),
     ("clap", &["cli", "main"]),
     ("fs4", &["app"]),
 ];

@@ -10,14 +10,16 @@ use serde_json::{Value, json};
 use crate::support::{Container, Docker, PATIENCE, World, launch, real_part, wait_until};
 
 /// One more engine, in a network of its own, until it is dropped.
-struct Another {
-    docker: Docker,
+pub struct Another {
+    /// Asked by the tests.
+    pub docker: Docker,
     number: u8,
     child: Child,
 }
 
 impl Another {
-    fn start(number: u8) -> Self {
+    /// Starts it and waits for it.
+    pub fn start(number: u8) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lib/another-engine");
         let mut child = Command::new(script)
             .arg(number.to_string())
@@ -53,7 +55,8 @@ impl Another {
         assert!(sent.success());
     }
 
-    fn running(&self, stack: &str) -> usize {
+    /// How many containers of a stack run there.
+    pub fn running(&self, stack: &str) -> usize {
         running(&self.docker, stack)
     }
 }
@@ -70,11 +73,13 @@ fn running(docker: &Docker, stack: &str) -> usize {
     containers.iter().filter(|c| c.running).count()
 }
 
-fn hosts(world: &World) -> Vec<Value> {
+/// All hosts.
+pub fn hosts(world: &World) -> Vec<Value> {
     world.api.get("/hosts")["data"].as_array().cloned().unwrap_or_default()
 }
 
-fn wait_host(world: &World, name: &str, state: &str) -> Value {
+/// Waits for a host to be in a state.
+pub fn wait_host(world: &World, name: &str, state: &str) -> Value {
     wait_until(&format!("host {name} to be {state}"), PATIENCE, || {
         let all = hosts(world);
         let found = all.iter().find(|host| host["name"] == name && host["state"] == state);

@@ -10,7 +10,7 @@ use super::{
     Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
     NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
 };
-use address::{Address, is_hidden};
+use address::{Address, TunnelAddress, is_hidden};
 use async_trait::async_trait;
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::VolumeCreateRequest;
@@ -110,7 +110,17 @@ impl Docker {
     /// # Errors
     /// [`Error::Failed`] if the address cannot be understood or certificates are missing.
     pub fn connect(url: &str, cert_dir: Option<&Path>, server_uuid: &str) -> Result<Self> {
-        let address = Address::parse(url, cert_dir)?;
+        Ok(Self::at(Address::parse(url, cert_dir)?, server_uuid))
+    }
+
+    /// The same for an engine on another machine that a socket of this one leads to. `address` says by which address that machine
+    /// is reached.
+    pub fn by_tunnel(socket: &Path, address: Box<TunnelAddress>, server_uuid: &str) -> Self {
+        let socket = socket.to_string_lossy().into_owned();
+        Self::at(Address::Tunnel { socket, address }, server_uuid)
+    }
+
+    fn at(address: Address, server_uuid: &str) -> Self {
         let inner = Inner {
             address,
             client: OnceLock::new(),
@@ -121,7 +131,7 @@ impl Docker {
             name_image: OnceCell::new(),
             ways: name_feed::Ways::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 }
 
@@ -133,7 +143,9 @@ impl Inner {
         }
         let made = match &self.address {
             Address::Unix(path) if is_hidden(path) => return Err(forbidden(path)),
-            Address::Unix(path) => bollard::Docker::connect_with_unix(path, CLIENT_SECONDS, API_DEFAULT_VERSION),
+            Address::Unix(path) | Address::Tunnel { socket: path, .. } => {
+                bollard::Docker::connect_with_unix(path, CLIENT_SECONDS, API_DEFAULT_VERSION)
+            }
             Address::Tcp(url) => bollard::Docker::connect_with_http(url, CLIENT_SECONDS, API_DEFAULT_VERSION),
             Address::Tls { url, certs } => {
                 let file = |name: &str| certs.join(name);
@@ -155,7 +167,7 @@ impl Inner {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(e)) => match &self.address {
                 Address::Unix(path) if is_forbidden(&e) => Err(forbidden(path)),
-                Address::Unix(_) | Address::Tcp(_) | Address::Tls { .. } => Err(failure(&e)),
+                Address::Unix(_) | Address::Tcp(_) | Address::Tls { .. } | Address::Tunnel { .. } => Err(failure(&e)),
             },
             Err(_) => Err(Error::Unreachable(format!("no answer within {} s", limit.as_secs()))),
         }
@@ -292,6 +304,7 @@ impl Runtime for Docker {
             mhz: processors.mhz.map(whole),
             cpu_model: processors.model,
             address: self.inner.address.of_machine().await,
+            is_address_told: matches!(self.inner.address, Address::Tunnel { .. }),
             name: info.name.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
             os: info.operating_system.unwrap_or_default(),
@@ -472,7 +485,7 @@ impl Runtime for Docker {
         match (&probe.beside, &self.inner.address) {
             (Some(project), _) => self.inner.ways.probe(project, probe).await,
             (None, Address::Unix(_)) => crate::probe::run(probe).await,
-            (None, Address::Tcp(_) | Address::Tls { .. }) => ProbeResult::Unreachable(
+            (None, Address::Tcp(_) | Address::Tls { .. } | Address::Tunnel { .. }) => ProbeResult::Unreachable(
                 "the engine is on another machine, where its containers' addresses mean nothing to us".to_owned(),
             ),
         }

@@ -210,6 +210,7 @@ impl Runtime for Sim {
             mhz: None,
             cpu_model: None,
             address: None,
+            is_address_told: false,
             name: "sim".to_owned(),
             version: "sim".to_owned(),
             os: "Simulator".to_owned(),
