@@ -97,6 +97,9 @@ async fn begin(place: &Place, login: &Login, hello: &Hello) -> Result<(Socket, W
     let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))?;
     value.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, value);
+    // Also where everybody may do everything, a key that has ended is told so.
+    let enforced = HeaderValue::from_static("true");
+    request.headers_mut().insert("x-enforce-authentication", enforced);
     let config = WebSocketConfig::default()
         .max_message_size(Some(FRAME * 2))
         .max_frame_size(Some(FRAME * 2))

@@ -179,4 +179,8 @@ fn an_engine_joins_by_dialling_in_and_goes_when_its_host_is_removed() {
     });
     assert_eq!(ended.code(), Some(78));
     assert!(second.docker.containers("far").is_empty());
+    let left = second
+        .docker
+        .run(&["ps", "--all", "--quiet", "--filter", "label=io.drover.names"]);
+    assert_eq!(left, "", "nor is its name server left behind");
 }
