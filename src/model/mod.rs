@@ -12,6 +12,7 @@ pub mod launch;
 pub mod lb_config;
 pub mod network_table;
 pub mod port;
+pub mod probe;
 pub mod resource;
 pub mod secret_reference;
 pub mod selector;

@@ -5,7 +5,7 @@
 //! database, no Docker and no other project. Without a feed it goes on answering from the last table, which it saves.
 //!
 //! Pure: `index` (a table, ready to be asked), `message` (bytes), `answers` (what to do about a question), `metadata` (paths,
-//! objects, texts). Effects: `tables`, `feed`, `dns`, `upstream`, `http`. It runs on one thread, as process 1.
+//! objects, texts). Effects: `tables`, `feed`, `probing`, `dns`, `upstream`, `http`. It runs on one thread, as process 1.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,6 +26,7 @@ mod index;
 mod message;
 mod metadata;
 mod places;
+mod probing;
 mod tables;
 #[cfg(test)]
 mod tests;

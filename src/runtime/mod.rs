@@ -11,6 +11,7 @@ use futures_util::stream::BoxStream;
 
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
+pub use crate::model::probe::{Probe, ProbeResult};
 
 mod balancers;
 pub mod docker;
@@ -82,6 +83,8 @@ pub struct EngineInfo {
     pub cpu_model: Option<String>,
     /// The address by which others reach the machine, where that is known.
     pub address: Option<String>,
+    /// The machine itself said the address, whatever others say of theirs.
+    pub is_address_told: bool,
     /// Bytes.
     pub memory_bytes: i64,
     /// The engine's own labels.
@@ -298,32 +301,6 @@ pub enum RuntimeEvent {
     Disconnected(String),
 }
 
-/// A probe of a container's health.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
-    /// The container.
-    pub uuid: String,
-    /// Its address, as last seen.
-    pub ip: Option<String>,
-    /// The port.
-    pub port: u16,
-    /// An HTTP request line, or none for a TCP connect.
-    pub request_line: Option<String>,
-    /// How long to wait for the whole probe.
-    pub timeout: Duration,
-}
-
-/// What a probe found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProbeResult {
-    /// It answered (2xx/3xx for HTTP).
-    Up,
-    /// It refused, timed out or answered badly.
-    Down(String),
-    /// The prober itself cannot reach that network; says nothing about the container.
-    Unreachable(String),
-}
-
 /// Waits. Runtimes may, as no transaction and no request that others wait for stands still meanwhile.
 #[expect(clippy::disallowed_methods, reason = "the one place in which runtimes wait")]
 async fn pause(time: Duration) {
@@ -341,6 +318,19 @@ pub struct Capabilities {
     pub network_services: bool,
     /// Balancers can be told there what to do.
     pub balancers: bool,
+}
+
+/// Engines of agents that dialled in, each behind the tunnel of its agent.
+pub trait Tunnels: Send + Sync {
+    /// The engine of an agent, whether its tunnel is open now or not.
+    ///
+    /// # Errors
+    /// There can be no place for it on this machine.
+    fn engine(&self, server_uuid: &str, agent: &str) -> Result<std::sync::Arc<dyn Runtime>>;
+    /// Ends the tunnel of an agent, if it is open.
+    fn close(&self, agent: &str);
+    /// Ends it for ever.
+    fn forget(&self, agent: &str);
 }
 
 /// One engine on which containers run.

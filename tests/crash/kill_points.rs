@@ -325,6 +325,10 @@ struct MortalFeed {
 
 #[async_trait]
 impl NameFeed for MortalFeed {
+    fn is_broken(&self) -> bool {
+        self.way.is_broken()
+    }
+
     async fn send(&mut self, news: &Feed) -> Result<Answer> {
         self.fate.before_call()?;
         self.fate.after_call(self.way.send(news).await)

@@ -14,6 +14,7 @@
 
 mod balancers;
 mod configured;
+mod dialling;
 mod dump;
 mod files;
 mod golden;

@@ -11,6 +11,7 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod agents;
 mod attacker;
 mod balancers;
 mod browser;

@@ -55,5 +55,5 @@ pub(crate) use settings::{
 };
 pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub(crate) use state::{Core, Packing};
-pub use state::{EngineConfig, MakeSimulator, Simulators};
+pub use state::{EngineConfig, MakeSimulator, Simulators, TunnelEngines};
 pub(crate) use sweep::sweep_once;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::model::{Clock, Error, Fields, Resource, ResourceId, Result, Timestamp};
-use crate::runtime::{Found, Runtime};
+use crate::runtime::{Found, Runtime, Tunnels};
 use crate::schema::{Machine, Registry, Type, TypeView, Version};
 use crate::secret::{KEY_BYTES, Keeper};
 use crate::store::{LayoutOf, Priority, Store, Tx};
@@ -43,6 +43,18 @@ pub struct EngineConfig {
     pub marks: Option<PathBuf>,
     /// Makes the engines of simulated agents; without it none of them answers.
     pub simulators: Option<Simulators>,
+    /// The engines of agents that dial in; without them none may.
+    pub tunnels: Option<TunnelEngines>,
+}
+
+/// See [`EngineConfig::tunnels`].
+#[derive(Clone)]
+pub struct TunnelEngines(pub Arc<dyn Tunnels>);
+
+impl std::fmt::Debug for TunnelEngines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TunnelEngines")
+    }
 }
 
 /// Makes a simulated engine of this name that remembers these containers.
@@ -81,6 +93,7 @@ impl Default for EngineConfig {
             marks: None,
             host_address: None,
             simulators: None,
+            tunnels: None,
         }
     }
 }

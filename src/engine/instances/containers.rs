@@ -17,6 +17,7 @@ use crate::store::Tx;
 use super::container_rows::{
     DISPLAY_NAME, InstanceNotes, InstanceTypes, host_name_of, insert_links, insert_ports, unique_name,
 };
+use super::own_key::check_own_key;
 use super::secrets;
 
 /// More containers than this in one request are a mistake.
@@ -35,6 +36,7 @@ pub(crate) async fn create(
 ) -> Result<Vec<Resource>> {
     core.apply_image_rules(&mut input)?;
     core.check_host_use(Some(account), &input)?;
+    check_own_key(scope, &input)?;
     let new = NewContainers::check(&ty.def, account, input)?;
     let types = core.instance_types()?;
     core.write_for(scope, move |tx| new.insert(tx, &types)).await

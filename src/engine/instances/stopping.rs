@@ -15,6 +15,7 @@ use super::container_rows::{InstanceNotes, launch_of};
 use super::dispatch::KeepAddress;
 use super::failing::engine_failed;
 use super::making::ENGINE_WAIT;
+use super::own_key::end_own_key;
 use super::volumes;
 
 /// What `docker stop` waits by default.
@@ -139,6 +140,7 @@ impl Core {
                 ip: None,
                 ..notes(&row)
             };
+            end_own_key(tx, &note, keep)?;
             tx.update_if(
                 &row,
                 &Changes {

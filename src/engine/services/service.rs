@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::engine::core::{Answer, Core, Input, Scope, not_available, notes, request, write_notes};
+use crate::engine::instances::check_own_key;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind, WireId};
 use crate::schema::{TypeView, Version};
 use crate::store::Changes;
@@ -34,6 +35,7 @@ pub(crate) async fn create(
     let in_stack = core.store.find(stack.id)?;
     core.require_stack(scope, in_stack.as_ref())?;
     core.check_host_use(in_stack.and_then(|stack| stack.account_id), &input)?;
+    check_own_key(scope, &input)?;
     let new = NewService::check(&ty.def, account, stack.id, input)?;
     core.write_for(scope, move |tx| new.insert(tx)).await
 }

@@ -114,13 +114,19 @@ async fn tell(core: Arc<Core>) {
 }
 
 async fn check_health(core: Arc<Core>) {
+    let mut groups = JoinSet::new();
     loop {
         let wait = core
             .monitor
             .next_at()
             .map_or(Duration::from_millis(500), |at| at.since(core.now()));
         tokio::time::sleep(wait.clamp(Duration::from_millis(20), Duration::from_millis(500))).await;
-        core.loops.ran("health checks", core.now(), core.probe_due().await);
+        for group in core.due_probes() {
+            let core = core.clone();
+            groups.spawn(async move { core.probe_group(group).await });
+        }
+        while groups.try_join_next().is_some() {}
+        core.loops.ran("health checks", core.now(), Ok(()));
     }
 }
 

@@ -5,9 +5,9 @@ use async_trait::async_trait;
 use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::name_feed::{self, Way};
 use super::name_image::{self, Image};
 use super::tape::{self, Access, Member};
+use super::way::{self, Way};
 use super::{Inner, LONG, SHORT, gone};
 use crate::model::balancer_table::{Answer, Feed};
 use crate::runtime::{BalancerFeed, ContainerSpec, Error, FileSpec, Result};
@@ -67,7 +67,7 @@ pub(super) async fn open(docker: &Inner, uuid: &str) -> Result<Box<dyn BalancerF
         words.extend([loader, "--library-path".to_owned(), folder]);
     }
     words.extend([program, "balancer".to_owned(), "feed".to_owned()]);
-    let way = name_feed::attach(docker, &there.external_id, words).await?;
+    let way = way::attach(docker, &there.external_id, words).await?;
     Ok(Box::new(BalancerWay(way)))
 }
 
@@ -111,6 +111,6 @@ impl BalancerFeed for BalancerWay {
     async fn send(&mut self, news: &Feed) -> Result<Answer> {
         let line = serde_json::to_vec(news).map_err(|e| Error::Failed(format!("writing the table: {e}")))?;
         let answer = self.0.exchange(line, LONG).await?;
-        serde_json::from_slice(&answer).map_err(|e| name_feed::broken(&format!("an answer that is none: {e}")))
+        serde_json::from_slice(&answer).map_err(|e| way::broken(&format!("an answer that is none: {e}")))
     }
 }

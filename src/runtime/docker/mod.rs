@@ -12,7 +12,7 @@ use super::{
     NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime,
     RuntimeEvent, SecretFile,
 };
-use address::{Address, is_hidden};
+use address::{Address, TunnelAddress, is_hidden};
 use async_trait::async_trait;
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::VolumeCreateRequest;
@@ -41,7 +41,6 @@ mod name_image;
 mod name_server;
 mod network;
 mod observed;
-mod probe;
 mod secrets;
 mod spec;
 mod stats;
@@ -49,6 +48,7 @@ mod streams;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod way;
 
 /// The label whose value is the server that owns a container, network or volume.
 pub const LABEL_SERVER: &str = "io.drover.server";
@@ -98,6 +98,8 @@ struct Inner {
     name_servers: Mutex<()>,
     /// The image of name servers, once it is known.
     name_image: OnceCell<name_image::Image>,
+    /// The ways to name servers that are open.
+    ways: name_feed::Ways,
 }
 
 /// A frequency as the API has it. What is no frequency is 0.
@@ -118,7 +120,17 @@ impl Docker {
     /// # Errors
     /// [`Error::Failed`] if the address cannot be understood or certificates are missing.
     pub fn connect(url: &str, cert_dir: Option<&Path>, server_uuid: &str) -> Result<Self> {
-        let address = Address::parse(url, cert_dir)?;
+        Ok(Self::at(Address::parse(url, cert_dir)?, server_uuid))
+    }
+
+    /// The same for an engine on another machine that a socket of this one leads to. `address` says by which address that machine
+    /// is reached.
+    pub fn by_tunnel(socket: &Path, address: Box<TunnelAddress>, server_uuid: &str) -> Self {
+        let socket = socket.to_string_lossy().into_owned();
+        Self::at(Address::Tunnel { socket, address }, server_uuid)
+    }
+
+    fn at(address: Address, server_uuid: &str) -> Self {
         let inner = Inner {
             address,
             client: OnceLock::new(),
@@ -127,8 +139,9 @@ impl Docker {
             networks: Mutex::const_new(()),
             name_servers: Mutex::const_new(()),
             name_image: OnceCell::new(),
+            ways: name_feed::Ways::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 }
 
@@ -140,7 +153,9 @@ impl Inner {
         }
         let made = match &self.address {
             Address::Unix(path) if is_hidden(path) => return Err(forbidden(path)),
-            Address::Unix(path) => bollard::Docker::connect_with_unix(path, CLIENT_SECONDS, API_DEFAULT_VERSION),
+            Address::Unix(path) | Address::Tunnel { socket: path, .. } => {
+                bollard::Docker::connect_with_unix(path, CLIENT_SECONDS, API_DEFAULT_VERSION)
+            }
             Address::Tcp(url) => bollard::Docker::connect_with_http(url, CLIENT_SECONDS, API_DEFAULT_VERSION),
             Address::Tls { url, certs } => {
                 let file = |name: &str| certs.join(name);
@@ -162,7 +177,7 @@ impl Inner {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(e)) => match &self.address {
                 Address::Unix(path) if is_forbidden(&e) => Err(forbidden(path)),
-                Address::Unix(_) | Address::Tcp(_) | Address::Tls { .. } => Err(failure(&e)),
+                Address::Unix(_) | Address::Tcp(_) | Address::Tls { .. } | Address::Tunnel { .. } => Err(failure(&e)),
             },
             Err(_) => Err(Error::Unreachable(format!("no answer within {} s", limit.as_secs()))),
         }
@@ -236,6 +251,7 @@ impl Runtime for Docker {
             mhz: processors.mhz.map(whole),
             cpu_model: processors.model,
             address: self.inner.address.of_machine().await,
+            is_address_told: matches!(self.inner.address, Address::Tunnel { .. }),
             name: info.name.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
             os: info.operating_system.unwrap_or_default(),
@@ -441,9 +457,10 @@ impl Runtime for Docker {
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
-        match self.inner.address {
-            Address::Unix(_) => probe::run(probe).await,
-            Address::Tcp(_) | Address::Tls { .. } => ProbeResult::Unreachable(
+        match (&probe.beside, &self.inner.address) {
+            (Some(project), _) => self.inner.ways.probe(project, probe).await,
+            (None, Address::Unix(_)) => crate::probe::run(probe).await,
+            (None, Address::Tcp(_) | Address::Tls { .. } | Address::Tunnel { .. }) => ProbeResult::Unreachable(
                 "the engine is on another machine, where its containers' addresses mean nothing to us".to_owned(),
             ),
         }

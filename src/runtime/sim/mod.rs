@@ -222,6 +222,7 @@ impl Runtime for Sim {
             mhz: None,
             cpu_model: None,
             address: None,
+            is_address_told: false,
             name: "sim".to_owned(),
             version: "sim".to_owned(),
             os: "Simulator".to_owned(),
@@ -432,8 +433,8 @@ impl Runtime for Sim {
     }
 
     async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
-        let world = self.enter("feed_name_server", Some(project_uuid))?;
-        names::open(&self.shared, &world, project_uuid)
+        let mut world = self.enter("feed_name_server", Some(project_uuid))?;
+        names::open(&self.shared, &mut world, project_uuid)
     }
 
     async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>> {
@@ -442,10 +443,13 @@ impl Runtime for Sim {
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
-        let world = match self.enter("probe", None) {
+        let mut world = match self.enter("probe", None) {
             Ok(world) => world,
             Err(e) => return ProbeResult::Unreachable(e.to_string()),
         };
+        if let Some(Err(why)) = probe.beside.as_deref().map(|project| world.probe_beside(project)) {
+            return ProbeResult::Unreachable(why);
+        }
         let Some(container) = world.state.running(&probe.uuid) else {
             return ProbeResult::Down("the container does not run".to_owned());
         };

@@ -165,6 +165,7 @@ async fn probes_follow_the_label_and_then_the_hand() {
         port: 80,
         request_line: None,
         timeout: Duration::from_secs(1),
+        beside: None,
     };
     sim.create(&spec("plain", "sim:web", &[])).await.unwrap();
     sim.create(&spec("bad", "sim:web", &[("sim.health", "unhealthy")]))
