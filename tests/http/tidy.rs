@@ -15,7 +15,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("runtime", &["model"]),
     ("store", &["schema", "model"]),
     ("secret", &["model"]),
-    ("engine", &["store", "runtime", "plan", "compose", "schema", "secret", "model"]),
+    (
+        "engine",
+        &["store", "runtime", "plan", "compose", "schema", "secret", "model"],
+    ),
     ("auth", &["engine", "schema", "secret", "model"]),
     ("http", &["model"]),
     ("api", &["auth", "http", "engine", "schema", "model"]),

@@ -158,7 +158,9 @@ async fn serve(
 
 /// What of a stack's files a link asks for.
 fn stack_files_of(call: &Call<'_>, segment: &str, link: &str) -> Option<stack_files::Wanted> {
-    call.find_type(segment).ok().and_then(|ty| stack_files::wanted(ty, link))
+    call.find_type(segment)
+        .ok()
+        .and_then(|ty| stack_files::wanted(ty, link))
 }
 
 /// `/<type>`.

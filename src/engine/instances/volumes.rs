@@ -210,7 +210,9 @@ impl Core {
             .map(|(name, _)| name);
         for name in named.filter(|name| !name.starts_with('/')) {
             // One that was made by request, and is on no engine yet, says itself what it is.
-            let own = self.requested_volume(container, name)?.or(self.shared_volume(container, name)?);
+            let own = self
+                .requested_volume(container, name)?
+                .or(self.shared_volume(container, name)?);
             let fields = own
                 .map(|row| Fields::parse(&row.fields))
                 .transpose()?
@@ -237,7 +239,9 @@ impl Core {
             return Ok(None);
         };
         let templates = self.store.children(stack.id, "volumeTemplate")?;
-        Ok(templates.into_iter().find(|template| shared_name(&stack.name, &template.name) == name))
+        Ok(templates
+            .into_iter()
+            .find(|template| shared_name(&stack.name, &template.name) == name))
     }
 
     /// The volume of this name in the container's project that nothing has mounted yet.
