@@ -12,17 +12,15 @@ use fs4::fs_std::FileExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::agent;
 use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
 use crate::balancer;
-use crate::cli::{self, BalancerCommand, Cli, Command, NetdCommand, Place, SchemaCommand, Serve, Switch};
+use crate::cli::{self, BalancerCommand, Cli, Command, Place, SchemaCommand, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
 use crate::failure::{Failure, Status};
 use crate::keyfile;
 use crate::model::time::SystemClock;
 use crate::model::{Clock, ErrorKind};
-use crate::netd;
 use crate::runtime::sim::Sim;
 use crate::schema::{Problem, Registry, Role, Version, schema_json};
 use crate::secret::Keeper;
@@ -30,6 +28,7 @@ use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 use crate::tunnel::Hub;
 
 mod database;
+mod elsewhere;
 mod engines;
 mod files;
 mod logging;
@@ -99,51 +98,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Backup { place, file } => files::backup(&place, &file),
         Command::Restore { place, file } => files::restore(&place, &file).await,
-        Command::Netd(flags) => names(*flags).await,
+        Command::Netd(flags) => elsewhere::names(*flags).await,
         Command::Balancer {
             command: BalancerCommand::Feed,
         } => balancer::feed(),
-        Command::Agent(flags) => dial(*flags).await,
-    }
-}
-
-/// The agent: one for each folder.
-async fn dial(flags: cli::Agent) -> Result<(), Failure> {
-    let options = agent::Options {
-        url: flags.url.or(flags.registration),
-        docker: flags.docker,
-        state_dir: flags.state_dir,
-        address: flags.address.map(|address| address.to_string()),
-        name: flags.name,
-        labels: config::host_labels(flags.labels.as_deref().unwrap_or_default())?,
-    };
-    agent::prepare(&options)?;
-    let file = agent::lock_file(&options);
-    let _lock = hold(&file, || {
-        format!(
-            "another agent uses {}: stop it, or choose another folder with --state-dir.",
-            file.display()
-        )
-    })?;
-    agent::run(options).await
-}
-
-/// The name server, or what feeds it.
-async fn names(flags: cli::Netd) -> Result<(), Failure> {
-    match flags.command {
-        Some(NetdCommand::Feed { feed }) => netd::feed(&feed),
-        Some(NetdCommand::Hold) => netd::hold().await,
-        None => {
-            let options = netd::Options {
-                table: flags.table,
-                feed: flags.feed,
-                dns: flags.dns,
-                http: flags.http,
-                upstreams: flags.upstreams,
-                address: flags.address,
-            };
-            netd::run(options).await
-        }
+        Command::Agent(flags) => elsewhere::dial(*flags).await,
     }
 }
 

@@ -317,8 +317,7 @@ fn units(reader: &mut Reader<'_>, all: Vec<Parts>) -> Read<Vec<Service>> {
                 .within("links")
                 .within(format!("service {}", service.name)));
         }
-        let of_sidekick = service.links.iter().find(|link| owners.contains_key(&link.service));
-        if let Some(link) = of_sidekick {
+        if let Some(link) = service.links.iter().find(|link| owners.contains_key(&link.service)) {
             let message = format!("{} is a sidekick: only its service can be linked to", link.service);
             return Err(Problem::new(message)
                 .within("links")

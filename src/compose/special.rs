@@ -153,6 +153,10 @@ fn labels(parts: &mut Parts, node: &Node) -> Read<()> {
     let csv = parts.label(SIDEKICKS).unwrap_or_default().to_owned();
     let names = csv.split(',').map(str::trim).filter(|name| !name.is_empty());
     parts.sidekicks = names.map(str::to_owned).collect();
+    if !parts.sidekicks.is_empty() {
+        let names = parts.sidekicks.join(",");
+        parts.put("labels", SIDEKICKS, json!(names));
+    }
     for (label, field) in [
         (SELECTOR_CONTAINER, "selectorContainer"),
         (SELECTOR_LINK, "selectorLink"),

@@ -149,7 +149,6 @@ async fn a_file_with_an_error_makes_nothing_and_says_where_it_is() {
             "",
             "is referencing a service other",
         ),
-        ("lb:\n  image: rancher/lb-service-haproxy\n", "", "service lb: "),
         ("web: [1]\n", "", "service web: a map is needed"),
     ]
     .into_iter()
