@@ -35,6 +35,10 @@ impl LayoutOf for Packing {
         let ty = self.0.type_of(root, kind).expect("a known type");
         Ok(layout::pack(ty, fields))
     }
+
+    fn sample(&self) -> Vec<u8> {
+        layout::sample(self.0.types.values().map(|ty| &**ty))
+    }
 }
 
 /// The fields of a container of some service, as an engine would have filled them.

@@ -12,8 +12,10 @@ use fs4::fs_std::FileExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::agent;
 use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
-use crate::cli::{self, Cli, Command, NetdCommand, Place, SchemaCommand, Serve, Switch};
+use crate::balancer;
+use crate::cli::{self, BalancerCommand, Cli, Command, NetdCommand, Place, SchemaCommand, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
 use crate::failure::{Failure, Status};
@@ -22,14 +24,16 @@ use crate::model::time::SystemClock;
 use crate::model::{Clock, ErrorKind};
 use crate::netd;
 use crate::runtime::sim::Sim;
-use crate::schema::{Registry, Role, Version, schema_json};
+use crate::schema::{Problem, Registry, Role, Version, schema_json};
 use crate::secret::Keeper;
 use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
+use crate::tunnel::Hub;
 
 mod database;
 mod engines;
 mod files;
 mod logging;
+mod tunnels;
 
 /// A connection on which nobody asks anything ends after this. Clients keep theirs for a while, and take one that is closed
 /// as they write for a failure.
@@ -66,7 +70,7 @@ fn source_of(error: &dyn std::error::Error) -> String {
 pub fn run_to_the_end(cli: Cli) -> Result<(), Failure> {
     let mut threads = match &cli.command {
         // It is small: one for each project.
-        Command::Netd(_) => tokio::runtime::Builder::new_current_thread(),
+        Command::Netd(_) | Command::Balancer { .. } => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = threads
@@ -96,13 +100,39 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup { place, file } => files::backup(&place, &file),
         Command::Restore { place, file } => files::restore(&place, &file).await,
         Command::Netd(flags) => names(*flags).await,
+        Command::Balancer {
+            command: BalancerCommand::Feed,
+        } => balancer::feed(),
+        Command::Agent(flags) => dial(*flags).await,
     }
+}
+
+/// The agent: one for each folder.
+async fn dial(flags: cli::Agent) -> Result<(), Failure> {
+    let options = agent::Options {
+        url: flags.url.or(flags.registration),
+        docker: flags.docker,
+        state_dir: flags.state_dir,
+        address: flags.address.map(|address| address.to_string()),
+        name: flags.name,
+        labels: config::host_labels(flags.labels.as_deref().unwrap_or_default())?,
+    };
+    agent::prepare(&options)?;
+    let file = agent::lock_file(&options);
+    let _lock = hold(&file, || {
+        format!(
+            "another agent uses {}: stop it, or choose another folder with --state-dir.",
+            file.display()
+        )
+    })?;
+    agent::run(options).await
 }
 
 /// The name server, or what feeds it.
 async fn names(flags: cli::Netd) -> Result<(), Failure> {
     match flags.command {
         Some(NetdCommand::Feed { feed }) => netd::feed(&feed),
+        Some(NetdCommand::Hold) => netd::hold().await,
         None => {
             let options = netd::Options {
                 table: flags.table,
@@ -118,10 +148,20 @@ async fn names(flags: cli::Netd) -> Result<(), Failure> {
 }
 
 fn load_schemas(overlay: Option<&Path>) -> Result<Registry, Failure> {
-    Registry::load(overlay).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Failure::config(format!("the schemas do not fit together:\n  {}", lines.join("\n  ")))
-    })
+    Registry::load(overlay).map_err(|problems| do_not_fit(&problems))
+}
+
+/// The schemas of a server: whoever lays something over them is told what does not fit.
+fn schemas_to_serve(overlay: Option<&Path>) -> Result<Registry, Failure> {
+    match overlay {
+        None => Registry::built_in().map_err(|problems| do_not_fit(&problems)),
+        overlay => load_schemas(overlay),
+    }
+}
+
+fn do_not_fit(problems: &[Problem]) -> Failure {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Failure::config(format!("the schemas do not fit together:\n  {}", lines.join("\n  ")))
 }
 
 fn schema(command: &SchemaCommand) -> Result<(), Failure> {
@@ -157,25 +197,28 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// One server per database: the lock goes with the process, however it ends.
+/// One server per database.
 fn lock(database: &Path) -> Result<std::fs::File, Failure> {
-    let path = database.with_extension("lock");
-    let folder = database.parent().unwrap_or(Path::new("."));
+    hold(&database.with_extension("lock"), || {
+        format!(
+            "another drover uses {}: stop it, or choose another folder with --data-dir.",
+            database.display()
+        )
+    })
+}
+
+/// Holds a file that one process has at a time: the lock goes with the process, however it ends.
+fn hold(path: &Path, taken: impl FnOnce() -> String) -> Result<std::fs::File, Failure> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     let file = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(&path)
+        .open(path)
         .map_err(|e| Failure::not_writable(folder, &e))?;
     match FileExt::try_lock_exclusive(&file) {
         Ok(true) => Ok(file),
-        Ok(false) => Err(Failure::new(
-            Status::InUse,
-            format!(
-                "another drover uses {}: stop it, or choose another folder with --data-dir.",
-                database.display()
-            ),
-        )),
+        Ok(false) => Err(Failure::new(Status::InUse, taken())),
         Err(error) => Err(Failure::not_writable(folder, &error)),
     }
 }
@@ -198,11 +241,12 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let open_ui =
         |dir: &Path| UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())));
     let ui = config::ui_dir(serve).map(open_ui).transpose()?;
-    let registry = Arc::new(load_schemas(serve.schemas.as_deref())?);
+    let registry = Arc::new(schemas_to_serve(serve.schemas.as_deref())?);
     let file = config::database_file(&serve.place)?;
     let _lock = lock(&file)?;
     let clock = Arc::new(SystemClock);
-    let opened = open(registry, &file, clock.clone(), engine_config).await?;
+    let hub = Arc::new(Hub::new(file.with_extension("agents")));
+    let opened = open(registry, &file, clock.clone(), tunnels::allow(engine_config, &hub)).await?;
     let engine = Arc::new(opened.engine);
     control_access(serve, &engine, &keys, address).await?;
     let listener = TcpListener::bind(address).map_err(|e| {
@@ -221,15 +265,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     if let Some(docker) = found.awaited {
         aside.spawn(engines::look_out(engine.clone(), docker));
     }
-    let sockets = SocketLimits::default();
-    let options = ApiOptions {
-        allowed_hosts: serve.allowed_hosts.clone(),
-        trusted_proxies: serve.trusted_proxies.clone(),
-        ui,
-        sockets: raise_file_limit().map_or(sockets, |files| sockets.within(files)),
-        ..ApiOptions::default()
-    };
-    let state = web::Data::new(ApiState::new(engine.clone(), &options));
+    let state = web::Data::new(ApiState::new(engine.clone(), &api_options(serve, ui, hub)));
     let sockets = state.clone();
     let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
         .keep_alive(IDLE)
@@ -258,6 +294,18 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     life.stop().await;
     close(engine, &file, is_lost.load(Ordering::Acquire)).await?;
     ended.map_err(|e| Failure::new(Status::Internal, format!("serving: {e}")))
+}
+
+fn api_options(serve: &Serve, ui: Option<UiFolder>, hub: Arc<Hub>) -> ApiOptions {
+    let sockets = SocketLimits::default();
+    ApiOptions {
+        allowed_hosts: serve.allowed_hosts.clone(),
+        trusted_proxies: serve.trusted_proxies.clone(),
+        ui,
+        tunnels: Some(hub),
+        sockets: raise_file_limit().map_or(sockets, |files| sockets.within(files)),
+        ..ApiOptions::default()
+    }
 }
 
 /// The last thing of all: folds the log of the database into its file, if that is still the database's.

@@ -50,9 +50,67 @@ pub enum Command {
     },
     /// Make a new key for the first admin and print it once, for when all others are lost; the server must be stopped.
     ResetAdmin(Place),
+    /// Join the Docker Engine of this machine to a server that cannot reach it: dials the server, and keeps a tunnel open.
+    Agent(Box<Agent>),
     /// Answer names and metadata to the containers of a project, from a container among them; the server runs it by itself.
     #[command(hide = true, args_conflicts_with_subcommands = true)]
     Netd(Box<Netd>),
+    /// Keep the HAProxy of a balancer as it is to be, from inside of its container; the server runs it by itself.
+    #[command(hide = true)]
+    Balancer {
+        /// What to do.
+        #[command(subcommand)]
+        command: BalancerCommand,
+    },
+}
+
+/// What `balancer` does.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum BalancerCommand {
+    /// Take lines from the standard input, have HAProxy go by them, and answer on the standard output.
+    Feed,
+}
+
+/// What `agent` is told.
+#[derive(Debug, Clone, Args)]
+pub struct Agent {
+    /// The registrationUrl of a registration token; needed until the agent has joined.
+    #[arg(value_name = "URL")]
+    pub registration: Option<String>,
+    /// The same.
+    #[arg(
+        long,
+        env = "DROVER_REGISTRATION_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        conflicts_with = "registration"
+    )]
+    pub url: Option<String>,
+    /// The engine: the one socket that the server is led to.
+    #[arg(
+        long,
+        env = "DOCKER_HOST",
+        default_value = "unix:///var/run/docker.sock",
+        value_name = "SOCKET"
+    )]
+    pub docker: String,
+    /// The folder for the agent's key.
+    #[arg(
+        long,
+        env = "DROVER_AGENT_STATE_DIR",
+        default_value = "/var/lib/rancher/drover-agent",
+        value_name = "DIR"
+    )]
+    pub state_dir: PathBuf,
+    /// The address by which others reach this machine. [default: the one from which it dials]
+    #[arg(long = "ip", env = "CATTLE_AGENT_IP", value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// What the host is called while it joins. [default: the machine's name]
+    #[arg(long, env = "DROVER_AGENT_NAME", value_name = "NAME")]
+    pub name: Option<String>,
+    /// Labels for the host, as KEY=VALUE, joined by &.
+    #[arg(long, env = "CATTLE_HOST_LABELS", value_name = "LABELS")]
+    pub labels: Option<String>,
 }
 
 /// What `netd` is told.
@@ -90,6 +148,8 @@ pub enum NetdCommand {
         #[arg(long, default_value = "/data/feed.sock", value_name = "FILE")]
         feed: PathBuf,
     },
+    /// Do nothing until it is told to stop: a volume that is memory is there as long as something that mounts it runs.
+    Hold,
 }
 
 /// What to do with the schemas.

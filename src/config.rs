@@ -210,6 +210,20 @@ fn named_engine(text: &str, cert_path: Option<&Path>) -> Result<NamedEngine, Str
     Ok(engine)
 }
 
+/// The labels that an agent has for its host: `KEY=VALUE`, joined by `&`, percent-encoded where they have to be.
+pub fn host_labels(text: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in url::form_urlencoded::parse(text.trim().as_bytes()) {
+        if key.is_empty() {
+            return Err(Failure::config(format!(
+                "--labels {text:?}: a label needs a name, KEY=VALUE"
+            )));
+        }
+        labels.insert(key.into_owned(), value.into_owned());
+    }
+    Ok(labels)
+}
+
 /// The folder of `--ui-dir`; an empty value is none.
 pub fn ui_dir(serve: &Serve) -> Option<&Path> {
     serve.ui_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty())
@@ -314,6 +328,18 @@ mod tests {
                 "{texts:?}: {refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn labels_of_a_host_are_read_as_those_of_an_address() {
+        let labels = |text: &str| host_labels(text).ok().map(|all| all.into_iter().collect::<Vec<_>>());
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(labels(""), Some(Vec::new()));
+        assert_eq!(
+            labels("disk=ssd&io.x=a%26b&empty"),
+            Some(vec![pair("disk", "ssd"), pair("empty", ""), pair("io.x", "a&b")])
+        );
+        assert_eq!(labels("=x"), None);
     }
 
     #[test]

@@ -9,9 +9,11 @@
     )
 )]
 
+pub mod agent;
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod balancer;
 pub mod cli;
 pub mod compose;
 pub mod config;
@@ -22,7 +24,9 @@ pub mod keyfile;
 pub mod model;
 pub mod netd;
 pub mod plan;
+pub mod probe;
 pub mod runtime;
 pub mod schema;
 pub mod secret;
 pub mod store;
+pub mod tunnel;

@@ -1,11 +1,12 @@
 //! What requests do, and what happens after them: commands, processes, reconciling.
 //!
 //! Each folder or file here is a room, and calls go down only: `core`; `access`, `labels`, `drivers`; `instances`; `services`,
-//! `hosts`, `accounts`, `names`; `commands`; `work`; `face`. What other layers may use is `Engine`, which is the face, and the words
+//! `hosts`, `accounts`, `names`, `balancers`; `commands`; `work`; `face`. What other layers may use is `Engine`, which is the face, and the words
 //! that are listed below; HTTP, SQL and the engines of containers are theirs.
 
 mod access;
 mod accounts;
+mod balancers;
 mod commands;
 mod core;
 mod drivers;
@@ -17,22 +18,24 @@ mod names;
 mod services;
 mod work;
 
+pub use crate::runtime::stats::Sample;
 pub use crate::runtime::streams::{Piece, Pieces, Running, Terminal};
 pub use access::{Allowed, Rights};
 pub use access::{Candidate, KeyProof};
 pub use accounts::Identity;
 pub use accounts::{AccessMode, LOCAL, LocalAuth};
+pub use balancers::BalancerKeeper;
 pub use core::Policy;
 pub use core::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
 pub use core::{Account, Answer, AuthType, Derived, Filter, Input, ListQuery, Page, Proof, Reach, Scope, Setting};
 pub use core::{Asked, Attempt};
 pub use core::{Change, Changed, Missed, News, Published};
-pub use core::{EngineConfig, MakeSimulator, Simulators};
+pub use core::{EngineConfig, MakeSimulator, Simulators, TunnelEngines};
 pub use core::{LoopStatus, ProcessInstance, ProcessPage};
 pub use core::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
-pub use face::{Engine, Opened, StreamTicket};
+pub use face::{DialledAgent, Engine, Opened, StreamTicket};
 pub use hosts::Attachment;
-pub use instances::OpenStream;
+pub use instances::{Look, Looks, OpenStream};
 pub use names::NameKeeper;
 pub use services::StackFiles;
 pub use work::Background;

@@ -12,4 +12,5 @@ pub mod guard;
 pub mod headers;
 pub mod json;
 pub mod path;
+pub mod pieces;
 pub mod sockets;

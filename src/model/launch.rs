@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ResourceId;
+use super::{ResourceId, SecretReference};
 
 /// A `launchConfig`, or the configurable part of a container; read from stored field text.
 ///
@@ -44,6 +44,7 @@ pub struct LaunchConfig {
     /// Path in the container → wire id of a volume.
     pub data_volume_mounts: Option<BTreeMap<String, String>>,
     pub volume_driver: Option<String>,
+    pub secrets: Option<Vec<SecretReference>>,
     /// Bytes.
     pub memory: Option<i64>,
     /// Bytes in all; −1 is unlimited.
@@ -97,6 +98,8 @@ pub struct LaunchConfig {
     pub start_on_create: Option<bool>,
     pub health_check: Option<HealthCheck>,
     pub count: Option<i64>,
+    /// How long connections through balancers may take to end before it is stopped.
+    pub drain_timeout_ms: Option<i64>,
     pub blkio_weight: Option<i64>,
     pub blkio_device_options: Option<BTreeMap<String, BlkioDeviceOption>>,
     pub cgroup_parent: Option<String>,

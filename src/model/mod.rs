@@ -3,14 +3,18 @@
 //!
 //! Nothing here does I/O, and nothing here knows SQL, Docker or HTTP.
 
+pub mod balancer_table;
 pub mod error;
 pub mod host_policy;
 pub mod id;
 pub mod json;
 pub mod launch;
+pub mod lb_config;
 pub mod network_table;
 pub mod port;
+pub mod probe;
 pub mod resource;
+pub mod secret_reference;
 pub mod selector;
 pub mod service;
 pub mod state;
@@ -20,6 +24,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use host_policy::HostPolicy;
 pub use id::{ResourceId, WireId};
 pub use resource::{Fields, Resource};
+pub use secret_reference::{FileAccess, SecretReference};
 pub use service::ServiceKind;
 pub use state::State;
 pub use time::{Clock, Timestamp};

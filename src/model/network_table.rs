@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::probe::{Probe, ProbeResult};
+
 /// A project as one engine's containers see it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -274,6 +276,26 @@ pub enum Feed {
     Snapshot(Box<Table>),
     /// What is different.
     Delta(Box<Delta>),
+    /// A container to be probed from its own network, whatever the table says. Answers come as they are there.
+    Probe(Asked),
+}
+
+/// A probe that is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Tells it from all others of this feed.
+    pub number: u64,
+    /// What to do.
+    pub probe: Probe,
+}
+
+/// What a probe found that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// The number of the one that asked.
+    pub number: u64,
+    /// What was found.
+    pub found: ProbeResult,
 }
 
 /// What the name server answers to each line.
@@ -286,6 +308,8 @@ pub enum Answer {
     Behind(u64),
     /// The line could not be read.
     Refused(String),
+    /// How a container is.
+    Probed(Probed),
 }
 
 /// The difference of two tables.

@@ -18,6 +18,13 @@ impl Timestamp {
             .to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
+    /// `2026-11-20T10:00:00.123Z`, where parts of a second count.
+    pub fn to_wire_millis(self) -> String {
+        DateTime::<Utc>::from_timestamp_millis(self.0)
+            .unwrap_or_default()
+            .to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+
     /// Reads what [`Timestamp::to_wire`] writes.
     pub fn parse(text: &str) -> Option<Self> {
         DateTime::parse_from_rfc3339(text)

@@ -5,7 +5,7 @@
 //! database, no Docker and no other project. Without a feed it goes on answering from the last table, which it saves.
 //!
 //! Pure: `index` (a table, ready to be asked), `message` (bytes), `answers` (what to do about a question), `metadata` (paths,
-//! objects, texts). Effects: `tables`, `feed`, `dns`, `upstream`, `http`. It runs on one thread, as process 1.
+//! objects, texts). Effects: `tables`, `feed`, `probing`, `dns`, `upstream`, `http`. It runs on one thread, as process 1.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,6 +26,7 @@ mod index;
 mod message;
 mod metadata;
 mod places;
+mod probing;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -105,6 +106,16 @@ pub fn feed(path: &Path) -> Result<(), Failure> {
         let words = format!("cannot feed {}: {error}. Is drover netd running?", path.display());
         Failure::new(Status::Port, words)
     })
+}
+
+/// Does nothing until it is told to stop.
+pub async fn hold() -> Result<(), Failure> {
+    let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 fn hear(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {

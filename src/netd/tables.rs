@@ -1,7 +1,7 @@
 //! The table that is answered from. It is taken from a file at the start, changed by the feed, and saved before a change is
 //! acknowledged. Readers hold the index that was there when they began, and never wait.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -108,6 +108,7 @@ fn next(before: &Index, line: &[u8]) -> Result<Arc<Loaded>, Answer> {
             table.apply(*delta);
             table
         }
+        Feed::Probe(_) => return Err(Answer::Refused("a probe is no table".into())),
     };
     Ok(Loaded::new(table))
 }
@@ -122,7 +123,7 @@ fn read(file: &Path) -> io::Result<Table> {
     serde_json::from_slice(&std::fs::read(file)?).map_err(io::Error::from)
 }
 
-/// Puts a table in a file: all of it, or nothing.
+/// Puts a table in a file: all of it, or nothing, also if the machine dies.
 fn save(file: &Path, table: &Table) -> io::Result<()> {
     let beside = file.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
@@ -134,6 +135,11 @@ fn save(file: &Path, table: &Table) -> io::Result<()> {
         .open(&beside)?;
     let mut writer = io::BufWriter::new(opened);
     serde_json::to_writer(&mut writer, table)?;
-    writer.flush()?;
-    std::fs::rename(&beside, file)
+    let written = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    written.sync_data()?;
+    std::fs::rename(&beside, file)?;
+    match file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }

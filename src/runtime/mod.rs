@@ -11,14 +11,20 @@ use futures_util::stream::BoxStream;
 
 use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
+pub use crate::model::probe::{Probe, ProbeResult};
 
+mod balancers;
 pub mod docker;
 mod names;
 pub mod sim;
+pub mod stats;
 pub mod streams;
 
+use crate::model::FileAccess;
+use stats::{Sample, Samples};
 use streams::{ExecWanted, LogsWanted, Pieces, Running};
 
+pub use balancers::{BalancerFeed, FileSpec};
 pub use names::{NameFeed, NameServerFound, NameServerSpec};
 
 /// What can go wrong in a runtime. The texts are the engine's own words and are shown to the user.
@@ -77,6 +83,8 @@ pub struct EngineInfo {
     pub cpu_model: Option<String>,
     /// The address by which others reach the machine, where that is known.
     pub address: Option<String>,
+    /// The machine itself said the address, whatever others say of theirs.
+    pub is_address_told: bool,
     /// Bytes.
     pub memory_bytes: i64,
     /// The engine's own labels.
@@ -131,6 +139,32 @@ pub struct ContainerSpec {
     pub volumes_from: Vec<String>,
     /// `(volume name on the engine, path in the container)` besides `launch.data_volumes`.
     pub volume_mounts: Vec<(String, String)>,
+    /// Whether it has a folder of secrets, which is filled before each start.
+    pub has_secrets: bool,
+    /// What it has to have before it starts.
+    pub files: Vec<FileSpec>,
+}
+
+/// Where secrets are in containers.
+pub const SECRETS: &str = "/run/secrets";
+
+/// A file in [`SECRETS`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// Its name there.
+    pub name: String,
+    /// What nobody else may see.
+    pub content: Vec<u8>,
+    /// Who owns it, and who may read it.
+    pub access: FileAccess,
+}
+
+impl std::fmt::Debug for SecretFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretFile")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One port as the engine really published it.
@@ -267,32 +301,6 @@ pub enum RuntimeEvent {
     Disconnected(String),
 }
 
-/// A probe of a container's health.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
-    /// The container.
-    pub uuid: String,
-    /// Its address, as last seen.
-    pub ip: Option<String>,
-    /// The port.
-    pub port: u16,
-    /// An HTTP request line, or none for a TCP connect.
-    pub request_line: Option<String>,
-    /// How long to wait for the whole probe.
-    pub timeout: Duration,
-}
-
-/// What a probe found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProbeResult {
-    /// It answered (2xx/3xx for HTTP).
-    Up,
-    /// It refused, timed out or answered badly.
-    Down(String),
-    /// The prober itself cannot reach that network; says nothing about the container.
-    Unreachable(String),
-}
-
 /// Waits. Runtimes may, as no transaction and no request that others wait for stands still meanwhile.
 #[expect(clippy::disallowed_methods, reason = "the one place in which runtimes wait")]
 async fn pause(time: Duration) {
@@ -308,6 +316,21 @@ pub struct Capabilities {
     pub shares_our_ports: bool,
     /// It can run name servers, if nothing else is in the way.
     pub network_services: bool,
+    /// Balancers can be told there what to do.
+    pub balancers: bool,
+}
+
+/// Engines of agents that dialled in, each behind the tunnel of its agent.
+pub trait Tunnels: Send + Sync {
+    /// The engine of an agent, whether its tunnel is open now or not.
+    ///
+    /// # Errors
+    /// There can be no place for it on this machine.
+    fn engine(&self, server_uuid: &str, agent: &str) -> Result<std::sync::Arc<dyn Runtime>>;
+    /// Ends the tunnel of an agent, if it is open.
+    fn close(&self, agent: &str);
+    /// Ends it for ever.
+    fn forget(&self, agent: &str);
 }
 
 /// One engine on which containers run.
@@ -342,6 +365,13 @@ pub trait Runtime: Send + Sync {
     async fn remove_network(&self, project_uuid: &str) -> Result<()>;
     /// Creates the container, unless one with this uuid is there already; returns it either way.
     async fn create(&self, spec: &ContainerSpec) -> Result<Found>;
+    /// Fills the folder of secrets of a container that is there, running or not. They are in memory, of the engine's machine, for
+    /// as long as that runs and nobody takes them back.
+    async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()>;
+    /// Takes a container's secrets back; where there are none that is fine. Once the container is gone, so is their folder.
+    async fn withdraw_secrets(&self, uuid: &str) -> Result<()>;
+    /// The uuids of containers that have secrets now.
+    async fn with_secrets(&self) -> Result<Vec<String>>;
     /// Starts it (a running one is left alone) and returns it with address and ports.
     async fn start(&self, uuid: &str) -> Result<Found>;
     /// Stops it with a grace period; one that is not running, or gone, is left alone.
@@ -354,6 +384,10 @@ pub trait Runtime: Send + Sync {
     async fn remove_volume(&self, name: &str) -> Result<()>;
     /// What a container has written, and goes on to write.
     async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces>;
+    /// What a container uses, about once a second until it ends.
+    async fn stats(&self, uuid: &str) -> Result<Samples>;
+    /// What the machine of the engine uses. [`Error::Failed`] if that cannot be known.
+    async fn machine_stats(&self) -> Result<Sample>;
     /// Runs a command in a running container.
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running>;
     /// Makes what name servers are made of present. [`Error::Failed`] says why they cannot run on this engine.
@@ -366,6 +400,8 @@ pub trait Runtime: Send + Sync {
     async fn remove_name_server(&self, project_uuid: &str) -> Result<()>;
     /// Opens a way to a project's name server.
     async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>>;
+    /// Opens a way to a balancer that runs.
+    async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>>;
     /// Asks a container how it is.
     async fn probe(&self, probe: &Probe) -> ProbeResult;
     /// What happens to our containers, for ever: reconnects by itself, with `Disconnected` and `Connected` around a gap.

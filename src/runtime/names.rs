@@ -38,4 +38,6 @@ pub trait NameFeed: Send {
     /// # Errors
     /// The way is broken, or nothing came back: open another one.
     async fn send(&mut self, news: &Feed) -> Result<Answer>;
+    /// Whether nothing will come by it any more.
+    fn is_broken(&self) -> bool;
 }

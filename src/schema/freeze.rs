@@ -88,7 +88,8 @@ struct Mask {
 /// By canonical type id, then by field.
 type Masks<'a> = HashMap<&'a str, BTreeMap<&'a str, Mask>>;
 
-fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
+/// Every type's canonical id → itself and all types below it, sorted.
+pub(super) fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
     let mut below: HashMap<&str, Vec<&TypeFile>> = HashMap::new();
     for file in files.types.values() {
         for above in line(files, &file.id) {
@@ -136,10 +137,21 @@ impl<'a> Unfrozen<'a> {
     }
 
     fn masks(&self) -> Masks<'a> {
-        let of_versions: Vec<_> = Version::ALL
-            .into_iter()
-            .map(|v| (v, Grants::new(self.files, v).of_all_roles(&self.plain(v))))
-            .collect();
+        let of_version = |version| {
+            (
+                version,
+                Grants::new(self.files, version).of_all_roles(&self.plain(version)),
+            )
+        };
+        // Half of a start is this: the versions are worked out side by side.
+        let of_versions: Vec<_> = std::thread::scope(|scope| {
+            let of_version = &of_version;
+            let [first, second] = Version::ALL;
+            let beside = scope.spawn(move || of_version(second));
+            let here = of_version(first);
+            // What panicked there is tried here, to say where it did.
+            vec![here, beside.join().unwrap_or_else(|_| of_version(second))]
+        });
         let rights = |version: Version, role| {
             of_versions
                 .iter()

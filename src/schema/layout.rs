@@ -111,12 +111,19 @@ pub fn pack(ty: &Type, fields: &Fields) -> (String, String) {
     (text, cuts)
 }
 
+/// What rows without values look like, type by type: what the texts of rows are alike in.
+pub fn sample<'a>(types: impl Iterator<Item = &'a Type>) -> Vec<u8> {
+    types
+        .flat_map(|ty| pack(ty, &Fields::default()).0.into_bytes())
+        .collect()
+}
+
 /// The parts of a row's text that a view sees, without braces or the commas between them.
 ///
 /// `view_bit` is [`super::View::bit`], a mask with one bit set. `None` if the text was written by another layout: then
 /// the fields must be taken apart and packed again.
 pub fn shown<'a>(ty: &Type, text: &'a str, cuts: &str, view_bit: u32) -> Option<impl Iterator<Item = &'a str>> {
-    let regions = regions(ty, text, cuts)?;
+    let regions = lay(ty, text, cuts)?.regions();
     Some(
         regions
             .filter(move |(class, _)| is_shown(ty, *class, view_bit))
@@ -128,71 +135,84 @@ pub(super) fn is_shown(ty: &Type, class: usize, view_bit: u32) -> bool {
     ty.classes.get(class).is_some_and(|mask| mask & view_bit != 0)
 }
 
-/// The classes that have text, each with its members; `None` if the cuts are not this layout's or do not fit the text.
-pub(super) fn regions<'a, 'c>(ty: &Type, text: &'a str, cuts: &'c str) -> Option<Regions<'a, 'c>> {
+/// Classes that a type has at most: one for each set of views that see the same.
+const MOST_CLASSES: usize = 48;
+
+/// A row's text with its cuts, read and found good.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Laid<'a> {
+    pub text: &'a str,
+    ends: [usize; MOST_CLASSES],
+    classes: usize,
+}
+
+/// Reads the cuts; `None` if they are not this layout's or do not fit the text.
+pub(super) fn lay<'a>(ty: &Type, text: &'a str, cuts: &str) -> Option<Laid<'a>> {
     let (number, ends) = cuts.split_once(',').unwrap_or((cuts, ""));
     if read_number(number.as_bytes())? != ty.own_layout().number {
         return None;
     }
-    let all = Regions {
+    let mut laid = Laid {
         text,
-        ends: ends.as_bytes(),
-        start: 0,
-        class: 0,
+        ends: [0; MOST_CLASSES],
+        classes: 0,
     };
-    // One dry run now, so that the caller never finds out half-way that the cuts are damaged.
-    let mut check = Regions { ..all };
-    let mut classes = 0;
-    while !check.ends.is_empty() {
-        check.step()?;
-        classes += 1;
-    }
-    (classes >= ty.classes.len() && check.start < text.len()).then_some(all)
-}
-
-/// Walks the cuts.
-pub(super) struct Regions<'a, 'c> {
-    text: &'a str,
-    ends: &'c [u8],
-    start: usize,
-    class: usize,
-}
-
-impl<'a> Regions<'a, '_> {
-    /// The next class, with or without text; `None` at the end and where cuts and text disagree.
-    fn step(&mut self) -> Option<(usize, &'a str)> {
-        if self.ends.is_empty() {
+    let mut start = 0;
+    let parts = ends.as_bytes().split(|byte| *byte == b',');
+    for part in parts.filter(|_| !ends.is_empty()) {
+        let end = usize::try_from(read_number(part)?).ok()?;
+        // Each region begins with what parts it from the one before: the brace or a comma.
+        let region = text.get(start..end)?;
+        if !region.is_empty() && !region.starts_with(if start == 0 { '{' } else { ',' }) {
             return None;
         }
-        let comma = self.ends.iter().position(|b| *b == b',');
-        let (number, rest) = match comma {
-            Some(at) => (self.ends.get(..at)?, self.ends.get(at + 1..)?),
-            None => (self.ends, &[][..]),
-        };
-        let end = usize::try_from(read_number(number)?).ok()?;
-        let region = self.text.get(self.start..end)?;
-        // Each region begins with what parts it from the one before: the brace or a comma.
-        let members = if region.is_empty() {
-            region
-        } else {
-            region.strip_prefix(if self.start == 0 { '{' } else { ',' })?
-        };
-        let class = self.class;
-        (self.ends, self.start, self.class) = (rest, end, class + 1);
-        Some((class, members))
+        *laid.ends.get_mut(laid.classes)? = end;
+        laid.classes += 1;
+        start = end;
+    }
+    (laid.classes >= ty.classes.len() && start < text.len()).then_some(laid)
+}
+
+impl<'a> Laid<'a> {
+    /// A text without anything that can be shown.
+    pub(super) fn nothing() -> Self {
+        Self {
+            text: "",
+            ends: [0; MOST_CLASSES],
+            classes: 0,
+        }
+    }
+
+    /// The classes that have text, each with its members.
+    pub(super) fn regions(&self) -> Regions<'a> {
+        Regions {
+            laid: *self,
+            class: 0,
+            start: 0,
+        }
     }
 }
 
-impl<'a> Iterator for Regions<'a, '_> {
+/// Walks the classes.
+pub(super) struct Regions<'a> {
+    laid: Laid<'a>,
+    class: usize,
+    start: usize,
+}
+
+impl<'a> Iterator for Regions<'a> {
     type Item = (usize, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (class, members) = self.step()?;
-            if !members.is_empty() {
+        while self.class < self.laid.classes {
+            let (class, start) = (self.class, self.start);
+            let end = *self.laid.ends.get(class)?;
+            (self.class, self.start) = (class + 1, end);
+            if let Some(members) = self.laid.text.get(start + 1..end).filter(|members| !members.is_empty()) {
                 return Some((class, members));
             }
         }
+        None
     }
 }
 

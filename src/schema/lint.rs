@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{FilterPatch, ProcessFile, TypeFile};
-use super::freeze::{is_visible, named_type, plural};
+use super::freeze::{below, is_visible, named_type, plural};
 use super::inherit::{Shapes, TypeShape, line, process_set, shown_states};
 use super::load::Files;
 use super::notation::Notation;
@@ -36,13 +36,11 @@ pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut 
         }
     }
     check_paths(files, problems);
+    let below = below(files);
     let has_member = |id: &str, member: &str, is_action: bool| {
         // A grant may name what only types below have.
-        let below = files
-            .types
-            .keys()
-            .filter(|below| line(files, below).iter().any(|f| f.id == id));
-        let all = below.flat_map(|below| shapes.iter().filter_map(move |(_, shapes)| shapes.get(below)));
+        let below = below.get(id).into_iter().flatten();
+        let all = below.flat_map(|below| shapes.iter().filter_map(move |(_, shapes)| shapes.get(&below.id)));
         all.into_iter().any(|shape| match is_action {
             true => shape.actions.contains_key(member),
             false => shape.fields.contains_key(member),
@@ -240,7 +238,7 @@ impl Lint<'_> {
     fn links(&mut self) {
         for (name, text) in &self.shape.links {
             let complaint = match Notation::parse(text) {
-                Notation::Computed | Notation::File | Notation::Types => None,
+                Notation::Computed | Notation::Handled | Notation::Types => None,
                 // Inherited links whose field a child does not have are simply not shown.
                 Notation::One { .. } => None,
                 Notation::Listed { field } => (!self.shape.fields.contains_key(field)).then_some(field),

@@ -19,8 +19,8 @@ pub(super) enum Notation<'a> {
         far: &'a str,
     },
     Computed,
-    /// Made by code, and no JSON.
-    File,
+    /// To what is no row (statistics, files): it cannot be included, so schemas do not list it.
+    Handled,
     /// One link for every type that can be listed.
     Types,
 }
@@ -30,8 +30,8 @@ impl<'a> Notation<'a> {
         if text == "computed" {
             return Self::Computed;
         }
-        if text == "file" {
-            return Self::File;
+        if text == "handled" {
+            return Self::Handled;
         }
         if text == "types" {
             return Self::Types;

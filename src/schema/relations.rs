@@ -42,7 +42,7 @@ impl<'a> Unfrozen<'a> {
                     Some(far) if !eyes.sees(far) => {}
                     _ => add(name, Relation::Computed),
                 },
-                Notation::File => add(name, Relation::File),
+                Notation::Handled => add(name, Relation::Handled),
                 stored => {
                     if let Some(to) = self.relation(&stored, shape, eyes, rights, def) {
                         add(name, to);
@@ -65,7 +65,7 @@ impl<'a> Unfrozen<'a> {
     ) -> Option<Relation> {
         let visible = |kind: &&str| eyes.sees(kind);
         match *notation {
-            Notation::Types | Notation::Computed | Notation::File => None,
+            Notation::Types | Notation::Computed | Notation::Handled => None,
             Notation::One { field } => {
                 let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
                 kind.filter(|_| rights.fields.contains_key(field))

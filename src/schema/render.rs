@@ -67,15 +67,15 @@ pub fn resource(
         }
     };
     let repacked;
-    let (text, cuts) = match layout::regions(&ctx.ty.def, &row.fields, &row.cuts) {
-        Some(_) => (row.fields.as_str(), row.cuts.as_str()),
+    let laid = match layout::lay(&ctx.ty.def, &row.fields, &row.cuts) {
+        Some(laid) => laid,
         None => {
             repacked = repack(ctx.ty, row);
-            (repacked.0.as_str(), repacked.1.as_str())
+            layout::lay(&ctx.ty.def, &repacked.0, &repacked.1).unwrap_or_else(layout::Laid::nothing)
         }
     };
     let base_len = ctx.base.len() + template.path.len() + 40;
-    out.reserve(text.len() + 1024 + base_len * (template.links.len() + offered.len() + 1));
+    out.reserve(laid.text.len() + 1024 + base_len * (template.links.len() + offered.len() + 1));
 
     out.push_str(&template.id_key);
     push_wire_id(out, &template.prefix, row.id);
@@ -87,7 +87,7 @@ pub fn resource(
     let url = url..out.len();
     out.push('"');
 
-    let own_set = template.set_references(&ctx.ty.def, text, cuts);
+    let own_set = template.set_references(&laid);
     push_links(out, ctx, template, row, derived, own_set, &url);
     out.push_str("},\"");
     out.push_str(ctx.actions_key);
@@ -109,7 +109,7 @@ pub fn resource(
         let made = find(derived, &field.name).filter(|value| !matches!(*value, "[]" | "{}"));
         out.push_str(made.unwrap_or(&field.empty));
     }
-    for (class, members) in layout::regions(&ctx.ty.def, text, cuts).into_iter().flatten() {
+    for (class, members) in laid.regions() {
         if !layout::is_shown(&ctx.ty.def, class, template.bit) {
             continue;
         }

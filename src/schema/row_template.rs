@@ -157,20 +157,20 @@ impl RowTemplate {
     }
 
     /// Which own references of a row are set: the bits of those that links ask for.
-    pub(super) fn set_references(&self, ty: &Type, text: &str, cuts: &str) -> u64 {
+    pub(super) fn set_references(&self, laid: &layout::Laid<'_>) -> u64 {
         let mut set = 0;
         if self.references.is_empty() {
             return set;
         }
         let mut wanted = self.references.iter().peekable();
-        for (class, members) in layout::regions(ty, text, cuts).into_iter().flatten() {
+        for (class, members) in laid.regions() {
             while wanted.next_if(|(c, _)| *c < class).is_some() {}
             let Some((_, references)) = wanted.next_if(|(c, _)| *c == class) else {
                 continue;
             };
             match glance(references, members) {
                 Some(bits) => set |= bits,
-                None => return self.set_references_slowly(text),
+                None => return self.set_references_slowly(laid.text),
             }
         }
         set

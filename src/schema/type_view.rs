@@ -93,11 +93,8 @@ impl<'a> Unfrozen<'a> {
     /// The links that may be included, as this version writes them.
     fn includes(&self, version: Version, shape: &TypeShape, links: &[Link]) -> Vec<String> {
         let in_lower_case = self.files.versions.get(&version).is_some_and(|p| p.lower_case_includes);
-        let is_row = |link: &Link| !matches!(link.to, Relation::File);
-        let offered = shape
-            .links
-            .keys()
-            .filter(|name| links.iter().any(|l| l.name == **name && is_row(l)));
+        let is_included = |name: &String| links.iter().any(|l| l.name == *name && l.to != Relation::Handled);
+        let offered = shape.links.keys().filter(|name| is_included(name));
         offered
             .map(|name| {
                 if in_lower_case {

@@ -332,8 +332,8 @@ pub enum Relation {
     },
     /// Made by code (`schemas` of a project …); where there is no code, an empty collection.
     Computed,
-    /// A file made by code: shown in rows, and no part of an answer.
-    File,
+    /// To what is no row, by code: statistics, files. Rows have the link, schemas do not list it.
+    Handled,
 }
 
 /// All types, and the views of them: frozen, each when it is first asked for.

@@ -108,7 +108,7 @@ fn what_a_view_links_to_and_lists_is_there() {
                     Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => {
                         (Some(kind), None)
                     }
-                    Relation::Computed | Relation::File => (None, None),
+                    Relation::Computed | Relation::Handled => (None, None),
                 };
                 if far.is_some_and(|kind| view.find_by_kind(kind).is_none()) {
                     wrong.push(format!("{name}: {}.{} leads to what is hidden", ty.id, link.name));

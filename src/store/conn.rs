@@ -7,13 +7,15 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
 
+use super::bodies::Unpacker;
+use super::cache::Cache;
 use super::dialect::{self, Conn};
 use super::identity::Identity;
 use super::migrate::{MigrateError, SchemaState, migrate};
 use super::tables::{server, setting};
-use super::writer::{Tx, Writer};
-use super::{LayoutOf, Priority, WriteFault};
-use crate::model::{Clock, Error, Result};
+use super::writer::{Tx, Wake, Writer};
+use super::{LayoutOf, Priority, WriteFault, audit};
+use crate::model::{Clock, Error, ResourceId, Result};
 
 /// A connection that can only read.
 pub type Reader = PooledConnection<ConnectionManager<Conn>>;
@@ -67,6 +69,8 @@ pub struct Store {
     writer: Arc<Writer>,
     file: PathBuf,
     pub(super) identity: Identity,
+    pub(super) unpacker: Arc<Unpacker>,
+    pub(super) cache: Arc<Cache>,
     server_uuid: String,
     epoch: i64,
 }
@@ -86,7 +90,7 @@ impl Store {
             source,
         };
         let mut conn = dialect::connect(&config.file, config.cache_kib).map_err(failed)?;
-        let state = migrate(&mut conn)?;
+        let state = bring_up(&mut conn)?;
         let (server_uuid, epoch) = begin_epoch(&mut conn).map_err(|e| failed(Box::new(e)))?;
         let identity = Identity::note(&config.file, &mut conn, &server_uuid, epoch).map_err(failed)?;
         let manager = ConnectionManager::new(config.file.display().to_string());
@@ -100,6 +104,15 @@ impl Store {
             }))
             .build(manager)
             .map_err(|e| failed(Box::new(e)))?;
+        let cache = Arc::new(Cache::default());
+        let changed = cache.clone();
+        // First of all, so that whoever is woken by a commit reads what it wrote.
+        let after_commit = Box::new(move |ids: Vec<ResourceId>, wakes: Vec<Wake>| {
+            changed.forget(&ids);
+            if !wakes.is_empty() {
+                after_commit(wakes);
+            }
+        });
         let writer = Writer::start(conn, clock, layout, after_commit, server_uuid.clone(), epoch, fault);
         Ok((
             Self {
@@ -107,6 +120,8 @@ impl Store {
                 writer: Arc::new(writer),
                 file: config.file.clone(),
                 identity,
+                unpacker: Arc::default(),
+                cache,
                 server_uuid,
                 epoch,
             },
@@ -120,7 +135,7 @@ impl Store {
             file: file.display().to_string(),
             source,
         };
-        Ok(migrate(&mut dialect::connect(file, 4096).map_err(failed)?)?)
+        Ok(bring_up(&mut dialect::connect(file, 4096).map_err(failed)?)?)
     }
 
     /// Writes a consistent copy to a new file, while others go on. Refuses to overwrite.
@@ -210,6 +225,16 @@ impl Store {
     pub fn close(&self) {
         self.writer.close();
     }
+}
+
+/// Makes the tables what this build expects, and moves rows to where it does.
+fn bring_up(conn: &mut Conn) -> Result<SchemaState, MigrateError> {
+    let state = migrate(conn)?;
+    let moved = audit::move_old(conn).map_err(|e| MigrateError::Failed(Box::new(e)))?;
+    if moved > 0 {
+        log::info!("{moved} rows of the audit log were moved to a table of their own");
+    }
+    Ok(state)
 }
 
 fn begin_epoch(conn: &mut Conn) -> QueryResult<(String, i64)> {

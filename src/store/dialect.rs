@@ -12,6 +12,7 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 
+use super::statement::{Bound, Statement};
 use crate::model::ResourceId;
 
 /// A connection to the database.
@@ -42,9 +43,10 @@ pub(super) const MATCHES_NOT: (&str, &str) = ("NOT LIKE", " ESCAPE '\\'");
 /// What every connection is told first; `cache_kib` is its page cache.
 fn settings(cache_kib: u32) -> String {
     // The writer folds the log into the file by itself, at 16 MiB: a page that changes often is then copied once for
-    // many changes. A start after a crash reads that much at most.
+    // many changes. A start after a crash reads that much at most. What a part of a transaction would have to take back is
+    // kept in memory: a file of its own would be written for each page that a closure touches first.
     format!(
-        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib}; PRAGMA wal_autocheckpoint = 4000;"
+        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib}; PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY;"
     )
 }
 
@@ -131,13 +133,26 @@ pub(super) fn last_number(conn: &mut Conn, table: &'static str) -> QueryResult<i
     Ok(query.get_result::<Sequence>(conn).optional()?.map_or(0, |row| row.seq))
 }
 
-/// The value of a field in the JSON of the column `fields`. The name is the registry's; quotes keep any name a name.
-pub(super) fn json_field(name: &str) -> String {
+/// Takes the next number of a table's sequence for a row that is kept elsewhere. (`RETURNING` would make a table for it.)
+pub(super) fn take_number(conn: &mut Conn, table: &'static str) -> QueryResult<i64> {
+    let text = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = ?";
+    Statement::new(text, vec![Bound::Text(table)]).execute(conn)?;
+    let text = "SELECT seq FROM sqlite_sequence WHERE name = ?";
+    Statement::new(text, vec![Bound::Text(table)]).get_result(conn)
+}
+
+/// The number of the row that this connection inserted last.
+pub(super) fn inserted_number(conn: &mut Conn) -> QueryResult<i64> {
+    Statement::new("SELECT last_insert_rowid()", Vec::new()).get_result(conn)
+}
+
+/// The value of a field in the JSON of a column. The name is the registry's; quotes keep any name a name.
+pub(super) fn json_field(column: &str, name: &str) -> String {
     let name: String = name
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
         .collect();
-    format!("json_extract(fields,'$.{name}')")
+    format!("json_extract({column},'$.{name}')")
 }
 
 /// `expression`, or `otherwise` where it is NULL.
@@ -251,5 +266,8 @@ mod tests {
         assert_eq!(last_number(&mut conn, "t"), Ok(0));
         conn.batch_execute("INSERT INTO t VALUES (7); DELETE FROM t").unwrap();
         assert_eq!(last_number(&mut conn, "t"), Ok(7));
+        assert_eq!(take_number(&mut conn, "t"), Ok(8));
+        conn.batch_execute("INSERT INTO t DEFAULT VALUES").unwrap();
+        assert_eq!(last_number(&mut conn, "t"), Ok(9));
     }
 }

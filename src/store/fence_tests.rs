@@ -31,8 +31,16 @@ const SQLITE: &[&str] = &[
     "Sqlite>",
 ];
 
-/// Statements that write rows of `resource`, as text: for `resource/write.rs` only. In diesel's words nobody else can.
-const ROW_WRITES: &[&str] = &["UPDATE resource ", "INSERT INTO resource ", "DELETE FROM resource "];
+/// Statements that write rows of `resource` or their states, as text: for `resource/write.rs` only. In diesel's words nobody
+/// else can.
+const ROW_WRITES: &[&str] = &[
+    "UPDATE resource ",
+    "INSERT INTO resource ",
+    "DELETE FROM resource ",
+    "UPDATE resource_state ",
+    "INSERT INTO resource_state ",
+    "DELETE FROM resource_state ",
+];
 
 /// The lines of a file that hold what is not for it. `path` is below `src/store`.
 fn misplaced(path: &str, text: &str) -> Vec<String> {

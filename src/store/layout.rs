@@ -6,4 +6,7 @@ use crate::model::{Fields, Result};
 pub trait LayoutOf: Send + Sync {
     /// `(fields, cuts)` as the row stores them.
     fn pack(&self, root: &str, kind: &str, fields: &Fields) -> Result<(String, String)>;
+
+    /// What the texts of rows are alike in; the same for each run of a build.
+    fn sample(&self) -> Vec<u8>;
 }

@@ -5,6 +5,9 @@
 //! (waking the worker) it notes in its [`Tx`].
 
 mod aside;
+mod audit;
+mod bodies;
+mod cache;
 mod conn;
 mod credential;
 mod dialect;
@@ -23,6 +26,7 @@ mod sweep;
 mod tables;
 mod writer;
 
+pub use audit::AuditEntry;
 pub use conn::{OpenError, Reader, Store, StoreConfig};
 pub use credential::CredentialSecret;
 pub use layout::LayoutOf;

@@ -285,25 +285,35 @@ impl Tx<'_> {
             .get_result(self.conn)
             .optional()
             .map_err(failed("looking for an open process"))?;
-        let id = match open {
-            Some(id) => id,
-            None => diesel::insert_into(process_instance::table)
-                .values((
-                    process_instance::resource_id.eq(new.resource.0),
-                    process_instance::process.eq(new.process),
-                    process_instance::attempts.eq(0),
-                    process_instance::run_after_ms.eq(now.0),
-                    process_instance::claimed_by.eq(self.server_uuid),
-                    process_instance::epoch.eq(self.epoch),
-                    process_instance::data.eq(new.data),
-                    process_instance::message.eq(""),
-                    process_instance::started_ms.eq(now.0),
-                    process_instance::exit_reason.eq(""),
-                ))
-                .returning(process_instance::id)
-                .get_result(self.conn)
-                .map_err(failed("asking for a process"))?,
-        };
+        match open {
+            Some(id) => {
+                self.count_row();
+                self.wake(Wake::Process { id, at: now });
+                Ok(id)
+            }
+            None => self.start_first_process(new),
+        }
+    }
+
+    /// The same for a row that has none, as it was made just now.
+    pub fn start_first_process(&mut self, new: &NewProcess<'_>) -> Result<i64> {
+        let now = self.now();
+        let id = diesel::insert_into(process_instance::table)
+            .values((
+                process_instance::resource_id.eq(new.resource.0),
+                process_instance::process.eq(new.process),
+                process_instance::attempts.eq(0),
+                process_instance::run_after_ms.eq(now.0),
+                process_instance::claimed_by.eq(self.server_uuid),
+                process_instance::epoch.eq(self.epoch),
+                process_instance::data.eq(new.data),
+                process_instance::message.eq(""),
+                process_instance::started_ms.eq(now.0),
+                process_instance::exit_reason.eq(""),
+            ))
+            .execute(self.conn)
+            .and_then(|_| dialect::inserted_number(self.conn))
+            .map_err(failed("asking for a process"))?;
         self.count_row();
         self.wake(Wake::Process { id, at: now });
         Ok(id)

@@ -7,12 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::Text;
 
-use super::Store;
-use super::dialect;
 use super::resource::{ListedRow, rows as resource};
 use super::statement::Fragment;
+use super::{Store, audit, dialect};
 use crate::model::{Error, Resource, ResourceId, Result};
 use crate::schema::Column;
 
@@ -160,12 +159,12 @@ impl Order {
     }
 
     /// The expression that is compared; never NULL, so that every row has a place.
-    fn sql(&self) -> String {
+    fn sql(&self, names: &Names) -> String {
         match &self.key {
-            SortKey::Id => "id".to_owned(),
-            SortKey::Column(column) if is_nullable(*column) => dialect::or_else(column_sql(*column), "-1"),
-            SortKey::Column(column) => column_sql(*column).to_owned(),
-            SortKey::Json(name) => dialect::or_else(&dialect::json_field(name), "''"),
+            SortKey::Id => (names.column)(Column::Id).to_owned(),
+            SortKey::Column(column) if is_nullable(*column) => dialect::or_else((names.column)(*column), "-1"),
+            SortKey::Column(column) => (names.column)(*column).to_owned(),
+            SortKey::Json(name) => dialect::or_else(&(names.field)(name), "''"),
         }
     }
 
@@ -230,20 +229,31 @@ fn is_nullable(column: Column) -> bool {
     )
 }
 
-type Boxed<'a> = resource::Boxed<'a>;
+/// How a table names what lists go by: its columns, and the fields of its rows.
+pub(super) struct Names {
+    pub column: fn(Column) -> &'static str,
+    pub field: fn(&str) -> String,
+}
 
-/// The query with one more condition. `is_common`: its statement is worth keeping prepared, if it is a plain one.
-fn holds<'a>(query: Boxed<'a>, condition: &Condition, is_common: bool) -> Boxed<'a> {
+/// The names in `resource`.
+const NAMES: Names = Names {
+    column: column_sql,
+    field: |name| dialect::json_field("fields", name),
+};
+
+/// A condition in text; whether it is one that many ask for.
+fn fragment(names: &Names, condition: &Condition) -> (Fragment, bool) {
     let expression = |target: &Target| match target {
-        Target::Column(column) => column_sql(*column).to_owned(),
-        Target::Json(name) => dialect::json_field(name),
+        Target::Column(column) => (names.column)(*column).to_owned(),
+        Target::Json(name) => (names.field)(name),
     };
     let empty = |target: &Target| match target {
         Target::Column(column) if !is_nullable(*column) => " = ''",
         _ => " IS NULL",
     };
+    let never = || Fragment::new(dialect::NEVER, Vec::new());
     let fragment = match condition {
-        Condition::Never => Fragment::new(dialect::NEVER, Vec::new()),
+        Condition::Never => never(),
         Condition::OneOf(target, texts) => {
             let (text, list) = dialect::is_one_of(&expression(target), texts);
             Fragment::new(text, vec![Scalar::Text(list)])
@@ -256,20 +266,47 @@ fn holds<'a>(query: Boxed<'a>, condition: &Condition, is_common: bool) -> Boxed<
             target,
             modifier,
             value,
-        } => {
-            let Some((begin, value, tail)) = comparison(&expression(target), modifier, value) else {
-                return query.filter(Fragment::new(dialect::NEVER, Vec::new()));
-            };
-            let fragment = Fragment::new(format!("{begin}?{tail}"), vec![value]);
-            let is_plain = modifier == "eq" && matches!(target, Target::Column(_));
-            if is_common && is_plain {
-                fragment.common()
-            } else {
-                fragment
+        } => match comparison(&expression(target), modifier, value) {
+            None => never(),
+            Some((begin, value, tail)) => {
+                let is_plain = modifier == "eq" && matches!(target, Target::Column(_));
+                return (Fragment::new(format!("{begin}?{tail}"), vec![value]), is_plain);
             }
-        }
+        },
     };
-    query.filter(fragment)
+    (fragment, false)
+}
+
+/// What a list asks of its table, beside whose rows and which types.
+pub(super) struct Asked {
+    /// What must hold; none if nothing must.
+    pub condition: Option<Fragment>,
+    /// The order, in text.
+    pub order: String,
+    /// So many rows come before the page.
+    pub offset: i64,
+}
+
+impl Asked {
+    pub(super) fn of(spec: &ListSpec, names: &Names) -> Self {
+        let (mut fragments, plain): (Vec<_>, Vec<_>) = spec.conditions.iter().map(|c| fragment(names, c)).unzip();
+        // A client can ask for more combinations than are worth keeping prepared.
+        let is_common = plain.len() <= 1 && plain.iter().all(|p| *p) && spec.order.key == SortKey::Id;
+        let mut offset = 0;
+        match spec.marker.as_deref().and_then(|m| Marker::parse(m, &spec.order)) {
+            Some(Marker::After { key, id }) => fragments.extend(after(names, &spec.order, &key, id)),
+            Some(Marker::Offset(rows)) => offset = rows,
+            None => {}
+        }
+        let all = Fragment::all(fragments).map(|all| if is_common { all.common() } else { all });
+        let direction = if spec.order.descending { "DESC" } else { "ASC" };
+        let id = (names.column)(Column::Id);
+        Self {
+            condition: all,
+            order: format!("{} {direction}, {id} {direction}", spec.order.sql(names)),
+            offset,
+        }
+    }
 }
 
 /// The SQL before a bound value, the value, and the SQL after it; `None` for a modifier that is none.
@@ -296,39 +333,43 @@ pub(super) fn comparison(expression: &str, modifier: &str, value: &Scalar) -> Op
     Some((format!("{expression} {operator} "), value, tail))
 }
 
-fn after<'a>(query: Boxed<'a>, order: &Order, key: &serde_json::Value, id: i64) -> Boxed<'a> {
+/// What comes behind a row in the order.
+fn after(names: &Names, order: &Order, key: &serde_json::Value, id: i64) -> Option<Fragment> {
     let than = if order.descending { "<" } else { ">" };
+    let place = (names.column)(Column::Id);
     if order.key == SortKey::Id {
-        return if order.descending {
-            query.filter(resource::id.lt(id))
-        } else {
-            query.filter(resource::id.gt(id))
-        };
+        return Some(Fragment::new(format!("{place} {than} ?"), vec![Scalar::Int(id)]));
     }
-    let fragment = sql::<Bool>(&format!("({}, id) {than} (", order.sql()));
-    match key {
-        serde_json::Value::Number(n) => query.filter(
-            fragment
-                .bind::<BigInt, _>(n.as_i64().unwrap_or(-1))
-                .sql(", ")
-                .bind::<BigInt, _>(id)
-                .sql(")"),
-        ),
-        serde_json::Value::String(s) => query.filter(
-            fragment
-                .bind::<Text, _>(s.clone())
-                .sql(", ")
-                .bind::<BigInt, _>(id)
-                .sql(")"),
-        ),
-        _ => query,
-    }
+    let key = match key {
+        serde_json::Value::Number(number) => Scalar::Int(number.as_i64().unwrap_or(-1)),
+        serde_json::Value::String(text) => Scalar::Text(text.clone()),
+        _ => return None,
+    };
+    Some(Fragment::new(
+        format!("({}, {place}) {than} (?, ?)", order.sql(names)),
+        vec![key, Scalar::Int(id)],
+    ))
 }
 
 impl Store {
     /// One page and the marker of the next. The rows come without the engine's notes.
     pub fn list(&self, spec: &ListSpec) -> Result<(Vec<Resource>, Option<String>)> {
-        let mut query: Boxed<'_> = resource::all()
+        let mut rows = match spec.root.as_str() {
+            audit::ROOT => self.list_audit(spec)?,
+            _ => self.list_resources(spec)?,
+        };
+        let has_more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > spec.limit;
+        if has_more {
+            rows.pop();
+        }
+        let next = has_more
+            .then(|| rows.last().map(|row| Marker::write(&spec.order, row)))
+            .flatten();
+        Ok((rows, next))
+    }
+
+    fn list_resources(&self, spec: &ListSpec) -> Result<Vec<Resource>> {
+        let mut query: resource::Boxed<'_> = resource::whole()
             .filter(resource::root.eq(spec.root.clone()))
             .into_boxed();
         if !spec.with_removed {
@@ -345,40 +386,23 @@ impl Store {
             [only] => query = query.filter(resource::kind.eq(only.clone())),
             several => query = query.filter(resource::kind.eq_any(several.to_vec())),
         }
-        // A client can ask for more combinations than are worth keeping prepared.
-        let is_common = spec.conditions.len() == 1 && spec.order.key == SortKey::Id && spec.kinds.len() <= 1;
-        for condition in &spec.conditions {
-            query = holds(query, condition, is_common);
-        }
-        match spec.marker.as_deref().and_then(|m| Marker::parse(m, &spec.order)) {
-            Some(Marker::After { key, id }) => query = after(query, &spec.order, &key, id),
-            Some(Marker::Offset(offset)) => query = query.offset(offset),
-            None => {}
+        let asked = Asked::of(spec, &NAMES);
+        if let Some(condition) = asked.condition {
+            query = query.filter(condition);
         }
         query = match (&spec.order.key, spec.order.descending) {
             (SortKey::Id, false) => query.order(resource::id.asc()),
             (SortKey::Id, true) => query.order(resource::id.desc()),
-            (_, descending) => {
-                let direction = if descending { "DESC" } else { "ASC" };
-                query.order(sql::<Text>(&format!(
-                    "{} {direction}, id {direction}",
-                    spec.order.sql()
-                )))
-            }
+            _ => query.order(sql::<Text>(&asked.order)),
         };
+        if asked.offset > 0 {
+            query = query.offset(asked.offset);
+        }
         let rows: Vec<ListedRow> = query
             .limit(spec.limit.saturating_add(1))
             .select(ListedRow::as_select())
             .load(&mut *self.reader()?)
             .map_err(|e| Error::internal("listing resources", e))?;
-        let has_more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > spec.limit;
-        let mut rows: Vec<Resource> = rows.into_iter().map(|row| row.into_resource(&spec.root)).collect();
-        if has_more {
-            rows.pop();
-        }
-        let next = has_more
-            .then(|| rows.last().map(|row| Marker::write(&spec.order, row)))
-            .flatten();
-        Ok((rows, next))
+        Ok(rows.into_iter().map(|row| row.into_resource(&spec.root)).collect())
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::Scalar;
@@ -56,6 +56,11 @@ impl QueryId for Statement<'_> {
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
+/// If it answers, then with one number.
+impl Query for Statement<'_> {
+    type SqlType = BigInt;
+}
+
 impl RunQueryDsl<Conn> for Statement<'_> {}
 
 /// A condition in raw text, with `?` where its values go. Its text is prepared anew each time unless it is said to be
@@ -74,6 +79,17 @@ impl Fragment {
             values,
             is_common: false,
         }
+    }
+
+    /// That all of these hold; none if there are none.
+    pub(super) fn all(fragments: Vec<Self>) -> Option<Self> {
+        let mut fragments = fragments.into_iter();
+        let first = fragments.next()?;
+        Some(fragments.fold(first, |mut all, next| {
+            all.text = format!("{} AND {}", all.text, next.text);
+            all.values.extend(next.values);
+            all
+        }))
     }
 
     /// One of few texts: worth keeping prepared.

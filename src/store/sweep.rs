@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 
+use super::Tx;
 use super::resource::rows as resource;
 use super::tables::{change_event, credential, process_instance};
-use super::{Store, Tx};
 use crate::model::{Error, ResourceId, Result, Timestamp};
 
 /// What may go.
@@ -33,25 +33,6 @@ pub struct Swept {
     pub rows: usize,
     /// Whether a chunk was full: call again.
     pub has_more: bool,
-}
-
-impl Store {
-    /// The newest row of this root that is one too many if so many are kept; 0 if there are not so many.
-    pub fn last_beyond(&self, root: &str, kept: u32) -> Result<ResourceId> {
-        let mut conn = self.reader()?;
-        let query = resource::all()
-            .filter(resource::root.eq(root))
-            .filter(resource::removed_ms.is_null())
-            .order(resource::id.desc())
-            .offset(kept.into())
-            .limit(1)
-            .select(resource::id);
-        let id: Option<i64> = query
-            .first(&mut conn)
-            .optional()
-            .map_err(|e| Error::internal("counting rows", e))?;
-        Ok(ResourceId(id.unwrap_or(0)))
-    }
 }
 
 impl Tx<'_> {
@@ -103,28 +84,19 @@ impl Tx<'_> {
             .load(self.conn)
             .map_err(failed)?;
         rows.extend(logs);
-        let audit: Vec<i64> = resource::all()
-            .filter(resource::root.eq("auditLog"))
-            .filter(resource::removed_ms.is_null())
-            .filter(
-                resource::created_ms
-                    .lt(limits.audit_before.0)
-                    .or(resource::id.le(limits.audit_up_to.0)),
-            )
-            .order(resource::id)
-            .limit(limits.chunk)
-            .select(resource::id)
-            .load(self.conn)
-            .map_err(failed)?;
-        rows.extend(audit);
         diesel::delete(credential::table.filter(credential::resource_id.eq_any(&rows)))
             .execute(self.conn)
             .map_err(failed)?;
         self.delete_rows(&rows)?;
         let sessions = self.sweep_sessions(limits.chunk)?;
+        let audited = self.sweep_audit(limits.audit_before, limits.audit_up_to, limits.chunk)?;
         Ok(Swept {
-            rows: processes.len() + events.len() + rows.len() + sessions,
-            has_more: full(processes.len()) || full(events.len()) || full(rows.len()) || full(sessions),
+            rows: processes.len() + events.len() + rows.len() + sessions + audited,
+            has_more: full(processes.len())
+                || full(events.len())
+                || full(rows.len())
+                || full(sessions)
+                || full(audited),
         })
     }
 }

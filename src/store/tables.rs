@@ -35,6 +35,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit (id) {
+        id -> BigInt,
+        account_id -> Nullable<BigInt>,
+        created_ms -> BigInt,
+        auth_type -> Text,
+        user_id -> Text,
+        identity_id -> Text,
+        client_ip -> Text,
+        event_type -> Text,
+        resource_type -> Text,
+        resource_id -> Nullable<Text>,
+        response_code -> Integer,
+        runtime_ms -> BigInt,
+        packing -> BigInt,
+        bodies -> Binary,
+        more -> Nullable<Text>,
+        removed_ms -> Nullable<BigInt>,
+        purge_after_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    audit_sample (id) {
+        id -> BigInt,
+        content -> Binary,
+    }
+}
+
+diesel::table! {
     setting (name) {
         name -> Text,
         value -> Text,

@@ -15,6 +15,7 @@ use diesel::prelude::*;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::LayoutOf;
+use super::bodies::Packer;
 use super::dialect::{self, Conn};
 use super::statement::Statement;
 use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
@@ -69,10 +70,12 @@ pub type WriteFault = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Tx<'a> {
     pub(super) conn: &'a mut Conn,
     pub(super) layout: &'a dyn LayoutOf,
+    pub(super) packer: &'a mut Packer,
     pub(super) server_uuid: &'a str,
     pub(super) epoch: i64,
     now: Timestamp,
     wakes: Vec<Wake>,
+    changed: Vec<ResourceId>,
     written: usize,
     /// Why it could not write.
     stuck: Option<String>,
@@ -109,6 +112,11 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Notes that this row is no longer as whoever has read it knows it.
+    pub(super) fn note_changed(&mut self, id: ResourceId) {
+        self.changed.push(id);
+    }
+
     /// Counts a row that was made or changed.
     pub(super) fn count_row(&mut self) {
         self.written += 1;
@@ -132,6 +140,8 @@ impl Tx<'_> {
     }
 }
 
+/// What is done with the rows that a commit changed, and with what its closures want woken.
+pub(super) type AfterCommit = Box<dyn Fn(Vec<ResourceId>, Vec<Wake>) + Send + Sync>;
 type Finish = Box<dyn FnOnce(bool) + Send>;
 type Job = Box<dyn FnOnce(&mut Tx<'_>) -> (bool, Finish) + Send>;
 
@@ -198,7 +208,7 @@ impl Writer {
         conn: Conn,
         clock: Arc<dyn Clock>,
         layout: Arc<dyn LayoutOf>,
-        after_commit: Box<dyn Fn(Vec<Wake>) + Send + Sync>,
+        after_commit: AfterCommit,
         server_uuid: String,
         epoch: i64,
         fault: Option<WriteFault>,
@@ -212,6 +222,7 @@ impl Writer {
             conn,
             clock,
             layout,
+            packer: Packer::default(),
             after_commit,
             server_uuid,
             epoch,
@@ -289,11 +300,19 @@ impl Drop for Writer {
     }
 }
 
+/// What follows from the closures of a commit.
+#[derive(Default)]
+struct Told {
+    changed: Vec<ResourceId>,
+    wakes: Vec<Wake>,
+}
+
 struct Loop {
     conn: Conn,
     clock: Arc<dyn Clock>,
     layout: Arc<dyn LayoutOf>,
-    after_commit: Box<dyn Fn(Vec<Wake>) + Send + Sync>,
+    packer: Packer,
+    after_commit: AfterCommit,
     server_uuid: String,
     epoch: i64,
     fault: Option<WriteFault>,
@@ -342,11 +361,11 @@ impl Loop {
         }
         let began = Instant::now();
         let mut finished = Vec::new();
-        let mut wakes = Vec::new();
+        let mut told = Told::default();
         let mut next = Some(first);
         let mut has_written = false;
         while let Some(job) = next.take() {
-            has_written |= self.run_one(job, &mut finished, &mut wakes);
+            has_written |= self.run_one(job, &mut finished, &mut told);
             if began.elapsed() < COMMIT_BUDGET {
                 next = take(&mut self.shared.lock());
             }
@@ -369,9 +388,10 @@ impl Loop {
                 false
             }
         };
+        self.packer.settle(is_durable);
         // Before anybody is told: who then waits for what follows finds it in the queue.
-        if is_durable && !wakes.is_empty() {
-            (self.after_commit)(wakes);
+        if is_durable {
+            (self.after_commit)(told.changed, told.wakes);
         }
         for finish in finished {
             finish(is_durable);
@@ -385,7 +405,7 @@ impl Loop {
     }
 
     /// Runs a closure; whether it wrote something that is to stay.
-    fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, wakes: &mut Vec<Wake>) -> bool {
+    fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, told: &mut Told) -> bool {
         if let Err(error) = self.run_statement(dialect::BEGIN_PART) {
             self.shared.is_stuck(error.to_string());
             return false;
@@ -393,31 +413,35 @@ impl Loop {
         let mut tx = Tx {
             conn: &mut self.conn,
             layout: &*self.layout,
+            packer: &mut self.packer,
             server_uuid: &self.server_uuid,
             epoch: self.epoch,
             now: self.clock.now(),
             wakes: Vec::new(),
+            changed: Vec::new(),
             written: 0,
             stuck: None,
             has_announced: false,
         };
         let (keep, finish) = job(&mut tx);
-        let (woken, has_announced, written) = (tx.wakes, tx.has_announced, tx.written);
+        let (woken, changed, has_announced, written) = (tx.wakes, tx.changed, tx.has_announced, tx.written);
         if let Some(why) = tx.stuck {
             self.shared.is_stuck(why);
         }
         let back = if keep {
             Ok(())
         } else {
+            self.packer.settle(false);
             self.run_statement(dialect::TAKE_BACK_PART)
         };
         if let Err(error) = back.and_then(|()| self.run_statement(dialect::END_PART)) {
             self.shared.is_stuck(error.to_string());
         }
         if keep {
-            wakes.extend(woken);
+            told.changed.extend(changed);
+            told.wakes.extend(woken);
             if has_announced {
-                wakes.push(Wake::Outbox);
+                told.wakes.push(Wake::Outbox);
             }
         }
         finished.push(finish);

@@ -56,6 +56,11 @@ const BESIDE: &str = "SELECT '[ref] ' || f.kind || ' ' || f.name || ' ' || field
     UNION ALL SELECT '[proof] ' || c.kind || ' of ' || r.kind || ' ' || r.name FROM credential c JOIN resource r ON r.id = resource_id \
     UNION ALL SELECT '[setting] ' || name || '=' || value FROM setting";
 
+/// The rows, those of the audit log among them.
+const ROWS: &str = "SELECT id, kind, name, uuid, state, health, message, parent_id, removed_ms, fields, internal FROM resource \
+      JOIN resource_state ON resource_id = id \
+    UNION ALL SELECT id, 'auditLog', '', '', '', '', '', NULL, NULL, json_object('eventType', event_type), '{}' FROM audit ORDER BY id";
+
 /// Own fields that are the same in each run, by their JSON pointers.
 const FIELDS: [&str; 17] = [
     "/scale",
@@ -85,9 +90,7 @@ struct Picture {
 
 fn read(file: &Path) -> Picture {
     let mut conn = SqliteConnection::establish(&file.display().to_string()).expect("the database opens");
-    let rows = diesel::sql_query("SELECT * FROM resource ORDER BY id")
-        .load(&mut conn)
-        .expect("rows");
+    let rows = diesel::sql_query(ROWS).load(&mut conn).expect("rows");
     let open = diesel::sql_query("SELECT * FROM process_instance WHERE ended_ms IS NULL ORDER BY id")
         .load(&mut conn)
         .expect("processes");

@@ -49,7 +49,7 @@ impl Story {
         let points = match mode {
             // Commits are shared as it happens.
             Mode::ManyHands => format!("{answers} answers"),
-            Mode::Plain | Mode::NewSimulator | Mode::DiesTwice | Mode::NameServers => {
+            Mode::Plain | Mode::NewSimulator | Mode::DiesTwice | Mode::NameServers | Mode::Balancers => {
                 format!("{commits} commits, {calls} calls, {answers} answers")
             }
         };

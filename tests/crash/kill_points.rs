@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use drover::model::balancer_table;
 use drover::model::network_table::{Answer, Feed};
+use drover::runtime::SecretFile;
 use drover::runtime::sim::Sim;
+use drover::runtime::stats::{Sample, Samples};
 use drover::runtime::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use drover::runtime::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, NameFeed, NameServerFound, NameServerSpec, NetworkFound,
-    NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, NameFeed, NameServerFound, NameServerSpec,
+    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
 };
 use drover::store::WriteFault;
 use futures_util::stream::BoxStream;
@@ -234,6 +237,31 @@ impl Runtime for Mortal {
         self.sim.logs(uuid, wanted).await
     }
 
+    async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.sim.deliver_secrets(uuid, files).await)
+    }
+
+    async fn withdraw_secrets(&self, uuid: &str) -> Result<()> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.sim.withdraw_secrets(uuid).await)
+    }
+
+    async fn with_secrets(&self) -> Result<Vec<String>> {
+        self.fate.alive()?;
+        self.sim.with_secrets().await
+    }
+
+    async fn stats(&self, uuid: &str) -> Result<Samples> {
+        self.fate.alive()?;
+        self.sim.stats(uuid).await
+    }
+
+    async fn machine_stats(&self) -> Result<Sample> {
+        self.fate.alive()?;
+        self.sim.machine_stats().await
+    }
+
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
         self.fate.alive()?;
         self.sim.execute(uuid, wanted).await
@@ -268,6 +296,15 @@ impl Runtime for Mortal {
         }))
     }
 
+    async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>> {
+        self.fate.before_call()?;
+        let way = self.fate.after_call(self.sim.feed_balancer(uuid).await)?;
+        Ok(Box::new(MortalBalancerFeed {
+            way,
+            fate: self.fate.clone(),
+        }))
+    }
+
     async fn probe(&self, probe: &Probe) -> ProbeResult {
         if self.fate.is_dead() {
             return ProbeResult::Unreachable("the server is dead".into());
@@ -288,7 +325,25 @@ struct MortalFeed {
 
 #[async_trait]
 impl NameFeed for MortalFeed {
+    fn is_broken(&self) -> bool {
+        self.way.is_broken()
+    }
+
     async fn send(&mut self, news: &Feed) -> Result<Answer> {
+        self.fate.before_call()?;
+        self.fate.after_call(self.way.send(news).await)
+    }
+}
+
+/// A way to a balancer that a server has only while it lives.
+struct MortalBalancerFeed {
+    way: Box<dyn BalancerFeed>,
+    fate: Arc<Fate>,
+}
+
+#[async_trait]
+impl BalancerFeed for MortalBalancerFeed {
+    async fn send(&mut self, news: &balancer_table::Feed) -> Result<balancer_table::Answer> {
         self.fate.before_call()?;
         self.fate.after_call(self.way.send(news).await)
     }

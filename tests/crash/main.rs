@@ -12,7 +12,9 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod balancers;
 mod configured;
+mod dialling;
 mod dump;
 mod files;
 mod golden;

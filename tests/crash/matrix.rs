@@ -104,7 +104,9 @@ fn sampled(counts: Counts, mode: Mode) -> Vec<Death> {
     // With many hands commits are shared as it happens, and some calls made twice: only the first ones come again.
     let (commits, calls) = match mode {
         Mode::ManyHands => (counts.commits / 2, counts.calls * 3 / 4),
-        Mode::Plain | Mode::NewSimulator | Mode::DiesTwice | Mode::NameServers => (counts.commits, counts.calls),
+        Mode::Plain | Mode::NewSimulator | Mode::DiesTwice | Mode::NameServers | Mode::Balancers => {
+            (counts.commits, counts.calls)
+        }
     };
     all.extend((1..=commits).map(Death::Commit));
     all.extend((1..=calls).flat_map(|n| [Death::Before(n), Death::After(n)]));

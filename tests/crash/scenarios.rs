@@ -43,13 +43,13 @@ fn activate() -> Step {
     act("web", "activate", &["inactive"], json!({}))
 }
 
-fn upgrade(more: Value) -> Step {
+pub fn upgrade(more: Value) -> Step {
     let mut strategy = json!({"batchSize": 1, "intervalMillis": 1000, "launchConfig": {"imageUuid": "sim:two"}});
     merge(&mut strategy, more);
     act("web", "upgrade", &["active"], json!({"inServiceStrategy": strategy}))
 }
 
-fn simply(action: &'static str, from: &'static [&'static str]) -> Step {
+pub fn simply(action: &'static str, from: &'static [&'static str]) -> Step {
     act("web", action, from, json!({}))
 }
 
@@ -62,7 +62,7 @@ fn scale(to: u32) -> Step {
 }
 
 /// An active service `web` of a stack `front`.
-fn active(more: Value) -> Vec<Step> {
+pub fn active(more: Value) -> Vec<Step> {
     vec![stack(), create("web", more), Step::Rest, activate(), Step::Rest]
 }
 

@@ -13,7 +13,7 @@ use actix_web::{App, test, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
-use drover::engine::{Attachment, Engine, EngineConfig, NameKeeper, Simulators};
+use drover::engine::{Attachment, BalancerKeeper, Engine, EngineConfig, NameKeeper, Simulators};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
 use drover::runtime::sim::{Health, Sim};
@@ -93,6 +93,8 @@ pub enum Mode {
     DiesTwice,
     /// Containers find each other by a name server.
     NameServers,
+    /// Balancers are told what to do.
+    Balancers,
 }
 
 /// One server's file, engine of containers and client.
@@ -107,6 +109,8 @@ pub struct World {
     server: Option<(Arc<Engine>, web::Data<ApiState>)>,
     /// What keeps its name servers.
     names: RefCell<Option<NameKeeper>>,
+    /// What keeps its balancers.
+    balancers: RefCell<Option<BalancerKeeper>>,
     ids: HashMap<&'static str, String>,
 }
 
@@ -164,6 +168,9 @@ impl World {
         if mode == Mode::NameServers {
             sim.allow_name_servers();
         }
+        if mode == Mode::Balancers {
+            sim.allow_balancers();
+        }
         let file = folder.path().join("drover.db");
         Self {
             file,
@@ -175,6 +182,7 @@ impl World {
             mode,
             server: None,
             names: RefCell::default(),
+            balancers: RefCell::default(),
             ids: HashMap::new(),
         }
     }
@@ -226,6 +234,9 @@ impl World {
             let names = engine.names();
             names.look();
             *self.names.borrow_mut() = Some(names);
+        }
+        if self.mode == Mode::Balancers {
+            *self.balancers.borrow_mut() = Some(engine.balancers());
         }
         let state = web::Data::new(ApiState::new(engine.clone(), &ApiOptions::default()));
         self.server = Some((engine, state));
@@ -283,6 +294,7 @@ impl World {
 
     fn die(&mut self) {
         self.names.take();
+        self.balancers.take();
         self.server = None;
     }
 
@@ -458,11 +470,22 @@ impl World {
     async fn settle(&self) -> Result<(), Died> {
         let engine = self.engine();
         match self.mode {
-            Mode::ManyHands => engine.settle().await,
-            _ => while !self.fate.is_dead() && engine.settle_next().await {},
+            // On the heap, or not optimized it takes more than a test's own stack.
+            Mode::ManyHands => Box::pin(engine.settle()).await,
+            _ => while !self.fate.is_dead() && Box::pin(engine.settle_next()).await {},
         }
         self.tell_names().await;
+        self.tell_balancers().await;
         self.lived(engine.probe().await)
+    }
+
+    /// Tells balancers what is new, if there are any. One that cannot be told now is told the next time.
+    async fn tell_balancers(&self) {
+        let balancers = self.balancers.take();
+        if let Some(mut balancers) = balancers {
+            let _ = Box::pin(balancers.turn()).await;
+            *self.balancers.borrow_mut() = Some(balancers);
+        }
     }
 
     /// Makes and feeds name servers, if there are any. One that is cut off is told the next time.

@@ -1,6 +1,9 @@
 //! The audit log: one row for each request that asks for a change, written with the change.
 
-use serde_json::json;
+use actix_web::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 use crate::support::{World, text};
 
@@ -140,4 +143,54 @@ async fn a_change_and_its_row_are_lost_together() {
     assert_eq!(world.post("stacks", json!({"name": "lost"})).await.status, 503);
     world.restart().await;
     assert!(log(&world).await.is_empty() && world.list("stacks?name=lost").await.is_empty());
+}
+
+#[actix_web::test]
+async fn whoever_may_write_everything_can_change_and_remove_rows_of_the_log() {
+    let world = World::new().await;
+    let (one, two) = (world.stack("one").await, world.stack("two").await);
+    let key = world.engine.set_key("superadmin", "key-super".into(), "of-super").await;
+    key.expect("the superadmin is there");
+    let basic = format!("Basic {}", STANDARD.encode("key-super:of-super"));
+    let send = async |method: Method, path: &str, body: Option<Value>| {
+        let path = format!("/v2-beta/{path}");
+        world.send_with(method, &path, &[("authorization", &basic)], body).await
+    };
+    let listed = async |filter: &str| {
+        let rows = send(
+            Method::GET,
+            &format!("auditlogs?sort=id&resourceType=stack&{filter}"),
+            None,
+        )
+        .await
+        .ok();
+        let rows = rows["data"].as_array().expect("a list").clone();
+        rows.iter()
+            .map(|row| text(row, "resourceId").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed("").await, [one.clone(), two.clone()]);
+    let first = send(Method::GET, "auditlogs?sort=id&limit=1", None).await.ok()["data"][0].clone();
+    let path = format!("auditlogs/{}", text(&first, "id"));
+    let changes = json!({"description": "seen", "clientIp": "10.9.8.7", "responseObject": "none"});
+    let changed = send(Method::PUT, &path, Some(changes.clone()))
+        .await
+        .expect(200, changes.clone());
+    assert_eq!(changed["requestObject"], first["requestObject"]);
+    send(Method::GET, &path, None).await.expect(200, changes);
+    for filter in ["description=seen", "clientIp=10.9.8.7", "description_notnull"] {
+        assert_eq!(listed(filter).await, [one.as_str()], "{filter}");
+    }
+    assert_eq!(listed("description_null").await, [two.as_str()]);
+
+    let gone = send(Method::DELETE, &path, None).await.ok();
+    assert!(gone["removed"].is_null(), "that is not shown of such rows");
+    send(Method::GET, &path, None)
+        .await
+        .expect(200, json!({"description": "seen"}));
+    assert_eq!(listed("").await, [two.as_str()]);
+    world.clock.advance(std::time::Duration::from_secs(3 * 24 * 3600));
+    world.engine.sweep().await.expect("a sweep");
+    assert_eq!(send(Method::GET, &path, None).await.status, 404);
+    assert_eq!(listed("").await, [two]);
 }

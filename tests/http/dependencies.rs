@@ -9,10 +9,11 @@ use serde_json::Value;
 use crate::source::{none, root};
 
 /// Licences that a binary under Apache-2.0 may be made of, as in `deny.toml`. None of them asks for our source.
-const LICENCES: [&str; 9] = [
+const LICENCES: [&str; 10] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
     "BSD-3-Clause",
     "ISC",
     "MIT",

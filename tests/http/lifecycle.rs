@@ -718,36 +718,6 @@ async fn an_ill_container_is_made_anew_unless_the_quorum_is_lost() {
 }
 
 #[actix_web::test]
-async fn balancing_is_refused_by_create_and_by_update_alike() {
-    let w = World::new().await;
-    let stack = w.stack("s").await;
-    let balancing = json!({"portRules": [{"targetPort": 80}]});
-    let refusal = json!({"code": "NotImplemented", "fieldName": "lbConfig"});
-    let body =
-        json!({"name": "lb", "stackId": stack, "launchConfig": {"imageUuid": "docker:a"}, "lbConfig": balancing});
-    w.post("services", body).await.expect(501, refusal.clone());
-    let body = json!({"name": "web", "stackId": stack, "launchConfig": {"imageUuid": "docker:a"}});
-    let row = w
-        .post("services", body)
-        .await
-        .expect(201, json!({"state": "registering"}));
-    let id = text(&row, "id").to_owned();
-    w.wait(&id, "inactive").await;
-    w.put(&id, json!({"lbConfig": balancing})).await.expect(501, refusal);
-    w.get(&id)
-        .await
-        .expect(200, json!({"lbConfig": null, "state": "inactive"}));
-
-    // One that says nothing asks for nothing.
-    let body = json!({"name": "plain", "stackId": stack, "launchConfig": {"imageUuid": "docker:a"}, "lbConfig": {}});
-    let row = w
-        .post("services", body)
-        .await
-        .expect(201, json!({"state": "registering"}));
-    w.wait(text(&row, "id"), "inactive").await;
-}
-
-#[actix_web::test]
 async fn each_address_of_an_external_service_is_told_by_a_row() {
     let w = World::new().await;
     let stack = w.stack("s").await;

@@ -9,6 +9,7 @@
 
 mod access;
 mod audit;
+mod balancers;
 mod compose;
 mod compose_files;
 mod containers;
@@ -45,12 +46,14 @@ mod replay;
 mod roles;
 mod rooms;
 mod rooms_api;
+mod secrets;
 mod settings;
 mod sharing;
 mod sockets;
 mod source;
 mod stacks;
 mod starving;
+mod stats;
 mod staying_up;
 mod streams;
 mod subscriptions_by_role;

@@ -387,3 +387,55 @@ async fn a_host_that_goes_takes_its_name_server_along() {
     assert!(world.sim().name_server_addresses().is_empty());
     assert_eq!(world.sim().count("remove_network"), 1);
 }
+
+#[actix_web::test]
+async fn a_name_server_probes_the_containers_beside_it_and_what_it_cannot_ask_stays_as_it_is() {
+    use drover::runtime::sim::Health::Unhealthy;
+    let (world, mut names) = world().await;
+    let stack = world.stack("app").await;
+    let check = json!({"port": 80, "interval": 1000, "responseTimeout": 1000, "healthyThreshold": 1, "unhealthyThreshold": 2,
+        "strategy": "none"});
+    let config = |mode: &str| json!({"launchConfig": {"healthCheck": check, "networkMode": mode}});
+    let web = world
+        .post("services", sim_service("web", &stack, config("managed")))
+        .await
+        .ok();
+    rest(&world, &mut names).await;
+    let asked = || world.sim().probes_beside(PROJECT);
+    let probe = async || {
+        world.advance(Duration::from_secs(2)).await;
+        world.engine.probe().await.expect("it probes");
+        world.settle().await;
+    };
+    probe().await;
+    assert_eq!(world.show(text(&web, "id")).await["healthState"], "healthy");
+    assert!(asked() > 0, "the name server was asked");
+
+    // One that is not on the project's network is asked by the server.
+    let before = world.sim().count("probe");
+    let outside = world
+        .post("services", sim_service("out", &stack, config("bridge")))
+        .await
+        .ok();
+    rest(&world, &mut names).await;
+    let (all, beside) = (world.sim().count("probe"), asked());
+    probe().await;
+    assert_eq!(world.show(text(&outside, "id")).await["healthState"], "healthy");
+    assert!(all >= before && world.sim().count("probe") - all > asked() - beside);
+
+    // Nobody can ask: it says nothing about the container. Asked again, the way is opened anew.
+    let uuid = world.uuid("app-web-1").await;
+    world.sim().set_health(&uuid, Unhealthy);
+    world.sim().cut_feeds();
+    for _ in 0..3 {
+        let beside = asked();
+        probe().await;
+        assert_eq!(asked(), beside);
+    }
+    assert_eq!(world.show(text(&web, "id")).await["healthState"], "healthy");
+    names.turn().await.expect("the way is opened again");
+    for _ in 0..3 {
+        probe().await;
+    }
+    assert_eq!(world.show(text(&web, "id")).await["healthState"], "unhealthy");
+}

@@ -1,14 +1,15 @@
 //! `drover netd` as a process: fed, asked over UDP, TCP and HTTP from several addresses of loopback, killed, and told to stop.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use drover::model::network_table::{Answer, Container, Delta, Feed, Service, Table, service_key};
+use drover::model::network_table::{Answer, Asked, Container, Delta, Feed, Probed, Service, Table, service_key};
+use drover::model::probe::{Probe, ProbeResult};
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
 
@@ -190,14 +191,35 @@ impl Feeding {
     }
 
     fn say(&mut self, line: &str) -> Answer {
+        self.write(line);
+        self.hear()
+    }
+
+    fn write(&mut self, line: &str) {
         let input = self.input.as_mut().expect("an input");
         writeln!(input, "{line}").expect("it listens");
+    }
+
+    fn hear(&mut self) -> Answer {
         let answer = self.answers.recv_timeout(PATIENCE).expect("an answer in time");
         serde_json::from_str(&answer).expect("an answer of the feed")
     }
 
     fn send(&mut self, feed: &Feed) -> Answer {
         self.say(&serde_json::to_string(feed).expect("JSON"))
+    }
+
+    fn probe(&mut self, number: u64, port: u16, line: Option<&str>) {
+        let probe = Probe {
+            uuid: "u".into(),
+            ip: Some("127.0.0.1".into()),
+            port,
+            request_line: line.map(str::to_owned),
+            timeout: PATIENCE,
+            beside: None,
+        };
+        let asked = Feed::Probe(Asked { number, probe });
+        self.write(&serde_json::to_string(&asked).expect("JSON"));
     }
 
     fn end(mut self) -> Option<i32> {
@@ -345,4 +367,40 @@ fn a_feed_without_a_server_says_so() {
         said.contains("cannot feed") && said.contains("Is drover netd running?"),
         "{said}"
     );
+}
+
+#[test]
+fn probes_are_answered_as_they_end_and_tables_do_not_wait_for_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _netd = Netd::start(folder.path(), upstream());
+    let mut feed = Feeding::start(folder.path());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let closed = {
+        let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
+        gone.local_addr().expect("its address").port()
+    };
+    // One waits for an answer that does not come yet; others pass it.
+    feed.probe(1, port, Some("GET /health HTTP/1.0"));
+    let (mut asked, _) = listener.accept().expect("it is probed");
+    feed.probe(2, closed, None);
+    let down = |answer: Answer, expected: u64| matches!(answer, Answer::Probed(Probed { number, found: ProbeResult::Down(_) }) if number == expected);
+    assert!(down(feed.hear(), 2));
+    assert_eq!(feed.send(&Feed::Snapshot(Box::new(table()))), Answer::Applied(1));
+    feed.probe(3, port, None);
+    let up = |number| {
+        Answer::Probed(Probed {
+            number,
+            found: ProbeResult::Up,
+        })
+    };
+    assert_eq!(feed.hear(), up(3));
+    asked.write_all(b"HTTP/1.0 204 No Content\r\n\r\n").expect("an answer");
+    assert_eq!(feed.hear(), up(1));
+    assert!(matches!(feed.say("{\"probe\":7}"), Answer::Refused(_)));
+    // Whoever leaves while a probe is on its way is not waited for.
+    feed.probe(4, port, Some("GET /health HTTP/1.0"));
+    let _held = listener.accept().expect("the one that only connects");
+    let _held_too = listener.accept().expect("it is probed");
+    assert_eq!(feed.end(), Some(0));
 }

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["core"],
     &["access", "labels", "drivers"],
     &["instances"],
-    &["services", "hosts", "accounts", "names"],
+    &["services", "hosts", "accounts", "names", "balancers"],
     &["commands"],
     &["work"],
     &["face"],

@@ -262,7 +262,7 @@ impl World {
         let mut db = SqliteConnection::establish(&file.to_string_lossy()).expect("the database can be opened");
         let lines = diesel::sql_query(
             "SELECT 'resource ' || id || ' ' || kind || ' ' || state || ' ' || version || ' ' || name || ' ' || fields || internal AS line \
-               FROM resource WHERE root <> 'auditLog' \
+               FROM resource JOIN resource_state ON resource_id = id \
              UNION ALL SELECT 'ref ' || from_id || ' ' || field || ' ' || to_id FROM resource_ref \
              UNION ALL SELECT 'process ' || id || ' ' || process || ' ' || exit_reason FROM process_instance \
              UNION ALL SELECT 'setting ' || name || ' ' || value FROM setting \

@@ -10,19 +10,25 @@ mod planted;
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("plan", &["model"]),
+    ("probe", &["model"]),
     ("schema", &["model"]),
     ("compose", &["model"]),
-    ("runtime", &["model"]),
+    ("runtime", &["model", "probe"]),
     ("store", &["schema", "model"]),
     ("secret", &["model"]),
     (
         "engine",
-        &["store", "runtime", "plan", "compose", "schema", "secret", "model"],
+        &[
+            "store", "runtime", "plan", "compose", "schema", "secret", "balancer", "model",
+        ],
     ),
     ("auth", &["engine", "schema", "secret", "model"]),
     ("http", &["model"]),
-    ("api", &["auth", "http", "engine", "schema", "model"]),
-    ("netd", &["failure", "model"]),
+    ("api", &["auth", "http", "engine", "schema", "tunnel", "model"]),
+    ("tunnel", &[]),
+    ("agent", &["tunnel", "failure", "model"]),
+    ("netd", &["failure", "model", "probe"]),
+    ("balancer", &["failure", "model"]),
     ("failure", &[]),
     ("keyfile", &["failure", "secret"]),
     ("cli", &[]),
@@ -30,8 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "auth", "keyfile", "engine", "store", "runtime", "schema", "secret", "model", "netd", "cli",
-            "config", "failure",
+            "agent", "api", "auth", "keyfile", "tunnel", "engine", "store", "runtime", "schema", "secret", "model",
+            "netd", "balancer", "cli", "config", "failure",
         ],
     ),
     ("main", &["app", "cli"]),
@@ -56,6 +62,7 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["netd"]),
     ("getrandom", &["secret"]),
     ("rlimit", &["app"]),
+    ("tokio_tungstenite", &["agent"]),
     ("clap", &["cli", "main"]),
     ("fs4", &["app"]),
 ];

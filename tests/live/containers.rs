@@ -452,3 +452,62 @@ fn a_container_without_a_service_lives_by_its_own_actions() {
         }
     });
 }
+
+#[test]
+fn a_container_asks_the_api_by_a_key_of_its_own_until_it_is_removed() {
+    let Some(world) = World::start() else { return };
+    let mut config = launch("busybox:1");
+    // The server of a test is reached by loopback alone.
+    config["networkMode"] = json!("host");
+    config["labels"] =
+        json!({ "io.rancher.container.create_agent": "true", "io.rancher.container.agent.role": "environment" });
+    let stack = world.stack("asks");
+    let service = world.service(&stack, "client", json!({ "launchConfig": config }));
+    world.api.action(&service, "activate", json!({}));
+    wait_until("it to say what it waits for", PATIENCE, || {
+        let found = world.api.get("/containers?name=asks-client-1");
+        let why = found["data"][0]["transitioningMessage"].as_str().unwrap_or_default();
+        if why.contains("api.host") { Ok(()) } else { Err(found) }
+    });
+    let host = world.url("");
+    world.set("api.host", host.trim_end_matches('/'));
+    world.api.wait_state(&service, "active");
+    let ask = |path: &str| {
+        let script = format!(
+            "wget -q -O - --header X-ENFORCE-AUTHENTICATION:true --header \"Authorization: Basic $(printf %s:%s $CATTLE_ACCESS_KEY \
+             $CATTLE_SECRET_KEY | base64 | tr -d '\\n')\" $CATTLE_URL/{path}"
+        );
+        let said = world.docker.output(&["exec", "asks-client-1", "sh", "-c", &script]);
+        serde_json::from_slice::<Value>(&said.stdout).unwrap_or_default()
+    };
+    let services = ask("services");
+    assert_eq!(services["data"][0]["id"], service["id"], "{services:#}");
+    let others = ask("projects");
+    let seen: Vec<&Value> = others["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| &row["id"])
+        .collect();
+    assert_eq!(seen, [&json!("1a5")], "its own project alone");
+
+    let inspected = world.docker.inspect("asks-client-1")["Config"]["Env"].clone();
+    let of = |name: &str| {
+        let all = inspected.as_array().into_iter().flatten();
+        let mut all = all.filter_map(Value::as_str);
+        all.find_map(|line| line.strip_prefix(name))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (access, secret) = (of("CATTLE_ACCESS_KEY="), of("CATTLE_SECRET_KEY="));
+    assert!(access.len() > 10 && secret.len() > 30);
+    let row = world.api.get("/containers?name=asks-client-1").to_string();
+    assert!(!row.contains(&secret) && !row.contains(&access), "{row}");
+
+    world.api.delete(&service);
+    world.wait_gone("asks");
+    let client = reqwest::blocking::Client::new();
+    let answer = client.get(world.url("v2-beta/stacks")).basic_auth(access, Some(secret));
+    let answer = answer.header("X-ENFORCE-AUTHENTICATION", "true").send().unwrap();
+    assert_eq!(answer.status().as_u16(), 401, "its key has gone with it");
+}

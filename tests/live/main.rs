@@ -11,7 +11,9 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod agents;
 mod attacker;
+mod balancers;
 mod browser;
 mod chaos;
 mod clients;
@@ -25,6 +27,7 @@ mod name_servers;
 mod names;
 mod natives;
 mod runtime;
+mod secrets;
 mod services;
 mod several;
 mod soak;

@@ -127,6 +127,8 @@ impl Engine {
             ports: vec![],
             volumes_from: vec![],
             volume_mounts: vec![],
+            has_secrets: false,
+            files: vec![],
         }
     }
 
@@ -658,6 +660,7 @@ async fn probes_reach_a_container_on_this_machine() {
             port,
             request_line: line.map(str::to_owned),
             timeout: Duration::from_secs(2),
+            beside: None,
         };
         let first = Probe {
             timeout: Duration::from_secs(5),

@@ -10,14 +10,16 @@ use serde_json::{Value, json};
 use crate::support::{Container, Docker, PATIENCE, World, launch, real_part, wait_until};
 
 /// One more engine, in a network of its own, until it is dropped.
-struct Another {
-    docker: Docker,
+pub struct Another {
+    /// Asked by the tests.
+    pub docker: Docker,
     number: u8,
     child: Child,
 }
 
 impl Another {
-    fn start(number: u8) -> Self {
+    /// Starts it and waits for it.
+    pub fn start(number: u8) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lib/another-engine");
         let mut child = Command::new(script)
             .arg(number.to_string())
@@ -53,7 +55,8 @@ impl Another {
         assert!(sent.success());
     }
 
-    fn running(&self, stack: &str) -> usize {
+    /// How many containers of a stack run there.
+    pub fn running(&self, stack: &str) -> usize {
         running(&self.docker, stack)
     }
 }
@@ -70,11 +73,13 @@ fn running(docker: &Docker, stack: &str) -> usize {
     containers.iter().filter(|c| c.running).count()
 }
 
-fn hosts(world: &World) -> Vec<Value> {
+/// All hosts.
+pub fn hosts(world: &World) -> Vec<Value> {
     world.api.get("/hosts")["data"].as_array().cloned().unwrap_or_default()
 }
 
-fn wait_host(world: &World, name: &str, state: &str) -> Value {
+/// Waits for a host to be in a state.
+pub fn wait_host(world: &World, name: &str, state: &str) -> Value {
     wait_until(&format!("host {name} to be {state}"), PATIENCE, || {
         let all = hosts(world);
         let found = all.iter().find(|host| host["name"] == name && host["state"] == state);
@@ -223,4 +228,77 @@ fn an_engine_in_the_place_of_another_is_left_alone() {
     wait_host(&world, "second", "active");
     world.api.wait_state(&service, "active");
     assert_eq!((running(&world.docker, "pinned"), second.running("pinned")), (3, 1));
+}
+
+#[test]
+fn containers_of_another_machine_are_probed_from_beside_them() {
+    if real_part("DROVER_TEST_DOCKER").is_none() {
+        return;
+    }
+    let second = Another::start(1);
+    // By TLS: nothing that the server could probe by itself.
+    let named_second = format!("second={},label.disk=ssd", second.with_tls());
+    let Some(mut world) = World::begin(None, &["--docker", &named_second]) else {
+        return;
+    };
+    wait_host(&world, "second", "active");
+    let stack = world.stack("far");
+    let mut config = launch("web:1");
+    config["labels"] = json!({"io.rancher.scheduler.affinity:host_label": "disk=ssd"});
+    config["healthCheck"] = json!({ "port": 80, "requestLine": "GET /health HTTP/1.0", "interval": 500,
+        "responseTimeout": 1000, "healthyThreshold": 1, "unhealthyThreshold": 2 });
+    let service = world.active_service(&stack, "web", json!({"scale": 2, "launchConfig": config}));
+    assert_eq!(second.running("far"), 2);
+    let health = |world: &World, expected: &str| {
+        wait_until(&format!("the service to be {expected}"), PATIENCE, || {
+            let now = world.api.reload(&service);
+            if now["healthState"] == expected {
+                Ok(())
+            } else {
+                Err(now)
+            }
+        });
+    };
+    health(&world, "healthy");
+
+    // One that answers no longer is made anew.
+    let ids = || {
+        let mut all = second.docker.containers("far");
+        all.retain(|c| c.running);
+        all.into_iter()
+            .map(|c| (c.name, c.id))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let before = ids();
+    second
+        .docker
+        .run(&["exec", "far-web-1", "mv", "/www/health", "/www/ill"]);
+    let after = wait_until("another one in its place", PATIENCE, || {
+        let now = ids();
+        let is_new = now
+            .get("far-web-1")
+            .is_some_and(|id| Some(id) != before.get("far-web-1"));
+        if is_new && now.len() == 2 { Ok(now) } else { Err(now) }
+    });
+    assert_eq!(after["far-web-2"], before["far-web-2"]);
+    health(&world, "healthy");
+
+    // Without whoever probes nothing is said of them; after both are back it goes on.
+    let listed = second
+        .docker
+        .run(&["ps", "--quiet", "--filter", "label=io.drover.names"]);
+    second.docker.run(&["kill", listed.trim()]);
+    world.kill_server();
+    world.restart_server();
+    wait_host(&world, "second", "active");
+    health(&world, "healthy");
+    second
+        .docker
+        .run(&["exec", "far-web-2", "mv", "/www/health", "/www/ill"]);
+    wait_until("the other one to be made anew", PATIENCE, || {
+        let now = ids();
+        let is_new = now.get("far-web-2").is_some_and(|id| *id != before["far-web-2"]);
+        if is_new && now.len() == 2 { Ok(()) } else { Err(now) }
+    });
+    health(&world, "healthy");
 }

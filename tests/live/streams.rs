@@ -142,3 +142,71 @@ fn logs_come_as_they_are_written_and_shells_do_what_is_typed() {
     }
     assert!(last.ends_with(" at last"), "{last}");
 }
+
+/// The next look at each of these, by their members' paths.
+fn look(stream: &mut Stream<'_>, id: &str) -> Value {
+    loop {
+        let frame = stream.frame().expect("it goes on");
+        let all: Vec<Value> = serde_json::from_str(&frame).unwrap_or_else(|e| panic!("{e}: {frame}"));
+        if let Some(found) = all.into_iter().find(|look| look["id"] == id) {
+            return found;
+        }
+    }
+}
+
+fn number(look: &Value, member: &str) -> u64 {
+    look.pointer(member)
+        .and_then(Value::as_u64)
+        .unwrap_or_else(|| panic!("{member} in {look}"))
+}
+
+#[test]
+fn what_containers_and_their_host_use_is_told_each_second() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("stats");
+    let mut config = launch("busybox:1");
+    config["command"] = json!(["sh", "-c", "trap 'exit 0' TERM; while :; do :; done"]);
+    config["memory"] = json!(64 << 20);
+    let service = world.active_service(&stack, "busy", json!({"launchConfig": config}));
+    let service = service["id"].as_str().unwrap();
+    let api = world.api_at("v2-beta/projects/1a5");
+    let containers = api.get(&format!("/services/{service}/instances"));
+    let id = containers["data"][0]["id"].as_str().unwrap().to_owned();
+    let runtime = Runtime::new().unwrap();
+    let access = |address: &str| api.get(address);
+
+    let mut stream = Stream::open(&runtime, &access(&format!("/services/{service}/containerStats")));
+    let first = look(&mut stream, &id);
+    let second = look(&mut stream, &id);
+    let worked = number(&second, "/cpu/usage/total").saturating_sub(number(&first, "/cpu/usage/total"));
+    assert!(worked > 1_000_000, "a loop works: {worked} ns");
+    assert!(second["timestamp"].as_str() > first["timestamp"].as_str());
+    assert_eq!(number(&second, "/memory/limit"), 64 << 20);
+    assert!(number(&second, "/memory/usage") > 0);
+    assert!(
+        !second
+            .pointer("/cpu/usage/per_cpu_usage")
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        !second
+            .pointer("/network/interfaces")
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+
+    let host = api.get("/hosts")["data"][0]["id"].as_str().unwrap().to_owned();
+    let mut stream = Stream::open(&runtime, &access(&format!("/hosts/{host}/hostStats")));
+    let first = look(&mut stream, &host);
+    let second = look(&mut stream, &host);
+    assert!(
+        number(&second, "/cpu/usage/user") > number(&first, "/cpu/usage/user"),
+        "the loop is in programs"
+    );
+    assert!(number(&second, "/memory/usage") < number(&second, "/memory/limit"));
+}

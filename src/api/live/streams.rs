@@ -12,12 +12,13 @@ use actix_ws::{CloseCode, CloseReason, Message, MessageStream, Session};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytestring::ByteString;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, stream};
+use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::interval;
 
-use crate::engine::{Engine, OpenStream, Piece, Pieces, Running, Terminal};
+use crate::engine::{Engine, Look, Looks, OpenStream, Piece, Pieces, Running, Sample, Terminal};
 use crate::http::headers::is_websocket;
 use crate::http::sockets::{Admission, Place};
 use crate::model::{Error, ErrorKind, Result};
@@ -97,11 +98,15 @@ impl Streams {
             match stream {
                 OpenStream::Logs(pieces) => socket.tell(pieces).await,
                 OpenStream::Exec(running) => socket.run(running).await,
+                OpenStream::Stats(looks) => socket.show(looks).await,
             }
         });
         Ok(response)
     }
 }
+
+/// What is sent, as it comes; or why it ends too early.
+type Frames = Pin<Box<dyn Stream<Item = std::result::Result<Vec<String>, String>> + Send>>;
 
 struct Socket {
     session: Session,
@@ -124,22 +129,44 @@ enum End {
 
 impl Socket {
     /// Sends a log until it ends.
-    async fn tell(mut self, mut pieces: Pieces) {
-        let mut lines = Lines::default();
+    async fn tell(self, pieces: Pieces) {
+        let lines = stream::unfold(
+            (pieces, Lines::default(), false),
+            |(mut pieces, mut lines, ended)| async move {
+                let frames = match pieces.next().await {
+                    _ if ended => return None,
+                    Some(Ok(piece)) => Ok(lines.of(&piece)),
+                    Some(Err(error)) => Err(error.to_string()),
+                    None => return Some((Ok(lines.rest()), (pieces, lines, true))),
+                };
+                Some((frames, (pieces, lines, false)))
+            },
+        );
+        self.read_out(Box::pin(lines)).await;
+    }
+
+    /// Sends what containers or hosts use.
+    async fn show(self, looks: Looks) {
+        let frames = looks.map(|looks| match looks {
+            Ok(looks) => Ok(vec![looks_frame(&looks)]),
+            Err(error) => Err(error.to_string()),
+        });
+        self.read_out(Box::pin(frames)).await;
+    }
+
+    /// Sends frames until there are no more.
+    async fn read_out(mut self, mut frames: Frames) {
         let mut beats = interval(BEAT);
         let end = loop {
             tokio::select! {
-                piece = pieces.next() => match piece {
-                    Some(Ok(piece)) => {
-                        if !self.send(lines.of(&piece)).await {
+                next = frames.next() => match next {
+                    Some(Ok(frames)) => {
+                        if !self.send(frames).await {
                             break End::Gone;
                         }
                     }
-                    Some(Err(error)) => break End::Broken(error.to_string()),
-                    None => {
-                        self.send(lines.rest()).await;
-                        break End::Said;
-                    }
+                    Some(Err(why)) => break End::Broken(why),
+                    None => break End::Said,
                 },
                 message = self.messages.recv() => {
                     // A reader has nothing to say.
@@ -301,6 +328,24 @@ impl Lines {
         let begun = all.into_iter().filter(|(_, line)| !line.is_empty());
         begun.map(|(kind, line)| frame(kind, line)).collect()
     }
+}
+
+/// A list, each with its id, as Rancher's agents send it.
+fn looks_frame(looks: &[Look]) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Item<'l> {
+        id: &'l str,
+        resource_type: &'l str,
+        #[serde(flatten)]
+        sample: &'l Sample,
+    }
+    let items = looks.iter().map(|look| Item {
+        id: &look.id,
+        resource_type: look.resource_type,
+        sample: &look.sample,
+    });
+    serde_json::to_string(&items.collect::<Vec<_>>()).unwrap_or_default()
 }
 
 fn frame(kind: char, line: &[u8]) -> String {

@@ -15,6 +15,7 @@ use crate::api::wire::query;
 use crate::api::wire::request::{Query, Verb, stream_address};
 use crate::api::wire::route::PathId;
 use crate::engine::{Answer, Input, ListQuery, Page};
+use crate::http::pieces;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::validate::Purpose;
 use crate::schema::{Link, Relation, TypeView, Version};
@@ -149,7 +150,7 @@ async fn paged(call: &Call<'_>, ty: &Arc<TypeView>, source: Source) -> Result<Re
         let included = query::include(&ty, &query)
             .map(|link| Included::fetch(&writer, &page.rows, link))
             .transpose()?;
-        let mut body = String::with_capacity(4096 + page.rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
+        let mut body = pieces::buffer(4096 + page.rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
         let head = Head {
             resource_type: &ty.id,
             url: &url,
@@ -280,19 +281,36 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
         Answer::Object(kind, fields) => Ok(Reply::ok(plain_object(kind, &fields, call.actions_key))),
         Answer::Access { path, token } => {
             let address = stream_address(&call.base.origin, path);
-            let fields = [("token", token), ("url", address)].map(|(name, value)| (name.to_owned(), value.into()));
-            let fields = fields.into_iter().collect();
-            Ok(Reply::ok(plain_object("hostAccess", &fields, call.actions_key)))
+            Ok(access(call, "hostAccess", [("token", token), ("url", address)]))
         }
     }
 }
 
+/// Where a stream is, and what opens it.
+fn access<const N: usize>(call: &Call<'_>, kind: &'static str, fields: [(&str, String); N]) -> Reply {
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.into()));
+    Reply::ok(plain_object(kind, &fields.into_iter().collect(), call.actions_key))
+}
+
+/// Where statistics are. Rancher's user interface takes `authToken` for the address, and sends `token` after it.
+async fn stats(call: &Call<'_>, row: &Resource, link: &str) -> Result<Reply> {
+    let (engine, scope, row, link) = (call.engine.clone(), call.scope.clone(), row.clone(), link.to_owned());
+    Ok(match block(move || engine.stats_access(&scope, &row, &link)).await? {
+        None => access(call, "statsAccess", []),
+        Some((path, token)) => {
+            let address = stream_address(&call.base.origin, path);
+            let fields = [("token", token.clone()), ("authToken", token), ("url", address)];
+            access(call, "statsAccess", fields)
+        }
+    })
+}
+
 async fn follow(call: &Call<'_>, ty: &TypeView, row: &Resource, link: &Link) -> Result<Reply> {
     let (kind, is_one) = match &link.to {
+        // Files are answered elsewhere to whoever may have them.
+        Relation::Handled => return stats(call, row, &link.name).await,
         Relation::One { kind, .. } => (kind, true),
         Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => (kind, false),
-        // Whoever may have it is answered elsewhere.
-        Relation::File => return Err(Error::not_found()),
         Relation::Computed => {
             let missing = || {
                 Error::not_implemented(format!(

@@ -36,7 +36,11 @@ cat <<END
 Registered. The agent that stands for this host waits in the state activating: no program of Rancher's is needed here,
 and none would be talked to.
 
-To have containers run on the Docker Engine of this host, start the server with its address:
+To have containers run on the Docker Engine of this host, run here, and keep running:
+
+    drover agent '$CATTLE_URL/scripts/$CATTLE_REGISTRATION_SECRET_KEY'
+
+or start the server with the address of the engine, if the server can reach it:
 
     drover serve --docker tcp://${{CATTLE_AGENT_IP:-<this host>}}:2376 --docker-cert-path <folder>
 

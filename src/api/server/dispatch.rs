@@ -98,7 +98,7 @@ pub async fn answer(
         sockets: &state.sockets,
         response: &mut let_in.socket,
     };
-    serve(&call, &route.target, state, shake, body).await
+    serve(&call, &route.target, state, shake, body, &client_ip).await
 }
 
 /// Says who asks. Whoever wants to log in is nobody yet.
@@ -124,6 +124,7 @@ async fn serve(
     state: &ApiState,
     shake: live::Handshake<'_>,
     body: Input,
+    client_ip: &str,
 ) -> Result<Reply> {
     let verb = call.verb;
     match target {
@@ -149,6 +150,10 @@ async fn serve(
             stack_files::answer(call, call.find_type(ty)?, id, wanted).await
         }
         Target::Link { ty, id, link } => handler::link(call, ty, id, link, body).await,
+        Target::Tunnel => {
+            read_only(verb)?;
+            live::tunnel(call.engine, call.scope, state.tunnels.as_ref(), client_ip, shake).await
+        }
         Target::Script(name) => scripts::answer(call, name, &body),
         Target::Catalog { ty, id } => catalog::answer(call, ty.as_deref(), id.as_deref()),
         Target::NotBuilt(name) => Err(Error::not_implemented(format!("{name} is not part of this build"))),

@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::http::body;
 use crate::http::guard::Guard;
 use crate::http::sockets::{Admission, SocketLimits};
+use crate::tunnel::Hub;
 
 /// What clients take for the version of the server if no setting says otherwise: the last Rancher of this line.
 const RANCHER_VERSION: &str = "v1.6.30";
@@ -41,6 +42,8 @@ pub struct ApiOptions {
     pub body_patience: Duration,
     /// WebSockets that may be open at a time.
     pub sockets: SocketLimits,
+    /// Where the tunnels of agents end; none: no agent may dial in.
+    pub tunnels: Option<Arc<Hub>>,
 }
 
 impl Default for ApiOptions {
@@ -52,6 +55,7 @@ impl Default for ApiOptions {
             ui,
             body_patience: body::PATIENCE,
             sockets: SocketLimits::default(),
+            tunnels: None,
         }
     }
 }
@@ -68,6 +72,7 @@ pub struct ApiState {
     live: Arc<live::Hub>,
     sockets: Arc<Admission>,
     streams: live::Streams,
+    tunnels: Option<Arc<Hub>>,
     openapi: SchemaCache,
     rancher_version: HeaderValue,
     ui: Option<html::Folder>,
@@ -91,6 +96,7 @@ impl ApiState {
             live: live::Hub::new(engine.clone()),
             streams: live::Streams::new(engine.clone(), sockets.clone()),
             sockets,
+            tunnels: options.tunnels.clone(),
             openapi: SchemaCache::default(),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
             engine,
@@ -101,6 +107,9 @@ impl ApiState {
     pub fn close_sockets(&self) {
         self.live.stop();
         self.streams.stop();
+        if let Some(tunnels) = &self.tunnels {
+            tunnels.stop();
+        }
     }
 }
 
@@ -111,13 +120,22 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
         .route("/ping", web::get().to(probes::ping))
         .route("/healthz", web::get().to(probes::healthz))
         .route("/readyz", web::get().to(probes::readyz))
+        // Patterns cost each request that does not fit them: these stand behind a plain beginning, or there are none.
         .service(
-            web::resource("/static/{digest:[0-9a-f]{16}}/{file:[^/]+}")
-                .wrap(Compress::default())
-                .route(web::get().to(html::asset)),
+            web::scope("/static").default_service(web::to(serve)).service(
+                web::resource("/{digest:[0-9a-f]{16}}/{file:[^/]+}")
+                    .wrap(Compress::default())
+                    .route(web::get().to(html::asset)),
+            ),
         )
-        .route("/v1/{stream:logs|exec}/", web::get().to(stream))
-        .route("/v1/{stream:logs|exec}", web::get().to(stream))
+        .route("/v1/logs/", web::get().to(stream))
+        .route("/v1/logs", web::get().to(stream))
+        .route("/v1/exec/", web::get().to(stream))
+        .route("/v1/exec", web::get().to(stream))
+        .route("/v1/containerstats/", web::get().to(stream))
+        .route("/v1/containerstats", web::get().to(stream))
+        .route("/v1/hoststats/", web::get().to(stream))
+        .route("/v1/hoststats", web::get().to(stream))
         .default_service(web::to(serve));
 }
 
@@ -137,7 +155,7 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
 /// A stream of a container: its token says all, so nobody is asked for a login.
 async fn stream(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
     let query = Query::parse(request.query_string());
-    let path = request.match_info().query("stream");
+    let path = request.path().trim_start_matches("/v1/").trim_end_matches('/');
     let token = query.first("token").unwrap_or_default();
     let opened = respond::check_host(&request, &state).map(drop);
     let opened = match opened {

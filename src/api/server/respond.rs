@@ -1,5 +1,6 @@
 //! The way of every request from the guard to the headers of its answer; what is asked for is served by `dispatch`.
 
+use actix_web::body::MessageBody;
 use actix_web::http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,6 +15,7 @@ use crate::api::wire::{error, sender};
 use crate::engine::{Proof, Scope};
 use crate::http::address;
 use crate::http::headers::{append, put};
+use crate::http::pieces::Pieces;
 use crate::model::{Error, ErrorKind, Result};
 
 static CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
@@ -103,14 +105,14 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         (None, Text::File(media, bytes)) => file(reply.status, media, bytes),
         (None, body) if is_page => page(state, &parts, let_in.scope.as_ref(), &schemas, reply.status, &body),
         (None, Text::Own(body)) => {
-            let mut response = json(reply.status, body);
+            let mut response = json(reply.status, Pieces::of(body));
             // It may hold a secret that is shown once.
             response
                 .headers_mut()
                 .insert(CACHE_CONTROL.clone(), HeaderValue::from_static("no-store"));
             response
         }
-        (None, Text::Shared(body)) => json(reply.status, body),
+        (None, Text::Shared(body)) => json(reply.status, Pieces::of_kept(body)),
     };
     let headers = response.headers_mut();
     put(headers, &SCHEMAS, &schemas);
@@ -142,7 +144,7 @@ fn is_traced(parts: &Parts<'_>) -> bool {
 
 pub(super) fn refused(refusal: &Error) -> HttpResponse {
     let (status, body) = error::answer(refusal);
-    json(status, body)
+    json(status, Pieces::of(body))
 }
 
 /// The script by which a host joins, if that is what is read. Before anybody is asked for a key: the name is one.
@@ -229,7 +231,7 @@ pub(super) fn check_host(request: &HttpRequest, state: &ApiState) -> Result<bool
     Ok(is_on)
 }
 
-fn json<B: actix_web::body::MessageBody + 'static>(status: StatusCode, body: B) -> HttpResponse {
+fn json(status: StatusCode, body: impl MessageBody + 'static) -> HttpResponse {
     let mut response = HttpResponse::with_body(status, body).map_into_boxed_body();
     response.headers_mut().insert(
         CONTENT_TYPE,

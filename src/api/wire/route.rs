@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::http::path;
 use crate::model::WireId;
 use crate::schema::Version;
+use crate::tunnel;
 
 /// A path of the API, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub enum Target<'p> {
     },
     /// `/v2-beta/scripts/<name>`: no type, but things that are asked for beside them.
     Script(Cow<'p, str>),
+    /// `/v2-beta/agenttunnel`: where agents dial in.
+    Tunnel,
     /// `/v1-catalog/<type>/<id>`.
     Catalog {
         /// Singular or plural, any case; none for the index.
@@ -188,6 +191,9 @@ fn target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, link: Option<C
     {
         return Target::Script(name);
     }
+    if ty == tunnel::PATH && id.is_none() {
+        return Target::Tunnel;
+    }
     match (id, link) {
         (None, _) if is_schema => Target::Schemas,
         (Some(id), None) if is_schema => Target::Schema(id),
@@ -223,6 +229,7 @@ mod tests {
             Target::Resource { ty, id } => format!("row {ty} {id}"),
             Target::Link { ty, id, link } => format!("link {ty} {id} {link}"),
             Target::OpenApi => "openapi".into(),
+            Target::Tunnel => "tunnel".into(),
             Target::Script(name) => format!("script {name}"),
             Target::Catalog { ty, id } => format!(
                 "catalog {} {}",
@@ -304,6 +311,8 @@ mod tests {
             ("/v2-beta/scripts", "v2-beta - list scripts"),
             ("/v2-beta/projects/1a5/openapi.json", "v2-beta 1a5 openapi"),
             ("/v1/openapi.json/x", "v1 - row openapi.json x"),
+            ("/v2-beta/agenttunnel", "v2-beta - tunnel"),
+            ("/v2-beta/agenttunnel/x", "v2-beta - row agenttunnel x"),
             ("/v1-catalog", "v2-beta - catalog - -"),
             ("/v1-catalog/templates/x:y/icon", "v2-beta - catalog templates x:y"),
             ("/v1-catalog/projects/1a5/schemas", "v2-beta 1a5 catalog schemas -"),

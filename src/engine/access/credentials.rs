@@ -17,6 +17,7 @@ use crate::schema::{Column, Role, Type, TypeView, layout, limits};
 use crate::secret;
 use crate::store::{Condition, CredentialSecret, ListSpec, Scalar, Target, Tx};
 
+use super::certificates::reveal_key;
 use super::registries::REGISTRY_SECRET;
 
 /// What a secret's value is sealed for.
@@ -68,7 +69,7 @@ impl Core {
     }
 
     /// The same with the field that the secret is shown in.
-    fn with_shown(ty: &Type, row: Resource, field: &str, plain: &str) -> Result<Resource> {
+    pub(super) fn with_shown(ty: &Type, row: Resource, field: &str, plain: &str) -> Result<Resource> {
         let mut fields = Fields::parse(&row.fields)?;
         fields.set(field, plain)?;
         let (fields, cuts) = layout::pack(ty, &fields);
@@ -77,6 +78,7 @@ impl Core {
 
     /// Shows a sealed secret to those whose view has it for reading; everybody else reads null.
     pub(crate) fn reveal(&self, scope: &Scope, row: Resource) -> Result<Resource> {
+        let row = reveal_key(self, scope, row)?;
         let may_read = matches!(scope.role, Role::ProjectAdmin | Role::Service | Role::Superadmin);
         match may_read {
             true => self.with_registry_secret(row),

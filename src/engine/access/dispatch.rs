@@ -5,7 +5,7 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::Process;
 
-use super::{credentials, registries};
+use super::{certificates, credentials, registries};
 
 /// Whose a new row is.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,7 @@ pub(crate) struct Owner {
 
 pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, owner: Owner, input: Input) -> Result<Resource> {
     match (ty.def.root.as_str(), ty.def.id.as_str()) {
+        ("certificate", _) => certificates::create(core, scope, ty, owner.account, input).await,
         ("secret", _) => credentials::create_secret(core, scope, ty, owner.account, input).await,
         ("storagePool", _) => registries::create_registry(core, scope, ty, owner.account, input).await,
         (_, "registryCredential") => credentials::create(core, scope, ty, owner.account, input).await,
@@ -35,12 +36,24 @@ pub(crate) async fn update(
 ) -> Result<Resource> {
     match row.root.as_str() {
         "credential" => credentials::update(core, scope, ty, row, input).await,
+        "certificate" => certificates::update(core, scope, ty, row, input).await,
         _ => core.update_row(scope, row.id, input, Update::of(ty)).await,
+    }
+}
+
+pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource) -> Result<Resource> {
+    match row.root.as_str() {
+        "certificate" => core.remove_row(scope, ty, row.id, certificates::check_unused).await,
+        _ => core.remove_row(scope, ty, row.id, unchecked).await,
     }
 }
 
 pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str, input: Input) -> Result<Answer> {
     match action {
+        "remove" if row.root == "certificate" => {
+            core.start_action(scope, row, action, "{}".to_owned(), certificates::check_unused)
+                .await
+        }
         "changesecret" => credentials::change_secret(core, scope, row, &input).await,
         _ => match core
             .start_action(scope, row, action, "{}".to_owned(), unchecked)
@@ -58,7 +71,7 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
 pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Result<Outcome> {
     match process.process.as_str() {
         "credential.deactivate" => core.suspend_credential(row).await?,
-        "credential.remove" | "secret.remove" => core.forget_credential(row).await?,
+        "credential.remove" | "secret.remove" | "certificate.remove" => core.forget_credential(row).await?,
         "storagePool.remove" => core.remove_registry(row).await?,
         _ => {}
     }

@@ -2,6 +2,7 @@
 //! (keys, passwords, registries). Nothing here knows what the rows that are protected are for, or makes an account: people,
 //! logins and projects are the accounts' room.
 
+mod certificates;
 mod credentials;
 mod dispatch;
 mod host_policy;
@@ -9,14 +10,16 @@ mod keys;
 mod makers;
 mod members;
 mod new_key;
+mod pem;
 mod policy;
 mod registries;
 mod rights;
 mod standing;
 mod stream_tokens;
 
-pub(crate) use credentials::{check_name_free, restrict_list};
-pub(crate) use dispatch::{Owner, act, create, handle, update};
+pub(crate) use certificates::certificate_key;
+pub(crate) use credentials::{SECRET_VALUE, check_name_free, restrict_list};
+pub(crate) use dispatch::{Owner, act, create, handle, remove, update};
 pub(crate) use host_policy::HOST_POLICY_FIELD;
 pub use keys::{Candidate, KeyProof};
 pub(crate) use makers::{is_of_bootstrap, notes_of_bootstrap_key};
@@ -25,4 +28,4 @@ pub(crate) use new_key::NewKey;
 pub(crate) use registries::CREDENTIAL_FIELD;
 pub use rights::{Allowed, Rights};
 pub(crate) use standing::unauthorized;
-pub(crate) use stream_tokens::{Stream, Ticket};
+pub(crate) use stream_tokens::{StatsOf, Stream, Ticket};

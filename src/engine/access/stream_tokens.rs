@@ -1,4 +1,4 @@
-//! Tokens for streams: whoever has one may watch or do one thing in one container, for a few minutes. A browser cannot send
+//! Tokens for streams: whoever has one may watch or do one thing, for a few minutes. A browser cannot send
 //! a login along with a WebSocket, so the address of one carries this instead.
 
 use std::time::Duration;
@@ -28,6 +28,18 @@ pub(crate) enum Stream {
     Logs(LogsWanted),
     /// To run a command in it.
     Exec(ExecWanted),
+    /// To see what it, or all that belong to it, use.
+    Stats(StatsOf),
+}
+
+/// Whose use of processors, memory, network and disks is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StatsOf {
+    /// Of the container, or of those of the service, the stack or the host.
+    Containers,
+    /// Of the host, or of all hosts of the project.
+    Hosts,
 }
 
 /// What a token says.
@@ -38,8 +50,8 @@ pub(crate) struct Ticket {
     exp: i64,
     /// The account that asked for it.
     account: i64,
-    /// The container's row.
-    instance: i64,
+    /// The row of the container, or of what has it.
+    resource: i64,
     #[serde(flatten)]
     stream: Stream,
 }
@@ -50,9 +62,9 @@ impl Ticket {
         ResourceId(self.account)
     }
 
-    /// The container's row.
-    pub(crate) fn instance(&self) -> ResourceId {
-        ResourceId(self.instance)
+    /// The row of the container, or of what has it.
+    pub(crate) fn resource(&self) -> ResourceId {
+        ResourceId(self.resource)
     }
 
     /// What it is for.
@@ -62,13 +74,13 @@ impl Ticket {
 }
 
 impl Core {
-    /// A token for a stream of a container.
-    pub(crate) fn stream_token(&self, account: ResourceId, instance: ResourceId, stream: Stream) -> Result<String> {
+    /// A token for a stream of a container, or of what has it.
+    pub(crate) fn stream_token(&self, account: ResourceId, resource: ResourceId, stream: Stream) -> Result<String> {
         let ticket = Ticket {
             iss: ISSUER.to_owned(),
             exp: self.now().plus(VALID).0 / 1_000,
             account: account.0,
-            instance: instance.0,
+            resource: resource.0,
             stream,
         };
         let claims = serde_json::to_string(&ticket).map_err(|e| Error::internal("writing a token", e))?;
@@ -115,7 +127,7 @@ mod tests {
         let token = core.stream_token(ResourceId(7), ResourceId(9), wanted.clone()).unwrap();
         assert_eq!(token.matches('.').count(), 2, "{token}");
         let ticket = core.read_stream_token(&token).unwrap();
-        assert_eq!((ticket.account(), ticket.instance()), (ResourceId(7), ResourceId(9)));
+        assert_eq!((ticket.account(), ticket.resource()), (ResourceId(7), ResourceId(9)));
         assert_eq!(ticket.stream(), &wanted);
 
         // Whatever is changed in it, it is none.

@@ -39,7 +39,7 @@ impl Room {
     pub(crate) fn of(root: &str, kind: &str) -> Self {
         match (root, kind) {
             ("credential", TOKEN_KIND) | ("genericObject", "register") | ("host" | "agent", _) => Self::Hosts,
-            ("credential" | "secret", _) | ("storagePool", "registry") => Self::Access,
+            ("credential" | "secret" | "certificate", _) | ("storagePool", "registry") => Self::Access,
             ("account" | "userPreference" | "projectTemplate" | "projectMember", _) => Self::Accounts,
             ("networkDriver" | "storageDriver" | "network", _) => Self::Drivers,
             ("instance" | "volume" | "port", _) => Self::Instances,
@@ -107,9 +107,8 @@ pub(crate) async fn delete(core: &Core, scope: &Scope, ty: &TypeView, id: Resour
         Room::Accounts => accounts::remove(core, scope, ty, &row).await,
         Room::Services => services::remove(core, scope, ty, &row).await,
         Room::Instances => instances::remove(core, scope, ty, &row).await,
-        Room::Access | Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => {
-            core.remove_row(scope, ty, id, unchecked).await
-        }
+        Room::Access => access::remove(core, scope, ty, &row).await,
+        Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => core.remove_row(scope, ty, id, unchecked).await,
     }
 }
 

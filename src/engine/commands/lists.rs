@@ -281,7 +281,7 @@ pub(crate) fn follow(
                 .filter_map(|(map, near)| Some((near, *ends.get(&map)?)))
                 .collect()
         }
-        Relation::Computed | Relation::File => Vec::new(),
+        Relation::Computed | Relation::Handled => Vec::new(),
     };
     let ids: Vec<ResourceId> = pairs.iter().map(|(_, far)| *far).collect();
     let found: HashMap<ResourceId, Resource> = core.store.many(&ids)?.into_iter().map(|r| (r.id, r)).collect();

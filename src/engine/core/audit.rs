@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Map, Value};
 
 use crate::model::json::push_string;
-use crate::model::{Fields, Resource, Result, Timestamp};
+use crate::model::{Resource, Result, Timestamp};
 use crate::schema::{Type, View, layout, render};
-use crate::store::{NewResource, Priority, Tx};
+use crate::store::{AuditEntry, Priority, Tx};
 
 use super::ids::SYSTEM;
 use super::request::{Input, Scope};
@@ -221,7 +221,7 @@ impl Core {
                 resource_id: row.map(|(row, ty)| render::wire_id(&ty.prefix, row.id)),
                 response: row.and_then(|(row, ty)| response(&view, ty, row)),
             };
-            tx.insert_unannounced(entry(&noted, &by, &end, tx.now())?)?;
+            record(tx, &noted, &by, &end)?;
             Ok(written)
         });
         let written = written.await?;
@@ -242,7 +242,7 @@ impl Core {
                 resource_id: None,
                 response,
             };
-            tx.insert_unannounced(entry(&attempt, &by, &end, tx.now())?).map(drop)
+            record(tx, &attempt, &by, &end)
         });
         write.await
     }
@@ -275,8 +275,7 @@ impl Core {
             resource_id: None,
             response: None,
         };
-        self.write(move |tx| tx.insert_unannounced(entry(&attempt, &by, &end, tx.now())?).map(drop))
-            .await
+        self.write(move |tx| record(tx, &attempt, &by, &end)).await
     }
 }
 
@@ -300,26 +299,21 @@ impl By {
     }
 }
 
-fn entry(attempt: &Attempt, by: &By, end: &End, now: Timestamp) -> Result<NewResource> {
-    let mut fields = Fields::default();
-    fields.set("authType", by.auth)?;
-    fields.set("authenticatedAsAccountId", &by.wire)?;
-    fields.set("authenticatedAsIdentityId", &format!("1i!rancher_id:{}", by.user))?;
-    fields.set("clientIp", &attempt.client_ip)?;
-    fields.set("eventType", &attempt.event_type())?;
-    fields.set("requestObject", &attempt.request)?;
-    fields.set("resourceId", &attempt.resource_id.as_ref().or(end.resource_id.as_ref()))?;
-    fields.set("resourceType", &attempt.resource_type)?;
-    fields.set("responseCode", &end.status)?;
-    fields.set("responseObject", &end.response)?;
-    fields.set("runtime", &now.since(attempt.began).as_millis())?;
-    let kind = "auditLog".to_owned();
-    Ok(NewResource {
-        root: kind.clone(),
-        kind,
-        account_id: Some(by.effective),
-        fields,
-        ..NewResource::default()
+fn record(tx: &mut Tx<'_>, attempt: &Attempt, by: &By, end: &End) -> Result<()> {
+    let runtime = tx.now().since(attempt.began).as_millis();
+    tx.record(&AuditEntry {
+        account: by.effective,
+        auth_type: by.auth,
+        user: &by.wire,
+        identity: &format!("1i!rancher_id:{}", by.user),
+        client_ip: &attempt.client_ip,
+        event_type: &attempt.event_type(),
+        resource_type: &attempt.resource_type,
+        resource_id: attempt.resource_id.as_deref().or(end.resource_id.as_deref()),
+        response_code: end.status,
+        runtime_ms: i64::try_from(runtime).unwrap_or(i64::MAX),
+        request: attempt.request.as_deref(),
+        response: end.response.as_deref(),
     })
 }
 

@@ -82,6 +82,15 @@ pub enum Missed {
     Gone,
 }
 
+/// Who reads the outbox by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The keeper of name servers.
+    Names,
+    /// The keeper of balancers.
+    Balancers,
+}
+
 /// The state of the feed.
 pub(crate) struct Feed {
     news: broadcast::Sender<News>,
@@ -89,8 +98,8 @@ pub(crate) struct Feed {
     /// Whether the pump follows the outbox: only while somebody listens.
     is_running: AtomicBool,
     grown: Notify,
-    /// The same for whoever follows the outbox without being told what is new.
-    also_grown: Notify,
+    /// The same for those who follow the outbox without being told what is new.
+    also_grown: [Notify; 2],
 }
 
 impl Default for Feed {
@@ -101,7 +110,7 @@ impl Default for Feed {
             pump: Mutex::default(),
             is_running: AtomicBool::new(false),
             grown: Notify::new(),
-            also_grown: Notify::new(),
+            also_grown: Default::default(),
         }
     }
 }
@@ -112,7 +121,7 @@ impl Feed {
         if self.is_running.load(Ordering::Acquire) {
             self.grown.notify_one();
         }
-        self.also_grown.notify_one();
+        self.also_grown.iter().for_each(Notify::notify_one);
     }
 
     /// Waits until the outbox has grown.
@@ -120,9 +129,13 @@ impl Feed {
         self.grown.notified().await;
     }
 
-    /// The same for the one that reads the outbox by itself, whoever listens.
-    pub(crate) async fn also_grown(&self) {
-        self.also_grown.notified().await;
+    /// The same for one that reads the outbox by itself, whoever listens.
+    pub(crate) async fn grown_for(&self, reader: Reader) {
+        let [names, balancers] = &self.also_grown;
+        match reader {
+            Reader::Names => names.notified().await,
+            Reader::Balancers => balancers.notified().await,
+        }
     }
 
     /// Tells those who listen what was published. Nobody listening is no failure.

@@ -123,6 +123,14 @@ impl NameServers {
         }
     }
 
+    /// Nobody knows whether one answers.
+    pub(crate) fn doubt_one(&self, served: Served) {
+        if let Some(known) = self.lock().known.get_mut(&served) {
+            known.is_doubted = true;
+            known.news.notify_one();
+        }
+    }
+
     /// Something may have happened to those on a host.
     pub(crate) fn doubt(&self, host: ResourceId) {
         let mut state = self.lock();

@@ -1,4 +1,4 @@
-//! When agents last answered, and their simulated engines: the state alone, in memory.
+//! When agents last answered, and their engines, simulated or brought along: the state alone, in memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ pub(crate) struct Pings {
 pub(crate) struct PingState {
     pub(crate) last_round: Option<Timestamp>,
     pub(crate) heard: HashMap<ResourceId, Timestamp>,
+    pub(crate) tunnelled: HashMap<ResourceId, Arc<dyn Runtime>>,
     pub(crate) sims: HashMap<ResourceId, (String, Arc<dyn Runtime>)>,
 }
 

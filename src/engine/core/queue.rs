@@ -84,11 +84,18 @@ impl Queue {
 
     /// Puts a key in, or brings it forward. One that runs is run again.
     pub(crate) fn push(&self, key: Key, at: Timestamp) {
+        self.push_all([(key, at)]);
+    }
+
+    /// The same for many, and whoever waits is woken once.
+    pub(crate) fn push_all(&self, keys: impl IntoIterator<Item = (Key, Timestamp)>) {
         {
             let mut state = self.lock();
-            match state.running.get_mut(&key) {
-                Some((_, again)) => *again = Some(again.map_or(at, |a| a.min(at))),
-                None => state.insert(key, at, None),
+            for (key, at) in keys {
+                match state.running.get_mut(&key) {
+                    Some((_, again)) => *again = Some(again.map_or(at, |a| a.min(at))),
+                    None => state.insert(key, at, None),
+                }
             }
         }
         self.changed.notify_one();

@@ -112,7 +112,7 @@ pub(crate) fn insert_and_start(tx: &mut Tx<'_>, machine: Option<&Machine>, mut n
     }
     let row = tx.insert(new)?;
     if first.is_some() {
-        tx.start_process(&NewProcess {
+        tx.start_first_process(&NewProcess {
             resource: row.id,
             process: &qualified(&row, "create"),
             data: "{}",

@@ -193,8 +193,8 @@ const SETTINGS: &[Known] = &[
     // Written once for each database, by the server itself.
     text(INSTALL_UUID, ""),
     public("ipsec.service.enable.healthcheck", "false"),
-    public("lb.instance.image", "rancher/lb-service-haproxy:v0.9.14"),
-    text("lb.instance.image.uuid", "docker:rancher/lb-service-haproxy:v0.9.14"),
+    public("lb.instance.image", "haproxy:3.0"),
+    text("lb.instance.image.uuid", "docker:haproxy:3.0"),
     count(REMOVED_SECONDS, "172800"),
     Known {
         form: Form::Switch,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::model::{Clock, Error, Fields, Resource, ResourceId, Result, Timestamp};
-use crate::runtime::{Found, Runtime};
+use crate::runtime::{Found, Runtime, Tunnels};
 use crate::schema::{Machine, Registry, Type, TypeView, Version};
 use crate::secret::{KEY_BYTES, Keeper};
 use crate::store::{LayoutOf, Priority, Store, Tx};
@@ -16,6 +16,7 @@ use crate::store::{LayoutOf, Priority, Store, Tx};
 use super::access_cache::Access;
 use super::addresses::Addresses;
 use super::aside::Aside;
+use super::balancers::Balancers;
 use super::feed::Feed;
 use super::loops::Loops;
 use super::monitor::Monitor;
@@ -42,6 +43,18 @@ pub struct EngineConfig {
     pub marks: Option<PathBuf>,
     /// Makes the engines of simulated agents; without it none of them answers.
     pub simulators: Option<Simulators>,
+    /// The engines of agents that dial in; without them none may.
+    pub tunnels: Option<TunnelEngines>,
+}
+
+/// See [`EngineConfig::tunnels`].
+#[derive(Clone)]
+pub struct TunnelEngines(pub Arc<dyn Tunnels>);
+
+impl std::fmt::Debug for TunnelEngines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TunnelEngines")
+    }
 }
 
 /// Makes a simulated engine of this name that remembers these containers.
@@ -80,6 +93,7 @@ impl Default for EngineConfig {
             marks: None,
             host_address: None,
             simulators: None,
+            tunnels: None,
         }
     }
 }
@@ -96,6 +110,7 @@ pub(crate) struct Core {
     pub(crate) monitor: Monitor,
     pub(crate) access: Arc<Access>,
     pub(crate) name_servers: NameServers,
+    pub(crate) balancers: Balancers,
     pub(crate) pings: Pings,
     pub(crate) loops: Loops,
     pub(crate) aside: Aside,
@@ -128,6 +143,7 @@ impl Core {
             monitor: Monitor::default(),
             access,
             name_servers: NameServers::default(),
+            balancers: Balancers::default(),
             pings: Pings::default(),
             loops: Loops::default(),
             aside,
@@ -168,6 +184,7 @@ impl Core {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(host, runtime);
         self.runtimes_changed.notify_one();
+        self.balancers.hosts_changed();
     }
 
     /// The host is gone: nothing is asked of its engine any more.
@@ -294,6 +311,10 @@ impl LayoutOf for Packing {
             .type_of(root, kind)
             .ok_or_else(|| Error::bug(format!("no type {kind}")))?;
         Ok(crate::schema::layout::pack(ty, fields))
+    }
+
+    fn sample(&self) -> Vec<u8> {
+        crate::schema::layout::sample(self.0.types.values().map(|ty| &**ty))
     }
 }
 

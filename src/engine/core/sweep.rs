@@ -23,7 +23,7 @@ pub(crate) async fn sweep_once(core: &Core) -> Result<usize> {
         audit_before: before(settings::AUDIT_SECONDS)?,
         audit_up_to: core
             .store
-            .last_beyond("auditLog", core.setting_count(settings::AUDIT_ROWS)?)?,
+            .last_audit_beyond(core.setting_count(settings::AUDIT_ROWS)?)?,
         chunk: SWEEP_CHUNK,
     };
     let mut rows = 0;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::balancers::BalancerKeeper;
 use crate::engine::core::{Access, Core, EngineConfig, Feed, Key, LoopStatus, Packing, Queue, sweep_once};
 use crate::engine::hosts::Attachment;
 use crate::engine::names::NameKeeper;
@@ -40,13 +41,20 @@ impl Engine {
         let access = Arc::new(Access::default());
         let known = access.clone();
         let after_commit = Box::new(move |wakes: Vec<Wake>| {
+            let (mut keys, mut has_grown) = (Vec::with_capacity(wakes.len()), false);
             for wake in wakes {
                 match wake {
-                    Wake::Process { id, at } => waking.push(Key::Process(id), at),
-                    Wake::Resource(id) => waking.push(Key::Look(id), wake_clock.now()),
+                    Wake::Process { id, at } => keys.push((Key::Process(id), at)),
+                    Wake::Resource(id) => keys.push((Key::Look(id), wake_clock.now())),
                     Wake::Access => known.forget(),
-                    Wake::Outbox => growing.grow(),
+                    Wake::Outbox => has_grown = true,
                 }
+            }
+            if !keys.is_empty() {
+                waking.push_all(keys);
+            }
+            if has_grown {
+                growing.grow();
             }
         });
         let (store, state) = Store::open(
@@ -158,6 +166,11 @@ impl Engine {
     /// What keeps the name servers, to be stepped. For tests.
     pub fn names(&self) -> NameKeeper {
         NameKeeper::new(self.core().clone())
+    }
+
+    /// What keeps the balancers, to be stepped. For tests.
+    pub fn balancers(&self) -> BalancerKeeper {
+        BalancerKeeper::new(self.core().clone())
     }
 
     /// Deletes what is no longer needed, now.

@@ -5,6 +5,7 @@ mod access;
 mod background;
 mod events;
 mod streams;
+mod tunnels;
 
 use crate::engine::access::Rights;
 use crate::engine::accounts::Identity;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use background::Opened;
 pub use streams::StreamTicket;
+pub use tunnels::DialledAgent;
 
 /// The engine, as `api` and `app` see it.
 #[derive(Clone)]

@@ -1,9 +1,10 @@
 //! Streams of containers: what a token opens.
 
 use super::Engine;
-use crate::engine::access::{Stream, Ticket};
-use crate::engine::instances::OpenStream;
-use crate::model::{Error, ErrorKind, ResourceId, Result};
+use crate::engine::access::{StatsOf, Stream, Ticket};
+use crate::engine::core::Scope;
+use crate::engine::instances::{OpenStream, give_stats};
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 
 /// A token that was read: what it opens, and for whom.
 #[derive(Debug)]
@@ -17,7 +18,16 @@ impl StreamTicket {
 }
 
 impl Engine {
-    /// Reads a token that comes to an address of streams (`logs`, `exec`).
+    /// What a link of statistics (`containerStats` …) gives: the last part of an address, and the token that opens it; `None` if
+    /// nothing runs that could be looked at.
+    ///
+    /// # Errors
+    /// 404 if the row has no such link.
+    pub fn stats_access(&self, scope: &Scope, row: &Resource, link: &str) -> Result<Option<(&'static str, String)>> {
+        give_stats(self.core(), scope, row, link)
+    }
+
+    /// Reads a token that comes to an address of streams (`logs`, `exec` …).
     ///
     /// # Errors
     /// 401 if it is none of this server's, is too old, or belongs to another address.
@@ -26,6 +36,8 @@ impl Engine {
         let belongs = match ticket.stream() {
             Stream::Logs(_) => "logs",
             Stream::Exec(_) => "exec",
+            Stream::Stats(StatsOf::Containers) => "containerstats",
+            Stream::Stats(StatsOf::Hosts) => "hoststats",
         };
         if belongs == path {
             Ok(StreamTicket(ticket))

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::engine::core::{Core, Outcome, retire};
+use crate::engine::core::{Core, Outcome, is_sim, retire};
 use crate::model::launch::parse_reference;
-use crate::model::{Fields, Resource, Result};
+use crate::model::{ErrorKind, Fields, Resource, Result};
 use crate::store::{Changes, Process};
 
 use super::agents::SHOWN_BY_HOSTS;
@@ -48,10 +48,10 @@ impl Core {
     }
 
     async fn await_answer(&self, agent: &Resource) -> Result<Outcome> {
-        let Some(runtime) = self.simulated(agent) else {
+        let Some(runtime) = self.engine_of(agent) else {
             let uri = Fields::parse(&agent.fields)?.text("uri").unwrap_or_default();
             let message = format!(
-                "Waiting for an agent at {uri}: this server drives Docker Engines itself (--docker), and only agents at sim:// answer it"
+                "Waiting for an agent at {uri}: this server drives Docker Engines itself (--docker, drover agent), and only agents at sim:// and tunnel:// answer it"
             );
             return Ok(Outcome::Again(NEVER_WAIT, message));
         };
@@ -62,12 +62,26 @@ impl Core {
             ));
         }
         self.pings.lock().heard.insert(agent.id, self.now());
-        self.report(agent, runtime).await?;
+        match self.simulated(agent) {
+            Some(_) => self.report(agent, runtime).await?,
+            None => match self.report_tunnel(agent, runtime).await {
+                // Another host has its engine: that one would have to go first.
+                Err(error) if error.kind == ErrorKind::Conflict => {
+                    let why = error.external.unwrap_or_default();
+                    return Ok(Outcome::Again(
+                        NEVER_WAIT,
+                        format!("Waiting for the engine to be free: {why}"),
+                    ));
+                }
+                reported => reported?,
+            },
+        }
         Ok(Outcome::done())
     }
 
     /// `agent.deactivate`; a removal may follow it.
-    pub(crate) fn deactivate_agent(&self, process: &Process) -> Outcome {
+    pub(crate) fn deactivate_agent(&self, process: &Process, agent: &Resource) -> Outcome {
+        self.close_tunnel(agent);
         if process.data == host::REMOVE {
             Outcome::Then(Box::default(), "remove", "{}".into())
         } else {
@@ -111,6 +125,7 @@ impl Core {
             Ok(())
         })
         .await?;
+        self.forget_tunnel(agent);
         let mut state = self.pings.lock();
         state.sims.remove(&id);
         state.heard.remove(&id);
@@ -131,7 +146,8 @@ impl Core {
         let shown = Some(agent.state)
             .filter(|state| SHOWN_BY_HOSTS.contains(state))
             .map(|state| state.as_str().to_owned());
-        for host in self.hosts_of(agent)? {
+        // One of an engine that was brought along shows whether that answers.
+        for host in self.hosts_of(agent)?.into_iter().filter(is_sim) {
             if Fields::parse(&host.fields)?.text("agentState") == shown {
                 continue;
             }

@@ -64,6 +64,11 @@ fn data_of(agent: &Resource) -> Result<AgentData> {
     Ok(data.and_then(|d| serde_json::from_value(d).ok()).unwrap_or_default())
 }
 
+/// Whose the hosts of an agent are, if that was said.
+pub(super) fn resources_account(agent: &Resource) -> Result<Option<ResourceId>> {
+    Ok(data_of(agent)?.agent_resources_account_id.map(ResourceId))
+}
+
 impl Core {
     /// Pings every agent if it is time to.
     pub(crate) async fn ping_due(&self) -> Result<()> {
@@ -89,7 +94,7 @@ impl Core {
     }
 
     async fn ping_agent(&self, agent: &Resource) -> Result<()> {
-        let answered = match self.simulated(agent) {
+        let answered = match self.engine_of(agent) {
             Some(runtime) => runtime.ping().await.is_ok(),
             None => false,
         };
@@ -167,11 +172,11 @@ impl Core {
         }
     }
 
-    /// Ties the hosts of simulated agents to their engines; once, at start.
+    /// Ties the hosts of agents to their engines; once, at start.
     pub(crate) fn attach_agents(&self) -> Result<()> {
         for agent in self.store.all("agent", None)? {
             let hosts = self.hosts_of(&agent)?;
-            if let Some(runtime) = self.simulated(&agent) {
+            if let Some(runtime) = self.engine_of(&agent) {
                 hosts.iter().for_each(|host| self.add_runtime(host.id, runtime.clone()));
             }
         }

@@ -37,6 +37,17 @@ impl Attachment {
     }
 }
 
+/// What names an engine, and whose it is.
+pub(super) struct Tied {
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) project: ResourceId,
+    pub(super) note: HostNotes,
+    /// The name of a new host; none is the machine's own.
+    pub(super) name: Option<String>,
+    /// The agent that speaks for it, by its id on the wire.
+    pub(super) agent: Option<String>,
+}
+
 /// What is noted of a host.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HostNotes {
@@ -80,7 +91,28 @@ impl Core {
             None => DEFAULT_PROJECT,
             Some(named) => self.project_called(named)?,
         };
-        let runtime = new.runtime;
+        let note = HostNotes {
+            runtime: new.runtime.kind().to_owned(),
+            name: new.name.clone(),
+            engine: None,
+            labels: new.labels,
+        };
+        let tied = Tied {
+            runtime: new.runtime,
+            project,
+            note,
+            name: new.name,
+            agent: None,
+        };
+        self.tie(tied).await
+    }
+
+    /// The same for whatever names an engine.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub(super) async fn tie(&self, new: Tied) -> Result<ResourceId> {
+        let runtime = new.runtime.clone();
         // One that shows no sign of life is not waited for longer: its watch tells when it answers.
         let described = match runtime.ping().await {
             Ok(()) => runtime.describe().await,
@@ -94,14 +126,8 @@ impl Core {
             }
         };
         let kind = runtime.kind();
-        let note = HostNotes {
-            runtime: kind.to_owned(),
-            name: new.name,
-            engine: None,
-            labels: new.labels,
-        };
         let hosts = self.store.all("host", None)?;
-        let known = hosts.iter().find(|h| notes::<HostNotes>(h).names_what(&note));
+        let known = hosts.iter().find(|h| notes::<HostNotes>(h).names_what(&new.note));
         if let Some(info) = &info {
             let checked = check_identity(&hosts, known, info);
             if let (Err(_), Some(host)) = (&checked, known) {
@@ -110,17 +136,17 @@ impl Core {
             checked?;
         }
         let id = match known {
-            Some(row) if row.account_id != Some(project) => {
+            Some(row) if row.account_id != Some(new.project) => {
                 return Err(Error::conflict(format!(
                     "host {} runs containers for another project: remove it first, or give this engine another name",
                     row.name
                 )));
             }
             Some(row) => {
-                self.note_labels(row, &note).await?;
+                self.note_labels(row, &new.note).await?;
                 row.id
             }
-            None => self.new_host(project, note, info.as_ref()).await?,
+            None => self.new_host(new, info.as_ref()).await?,
         };
         self.complete(id, kind).await?;
         self.add_runtime(id, runtime);
@@ -130,11 +156,21 @@ impl Core {
         Ok(id)
     }
 
-    async fn new_host(&self, project: ResourceId, note: HostNotes, info: Option<&EngineInfo>) -> Result<ResourceId> {
+    async fn new_host(&self, new: Tied, info: Option<&EngineInfo>) -> Result<ResourceId> {
+        let Tied {
+            project,
+            note,
+            name,
+            agent,
+            ..
+        } = new;
         let ty = self.type_of("host")?.clone();
         let info = info.cloned().unwrap_or_default();
         let mut fields = host_fields(Fields::default(), &info)?;
         put_labels(&mut fields, &note.labels)?;
+        if let Some(agent) = agent {
+            fields.set("agentId", &agent)?;
+        }
         let (internal, label) = (write_notes(&note)?, self.type_of("label")?.clone());
         self.write(move |tx| {
             let own = if info.name.is_empty() {
@@ -143,7 +179,7 @@ impl Core {
                 info.name
             };
             let mut new = NewResource {
-                name: note.name.unwrap_or(own),
+                name: name.unwrap_or(own),
                 state: State::ACTIVE,
                 internal,
                 ..new_row(&ty, Some(project), fields)
@@ -162,7 +198,7 @@ impl Core {
     }
 
     /// Gives a host the labels that its engine is named with now, and takes those back that it was named with before.
-    async fn note_labels(&self, host: &Resource, note: &HostNotes) -> Result<()> {
+    pub(super) async fn note_labels(&self, host: &Resource, note: &HostNotes) -> Result<()> {
         let before: HostNotes = notes(host);
         if before.labels == note.labels {
             return Ok(());

@@ -90,7 +90,7 @@ pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Re
         "agent.disconnect" => core.sync_hosts(row).await.map(|()| Outcome::done()),
         "agent.reconnect" => core.reconnect_agent(row).await,
         "agent.finishreconnect" => core.finish_reconnect(row).await,
-        "agent.deactivate" => Ok(core.deactivate_agent(process)),
+        "agent.deactivate" => Ok(core.deactivate_agent(process, row)),
         "agent.remove" => core.remove_agent(row).await,
         "genericObject.create" => core.create_registration(row).await,
         "credential.remove" => access::handle(core, process, row).await,

@@ -39,8 +39,8 @@ impl Core {
                 .as_ref()
                 .and_then(|(info, _)| pinned(&row, info))
                 .map(|note| write_notes(&note));
-            // Whether a host that has an agent answers is for its pings to say.
-            let has_agent = fields.text("agentId").is_some();
+            // Whether a host answers that is simulated for an agent is for the pings to say.
+            let has_agent = fields.text("agentId").is_some() && is_sim(&row);
             let before = fields.text("agentIpAddress");
             match &said {
                 Some((info, _)) if has_agent => {

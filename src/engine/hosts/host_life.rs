@@ -71,6 +71,11 @@ impl Core {
         }
         let (id, keep) = (row.id, self.keep_removed());
         let wire = self.wire_id("host", id);
+        // An engine that was brought along is reached as long as its agent is there.
+        let is_brought = agent_of(row).is_some();
+        if is_brought {
+            self.remove_name_server(row).await?;
+        }
         let agents = self.machine_of("agent")?.clone();
         self.write(move |tx| {
             let Some(host) = tx.find(id)? else { return Ok(()) };
@@ -90,7 +95,9 @@ impl Core {
             }
         })
         .await?;
-        self.remove_name_server(row).await?;
+        if !is_brought {
+            self.remove_name_server(row).await?;
+        }
         self.remove_runtime(row.id);
         Ok(Outcome::done())
     }

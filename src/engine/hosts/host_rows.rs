@@ -76,6 +76,9 @@ pub(super) fn note_address(tx: &mut Tx<'_>, host: &Resource, address: &str) -> R
 impl Core {
     /// By which address others reach an engine of this server: the one that was given, else the one that was found.
     pub(super) fn address_of(&self, info: &EngineInfo) -> Result<Option<String>> {
+        if info.is_address_told {
+            return Ok(info.address.clone());
+        }
         if let Some(given) = self.config.host_address {
             return Ok(Some(given.to_string()));
         }

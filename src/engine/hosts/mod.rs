@@ -13,6 +13,7 @@ mod host_life;
 mod host_rows;
 mod natives;
 mod registration;
+mod tunnels;
 mod watch;
 
 pub use attaching::Attachment;

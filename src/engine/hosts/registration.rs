@@ -10,7 +10,7 @@ use crate::model::{Fields, Resource, ResourceId, Result, State, Timestamp};
 use crate::schema::TypeView;
 use crate::secret;
 
-use super::agents::{KEY_CONTEXT, KEY_KIND, NewAgent, insert_agent, registered_fields};
+use super::agents::{KEY_CONTEXT, NewAgent, insert_agent, registered_fields};
 
 /// What the secret of a token is sealed for.
 const TOKEN_CONTEXT: &str = "registrationToken.secretValue";
@@ -108,25 +108,9 @@ impl Core {
     /// The computed fields of registrations: the key of the agent that each made. The API shows them to who knows `key`.
     pub(crate) fn derive_registrations(&self, rows: &[Resource], derived: &mut Derived) -> Result<()> {
         for row in rows.iter().filter(|r| r.kind == "register" && r.state == State::ACTIVE) {
-            let Some(agent) = self.store.referrers(row.id, "registerId")?.first().copied() else {
-                continue;
-            };
-            let Some(account) = self.store.find(agent)?.and_then(|a| a.account_id) else {
-                continue;
-            };
-            let keys = self.store.all("credential", Some(account))?;
-            let Some(key) = keys.iter().find(|k| k.kind == KEY_KIND && k.state == State::ACTIVE) else {
-                continue;
-            };
-            let Some(kept) = self.store.credential(key.id)? else {
-                continue;
-            };
-            let Some(secret) = self.config.secrets.unseal(KEY_CONTEXT, &kept.secret) else {
-                continue;
-            };
-            let own = derived.entry(row.id).or_default();
-            own.push(("accessKey", Value::from(kept.public_value).to_string()));
-            own.push(("secretKey", Value::from(secret).to_string()));
+            if let Some(key) = self.shown_key(row)? {
+                derived.entry(row.id).or_default().extend(key);
+            }
         }
         Ok(())
     }

@@ -99,6 +99,7 @@ impl Core {
             self.compare(runtime, row, by_uuid.get(row.uuid.as_str()).copied())
                 .await?;
         }
+        self.compare_secrets(&rows, runtime).await?;
         for stray in found.iter().filter(|f| !known.contains(f.uuid.as_str())) {
             // Made after the rows were read, or ours from a row that is gone: only the latter is an orphan. Nobody's is never
             // one, whatever became of its row.

@@ -72,6 +72,15 @@ pub(crate) struct InstanceNotes {
     /// By what it is found, and finds others; none where there is only one way, or before it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) names: Option<NamesBy>,
+    /// Whether it is a balancer, which is told what to do.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) balances: bool,
+    /// For how many milliseconds connections through balancers may go on once it is to be stopped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) drain_ms: u32,
+    /// The account of the key by which it asks the API, once it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) own_key: Option<ResourceId>,
 }
 
 fn is_zero(value: &u32) -> bool {
@@ -163,6 +172,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) name_is_taken: bool,
     /// How often in a row those before it in its place could not be started.
     pub(crate) failures: u32,
+    /// Whether it is a balancer.
+    pub(crate) balances: bool,
 }
 
 /// Types that a container needs beside its own.
@@ -171,6 +182,7 @@ pub(crate) struct InstanceTypes {
     pub(crate) expose_map: std::sync::Arc<Type>,
     pub(crate) port: std::sync::Arc<Type>,
     pub(crate) label: std::sync::Arc<Type>,
+    pub(crate) link: std::sync::Arc<Type>,
     pub(crate) service_prefix: String,
     pub(crate) instance_prefix: String,
     pub(crate) driver_prefix: String,
@@ -185,6 +197,7 @@ impl Core {
             expose_map: self.type_of("serviceExposeMap")?.clone(),
             port: self.type_of("port")?.clone(),
             label: self.type_of("label")?.clone(),
+            link: self.type_of("instanceLink")?.clone(),
             service_prefix: self.type_of("service")?.prefix.clone(),
             driver_prefix: self.type_of("storageDriver")?.prefix.clone(),
         })
@@ -265,6 +278,12 @@ pub(crate) fn insert_service_container(
         ip: wanted.requested_ip.clone(),
         keeps_ip: wanted.requested_ip.is_some(),
         failures: wanted.failures,
+        balances: wanted.balances,
+        drain_ms: wanted
+            .launch
+            .drain_timeout_ms
+            .and_then(|ms| u32::try_from(ms).ok())
+            .unwrap_or(0),
         ..InstanceNotes::default()
     };
     let row = tx.insert(NewResource {
@@ -345,6 +364,27 @@ pub(crate) fn insert_ports(
             state: State::INACTIVE,
             kind: USER_PORT.into(),
             ..new_row(&types.port, container.account_id, fields)
+        })?;
+    }
+    Ok(())
+}
+
+/// The rows of a container's links to others, by the names that it calls them.
+pub(crate) fn insert_links(
+    tx: &mut Tx<'_>,
+    types: &InstanceTypes,
+    container: &Resource,
+    links: &BTreeMap<String, String>,
+) -> Result<()> {
+    for (name, target) in links {
+        let mut fields = Fields::default();
+        fields.set("linkName", name)?;
+        fields.set("targetInstanceId", target)?;
+        fields.set("instanceId", &wire_id(&types.instance_prefix, container.id))?;
+        tx.insert(NewResource {
+            parent_id: Some(container.id),
+            state: State::ACTIVE,
+            ..new_row(&types.link, container.account_id, fields)
         })?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Containers of no service: checking and creating them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -13,7 +14,11 @@ use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::{Type, TypeView};
 use crate::store::Tx;
 
-use super::container_rows::{DISPLAY_NAME, InstanceNotes, InstanceTypes, host_name_of, insert_ports, unique_name};
+use super::container_rows::{
+    DISPLAY_NAME, InstanceNotes, InstanceTypes, host_name_of, insert_links, insert_ports, unique_name,
+};
+use super::own_key::check_own_key;
+use super::secrets;
 
 /// More containers than this in one request are a mistake.
 const MAX_COUNT: i64 = 100;
@@ -31,6 +36,7 @@ pub(crate) async fn create(
 ) -> Result<Vec<Resource>> {
     core.apply_image_rules(&mut input)?;
     core.check_host_use(Some(account), &input)?;
+    check_own_key(scope, &input)?;
     let new = NewContainers::check(&ty.def, account, input)?;
     let types = core.instance_types()?;
     core.write_for(scope, move |tx| new.insert(tx, &types)).await
@@ -63,8 +69,8 @@ impl NewContainers {
             Some(Value::Object(map)) => map.len(),
             _ => 0,
         };
-        let rows =
-            (2 + listed("ports") + listed("labels")).saturating_mul(usize::try_from(count).unwrap_or(usize::MAX));
+        let rows = (2 + listed("ports") + listed("labels") + listed("instanceLinks"))
+            .saturating_mul(usize::try_from(count).unwrap_or(usize::MAX));
         if count > MAX_COUNT || rows > MAX_ROWS {
             return Err(Error::invalid("MaxLimitExceeded", "count"));
         }
@@ -81,6 +87,7 @@ impl NewContainers {
         let listed = |field: &str| self.input.get(field).cloned().unwrap_or_default();
         let ports: Vec<String> = serde_json::from_value(listed("ports")).unwrap_or_default();
         let labels = texts(listed("labels")).ok().flatten().unwrap_or_default();
+        let links: BTreeMap<String, String> = serde_json::from_value(listed("instanceLinks")).unwrap_or_default();
         let mut rows = Vec::new();
         for n in 1..=self.count {
             let mut new = row_from_input(&self.def, self.account, &self.input)?;
@@ -106,6 +113,7 @@ impl NewContainers {
             let row = insert_and_start(tx, self.def.machine.as_deref(), new)?;
             labels::tie(tx, &types.label, &row, &labels)?;
             insert_ports(tx, types, &row, &ports)?;
+            insert_links(tx, types, &row, &links)?;
             rows.push(row);
         }
         Ok(rows)
@@ -184,6 +192,7 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
             return Err(Error::invalid("InvalidFormat", "dataVolumes"));
         }
     }
+    secrets::check(&launch)?;
     if is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()) {
         return Ok(());
     }
@@ -201,7 +210,7 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
     if launch.kernel_memory.is_some() {
         return refuse("kernelMemory");
     }
-    for field in ["lxcConf", "secrets", "disks", "userdata"] {
+    for field in ["lxcConf", "disks", "userdata"] {
         let is_given = config.get(field).is_some_and(|v| match v {
             Value::Null => false,
             Value::Object(map) => !map.is_empty(),

@@ -7,6 +7,7 @@ use crate::model::{Error, Resource, ResourceId, Result, State};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
+use super::own_key::check_own_key;
 use super::stopping::{remove_container, stop_data};
 use super::{containers, streams, volumes};
 
@@ -48,6 +49,7 @@ pub(crate) async fn update(
         }
         "instance" => {
             core.check_host_use(row.account_id, &input)?;
+            check_own_key(scope, &input)?;
             Update::of(ty)
         }
         _ => Update::of(ty),

@@ -1,15 +1,25 @@
 //! Health checks: making the probes that are due, and what their answers mean.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::engine::core::{Core, millis};
+use crate::engine::core::{Core, Served, Serving, millis};
 use crate::model::launch::HealthCheck;
 use crate::model::{Fields, Resource, ResourceId, Result, State};
-use crate::runtime::{Probe, ProbeResult};
+use crate::runtime::{Probe, ProbeResult, Runtime};
 use crate::store::Changes;
 
 use super::container_rows::launch_of;
 use super::stopping::remove_container;
+
+/// A container that is to be probed now.
+pub(crate) struct DueProbe {
+    row: Resource,
+    check: HealthCheck,
+    port: u16,
+    host: ResourceId,
+    runtime: Arc<dyn Runtime>,
+}
 
 impl Core {
     /// Watches every running container with a check, at start.
@@ -35,34 +45,45 @@ impl Core {
 
     /// Probes everything that is due, once.
     pub(crate) async fn probe_due(&self) -> Result<()> {
-        let due = self.monitor.take_due(self.now());
-        let probes = due.into_iter().map(|(id, check)| self.probe_one(id, check));
-        let answers = futures_util::future::join_all(probes).await;
-        // If nothing on an engine answers any more it is the prober's trouble, not the containers': health is frozen.
-        let mut by_host: HashMap<ResourceId, (usize, usize)> = HashMap::new();
-        let answers: Vec<_> = answers.into_iter().flatten().collect();
-        for (row, _, answer) in &answers {
-            let counts = by_host.entry(row.host_id.unwrap_or(row.id)).or_default();
-            counts.0 += 1;
-            counts.1 += usize::from(!matches!(answer, ProbeResult::Up));
+        let groups = self.due_probes().into_iter().map(|group| self.probe_group(group));
+        futures_util::future::join_all(groups).await;
+        Ok(())
+    }
+
+    /// What is due, by host: one whose engine is slow keeps no other waiting. Each is to be probed by [`Self::probe_group`].
+    pub(crate) fn due_probes(&self) -> Vec<Vec<DueProbe>> {
+        let mut by_host: HashMap<ResourceId, Vec<DueProbe>> = HashMap::new();
+        for (id, check) in self.monitor.take_due(self.now()) {
+            if let Some(due) = self.due_probe(id, check) {
+                by_host.entry(due.host).or_default().push(due);
+            }
         }
-        for (row, check, answer) in answers {
-            let (all, down) = by_host.get(&row.host_id.unwrap_or(row.id)).copied().unwrap_or((1, 0));
-            let is_frozen = all >= FREEZE_FROM && all == down && row.health == "healthy";
-            let answer = if is_frozen {
+        by_host.into_values().collect()
+    }
+
+    /// Probes containers of one host, and judges them.
+    pub(crate) async fn probe_group(&self, group: Vec<DueProbe>) {
+        let probes = group.into_iter().map(|due| self.probe_one(due));
+        let answers = futures_util::future::join_all(probes).await;
+        let all: Vec<_> = answers.into_iter().flatten().collect();
+        // If nothing on an engine answers any more it is the prober's trouble, not the containers': health is frozen.
+        let is_up = |(_, answer): &(DueProbe, ProbeResult)| matches!(answer, ProbeResult::Up);
+        let is_silent = all.len() >= FREEZE_FROM && !all.iter().any(is_up);
+        for (due, answer) in all {
+            let answer = if is_silent && due.row.health == "healthy" {
                 ProbeResult::Unreachable("no probe of this host answers".into())
             } else {
                 answer
             };
             // One that cannot be judged now is asked again; it is no reason to leave the others.
-            if let Err(error) = self.judge(&row, &check, answer).await {
-                log::warn!("judging {}: {}", row.name, error.chain());
+            if let Err(error) = self.judge(&due.row, &due.check, answer).await {
+                log::warn!("judging {}: {}", due.row.name, error.chain());
             }
         }
-        Ok(())
     }
 
-    async fn probe_one(&self, id: ResourceId, check: HealthCheck) -> Option<(Resource, HealthCheck, ProbeResult)> {
+    /// What a probe that is due goes to. None of a container that does not run, or that has no engine now.
+    fn due_probe(&self, id: ResourceId, check: HealthCheck) -> Option<DueProbe> {
         let row = match self.store.find(id) {
             Ok(row) => row.filter(|r| matches!(r.state, State::RUNNING | State::UPDATING_RUNNING)),
             Err(error) => {
@@ -75,21 +96,62 @@ impl Core {
             self.monitor.forget_taken(id);
             return None;
         };
-        let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
+        let Some((host, runtime)) = row.host_id.and_then(|h| Some((h, self.runtime(h)?))) else {
             self.monitor.skip(id);
             return None;
+        };
+        Some(DueProbe {
+            row,
+            check,
+            port,
+            host,
+            runtime,
+        })
+    }
+
+    async fn probe_one(&self, due: DueProbe) -> Option<(DueProbe, ProbeResult)> {
+        let DueProbe { row, check, .. } = &due;
+        let beside = match self.prober_beside(row) {
+            Ok(beside) => beside,
+            Err(error) => {
+                log::warn!("who probes {}: {}", row.name, error.chain());
+                self.monitor.skip(row.id);
+                return None;
+            }
         };
         let ip = Fields::parse(&row.fields).ok().and_then(|f| f.text("primaryIpAddress"));
         let request_line = check.request_line.clone().filter(|l| !l.trim().is_empty());
         let probe = Probe {
             uuid: row.uuid.clone(),
             ip,
-            port,
+            port: due.port,
             request_line,
             timeout: millis(check.response_timeout, 2_000),
+            beside: beside.as_ref().map(|(_, project_uuid)| project_uuid.clone()),
         };
-        let answer = runtime.probe(&probe).await;
-        Some((row, check, answer))
+        let answer = due.runtime.probe(&probe).await;
+        if let (Some((served, _)), ProbeResult::Unreachable(_)) = (beside, &answer) {
+            // Perhaps it has to be made, or the way to it opened.
+            self.name_servers.doubt_one(served);
+        }
+        Some((due, answer))
+    }
+
+    /// The name server that probes a container: of one on the project's network the one beside it, if that is kept there. Its
+    /// address means something there, wherever the engine is.
+    fn prober_beside(&self, row: &Resource) -> Result<Option<(Served, String)>> {
+        let Some((project, host)) = row.account_id.zip(row.host_id) else {
+            return Ok(None);
+        };
+        let served = Served { project, host };
+        let is_kept = matches!(
+            self.name_servers.serving(served),
+            Some(Serving::At(_) | Serving::Wanted)
+        );
+        if !is_kept || launch_of(row)?.network_mode.as_deref() != Some("managed") {
+            return Ok(None);
+        }
+        Ok(self.store.find(project)?.map(|project| (served, project.uuid)))
     }
 
     async fn judge(&self, row: &Resource, check: &HealthCheck, answer: ProbeResult) -> Result<()> {

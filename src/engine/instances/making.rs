@@ -51,8 +51,16 @@ impl Core {
             Ok(found) => found,
             Err(why) => return self.hindered(process, &row, why).await,
         };
+        let (row, told) = match self.own_key(process, &row, &launch).await? {
+            Ok(told) => (self.store.find(row.id)?.unwrap_or(row), told),
+            Err(outcome) => return Ok(outcome),
+        };
         let spec = match self.container_spec(&row, network) {
-            Ok(spec) => spec,
+            Ok(mut spec) => {
+                let own = told.into_iter().flatten().map(|(name, value)| (name.to_owned(), value));
+                spec.launch.environment.get_or_insert_default().extend(own);
+                spec
+            }
             Err(SpecError::NotYet(message)) => return Ok(Outcome::Again(SIBLING_WAIT, message)),
             Err(SpecError::Impossible(message)) if row.parent_id.is_none() => {
                 // Trying again would change nothing.

@@ -2,6 +2,7 @@
 //! engine, and containers started. Why a container is wanted is not known here: that is the services' business, or the
 //! client's.
 
+mod balancing;
 mod container_fields;
 mod container_rows;
 mod containers;
@@ -10,14 +11,18 @@ mod env_rules;
 mod failing;
 mod granted;
 mod health;
+mod leaving;
 mod making;
 mod naming;
 mod network;
+mod own_key;
 mod placement;
 mod ports;
 mod pulling;
+mod secrets;
 mod spec;
 mod starting;
+mod stats;
 mod stopping;
 mod streams;
 mod volumes;
@@ -30,8 +35,12 @@ pub(crate) use container_rows::{
 pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use granted::{NAME_SERVER, wants_names};
+pub(crate) use leaving::drain_time;
 pub(crate) use naming::{domains, search_list};
+pub(crate) use own_key::check_own_key;
 pub(crate) use placement::PortFields;
+pub(crate) use stats::give_access as give_stats;
+pub use stats::{Look, Looks};
 pub(crate) use stopping::{BY_ITSELF, StopData, dismiss, is_leaving, remove_container, remove_data};
 pub use streams::OpenStream;
 pub(crate) use volumes::shared_name;

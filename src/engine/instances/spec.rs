@@ -8,9 +8,11 @@ use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind};
 use crate::runtime::{ContainerSpec, NetworkAttachment};
 
+use super::balancing;
 use super::container_rows::{InstanceNotes, PROJECT_LABEL, launch_of};
 use super::granted::{NAME_SERVER, wants_names};
 use super::naming::{NamesBy, domains, search_list};
+use super::secrets;
 
 /// What a container waits for before it can be made.
 #[derive(Debug)]
@@ -57,20 +59,27 @@ impl Core {
             .map(|p| PortSpec::parse(p))
             .collect::<Result<Vec<_>>>()
             .map_err(|e| SpecError::Impossible(e.to_string()))?;
-        let name = if note.docker_name.is_empty() {
-            row.name.clone()
+        let name = match note.docker_name.as_str() {
+            "" => row.name.clone(),
+            name => name.to_owned(),
+        };
+        let files = if note.balances {
+            balancing::as_balancer(&mut launch);
+            vec![balancing::beginning()]
         } else {
-            note.docker_name
+            Vec::new()
         };
         Ok(ContainerSpec {
             uuid: row.uuid.clone(),
             name,
             labels,
+            has_secrets: secrets::wants(&launch),
             launch,
             network: attachment,
             ports,
             volumes_from,
             volume_mounts,
+            files,
         })
     }
 

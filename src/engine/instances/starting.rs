@@ -19,6 +19,7 @@ const ADDRESS_WAIT: Duration = Duration::from_secs(1);
 impl Core {
     pub(crate) async fn start_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let note: InstanceNotes = notes(row);
+        self.balancers.forget_released(&row.uuid);
         if !note.is_made {
             // Stopped before the engine ever had it: make it now.
             return self.create_instance(process, row).await;
@@ -38,7 +39,11 @@ impl Core {
         if note.is_native {
             return self.start_native(process, row, &launch, &*runtime).await;
         }
-        match runtime.start(&row.uuid).await {
+        let started = match self.deliver_secrets(row, &launch, &*runtime).await {
+            Ok(()) => runtime.start(&row.uuid).await,
+            Err(error) => Err(error),
+        };
+        match started {
             Ok(found) => self.started(process, row, &launch, found).await,
             Err(runtime::Error::Gone(_)) => self.make_again(process, row).await,
             Err(runtime::Error::NetworkGone(message)) => self.new_network(process, row, message).await,

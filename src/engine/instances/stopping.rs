@@ -15,6 +15,7 @@ use super::container_rows::{InstanceNotes, launch_of};
 use super::dispatch::KeepAddress;
 use super::failing::engine_failed;
 use super::making::ENGINE_WAIT;
+use super::own_key::end_own_key;
 use super::volumes;
 
 /// What `docker stop` waits by default.
@@ -28,9 +29,14 @@ impl Core {
         let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
             return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
         };
-        if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch_of(row)?)).await {
+        if let Some(wait) = self.leave_balancers(process, row, &*runtime) {
+            return Ok(wait);
+        }
+        let grace = grace(process, &launch_of(row)?);
+        if let Err(error) = runtime.stop(&row.uuid, grace).await {
             return Ok(engine_failed(error));
         }
+        self.balancers.forget_released(&row.uuid);
         self.start_instance(process, row).await
     }
 
@@ -41,7 +47,15 @@ impl Core {
         match row.host_id.and_then(|h| self.runtime(h)) {
             Some(_) if data.leave => {}
             Some(runtime) => {
+                if !data.by_itself
+                    && let Some(wait) = self.leave_balancers(process, row, &*runtime)
+                {
+                    return Ok(wait);
+                }
                 if let Err(error) = runtime.stop(&row.uuid, grace(process, &launch)).await {
+                    return Ok(engine_failed(error));
+                }
+                if let Err(error) = self.withdraw_secrets(row, &launch, &*runtime).await {
                     return Ok(engine_failed(error));
                 }
             }
@@ -50,6 +64,7 @@ impl Core {
             }
             None => {}
         }
+        self.balancers.forget_released(&row.uuid);
         self.note_ports_down(row).await?;
         let removes = data.remove
             || launch.instance_triggered_stop.as_deref() == Some("remove") && row.parent_id.is_none() && data.by_itself;
@@ -67,6 +82,20 @@ impl Core {
         })
     }
 
+    /// Removes it there, with its secrets; what is to come of the process where that cannot be done yet.
+    async fn remove_from_engine(&self, row: &Resource) -> Result<Option<Outcome>> {
+        let Some(runtime) = row.host_id.and_then(|h| self.runtime(h)) else {
+            // A host that is only away will have to be told later; one that was removed never will be.
+            let waits = row.host_id.is_some() && self.host_is_there(row.host_id)?;
+            return Ok(waits.then(|| Outcome::Again(ENGINE_WAIT, "Waiting for the host".into())));
+        };
+        let removed = match runtime.remove(&row.uuid).await {
+            Ok(()) => self.withdraw_secrets(row, &launch_of(row)?, &*runtime).await,
+            error => error,
+        };
+        Ok(removed.err().map(engine_failed))
+    }
+
     pub(crate) async fn remove_instance(
         &self,
         process: &Process,
@@ -75,18 +104,8 @@ impl Core {
     ) -> Result<Outcome> {
         self.monitor.forget(row.id);
         let leave = serde_json::from_str::<StopData>(&process.data).is_ok_and(|data| data.leave);
-        match row.host_id.and_then(|h| self.runtime(h)) {
-            Some(_) if leave => {}
-            Some(runtime) => {
-                if let Err(error) = runtime.remove(&row.uuid).await {
-                    return Ok(engine_failed(error));
-                }
-            }
-            // A host that is only away will have to be told later; one that was removed never will be.
-            None if row.host_id.is_some() && self.host_is_there(row.host_id)? => {
-                return Ok(Outcome::Again(ENGINE_WAIT, "Waiting for the host".into()));
-            }
-            None => {}
+        if !leave && let Some(wait) = self.remove_from_engine(row).await? {
+            return Ok(wait);
         }
         self.let_go_of_many(process, row).await?;
         let keep = self.keep_removed();
@@ -101,7 +120,7 @@ impl Core {
                 return Ok(true);
             };
             volumes::release_volumes(tx, &volumes, &row, cleanup)?;
-            for root in ["port", "mount", "nic", "ipAddress", "label"] {
+            for root in ["port", "mount", "nic", "ipAddress", "label", "instanceLink"] {
                 for part in tx.children(row.id, root)? {
                     retire(tx, &part, keep)?;
                 }
@@ -121,6 +140,7 @@ impl Core {
                 ip: None,
                 ..notes(&row)
             };
+            end_own_key(tx, &note, keep)?;
             tx.update_if(
                 &row,
                 &Changes {

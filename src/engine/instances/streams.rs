@@ -1,6 +1,10 @@
 //! Watching a container's log and running commands in it: a client asks for a token, and opens the stream with it.
 
+use std::sync::Arc;
+
 use serde_json::Value;
+
+use super::stats::{self, Looks};
 
 use crate::engine::access::{Stream, Ticket};
 use crate::engine::core::{Answer, Core, Input, Scope};
@@ -14,6 +18,8 @@ pub enum OpenStream {
     Logs(Pieces),
     /// A command that runs in a container.
     Exec(Running),
+    /// What containers or hosts use.
+    Stats(Looks),
 }
 
 /// Gives out a token for the stream that was asked for.
@@ -78,14 +84,19 @@ impl Core {
     ///
     /// # Errors
     /// 404 if the container is gone, 409 if it does not run, 503 if its engine does not answer.
-    pub(crate) async fn open_stream(&self, ticket: &Ticket) -> Result<OpenStream> {
-        let row = self.store.find(ticket.instance())?;
+    pub(crate) async fn open_stream(self: &Arc<Self>, ticket: &Ticket) -> Result<OpenStream> {
+        let row = self.store.find(ticket.resource())?;
+        if let Stream::Stats(of) = ticket.stream() {
+            let row = row.filter(|row| row.removed.is_none()).ok_or_else(Error::not_found)?;
+            return stats::watch(self, &row, *of).await.map(OpenStream::Stats);
+        }
         let Some(row) = row.filter(|row| row.root == "instance" && row.removed.is_none()) else {
             return Err(Error::not_found());
         };
         let away = || Error::new(ErrorKind::Unavailable).with_message("the container's host does not answer");
         let runtime = row.host_id.and_then(|host| self.runtime(host)).ok_or_else(away)?;
         let opened = match ticket.stream() {
+            Stream::Stats(_) => return Err(Error::not_found()),
             Stream::Logs(wanted) => runtime.logs(&row.uuid, wanted).await.map(OpenStream::Logs),
             Stream::Exec(_) if row.state != State::RUNNING => {
                 return Err(Error::conflict(format!("{} does not run", row.name)));

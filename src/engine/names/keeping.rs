@@ -88,7 +88,7 @@ impl Kept {
         };
         self.is_doubted |= due.is_doubted;
         self.is_stale |= due.is_stale;
-        if due.is_cut {
+        if due.is_cut || self.way.as_ref().is_some_and(|way| way.is_broken()) {
             self.way = None;
         }
         let host = core.store.find(self.served.host)?.filter(|host| host.removed.is_none());

@@ -11,29 +11,13 @@ use crate::model::port::PortSpec;
 use crate::model::selector::Selector;
 use crate::model::{Error, Result, ServiceKind};
 
+use super::balancing;
+
 /// `metadata` in its serialised form may be so long.
 const MAX_METADATA: usize = 1_048_576;
 
 /// Quirk: what is wrong stands where other errors name the field, here and below (cattle: `ServiceCreateValidationFilter`).
 const NEEDS_IMAGE: &str = "Image is required when selectorContainer is not passed in";
-
-/// Balancing has no data plane here: kept on simulated hosts, refused on others.
-pub(super) fn check_balancing(input: &Input, is_sim: bool) -> Result<()> {
-    let asks = |value: &Value| match value {
-        Value::Null => false,
-        Value::Array(list) => !list.is_empty(),
-        _ => true,
-    };
-    // An empty one asks for nothing.
-    let is_asked = input
-        .get("lbConfig")
-        .and_then(Value::as_object)
-        .is_some_and(|config| config.iter().any(|(name, value)| name != "type" && asks(value)));
-    match is_asked && !is_sim {
-        true => Err(Error::not_implemented("balancing is not part of this build").with_field("lbConfig")),
-        false => Ok(()),
-    }
-}
 
 /// Checks and normalises the launch configurations of a create or an upgrade; returns whether all images are simulated.
 pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
@@ -44,6 +28,8 @@ pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
     let mut is_sim = true;
     if let Some(Value::Object(primary)) = input.get_mut("launchConfig") {
         primary.shift_remove("name");
+        balancing::complete(kind, primary);
+        balancing::check_launch(kind, primary)?;
         is_sim &= check_config(primary)?;
         let launch = as_launch(primary)?;
         if ServiceKind::of(kind).needs_image() && !launch.has_image() && !selects {
@@ -208,6 +194,10 @@ pub(crate) fn check_upgrade_configs(
 
 /// An upgrade may name only some configurations: references are checked on the complete result.
 fn check_configs_of_upgrade(kind: &str, strategy: &mut Input) -> Result<()> {
+    if let Some(Value::Object(primary)) = strategy.get_mut("launchConfig") {
+        balancing::complete(kind, primary);
+        balancing::check_launch(kind, primary)?;
+    }
     for config in configs_mut(strategy) {
         check_config(config)?;
     }

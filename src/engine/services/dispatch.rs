@@ -2,11 +2,12 @@
 
 use crate::engine::core::{Answer, Core, Input, Outcome, Scope, Update};
 use crate::engine::drivers;
+use crate::engine::instances::check_own_key;
 use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
-use super::{files, links, names, service, stack, upgrade};
+use super::{balancing, files, links, names, service, stack, upgrade};
 
 pub(crate) async fn create(
     core: &Core,
@@ -31,6 +32,8 @@ pub(crate) async fn update(
     if row.root == "service" {
         core.apply_image_rules(&mut input)?;
         core.check_host_use(row.account_id, &input)?;
+        balancing::check_references(&input, row.account_id, |id| core.store.find(id))?;
+        check_own_key(scope, &input)?;
     }
     let input = match row.root.as_str() {
         "service" => service::check_update(row, input)?,

@@ -6,7 +6,7 @@ use crate::engine::core::{Core, Entry, ServiceLog, fenced, notes, request, stabl
 use crate::engine::instances::{
     InstanceNotes, InstanceTypes, Wanted, insert_service_container, is_leaving, remove_container,
 };
-use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind, State};
 use crate::plan::{Health, InstanceState, Plan, Step, UnitId, Why};
 use crate::schema::Machine;
 use crate::store::{Changes, Process, Tx};
@@ -66,6 +66,28 @@ impl Core {
                 None => return Ok(()),
             }
         }
+    }
+}
+
+impl Core {
+    /// The launch configurations of a service, as its containers are made of them.
+    fn configs_to_run(&self, snapshot: &ServiceSnapshot) -> Result<Vec<Config>> {
+        let mut configs: Vec<Config> = Vec::new();
+        for config in &snapshot.configs {
+            let (mut launch, mut raw) = (config.launch.clone(), config.raw.clone());
+            if launch.name.is_none()
+                && ServiceKind::of(&snapshot.service.kind) == ServiceKind::LoadBalancer
+                && let Some(image) = self.balancer_image(launch.image_uuid.as_deref().unwrap_or_default())?
+            {
+                let text = serde_json::value::to_raw_value(&image);
+                let text = text.map_err(|e| Error::internal("writing an image's name", e))?;
+                raw.insert("imageUuid".into(), text);
+                launch.image_uuid = Some(image);
+            }
+            configs.push(Config { launch, raw });
+        }
+        self.name_shared_volumes(snapshot, &mut configs)?;
+        Ok(configs)
     }
 }
 
@@ -261,6 +283,7 @@ impl Work {
             is_system: self.is_system,
             name_is_taken: self.taken_names.contains(name),
             failures,
+            balances: config.is_none() && ServiceKind::of(&service.kind) == ServiceKind::LoadBalancer,
         };
         insert_service_container(tx, &self.types, &wanted).map(Some)
     }

@@ -6,6 +6,7 @@ use crate::engine::core::{Core, Outcome, fenced, new_row, notes, retire, write_n
 use crate::model::{Fields, Resource, ResourceId, Result, ServiceKind, State};
 use crate::store::{Changes, NewResource, Process};
 
+use super::balancing;
 use super::links;
 use super::random_ports::{Drawn, EXHAUSTED, draw_ports};
 use super::snapshot::{ServiceNotes, ServiceSnapshot};
@@ -153,7 +154,13 @@ impl Core {
                 return Ok(());
             }
             match tx.find(link.id)?.filter(|m| m.removed.is_none()) {
-                Some(link) => links::retire_link(tx, &link, keep),
+                Some(link) => {
+                    links::retire_link(tx, &link, keep)?;
+                    match link.parent_id {
+                        Some(consumer) if consumer != service => balancing::forget_target(tx, consumer, service),
+                        _ => Ok(()),
+                    }
+                }
                 None => Ok(()),
             }
         })

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::engine::core::{Answer, Core, Input, Scope, new_row, retire, write_notes};
 use crate::model::launch::parse_reference;
-use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
+use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind, State};
 use crate::schema::render::wire_id;
 use crate::store::{NewResource, Tx};
 
@@ -100,6 +100,9 @@ pub(super) fn is_gone(row: Option<&Resource>) -> bool {
 pub(super) struct LinkNotes {
     /// Made by a selector, which also takes it away.
     pub(super) selected: bool,
+    /// Made by a rule of a balancer, which also takes it away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_ruled: bool,
 }
 
 pub(super) struct LinkTypes {
@@ -165,7 +168,12 @@ pub(crate) async fn add(core: &Core, scope: &Scope, row: &Resource, input: &Inpu
         if leads_nowhere(tx, &wanted.target)?.is_some() || is_gone(Some(&row)) {
             return Ok(());
         }
-        if links_of(tx, id)?.iter().any(|(_, t, _)| *t == wanted.target) {
+        let is_known = links_of(tx, id)?.iter().any(|(_, t, _)| *t == wanted.target);
+        // A balancer's rules link it already (recorded: `loadbalancers`).
+        if is_known && ServiceKind::of(&row.kind) == ServiceKind::LoadBalancer {
+            return Ok(());
+        }
+        if is_known {
             return Err(Error::invalid("NotUnique", "serviceId"));
         }
         insert_link(tx, &types, &row, &wanted.target, &wanted.alias, LinkNotes::default())

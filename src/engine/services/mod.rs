@@ -2,6 +2,7 @@
 //! rows, a plan, and its steps as requests for instance processes. No engine of containers is told anything here, and what
 //! the next steps are is the planner's to say.
 
+mod balancing;
 mod configs;
 mod dispatch;
 mod execute;

@@ -11,7 +11,8 @@ use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind, Sta
 use crate::schema::Type;
 use crate::store::{NewResource, Tx};
 
-use super::configs::{check_balancing, check_common, check_configs, sidekick_names};
+use super::balancing;
+use super::configs::{check_common, check_configs, sidekick_names};
 use super::names::check_names_free;
 
 /// A service that is to be made, and in which nothing is wrong that can be seen without its neighbours.
@@ -20,6 +21,8 @@ pub(crate) struct NewService {
     row: NewResource,
     stack: ResourceId,
     sidekicks: Vec<String>,
+    /// What it is to do with others, if it is a balancer.
+    balances: Input,
     wants_vip: bool,
 }
 
@@ -37,8 +40,9 @@ impl NewService {
                 Error::not_implemented("a service address (vip) needs simulated hosts in this build").with_field("vip"),
             );
         }
-        check_balancing(&input, is_sim)?;
+        balancing::check_config(&def.id, &input)?;
         let mut row = row_from_input(def, account, &input)?;
+        let config = input.shift_remove("lbConfig");
         row.parent_id = Some(stack);
         if kind.has_containers() {
             row.fields.set("serviceIndexStrategy", "deploymentUnitBased")?;
@@ -49,6 +53,9 @@ impl NewService {
             row,
             stack,
             sidekicks: sidekick_names(&input),
+            balances: config
+                .map(|config| Input::from_iter([("lbConfig".to_owned(), config)]))
+                .unwrap_or_default(),
             wants_vip,
         })
     }
@@ -60,6 +67,7 @@ impl NewService {
             mut row,
             stack,
             sidekicks,
+            balances,
             wants_vip,
         } = self;
         let in_stack = tx.find(stack)?.filter(|s| s.removed.is_none());
@@ -69,6 +77,7 @@ impl NewService {
         };
         // A service belongs to its stack's project, whatever path it was asked for by.
         row.account_id = in_stack.account_id;
+        balancing::check_references(&balances, row.account_id, |id| tx.find(id))?;
         let names = std::iter::once(row.name.as_str()).chain(sidekicks.iter().map(String::as_str));
         check_names_free(tx, stack, names, None)?;
         let stack_fields = Fields::parse(&in_stack.fields)?;

@@ -16,6 +16,7 @@ impl Core {
     /// Ties what selectors of this service, and of others, ask for: containers to adopt, services to link.
     pub(crate) async fn follow_selectors(&self, snapshot: &ServiceSnapshot) -> Result<()> {
         let service = &snapshot.service;
+        self.follow_rules(service).await?;
         self.follow_container_selector(snapshot).await?;
         let selector_of = |row: &Resource| -> Result<Option<Selector>> {
             // Most services have none; reading their fields would be most of the work.
@@ -92,7 +93,10 @@ impl Core {
                         &consumer,
                         &Target::Service(to),
                         "",
-                        LinkNotes { selected: true },
+                        LinkNotes {
+                            selected: true,
+                            ..LinkNotes::default()
+                        },
                     )?;
                     if tx.is_full() {
                         return Ok(true);

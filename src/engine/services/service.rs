@@ -3,12 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use crate::engine::core::{Answer, Core, Input, Scope, not_available, notes, request, write_notes};
-use crate::model::launch::{LaunchConfig, is_sim_image};
+use crate::engine::instances::check_own_key;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind, WireId};
 use crate::schema::{TypeView, Version};
 use crate::store::Changes;
 
-use super::configs::{check_balancing, check_common};
+use super::balancing;
+use super::configs::check_common;
 use super::new_service::{NewService, no_stack};
 use super::snapshot::ServiceNotes;
 
@@ -20,6 +21,7 @@ pub(crate) async fn create(
     account: ResourceId,
     mut input: Input,
 ) -> Result<Resource> {
+    core.name_balancer_image(&ty.def.id, &mut input)?;
     core.apply_image_rules(&mut input)?;
     let stack = input.get("stackId").and_then(Value::as_str).and_then(WireId::parse);
     let field = if scope.version == Version::V1 {
@@ -33,6 +35,7 @@ pub(crate) async fn create(
     let in_stack = core.store.find(stack.id)?;
     core.require_stack(scope, in_stack.as_ref())?;
     core.check_host_use(in_stack.and_then(|stack| stack.account_id), &input)?;
+    check_own_key(scope, &input)?;
     let new = NewService::check(&ty.def, account, stack.id, input)?;
     core.write_for(scope, move |tx| new.insert(tx)).await
 }
@@ -40,11 +43,11 @@ pub(crate) async fn create(
 /// The checks of a PUT. What a kind cannot change is dropped, as the wire does.
 pub(crate) fn check_update(row: &Resource, mut input: Input) -> Result<Input> {
     check_common(&input)?;
-    let launch: Option<LaunchConfig> = Fields::parse(&row.fields)?.read("launchConfig")?;
-    check_balancing(
-        &input,
-        launch.is_some_and(|l| is_sim_image(l.image_uuid.as_deref().unwrap_or_default())),
-    )?;
+    balancing::check_config(&row.kind, &input)?;
+    if let Some(Value::Object(primary)) = input.get_mut("launchConfig") {
+        balancing::complete(&row.kind, primary);
+        balancing::check_launch(&row.kind, primary)?;
+    }
     if ServiceKind::of(&row.kind).upgrades_only() {
         input.shift_remove("launchConfig");
         input.shift_remove("secondaryLaunchConfigs");

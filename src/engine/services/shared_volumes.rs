@@ -11,20 +11,15 @@ use crate::model::{Error, Fields, Result};
 use super::snapshot::{Config, ServiceSnapshot};
 
 impl Core {
-    /// The launch configurations of a service as its containers have them: with the names that engines know volumes by.
-    pub(super) fn configs_to_run(&self, snapshot: &ServiceSnapshot) -> Result<Vec<Config>> {
+    /// Puts the names that engines know shared volumes by into the launch configurations of a service.
+    pub(super) fn name_shared_volumes(&self, snapshot: &ServiceSnapshot, configs: &mut [Config]) -> Result<()> {
         let mut shared = BTreeSet::new();
         for template in self.store.children(snapshot.stack.id, "volumeTemplate")? {
             if !Fields::parse(&template.fields)?.read("external")?.unwrap_or(false) {
                 shared.insert(template.name);
             }
         }
-        let copy = |config: &Config| Config {
-            launch: config.launch.clone(),
-            raw: config.raw.clone(),
-        };
-        let mut configs: Vec<Config> = snapshot.configs.iter().map(copy).collect();
-        for config in &mut configs {
+        for config in configs {
             let mut is_changed = false;
             for volume in config.launch.data_volumes.iter_mut().flatten() {
                 if let Some((name, rest)) = volume.split_once(':')
@@ -40,6 +35,6 @@ impl Core {
                 config.raw.insert("dataVolumes".into(), raw);
             }
         }
-        Ok(configs)
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::engine::core::{Answer, Core, Input, Scope, not_available, notes, request, write_notes};
+use crate::engine::instances::check_own_key;
 use crate::model::{Error, Fields, Resource, Result, ServiceKind};
 use crate::schema::Machine;
 use crate::store::{Changes, Tx};
@@ -42,6 +43,7 @@ pub(super) fn check_pace(strategy: &Config) -> Result<()> {
 async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strategy: Config) -> Result<Answer> {
     core.apply_image_rules(&mut strategy)?;
     core.check_host_use(row.account_id, &strategy)?;
+    check_own_key(scope, &strategy)?;
     let upgrade = Upgrade::check(row, strategy)?;
     let machine = core.machine_of(&row.kind)?.clone();
     let range = core.port_range(row.account_id)?;

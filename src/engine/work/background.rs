@@ -10,10 +10,12 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::engine::accounts::Beginnings;
 use crate::engine::commands::seed_tasks;
-use crate::engine::core::{Core, Served, sweep_once};
+use crate::engine::core::{Core, Reader, Served, sweep_once};
 use crate::engine::hosts::watch_name;
 use crate::engine::names::{Follower, Kept, Next, survey};
 use crate::model::{ResourceId, Result};
+
+use super::balancers::keep_balancers;
 
 /// What is committed in this time is told together: many small changes then cost little more than one.
 const TELL_PAUSE: Duration = Duration::from_millis(3);
@@ -58,6 +60,7 @@ impl Background {
         tasks.spawn(check_health(core.clone()));
         tasks.spawn(sweep(core.clone()));
         tasks.spawn(keep_names(core.clone()));
+        tasks.spawn(keep_balancers(core.clone()));
         Self { tasks }
     }
 
@@ -111,13 +114,19 @@ async fn tell(core: Arc<Core>) {
 }
 
 async fn check_health(core: Arc<Core>) {
+    let mut groups = JoinSet::new();
     loop {
         let wait = core
             .monitor
             .next_at()
             .map_or(Duration::from_millis(500), |at| at.since(core.now()));
         tokio::time::sleep(wait.clamp(Duration::from_millis(20), Duration::from_millis(500))).await;
-        core.loops.ran("health checks", core.now(), core.probe_due().await);
+        for group in core.due_probes() {
+            let core = core.clone();
+            groups.spawn(async move { core.probe_group(group).await });
+        }
+        while groups.try_join_next().is_some() {}
+        core.loops.ran("health checks", core.now(), Ok(()));
     }
 }
 
@@ -136,7 +145,7 @@ async fn keep_names(core: Arc<Core>) {
     let mut again = tokio::time::interval(NAMES_EVERY);
     loop {
         tokio::select! {
-            () = core.feed.also_grown() => {}
+            () = core.feed.grown_for(Reader::Names) => {}
             () = core.name_servers.changed() => {}
             _ = again.tick() => core.runtimes().iter().for_each(|(host, _)| core.name_servers.look_at_host(*host)),
         }

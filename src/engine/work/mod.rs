@@ -3,6 +3,7 @@
 //! a wake, is the noun's.
 
 mod background;
+mod balancers;
 mod handlers;
 mod run;
 mod worker;

@@ -8,8 +8,19 @@ use crate::runtime::{Error, Result};
 pub(super) enum Address {
     Unix(String),
     Tcp(String),
-    Tls { url: String, certs: PathBuf },
+    Tls {
+        url: String,
+        certs: PathBuf,
+    },
+    /// A socket here whose other end is on another machine, and the address by which that is reached.
+    Tunnel {
+        socket: String,
+        address: Box<TunnelAddress>,
+    },
 }
+
+/// Says by which address a machine is reached that is behind a tunnel, while that is known.
+pub type TunnelAddress = dyn Fn() -> Option<String> + Send + Sync;
 
 impl Address {
     /// Reads what `Docker::connect` is told.
@@ -45,6 +56,7 @@ impl Address {
     pub(super) async fn of_machine(&self) -> Option<String> {
         let url = match self {
             Self::Unix(_) => return machine::own_address().map(|ip| ip.to_string()),
+            Self::Tunnel { address, .. } => return address(),
             Self::Tcp(url) | Self::Tls { url, .. } => url,
         };
         let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);

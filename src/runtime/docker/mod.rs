@@ -5,18 +5,20 @@
 //! another server's are not seen at all. Every call has a time limit of its own here, because the client's covers only the
 //! wait for the answer's head. The client has no connections to keep, so one value serves for ever.
 
+use super::stats::{Sample, Samples};
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
-    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound,
+    NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime,
+    RuntimeEvent, SecretFile,
 };
-use address::{Address, is_hidden};
+use address::{Address, TunnelAddress, is_hidden};
 use async_trait::async_trait;
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    StartContainerOptions, StopContainerOptionsBuilder,
 };
 use failure::{chain, failure, forbidden, forgive_gone, gone, is_forbidden, start_failure};
 use futures_util::stream::BoxStream;
@@ -28,21 +30,25 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell, Semaphore};
 
 mod address;
+mod balancer;
 mod events;
 mod failure;
 mod image;
+mod looking;
 mod machine;
 mod name_feed;
 mod name_image;
 mod name_server;
 mod network;
 mod observed;
-mod probe;
+mod secrets;
 mod spec;
+mod stats;
 mod streams;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod way;
 
 /// The label whose value is the server that owns a container, network or volume.
 pub const LABEL_SERVER: &str = "io.drover.server";
@@ -52,6 +58,9 @@ pub const LABEL_UUID: &str = "io.rancher.container.uuid";
 
 /// The label whose value is the project of a name server.
 pub const LABEL_NAMES: &str = "io.drover.names";
+
+/// On whoever holds the secrets of a container with this uuid, and on the volume that they are in.
+pub const LABEL_SECRETS: &str = "io.drover.secrets";
 
 /// The label whose value is the project of a network.
 pub const LABEL_PROJECT: &str = "io.drover.project";
@@ -89,6 +98,8 @@ struct Inner {
     name_servers: Mutex<()>,
     /// The image of name servers, once it is known.
     name_image: OnceCell<name_image::Image>,
+    /// The ways to name servers that are open.
+    ways: name_feed::Ways,
 }
 
 /// A frequency as the API has it. What is no frequency is 0.
@@ -109,7 +120,17 @@ impl Docker {
     /// # Errors
     /// [`Error::Failed`] if the address cannot be understood or certificates are missing.
     pub fn connect(url: &str, cert_dir: Option<&Path>, server_uuid: &str) -> Result<Self> {
-        let address = Address::parse(url, cert_dir)?;
+        Ok(Self::at(Address::parse(url, cert_dir)?, server_uuid))
+    }
+
+    /// The same for an engine on another machine that a socket of this one leads to. `address` says by which address that machine
+    /// is reached.
+    pub fn by_tunnel(socket: &Path, address: Box<TunnelAddress>, server_uuid: &str) -> Self {
+        let socket = socket.to_string_lossy().into_owned();
+        Self::at(Address::Tunnel { socket, address }, server_uuid)
+    }
+
+    fn at(address: Address, server_uuid: &str) -> Self {
         let inner = Inner {
             address,
             client: OnceLock::new(),
@@ -118,8 +139,9 @@ impl Docker {
             networks: Mutex::const_new(()),
             name_servers: Mutex::const_new(()),
             name_image: OnceCell::new(),
+            ways: name_feed::Ways::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 }
 
@@ -131,7 +153,9 @@ impl Inner {
         }
         let made = match &self.address {
             Address::Unix(path) if is_hidden(path) => return Err(forbidden(path)),
-            Address::Unix(path) => bollard::Docker::connect_with_unix(path, CLIENT_SECONDS, API_DEFAULT_VERSION),
+            Address::Unix(path) | Address::Tunnel { socket: path, .. } => {
+                bollard::Docker::connect_with_unix(path, CLIENT_SECONDS, API_DEFAULT_VERSION)
+            }
             Address::Tcp(url) => bollard::Docker::connect_with_http(url, CLIENT_SECONDS, API_DEFAULT_VERSION),
             Address::Tls { url, certs } => {
                 let file = |name: &str| certs.join(name);
@@ -153,7 +177,7 @@ impl Inner {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(e)) => match &self.address {
                 Address::Unix(path) if is_forbidden(&e) => Err(forbidden(path)),
-                Address::Unix(_) | Address::Tcp(_) | Address::Tls { .. } => Err(failure(&e)),
+                Address::Unix(_) | Address::Tcp(_) | Address::Tls { .. } | Address::Tunnel { .. } => Err(failure(&e)),
             },
             Err(_) => Err(Error::Unreachable(format!("no answer within {} s", limit.as_secs()))),
         }
@@ -187,70 +211,6 @@ impl Inner {
         found.retain(|each| uuid.is_none_or(|uuid| each.uuid == uuid));
         Ok(found)
     }
-
-    /// The container as the list has it. Should an accident have made two, the running one is meant.
-    async fn look_up(&self, uuid: &str) -> Result<Option<Found>> {
-        let mut all = self.list(Some(uuid)).await?;
-        all.sort_by_key(|f| (f.life != Life::Running, f.external_id.clone()));
-        Ok(all.into_iter().next())
-    }
-
-    async fn inspect(&self, id: &str) -> Result<Option<Found>> {
-        match self
-            .call(
-                SHORT,
-                self.api()?.inspect_container(id, None::<InspectContainerOptions>),
-            )
-            .await
-        {
-            Ok(answer) => Ok(observed::from_inspect(answer, &self.server_uuid)),
-            Err(Error::Gone(_)) => Ok(None),
-            Err(other) => Err(other),
-        }
-    }
-
-    /// The container that has the name a creation wanted, if it is the same one: another call of ours was faster. The
-    /// engine reserves a name before it knows the container, so the holder may not be there to be seen yet.
-    async fn holder_of_name(&self, spec: &ContainerSpec, refusal: String) -> Result<Found> {
-        let look = async {
-            loop {
-                match self
-                    .call(
-                        SHORT,
-                        self.api()?
-                            .inspect_container(&spec.name, None::<InspectContainerOptions>),
-                    )
-                    .await
-                {
-                    Ok(holder) => {
-                        let holder = observed::from_inspect(holder, &self.server_uuid);
-                        return Ok(holder.filter(|f| f.uuid == spec.uuid));
-                    }
-                    Err(Error::Gone(_)) => crate::runtime::pause(POLL).await,
-                    Err(other) => return Err(other),
-                }
-            }
-        };
-        let holder = tokio::time::timeout(SHORT, look).await.unwrap_or(Ok(None))?;
-        holder.ok_or(Error::NameTaken(refusal))
-    }
-
-    /// Waits for the end of a removal that someone else began.
-    async fn wait_until_gone(&self, id: &str) -> Result<()> {
-        let wait = async {
-            while self.inspect(id).await?.is_some() {
-                crate::runtime::pause(POLL).await;
-            }
-            Ok(())
-        };
-        let late = || {
-            Error::Failed(format!(
-                "removal of container {id} is still in progress after {} s",
-                LONG.as_secs()
-            ))
-        };
-        tokio::time::timeout(LONG, wait).await.unwrap_or_else(|_| Err(late()))
-    }
 }
 
 /// Whether a container goes by the engine's own id, as those do that are nobody's.
@@ -270,6 +230,7 @@ impl Runtime for Docker {
             // An address does not tell whether the engine is on this machine; avoiding a port too many does no harm.
             shares_our_ports: true,
             network_services: true,
+            balancers: true,
         }
     }
 
@@ -290,6 +251,7 @@ impl Runtime for Docker {
             mhz: processors.mhz.map(whole),
             cpu_model: processors.model,
             address: self.inner.address.of_machine().await,
+            is_address_told: matches!(self.inner.address, Address::Tunnel { .. }),
             name: info.name.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
             os: info.operating_system.unwrap_or_default(),
@@ -335,6 +297,9 @@ impl Runtime for Docker {
 
     async fn create(&self, spec: &ContainerSpec) -> Result<Found> {
         if let Some(there) = self.find(&spec.uuid).await? {
+            if there.life == Life::Created {
+                balancer::put_files(&self.inner, &there.external_id, spec).await?;
+            }
             return Ok(there);
         }
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
@@ -348,7 +313,20 @@ impl Runtime for Docker {
             Err(Error::NameTaken(message)) => return self.inner.holder_of_name(spec, message).await,
             Err(other) => return Err(other),
         };
+        balancer::put_files(&self.inner, &id, spec).await?;
         self.inner.inspect(&id).await?.ok_or_else(|| gone(&spec.uuid))
+    }
+
+    async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()> {
+        secrets::deliver(&self.inner, uuid, files).await
+    }
+
+    async fn withdraw_secrets(&self, uuid: &str) -> Result<()> {
+        secrets::withdraw(&self.inner, uuid).await
+    }
+
+    async fn with_secrets(&self) -> Result<Vec<String>> {
+        secrets::held(&self.inner).await
     }
 
     async fn start(&self, uuid: &str) -> Result<Found> {
@@ -442,6 +420,14 @@ impl Runtime for Docker {
         streams::logs(&self.inner, uuid, wanted).await
     }
 
+    async fn stats(&self, uuid: &str) -> Result<Samples> {
+        stats::stats(&self.inner, uuid).await
+    }
+
+    async fn machine_stats(&self) -> Result<Sample> {
+        stats::machine(&self.inner)
+    }
+
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
         streams::execute(&self.inner, uuid, wanted).await
     }
@@ -466,10 +452,15 @@ impl Runtime for Docker {
         name_feed::open(&self.inner, project_uuid).await
     }
 
+    async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>> {
+        balancer::open(&self.inner, uuid).await
+    }
+
     async fn probe(&self, probe: &Probe) -> ProbeResult {
-        match self.inner.address {
-            Address::Unix(_) => probe::run(probe).await,
-            Address::Tcp(_) | Address::Tls { .. } => ProbeResult::Unreachable(
+        match (&probe.beside, &self.inner.address) {
+            (Some(project), _) => self.inner.ways.probe(project, probe).await,
+            (None, Address::Unix(_)) => crate::probe::run(probe).await,
+            (None, Address::Tcp(_) | Address::Tls { .. } | Address::Tunnel { .. }) => ProbeResult::Unreachable(
                 "the engine is on another machine, where its containers' addresses mean nothing to us".to_owned(),
             ),
         }

@@ -38,16 +38,52 @@ pub(super) struct Image {
 }
 
 /// A file of this machine, and where it is to be.
-struct Part {
+pub(super) struct Part {
     from: PathBuf,
     path: String,
+    is_loader: bool,
+}
+
+impl Image {
+    /// What tells this program from another.
+    pub(super) fn tag(&self) -> &str {
+        self.reference.rsplit(':').next().unwrap_or_default()
+    }
+
+    /// Whether its program needs something else to load it.
+    pub(super) fn has_loader(&self) -> bool {
+        self.parts.iter().any(|part| part.is_loader)
+    }
+
+    /// Its files, each to be where `path` says.
+    pub(super) fn files_as(&self, path: impl Fn(&Part) -> String) -> Vec<(PathBuf, String)> {
+        self.parts.iter().map(|part| (part.from.clone(), path(part))).collect()
+    }
+}
+
+impl Part {
+    /// What it is called in a folder of its own; libraries keep their names.
+    pub(super) fn choose<'a>(&'a self, program: &'a str, loader: &'a str) -> &'a str {
+        if self.path == PROGRAM {
+            program
+        } else if self.is_loader {
+            loader
+        } else {
+            self.path.rsplit('/').next().unwrap_or_default()
+        }
+    }
+}
+
+/// The running program with its libraries, once it is known that it runs on the engine's machine.
+pub(super) async fn program(docker: &Inner) -> Result<&Image> {
+    docker.name_image.get_or_try_init(|| known(docker)).await
 }
 
 /// Makes the image present, once it is known that its program runs on the engine's machine.
 pub(super) async fn ensure(docker: &Inner) -> Result<()> {
     // Two projects at once make it once.
     let _guard = docker.name_servers.lock().await;
-    let image = docker.name_image.get_or_try_init(|| known(docker)).await?;
+    let image = program(docker).await?;
     match docker.call(SHORT, docker.api()?.inspect_image(&image.reference)).await {
         Ok(_) => Ok(()),
         Err(Error::Gone(_)) => import(docker, image).await,
@@ -106,8 +142,14 @@ async fn import(docker: &Inner, image: &Image) -> Result<()> {
             "ENV LD_LIBRARY_PATH=/lib".to_owned(),
         ])
         .build();
-    let files = image.parts.iter().map(|part| (part.from.clone(), part.path.clone()));
-    let body = bollard::body_try_stream(archive(files.collect()).map_ok(Into::into));
+    let data = Access {
+        owner: OWNER,
+        group: OWNER,
+        mode: 0o700,
+    };
+    let folder = tape::header(&format!("{}/", DATA.trim_start_matches('/')), Member::Folder, data)?;
+    let files = image.files_as(|part| part.path.clone());
+    let body = bollard::body_try_stream(archive(folder, files, tape::end()).map_ok(Into::into));
     let mut lines = Box::pin(docker.api()?.create_image(Some(options), Some(body), None));
     loop {
         let Ok(line) = tokio::time::timeout(LONG, lines.next()).await else {
@@ -125,11 +167,15 @@ async fn import(docker: &Inner, image: &Image) -> Result<()> {
     }
 }
 
-/// The archive of the files, piece by piece: the program is large, and not kept in memory for this.
-fn archive(files: Vec<(PathBuf, String)>) -> impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static {
+/// The archive of the files, between what stands before and after them, piece by piece: the program is large, and not kept in memory for this.
+pub(super) fn archive(
+    before: Vec<u8>,
+    files: Vec<(PathBuf, String)>,
+    after: Vec<u8>,
+) -> impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static {
     let (pieces, wanted) = mpsc::channel(2);
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = write_archive(&files, &pieces) {
+        if let Err(error) = write_archive(before, &files, after, &pieces) {
             // Nobody reads any more if this fails.
             let _ = pieces.blocking_send(Err(error));
         }
@@ -140,7 +186,12 @@ fn archive(files: Vec<(PathBuf, String)>) -> impl Stream<Item = io::Result<Vec<u
     })
 }
 
-fn write_archive(files: &[(PathBuf, String)], pieces: &mpsc::Sender<io::Result<Vec<u8>>>) -> io::Result<()> {
+fn write_archive(
+    before: Vec<u8>,
+    files: &[(PathBuf, String)],
+    after: Vec<u8>,
+    pieces: &mpsc::Sender<io::Result<Vec<u8>>>,
+) -> io::Result<()> {
     let send = |piece: Vec<u8>| {
         pieces
             .blocking_send(Ok(piece))
@@ -149,19 +200,15 @@ fn write_archive(files: &[(PathBuf, String)], pieces: &mpsc::Sender<io::Result<V
     let header = |path: &str, member, access| {
         tape::header(path, member, access).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()))
     };
-    let data = Access {
-        owner: OWNER,
-        mode: 0o700,
-    };
-    send(header(
-        &format!("{}/", DATA.trim_start_matches('/')),
-        Member::Folder,
-        data,
-    )?)?;
+    send(before)?;
     for (from, path) in files {
         let mut file = File::open(from)?;
         let size = file.metadata()?.len();
-        let access = Access { owner: 0, mode: 0o755 };
+        let access = Access {
+            owner: 0,
+            group: 0,
+            mode: 0o755,
+        };
         send(header(path.trim_start_matches('/'), Member::File(size), access)?)?;
         let mut left = size;
         while left > 0 {
@@ -172,7 +219,7 @@ fn write_archive(files: &[(PathBuf, String)], pieces: &mpsc::Sender<io::Result<V
         }
         send(tape::padding(size))?;
     }
-    send(tape::end())
+    send(after)
 }
 
 /// The program, what loads it, and the libraries that are mapped now. A program that was replaced meanwhile is still
@@ -182,18 +229,21 @@ fn parts() -> io::Result<Vec<Part>> {
     let mut parts = vec![Part {
         from: program.to_owned(),
         path: PROGRAM.to_owned(),
+        is_loader: false,
     }];
     if let Some(loader) = loader(program)? {
         parts.push(Part {
             from: PathBuf::from(&loader),
             path: loader,
+            is_loader: true,
         });
     }
     for from in libraries(&std::fs::read_to_string("/proc/self/maps")?) {
         if let Some(name) = from.file_name().and_then(|name| name.to_str()) {
             let path = format!("/lib/{name}");
             if parts.iter().all(|part| part.path != path) {
-                parts.push(Part { from, path });
+                let is_loader = false;
+                parts.push(Part { from, path, is_loader });
             }
         }
     }

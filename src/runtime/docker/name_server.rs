@@ -218,6 +218,7 @@ async fn put_table(docker: &Inner, id: &str, spec: &NameServerSpec) -> Result<()
         serde_json::to_vec(&spec.table).map_err(|e| Error::Failed(format!("the table cannot be written: {e}")))?;
     let access = tape::Access {
         owner: OWNER,
+        group: OWNER,
         mode: 0o600,
     };
     let archive = tape::of_file("table.json", access, &table)?;

@@ -182,6 +182,7 @@ fn mounts(points: Option<Vec<MountPoint>>) -> Vec<FoundMount> {
     let mut mounts: Vec<FoundMount> = points
         .unwrap_or_default()
         .into_iter()
+        .filter(|m| !m.name.as_deref().is_some_and(super::secrets::is_one))
         .map(|m| FoundMount {
             volume: m.name.filter(|n| !n.is_empty()),
             source: m.source.unwrap_or_default(),

@@ -10,7 +10,7 @@ use bollard::models::{
     ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum, ThrottleDevice,
 };
 
-use super::{LABEL_SERVER, image};
+use super::{LABEL_SERVER, image, secrets};
 use crate::model::launch::{self, BlkioDeviceOption, LaunchConfig};
 use crate::runtime::{ContainerSpec, NetworkAttachment};
 
@@ -52,6 +52,9 @@ pub fn create_body(spec: &ContainerSpec, server_uuid: &str) -> ContainerCreateBo
         healthcheck: healthcheck(launch),
         host_config: Some(HostConfig {
             binds: volumes.binds,
+            mounts: spec
+                .has_secrets
+                .then(|| vec![secrets::mount(&spec.uuid, server_uuid, true)]),
             ..host_config(spec)
         }),
         networking_config: networking(spec),

@@ -66,7 +66,7 @@ pub(super) async fn execute(docker: &Arc<Inner>, uuid: &str, wanted: &ExecWanted
     }
 }
 
-async fn external_id(docker: &Inner, uuid: &str) -> Result<String> {
+pub(super) async fn external_id(docker: &Inner, uuid: &str) -> Result<String> {
     let found = docker.look_up(uuid).await?;
     let gone = || Error::Gone(format!("the engine has no container {uuid}"));
     found.map(|found| found.external_id).ok_or_else(gone)

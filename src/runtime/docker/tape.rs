@@ -16,8 +16,8 @@ pub(super) enum Member {
 /// Who may do what with a member.
 #[derive(Clone, Copy)]
 pub(super) struct Access {
-    /// User and group.
     pub(super) owner: u32,
+    pub(super) group: u32,
     pub(super) mode: u32,
 }
 
@@ -30,12 +30,11 @@ pub(super) fn header(path: &str, member: Member, access: Access) -> Result<Vec<u
     if path.len() > 100 {
         return Err(Error::Failed(format!("the path {path} is too long for an archive")));
     }
-    let owner = format!("{:07o}\0", access.owner);
     let fields: [(String, usize); 7] = [
         (path.to_owned(), 100),
         (format!("{:07o}\0", access.mode), 8),
-        (owner.clone(), 8),
-        (owner, 8),
+        (format!("{:07o}\0", access.owner), 8),
+        (format!("{:07o}\0", access.group), 8),
         (format!("{size:011o}\0"), 12),
         ("00000000000\0".to_owned(), 12),
         // The checksum counts itself as blanks.
@@ -71,10 +70,18 @@ pub(super) fn end() -> Vec<u8> {
 
 /// An archive of one small file.
 pub(super) fn of_file(path: &str, access: Access, content: &[u8]) -> Result<Vec<u8>> {
-    let size = content.len() as u64;
-    let mut all = header(path, Member::File(size), access)?;
-    all.extend_from_slice(content);
-    all.extend(padding(size));
+    of_files([(path, access, content)])
+}
+
+/// An archive of small files.
+pub(super) fn of_files<'f>(files: impl IntoIterator<Item = (&'f str, Access, &'f [u8])>) -> Result<Vec<u8>> {
+    let mut all = Vec::new();
+    for (path, access, content) in files {
+        let size = content.len() as u64;
+        all.extend(header(path, Member::File(size), access)?);
+        all.extend_from_slice(content);
+        all.extend(padding(size));
+    }
     all.extend(end());
     Ok(all)
 }
@@ -92,6 +99,7 @@ mod tests {
     fn an_archive_is_read_by_tar_itself() {
         let access = Access {
             owner: 65534,
+            group: 65534,
             mode: 0o640,
         };
         let mut all = header("data/", Member::Folder, Access { mode: 0o700, ..access }).unwrap();

@@ -1,6 +1,7 @@
 //! What happens to a simulated engine and its containers from outside: tests decide it.
 
 use super::{Health, Sim};
+use crate::runtime::SecretFile;
 
 impl Sim {
     /// Decides the end of later probes of a container, now or later created.
@@ -11,6 +12,16 @@ impl Sim {
     /// The server whose password the last pull of an image brought along; none if it brought none, or there was no pull.
     pub fn shown_to(&self, image: &str) -> Option<String> {
         self.shared.lock().state.shown_to.get(image).cloned().flatten()
+    }
+
+    /// What a container has in its folder of secrets; none if it was given none, or they were taken back.
+    pub fn secrets_of(&self, uuid: &str) -> Option<Vec<SecretFile>> {
+        self.shared.lock().secrets.get(uuid).cloned()
+    }
+
+    /// Forgets all secrets, as a machine does that is started anew.
+    pub fn forget_secrets(&self) {
+        self.shared.lock().secrets.clear();
     }
 
     /// What it says that it is from now on; at first nothing.

@@ -13,17 +13,21 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 
+use super::stats::{Sample, Samples};
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
-    Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound, NameServerSpec,
-    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound,
+    NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime,
+    RuntimeEvent, SecretFile,
 };
 use crate::model::{Clock, Timestamp};
 
+mod balancers;
 mod fate;
 mod knobs;
 mod names;
 mod state;
+mod stats;
 mod streams;
 
 pub use knobs::Health;
@@ -31,6 +35,9 @@ use knobs::{Knobs, SimStep};
 use state::Contents;
 
 /// The longest log of calls; a test that asserts on more should look at [`Sim::count`].
+/// Of the machine, as it says.
+const MEMORY_BYTES: i64 = 16 << 30;
+
 const LOG_CAP: usize = 10_000;
 /// Events a slow reader may lag behind before it is told to compare everything.
 const EVENT_CAP: usize = 4096;
@@ -57,6 +64,9 @@ struct SimWorld {
     hung_up: bool,
     identity: String,
     names: names::NameServers,
+    /// What containers have in their folder of secrets, by their uuids.
+    secrets: BTreeMap<String, Vec<SecretFile>>,
+    balancers: balancers::Balancers,
     log: VecDeque<String>,
     counts: HashMap<&'static str, u64>,
 }
@@ -195,11 +205,13 @@ impl Runtime for Sim {
     }
 
     fn capabilities(&self) -> Capabilities {
+        let world = self.shared.lock();
         Capabilities {
             // Nothing is routed, so nothing clashes.
             overlapping_subnets: true,
             shares_our_ports: false,
-            network_services: self.shared.lock().names.are_possible,
+            network_services: world.names.are_possible,
+            balancers: world.balancers.are_possible,
         }
     }
 
@@ -210,12 +222,13 @@ impl Runtime for Sim {
             mhz: None,
             cpu_model: None,
             address: None,
+            is_address_told: false,
             name: "sim".to_owned(),
             version: "sim".to_owned(),
             os: "Simulator".to_owned(),
             kernel: "sim".to_owned(),
             cores: 4,
-            memory_bytes: 16 << 30,
+            memory_bytes: MEMORY_BYTES,
             labels: BTreeMap::new(),
         })
     }
@@ -372,6 +385,30 @@ impl Runtime for Sim {
         self.log_of(uuid, wanted)
     }
 
+    async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()> {
+        let mut world = self.enter("deliver_secrets", Some(uuid))?;
+        world.state.get(uuid).ok_or_else(|| streams::gone(uuid))?;
+        world.secrets.insert(uuid.to_owned(), files.to_vec());
+        Ok(())
+    }
+
+    async fn withdraw_secrets(&self, uuid: &str) -> Result<()> {
+        self.enter("withdraw_secrets", Some(uuid))?.secrets.remove(uuid);
+        Ok(())
+    }
+
+    async fn with_secrets(&self) -> Result<Vec<String>> {
+        Ok(self.enter("with_secrets", None)?.secrets.keys().cloned().collect())
+    }
+
+    async fn stats(&self, uuid: &str) -> Result<Samples> {
+        self.stats_of(uuid)
+    }
+
+    async fn machine_stats(&self) -> Result<Sample> {
+        self.enter("machine_stats", None).map(|_| stats::idle())
+    }
+
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
         self.run_in(uuid, wanted)
     }
@@ -396,15 +433,23 @@ impl Runtime for Sim {
     }
 
     async fn feed_name_server(&self, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
-        let world = self.enter("feed_name_server", Some(project_uuid))?;
-        names::open(&self.shared, &world, project_uuid)
+        let mut world = self.enter("feed_name_server", Some(project_uuid))?;
+        names::open(&self.shared, &mut world, project_uuid)
+    }
+
+    async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>> {
+        let world = self.enter("feed_balancer", Some(uuid))?;
+        balancers::open(&self.shared, &world, uuid)
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
-        let world = match self.enter("probe", None) {
+        let mut world = match self.enter("probe", None) {
             Ok(world) => world,
             Err(e) => return ProbeResult::Unreachable(e.to_string()),
         };
+        if let Some(Err(why)) = probe.beside.as_deref().map(|project| world.probe_beside(project)) {
+            return ProbeResult::Unreachable(why);
+        }
         let Some(container) = world.state.running(&probe.uuid) else {
             return ProbeResult::Down("the container does not run".to_owned());
         };

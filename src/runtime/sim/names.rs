@@ -18,6 +18,10 @@ pub(super) struct NameServers {
     by_project: BTreeMap<String, Server>,
     /// Grows when all ways are cut.
     cuts: u64,
+    /// The last way that was opened to each: how many cuts there were then.
+    ways: BTreeMap<String, u64>,
+    /// How often each was asked for a probe.
+    probes: BTreeMap<String, u64>,
 }
 
 struct Server {
@@ -56,6 +60,11 @@ impl Sim {
         self.shared.lock().names.by_project.remove(project_uuid);
         let project_uuid = project_uuid.to_owned();
         self.shared.send(RuntimeEvent::NameServer { project_uuid });
+    }
+
+    /// How often the name server of a project was asked to probe a container.
+    pub fn probes_beside(&self, project_uuid: &str) -> u64 {
+        self.shared.lock().names.probes.get(project_uuid).copied().unwrap_or(0)
     }
 
     /// Every way to a name server breaks.
@@ -99,19 +108,32 @@ impl SimWorld {
         Ok(())
     }
 
+    /// Notes that a project's name server is asked for a probe; why it cannot be.
+    pub(super) fn probe_beside(&mut self, project_uuid: &str) -> std::result::Result<(), String> {
+        let names = &mut self.names;
+        let is_open = names.ways.get(project_uuid) == Some(&names.cuts);
+        if !is_open || !names.by_project.contains_key(project_uuid) {
+            return Err("no way to the name server is open".to_owned());
+        }
+        *names.probes.entry(project_uuid.to_owned()).or_default() += 1;
+        Ok(())
+    }
+
     pub(super) fn remove_name_server(&mut self, project_uuid: &str) {
         self.names.by_project.remove(project_uuid);
     }
 }
 
-pub(super) fn open(shared: &Arc<Shared>, world: &SimWorld, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
+pub(super) fn open(shared: &Arc<Shared>, world: &mut SimWorld, project_uuid: &str) -> Result<Box<dyn NameFeed>> {
     if !world.names.by_project.contains_key(project_uuid) {
         return Err(Error::Gone("the name server does not run".to_owned()));
     }
+    let cuts = world.names.cuts;
+    world.names.ways.insert(project_uuid.to_owned(), cuts);
     Ok(Box::new(Way {
         shared: Arc::clone(shared),
         project_uuid: project_uuid.to_owned(),
-        cuts: world.names.cuts,
+        cuts,
     }))
 }
 
@@ -139,6 +161,11 @@ impl NameFeed for Way {
                 true => Answer::Applied(server.table.number),
                 false => Answer::Behind(server.table.number),
             },
+            Feed::Probe(_) => return Err(Error::Failed("probes are asked of the engine".to_owned())),
         })
+    }
+
+    fn is_broken(&self) -> bool {
+        self.shared.lock().names.cuts != self.cuts
     }
 }

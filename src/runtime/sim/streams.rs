@@ -34,9 +34,14 @@ impl Sim {
             return Ok(said.boxed());
         }
         // It says nothing more, but a follower stays until it ends.
-        let (sim, uuid) = (self.shared.clone(), uuid.to_owned());
-        let mut events = self.shared.events.subscribe();
-        let rest = async move {
+        let rest = self.ends(uuid.to_owned());
+        Ok(said.chain(stream::once(rest).filter_map(std::future::ready)).boxed())
+    }
+
+    /// Waits until a container does not run any more; `Some` if its engine went away before.
+    pub(super) fn ends<T>(&self, uuid: String) -> impl Future<Output = Option<Result<T>>> + Send + use<T> {
+        let (sim, mut events) = (self.shared.clone(), self.shared.events.subscribe());
+        async move {
             while sim.lock().state.running(&uuid).is_some() {
                 match events.recv().await {
                     Ok(RuntimeEvent::Disconnected(why)) => return Some(Err(Error::Unreachable(why))),
@@ -45,8 +50,7 @@ impl Sim {
                 }
             }
             None
-        };
-        Ok(said.chain(stream::once(rest).filter_map(std::future::ready)).boxed())
+        }
     }
 
     pub(super) fn run_in(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
@@ -78,7 +82,7 @@ impl Sim {
     }
 }
 
-fn gone(uuid: &str) -> Error {
+pub(super) fn gone(uuid: &str) -> Error {
     Error::Gone(format!("there is no container {uuid}"))
 }
 

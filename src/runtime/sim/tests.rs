@@ -25,6 +25,8 @@ fn spec(uuid: &str, image: &str, labels: &[(&str, &str)]) -> ContainerSpec {
         ports: vec![],
         volumes_from: vec![],
         volume_mounts: vec![],
+        has_secrets: false,
+        files: vec![],
     }
 }
 
@@ -163,6 +165,7 @@ async fn probes_follow_the_label_and_then_the_hand() {
         port: 80,
         request_line: None,
         timeout: Duration::from_secs(1),
+        beside: None,
     };
     sim.create(&spec("plain", "sim:web", &[])).await.unwrap();
     sim.create(&spec("bad", "sim:web", &[("sim.health", "unhealthy")]))

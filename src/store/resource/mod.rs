@@ -8,7 +8,7 @@ mod row;
 mod write;
 
 pub(super) use row::{ListedRow, ResourceRow};
-pub(super) use write::rows;
+pub(super) use write::{delete_rows, rows};
 
 /// A row to be made.
 #[derive(Debug, Clone, Default)]

@@ -6,10 +6,10 @@ use super::{ResourceRow, Slim, Within, failed, rows as resource};
 use crate::model::{Error, Resource, ResourceId, Result, State};
 use crate::store::dialect::{self, Conn, OneOf};
 use crate::store::statement::Fragment;
-use crate::store::{Scalar, Store, Tx};
+use crate::store::{Scalar, Store, Tx, audit};
 
 fn find_on(conn: &mut Conn, id: ResourceId) -> Result<Option<Resource>> {
-    resource::all()
+    resource::whole()
         .filter(resource::id.eq(id.0))
         .select(ResourceRow::as_select())
         // Not `first`, whose limit would be one more thing to bind and to plan for.
@@ -20,7 +20,7 @@ fn find_on(conn: &mut Conn, id: ResourceId) -> Result<Option<Resource>> {
 }
 
 fn children_on(conn: &mut Conn, parent: ResourceId, root: &str) -> Result<Vec<Resource>> {
-    let rows: Vec<ResourceRow> = resource::all()
+    let rows: Vec<ResourceRow> = resource::whole()
         .filter(resource::parent_id.eq(parent.0))
         .filter(resource::root.eq(root))
         .filter(resource::removed_ms.is_null())
@@ -32,7 +32,7 @@ fn children_on(conn: &mut Conn, parent: ResourceId, root: &str) -> Result<Vec<Re
 }
 
 fn all_on(conn: &mut Conn, root: &str, account: Option<ResourceId>) -> Result<Vec<Resource>> {
-    let mut query = resource::all()
+    let mut query = resource::whole()
         .filter(resource::root.eq(root))
         .filter(resource::removed_ms.is_null())
         .order(resource::id)
@@ -50,7 +50,7 @@ fn many_on(conn: &mut Conn, ids: &[ResourceId]) -> Result<Vec<Resource>> {
         [] => Ok(Vec::new()),
         [only] => Ok(find_on(conn, *only)?.into_iter().collect()),
         several => {
-            let rows: Vec<ResourceRow> = resource::all()
+            let rows: Vec<ResourceRow> = resource::whole()
                 .filter(OneOf::new("id", several))
                 .order(resource::id)
                 .select(ResourceRow::as_select())
@@ -64,7 +64,13 @@ fn many_on(conn: &mut Conn, ids: &[ResourceId]) -> Result<Vec<Resource>> {
 impl Store {
     /// A row by id, removed ones too. A few microseconds: may be called on an async thread.
     pub fn find(&self, id: ResourceId) -> Result<Option<Resource>> {
-        find_on(&mut *self.reader()?, id)
+        self.cache.find(id, || {
+            let mut conn = self.reader()?;
+            match find_on(&mut conn, id)? {
+                None => audit::find(&mut conn, &self.unpacker, id),
+                found => Ok(found),
+            }
+        })
     }
 
     /// The live rows of this root that live in `parent`, by id.
@@ -79,7 +85,9 @@ impl Store {
 
     /// Rows by ids, removed ones too, in order of id.
     pub fn many(&self, ids: &[ResourceId]) -> Result<Vec<Resource>> {
-        many_on(&mut *self.reader()?, ids)
+        let mut conn = self.reader()?;
+        let rows = many_on(&mut conn, ids)?;
+        audit::add_found(&mut conn, &self.unpacker, ids, rows)
     }
 
     /// `(parent, id)` of the live rows of this root that live in one of `parents`.
@@ -110,7 +118,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut conn = self.reader()?;
-        let mut rows: Vec<Columns> = resource::all()
+        let mut rows: Vec<Columns> = resource::whole()
             .filter(OneOf::new("host_id", hosts))
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
@@ -118,7 +126,7 @@ impl Store {
                 resource::id,
                 resource::kind,
                 resource::host_id,
-                resource::state,
+                resource::now::state,
                 resource::internal,
             ))
             .load(&mut conn)
@@ -139,10 +147,10 @@ impl Store {
     /// All live rows of this root that have a health.
     pub fn with_health(&self, root: &str) -> Result<Vec<Resource>> {
         let mut conn = self.reader()?;
-        let rows: Vec<ResourceRow> = resource::all()
+        let rows: Vec<ResourceRow> = resource::whole()
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
-            .filter(resource::health.ne(""))
+            .filter(resource::now::health.ne(""))
             .order(resource::id)
             .select(ResourceRow::as_select())
             .load(&mut conn)
@@ -157,7 +165,7 @@ impl Store {
 }
 
 fn find_by_uuid_on(conn: &mut Conn, uuid: &str) -> Result<Option<Resource>> {
-    resource::all()
+    resource::whole()
         .filter(resource::uuid.eq(uuid))
         .select(ResourceRow::as_select())
         .first(conn)
@@ -169,7 +177,10 @@ fn find_by_uuid_on(conn: &mut Conn, uuid: &str) -> Result<Option<Resource>> {
 impl Tx<'_> {
     /// A row by id, removed ones too, as this transaction sees it.
     pub fn find(&mut self, id: ResourceId) -> Result<Option<Resource>> {
-        find_on(self.conn, id)
+        match find_on(self.conn, id)? {
+            None => audit::find(self.conn, &self.packer.reader, id),
+            found => Ok(found),
+        }
     }
 
     /// See [`Store::find_by_uuid`].
@@ -218,7 +229,7 @@ impl Tx<'_> {
 
     /// The live rows of this root in an account with exactly this name. Unlike [`Tx::named`] it is one step in an index.
     pub fn called(&mut self, root: &str, account: ResourceId, name: &str) -> Result<Vec<Resource>> {
-        let rows: Vec<ResourceRow> = resource::all()
+        let rows: Vec<ResourceRow> = resource::whole()
             .filter(resource::root.eq(root))
             .filter(resource::account_id.eq(account.0))
             .filter(resource::name.eq(name))

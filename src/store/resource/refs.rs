@@ -47,6 +47,19 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut conn = self.reader()?;
+        if let [only] = ids {
+            let found = match direction {
+                Direction::From => referenced_on(&mut conn, *only, field)?
+                    .into_iter()
+                    .map(|to| (*only, to))
+                    .collect(),
+                Direction::To => referrers_on(&mut conn, *only, field)?
+                    .into_iter()
+                    .map(|from| (from, *only))
+                    .collect(),
+            };
+            return Ok(found);
+        }
         let known = match direction {
             Direction::From => "from_id",
             Direction::To => "to_id",

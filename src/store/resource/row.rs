@@ -2,8 +2,19 @@
 
 use diesel::prelude::*;
 
-use super::rows as resource;
+use super::rows::{self as resource, now};
 use crate::model::{Resource, ResourceId, State, Timestamp};
+
+/// What changes often.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = now, check_for_backend(crate::store::dialect::Db))]
+pub(in crate::store) struct StateColumns {
+    state: String,
+    health: String,
+    message: String,
+    progress: Option<i32>,
+    version: i64,
+}
 
 /// A whole row.
 #[derive(Queryable, Selectable)]
@@ -17,11 +28,8 @@ pub(in crate::store) struct ResourceRow {
     host_id: Option<i64>,
     uuid: String,
     name: String,
-    state: String,
-    health: String,
-    message: String,
-    progress: Option<i32>,
-    version: i64,
+    #[diesel(embed)]
+    now: StateColumns,
     created_ms: i64,
     removed_ms: Option<i64>,
     purge_after_ms: Option<i64>,
@@ -41,11 +49,11 @@ impl From<ResourceRow> for Resource {
             host_id: row.host_id.map(ResourceId),
             uuid: row.uuid,
             name: row.name,
-            state: State::of(&row.state),
-            health: row.health,
-            message: row.message,
-            progress: row.progress,
-            version: row.version,
+            state: State::of(&row.now.state),
+            health: row.now.health,
+            message: row.now.message,
+            progress: row.now.progress,
+            version: row.now.version,
             created: Timestamp(row.created_ms),
             removed: row.removed_ms.map(Timestamp),
             purge_after: row.purge_after_ms.map(Timestamp),
@@ -67,11 +75,8 @@ pub(in crate::store) struct ListedRow {
     host_id: Option<i64>,
     uuid: String,
     name: String,
-    state: String,
-    health: String,
-    message: String,
-    progress: Option<i32>,
-    version: i64,
+    #[diesel(embed)]
+    now: StateColumns,
     created_ms: i64,
     removed_ms: Option<i64>,
     purge_after_ms: Option<i64>,
@@ -91,11 +96,11 @@ impl ListedRow {
             host_id: self.host_id.map(ResourceId),
             uuid: self.uuid,
             name: self.name,
-            state: State::of(&self.state),
-            health: self.health,
-            message: self.message,
-            progress: self.progress,
-            version: self.version,
+            state: State::of(&self.now.state),
+            health: self.now.health,
+            message: self.now.message,
+            progress: self.now.progress,
+            version: self.now.version,
             created: Timestamp(self.created_ms),
             removed: self.removed_ms.map(Timestamp),
             purge_after: self.purge_after_ms.map(Timestamp),

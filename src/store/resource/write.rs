@@ -1,15 +1,16 @@
 //! Making, changing and deleting rows.
 //!
-//! The only file that can: the table itself is private to it. The others get [`rows`], whose queries can be loaded but
+//! The only file that can: the tables themselves are private to it. The others get [`rows`], whose queries can be loaded but
 //! are no target of an insert, an update or a delete. (Text that is a statement of its own is looked for by a test.)
 
 use diesel::prelude::*;
 
 use super::{Changes, NewResource, failed};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
-use crate::store::Tx;
+use crate::store::dialect::{self, Conn};
 use crate::store::statement::{Bound, Statement};
-use table::resource;
+use crate::store::{Tx, audit};
+use table::{resource, resource_state};
 
 mod table {
     use crate::store::tables::process_instance;
@@ -24,11 +25,10 @@ mod table {
             host_id -> Nullable<BigInt>,
             uuid -> Text,
             name -> Text,
-            state -> Text,
-            health -> Text,
-            message -> Text,
-            progress -> Nullable<Integer>,
-            version -> BigInt,
+            old_state -> Text,
+            old_health -> Text,
+            old_message -> Text,
+            old_version -> BigInt,
             created_ms -> BigInt,
             removed_ms -> Nullable<BigInt>,
             purge_after_ms -> Nullable<BigInt>,
@@ -38,24 +38,51 @@ mod table {
         }
     }
 
-    diesel::allow_tables_to_appear_in_same_query!(resource, process_instance);
+    diesel::table! {
+        resource_state (resource_id) {
+            resource_id -> BigInt,
+            state -> Text,
+            health -> Text,
+            message -> Text,
+            progress -> Nullable<Integer>,
+            version -> BigInt,
+        }
+    }
+
+    diesel::allow_tables_to_appear_in_same_query!(resource, resource_state, process_instance);
 }
 
 /// The columns of `resource`, and its rows to be read.
 pub(in crate::store) mod rows {
-    use diesel::dsl::{Eq, InnerJoinOn, Select};
+    use diesel::dsl::{Eq, InnerJoinOn, IntoBoxed, Select};
     use diesel::prelude::*;
 
-    use super::table::resource::{BoxedQuery, table};
+    use super::table::resource::table;
+    use super::table::resource_state;
     use crate::store::dialect::Db;
     use crate::store::tables::process_instance;
 
     pub use super::table::resource::columns::*;
 
-    /// A query whose conditions are added one by one.
-    pub type Boxed<'a> = BoxedQuery<'a, Db, diesel::sql_types::BigInt>;
+    /// The columns of `resource_state`.
+    pub mod now {
+        pub use super::super::table::resource_state::columns::*;
+    }
 
-    /// All rows; until a query selects more, it selects their numbers.
+    /// Rows with their states.
+    pub type Whole = Select<InnerJoinOn<table, resource_state::table, Eq<now::resource_id, id>>, id>;
+
+    /// A query whose conditions are added one by one.
+    pub type Boxed<'a> = IntoBoxed<'a, Whole, Db>;
+
+    /// All rows with their states; until a query selects more, it selects their numbers.
+    pub fn whole() -> Whole {
+        table
+            .inner_join(resource_state::table.on(now::resource_id.eq(id)))
+            .select(id)
+    }
+
+    /// The same without their states.
     pub fn all() -> Select<table, id> {
         table.select(id)
     }
@@ -66,22 +93,36 @@ pub(in crate::store) mod rows {
     }
 }
 
-/// `UPDATE resource SET …` for what changes, and the version.
-fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -> (String, Vec<Bound<'a>>) {
-    let mut text = "UPDATE resource SET version = version + 1".to_owned();
-    let mut values = Vec::with_capacity(12);
+/// Columns and what they get.
+type Assignments<'a> = Vec<(&'static str, Option<Bound<'a>>)>;
+
+/// What changes of a row's state.
+fn of_state(changes: &Changes) -> Assignments<'_> {
     let texts = [
         ("state", changes.state.map(State::as_str)),
         ("health", changes.health.as_deref()),
+        ("message", changes.message.as_deref()),
+    ];
+    let mut all: Assignments<'_> = texts
+        .into_iter()
+        .filter_map(|(column, value)| Some((column, Some(Bound::Text(value?)))))
+        .collect();
+    if let Some(progress) = changes.progress {
+        all.push(("progress", progress.map(|p| Bound::Int(p.into()))));
+    }
+    all
+}
+
+/// What changes of the rest.
+fn of_row<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -> Assignments<'a> {
+    let texts = [
         ("kind", changes.kind.as_deref()),
         ("name", changes.name.as_deref()),
-        ("message", changes.message.as_deref()),
         ("fields", packed.map(|p| p.0.as_str())),
         ("cuts", packed.map(|p| p.1.as_str())),
         ("internal", changes.internal.as_deref()),
     ];
     let numbers = [
-        ("progress", changes.progress.map(|p| p.map(i64::from))),
         ("host_id", changes.host_id.map(|h| h.map(|id| id.0))),
         ("account_id", changes.account_id.map(|a| a.map(|id| id.0))),
         ("removed_ms", changes.removed.map(|t| Some(t.floor_to_seconds().0))),
@@ -93,13 +134,68 @@ fn assignments<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -
     let numbers = numbers
         .into_iter()
         .filter_map(|(column, value)| Some((column, value?.map(Bound::Int))));
-    for (column, value) in texts.chain(numbers) {
-        text.push_str(", ");
+    texts.chain(numbers).collect()
+}
+
+/// `begin`, with the assignments and the condition behind it.
+fn update<'a>(begin: &str, assignments: Assignments<'a>, condition: &str, is: &[i64]) -> Statement<'a> {
+    let mut text = begin.to_owned();
+    let mut values = Vec::with_capacity(assignments.len() + is.len());
+    for (column, value) in assignments {
+        if !text.ends_with(' ') {
+            text.push_str(", ");
+        }
         text.push_str(column);
         text.push_str(if value.is_some() { " = ?" } else { " = NULL" });
         values.extend(value);
     }
-    (text, values)
+    text.push_str(condition);
+    values.extend(is.iter().map(|number| Bound::Int(*number)));
+    Statement::new(text, values)
+}
+
+/// The row as the changes leave it.
+fn changed(row: &Resource, changes: &Changes, packed: Option<(String, String)>) -> Resource {
+    let mut new = row.clone();
+    new.version += 1;
+    if let Some(state) = &changes.state {
+        new.state.clone_from(state);
+    }
+    if let Some(health) = &changes.health {
+        new.health.clone_from(health);
+    }
+    if let Some(kind) = &changes.kind {
+        new.kind.clone_from(kind);
+    }
+    if let Some(name) = &changes.name {
+        new.name.clone_from(name);
+    }
+    if let Some(message) = &changes.message {
+        new.message.clone_from(message);
+    }
+    if let Some(progress) = changes.progress {
+        new.progress = progress;
+    }
+    if let Some(host) = changes.host_id {
+        new.host_id = host;
+    }
+    if let Some(account) = changes.account_id {
+        new.account_id = account;
+    }
+    if let Some(removed) = changes.removed {
+        new.removed = Some(removed.floor_to_seconds());
+    }
+    if let Some(purge) = changes.purge_after {
+        new.purge_after = Some(purge);
+    }
+    if let Some((fields, cuts)) = packed {
+        new.fields = fields;
+        new.cuts = cuts;
+    }
+    if let Some(internal) = &changes.internal {
+        new.internal.clone_from(internal);
+    }
+    new
 }
 
 impl Tx<'_> {
@@ -130,23 +226,33 @@ impl Tx<'_> {
                 resource::host_id.eq(new.host_id.map(|i| i.0)),
                 resource::uuid.eq(&uuid),
                 resource::name.eq(&new.name),
-                resource::state.eq(new.state.as_str()),
-                resource::health.eq(&new.health),
-                resource::message.eq(""),
-                resource::version.eq(1),
+                resource::old_state.eq(""),
+                resource::old_health.eq(""),
+                resource::old_message.eq(""),
+                resource::old_version.eq(0),
                 resource::created_ms.eq(now.floor_to_seconds().0),
                 resource::fields.eq(&fields),
                 resource::cuts.eq(&cuts),
                 resource::internal.eq(&internal),
             ))
-            .returning(resource::id)
-            .get_result(self.conn)
+            .execute(self.conn)
+            .and_then(|_| dialect::inserted_number(self.conn))
             .map_err(|e| match e {
                 diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _) => {
                     Error::invalid("NotUnique", "uuid")
                 }
                 other => Error::internal("inserting a resource", other),
             })?;
+        Statement::new(
+            "INSERT INTO resource_state (resource_id, state, health, message, version) VALUES (?, ?, ?, '', 1)",
+            vec![
+                Bound::Int(id),
+                Bound::Text(new.state.as_str()),
+                Bound::Text(&new.health),
+            ],
+        )
+        .execute(self.conn)
+        .map_err(failed("inserting a state"))?;
         for (field, to) in &new.refs {
             self.insert_ref(ResourceId(id), field, *to)?;
         }
@@ -189,66 +295,53 @@ impl Tx<'_> {
             .as_ref()
             .map(|f| self.layout.pack(&row.root, &row.kind, f))
             .transpose()?;
-        let (mut text, mut values) = assignments(changes, packed.as_ref());
-        text.push_str(" WHERE id = ? AND version = ?");
-        values.extend([Bound::Int(row.id.0), Bound::Int(row.version)]);
-        let changed = Statement::new(text, values)
-            .execute(self.conn)
-            .map_err(failed("changing a resource"))?;
-        if changed == 0 {
-            return Err(Error::conflict("the resource changed meanwhile"));
+        if row.root == audit::ROOT {
+            self.change_audit(row, patched.as_ref(), [changes.removed, changes.purge_after])?;
+        } else {
+            self.write_changes(row, changes, packed.as_ref())?;
         }
+        self.note_changed(row.id);
         self.touch(&row.root);
         self.count_row();
         self.announce(row.id, changes.account_id.unwrap_or(row.account_id))?;
-        let mut new = row.clone();
-        new.version += 1;
-        if let Some(state) = &changes.state {
-            new.state.clone_from(state);
+        Ok(changed(row, changes, packed))
+    }
+
+    fn write_changes(&mut self, row: &Resource, changes: &Changes, packed: Option<&(String, String)>) -> Result<()> {
+        let changed = update(
+            "UPDATE resource_state SET version = version + 1",
+            of_state(changes),
+            " WHERE resource_id = ? AND version = ?",
+            &[row.id.0, row.version],
+        )
+        .execute(self.conn)
+        .map_err(failed("changing a state"))?;
+        if changed == 0 {
+            return Err(Error::conflict("the resource changed meanwhile"));
         }
-        if let Some(health) = &changes.health {
-            new.health.clone_from(health);
+        let rest = of_row(changes, packed);
+        if !rest.is_empty() {
+            update("UPDATE resource SET ", rest, " WHERE id = ?", &[row.id.0])
+                .execute(self.conn)
+                .map_err(failed("changing a resource"))?;
         }
-        if let Some(kind) = &changes.kind {
-            new.kind.clone_from(kind);
-        }
-        if let Some(name) = &changes.name {
-            new.name.clone_from(name);
-        }
-        if let Some(message) = &changes.message {
-            new.message.clone_from(message);
-        }
-        if let Some(progress) = changes.progress {
-            new.progress = progress;
-        }
-        if let Some(host) = changes.host_id {
-            new.host_id = host;
-        }
-        if let Some(account) = changes.account_id {
-            new.account_id = account;
-        }
-        if let Some(removed) = changes.removed {
-            new.removed = Some(removed.floor_to_seconds());
-        }
-        if let Some(purge) = changes.purge_after {
-            new.purge_after = Some(purge);
-        }
-        if let Some((fields, cuts)) = packed {
-            new.fields = fields;
-            new.cuts = cuts;
-        }
-        if let Some(internal) = &changes.internal {
-            new.internal.clone_from(internal);
-        }
-        Ok(new)
+        Ok(())
     }
 
     /// Deletes rows for good, with all references from and to them.
     pub(in crate::store) fn delete_rows(&mut self, ids: &[i64]) -> Result<()> {
         self.delete_refs_of(ids)?;
-        diesel::delete(resource::table.filter(resource::id.eq_any(ids)))
-            .execute(self.conn)
-            .map_err(failed("deleting resources"))?;
-        Ok(())
+        for id in ids {
+            self.note_changed(ResourceId(*id));
+        }
+        delete_rows(self.conn, ids).map_err(failed("deleting resources"))
     }
+}
+
+/// Deletes rows to which nothing refers.
+pub(in crate::store) fn delete_rows(conn: &mut Conn, ids: &[i64]) -> QueryResult<()> {
+    diesel::delete(resource_state::table.filter(resource_state::resource_id.eq_any(ids))).execute(conn)?;
+    diesel::delete(resource::table.filter(resource::id.eq_any(ids)))
+        .execute(conn)
+        .map(drop)
 }

@@ -100,7 +100,7 @@ impl<'a> Document<'a> {
     /// A project leads to all its types: those are paths of their own in the project's document.
     fn is_told(&self, ty: &TypeView, link: &Link) -> bool {
         let is_scope = ty.def.id == "project" && self.view.find_by_path(&link.name).is_some_and(|far| far.is_listable);
-        !is_scope && !matches!(link.to, Relation::Computed | Relation::File)
+        !is_scope && !matches!(link.to, Relation::Computed | Relation::Handled)
     }
 
     fn collection(&self, ty: &TypeView, bodies: &mut Bodies<'_>) -> Map<String, Value> {
@@ -215,7 +215,7 @@ impl<'a> Document<'a> {
             Relation::Many { kind, .. } | Relation::Through { kind, .. } | Relation::Listed { kind, .. } => {
                 (kind.as_str(), false)
             }
-            Relation::Computed | Relation::File => ("", false),
+            Relation::Computed | Relation::Handled => ("", false),
         };
         let answer = match shown_type(self.registry, self.view, kind) {
             Some(far) if is_one => bodies.shown(far),

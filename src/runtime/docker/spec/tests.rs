@@ -25,6 +25,8 @@ fn spec(launch: Value, network: NetworkAttachment) -> ContainerSpec {
         ports: vec![],
         volumes_from: vec![],
         volume_mounts: vec![],
+        has_secrets: false,
+        files: vec![],
     }
 }
 

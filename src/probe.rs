@@ -1,4 +1,5 @@
-//! Health probes from this process straight to a container's address.
+//! Health probes from this process straight to a container's address. Knows no row and no engine: the server has them made
+//! here for containers of its own machine, `drover netd` for those beside it.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::time::Duration;
@@ -6,13 +7,22 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::runtime::{Probe, ProbeResult};
+use crate::model::probe::{Probe, ProbeResult};
 
 /// A status line is shorter than this, or it is none.
 const STATUS_LINE_MAX: usize = 1024;
 
-/// Probes; never takes longer than the probe's timeout.
-pub(super) async fn run(probe: &Probe) -> ProbeResult {
+/// Probes from afar: without a route the fault is ours. Never takes longer than the probe's timeout.
+pub async fn run(probe: &Probe) -> ProbeResult {
+    attempt(probe, judge).await
+}
+
+/// Probes from the container's own network: nobody is there who does not answer.
+pub async fn run_beside(probe: &Probe) -> ProbeResult {
+    attempt(probe, judge_beside).await
+}
+
+async fn attempt(probe: &Probe, judge: fn(&IoError) -> ProbeResult) -> ProbeResult {
     let Some(ip) = probe.ip.as_deref().filter(|ip| !ip.is_empty()) else {
         return ProbeResult::Unreachable("the container has no address".to_owned());
     };
@@ -157,6 +167,14 @@ fn judge(error: &IoError) -> ProbeResult {
     }
 }
 
+/// On one network with it, a host that cannot be reached is one that is gone.
+fn judge_beside(error: &IoError) -> ProbeResult {
+    match error.kind() {
+        ErrorKind::HostUnreachable => ProbeResult::Down(error.to_string()),
+        _ => judge(error),
+    }
+}
+
 fn in_words(timeout: Duration) -> String {
     format!("{} ms", timeout.as_millis())
 }
@@ -176,6 +194,7 @@ mod tests {
             port,
             request_line: line.map(Into::into),
             timeout: Duration::from_millis(500),
+            beside: None,
         }
     }
 
@@ -260,6 +279,8 @@ mod tests {
                 "{kind}"
             );
         }
+        let beside = |kind| matches!(judge_beside(&IoError::from(kind)), ProbeResult::Unreachable(_));
+        assert!(beside(ErrorKind::NetworkUnreachable) && !beside(ErrorKind::HostUnreachable));
     }
 
     #[test]

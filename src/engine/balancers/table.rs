@@ -1,0 +1,184 @@
+//! From rows to what a balancer is told. Pure: rows in, a table out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::instances::{drain_time, plan_health, plan_state};
+use crate::model::balancer_table::{Certificate, Listener, Protocol, Rule, Table, Target};
+use crate::model::launch::parse_reference;
+use crate::model::lb_config::{LABEL_PROXY_PORTS, PortRule};
+use crate::model::{ResourceId, State};
+use crate::plan::{Health, InstanceState};
+
+use super::rows::{Member, Rows, Service};
+
+/// What a balancer is to do. The number is left to who sends it.
+pub(super) fn table(rows: &Rows) -> Table {
+    let mut listeners: Vec<Listener> = Vec::new();
+    let proxied = proxied_ports(rows);
+    for rule in rows.config.port_rules.iter().flatten() {
+        let (Some(port), Some(protocol)) = (rule.source_port, protocol_of(rule)) else {
+            continue;
+        };
+        let made = rules_of(rows, rule);
+        match listeners.iter_mut().find(|listener| listener.port == port) {
+            Some(listener) => listener.rules.extend(made),
+            None => listeners.push(Listener {
+                port,
+                protocol,
+                accepts_proxy: proxied.contains(&port),
+                rules: made,
+            }),
+        }
+    }
+    Table {
+        number: 0,
+        listeners,
+        certificates: certificates(rows),
+        stickiness: rows.config.stickiness_policy.as_ref().and_then(|policy| policy.told()),
+        config: rows.config.config.clone().unwrap_or_default(),
+    }
+}
+
+fn protocol_of(rule: &PortRule) -> Option<Protocol> {
+    Protocol::parse(rule.protocol.as_deref().unwrap_or("http"))
+}
+
+fn proxied_ports(rows: &Rows) -> BTreeSet<u16> {
+    let text = rows
+        .labels
+        .get(LABEL_PROXY_PORTS)
+        .map(String::as_str)
+        .unwrap_or_default();
+    text.split(',').filter_map(|port| port.trim().parse().ok()).collect()
+}
+
+/// The default one first: it is shown to who asks for no name that is known.
+fn certificates(rows: &Rows) -> Vec<Certificate> {
+    let config = &rows.config;
+    let wires = config
+        .default_certificate_id
+        .iter()
+        .chain(config.certificate_ids.iter().flatten());
+    let mut seen = BTreeSet::new();
+    let ids = wires
+        .filter_map(|wire| parse_reference(wire))
+        .filter(|id| seen.insert(*id));
+    let all = ids.filter_map(|id| rows.certificates.get(&id)).map(|pem| Certificate {
+        cert: pem.cert.clone(),
+        chain: pem.chain.clone(),
+        key: pem.key.clone(),
+    });
+    all.collect()
+}
+
+/// One rule, or as many as the services that it selects say of themselves.
+fn rules_of(rows: &Rows, rule: &PortRule) -> Vec<Rule> {
+    if let Some(service) = rule.service_id.as_deref().and_then(parse_reference) {
+        let targets = targets(rows, service, rule.target_port, &mut BTreeSet::new());
+        return vec![made(rule, rule, targets)];
+    }
+    let selected = rule.selector.as_ref().and_then(|selector| rows.selected.get(selector));
+    let mut rules = Vec::new();
+    for id in selected.into_iter().flatten() {
+        let Some(service) = rows.services.get(id) else { continue };
+        let own = service
+            .fields
+            .lb_config
+            .as_ref()
+            .and_then(|config| config.port_rules.as_ref());
+        let own = own.filter(|rules| !rules.is_empty());
+        for says in own.map_or(std::slice::from_ref(rule), Vec::as_slice) {
+            let port = says.target_port.or(rule.target_port);
+            let targets = targets(rows, *id, port, &mut BTreeSet::new());
+            rules.push(made(rule, says, targets));
+        }
+    }
+    rules
+}
+
+/// What the target says of itself goes before what the balancer's rule says.
+fn made(rule: &PortRule, says: &PortRule, targets: BTreeMap<String, Target>) -> Rule {
+    let text = |own: &Option<String>, other: &Option<String>| {
+        let own = own.as_ref().filter(|text| !text.is_empty());
+        own.or(other.as_ref()).cloned().unwrap_or_default()
+    };
+    Rule {
+        host: text(&says.hostname, &rule.hostname),
+        path: text(&says.path, &rule.path),
+        priority: rule.priority,
+        backend: text(&says.backend_name, &rule.backend_name),
+        weight: rule.weight,
+        targets,
+    }
+}
+
+/// Where a service is. An alias is where all that it stands for is; loops end.
+fn targets(
+    rows: &Rows,
+    id: ResourceId,
+    port: Option<u16>,
+    seen: &mut BTreeSet<ResourceId>,
+) -> BTreeMap<String, Target> {
+    let (Some(service), Some(port)) = (rows.services.get(&id).filter(|_| seen.insert(id)), port) else {
+        return BTreeMap::new();
+    };
+    let mut all: BTreeMap<String, Target> = match service.kind.as_str() {
+        "externalService" => outside(service, port),
+        _ => service
+            .members
+            .iter()
+            .filter_map(|member| Some((member.row.uuid.clone(), target(rows, member, port)?)))
+            .collect(),
+    };
+    for link in &service.links {
+        all.extend(targets(rows, *link, Some(port), seen));
+    }
+    all
+}
+
+fn outside(service: &Service, port: u16) -> BTreeMap<String, Target> {
+    let addresses = service.fields.external_ip_addresses.iter().flatten();
+    let mut all: Vec<&String> = addresses.collect();
+    if all.is_empty() {
+        all.extend(&service.fields.hostname);
+    }
+    let target = |address: &String| Target {
+        address: address.clone(),
+        port,
+        is_draining: false,
+    };
+    all.into_iter()
+        .map(|address| (address.clone(), target(address)))
+        .collect()
+}
+
+/// None for a container that nobody is to be sent to. Which version it is of does not matter: what an upgrade has put aside
+/// serves until it is stopped.
+fn target(rows: &Rows, member: &Member, port: u16) -> Option<Target> {
+    let Member { row, launch, note } = member;
+    let is_draining = match plan_state(row.state) {
+        InstanceState::Running => false,
+        InstanceState::Stopping => true,
+        _ if row.state == State::RESTARTING => true,
+        _ => return None,
+    };
+    // Once a stop is asked for, only who has time keeps who is there.
+    if is_draining && (drain_time(note).is_zero() || rows.released.contains(&row.uuid)) {
+        return None;
+    }
+    let is_checked = launch.health_check.is_some();
+    if is_checked && !is_draining && plan_health(&row.health) != Health::Healthy {
+        return None;
+    }
+    let address = match launch.network_mode.as_deref() {
+        Some("host") => rows.addresses.get(&row.host_id?)?.clone(),
+        // No way leads from one engine's network to another's.
+        _ if row.host_id != rows.host => return None,
+        _ => note.ip.clone()?,
+    };
+    Some(Target {
+        address,
+        port,
+        is_draining,
+    })
+}

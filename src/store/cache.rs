@@ -1,0 +1,242 @@
+//! Rows that are asked for again and again, kept as they were read. The writer empties a row's place when it has changed
+//! it, before anybody is told: whoever heard of a change finds it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::audit;
+use crate::model::{Resource, ResourceId, Result};
+
+/// Places; each is for many rows, and holds one.
+const PLACES: usize = 16_384;
+/// All that is kept together, in bytes.
+const MOST: usize = 24 * 1024 * 1024;
+/// Where there is no room, at most so many places are emptied for a new row, in turn.
+const STEPS: usize = 64;
+/// A longer row is not kept.
+const LONGEST: usize = 16 * 1024;
+
+#[derive(Default)]
+struct Place {
+    /// How often it was emptied: a row that was read before that is not put in after it.
+    emptied: u64,
+    /// Who was not there last. What is asked for once is not worth a copy.
+    asked: Option<ResourceId>,
+    row: Option<Arc<Resource>>,
+}
+
+/// Kept rows.
+pub(super) struct Cache {
+    places: Box<[Mutex<Place>]>,
+    bytes: AtomicUsize,
+    /// The place that is emptied next.
+    hand: AtomicUsize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            places: (0..PLACES).map(|_| Mutex::default()).collect(),
+            bytes: AtomicUsize::new(0),
+            hand: AtomicUsize::new(0),
+        }
+    }
+}
+
+fn size(row: &Resource) -> usize {
+    size_of::<Resource>() + row.fields.len() + row.internal.len() + row.name.len() + row.message.len()
+}
+
+impl Cache {
+    fn place(&self, id: ResourceId) -> Option<MutexGuard<'_, Place>> {
+        // Numbers that follow each other lie in different places, whatever the step between them.
+        let at = (id.0.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % self.places.len();
+        let place = self.places.get(at)?;
+        Some(place.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A row, kept or else read.
+    pub(super) fn find(
+        &self,
+        id: ResourceId,
+        read: impl FnOnce() -> Result<Option<Resource>>,
+    ) -> Result<Option<Resource>> {
+        let Some(mut place) = self.place(id) else {
+            return read();
+        };
+        if let Some(row) = place.row.as_ref().filter(|row| row.id == id) {
+            let row = row.clone();
+            drop(place);
+            return Ok(Some((*row).clone()));
+        }
+        let (emptied, is_wanted) = (place.emptied, place.asked == Some(id));
+        place.asked = Some(id);
+        drop(place);
+        let row = read()?;
+        if let Some(row) = row.as_ref().filter(|row| is_wanted && is_kept(row)) {
+            self.keep(Arc::new(row.clone()), emptied);
+        }
+        Ok(row)
+    }
+
+    fn keep(&self, row: Arc<Resource>, emptied: u64) {
+        let size = size(&row);
+        self.make_room(size);
+        let Some(mut place) = self.place(row.id) else { return };
+        if place.emptied != emptied {
+            return;
+        }
+        self.clear(&mut place);
+        if self.bytes.load(Ordering::Relaxed) + size <= MOST {
+            self.bytes.fetch_add(size, Ordering::Relaxed);
+            place.row = Some(row);
+        }
+    }
+
+    /// What was kept long ago goes first, so that what nobody asks for any more does not stay for ever.
+    fn make_room(&self, size: usize) {
+        for _ in 0..STEPS {
+            if self.bytes.load(Ordering::Relaxed) + size <= MOST {
+                return;
+            }
+            let at = self.hand.fetch_add(1, Ordering::Relaxed) % self.places.len();
+            if let Some(place) = self.places.get(at) {
+                self.clear(&mut place.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }
+
+    fn clear(&self, place: &mut Place) {
+        if let Some(row) = place.row.take() {
+            self.bytes.fetch_sub(size(&row), Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets rows that were changed.
+    pub(super) fn forget(&self, ids: &[ResourceId]) {
+        for id in ids {
+            if let Some(mut place) = self.place(*id) {
+                place.emptied += 1;
+                self.clear(&mut place);
+            }
+        }
+    }
+}
+
+fn is_kept(row: &Resource) -> bool {
+    row.root != audit::ROOT && size(row) <= LONGEST
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::model::{State, Timestamp};
+
+    const ID: ResourceId = ResourceId(7);
+
+    /// What is found, and whether it was read.
+    fn find(cache: &Cache, name: &str) -> (String, bool) {
+        let has_read = Cell::new(false);
+        let row = cache.find(ID, || {
+            has_read.set(true);
+            Ok(Some(row(name)))
+        });
+        (row.unwrap().unwrap().name, has_read.get())
+    }
+
+    fn row(name: &str) -> Resource {
+        Resource {
+            id: ID,
+            root: "stack".into(),
+            kind: "stack".into(),
+            account_id: None,
+            parent_id: None,
+            host_id: None,
+            uuid: String::new(),
+            name: name.into(),
+            state: State::NONE,
+            health: String::new(),
+            message: String::new(),
+            progress: None,
+            version: 1,
+            created: Timestamp(0),
+            removed: None,
+            purge_after: None,
+            fields: "{}".into(),
+            cuts: String::new(),
+            internal: "{}".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_twice_is_kept_until_it_changes() {
+        let cache = Cache::default();
+        assert_eq!(find(&cache, "a"), ("a".into(), true));
+        assert_eq!(find(&cache, "b"), ("b".into(), true));
+        assert_eq!(find(&cache, "c"), ("b".into(), false));
+        cache.forget(&[ID]);
+        assert_eq!(cache.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(find(&cache, "d"), ("d".into(), true));
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_kept_after_it() {
+        let cache = Cache::default();
+        find(&cache, "old");
+        let late = cache.find(ID, || {
+            cache.forget(&[ID]);
+            Ok(Some(row("old")))
+        });
+        assert_eq!(late.unwrap().unwrap().name, "old", "it was so when it was read");
+        assert_eq!(find(&cache, "new"), ("new".into(), true));
+    }
+
+    #[test]
+    fn what_is_new_finds_room() {
+        let cache = Cache::default();
+        let keep = |id: i64| {
+            for _ in 0..2 {
+                let big = Resource {
+                    id: ResourceId(id),
+                    fields: "x".repeat(LONGEST / 2),
+                    ..row("big")
+                };
+                cache.find(ResourceId(id), || Ok(Some(big))).unwrap();
+            }
+        };
+        (1..6_000).for_each(keep);
+        assert!(cache.bytes.load(Ordering::Relaxed) <= MOST);
+        let found = cache.find(ResourceId(5_999), || Ok(None)).unwrap();
+        assert!(found.is_some(), "the last one is kept");
+    }
+
+    #[test]
+    fn rows_that_are_long_or_of_the_audit_log_are_not_kept() {
+        for kept in [
+            Resource {
+                fields: "x".repeat(LONGEST),
+                ..row("long")
+            },
+            Resource {
+                root: audit::ROOT.into(),
+                ..row("audit")
+            },
+        ] {
+            let cache = Cache::default();
+            for _ in 0..3 {
+                let read = Cell::new(false);
+                cache
+                    .find(ID, || {
+                        read.set(true);
+                        Ok(Some(kept.clone()))
+                    })
+                    .unwrap();
+                assert!(read.get(), "{}", kept.name);
+            }
+        }
+    }
+}

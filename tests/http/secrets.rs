@@ -1,0 +1,159 @@
+//! Secrets as files in containers: who gets which, when, and until when.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use drover::runtime::SecretFile;
+use serde_json::{Value, json};
+
+use crate::support::{World, text};
+
+async fn secret(w: &World, name: &str, value: &str) -> String {
+    let body = json!({"name": name, "value": STANDARD.encode(value)});
+    let id = text(&w.post("secrets", body).await.ok(), "id").to_owned();
+    w.wait(&format!("secrets/{id}"), "active").await;
+    id
+}
+
+/// Name, content, user, group and mode.
+type Told = (String, String, u32, u32, u32);
+
+fn told(files: &[SecretFile]) -> Vec<Told> {
+    let each = files.iter().map(|file| {
+        let (content, access) = (String::from_utf8_lossy(&file.content).into_owned(), file.access);
+        (file.name.clone(), content, access.uid, access.gid, access.mode)
+    });
+    each.collect()
+}
+
+async fn held(w: &World, container: &str) -> Option<Vec<Told>> {
+    let row = w.show(&format!("containers/{container}")).await;
+    w.sim().secrets_of(text(&row, "uuid")).as_deref().map(told)
+}
+
+#[actix_web::test]
+async fn a_container_has_its_secrets_from_its_start_to_its_stop() {
+    let w = World::new().await;
+    let (key, word) = (
+        secret(&w, "key", "s3cret").await,
+        secret(&w, "word", "open sesame").await,
+    );
+    let secrets = json!([
+        {"secretId": key},
+        {"secretId": word, "name": "password", "uid": "1000", "gid": "50", "mode": "0400"},
+    ]);
+    let body = json!({"imageUuid": "sim:one", "name": "keeper", "secrets": secrets});
+    let id = text(&w.post("containers", body).await.ok(), "id").to_owned();
+    let row = w.wait(&id, "running").await;
+    assert_eq!(row["secrets"][1]["name"], "password", "{row}");
+    let both = Some(vec![
+        ("key".to_owned(), "s3cret".to_owned(), 0, 0, 0o444),
+        ("password".to_owned(), "open sesame".to_owned(), 1000, 50, 0o400),
+    ]);
+    assert_eq!(held(&w, &id).await, both);
+    // Delivered before the first process begins.
+    let calls = w.sim().calls();
+    let at = |call: &str| {
+        calls
+            .iter()
+            .position(|each| each == call)
+            .unwrap_or_else(|| panic!("{call} in {calls:?}"))
+    };
+    assert!(at("create keeper") < at("deliver_secrets keeper") && at("deliver_secrets keeper") < at("start keeper"));
+
+    // A machine that was started anew has forgotten them.
+    w.sim().forget_secrets();
+    w.engine.resync().await.expect("a comparison");
+    assert_eq!(held(&w, &id).await, both);
+
+    w.act(&id, "stop", json!({})).await.ok();
+    w.wait(&id, "stopped").await;
+    assert_eq!(held(&w, &id).await, None);
+    w.act(&id, "start", json!({})).await.ok();
+    w.wait(&id, "running").await;
+    assert_eq!(held(&w, &id).await, both);
+    let uuid = text(&row, "uuid").to_owned();
+    w.delete(&id).await.ok();
+    w.settle().await;
+    assert_eq!(w.sim().secrets_of(&uuid), None);
+    let stored = w.stored().join(" ");
+    for plain in [
+        "s3cret",
+        "open sesame",
+        &STANDARD.encode("s3cret"),
+        &STANDARD.encode("open sesame"),
+    ] {
+        assert!(!stored.contains(plain), "{plain} is in the database");
+    }
+}
+
+#[actix_web::test]
+async fn an_upgrade_changes_secrets_and_a_rollback_brings_them_back() {
+    let w = World::new().await;
+    let (old, new) = (secret(&w, "old", "1").await, secret(&w, "new", "2").await);
+    let stack = w.stack("vault").await;
+    let config = |id: &str| json!({"imageUuid": "sim:web", "secrets": [{"secretId": id, "name": "it"}]});
+    let service = w.running(&stack, "web", json!({"launchConfig": config(&old)})).await;
+    let content = |files: Option<Vec<Told>>| files.map(|all| all[0].1.clone());
+    let first = text(&w.containers(&service).await[0], "id").to_owned();
+    assert_eq!(content(held(&w, &first).await).as_deref(), Some("1"));
+    let upgrade = json!({"inServiceStrategy": {"launchConfig": config(&new), "batchSize": 1, "intervalMillis": 100}});
+    w.act(&service, "upgrade", upgrade).await.ok();
+    w.wait(&service, "upgraded").await;
+    let all = w.containers(&service).await;
+    let second = all
+        .iter()
+        .map(|row| text(row, "id"))
+        .find(|id| *id != first)
+        .expect("a second")
+        .to_owned();
+    assert_eq!(content(held(&w, &second).await).as_deref(), Some("2"));
+    assert_eq!(held(&w, &first).await, None, "the old one is stopped");
+    w.act(&service, "rollback", json!({})).await.ok();
+    w.wait(&service, "active").await;
+    assert_eq!(content(held(&w, &first).await).as_deref(), Some("1"));
+}
+
+#[actix_web::test]
+async fn what_cannot_be_a_secret_is_refused_or_told() {
+    let w = World::new().await;
+    let key = secret(&w, "key", "1").await;
+    let refused = [
+        (
+            json!([{"secretId": key, "name": "../etc/passwd"}]),
+            "InvalidFormat",
+            "name",
+        ),
+        (json!([{"secretId": key, "mode": "rw"}]), "InvalidFormat", "mode"),
+        (json!([{"secretId": key, "uid": "root"}]), "InvalidFormat", "uid"),
+        (json!([{"name": "x"}]), "MissingRequired", "secretId"),
+        (json!([{"secretId": "1se999"}]), "InvalidReference", "secretId"),
+        (
+            json!([{"secretId": key, "name": "a"}, {"secretId": key, "name": "a"}]),
+            "NotUnique",
+            "name",
+        ),
+    ];
+    for image in ["sim:one", "docker:busybox:1"] {
+        for (secrets, code, field) in &refused {
+            let body = json!({"imageUuid": image, "secrets": secrets});
+            let answer = w.post("containers", body).await.refused(422, code);
+            assert_eq!(answer["fieldName"], **field, "{secrets}: {answer}");
+        }
+    }
+    assert!(w.list("containers").await.is_empty());
+
+    // One that is gone before the start is told of, and nothing starts without it.
+    let body = json!({"imageUuid": "sim:one", "name": "late", "startOnCreate": false, "secrets": [{"secretId": key}]});
+    let id = text(&w.post("containers", body).await.ok(), "id").to_owned();
+    w.wait(&id, "stopped").await;
+    w.delete(&format!("secrets/{key}")).await.ok();
+    w.settle().await;
+    w.act(&id, "start", json!({})).await.ok();
+    let row = w.wait(&id, "error").await;
+    assert!(
+        text(&row, "transitioningMessage").contains(&format!("secret {key} is gone")),
+        "{row}"
+    );
+    assert_eq!(w.sim().count("start"), 0);
+    let _: Value = row;
+}
