@@ -206,9 +206,7 @@ impl File {
                 "volumes" => split.volumes = node,
                 "catalog" | "name" => {}
                 "secrets" | "configs" if !node.is_null() => {
-                    return Err(node
-                        .wrong("secrets in containers are not part of this build")
-                        .within(key));
+                    return Err(node.wrong("secrets are given to services by request only").within(key));
                 }
                 "networks" => reader.warn(None, "networks", "all containers of a project are on one network"),
                 key => reader.warn(None, key, "is not known"),

@@ -188,8 +188,6 @@ fn own_field(key: &str, value: &Value, form: Form, has_scale: bool) -> Option<No
             map.shift_remove(HASH);
             form.write(&Value::Object(map))
         }
-        // Said either way, as Rancher does.
-        ("start_on_create", Value::Bool(value)) => Some(Node::plain(value)),
         _ => form.write(value),
     }
 }
@@ -230,6 +228,8 @@ fn config(launch: &Map<String, Value>, labels: Map<String, Value>) -> (Entries, 
     let of = |field: &str| launch.get(field).unwrap_or(&Value::Null);
     for key in KEYS {
         if let Treatment::Config(field, form) = key.treatment
+            // Zero is what is meant by nothing.
+            && !(field == "drainTimeoutMs" && *of(field) == 0)
             && let Some(node) = form.write(of(field))
         {
             match key.file {

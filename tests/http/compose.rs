@@ -149,6 +149,11 @@ async fn a_file_with_an_error_makes_nothing_and_says_where_it_is() {
             "",
             "is referencing a service other",
         ),
+        (
+            "lb: {image: 'sim:rancher/lb-service-haproxy'}\n",
+            "lb: {lb_config: {port_rules: [{source_port: 42, target_port: 80, selector: 'a=b'}]}}\n",
+            "service lb: ",
+        ),
         ("web: [1]\n", "", "service web: a map is needed"),
     ]
     .into_iter()
@@ -386,4 +391,45 @@ async fn a_stack_is_read_as_files_by_links() {
     assert!(zip.starts_with("PK\u{3}\u{4}") && zip.contains(&docker) && zip.contains(&rancher));
     assert_eq!(zip, read("composeconfig", "application/zip").await);
     w.get("stacks/1st999999/composeconfig").await.refused(404, "Not Found");
+}
+
+#[actix_web::test]
+async fn a_balancer_is_made_after_what_it_balances_and_stays_the_same() {
+    let w = World::new().await;
+    let docker = "lb: {image: 'sim:rancher/lb-service-haproxy', ports: ['80:80']}\nweb: {image: 'sim:web'}\n";
+    let rancher = "lb:\n  lb_config:\n    port_rules: [{source_port: 80, target_port: 8080, service: web}]\n";
+    let files = json!({"dockerCompose": docker, "rancherCompose": rancher, "startOnCreate": true});
+    let id = stack(&w, "s", files).await;
+    let found = services(&w, &id).await;
+    let lb = find(&found, "lb");
+    assert_eq!(text(lb, "type"), "loadBalancerService");
+    let rule = &lb["lbConfig"]["portRules"][0];
+    assert_eq!(
+        (&rule["serviceId"], &rule["targetPort"], &rule["selector"]),
+        (&find(&found, "web")["id"], &json!(8080), &Value::Null)
+    );
+    w.wait(text(lb, "id"), "active").await;
+    w.act(
+        &id,
+        "upgrade",
+        json!({"dockerCompose": format!("{docker}# the same\n")}),
+    )
+    .await
+    .expect(202, json!({"state": "upgrading"}));
+    w.wait(&id, "upgraded").await;
+    w.get(text(lb, "id")).await.expect(200, json!({"state": "active"}));
+    let (docker, rancher) = export(&w, &id).await;
+    assert!(
+        rancher.contains("service: web") && !rancher.contains("type:"),
+        "{docker}{rancher}"
+    );
+    let finished = w.act(&id, "finishupgrade", json!({})).await;
+    finished.expect(202, json!({"state": "finishing-upgrade"}));
+    w.wait(&id, "active").await;
+    let files = json!({"dockerCompose": docker, "rancherCompose": rancher});
+    w.act(&id, "upgrade", files)
+        .await
+        .expect(202, json!({"state": "upgrading"}));
+    w.wait(&id, "upgraded").await;
+    w.get(text(lb, "id")).await.expect(200, json!({"state": "active"}));
 }

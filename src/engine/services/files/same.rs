@@ -89,14 +89,16 @@ pub(super) fn means(value: &Value) -> Value {
 fn plain(field: &str, value: &Value) -> Value {
     match value {
         Value::Object(map) => {
-            let says = |name: &str| match field {
+            let says = |name: &str, value: &Value| match field {
                 "labels" => ![HASH, SIDEKICKS, SELECTOR_CONTAINER, SELECTOR_LINK].contains(&name),
+                // What is done where nothing is said.
+                "healthCheck" if name == "strategy" => value != "recreate",
                 _ => name != "type",
             };
             let is_texts = matches!(field, "labels" | "environment");
             let entries = map
                 .iter()
-                .filter(|(name, value)| says(name) && (is_texts || !is_nothing(value)));
+                .filter(|(name, value)| says(name, value) && (is_texts || !is_nothing(value)));
             let entries = entries.map(|(name, value)| match value {
                 // A variable without a value is an empty one.
                 Value::Null => (name.clone(), json!("")),

@@ -12,6 +12,7 @@ use crate::schema::validate::{self, Purpose, Refs};
 use crate::schema::{Role, Type, Version};
 use crate::store::{Tx, Within};
 
+use super::super::configs::check_configs;
 use super::super::links::Target;
 use super::super::new_service::NewService;
 use super::balancing;
@@ -159,8 +160,11 @@ impl Core {
         }
         let refs = OfProject { core: self, stack };
         let mut input = validate::input(view, ty, &body, Purpose::Create, &refs)?;
+        self.name_balancer_image(&kind, &mut input)?;
         self.apply_image_rules(&mut input)?;
         self.check_host_use(stack.account_id, &input)?;
+        // As it will be kept: what is there already is compared with this.
+        check_configs(&kind, &mut input)?;
         NewService::check(&ty.def, stack.account_id.unwrap_or(stack.id), stack.id, input.clone())?;
         Ok(WantedService {
             name,
