@@ -155,6 +155,11 @@ async fn a_file_with_an_error_makes_nothing_and_says_where_it_is() {
             "service lb: ",
         ),
         ("web: [1]\n", "", "service web: a map is needed"),
+        (
+            "web: {image: 'sim:x', labels: {io.rancher.container.create_agent: 'true', io.rancher.container.agent.role: environmentAdmin}}\n",
+            "",
+            "only a request of its own gives containers a key",
+        ),
     ]
     .into_iter()
     .enumerate()

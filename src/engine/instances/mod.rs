@@ -37,7 +37,7 @@ pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use granted::{NAME_SERVER, wants_names};
 pub(crate) use leaving::drain_time;
 pub(crate) use naming::{domains, search_list};
-pub(crate) use own_key::check_own_key;
+pub(crate) use own_key::{check_own_key, refuse_own_key};
 pub(crate) use placement::PortFields;
 pub(crate) use stats::give_access as give_stats;
 pub use stats::{Look, Looks};

@@ -48,8 +48,8 @@ fn role_in(launch: &LaunchConfig) -> Result<Option<Role>> {
     role_of(launch.label(WANTED), launch.label(ROLE))
 }
 
-/// Refuses a configuration whose containers would get more rights than whoever asks for it has.
-pub(crate) fn check_own_key(scope: &Scope, input: &Input) -> Result<()> {
+/// The rights that each of a body's configurations asks for.
+fn asked_roles(input: &Input) -> impl Iterator<Item = Result<Option<Role>>> {
     let label = |config: &Input, name: &str| {
         let label = config.get("labels").and_then(|labels| labels.get(name));
         label.and_then(Value::as_str).map(str::to_owned)
@@ -57,8 +57,25 @@ pub(crate) fn check_own_key(scope: &Scope, input: &Input) -> Result<()> {
     let primary = input.get("launchConfig").and_then(Value::as_object);
     let sidekicks = input.get("secondaryLaunchConfigs").and_then(Value::as_array);
     let sidekicks = sidekicks.into_iter().flatten().filter_map(Value::as_object);
-    for config in std::iter::once(input).chain(primary).chain(sidekicks) {
-        let allowed = match role_of(label(config, WANTED).as_deref(), label(config, ROLE).as_deref())? {
+    let all = std::iter::once(input).chain(primary).chain(sidekicks);
+    all.map(move |config| role_of(label(config, WANTED).as_deref(), label(config, ROLE).as_deref()))
+}
+
+/// Refuses a configuration whose containers ask for keys of their own, where nobody is there whose rights could be compared.
+pub(crate) fn refuse_own_key(input: &Input) -> Result<()> {
+    for role in asked_roles(input) {
+        if role?.is_some() {
+            let why = format!("{WANTED}: only a request of its own gives containers a key");
+            return Err(Error::invalid("InvalidOption", "labels").with_message(why));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a configuration whose containers would get more rights than whoever asks for it has.
+pub(crate) fn check_own_key(scope: &Scope, input: &Input) -> Result<()> {
+    for role in asked_roles(input) {
+        let allowed = match role? {
             None => true,
             Some(Role::ProjectAdmin) => !matches!(
                 scope.role,

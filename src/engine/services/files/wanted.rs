@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::compose::{self, Document, Link, Texts, Volume, Warning};
 use crate::engine::core::{Core, Input};
+use crate::engine::instances::refuse_own_key;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
 use crate::schema::validate::{self, Purpose, Refs};
 use crate::schema::{Role, Type, Version};
@@ -163,6 +164,7 @@ impl Core {
         self.name_balancer_image(&kind, &mut input)?;
         self.apply_image_rules(&mut input)?;
         self.check_host_use(stack.account_id, &input)?;
+        refuse_own_key(&input)?;
         // As it will be kept: what is there already is compared with this.
         check_configs(&kind, &mut input)?;
         NewService::check(&ty.def, stack.account_id.unwrap_or(stack.id), stack.id, input.clone())?;
