@@ -142,6 +142,16 @@ async fn what_cannot_be_a_secret_is_refused_or_told() {
     }
     assert!(w.list("containers").await.is_empty());
 
+    // Names that only the secrets have are compared when they are known.
+    let other = secret(&w, "other", "2").await;
+    let body = json!({"imageUuid": "sim:one", "name": "twice", "secrets": [{"secretId": key}, {"secretId": other, "name": "key"}]});
+    let id = text(&w.post("containers", body).await.ok(), "id").to_owned();
+    let row = w.wait(&id, "error").await;
+    assert!(
+        text(&row, "transitioningMessage").contains("two secrets are to be called key"),
+        "{row}"
+    );
+
     // One that is gone before the start is told of, and nothing starts without it.
     let body = json!({"imageUuid": "sim:one", "name": "late", "startOnCreate": false, "secrets": [{"secretId": key}]});
     let id = text(&w.post("containers", body).await.ok(), "id").to_owned();

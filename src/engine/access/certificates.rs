@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::core::{Core, Input, Scope, Update, apply_update, insert_and_start, live, row_from_input};
+use crate::engine::core::{Core, Input, Scope, Update, apply_update, live};
 use crate::model::launch::parse_reference;
 use crate::model::lb_config::LbConfig;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
 use crate::schema::{Role, TypeView};
-use crate::store::{CredentialSecret, Tx};
+use crate::store::Tx;
 
-use super::credentials::text;
+use super::credentials::{create_sealed, keep_sealed, text};
 use super::pem::{Read, read};
 
 /// What a key is sealed for.
@@ -43,18 +43,8 @@ pub(super) async fn create(
     let key = take_key(&mut input).unwrap_or_default();
     let cert = text(&input, "cert").unwrap_or_default();
     write_derived(&read(cert, text(&input, "certChain"), &key)?, &mut input);
-    let sealed = core.config.secrets.seal(CERTIFICATE_KEY, &key)?;
-    let new = row_from_input(&ty.def, account, &input)?;
-    let machine = ty.def.machine.clone();
-    let row = core
-        .write_for(scope, move |tx| {
-            let row = insert_and_start(tx, machine.as_deref(), new)?;
-            set_key(tx, &row, sealed)?;
-            Ok(row)
-        })
-        .await?;
     // Quirk: the answer to a POST has the key in it, and none after that (recorded: `crud_certificates_real`).
-    Core::with_shown(&ty.def, row, "key", &key)
+    create_sealed(core, scope, ty, account, &input, CERTIFICATE_KEY, ("key", &key)).await
 }
 
 /// What is not sent stays: the whole of it has to fit together.
@@ -87,7 +77,7 @@ pub(super) async fn update(
     core.write_for(scope, move |tx| {
         let row = live(tx, id)?;
         if let Some(sealed) = sealed {
-            set_key(tx, &row, sealed)?;
+            keep_sealed(tx, &row, sealed)?;
         }
         apply_update(tx, &update, &row, &input)
     })
@@ -122,15 +112,6 @@ pub(super) fn check_unused(tx: &mut Tx<'_>, certificate: &Resource) -> Result<()
 fn take_key(input: &mut Input) -> Option<String> {
     let key = input.shift_remove("key")?;
     key.as_str().filter(|key| !key.is_empty()).map(str::to_owned)
-}
-
-fn set_key(tx: &mut Tx<'_>, row: &Resource, sealed: String) -> Result<()> {
-    tx.set_credential(&CredentialSecret {
-        id: row.id,
-        kind: row.kind.clone(),
-        public_value: String::new(),
-        secret: sealed,
-    })
 }
 
 fn write_derived(read: &Read, input: &mut Input) {

@@ -274,23 +274,40 @@ pub(crate) async fn create_secret(
     if STANDARD.decode(&value).is_err() && STANDARD_NO_PAD.decode(&value).is_err() {
         return Err(Error::invalid("InvalidBase64", "value").with_message("Invalid base64 content"));
     }
-    let sealed = core.config.secrets.seal(SECRET_VALUE, &value)?;
-    let new = row_from_input(&ty.def, account, &input)?;
+    create_sealed(core, scope, ty, account, &input, SECRET_VALUE, ("value", &value)).await
+}
+
+/// A row of which one field is sealed, and shown in the answer to its own POST only.
+pub(super) async fn create_sealed(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    account: ResourceId,
+    input: &Input,
+    purpose: &str,
+    (field, plain): (&str, &str),
+) -> Result<Resource> {
+    let sealed = core.config.secrets.seal(purpose, plain)?;
+    let new = row_from_input(&ty.def, account, input)?;
     let machine = ty.def.machine.clone();
     let row = core
         .write_for(scope, move |tx| {
             let row = insert_and_start(tx, machine.as_deref(), new)?;
-            // Nothing is proved by it: it has no public half.
-            tx.set_credential(&CredentialSecret {
-                id: row.id,
-                kind: row.kind.clone(),
-                public_value: String::new(),
-                secret: sealed,
-            })?;
+            keep_sealed(tx, &row, sealed)?;
             Ok(row)
         })
         .await?;
-    Core::with_shown(&ty.def, row, "value", &value)
+    Core::with_shown(&ty.def, row, field, plain)
+}
+
+/// Keeps what was sealed beside its row. Nothing is proved by it: it has no public half.
+pub(super) fn keep_sealed(tx: &mut Tx<'_>, row: &Resource, sealed: String) -> Result<()> {
+    tx.set_credential(&CredentialSecret {
+        id: row.id,
+        kind: row.kind.clone(),
+        public_value: String::new(),
+        secret: sealed,
+    })
 }
 
 /// A PUT that may change either half; everything else of it is as with any row.

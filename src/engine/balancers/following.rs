@@ -9,8 +9,8 @@ use crate::model::{Resource, ResourceId, Result};
 
 use super::keeping::{Kept, Next, go_on};
 
-/// Events read at once.
-const PAGE: i64 = 1000;
+/// Rows read at once.
+const ROWS: usize = 1000;
 
 /// How far the outbox has been read.
 #[derive(Default)]
@@ -21,30 +21,24 @@ pub(crate) struct Follower {
 impl Follower {
     /// Finds containers that are balancers now, and says which projects' rows changed.
     pub(crate) fn follow(&mut self, core: &Core) -> Result<()> {
-        let Some(mut read) = self.read else {
+        let Some(read) = self.read else {
             // What is there already is found by looking at hosts, which is done after this.
             self.read = Some(core.store.newest_event()?);
             core.balancers.doubt_all();
             return Ok(());
         };
         let mut projects: BTreeSet<ResourceId> = BTreeSet::new();
-        loop {
-            let events = core.store.events_after(read, PAGE)?;
-            let is_last = i64::try_from(events.len()).is_ok_and(|n| n < PAGE);
-            let mut changed: BTreeSet<ResourceId> = BTreeSet::new();
-            for event in events {
-                read = event.id;
-                projects.extend(event.account);
-                changed.insert(event.resource);
-            }
-            for row in core.store.many(&changed.into_iter().collect::<Vec<_>>())? {
+        let mut changed: BTreeSet<ResourceId> = BTreeSet::new();
+        let newest = core.changed_since(read, |event| {
+            projects.extend(event.account);
+            changed.insert(event.resource);
+        })?;
+        for ids in changed.into_iter().collect::<Vec<_>>().chunks(ROWS) {
+            for row in core.store.many(ids)? {
                 meet(core, &row);
             }
-            if is_last {
-                break;
-            }
         }
-        self.read = Some(read);
+        self.read = Some(newest);
         core.balancers.outdate(&projects);
         Ok(())
     }

@@ -149,6 +149,21 @@ impl Feed {
 }
 
 impl Core {
+    /// Goes through all changes behind the event of this number; gives the number of the last one.
+    pub(crate) fn changed_since(&self, read: i64, mut each: impl FnMut(&ChangeEvent)) -> Result<i64> {
+        let mut read = read;
+        loop {
+            let events = self.store.events_after(read, PAGE)?;
+            for event in &events {
+                read = event.id;
+                each(event);
+            }
+            if i64::try_from(events.len()).is_ok_and(|n| n < PAGE) {
+                return Ok(read);
+            }
+        }
+    }
+
     /// See `Engine::listen`.
     pub(crate) fn listen(&self) -> Result<(broadcast::Receiver<News>, i64)> {
         let feed = &self.feed;

@@ -24,12 +24,14 @@ pub(super) fn check(launch: &LaunchConfig) -> Result<()> {
         if let Some(name) = reference.name.as_deref().filter(|name| !name.is_empty())
             && !names.insert(name)
         {
-            return Err(
-                Error::invalid("NotUnique", "name").with_message(format!("two secrets are to be called {name}"))
-            );
+            return Err(Error::invalid("NotUnique", "name").with_message(two_named(name)));
         }
     }
     Ok(())
+}
+
+fn two_named(name: &str) -> String {
+    format!("two secrets are to be called {name}")
 }
 
 /// Whether a container is to have any.
@@ -55,6 +57,11 @@ impl Core {
         let files = files
             .collect::<Result<Vec<_>>>()
             .map_err(|e| runtime::Error::Failed(e.to_string()))?;
+        // Those without a name of their own have that of their secret, which is known only now.
+        let mut names = HashSet::new();
+        if let Some(twice) = files.iter().find(|file| !names.insert(&file.name)) {
+            return Err(runtime::Error::Failed(two_named(&twice.name)));
+        }
         runtime.deliver_secrets(&row.uuid, &files).await
     }
 

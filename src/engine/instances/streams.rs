@@ -1,4 +1,5 @@
-//! Watching a container's log and running commands in it: a client asks for a token, and opens the stream with it.
+//! Watching a container's log and what it uses, and running commands in it: a client asks for a token, and opens the stream with
+//! it.
 
 use std::sync::Arc;
 
@@ -86,22 +87,16 @@ impl Core {
     /// 404 if the container is gone, 409 if it does not run, 503 if its engine does not answer.
     pub(crate) async fn open_stream(self: &Arc<Self>, ticket: &Ticket) -> Result<OpenStream> {
         let row = self.store.find(ticket.resource())?;
-        if let Stream::Stats(of) = ticket.stream() {
-            let row = row.filter(|row| row.removed.is_none()).ok_or_else(Error::not_found)?;
-            return stats::watch(self, &row, *of).await.map(OpenStream::Stats);
-        }
-        let Some(row) = row.filter(|row| row.root == "instance" && row.removed.is_none()) else {
-            return Err(Error::not_found());
-        };
+        let row = row.filter(|row| row.removed.is_none()).ok_or_else(Error::not_found)?;
         let away = || Error::new(ErrorKind::Unavailable).with_message("the container's host does not answer");
-        let runtime = row.host_id.and_then(|host| self.runtime(host)).ok_or_else(away)?;
+        let runtime = || row.host_id.and_then(|host| self.runtime(host)).ok_or_else(away);
         let opened = match ticket.stream() {
-            Stream::Stats(_) => return Err(Error::not_found()),
-            Stream::Logs(wanted) => runtime.logs(&row.uuid, wanted).await.map(OpenStream::Logs),
+            Stream::Stats(of) => return stats::watch(self, &row, *of).await.map(OpenStream::Stats),
+            Stream::Logs(wanted) => runtime()?.logs(&row.uuid, wanted).await.map(OpenStream::Logs),
             Stream::Exec(_) if row.state != State::RUNNING => {
                 return Err(Error::conflict(format!("{} does not run", row.name)));
             }
-            Stream::Exec(wanted) => runtime.execute(&row.uuid, wanted).await.map(OpenStream::Exec),
+            Stream::Exec(wanted) => runtime()?.execute(&row.uuid, wanted).await.map(OpenStream::Exec),
         };
         opened.map_err(|error| match error {
             runtime::Error::Unreachable(_) => away(),

@@ -10,9 +10,6 @@ use crate::runtime;
 
 use super::keeping::{Kept, Next};
 
-/// Events read at once.
-const PAGE: i64 = 1000;
-
 /// How far the outbox has been read.
 #[derive(Default)]
 pub(crate) struct Follower {
@@ -28,27 +25,19 @@ impl Follower {
             self.read = None;
             return Ok(());
         }
-        let Some(mut read) = self.read else {
+        let Some(read) = self.read else {
             self.read = Some(core.store.newest_event()?);
             core.name_servers
                 .outdate(&kept.iter().map(|served| served.project).collect());
             return Ok(());
         };
         let mut changed: BTreeSet<ResourceId> = BTreeSet::new();
-        loop {
-            let events = core.store.events_after(read, PAGE)?;
-            let is_last = i64::try_from(events.len()).is_ok_and(|n| n < PAGE);
-            for event in events {
-                read = event.id;
-                changed.extend(event.account);
-                // The project itself, perhaps.
-                changed.insert(event.resource);
-            }
-            if is_last {
-                break;
-            }
-        }
-        self.read = Some(read);
+        let newest = core.changed_since(read, |event| {
+            changed.extend(event.account);
+            // The project itself, perhaps.
+            changed.insert(event.resource);
+        })?;
+        self.read = Some(newest);
         core.name_servers.outdate(&changed);
         Ok(())
     }
