@@ -205,7 +205,13 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let _lock = lock(&file)?;
     let clock = Arc::new(SystemClock);
     let hub = Arc::new(Hub::new(file.with_extension("agents")));
-    let opened = open(registry, &file, clock.clone(), tunnels::allow(engine_config, &hub)).await?;
+    let opened = open(
+        registry,
+        &file,
+        clock.clone(),
+        tunnels::allow(engines::allow(engine_config), &hub),
+    )
+    .await?;
     let engine = Arc::new(opened.engine);
     control_access(serve, &engine, &keys, address).await?;
     let listener = TcpListener::bind(address).map_err(|e| {

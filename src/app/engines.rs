@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crate::cli::Serve;
 use crate::config::{NamedEngine, named_engines};
-use crate::engine::{Attachment, Engine};
+use crate::engine::{Attachment, Connect, Engine, EngineConfig};
 use crate::failure::Failure;
 use crate::model::{Clock, ErrorKind};
 use crate::runtime::docker::Docker;
 use crate::runtime::sim::Sim;
-use crate::runtime::{EngineInfo, Error, Runtime};
+use crate::runtime::{EngineAddress, EngineInfo, Error, Runtime};
 
 use super::broken;
 
@@ -40,9 +40,18 @@ pub(super) async fn attach(serve: &Serve, engine: &Engine, clock: Arc<dyn Clock>
     if serve.simulator || is_none {
         simulate(engine, clock.clone()).await?;
     }
-    let Some(named) = named else {
-        return attach_local(serve, engine, clock).await;
+    let mut found = match named {
+        None => attach_local(serve, engine, clock).await?,
+        Some(named) => attach_all(named, engine).await?,
     };
+    let added = engine.attach_added().await;
+    found.words.extend(added.map_err(|e| broken("adding hosts", e))?);
+    Ok(found)
+}
+
+/// The engines that were named, if any.
+async fn attach_all(named: Vec<NamedEngine>, engine: &Engine) -> Result<FoundEngines, Failure> {
+    let is_none = named.is_empty();
     let mut words = Vec::new();
     for one in named {
         words.push(attach_named(one, engine).await?);
@@ -51,6 +60,18 @@ pub(super) async fn attach(serve: &Serve, engine: &Engine, clock: Arc<dyn Clock>
         words.push("no Docker Engine: only sim: images will run".to_owned());
     }
     Ok(FoundEngines { words, awaited: None })
+}
+
+/// Lets hosts be added while the server runs.
+pub(super) fn allow(config: EngineConfig) -> EngineConfig {
+    let connect = |address: &EngineAddress, uuid: &str| {
+        let docker = Docker::connect_to(address, uuid)?;
+        Ok(Arc::new(docker) as Arc<dyn Runtime>)
+    };
+    EngineConfig {
+        connect: Some(Connect(Arc::new(connect))),
+        ..config
+    }
 }
 
 /// The engine of this machine that nobody named, if it is there.

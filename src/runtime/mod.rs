@@ -15,6 +15,7 @@ pub use crate::model::probe::{Probe, ProbeResult};
 
 mod balancers;
 pub mod docker;
+mod engine_address;
 mod names;
 pub mod sim;
 pub mod stats;
@@ -25,6 +26,7 @@ use stats::{Sample, Samples};
 use streams::{ExecWanted, LogsWanted, Pieces, Running};
 
 pub use balancers::{BalancerFeed, FileSpec};
+pub use engine_address::{ConnectEngine, EngineAddress, TlsTexts};
 pub use names::{NameFeed, NameServerFound, NameServerSpec};
 
 /// What can go wrong in a runtime. The texts are the engine's own words and are shown to the user.

@@ -13,11 +13,11 @@ use actix_web::{App, test, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
-use drover::engine::{Attachment, BalancerKeeper, Engine, EngineConfig, NameKeeper, Simulators};
+use drover::engine::{Attachment, BalancerKeeper, Connect, Engine, EngineConfig, NameKeeper, Simulators};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
 use drover::runtime::sim::{Health, Sim};
-use drover::runtime::{Found, Life};
+use drover::runtime::{EngineAddress, Found, Life, Runtime};
 use drover::schema::Registry;
 use drover::store::StoreConfig;
 use serde_json::{Value, json};
@@ -213,6 +213,7 @@ impl World {
         let fault = Some(self.fate.write_fault());
         let engine_config = EngineConfig {
             simulators: Some(self.simulators()),
+            connect: Some(self.connect()),
             ..EngineConfig::default()
         };
         let opened = Engine::open(registry(), &config, self.clock.clone(), engine_config, fault).expect("opens");
@@ -230,6 +231,7 @@ impl World {
                 })))
                 .await,
         )?;
+        self.lived(engine.attach_added().await)?;
         if self.mode == Mode::NameServers {
             let names = engine.names();
             names.look();
@@ -263,6 +265,20 @@ impl World {
                 sim,
                 fate: fate.clone(),
             })
+        }))
+    }
+
+    /// Engines that are added by the API: a simulator for each address.
+    fn connect(&self) -> Connect {
+        let (agents, clock, fate) = (self.agents.clone(), self.clock.clone(), self.fate.clone());
+        Connect(Arc::new(move |address: &EngineAddress, _: &str| {
+            let mut agents = agents.lock().unwrap();
+            let sim = agents
+                .entry(address.url.clone())
+                .or_insert_with(|| new_simulator(&clock))
+                .clone();
+            let fate = fate.clone();
+            Ok(Arc::new(Mortal { sim, fate }) as Arc<dyn Runtime>)
         }))
     }
 

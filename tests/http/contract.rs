@@ -31,6 +31,20 @@ const DELIBERATE: &[(&str, &str, &str)] = &[
     // What containers may do to their hosts: the original let every member of a project be root there.
     ("", "+", "hostPolicy"),
     ("", "+", "project.hostPolicy"),
+    // Who runs the server names engines by the API, and gives a host to another project; the original's machines came from
+    // another program, which served the same collection.
+    ("v2-beta-", "-", "host! plural=hosts coll=GET res=GET"),
+    ("v2-beta-", "+", "host! plural=hosts coll=GET,POST res=GET,PUT,DELETE"),
+    ("v2-beta-", "-", "host.accountId reference[account] nullable"),
+    (
+        "v2-beta-",
+        "+",
+        "host.accountId reference[account] create update nullable",
+    ),
+    ("v2-beta-", "-", "host.labels map[string] update"),
+    ("v2-beta-", "+", "host.labels map[string] create update"),
+    ("v2-beta-", "+", "host.dockerUrl"),
+    ("v2-beta-", "+", "host.tls"),
     // An agent that comes back passes through states that v1 never listed.
     ("v1-", "-", "agent.state"),
     ("v1-", "+", "agent.state"),

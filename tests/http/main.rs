@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
 mod access;
+mod added_hosts;
 mod audit;
 mod balancers;
 mod compose;

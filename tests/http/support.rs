@@ -13,10 +13,11 @@ use actix_web::http::{Method, header};
 use actix_web::{App, test, web};
 use diesel::prelude::*;
 use drover::api::{ApiOptions, ApiState, configure};
-use drover::engine::{Attachment, Engine, EngineConfig, Simulators};
+use drover::engine::{Attachment, Connect, Engine, EngineConfig, Simulators};
 use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
 use drover::runtime::sim::Sim;
+use drover::runtime::{EngineAddress, Error as RuntimeError, Runtime};
 use drover::schema::Registry;
 use drover::store::{StoreConfig, WriteFault};
 use serde_json::{Value, json};
@@ -235,6 +236,11 @@ impl World {
         let id = self.engine.attach(named(sim, name)).await.expect("a host can be added");
         self.settle().await;
         format!("1h{id}")
+    }
+
+    /// The simulator at the address of a host that is added by the API.
+    pub fn engine_at(&self, url: &str) -> Arc<Sim> {
+        simulated_at(&self.agents, &self.clock, url)
     }
 
     /// The only host's simulator, or the first's.
@@ -470,6 +476,26 @@ fn simulators(agents: &Agents, clock: &Arc<ManualClock>) -> Simulators {
     }))
 }
 
+/// Engines that are added by the API: a simulator for each address.
+fn connect(agents: &Agents, clock: &Arc<ManualClock>) -> Connect {
+    let (agents, clock) = (agents.clone(), clock.clone());
+    Connect(Arc::new(move |address: &EngineAddress, _: &str| match &address.url {
+        url if url.starts_with("tcp://") || url.starts_with("https://") => {
+            let sim: Arc<dyn Runtime> = simulated_at(&agents, &clock, url);
+            Ok(sim)
+        }
+        url => Err(RuntimeError::Failed(format!("{url:?} is not the address of an engine"))),
+    }))
+}
+
+fn simulated_at(agents: &Agents, clock: &Arc<ManualClock>, url: &str) -> Arc<Sim> {
+    let mut agents = agents.lock().expect("no test panics here");
+    let sim = agents
+        .entry(url.to_owned())
+        .or_insert_with(|| Arc::new(Sim::new(clock.clone())));
+    sim.clone()
+}
+
 /// The file of marks, beside the database.
 const MARKS: &str = "drover.marks";
 
@@ -488,6 +514,7 @@ async fn open(
     let config = EngineConfig {
         pace: Duration::ZERO,
         simulators: Some(simulators(agents, clock)),
+        connect: Some(connect(agents, clock)),
         marks: Some(dir.path().join(MARKS)),
         ..EngineConfig::default()
     };
@@ -506,6 +533,7 @@ async fn open(
             .await
             .expect("a host can be added");
     }
+    engine.attach_added().await.expect("hosts can be read");
     let engine = Arc::new(engine);
     let state = web::Data::new(ApiState::new(engine.clone(), &ApiOptions::default()));
     (engine, state)

@@ -181,6 +181,70 @@ fn a_service_spreads_over_engines_that_go_away_and_come_back() {
 }
 
 #[test]
+fn an_engine_is_added_by_the_api_while_the_server_runs() {
+    if real_part("DROVER_TEST_DOCKER").is_none() {
+        return;
+    }
+    let second = Another::start(1);
+    let Some(mut world) = World::start() else { return };
+    world.wait_host();
+    let all = world.api_at("v2-beta");
+    let file = |name: &str| std::fs::read_to_string(second.place(&format!("client/{name}"))).unwrap();
+    let body = json!({"hostname": "east", "dockerUrl": "tcp://10.250.1.2:2376", "labels": {"disk": "ssd"},
+        "tlsCaCert": file("ca.pem"), "tlsCert": file("cert.pem"), "tlsKey": file("key.pem")});
+    let (status, added) = all.send("POST", "/hosts", Some(body.clone()));
+    assert_eq!((status, &added["state"]), (201, &json!("registering")), "{added:#}");
+    // A server that dies while it asks the engine for the first time goes on with that.
+    world.kill_server();
+    world.restart_server();
+    let host = wait_host(&world, "east", "active");
+    assert_eq!(host["hostname"], "engine1", "{host:#}");
+    assert_eq!(host["agentIpAddress"], "10.250.1.2");
+    let stack = world.stack("added");
+    let mut config = launch("web:1");
+    config["labels"] = json!({"io.rancher.scheduler.affinity:host_label": "disk=ssd"});
+    let service = world.active_service(&stack, "web", json!({"scale": 2, "launchConfig": config}));
+    assert_eq!(second.running("added"), 2);
+
+    // Another host with the same engine is none.
+    let again = all.post("/hosts", body);
+    wait_until("to be told whose the engine is", PATIENCE, || {
+        let now = all.reload(&again);
+        let said = now["transitioningMessage"].as_str().unwrap_or_default();
+        let is_told = now["state"] == "registering" && said.contains("that of host east already");
+        if is_told { Ok(()) } else { Err(now) }
+    });
+    all.delete(&again);
+
+    // After a start it is there again, by what was sealed.
+    world.stop_server();
+    world.restart_server();
+    assert!(
+        world
+            .log()
+            .contains("east: Docker Engine at tcp://10.250.1.2:2376, added by the API"),
+        "{}",
+        world.log()
+    );
+    wait_host(&world, "east", "active");
+    world.api.put(&service, json!({"scale": 3}));
+    world.api.wait_state(&service, "active");
+    assert_eq!(second.running("added"), 3);
+    world.api.delete(&service);
+    world.wait_gone("added");
+    let host = wait_host(&world, "east", "active");
+    world.api.action(&host, "deactivate", json!({}));
+    let host = wait_host(&world, "east", "inactive");
+    world.api.delete(&host);
+    wait_until("nothing of ours to be on the engine", PATIENCE, || {
+        let left = second
+            .docker
+            .run(&["ps", "--all", "--quiet", "--filter", "label=io.drover.server"]);
+        if left.trim().is_empty() { Ok(()) } else { Err(left) }
+    });
+}
+
+#[test]
 fn an_engine_in_the_place_of_another_is_left_alone() {
     if real_part("DROVER_TEST_DOCKER").is_none() {
         return;

@@ -25,6 +25,7 @@ pub use keys::{Candidate, KeyProof};
 pub(crate) use makers::{is_of_bootstrap, notes_of_bootstrap_key};
 pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS};
 pub(crate) use new_key::NewKey;
+pub(crate) use pem::check_tls;
 pub(crate) use registries::CREDENTIAL_FIELD;
 pub use rights::{Allowed, Rights};
 pub(crate) use standing::unauthorized;

@@ -58,6 +58,19 @@ pub(super) fn read(cert: &str, chain: Option<&str>, key: &str) -> Result<Read> {
     })
 }
 
+/// Checks what a TLS client shows and trusts: who signs the other end, and a certificate with its key, each with its field.
+pub(crate) fn check_tls(ca: (&str, &str), cert: (&str, &str), key: (&str, &str)) -> Result<()> {
+    for der in certificates(ca.1, ca.0)? {
+        parse(&der, ca.0)?;
+    }
+    let own = certificates(cert.1, cert.0)?;
+    let Some(first) = own.first() else {
+        return Err(wrong(cert.0, "there is no certificate in it"));
+    };
+    parse(first, cert.0)?;
+    check_key(first, key.1).map_err(|error| error.with_field(key.0))
+}
+
 fn wrong(field: &str, why: &str) -> Error {
     Error::invalid("InvalidFormat", field).with_message(why)
 }

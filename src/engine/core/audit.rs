@@ -52,8 +52,9 @@ const SECRETS: [&str; 9] = [
 ];
 
 /// What is left out of the bodies of one type beside [`SECRETS`].
-const SECRETS_OF: [(&str, &[&str]); 4] = [
+const SECRETS_OF: [(&str, &[&str]); 5] = [
     ("certificate", &["key"]),
+    ("host", &["tlsKey"]),
     ("secret", &["value"]),
     ("register", &["key", "authToken"]),
     ("registrationToken", &["token", "command"]),

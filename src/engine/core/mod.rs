@@ -54,6 +54,6 @@ pub(crate) use settings::{
     NONRANCHER, PASSWORD_LENGTH, REGISTRY_DEFAULT, REGISTRY_WHITELIST,
 };
 pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
+pub use state::{Connect, EngineConfig, MakeSimulator, Simulators, TunnelEngines};
 pub(crate) use state::{Core, Packing};
-pub use state::{EngineConfig, MakeSimulator, Simulators, TunnelEngines};
 pub(crate) use sweep::sweep_once;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::model::{Clock, Error, Fields, Resource, ResourceId, Result, Timestamp};
-use crate::runtime::{Found, Runtime, Tunnels};
+use crate::runtime::{ConnectEngine, Found, Runtime, Tunnels};
 use crate::schema::{Machine, Registry, Type, TypeView, Version};
 use crate::secret::{KEY_BYTES, Keeper};
 use crate::store::{LayoutOf, Priority, Store, Tx};
@@ -45,6 +45,18 @@ pub struct EngineConfig {
     pub simulators: Option<Simulators>,
     /// The engines of agents that dial in; without them none may.
     pub tunnels: Option<TunnelEngines>,
+    /// Connects to engines that are named while the server runs; without it none may be.
+    pub connect: Option<Connect>,
+}
+
+/// See [`EngineConfig::connect`].
+#[derive(Clone)]
+pub struct Connect(pub Arc<ConnectEngine>);
+
+impl std::fmt::Debug for Connect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connect")
+    }
 }
 
 /// See [`EngineConfig::tunnels`].
@@ -94,6 +106,7 @@ impl Default for EngineConfig {
             host_address: None,
             simulators: None,
             tunnels: None,
+            connect: None,
         }
     }
 }

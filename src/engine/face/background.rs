@@ -100,6 +100,14 @@ impl Engine {
         self.core().attach(engine).await
     }
 
+    /// Ties the engines of all hosts that were added by the API; a line for each.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn attach_added(&self) -> Result<Vec<String>> {
+        self.core().attach_added().await
+    }
+
     /// Whether a host was ever tied to an engine of this kind, and is there still.
     pub fn had_engine(&self, kind: &str) -> Result<bool> {
         self.core().had_engine(kind)

@@ -184,12 +184,7 @@ impl Core {
                 internal,
                 ..new_row(&ty, Some(project), fields)
             };
-            // The simulated host of the server itself is no `sim`: those are the hosts of simulated agents.
-            new.kind = if note.runtime == SIM_RUNTIME {
-                "host".into()
-            } else {
-                note.runtime
-            };
+            new.kind = host_kind(&note.runtime);
             let row = tx.insert(new)?;
             labels::tie_host(tx, &label, &row)?;
             Ok(row.id)
@@ -261,13 +256,27 @@ impl Core {
     /// # Errors
     /// 409 if it is not: nothing is asked of it from now on.
     pub(super) fn check_engine(&self, host: ResourceId, info: &EngineInfo) -> Result<()> {
-        let hosts = self.store.all("host", None)?;
-        let checked = check_identity(&hosts, hosts.iter().find(|h| h.id == host), info);
+        let checked = self.check_identity_of(host, info);
         if let Err(error) = &checked {
             log::error!("host {host} is left alone: {}", error.chain());
             self.remove_runtime(host);
         }
         checked
+    }
+
+    /// The same, with nothing done about it.
+    pub(super) fn check_identity_of(&self, host: ResourceId, info: &EngineInfo) -> Result<()> {
+        let hosts = self.store.all("host", None)?;
+        check_identity(&hosts, hosts.iter().find(|h| h.id == host), info)
+    }
+}
+
+/// The kind of a host by that of its engine. The simulated host of the server itself is no `sim`: those are the hosts of
+/// simulated agents.
+pub(super) fn host_kind(runtime: &str) -> String {
+    match runtime {
+        SIM_RUNTIME => "host".into(),
+        other => other.to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::Process;
 
-use super::{agents, registration};
+use super::{added, agents, registration};
 
 pub(crate) async fn create(
     core: &Core,
@@ -21,6 +21,7 @@ pub(crate) async fn create(
         "agent" => agents::create(core, scope, ty, &input).await,
         "credential" => registration::create_token(core, scope, ty, account, &input).await,
         "genericObject" => registration::register(core, scope, ty, account, &input).await,
+        "host" => added::create(core, scope, ty, account, input).await,
         _ => core.create_plain(scope, ty, account, input).await,
     }
 }
@@ -45,10 +46,13 @@ pub(crate) async fn update(
 }
 
 /// A host's labels decide what may run on it: whoever runs there is looked at afterwards.
-async fn update_host(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, input: Input) -> Result<Resource> {
+async fn update_host(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, mut input: Input) -> Result<Resource> {
     let space = input.get("localStorageMb").filter(|v| !v.is_null());
     if space.is_some() && space != Fields::parse(&row.fields)?.read::<Value>("localStorageMb")?.as_ref() {
         return Err(Error::not_implemented("localStorageMb is not part of this build").with_field("localStorageMb"));
+    }
+    if let Some(written) = added::update(core, scope, ty, row, &mut input).await? {
+        return Ok(written);
     }
     let (id, update, label) = (row.id, Update::of(ty), core.type_of("label")?.clone());
     let written = core.write_for(scope, move |tx| {
@@ -76,7 +80,7 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
 /// Runs the handler of a process. One without an entry only changes the state.
 pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Result<Outcome> {
     match process.process.as_str() {
-        "host.create" => Ok(core.create_host()),
+        "host.create" => core.create_host(row).await,
         "host.deactivate" => Ok(core.deactivate_host(process)),
         "host.evacuate" => core.evacuate_host(process, row).await,
         "host.remove" => match core.remove_host(row).await? {

@@ -18,11 +18,6 @@ enum Natives {
 }
 
 impl Core {
-    /// `host.create`: a host is active as soon as it is there.
-    pub(crate) fn create_host(&self) -> Outcome {
-        Outcome::Then(Box::default(), "activate", "{}".into())
-    }
-
     /// `host.deactivate`: nothing new comes to it.
     pub(crate) fn deactivate_host(&self, process: &Process) -> Outcome {
         if process.data == REMOVE {
@@ -104,7 +99,7 @@ impl Core {
 
     /// Where containers found each other by a name server, it goes with the project's network, now that nothing is on it.
     /// An engine that does not answer keeps both.
-    async fn remove_name_server(&self, row: &Resource) -> Result<()> {
+    pub(super) async fn remove_name_server(&self, row: &Resource) -> Result<()> {
         let runtime = self.runtime(row.id).filter(|r| r.capabilities().network_services);
         let (Some(runtime), Some(project)) = (runtime, row.account_id) else {
             return Ok(());

@@ -99,8 +99,9 @@ impl Core {
         );
         let wire = self.wire_id("host", id);
         self.write(move |tx| {
-            // One that was removed meanwhile has given its parts back.
-            let Some(host) = tx.find(id)?.filter(|h| h.removed.is_none()) else {
+            // One that was removed meanwhile, or is about to be, has given its parts back.
+            let stays = |host: &Resource| host.removed.is_none() && host.state != State::REMOVING;
+            let Some(host) = tx.find(id)?.filter(stays) else {
                 return Ok(());
             };
             let fields = Fields::parse(&host.fields)?;

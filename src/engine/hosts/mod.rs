@@ -2,6 +2,7 @@
 //! happened there, and what no row wants is stopped or removed. All else that is to happen to a container is asked for as a
 //! process of it; services are woken, not called.
 
+mod added;
 mod agent_life;
 mod agent_pings;
 mod agents;

@@ -1,16 +1,74 @@
 //! Where an engine is, and by which address others reach its machine.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{MemfdFlags, memfd_create};
+
 use super::{PING, machine};
-use crate::runtime::{Error, Result};
+use crate::runtime::{EngineAddress, Error, Result, TlsTexts};
+
+/// The files that prove who asks, for a client that takes files only.
+pub(super) enum Certificates {
+    InFolder(PathBuf),
+    /// Files of this process alone, without a name: what was given by the API is on no disk but sealed.
+    InMemory {
+        key: File,
+        cert: File,
+        ca: File,
+    },
+}
+
+/// The paths of [`Certificates`].
+pub(super) struct CertificatePaths {
+    pub(super) key: PathBuf,
+    pub(super) cert: PathBuf,
+    pub(super) ca: PathBuf,
+}
+
+impl Certificates {
+    fn in_memory(tls: &TlsTexts) -> Result<Self> {
+        Ok(Self::InMemory {
+            key: unnamed(&tls.key)?,
+            cert: unnamed(&tls.cert)?,
+            ca: unnamed(&tls.ca)?,
+        })
+    }
+
+    pub(super) fn paths(&self) -> CertificatePaths {
+        let open = |file: &File| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        match self {
+            Self::InFolder(folder) => CertificatePaths {
+                key: folder.join("key.pem"),
+                cert: folder.join("cert.pem"),
+                ca: folder.join("ca.pem"),
+            },
+            Self::InMemory { key, cert, ca } => CertificatePaths {
+                key: open(key),
+                cert: open(cert),
+                ca: open(ca),
+            },
+        }
+    }
+}
+
+/// A file in memory that only this process can open.
+fn unnamed(text: &str) -> Result<File> {
+    let made = memfd_create("engine", MemfdFlags::CLOEXEC).map(File::from);
+    let written = made
+        .map_err(std::io::Error::from)
+        .and_then(|mut file| file.write_all(text.as_bytes()).map(|()| file));
+    written.map_err(|e| Error::Failed(format!("no file in memory: {e}")))
+}
 
 pub(super) enum Address {
     Unix(String),
     Tcp(String),
     Tls {
         url: String,
-        certs: PathBuf,
+        certs: Certificates,
     },
     /// A socket here whose other end is on another machine, and the address by which that is reached.
     Tunnel {
@@ -23,6 +81,19 @@ pub(super) enum Address {
 pub type TunnelAddress = dyn Fn() -> Option<String> + Send + Sync;
 
 impl Address {
+    /// Reads what was said while the server runs.
+    pub(super) fn read(address: &EngineAddress) -> Result<Self> {
+        let url = &address.url;
+        match (&address.tls, url.split_once("://")) {
+            (None, _) => Self::parse(url, None),
+            (Some(tls), Some(("tcp" | "https", _))) => Ok(Self::Tls {
+                url: url.clone(),
+                certs: Certificates::in_memory(tls)?,
+            }),
+            (Some(_), _) => Err(Error::Failed(format!("{url:?} has no TLS: tcp:// and https:// have"))),
+        }
+    }
+
     /// Reads what `Docker::connect` is told.
     pub(super) fn parse(url: &str, cert_dir: Option<&Path>) -> Result<Self> {
         let address = match (url.split_once("://"), cert_dir) {
@@ -40,7 +111,7 @@ impl Address {
                 }
                 Address::Tls {
                     url: url.to_owned(),
-                    certs: dir.to_owned(),
+                    certs: Certificates::InFolder(dir.to_owned()),
                 }
             }
             (Some(("tcp" | "http", _)), None | Some(_)) => Address::Tcp(url.to_owned()),

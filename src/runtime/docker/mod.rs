@@ -8,11 +8,11 @@
 use super::stats::{Sample, Samples};
 use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
 use super::{
-    BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound,
-    NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime,
-    RuntimeEvent, SecretFile,
+    BalancerFeed, Capabilities, ContainerSpec, EngineAddress, EngineInfo, Error, Found, Life, NameFeed,
+    NameServerFound, NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
+    Runtime, RuntimeEvent, SecretFile,
 };
-use address::{Address, TunnelAddress, is_hidden};
+use address::{Address, CertificatePaths, TunnelAddress, is_hidden};
 use async_trait::async_trait;
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::VolumeCreateRequest;
@@ -123,6 +123,14 @@ impl Docker {
         Ok(Self::at(Address::parse(url, cert_dir)?, server_uuid))
     }
 
+    /// The same with certificates as texts.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if the address cannot be understood, or has no TLS for the certificates.
+    pub fn connect_to(address: &EngineAddress, server_uuid: &str) -> Result<Self> {
+        Ok(Self::at(Address::read(address)?, server_uuid))
+    }
+
     /// The same for an engine on another machine that a socket of this one leads to. `address` says by which address that machine
     /// is reached.
     pub fn by_tunnel(socket: &Path, address: Box<TunnelAddress>, server_uuid: &str) -> Self {
@@ -158,8 +166,7 @@ impl Inner {
             }
             Address::Tcp(url) => bollard::Docker::connect_with_http(url, CLIENT_SECONDS, API_DEFAULT_VERSION),
             Address::Tls { url, certs } => {
-                let file = |name: &str| certs.join(name);
-                let (key, cert, ca) = (file("key.pem"), file("cert.pem"), file("ca.pem"));
+                let CertificatePaths { key, cert, ca } = certs.paths();
                 bollard::Docker::connect_with_ssl(url, &key, &cert, &ca, CLIENT_SECONDS, API_DEFAULT_VERSION)
             }
         };
