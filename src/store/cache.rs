@@ -25,6 +25,20 @@ struct Place {
     row: Option<Arc<Resource>>,
 }
 
+/// What is there of a row that is asked for.
+pub(super) enum Asked {
+    Kept(Arc<Resource>),
+    Missing(Missing),
+}
+
+/// The place of a row that was missing, at the time.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Missing {
+    emptied: u64,
+    /// Whether it was the last one that was asked for there.
+    pub(super) is_wanted: bool,
+}
+
 /// Kept rows.
 pub(super) struct Cache {
     places: Box<[Mutex<Place>]>,
@@ -60,23 +74,40 @@ impl Cache {
         &self,
         id: ResourceId,
         read: impl FnOnce() -> Result<Option<Resource>>,
-    ) -> Result<Option<Resource>> {
-        let Some(mut place) = self.place(id) else {
-            return read();
+    ) -> Result<Option<Arc<Resource>>> {
+        let asked = match self.ask(id, None) {
+            Asked::Kept(row) => return Ok(Some(row)),
+            Asked::Missing(asked) => asked,
         };
-        if let Some(row) = place.row.as_ref().filter(|row| row.id == id) {
-            let row = row.clone();
-            drop(place);
-            return Ok(Some((*row).clone()));
-        }
-        let (emptied, is_wanted) = (place.emptied, place.asked == Some(id));
-        place.asked = Some(id);
-        drop(place);
-        let row = read()?;
-        if let Some(row) = row.as_ref().filter(|row| is_wanted && is_kept(row)) {
-            self.keep(Arc::new(row.clone()), emptied);
+        let row = read()?.map(Arc::new);
+        if let Some(row) = &row {
+            self.offer(row, asked);
         }
         Ok(row)
+    }
+
+    /// A row, if it is kept in this version, or in whatever version it is kept.
+    pub(super) fn ask(&self, id: ResourceId, version: Option<i64>) -> Asked {
+        let Some(mut place) = self.place(id) else {
+            return Asked::Missing(Missing::default());
+        };
+        let is_it = |row: &&Arc<Resource>| row.id == id && version.is_none_or(|version| row.version == version);
+        if let Some(row) = place.row.as_ref().filter(is_it) {
+            return Asked::Kept(row.clone());
+        }
+        let missing = Missing {
+            emptied: place.emptied,
+            is_wanted: place.asked == Some(id),
+        };
+        place.asked = Some(id);
+        Asked::Missing(missing)
+    }
+
+    /// A row that was missing, and has been read since; it is kept if it was asked for before.
+    pub(super) fn offer(&self, row: &Arc<Resource>, missing: Missing) {
+        if missing.is_wanted && is_kept(row) {
+            self.keep(row.clone(), missing.emptied);
+        }
     }
 
     fn keep(&self, row: Arc<Resource>, emptied: u64) {
@@ -145,7 +176,7 @@ mod tests {
             has_read.set(true);
             Ok(Some(row(name)))
         });
-        (row.unwrap().unwrap().name, has_read.get())
+        (row.unwrap().unwrap().name.clone(), has_read.get())
     }
 
     fn row(name: &str) -> Resource {

@@ -3,13 +3,18 @@
 //! A page continues after a key, not after an offset: `(key, id) > (?, ?)` costs the same at every depth. Names of
 //! JSON fields come from the registry and are literals in the statement; values are always bound.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use super::resource::{ListedRow, rows as resource};
+use super::cache::Asked as AskedRow;
+use super::resource::rows::now;
+use super::resource::{ListedRow, ResourceRow, rows as resource};
 use super::statement::Fragment;
 use super::{Store, audit, dialect};
 use crate::model::{Error, Resource, ResourceId, Result};
@@ -352,10 +357,10 @@ fn after(names: &Names, order: &Order, key: &serde_json::Value, id: i64) -> Opti
 }
 
 impl Store {
-    /// One page and the marker of the next. The rows come without the engine's notes.
-    pub fn list(&self, spec: &ListSpec) -> Result<(Vec<Resource>, Option<String>)> {
+    /// One page and the marker of the next. The rows may come without the engine's notes.
+    pub fn list(&self, spec: &ListSpec) -> Result<(Vec<Arc<Resource>>, Option<String>)> {
         let mut rows = match spec.root.as_str() {
-            audit::ROOT => self.list_audit(spec)?,
+            audit::ROOT => self.list_audit(spec)?.into_iter().map(Arc::new).collect(),
             _ => self.list_resources(spec)?,
         };
         let has_more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > spec.limit;
@@ -368,41 +373,79 @@ impl Store {
         Ok((rows, next))
     }
 
-    fn list_resources(&self, spec: &ListSpec) -> Result<Vec<Resource>> {
-        let mut query: resource::Boxed<'_> = resource::whole()
-            .filter(resource::root.eq(spec.root.clone()))
-            .into_boxed();
-        if !spec.with_removed {
-            query = query.filter(resource::removed_ms.is_null());
-        }
-        if let Some(account) = spec.account {
-            query = match spec.with_shared {
-                true => query.filter(resource::account_id.eq(account.0).or(resource::account_id.is_null())),
-                false => query.filter(resource::account_id.eq(account.0)),
-            };
-        }
-        match spec.kinds.as_slice() {
-            [] => {}
-            [only] => query = query.filter(resource::kind.eq(only.clone())),
-            several => query = query.filter(resource::kind.eq_any(several.to_vec())),
-        }
-        let asked = Asked::of(spec, &NAMES);
-        if let Some(condition) = asked.condition {
-            query = query.filter(condition);
-        }
-        query = match (&spec.order.key, spec.order.descending) {
-            (SortKey::Id, false) => query.order(resource::id.asc()),
-            (SortKey::Id, true) => query.order(resource::id.desc()),
-            _ => query.order(sql::<Text>(&asked.order)),
-        };
-        if asked.offset > 0 {
-            query = query.offset(asked.offset);
-        }
-        let rows: Vec<ListedRow> = query
-            .limit(spec.limit.saturating_add(1))
-            .select(ListedRow::as_select())
-            .load(&mut *self.reader()?)
+    /// Which rows they are is asked of the database; what is kept of them is not read again.
+    fn list_resources(&self, spec: &ListSpec) -> Result<Vec<Arc<Resource>>> {
+        let mut reader = self.reader()?;
+        let numbers: Vec<(i64, i64)> = resources(spec)
+            .select((resource::id, now::version))
+            .load(&mut *reader)
             .map_err(|e| Error::internal("listing resources", e))?;
-        Ok(rows.into_iter().map(|row| row.into_resource(&spec.root)).collect())
+        let mut rows = Vec::with_capacity(numbers.len());
+        let mut missing = HashMap::new();
+        for (id, version) in numbers {
+            match self.cache.ask(ResourceId(id), Some(version)) {
+                AskedRow::Kept(row) => rows.push(row),
+                AskedRow::Missing(place) => drop(missing.insert(ResourceId(id), place)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(rows);
+        }
+        // The rows and their order are those of one moment: all are read, and anew.
+        let is_wanted = missing.values().any(|place| place.is_wanted);
+        let failed = |e| Error::internal("listing resources", e);
+        if !is_wanted {
+            let rows: Vec<ListedRow> = resources(spec)
+                .select(ListedRow::as_select())
+                .load(&mut *reader)
+                .map_err(failed)?;
+            let whole = |row: ListedRow| Arc::new(row.into_resource(&spec.root));
+            return Ok(rows.into_iter().map(whole).collect());
+        }
+        let rows: Vec<ResourceRow> = resources(spec)
+            .select(ResourceRow::as_select())
+            .load(&mut *reader)
+            .map_err(failed)?;
+        let rows: Vec<Arc<Resource>> = rows.into_iter().map(|row| Arc::new(Resource::from(row))).collect();
+        for row in &rows {
+            if let Some(place) = missing.get(&row.id) {
+                self.cache.offer(row, *place);
+            }
+        }
+        Ok(rows)
     }
+}
+
+/// What a list asks of its table.
+fn resources(spec: &ListSpec) -> resource::Boxed<'_> {
+    let mut query: resource::Boxed<'_> = resource::whole()
+        .filter(resource::root.eq(spec.root.clone()))
+        .into_boxed();
+    if !spec.with_removed {
+        query = query.filter(resource::removed_ms.is_null());
+    }
+    if let Some(account) = spec.account {
+        query = match spec.with_shared {
+            true => query.filter(resource::account_id.eq(account.0).or(resource::account_id.is_null())),
+            false => query.filter(resource::account_id.eq(account.0)),
+        };
+    }
+    match spec.kinds.as_slice() {
+        [] => {}
+        [only] => query = query.filter(resource::kind.eq(only.clone())),
+        several => query = query.filter(resource::kind.eq_any(several.to_vec())),
+    }
+    let asked = Asked::of(spec, &NAMES);
+    if let Some(condition) = asked.condition {
+        query = query.filter(condition);
+    }
+    query = match (&spec.order.key, spec.order.descending) {
+        (SortKey::Id, false) => query.order(resource::id.asc()),
+        (SortKey::Id, true) => query.order(resource::id.desc()),
+        _ => query.order(sql::<Text>(&asked.order)),
+    };
+    if asked.offset > 0 {
+        query = query.offset(asked.offset);
+    }
+    query.limit(spec.limit.saturating_add(1))
 }

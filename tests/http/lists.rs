@@ -475,3 +475,53 @@ async fn a_link_leads_to_a_list_with_pages_and_filters() {
     assert_eq!(found.len(), 2);
     assert!(w.list(&format!("stacks/{stack}/services?name=d")).await.is_empty());
 }
+
+#[actix_web::test]
+async fn a_list_that_is_asked_for_again_and_again_shows_every_change() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c"] {
+        ids.push(w.service(&stack, name, json!({"startOnCreate": false})).await);
+    }
+    let shown = async |filter: &str| {
+        let mut rows = Vec::new();
+        // What is asked for twice is kept; from then on it is not read again.
+        for nth in 0..4 {
+            let now: Vec<(String, String)> = w
+                .list(&format!("services?sort=name&stackId={stack}{filter}"))
+                .await
+                .iter()
+                .map(|row| (text(row, "name").to_owned(), text(row, "state").to_owned()))
+                .collect();
+            assert!(nth == 0 || now == rows, "{now:?} {rows:?}");
+            rows = now;
+        }
+        rows.into_iter()
+            .map(|(name, state)| format!("{name} {state}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown("").await, ["a inactive", "b inactive", "c inactive"]);
+    w.put(&ids[0], json!({"name": "z"})).await.ok();
+    w.settle().await;
+    assert_eq!(
+        shown("&state=inactive").await,
+        ["b inactive", "c inactive", "z inactive"]
+    );
+    w.act(&ids[1], "activate", json!({})).await.ok();
+    assert_eq!(shown("&state=inactive").await, ["c inactive", "z inactive"]);
+    assert_eq!(shown("&name=b").await, ["b activating"]);
+    w.settle().await;
+    assert_eq!(shown("").await, ["b active", "c inactive", "z inactive"]);
+    w.delete(&ids[2]).await.ok();
+    w.settle().await;
+    let more = w.service(&stack, "y", json!({"startOnCreate": false})).await;
+    assert_eq!(shown("").await, ["b active", "y inactive", "z inactive"]);
+    // One row of several has changed: all of them are those of one moment.
+    w.put(&more, json!({"description": "new"})).await.ok();
+    let rows = w.list(&format!("services?sort=name&stackId={stack}")).await;
+    assert_eq!(
+        rows.iter().map(|row| row["description"].clone()).collect::<Vec<_>>(),
+        [json!(null), json!("new"), json!(null)]
+    );
+}

@@ -146,9 +146,10 @@ async fn paged(call: &Call<'_>, ty: &Arc<TypeView>, source: Source) -> Result<Re
             Source::All => engine.list(&scope, &ty, &parameters)?,
             Source::Link(near, link, _) => engine.follow_list(&scope, *near, link, &ty, &parameters)?,
         };
-        let derived = engine.derive(&scope, &page.rows)?;
+        let rows = || page.rows.iter().map(|row| &**row);
+        let derived = engine.derive(&scope, rows())?;
         let included = query::include(&ty, &query)
-            .map(|link| Included::fetch(&writer, &page.rows, link))
+            .map(|link| Included::fetch(&writer, rows(), link))
             .transpose()?;
         let mut body = pieces::buffer(4096 + page.rows.iter().map(|r| r.fields.len() + 2048).sum::<usize>());
         let head = Head {
@@ -159,7 +160,7 @@ async fn paged(call: &Call<'_>, ty: &Arc<TypeView>, source: Source) -> Result<Re
             actions_key,
         };
         collection::open(&mut body, &head);
-        writer.rows(&mut body, &page.rows, &derived, included.as_ref());
+        writer.rows(&mut body, rows(), &derived, included.as_ref());
         let preset = match &source {
             Source::Link(_, _, Some((field, value))) => Some((field.as_str(), value.as_str())),
             Source::Link(_, _, None) | Source::All | Source::Nothing => None,

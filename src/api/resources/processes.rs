@@ -83,7 +83,7 @@ pub fn link(call: &Call<'_>, ty: &TypeView, id: &str, link: &str) -> Result<Repl
         .map(|id| call.engine.find(call.scope, id))
         .transpose()?
         .flatten();
-    reply::row(call, StatusCode::OK, &row.ok_or_else(Error::not_found)?)
+    reply::row(call, StatusCode::OK, &*row.ok_or_else(Error::not_found)?)
 }
 
 /// `/processinstances/<id>`.

@@ -38,8 +38,12 @@ pub struct Included<'a> {
 
 impl<'a> Included<'a> {
     /// Follows `link` from all of `rows` at once. Blocking.
-    pub fn fetch(writer: &Writer<'_>, rows: &[Resource], link: &'a Link) -> Result<Self> {
-        let ids: Vec<ResourceId> = rows.iter().map(|r| r.id).collect();
+    pub fn fetch<'r>(
+        writer: &Writer<'_>,
+        rows: impl IntoIterator<Item = &'r Resource>,
+        link: &'a Link,
+    ) -> Result<Self> {
+        let ids: Vec<ResourceId> = rows.into_iter().map(|r| r.id).collect();
         let mut of: HashMap<ResourceId, Vec<usize>> = HashMap::new();
         let mut far = Vec::new();
         for (near, row) in writer.engine.follow(writer.scope, &ids, link)? {

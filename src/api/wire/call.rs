@@ -116,7 +116,7 @@ impl Call<'_> {
     }
 
     /// The row of a path; 404 if the id is none, or is not of this type, or is written with another type's letters.
-    pub fn get(&self, ty: &TypeView, id: &str) -> Result<Resource> {
+    pub fn get(&self, ty: &TypeView, id: &str) -> Result<Arc<Resource>> {
         let Some(PathId::Row(wire)) = PathId::parse(id) else {
             return Err(Error::not_found());
         };

@@ -3,6 +3,8 @@
 //! A row says that a credential is there, whose it is and in what state; what proves it is kept apart (`store::credential`),
 //! as a digest, a slow hash or a seal. A secret that was made here is shown once, in the answer to the POST that made it.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::Value;
@@ -83,6 +85,14 @@ impl Core {
         match may_read {
             true => self.with_registry_secret(row),
             false => Ok(row),
+        }
+    }
+
+    /// The same for a row that others have, too.
+    pub(crate) fn reveal_shared(&self, scope: &Scope, row: Arc<Resource>) -> Result<Arc<Resource>> {
+        match row.root.as_str() {
+            "certificate" | "credential" => self.reveal(scope, Arc::unwrap_or_clone(row)).map(Arc::new),
+            _ => Ok(row),
         }
     }
 

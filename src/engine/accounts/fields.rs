@@ -14,8 +14,8 @@ use super::people::RANCHER_ID;
 const VERSION: &str = "2";
 
 /// The computed fields of accounts and projects.
-pub(crate) fn derive(core: &Core, rows: &[Resource], derived: &mut Derived) -> Result<()> {
-    let accounts = rows.iter().filter(|row| row.root == "account");
+pub(crate) fn derive(core: &Core, rows: &[&Resource], derived: &mut Derived) -> Result<()> {
+    let accounts = rows.iter().copied().filter(|row| row.root == "account");
     let (projects, people): (Vec<&Resource>, Vec<&Resource>) = accounts.partition(|row| is_project(row));
     for person in &people {
         let of_person = derived.entry(person.id).or_default();

@@ -62,7 +62,7 @@ pub(crate) fn follow_list(
     };
     let mut page = page(core, far, query, spec)?;
     for row in &mut page.rows {
-        *row = core.reveal(scope, row.clone())?;
+        *row = core.reveal_shared(scope, row.clone())?;
     }
     Ok(page)
 }

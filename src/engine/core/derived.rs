@@ -10,7 +10,7 @@ use super::request::Derived;
 use super::state::Core;
 
 /// The ids of the rows of a root.
-pub(crate) fn of_root(rows: &[Resource], root: &str) -> Vec<ResourceId> {
+pub(crate) fn of_root(rows: &[&Resource], root: &str) -> Vec<ResourceId> {
     rows.iter().filter(|r| r.root == root).map(|r| r.id).collect()
 }
 

@@ -131,7 +131,7 @@ pub struct Filter {
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     /// In order.
-    pub rows: Vec<Resource>,
+    pub rows: Vec<Arc<Resource>>,
     /// The marker of the next page, if there is more.
     pub next: Option<String>,
     /// The filters as they were understood: reference values as plain numbers, dates as ISO strings.

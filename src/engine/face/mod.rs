@@ -129,9 +129,9 @@ impl Engine {
     }
 
     /// A row by number, if the caller may see it (removed ones too, until they are purged). Quick: no blocking pool needed.
-    pub fn find(&self, scope: &Scope, id: ResourceId) -> Result<Option<Resource>> {
-        match self.core.store.find(id)? {
-            Some(row) if self.core.sees(scope, &row)? => self.core.reveal(scope, row).map(Some),
+    pub fn find(&self, scope: &Scope, id: ResourceId) -> Result<Option<Arc<Resource>>> {
+        match self.core.store.shared(id)? {
+            Some(row) if self.core.sees(scope, &row)? => self.core.reveal_shared(scope, row).map(Some),
             _ => Ok(None),
         }
     }
@@ -156,7 +156,7 @@ impl Engine {
         let rows = page
             .rows
             .into_iter()
-            .map(|row| self.core.reveal(scope, row))
+            .map(|row| self.core.reveal_shared(scope, row))
             .collect::<Result<_>>()?;
         Ok(Page { rows, ..page })
     }
@@ -189,8 +189,8 @@ impl Engine {
     }
 
     /// The computed fields of these rows, by a constant number of queries.
-    pub fn derive(&self, _scope: &Scope, rows: &[Resource]) -> Result<Derived> {
-        commands::derive(&self.core, rows)
+    pub fn derive<'r>(&self, _scope: &Scope, rows: impl IntoIterator<Item = &'r Resource>) -> Result<Derived> {
+        commands::derive(&self.core, &rows.into_iter().collect::<Vec<_>>())
     }
 
     /// Whether `action` is legal on `row` now, for clients of this version (0.2 of the domain rules).

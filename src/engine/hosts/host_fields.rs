@@ -9,7 +9,7 @@ use crate::engine::core::{Core, Derived, add_ids, of_root};
 use crate::model::{Fields, Resource, ResourceId, Result, State};
 
 /// The computed fields of what this room has.
-pub(crate) fn derive(core: &Core, rows: &[Resource], derived: &mut Derived) -> Result<()> {
+pub(crate) fn derive(core: &Core, rows: &[&Resource], derived: &mut Derived) -> Result<()> {
     let hosts = of_root(rows, "host");
     if !hosts.is_empty() {
         let on = core.store.on_hosts(&hosts, "instance")?;
@@ -31,7 +31,7 @@ struct Bound {
 
 impl Core {
     /// `publicEndpoints` of hosts: the ports that containers there have published. Three queries, however many.
-    fn derive_endpoints(&self, rows: &[Resource], hosts: &[ResourceId], derived: &mut Derived) -> Result<()> {
+    fn derive_endpoints(&self, rows: &[&Resource], hosts: &[ResourceId], derived: &mut Derived) -> Result<()> {
         let mut ports = self.store.on_hosts(hosts, "port")?;
         ports.retain(|port| port.state == State::ACTIVE);
         if ports.is_empty() {

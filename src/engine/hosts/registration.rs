@@ -106,7 +106,7 @@ impl Core {
     }
 
     /// The computed fields of registrations: the key of the agent that each made. The API shows them to who knows `key`.
-    pub(crate) fn derive_registrations(&self, rows: &[Resource], derived: &mut Derived) -> Result<()> {
+    pub(crate) fn derive_registrations(&self, rows: &[&Resource], derived: &mut Derived) -> Result<()> {
         for row in rows.iter().filter(|r| r.kind == "register" && r.state == State::ACTIVE) {
             if let Some(key) = self.shown_key(row)? {
                 derived.entry(row.id).or_default().extend(key);
@@ -116,7 +116,7 @@ impl Core {
     }
 
     /// The computed fields of registration tokens, as far as they do not depend on how the server is reached.
-    pub(crate) fn derive_tokens(&self, rows: &[Resource], derived: &mut Derived) -> Result<()> {
+    pub(crate) fn derive_tokens(&self, rows: &[&Resource], derived: &mut Derived) -> Result<()> {
         for row in rows.iter().filter(|r| r.kind == TOKEN_KIND) {
             let Some(kept) = self.store.credential(row.id)? else {
                 continue;

@@ -10,9 +10,9 @@ use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::store::Direction;
 
 /// The computed fields of containers and volumes.
-pub(crate) fn derive(core: &Core, rows: &[Resource], derived: &mut Derived) -> Result<()> {
+pub(crate) fn derive(core: &Core, rows: &[&Resource], derived: &mut Derived) -> Result<()> {
     core.derive_instances(&of_root(rows, "instance"), derived)?;
-    let is_asked = |row: &&Resource| row.root == "instance" && row.removed.is_none() && !row.health.is_empty();
+    let is_asked = |row: &&&Resource| row.root == "instance" && row.removed.is_none() && !row.health.is_empty();
     for row in rows.iter().filter(is_asked) {
         // Whoever runs a container asks it how it is.
         if let Some(host) = row.host_id {

@@ -11,7 +11,7 @@ use crate::store::Direction;
 use super::links::Target;
 
 /// The computed fields of services and stacks.
-pub(crate) fn derive(core: &Core, rows: &[Resource], derived: &mut Derived) -> Result<()> {
+pub(crate) fn derive(core: &Core, rows: &[&Resource], derived: &mut Derived) -> Result<()> {
     core.derive_services(&of_root(rows, "service"), derived)?;
     let stacks = of_root(rows, "stack");
     if !stacks.is_empty() {

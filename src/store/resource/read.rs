@@ -1,5 +1,7 @@
 //! Reading rows.
 
+use std::sync::Arc;
+
 use diesel::prelude::*;
 
 use super::{ResourceRow, Slim, Within, failed, rows as resource};
@@ -64,6 +66,11 @@ fn many_on(conn: &mut Conn, ids: &[ResourceId]) -> Result<Vec<Resource>> {
 impl Store {
     /// A row by id, removed ones too. A few microseconds: may be called on an async thread.
     pub fn find(&self, id: ResourceId) -> Result<Option<Resource>> {
+        Ok(self.shared(id)?.map(Arc::unwrap_or_clone))
+    }
+
+    /// The same for who only reads it.
+    pub fn shared(&self, id: ResourceId) -> Result<Option<Arc<Resource>>> {
         self.cache.find(id, || {
             let mut conn = self.reader()?;
             match find_on(&mut conn, id)? {
