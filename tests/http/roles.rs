@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use actix_web::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use drover::schema::{Role, TypeView, Version};
+use drover::schema::{FieldType, Role, TypeView, Version, View};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, World, text};
@@ -81,6 +81,52 @@ struct Scene<'a> {
     stack: String,
 }
 
+/// A service of whose structures each role sees another part.
+fn rich() -> Value {
+    let config = json!({"environment": {"SECRET": "hidden"}, "labels": {"a": "b"}, "dataVolumes": ["/data"], "expose": ["80"],
+        "healthCheck": {"port": 80, "interval": 2000, "responseTimeout": 2000, "healthyThreshold": 2, "unhealthyThreshold": 3},
+        "logConfig": {"driver": "json-file", "config": {"max-size": "1m"}}, "privileged": true});
+    let mut side = config.clone();
+    side["name"] = json!("side");
+    side["imageUuid"] = json!("sim:side");
+    json!({"scale": 2, "launchConfig": config, "secondaryLaunchConfigs": [side], "metadata": {"m": {"n": 1}}})
+}
+
+fn is_written(view: &View, ty: &str, member: &str) -> bool {
+    let field = view.types.get(ty).and_then(|ty| ty.fields.get(member));
+    field.is_some_and(|field| field.create || field.update)
+}
+
+/// What stands in structures of a value that others' schemas have and the reader's do not, by path. Structures of a
+/// type that the view hides altogether are such, too.
+fn unseen(views: (&View, &View), ty: &FieldType, value: &Value, path: &str, found: &mut Vec<String>) {
+    let (view, everything) = views;
+    match (ty, value) {
+        (FieldType::Array(of), Value::Array(items)) => {
+            items.iter().for_each(|item| unseen(views, of, item, path, found));
+        }
+        (FieldType::Map(of), Value::Object(values)) => {
+            values.values().for_each(|value| unseen(views, of, value, path, found));
+        }
+        (FieldType::Embedded(name), Value::Object(members)) => {
+            let Some(ty) = view.types.get(name) else {
+                found.push(format!("{path} ({name})"));
+                return;
+            };
+            for (member, value) in members {
+                let path = format!("{path}.{member}");
+                match ty.fields.get(member) {
+                    Some(field) => unseen(views, &field.ty, value, &path, found),
+                    // What nobody may write says nothing about anybody; the original wrote it for all.
+                    None if member == "type" || !is_written(everything, name, member) => {}
+                    None => found.push(path),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 fn has(methods: &[String], method: &str) -> bool {
     methods.iter().any(|m| m == method)
 }
@@ -94,7 +140,7 @@ impl<'a> Scene<'a> {
     async fn new(caller: &'a Caller, version: Version) -> Self {
         let world = World::new().await;
         let stack = world.stack("front").await;
-        let web = world.running(&stack, "web", json!({"scale": 2})).await;
+        let web = world.running(&stack, "web", rich()).await;
         let db = world.service(&stack, "db", json!({})).await;
         world
             .act(&web, "addservicelink", json!({"serviceLink": {"serviceId": db}}))
@@ -207,6 +253,9 @@ impl<'a> Scene<'a> {
     async fn check_collection(&self, ty: &TypeView) {
         let what = self.what(ty);
         let listed = self.send(Method::GET, &ty.plural, None).await;
+        for row in listed.body["data"].as_array().into_iter().flatten() {
+            self.check_structures(ty, row);
+        }
         let expected: &[u16] = if has(&ty.collection_methods, "GET") {
             &[200, 501]
         } else {
@@ -228,6 +277,31 @@ impl<'a> Scene<'a> {
             let answer = self.send(method.clone(), &ty.plural, None).await;
             assert_eq!(answer.status, 405, "{method} on the list of {what}");
         }
+    }
+
+    /// Nothing of a row is shown that the reader's schemas do not have, however deep it lies.
+    fn check_structures(&self, ty: &TypeView, row: &Value) {
+        // What the API says about itself is the same for all who may read it.
+        if ty.id == "typeDocumentation" {
+            return;
+        }
+        let registry = self.world.engine.registry();
+        let view = registry.view(self.version, self.caller.role);
+        // The superadmin reads v1 by the schemas of v2-beta.
+        let most = match self.version {
+            Version::V1 => Role::Service,
+            Version::V2Beta => Role::Superadmin,
+        };
+        let everything = registry.view(self.version, most);
+        let ty = row["type"]
+            .as_str()
+            .and_then(|name| view.types.get(name))
+            .map_or(ty, |own| own);
+        let mut found = Vec::new();
+        for (name, field) in &ty.fields {
+            unseen((view, everything), &field.ty, &row[name], name, &mut found);
+        }
+        assert!(found.is_empty(), "{} shows {found:?}", self.what(ty));
     }
 
     /// The plural and the actions of the type that a row is shown as; `ty` is the one that it was asked for by.
@@ -269,6 +343,7 @@ impl<'a> Scene<'a> {
             "read {what}: {}",
             read.body
         );
+        self.check_structures(ty, &read.body);
         if !has(&ty.resource_methods, "PUT") {
             assert_eq!(
                 self.send(Method::PUT, &path, Some(json!({}))).await.status,
