@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::audit;
 use crate::model::{Resource, ResourceId, Result};
 
-/// Places; each is for many rows, and holds one.
-const PLACES: usize = 16_384;
+/// Places; each is for many rows, and holds some of them.
+const PLACES: usize = 4_096;
+/// So many rows a place holds, and knows of so many that were asked for and not there.
+const ROOM: usize = 4;
 /// All that is kept together, in bytes.
 const MOST: usize = 24 * 1024 * 1024;
 /// Where there is no room, at most so many places are emptied for a new row, in turn.
@@ -20,9 +22,43 @@ const LONGEST: usize = 16 * 1024;
 struct Place {
     /// How often it was emptied: a row that was read before that is not put in after it.
     emptied: u64,
-    /// Who was not there last. What is asked for once is not worth a copy.
-    asked: Option<ResourceId>,
-    row: Option<Arc<Resource>>,
+    /// Who was not there lately. What is asked for once is not worth a copy.
+    asked: [Option<ResourceId>; ROOM],
+    rows: [Option<Arc<Resource>>; ROOM],
+    /// Which of each is given up next.
+    next_asked: u8,
+    next_row: u8,
+}
+
+impl Place {
+    /// Notes that a row was asked for; whether it was before.
+    fn note(&mut self, id: ResourceId) -> bool {
+        if self.asked.contains(&Some(id)) {
+            return true;
+        }
+        let at = usize::from(self.next_asked) % ROOM;
+        self.next_asked = self.next_asked.wrapping_add(1);
+        if let Some(slot) = self.asked.get_mut(at) {
+            *slot = Some(id);
+        }
+        false
+    }
+
+    /// Where a row is to go: where an older form of it is, else where nothing is, else in turn.
+    fn slot(&mut self, id: ResourceId) -> Option<&mut Option<Arc<Resource>>> {
+        let own = self
+            .rows
+            .iter()
+            .position(|row| row.as_ref().is_some_and(|row| row.id == id));
+        let at = own
+            .or_else(|| self.rows.iter().position(Option::is_none))
+            .unwrap_or_else(|| {
+                let at = usize::from(self.next_row) % ROOM;
+                self.next_row = self.next_row.wrapping_add(1);
+                at
+            });
+        self.rows.get_mut(at)
+    }
 }
 
 /// What is there of a row that is asked for.
@@ -35,7 +71,7 @@ pub(super) enum Asked {
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Missing {
     emptied: u64,
-    /// Whether it was the last one that was asked for there.
+    /// Whether it was asked for before.
     pub(super) is_wanted: bool,
 }
 
@@ -92,15 +128,13 @@ impl Cache {
             return Asked::Missing(Missing::default());
         };
         let is_it = |row: &&Arc<Resource>| row.id == id && version.is_none_or(|version| row.version == version);
-        if let Some(row) = place.row.as_ref().filter(is_it) {
+        if let Some(row) = place.rows.iter().flatten().find(is_it) {
             return Asked::Kept(row.clone());
         }
-        let missing = Missing {
+        Asked::Missing(Missing {
             emptied: place.emptied,
-            is_wanted: place.asked == Some(id),
-        };
-        place.asked = Some(id);
-        Asked::Missing(missing)
+            is_wanted: place.note(id),
+        })
     }
 
     /// A row that was missing, and has been read since; it is kept if it was asked for before.
@@ -117,10 +151,11 @@ impl Cache {
         if place.emptied != emptied {
             return;
         }
-        self.clear(&mut place);
+        let Some(slot) = place.slot(row.id) else { return };
+        self.clear(slot);
         if self.bytes.load(Ordering::Relaxed) + size <= MOST {
             self.bytes.fetch_add(size, Ordering::Relaxed);
-            place.row = Some(row);
+            *slot = Some(row);
         }
     }
 
@@ -132,13 +167,14 @@ impl Cache {
             }
             let at = self.hand.fetch_add(1, Ordering::Relaxed) % self.places.len();
             if let Some(place) = self.places.get(at) {
-                self.clear(&mut place.lock().unwrap_or_else(PoisonError::into_inner));
+                let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+                place.rows.iter_mut().for_each(|slot| self.clear(slot));
             }
         }
     }
 
-    fn clear(&self, place: &mut Place) {
-        if let Some(row) = place.row.take() {
+    fn clear(&self, slot: &mut Option<Arc<Resource>>) {
+        if let Some(row) = slot.take() {
             self.bytes.fetch_sub(size(&row), Ordering::Relaxed);
         }
     }
@@ -148,7 +184,8 @@ impl Cache {
         for id in ids {
             if let Some(mut place) = self.place(*id) {
                 place.emptied += 1;
-                self.clear(&mut place);
+                let is_it = |slot: &&mut Option<Arc<Resource>>| slot.as_ref().is_some_and(|row| row.id == *id);
+                place.rows.iter_mut().filter(is_it).for_each(|slot| self.clear(slot));
             }
         }
     }
@@ -241,6 +278,9 @@ mod tests {
         };
         (1..6_000).for_each(keep);
         assert!(cache.bytes.load(Ordering::Relaxed) <= MOST);
+        let sizes = cache.places.iter().flat_map(|place| place.lock().unwrap().rows.clone());
+        let kept: usize = sizes.flatten().map(|row| size(&row)).sum();
+        assert_eq!(cache.bytes.load(Ordering::Relaxed), kept);
         let found = cache.find(ResourceId(5_999), || Ok(None)).unwrap();
         assert!(found.is_some(), "the last one is kept");
     }

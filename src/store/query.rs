@@ -12,9 +12,10 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use super::cache::Asked as AskedRow;
+use super::cache::{Asked as AskedRow, Missing};
+use super::dialect::Conn;
 use super::resource::rows::now;
-use super::resource::{ListedRow, ResourceRow, rows as resource};
+use super::resource::{ListedRow, ResourceRow, many_on, rows as resource};
 use super::statement::Fragment;
 use super::{Store, audit, dialect};
 use crate::model::{Error, Resource, ResourceId, Result};
@@ -376,44 +377,68 @@ impl Store {
     /// Which rows they are is asked of the database; what is kept of them is not read again.
     fn list_resources(&self, spec: &ListSpec) -> Result<Vec<Arc<Resource>>> {
         let mut reader = self.reader()?;
-        let numbers: Vec<(i64, i64)> = resources(spec)
+        let wanted: Vec<(i64, i64)> = resources(spec)
             .select((resource::id, now::version))
             .load(&mut *reader)
-            .map_err(|e| Error::internal("listing resources", e))?;
-        let mut rows = Vec::with_capacity(numbers.len());
-        let mut missing = HashMap::new();
-        for (id, version) in numbers {
-            match self.cache.ask(ResourceId(id), Some(version)) {
-                AskedRow::Kept(row) => rows.push(row),
-                AskedRow::Missing(place) => drop(missing.insert(ResourceId(id), place)),
+            .map_err(failed)?;
+        let (mut rows, mut missing) = (HashMap::with_capacity(wanted.len()), HashMap::new());
+        for (id, version) in &wanted {
+            match self.cache.ask(ResourceId(*id), Some(*version)) {
+                AskedRow::Kept(row) => drop(rows.insert(*id, row)),
+                AskedRow::Missing(place) => drop(missing.insert(*id, place)),
             }
         }
-        if missing.is_empty() {
-            return Ok(rows);
+        if missing.len() * 2 > wanted.len() {
+            return self.read_list(spec, &mut reader, &missing);
         }
-        // The rows and their order are those of one moment: all are read, and anew.
-        let is_wanted = missing.values().any(|place| place.is_wanted);
-        let failed = |e| Error::internal("listing resources", e);
-        if !is_wanted {
+        let ids: Vec<ResourceId> = missing.keys().map(|id| ResourceId(*id)).collect();
+        for row in many_on(&mut reader, &ids)?.into_iter().map(Arc::new) {
+            if let Some(place) = missing.get(&row.id.0) {
+                self.cache.offer(&row, *place);
+            }
+            rows.insert(row.id.0, row);
+        }
+        let in_order = wanted
+            .iter()
+            .map(|(id, version)| rows.remove(id).filter(|row| row.version == *version));
+        match in_order.collect::<Option<Vec<_>>>() {
+            Some(rows) => Ok(rows),
+            // One has changed meanwhile: all are to be those of one moment.
+            None => self.read_list(spec, &mut reader, &missing),
+        }
+    }
+
+    /// The same by one statement. What was asked for before is kept.
+    fn read_list(
+        &self,
+        spec: &ListSpec,
+        reader: &mut Conn,
+        missing: &HashMap<i64, Missing>,
+    ) -> Result<Vec<Arc<Resource>>> {
+        if !missing.values().any(|place| place.is_wanted) {
             let rows: Vec<ListedRow> = resources(spec)
                 .select(ListedRow::as_select())
-                .load(&mut *reader)
+                .load(reader)
                 .map_err(failed)?;
             let whole = |row: ListedRow| Arc::new(row.into_resource(&spec.root));
             return Ok(rows.into_iter().map(whole).collect());
         }
         let rows: Vec<ResourceRow> = resources(spec)
             .select(ResourceRow::as_select())
-            .load(&mut *reader)
+            .load(reader)
             .map_err(failed)?;
         let rows: Vec<Arc<Resource>> = rows.into_iter().map(|row| Arc::new(Resource::from(row))).collect();
         for row in &rows {
-            if let Some(place) = missing.get(&row.id) {
+            if let Some(place) = missing.get(&row.id.0) {
                 self.cache.offer(row, *place);
             }
         }
         Ok(rows)
     }
+}
+
+fn failed(error: diesel::result::Error) -> Error {
+    Error::internal("listing resources", error)
 }
 
 /// What a list asks of its table.

@@ -7,6 +7,7 @@ mod refs;
 mod row;
 mod write;
 
+pub(super) use read::many_on;
 pub(super) use row::{ListedRow, ResourceRow};
 pub(super) use write::{delete_rows, rows};
 

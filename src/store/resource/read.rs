@@ -47,7 +47,7 @@ fn all_on(conn: &mut Conn, root: &str, account: Option<ResourceId>) -> Result<Ve
     Ok(rows.into_iter().map(Resource::from).collect())
 }
 
-fn many_on(conn: &mut Conn, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+pub(in crate::store) fn many_on(conn: &mut Conn, ids: &[ResourceId]) -> Result<Vec<Resource>> {
     match ids {
         [] => Ok(Vec::new()),
         [only] => Ok(find_on(conn, *only)?.into_iter().collect()),
