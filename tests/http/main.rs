@@ -36,6 +36,7 @@ mod netd;
 mod odd_clients;
 mod openapi;
 mod pages;
+mod processes;
 mod project_isolation;
 mod projects;
 mod quirks;
