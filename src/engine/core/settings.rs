@@ -25,6 +25,8 @@ enum Form {
     Text,
     /// A whole number from 0 on.
     Count,
+    /// A whole number of seconds; less than 0 is never.
+    Seconds,
     /// An IP address, or nothing.
     Address,
     /// `true` or `false`.
@@ -51,6 +53,7 @@ impl Known {
         let form = match form {
             "text" => Form::Text,
             "count" => Form::Count,
+            "seconds" => Form::Seconds,
             "address" => Form::Address,
             "switch" => Form::Switch,
             "onOff" => Form::OnOff,
@@ -193,6 +196,9 @@ fn check(name: &str, value: Option<&str>) -> Result<()> {
         (Some(Form::Count), Some(value)) if value.trim().parse::<u32>().is_err() => {
             Err(Error::invalid("InvalidFormat", "value").with_message("a whole number is needed"))
         }
+        (Some(Form::Seconds), Some(value)) if value.trim().parse::<i32>().is_err() => {
+            Err(Error::invalid("InvalidFormat", "value").with_message("a whole number is needed"))
+        }
         (Some(Form::Address), Some(value)) if !value.is_empty() && value.parse::<std::net::IpAddr>().is_err() => {
             Err(Error::invalid("InvalidFormat", "value").with_message("an IP address is needed"))
         }
@@ -236,6 +242,13 @@ impl Core {
         stored
             .or_else(default)
             .ok_or_else(|| Error::bug(format!("{name} is no number")))
+    }
+
+    /// A number of seconds that a setting says; less than 0 is never.
+    pub(crate) fn setting_seconds(&self, name: &str) -> Result<i64> {
+        let value = self.setting(name)?.and_then(|setting| setting.active_value);
+        let seconds = value.and_then(|value| value.trim().parse().ok());
+        seconds.ok_or_else(|| Error::bug(format!("{name} is no number")))
     }
 
     /// How long a removed row can still be read.
