@@ -296,16 +296,26 @@ async fn a_storage_driver_keeps_the_scope_and_the_access_that_it_was_given() {
         ("custom", "singleInstanceRW"),
         ("environment", "multiHostRW"),
     ] {
-        let driver = json!({"name": scope, "scope": scope, "volumeAccessMode": access});
+        let name = format!("{scope}-driver");
+        let driver = json!({"name": name, "scope": scope, "volumeAccessMode": access});
         let body = json!({"name": scope, "stackId": stack, "startOnCreate": true, "storageDriver": driver});
         let service = driver_service(&w, "storagedriver", body).await;
         w.wait(&service, "active").await;
         let driver = the_only(&w, &format!("services/{service}/storagedrivers")).await;
         crate::support::has(
             &driver,
-            &json!({"scope": scope, "volumeAccessMode": access, "name": scope}),
+            &json!({"scope": scope, "volumeAccessMode": access, "name": name}),
             "the driver",
         );
+        // Only one that looks for room takes a size.
+        let sized = w
+            .post("volumes", json!({"name": "v", "driver": name, "sizeMb": 10}))
+            .await;
+        if scope == "local" {
+            assert_eq!(sized.status, 201, "{}", sized.body);
+        } else {
+            sized.refused(422, "InvalidOption");
+        }
         let pool = the_only(&w, &format!("storagepools?storageDriverId={}", text(&driver, "id"))).await;
         assert_eq!(pool["volumeAccessMode"], access);
     }
