@@ -31,7 +31,7 @@ pub use core::{Account, Answer, AuthType, Derived, Filter, Input, ListQuery, Pag
 pub use core::{Asked, Attempt};
 pub use core::{Change, Changed, Missed, News, Published};
 pub use core::{Connect, EngineConfig, MakeSimulator, Simulators, TunnelEngines};
-pub use core::{LoopStatus, ProcessInstance, ProcessPage};
+pub use core::{LoopStatus, ProcessDefinition, ProcessInstance, ProcessPage, StateTransition};
 pub use core::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub use face::{DialledAgent, Engine, Opened, StreamTicket};
 pub use hosts::Attachment;

@@ -340,6 +340,16 @@ impl Tx<'_> {
             .map_err(failed("reading a resource's processes"))
     }
 
+    /// A process that has not ended.
+    pub fn open_process(&mut self, id: i64) -> Result<Option<Process>> {
+        process_instance::table
+            .find(id)
+            .filter(process_instance::ended_ms.is_null())
+            .get_result(self.conn)
+            .optional()
+            .map_err(failed("reading a process"))
+    }
+
     /// Ends a process.
     pub fn end_process(&mut self, id: i64, reason: &str) -> Result<()> {
         let now = self.now();

@@ -11,7 +11,7 @@ fn what_is_behind_a_balancer_is_left_before_it_is_stopped() {
     let balancer = Step::Create {
         path: "loadbalancerservices",
         name: "lb",
-        body: json!({"stackId": "$front", "startOnCreate": true, "launchConfig": {"imageUuid": "sim:lb"},
+        body: json!({"stackId": "$front", "startOnCreate": true, "launchConfig": {"imageUuid": "sim:lb", "ports": ["8090:8090/tcp"]},
             "lbConfig": {"portRules": [{"sourcePort": 8090, "targetPort": 80, "serviceId": "$web"}]}}),
     };
     let drained = json!({"imageUuid": "sim:one", "drainTimeoutMs": 2000});

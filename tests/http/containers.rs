@@ -174,7 +174,6 @@ async fn network_modes_decide_on_the_address() {
     let w = World::new().await;
     let provider = container(&w, json!({"name": "provider"})).await;
     w.settle().await;
-    let shared = w.show(&provider).await["primaryIpAddress"].clone();
     let cases = [
         (json!(null), None),
         (json!("none"), None),
@@ -203,7 +202,7 @@ async fn network_modes_decide_on_the_address() {
     w.settle().await;
     w.get(&id).await.expect(
         200,
-        json!({"state": "running", "primaryIpAddress": shared, "networkContainerId": provider}),
+        json!({"state": "running", "primaryIpAddress": null, "networkContainerId": provider}),
     );
     // Whoever lives in its network cannot go on without it.
     w.delete(&provider).await.ok();
@@ -559,4 +558,45 @@ async fn a_volume_is_what_was_said_until_it_is_made() {
     )
     .await
     .expect(200, json!({"description": "d"}));
+}
+
+#[actix_web::test]
+async fn who_checks_a_container_is_a_row() {
+    let w = World::new().await;
+    let plain = container(&w, json!({})).await;
+    let checked = container(
+        &w,
+        json!({"name": "checked", "healthCheck": {"port": 80, "healthyThreshold": 1}}),
+    )
+    .await;
+    w.settle().await;
+    let of = async |id: &str| w.list(&format!("{id}/healthcheckinstancehostmaps")).await;
+    assert!(of(&plain).await.is_empty());
+    let rows = of(&checked).await;
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    let host = w.show(&checked).await["hostId"].clone();
+    let expected = json!({"type": "healthcheckInstanceHostMap", "state": "active", "healthState": "initializing", "accountId": "1a5",
+        "hostId": host, "instanceId": text(&w.show(&checked).await, "id")});
+    has(&rows[0], &expected, "the row");
+    let on_host = w
+        .list(&format!(
+            "hosts/{}/healthcheckinstancehostmaps",
+            host.as_str().unwrap_or_default()
+        ))
+        .await;
+    assert_eq!(on_host, rows);
+    // It follows the container's health, through a restart too, and goes with it.
+    w.advance(Duration::from_secs(10)).await;
+    assert_eq!(w.show(&checked).await["healthState"], "healthy");
+    assert_eq!(of(&checked).await[0]["healthState"], "healthy");
+    w.act(&checked, "restart", json!({})).await.ok();
+    w.settle().await;
+    let rows = of(&checked).await;
+    assert_eq!(
+        (rows.len(), &rows[0]["healthState"]),
+        (1, &w.show(&checked).await["healthState"])
+    );
+    w.delete(&checked).await.ok();
+    w.settle().await;
+    assert!(w.list("healthcheckinstancehostmaps").await.is_empty());
 }

@@ -286,3 +286,45 @@ async fn outside_system_stacks_a_service_brings_no_driver() {
     w.wait(&service, "active").await;
     the_only(&w, "networkdrivers").await;
 }
+
+#[actix_web::test]
+async fn a_storage_driver_keeps_the_scope_and_the_access_that_it_was_given() {
+    let w = World::new().await;
+    let stack = system_stack(&w).await;
+    for (scope, access) in [
+        ("local", "singleHostRW"),
+        ("custom", "singleInstanceRW"),
+        ("environment", "multiHostRW"),
+    ] {
+        let name = format!("{scope}-driver");
+        let driver = json!({"name": name, "scope": scope, "volumeAccessMode": access});
+        let body = json!({"name": scope, "stackId": stack, "startOnCreate": true, "storageDriver": driver});
+        let service = driver_service(&w, "storagedriver", body).await;
+        w.wait(&service, "active").await;
+        let driver = the_only(&w, &format!("services/{service}/storagedrivers")).await;
+        crate::support::has(
+            &driver,
+            &json!({"scope": scope, "volumeAccessMode": access, "name": name}),
+            "the driver",
+        );
+        // Only one that looks for room takes a size.
+        let sized = w
+            .post("volumes", json!({"name": "v", "driver": name, "sizeMb": 10}))
+            .await;
+        if scope == "local" {
+            assert_eq!(sized.status, 201, "{}", sized.body);
+        } else {
+            sized.refused(422, "InvalidOption");
+        }
+        let pool = the_only(&w, &format!("storagepools?storageDriverId={}", text(&driver, "id"))).await;
+        assert_eq!(pool["volumeAccessMode"], access);
+    }
+    for (field, value) in [("scope", "weird"), ("volumeAccessMode", "weird")] {
+        let body = json!({"name": "x", "stackId": stack, "storageDriver": {"name": "x", field: value}});
+        let refused = w
+            .post("storagedriverservices", body)
+            .await
+            .refused(422, "InvalidOption");
+        assert_eq!(refused["fieldName"], field);
+    }
+}

@@ -468,3 +468,71 @@ async fn a_host_shows_what_is_published_on_it() {
     w.wait(&id, "inactive").await;
     assert_eq!(w.show(&host).await["publicEndpoints"].as_array().map(Vec::len), Some(1));
 }
+
+#[actix_web::test]
+async fn a_host_that_stays_away_is_removed_after_its_projects_delay() {
+    let (w, agent) = with_a_silent_host().await;
+    let host = hosts(&w).await.remove(0);
+    let is_due = || w.stored().iter().any(|line| line.contains("\"removeAfter\":\""));
+    assert!(!is_due(), "by default it stays");
+    w.put("/v2-beta/projects/1a5", json!({"hostRemoveDelaySeconds": 1200}))
+        .await
+        .expect(200, json!({"hostRemoveDelaySeconds": 1200}));
+    w.advance(Duration::from_secs(10)).await;
+    assert!(is_due());
+    // Taken away, or back in time: it stays.
+    let none = json!({"hostRemoveDelaySeconds": null});
+    w.put("/v2-beta/projects/1a5", none)
+        .await
+        .expect(200, json!({"hostRemoveDelaySeconds": null}));
+    w.advance(Duration::from_secs(10)).await;
+    assert!(!is_due());
+    let setting = |value: i64| json!({"name": "host.remove.delay.seconds", "value": value.to_string()});
+    w.post("/v2-beta/settings", setting(1200)).await.ok();
+    w.advance(Duration::from_secs(10)).await;
+    assert!(is_due());
+    w.act(&agent, "reconnect", json!({})).await.ok();
+    w.advance(Duration::from_secs(20)).await;
+    assert!(!is_due() && w.show(&host).await["state"] == "active");
+    w.advance(Duration::from_secs(1300)).await;
+    assert_eq!(w.show(&host).await["state"], "active");
+
+    let stack = w.stack("s").await;
+    let silencer = json!({"name": "web", "stackId": stack, "startOnCreate": true,
+        "launchConfig": {"imageUuid": "sim:one", "labels": {"simDisconnectAgent": "true"}}});
+    w.post("services", silencer).await.ok();
+    w.advance(Duration::from_secs(200)).await;
+    assert_eq!(w.show(&host).await["state"], "disconnected");
+    w.advance(Duration::from_secs(1000)).await;
+    assert_eq!(w.show(&host).await["state"], "disconnected", "its time is not up");
+    w.advance(Duration::from_secs(400)).await;
+    w.advance(Duration::from_secs(10)).await;
+    assert!(hosts(&w).await.is_empty(), "{:#}", w.show(&host).await);
+    assert!(
+        w.list("containers")
+            .await
+            .iter()
+            .all(|row| row["hostId"] != json!(host))
+    );
+    w.post(
+        "/v2-beta/settings",
+        json!({"name": "host.remove.delay.seconds", "value": "soon"}),
+    )
+    .await
+    .refused(422, "InvalidFormat");
+}
+
+#[actix_web::test]
+async fn a_server_that_starts_gives_hosts_time_to_come_back() {
+    let (mut w, _) = with_a_silent_host().await;
+    let host = hosts(&w).await.remove(0);
+    w.put("/v2-beta/projects/1a5", json!({"hostRemoveDelaySeconds": 0}))
+        .await
+        .ok();
+    w.restart().await;
+    w.advance(Duration::from_secs(600)).await;
+    assert_eq!(w.show(&host).await["state"], "disconnected");
+    w.advance(Duration::from_secs(400)).await;
+    w.advance(Duration::from_secs(10)).await;
+    assert!(hosts(&w).await.is_empty(), "{:#}", w.show(&host).await);
+}

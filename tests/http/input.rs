@@ -285,6 +285,12 @@ async fn services_are_refused_in_the_words_of_the_wire() {
         ],
     )
     .await;
+    // Nobody takes the name of a sidekick, its own service neither.
+    let pair = json!({"name": "pair", "stackId": stack, "launchConfig": {"imageUuid": "sim:x"},
+        "secondaryLaunchConfigs": [{"name": "helper", "imageUuid": "sim:x"}]});
+    let pair = text(&w.post("services", pair).await.ok(), "id").to_owned();
+    w.settle().await;
+    w.put(&pair, json!({"name": "Helper"})).await.refused(422, "NotUnique");
     // A name is free again when its service is gone, and is checked on renames.
     let id = text(&w.list("services?name=taken").await[0], "id").to_owned();
     for (name, code) in [

@@ -747,3 +747,23 @@ async fn told(w: &World, service: &str) -> Vec<String> {
     addresses.sort_unstable();
     addresses
 }
+
+#[actix_web::test]
+async fn a_service_that_is_gone_is_reached_nowhere_and_keeps_its_scale() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let id = w
+        .running(
+            &stack,
+            "web",
+            json!({"launchConfig": {"imageUuid": "sim:x", "ports": ["8080:80"]}}),
+        )
+        .await;
+    let endpoints = w.show(&id).await["publicEndpoints"].clone();
+    assert_eq!(endpoints[0]["port"], 8080, "{endpoints}");
+    w.delete(&id).await.expect(200, json!({"publicEndpoints": endpoints}));
+    w.wait(&id, "removed").await;
+    w.get(&id)
+        .await
+        .expect(200, json!({"publicEndpoints": [], "currentScale": 1}));
+}

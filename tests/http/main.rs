@@ -37,6 +37,7 @@ mod netd;
 mod odd_clients;
 mod openapi;
 mod pages;
+mod processes;
 mod project_isolation;
 mod projects;
 mod quirks;

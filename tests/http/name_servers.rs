@@ -439,3 +439,43 @@ async fn a_name_server_probes_the_containers_beside_it_and_what_it_cannot_ask_st
     }
     assert_eq!(world.show(text(&web, "id")).await["healthState"], "unhealthy");
 }
+
+#[actix_web::test]
+async fn what_is_renamed_is_found_by_its_new_name() {
+    let (world, mut names) = world().await;
+    let stack = world.stack("app").await;
+    let service = world.post("services", sim_service("web", &stack, json!({}))).await.ok();
+    rest(&world, &mut names).await;
+    let lone = world
+        .post("containers", json!({"name": "lone", "imageUuid": "sim:x"}))
+        .await
+        .ok();
+    rest(&world, &mut names).await;
+    let host = text(&world.list("hosts").await[0], "id").to_owned();
+    let said = || serde_json::to_string(&table(&world)).expect("a table is JSON");
+    for (path, old, new) in [
+        (format!("services/{}", text(&service, "id")), "web", "shop"),
+        (format!("stacks/{stack}"), "app", "market"),
+        (format!("containers/{}", text(&lone, "id")), "lone", "alone"),
+        (format!("hosts/{host}"), "", "tower"),
+        ("/v2-beta/projects/1a5".to_owned(), "Default", "house"),
+    ] {
+        let has = |name: &str| said().contains(&format!("\"name\":\"{name}\""));
+        assert!((old.is_empty() || has(old)) && !has(new), "{path}: {}", said());
+        world
+            .put(&path, json!({"name": new}))
+            .await
+            .expect(200, json!({"name": new}));
+        rest(&world, &mut names).await;
+        assert!(!has(old) && has(new), "{path}: {}", said());
+    }
+    // What runs keeps its name; what is made from now on has the new one.
+    assert_eq!(world.containers(text(&service, "id")).await[0]["name"], "app-web-1");
+    world
+        .put(&format!("services/{}", text(&service, "id")), json!({"scale": 2}))
+        .await
+        .ok();
+    rest(&world, &mut names).await;
+    let both = world.containers(text(&service, "id")).await;
+    assert!(both.iter().any(|row| row["name"] == "market-shop-2"), "{both:#?}");
+}

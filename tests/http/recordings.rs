@@ -21,7 +21,7 @@ use purpose::Purpose;
 use report::Report;
 
 /// The least share of requests, in thousandths, that are answered as recorded or differ on purpose only.
-const FLOOR: usize = 980;
+const FLOOR: usize = 990;
 
 #[test]
 fn answers_are_those_of_the_recordings() {
@@ -42,7 +42,10 @@ fn answers_are_those_of_the_recordings() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("recordings");
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     let file = folder.join("report.txt");
-    std::fs::write(&file, report.text()).expect("the report can be written");
+    // Some lines are for what happens now and then: who mends something looks here for those that nothing needs any more.
+    let unused = purpose.unused().join("\n");
+    let text = format!("{}\n# Lines of the list that nothing needed\n{unused}\n", report.text());
+    std::fs::write(&file, text).expect("the report can be written");
     println!(
         "{} ({} lines say what is on purpose); see {}",
         report.summary(),

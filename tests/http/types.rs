@@ -685,24 +685,26 @@ async fn no_resource_says_anything_twice() {
 }
 
 #[actix_web::test]
-async fn a_field_that_nothing_is_done_with_is_refused_only_where_it_asks_for_something() {
+async fn what_is_not_given_comes_back_as_its_default_and_real_time_limits_are_kept() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    for (field, idle, used) in [
-        ("cpuRealtimePeriod", json!(null), json!(1000)),
-        ("cpuRealtimeRuntime", json!(null), json!(9)),
-    ] {
-        w.post("containers", json!({"imageUuid": "sim:a", field: idle}))
-            .await
-            .ok();
-        let refused = w
-            .post("containers", json!({"imageUuid": "sim:a", field: used}))
-            .await
-            .refused(501, "NotImplemented");
-        assert_eq!(refused["fieldName"], field);
-        let body = json!({"name": "n", "stackId": stack, "launchConfig": {"imageUuid": "sim:a", field: used}});
-        w.post("services", body).await.refused(501, "NotImplemented");
-    }
+    let limits = json!({"cpuRealtimePeriod": 1_000_000, "cpuRealtimeRuntime": 950_000});
+    let mut launch = json!({"imageUuid": "sim:a"});
+    crate::support::lay_over(&mut launch, limits.clone());
+    let alone = w.post("containers", launch.clone()).await.expect(201, limits.clone());
+    w.settle().await;
+    w.get(text(&alone, "id")).await.expect(200, limits.clone());
+    let body = json!({"name": "n", "stackId": stack, "startOnCreate": true, "launchConfig": launch});
+    let service = w
+        .post("services", body)
+        .await
+        .expect(201, json!({"launchConfig": limits}));
+    w.settle().await;
+    has(
+        &w.containers(text(&service, "id")).await[0],
+        &limits,
+        "a service's container",
+    );
     let body = |millis: i64| json!({"name": "drains", "stackId": stack, "launchConfig": {"imageUuid": "sim:a", "drainTimeoutMs": millis}});
     // What is not given comes back as its default.
     let config = json!({"privileged": false, "publishAllPorts": false, "readOnly": false, "runInit": false, "stdinOpen": false, "system": false, "tty": false, "drainTimeoutMs": 0});

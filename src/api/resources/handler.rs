@@ -78,7 +78,7 @@ pub async fn link(call: &Call<'_>, segment: &str, id: &str, name: &str, body: In
     let link = ty
         .links
         .iter()
-        .find(|l| l.name.eq_ignore_ascii_case(name))
+        .find(|l| l.name == name || l.name.to_ascii_lowercase() == name)
         .ok_or_else(Error::not_found)?;
     match call.verb {
         Verb::Get => follow(call, ty, &row, link).await,

@@ -13,7 +13,7 @@ use crate::api::wire::call::{Call, Reply, block};
 use crate::api::wire::query;
 use crate::api::wire::request::Query;
 use crate::api::wire::route::PathId;
-use crate::engine::ProcessInstance;
+use crate::engine::{ProcessDefinition, ProcessInstance, StateTransition};
 use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
 use crate::model::{Error, Result, Timestamp, WireId};
 use crate::schema::TypeView;
@@ -94,13 +94,107 @@ pub fn one(call: &Call<'_>, ty: &TypeView, id: &str) -> Result<Reply> {
     Ok(Reply::ok(out))
 }
 
-/// An action of one: schemas list some, and none is built.
-pub fn act(call: &Call<'_>, ty: &TypeView, id: &str, name: &str) -> Result<Reply> {
+/// An action of one. There is `replay`.
+pub async fn act(call: &Call<'_>, ty: &TypeView, id: &str, name: &str) -> Result<Reply> {
     if !ty.actions.contains_key(name) {
         return Err(Error::invalid("InvalidAction", "action"));
     }
-    one(call, ty, id)?;
-    Err(action_not_built(ty, name))
+    let process = find(call, ty, id)?;
+    if name != "replay" {
+        return Err(action_not_built(ty, name));
+    }
+    call.engine.replay_process(call.scope, process.id).await?;
+    one(call, ty, id)
+}
+
+/// `/processdefinitions`: all at once, whatever the limit, as in the original.
+pub fn definitions(call: &Call<'_>, ty: &TypeView) -> Reply {
+    let (url, root) = (call.url(), call.base.root.as_str());
+    let all = call.engine.process_definitions();
+    let mut out = String::with_capacity(1024 + all.len() * 900);
+    let head = Head {
+        resource_type: &ty.id,
+        url: &url,
+        create_types: None,
+        root,
+        actions_key: call.actions_key,
+    };
+    collection::open(&mut out, &head);
+    for definition in &all {
+        push_comma(&mut out);
+        push_definition(&mut out, ty, root, call.actions_key, definition);
+    }
+    collection::close(&mut out, None);
+    Reply::ok(out)
+}
+
+/// `/processdefinitions/<name>`, with the prefix of ids before it or without.
+pub fn definition(call: &Call<'_>, ty: &TypeView, id: &str) -> Result<Reply> {
+    let prefix = format!("{}!", ty.def.prefix);
+    let name = id.strip_prefix(&prefix).unwrap_or(id);
+    let all = call.engine.process_definitions();
+    let definition = all.iter().find(|definition| definition.name == name);
+    let definition = definition.ok_or_else(Error::not_found)?;
+    let mut out = String::with_capacity(1024);
+    push_definition(&mut out, ty, &call.base.root, call.actions_key, definition);
+    Ok(Reply::ok(out))
+}
+
+fn push_definition(out: &mut String, ty: &TypeView, root: &str, actions_key: &str, definition: &ProcessDefinition) {
+    let id = format!("{}!{}", ty.def.prefix, definition.name);
+    out.push_str(r#"{"id":"#);
+    push_str(out, &id);
+    out.push_str(r#","type":"processDefinition","links":{"self":""#);
+    push_escaped(out, root);
+    out.push_str("/processdefinitions/");
+    out.push_str(&id);
+    out.push_str("\"},");
+    push_key(out, actions_key);
+    out.push_str(r#"{},"baseType":"processDefinition""#);
+    for name in ty.fields.keys().filter(|name| *name != "id") {
+        match name.as_str() {
+            "extensionBased" => push_text(out, name, "false"),
+            "name" => push_maybe(out, name, Some(&definition.name)),
+            "resourceType" => push_maybe(out, name, Some(&definition.resource_type)),
+            "preProcessListeners" => push_listeners(out, name, &definition.name, "pre.listeners"),
+            "processHandlers" => push_listeners(out, name, &definition.name, "handlers"),
+            "postProcessListeners" => push_listeners(out, name, &definition.name, "post.listeners"),
+            "stateTransitions" => {
+                out.push(',');
+                push_key(out, name);
+                out.push('[');
+                for step in &definition.transitions {
+                    push_comma(out);
+                    push_step(out, step);
+                }
+                out.push(']');
+            }
+            _ => push_text(out, name, "null"),
+        }
+    }
+    out.push('}');
+}
+
+/// Where the original names its classes: nothing is plugged in here.
+fn push_listeners(out: &mut String, field: &str, process: &str, which: &str) {
+    out.push(',');
+    push_key(out, field);
+    out.push_str(r#"{"name":"#);
+    push_str(out, &format!("process.{process}.{which}"));
+    out.push_str(r#","excludeSetting":null,"implementations":[],"includeSetting":null,"listSetting":null}"#);
+}
+
+fn push_step(out: &mut String, step: &StateTransition) {
+    out.push_str(r#"{"fromState":"#);
+    push_str(out, step.from.as_str());
+    out.push_str(r#","toState":"#);
+    push_str(out, step.to.as_str());
+    out.push_str(r#","field":"state","type":"#);
+    out.push_str(if step.is_done {
+        r#""DONE"}"#
+    } else {
+        r#""TRANSITIONING"}"#
+    });
 }
 
 fn push(out: &mut String, ty: &TypeView, root: &str, actions_key: &str, process: &ProcessInstance) {
@@ -124,7 +218,14 @@ fn push(out: &mut String, ty: &TypeView, root: &str, actions_key: &str, process:
     }
     out.push_str("},");
     push_key(out, actions_key);
-    out.push_str(r#"{},"baseType":"processInstance""#);
+    out.push('{');
+    if ty.actions.contains_key("replay") {
+        push_key(out, "replay");
+        out.push('"');
+        push_own(out);
+        out.push_str("/?action=replay\"");
+    }
+    out.push_str(r#"},"baseType":"processInstance""#);
     let is_open = process.end.is_none();
     // In order of name; what is not noted of a process is null.
     for name in ty.fields.keys().filter(|name| *name != "id") {

@@ -26,7 +26,7 @@ pub async fn collection(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Res
                 .ok_or_else(|| Error::invalid("MissingRequired", "name"))?;
             let is_name = name.len() <= 255
                 && name.starts_with(|c: char| c.is_ascii_alphabetic())
-                && name.bytes().all(|b| b.is_ascii_graphic());
+                && name.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
             if !is_name {
                 return Err(Error::invalid("InvalidCharacters", "name"));
             }
@@ -61,6 +61,7 @@ pub async fn resource(call: &Call<'_>, ty: &TypeView, id: &str, body: Input) -> 
                 .write_setting(call.scope, &setting.name, text_of(&body, "value")?)
                 .await?
         }
+        Verb::Delete if setting.source.is_none() => return Err(Error::not_found()),
         Verb::Delete => call.engine.write_setting(call.scope, &setting.name, None).await?,
         Verb::Post | Verb::Other => return Err(Error::new(ErrorKind::MethodNotAllowed)),
     };

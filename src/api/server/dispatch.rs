@@ -186,6 +186,7 @@ async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<Reply
         "setting" | "activeSetting" => settings::collection(call, ty, body).await,
         "typeDocumentation" => Ok(index::type_documentations(call)),
         "processInstance" => processes::list(call, ty).await,
+        "processDefinition" => Ok(processes::definitions(call, ty)),
         "identity" => identities::list(call, ty).await,
         "projectMember" => identities::members(call, ty, None).await,
         _ => handler::collection(call, ty, body).await,
@@ -207,10 +208,14 @@ async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> Resu
         }
         "processInstance" => {
             if let (Verb::Post, Some(action)) = (call.verb, call.query.first("action")) {
-                return processes::act(call, ty, id, action);
+                return processes::act(call, ty, id, action).await;
             }
             call.require_resource_method(ty)?;
             processes::one(call, ty, id)
+        }
+        "processDefinition" => {
+            call.require_resource_method(ty)?;
+            processes::definition(call, ty, id)
         }
         _ => handler::resource(call, ty, id, body).await,
     }

@@ -92,6 +92,8 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         false => dispatch::answer(&parts, payload, state, &mut let_in).await,
     };
     let refusal = result.as_ref().err().map(|e| e.kind);
+    // As the original, which reads the body before it asks who sends it.
+    let is_unreadable = matches!(&result, Err(e) if e.code.as_deref() == Some("InvalidBodyContent"));
     let reply = recorded(state, let_in.scope.as_ref(), result).await;
     let is_logout = token::is_asked(&parts.route.target) && reply.status == StatusCode::NO_CONTENT;
     let version = parts.route.version.as_str();
@@ -126,7 +128,11 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     if let Some(csrf) = &let_in.csrf {
         append(headers, &SET_COOKIE, &sender::csrf_cookie(csrf));
     }
-    if let Some(scope) = let_in.scope.as_ref().filter(|s| s.proof != Proof::Nobody) {
+    if let Some(scope) = let_in
+        .scope
+        .as_ref()
+        .filter(|s| s.proof != Proof::Nobody && !is_unreadable)
+    {
         put_identity(headers, scope);
     }
     // Also whoever is turned away is told where it seems to come from.

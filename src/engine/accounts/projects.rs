@@ -26,7 +26,7 @@ pub(crate) struct Member {
 /// 404 for somebody whom nobody knows.
 fn no_identity(id: &str) -> Error {
     Error {
-        detail: Some("the id is wrong, or whoever it named is gone".to_owned()),
+        detail: Some("This maybe a result of an invalid identity, or the backing authentication system has deleted this identity.".to_owned()),
         ..Error::new(ErrorKind::NotFound)
             .with_code("identityNotFound")
             .with_message(format!("Identity: {RANCHER_ID}:{id} not found."))

@@ -41,7 +41,7 @@ pub use loops::LoopStatus;
 pub(crate) use monitor::millis;
 pub(crate) use name_servers::{Served, Serving};
 pub(crate) use process::{Outcome, back_off, edge, fenced, qualified, request, short_name};
-pub use process_list::{ProcessInstance, ProcessPage};
+pub use process_list::{ProcessDefinition, ProcessInstance, ProcessPage, StateTransition};
 pub(crate) use queue::{Key, Queue};
 pub use request::{Account, Answer, AuthType, Derived, Filter, Input, ListQuery, Page, Proof, Reach, Scope, Setting};
 pub(crate) use rows::{

@@ -14,6 +14,7 @@ pub(crate) struct Pings {
 
 #[derive(Default)]
 pub(crate) struct PingState {
+    pub(crate) first_round: Option<Timestamp>,
     pub(crate) last_round: Option<Timestamp>,
     pub(crate) heard: HashMap<ResourceId, Timestamp>,
     pub(crate) tunnelled: HashMap<ResourceId, Arc<dyn Runtime>>,

@@ -1,6 +1,7 @@
 //! Processes, as those who look into the machinery read them: what runs, how often it failed, what it said last.
 
-use crate::model::{Result, Timestamp, WireId};
+use crate::model::{Result, State, Timestamp, WireId};
+use crate::schema::{Machine, Type};
 use crate::store::{ProcessCondition, ProcessField, ProcessOn, ProcessSpec, Scalar};
 
 use super::request::{Filter, ListQuery, Scope};
@@ -33,6 +34,28 @@ pub struct ProcessInstance {
     pub server: String,
     /// The last thing it said, or empty.
     pub message: String,
+}
+
+/// What a process does to the rows of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessDefinition {
+    /// `service.upgrade`
+    pub name: String,
+    /// The root of the types whose rows it is done to.
+    pub resource_type: String,
+    /// In the order of the state machine.
+    pub transitions: Vec<StateTransition>,
+}
+
+/// One step of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateTransition {
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// Whether it is the last one.
+    pub is_done: bool,
 }
 
 /// One page of processes.
@@ -90,6 +113,37 @@ impl Core {
             .map(|row| self.shown_process(row)))
     }
 
+    /// Runs an open process at once, as if it had never failed. One that has ended stays as it is.
+    pub(crate) async fn replay_process(&self, scope: &Scope, id: i64) -> Result<()> {
+        self.write_for(scope, move |tx| match tx.open_process(id)? {
+            Some(process) => {
+                let at = tx.now();
+                tx.defer_process(id, at, 0, &process.message)
+            }
+            None => Ok(()),
+        })
+        .await?;
+        match self
+            .store
+            .find_process(id)?
+            .filter(|process| process.ended_ms.is_none())
+        {
+            Some(process) => self.try_again(process.resource()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What processes there are, by name.
+    pub(crate) fn process_definitions(&self) -> Vec<ProcessDefinition> {
+        let roots = self.registry.types.values().filter(|ty| ty.id == ty.root);
+        let mut all: Vec<ProcessDefinition> = roots
+            .filter_map(|ty| Some(definitions(ty, ty.machine.as_deref()?)))
+            .flatten()
+            .collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
     fn shown_process(&self, row: ProcessOn) -> ProcessInstance {
         let process = row.process;
         ProcessInstance {
@@ -107,6 +161,32 @@ impl Core {
             account: row.account_id.map(|id| self.wire_id("account", id)),
         }
     }
+}
+
+/// The processes of one type's machine, each with all its edges.
+fn definitions(ty: &Type, machine: &Machine) -> Vec<ProcessDefinition> {
+    let mut names: Vec<&str> = Vec::new();
+    for edge in &machine.transitions {
+        if !names.contains(&edge.process.as_str()) {
+            names.push(&edge.process);
+        }
+    }
+    let defined = names.into_iter().map(|name| {
+        let edges = machine.transitions.iter().filter(|edge| edge.process == name);
+        let mut transitions = Vec::new();
+        for edge in edges {
+            let from = edge.from.iter().map(|from| (*from, edge.via, false));
+            for (from, to, is_done) in from.chain([(edge.via, edge.done, true)]) {
+                transitions.push(StateTransition { from, to, is_done });
+            }
+        }
+        ProcessDefinition {
+            name: format!("{}.{name}", ty.root),
+            resource_type: ty.root.clone(),
+            transitions,
+        }
+    });
+    defined.collect()
 }
 
 /// A filter as the store's condition; `None` for what processes do not have.

@@ -2,6 +2,8 @@
 //!
 //! Any name can be stored, for clients keep their own things here; docs/settings.md says which names do something.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::model::{Error, ErrorKind, HostPolicy, Result};
@@ -10,13 +12,11 @@ use crate::schema::Role;
 use super::request::{AuthType, Scope, Setting};
 use super::state::Core;
 
-/// One setting that the server or a known client reads.
+/// One setting of the table.
 struct Known {
     name: &'static str,
-    /// Empty for none.
-    default: &'static str,
-    is_public: bool,
     form: Form,
+    default: Option<&'static str>,
 }
 
 /// What a value has to be.
@@ -25,6 +25,8 @@ enum Form {
     Text,
     /// A whole number from 0 on.
     Count,
+    /// A whole number of seconds; less than 0 is never.
+    Seconds,
     /// An IP address, or nothing.
     Address,
     /// `true` or `false`.
@@ -35,41 +37,39 @@ enum Form {
     HostPolicy,
     /// Says what this server is: nobody sets it.
     Fixed,
+    /// Any text, for clients: nothing in this server goes by it.
+    Client,
+    /// One of the original's that has no effect here: any text.
+    Idle,
+    /// The same, and the original's default would say something of this server that is not so.
+    Foreign,
 }
 
-const fn text(name: &'static str, default: &'static str) -> Known {
-    Known {
-        name,
-        default,
-        is_public: false,
-        form: Form::Text,
-    }
-}
-
-const fn public(name: &'static str, default: &'static str) -> Known {
-    Known {
-        name,
-        default,
-        is_public: true,
-        form: Form::Text,
-    }
-}
-
-const fn count(name: &'static str, default: &'static str) -> Known {
-    Known {
-        name,
-        default,
-        is_public: false,
-        form: Form::Count,
-    }
-}
-
-const fn fixed(name: &'static str, value: &'static str) -> Known {
-    Known {
-        name,
-        default: value,
-        is_public: true,
-        form: Form::Fixed,
+impl Known {
+    /// One line of the table; none of a comment.
+    fn parse(line: &'static str) -> Option<Self> {
+        let mut columns = line.splitn(3, '\t');
+        let (name, form) = (columns.next()?, columns.next()?);
+        let form = match form {
+            "text" => Form::Text,
+            "count" => Form::Count,
+            "seconds" => Form::Seconds,
+            "address" => Form::Address,
+            "switch" => Form::Switch,
+            "onOff" => Form::OnOff,
+            "hostPolicy" => Form::HostPolicy,
+            "fixed" => Form::Fixed,
+            "client" => Form::Client,
+            "idle" => Form::Idle,
+            "foreign" => Form::Foreign,
+            _ => return None,
+        };
+        let default = match (name, columns.next()) {
+            ("drover.version", _) => Some(env!("CARGO_PKG_VERSION")),
+            (_, Some("\"\"")) => Some(""),
+            (_, default) => default,
+        };
+        Some(Self { name, form, default })
     }
 }
 
@@ -128,143 +128,53 @@ pub(crate) const MEMBER_ROLES: &str = "project.set.member.roles";
 /// Which roles may change what runs everything else; by default all that change anything else, but `restricted`.
 pub(crate) const INFRASTRUCTURE_ROLES: &str = "modify.infrastructure.roles";
 
-const WITH_INFRASTRUCTURE: &str =
-    "admin,agent,agentRegister,environment,member,owner,project,projectadmin,register,service,superadmin,token";
+/// The settings whose values everybody may read, by name (cattle: `settings.public`).
+const PUBLIC: &str = "settings.public";
 
-/// Sorted by name. The public ones are Rancher's, as its user interface reads them (cattle: `settings.public`).
-const SETTINGS: &[Known] = &[
-    // There is no log of accesses, which is what this value says to clients that ask for it.
-    Known {
-        is_public: false,
-        ..fixed("access.log", "/dev/null")
-    },
-    text("account.by.key.credential.types", "agentApiKey,apiKey,usernamePassword"),
-    public("account.version", "2"),
-    public("api.auth.jwt.token.expiry", "57600000"),
-    text("api.auth.local.access.mode", "unrestricted"),
-    text("api.auth.local.allowed.identities", ""),
-    count(PASSWORD_LENGTH, "12"),
-    public("api.auth.local.validate.description", ""),
-    public("api.auth.provider.configured", "none"),
-    text(
-        "api.auth.realm",
-        "Enter API access key and secret key as username and password",
-    ),
-    text("api.auth.restrict.concurrent.sessions", "false"),
-    public("api.auth.shibboleth.redirect.whitelist", ""),
-    public("api.host", ""),
-    text("api.proxy.allow", "false"),
-    public("api.security.enabled", "false"),
-    count(MAX_PINGS, "8640"),
-    count(PING_MILLIS, "5000"),
-    public("api.ui.css.url", ""),
-    public("api.ui.index", ""),
-    public("api.ui.js.url", ""),
-    count(AUDIT_ROWS, "1000000"),
-    count(AUDIT_SECONDS, "2592000"),
-    // Without one, it is the image that `api::registration` names.
-    text("bootstrap.required.image", ""),
-    // No catalogs; clients take this apart.
-    public("catalog.url", r#"{"catalogs":{}}"#),
-    public("cattle.version", ""),
-    text("default.schedule.upgrade.delay.minutes", "1440"),
-    text("docker.index.server", "index.docker.io"),
-    text("docker.index.url", "https://index.docker.io"),
-    public("docker.machine.version", ""),
-    Known {
-        form: Form::Address,
-        ..text(HOST_ADDRESS, "")
-    },
-    // Written once, by the server itself; shown to nobody.
-    fixed("drover.key.check", ""),
-    fixed("drover.version", env!("CARGO_PKG_VERSION")),
-    public(
-        "engine.install.url",
-        "https://releases.rancher.com/install-docker/19.03.sh",
-    ),
-    text("environment.services.port.range", "49153-65535"),
-    count(EVENT_ROWS, "1000000"),
-    count(EVENT_SECONDS, "1209600"),
-    public("go.machine.service.version", ""),
-    Known {
-        form: Form::HostPolicy,
-        ..text(HOST_POLICY, "{}")
-    },
-    // Written once for each database, by the server itself.
-    text(INSTALL_UUID, ""),
-    public("ipsec.service.enable.healthcheck", "false"),
-    public("lb.instance.image", "haproxy:3.0"),
-    text("lb.instance.image.uuid", "docker:haproxy:3.0"),
-    count(REMOVED_SECONDS, "172800"),
-    Known {
-        form: Form::Switch,
-        ..text(NONRANCHER, "true")
-    },
-    text(INFRASTRUCTURE_ROLES, WITH_INFRASTRUCTURE),
-    Known {
-        form: Form::OnOff,
-        ..text(NETWORK_SERVICES, "on")
-    },
-    public("newest.docker.version", "v19.03.2"),
-    count(PROCESS_SECONDS, "86400"),
-    text("project.create.default", "true"),
-    text(MEMBER_ROLES, "owner"),
-    public("project.template.default.name", "Cattle"),
-    public(
-        "rancher.cli.darwin.url",
-        "https://releases.rancher.com/cli/v0.6.14/rancher-darwin-amd64-v0.6.14.tar.gz",
-    ),
-    public(
-        "rancher.cli.linux.url",
-        "https://releases.rancher.com/cli/v0.6.14/rancher-linux-amd64-v0.6.14.tar.gz",
-    ),
-    public("rancher.cli.version", "v0.6.14"),
-    public(
-        "rancher.cli.windows.url",
-        "https://releases.rancher.com/cli/v0.6.14/rancher-windows-386-v0.6.14.zip",
-    ),
-    public(
-        "rancher.compose.darwin.url",
-        "https://releases.rancher.com/compose/v0.12.5/rancher-compose-darwin-amd64-v0.12.5.tar.gz",
-    ),
-    public(
-        "rancher.compose.linux.url",
-        "https://releases.rancher.com/compose/v0.12.5/rancher-compose-linux-amd64-v0.12.5.tar.gz",
-    ),
-    public("rancher.compose.version", "v0.12.5"),
-    public(
-        "rancher.compose.windows.url",
-        "https://releases.rancher.com/compose/v0.12.5/rancher-compose-windows-386-v0.12.5.zip",
-    ),
-    public("rancher.server.image", ""),
-    // Taken from the settings once, at the start.
-    fixed("rancher.server.version", "v1.6.30"),
-    text("registration.token.period.millis", "315360000000"),
-    text(REGISTRY_DEFAULT, ""),
-    text(REGISTRY_WHITELIST, ""),
-    count(SERVICE_LOG_SECONDS, "604800"),
-    count(MAX_QUEUED, "100"),
-    public(
-        "supported.docker.range",
-        "~v1.12.3 || ~v1.13.0 || ~v17.03.0 || ~v17.06.0 || ~v17.09.0 || ~v17.12.0 || ~v18.03.0 || ~v18.06.0 || ~v18.09.0 || ~v19.03.2",
-    ),
-    public("swarm.tls.port", ""),
-    public("telemetry.opt", ""),
-    public("ui.feedback.form", ""),
-    public("ui.pl", "rancher"),
-    public("ui.show.custom.host", "true"),
-    public("ui.show.system", "default_hide"),
-    public("vm.enabled", "false"),
-];
+/// All that are known by name, sorted; the file says its own form.
+const TABLE: &str = include_str!("../../../schemas/settings.tsv");
+
+/// A default that names others, which name others: no deeper than this.
+const NESTED: usize = 4;
+
+fn settings() -> &'static [Known] {
+    static SETTINGS: LazyLock<Vec<Known>> = LazyLock::new(|| TABLE.lines().filter_map(Known::parse).collect());
+    &SETTINGS
+}
 
 fn known(name: &str) -> Option<&'static Known> {
-    SETTINGS.iter().find(|known| known.name == name)
+    let all = settings();
+    let at = all.binary_search_by(|known| known.name.cmp(name)).ok()?;
+    all.get(at)
+}
+
+/// A default with what it names of other settings put in; what is no setting stays as it stands.
+fn expanded(text: &str, value_of: &dyn Fn(&str) -> Option<String>, depth: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, (name, after))) = rest
+        .split_once("${")
+        .and_then(|(before, tail)| Some((before, tail.split_once('}')?)))
+    {
+        out.push_str(before);
+        match value_of(name).filter(|_| depth > 0) {
+            Some(value) => out.push_str(&expanded(&value, value_of, depth.saturating_sub(1))),
+            None => {
+                out.push_str("${");
+                out.push_str(name);
+                out.push('}');
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Whether a value is a secret: read by services, shown to nobody else.
 pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "secret", "private.key"]
+    ["password", "secret", "private.key", "index.pass"]
         .iter()
         .any(|word| name.contains(word))
 }
@@ -284,6 +194,9 @@ fn check(name: &str, value: Option<&str>) -> Result<()> {
         (Some(Form::Fixed), _) => Err(Error::new(ErrorKind::MethodNotAllowed)
             .with_message("this setting says what the server is; it cannot be set")),
         (Some(Form::Count), Some(value)) if value.trim().parse::<u32>().is_err() => {
+            Err(Error::invalid("InvalidFormat", "value").with_message("a whole number is needed"))
+        }
+        (Some(Form::Seconds), Some(value)) if value.trim().parse::<i32>().is_err() => {
             Err(Error::invalid("InvalidFormat", "value").with_message("a whole number is needed"))
         }
         (Some(Form::Address), Some(value)) if !value.is_empty() && value.parse::<std::net::IpAddr>().is_err() => {
@@ -318,16 +231,24 @@ impl Core {
     /// A setting as the server itself reads it; `None` if there is no such thing.
     pub(crate) fn setting(&self, name: &str) -> Result<Option<Setting>> {
         let stored = self.store.setting(name)?;
-        Ok((stored.is_some() || known(name).is_some()).then(|| made(name, stored)))
+        let value_of = |other: &str| self.store.setting(other).ok().flatten().or_else(|| default_of(other));
+        Ok((stored.is_some() || known(name).is_some()).then(|| made(name, stored, &value_of)))
     }
 
     /// A number that a setting says.
     pub(crate) fn setting_count(&self, name: &str) -> Result<u32> {
         let stored = self.store.setting(name)?.and_then(|value| value.trim().parse().ok());
-        let default = || known(name).and_then(|known| known.default.parse().ok());
+        let default = || known(name)?.default?.parse().ok();
         stored
             .or_else(default)
             .ok_or_else(|| Error::bug(format!("{name} is no number")))
+    }
+
+    /// A number of seconds that a setting says; less than 0 is never.
+    pub(crate) fn setting_seconds(&self, name: &str) -> Result<i64> {
+        let value = self.setting(name)?.and_then(|setting| setting.active_value);
+        let seconds = value.and_then(|value| value.trim().parse().ok());
+        seconds.ok_or_else(|| Error::bug(format!("{name} is no number")))
     }
 
     /// How long a removed row can still be read.
@@ -336,29 +257,50 @@ impl Core {
             .map_or(self.config.keep_removed, |seconds| Duration::from_secs(seconds.into()))
     }
 
-    /// All settings that the caller sees, and that have a value or are stored.
+    /// The names of the settings that everybody may read.
+    fn public_names(&self) -> Result<BTreeSet<String>> {
+        let names = self.setting(PUBLIC)?.and_then(|setting| setting.active_value);
+        Ok(names
+            .unwrap_or_default()
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .collect())
+    }
+
+    /// All settings that the caller sees: those that have a value or are stored; who sees all sees the original's, too, that have none here.
     pub(crate) fn shown_settings(&self, scope: &Scope) -> Result<Vec<Setting>> {
-        let mut stored: std::collections::BTreeMap<String, String> = self.store.settings()?.into_iter().collect();
-        let mut all: Vec<Setting> = SETTINGS
-            .iter()
-            .map(|known| made(known.name, stored.remove(known.name)))
-            .collect();
-        all.extend(stored.into_iter().map(|(name, value)| made(&name, Some(value))));
+        let stored: BTreeMap<String, String> = self.store.settings()?.into_iter().collect();
+        let public = self.public_names()?;
         let is_all = sees_all(scope);
-        all.retain(|setting| (is_all || setting.is_public) && (setting.in_db || setting.active_value.is_some()));
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all.into_iter().map(|setting| veiled(scope, setting)).collect())
+        let value_of = |name: &str| stored.get(name).cloned().or_else(|| default_of(name));
+        let names = settings().iter().map(|known| known.name);
+        let names: BTreeSet<&str> = names.chain(stored.keys().map(String::as_str)).collect();
+        let shown = names.into_iter().filter_map(|name| {
+            let is_public = public.contains(name);
+            if !is_all && !is_public {
+                return None;
+            }
+            let setting = Setting {
+                is_public,
+                ..made(name, stored.get(name).cloned(), &value_of)
+            };
+            let is_foreign = || known(name).is_some_and(|known| known.form == Form::Foreign);
+            (setting.active_value.is_some() || setting.in_db || is_foreign()).then(|| veiled(scope, setting))
+        });
+        Ok(shown.collect())
     }
 
     /// One setting as the caller sees it. Who sees them all sees unknown names, too, without a value.
     pub(crate) fn shown_setting(&self, scope: &Scope, name: &str) -> Result<Option<Setting>> {
+        let is_public = self.public_names()?.contains(name);
+        if !is_public && !sees_all(scope) {
+            return Ok(None);
+        }
         let setting = self.setting(name)?.unwrap_or_else(|| Setting {
             name: name.to_owned(),
             ..Setting::default()
         });
-        Ok(Some(setting)
-            .filter(|s| s.is_public || sees_all(scope))
-            .map(|s| veiled(scope, s)))
+        Ok(Some(veiled(scope, Setting { is_public, ..setting })))
     }
 
     /// Stores a value, or goes back to the default. In effect at once.
@@ -377,9 +319,15 @@ impl Core {
     }
 }
 
-fn made(name: &str, stored: Option<String>) -> Setting {
+fn default_of(name: &str) -> Option<String> {
+    known(name)?.default.map(str::to_owned)
+}
+
+fn made(name: &str, stored: Option<String>, value_of: &dyn Fn(&str) -> Option<String>) -> Setting {
     let known = known(name);
-    let default = known.map(|k| k.default.to_owned()).filter(|d| !d.is_empty());
+    let default = known
+        .and_then(|known| known.default)
+        .map(|default| expanded(default, value_of, NESTED));
     // What the server is cannot be stored; what an earlier version stored does not count.
     let stored = stored.filter(|_| known.is_none_or(|k| k.form != Form::Fixed));
     Setting {
@@ -394,7 +342,7 @@ fn made(name: &str, stored: Option<String>) -> Setting {
             .to_owned(),
         ),
         in_db: stored.is_some(),
-        is_public: known.is_some_and(|k| k.is_public),
+        is_public: false,
         value: stored.or(default),
     }
 }
@@ -417,15 +365,27 @@ mod tests {
 
     #[test]
     fn settings_are_sorted_and_numbers_are_numbers() {
-        assert!(SETTINGS.is_sorted_by_key(|known| known.name));
-        for known in SETTINGS {
+        assert!(settings().is_sorted_by_key(|known| known.name));
+        let lines = TABLE.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(lines, settings().len(), "a line of schemas/settings.tsv is none");
+        for known in settings() {
+            let is_right = |default: &str| known.form == Form::Fixed || check(known.name, Some(default)).is_ok();
+            assert!(known.default.is_none_or(is_right), "{}", known.name);
+            // Who may not see it must not learn it from the table either.
             assert!(
-                known.form != Form::Count || check(known.name, Some(known.default)).is_ok(),
+                !is_secret(known.name) || known.default.is_none_or(str::is_empty),
                 "{}",
                 known.name
             );
-            assert!(!is_secret(known.name), "{}", known.name);
         }
+        let value_of = |name: &str| match name {
+            "a" => Some("1${b}".to_owned()),
+            "b" => Some("2".to_owned()),
+            "loop" => Some("${loop}".to_owned()),
+            _ => None,
+        };
+        assert_eq!(expanded("x${a}y${c}${", &value_of, NESTED), "x12y${c}${");
+        assert_eq!(expanded("${loop}", &value_of, NESTED), "${loop}");
         assert!(
             check(AUDIT_ROWS, Some("-1")).is_err()
                 && check(AUDIT_ROWS, Some("x")).is_err()

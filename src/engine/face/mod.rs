@@ -11,7 +11,8 @@ use crate::engine::access::Rights;
 use crate::engine::accounts::Identity;
 use crate::engine::commands;
 use crate::engine::core::{
-    Answer, Asked, Attempt, Core, Derived, Input, ListQuery, Page, ProcessInstance, ProcessPage, Scope, Setting,
+    Answer, Asked, Attempt, Core, Derived, Input, ListQuery, Page, ProcessDefinition, ProcessInstance, ProcessPage,
+    Scope, Setting,
 };
 use crate::engine::hosts::agent_state;
 use crate::engine::services::{self, StackFiles};
@@ -169,6 +170,19 @@ impl Engine {
     /// A process by its number, if the caller may see the resource it is done to.
     pub fn find_process(&self, scope: &Scope, id: i64) -> Result<Option<ProcessInstance>> {
         self.core.find_process_instance(scope, id)
+    }
+
+    /// Runs an open process at once; one that has ended stays as it is.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn replay_process(&self, scope: &Scope, id: i64) -> Result<()> {
+        self.core.replay_process(scope, id).await
+    }
+
+    /// What processes there are, by name.
+    pub fn process_definitions(&self) -> Vec<ProcessDefinition> {
+        self.core.process_definitions()
     }
 
     /// The rows at the end of a link, for each of `rows` (one query per hop). Blocking.

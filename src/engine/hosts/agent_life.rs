@@ -146,6 +146,9 @@ impl Core {
         let shown = Some(agent.state)
             .filter(|state| SHOWN_BY_HOSTS.contains(state))
             .map(|state| state.as_str().to_owned());
+        if agent.state != crate::model::State::DISCONNECTED {
+            self.keep_hosts(agent).await?;
+        }
         // One of an engine that was brought along shows whether that answers.
         for host in self.hosts_of(agent)?.into_iter().filter(is_sim) {
             if Fields::parse(&host.fields)?.text("agentState") == shown {

@@ -79,6 +79,7 @@ impl Core {
                 return Ok(());
             }
             state.last_round = Some(now);
+            state.first_round.get_or_insert(now);
         }
         self.ping_agents().await
     }
@@ -116,6 +117,7 @@ impl Core {
                 Ok(())
             }
             (true, State::DISCONNECTED) => self.ask_agent(agent, "reconnect").await,
+            (false, State::DISCONNECTED) => self.remove_late_hosts(agent).await,
             (false, State::ACTIVE | State::RECONNECTING | State::RECONNECTED | State::FINISHING_RECONNECT)
                 if now.since(heard) >= SILENCE =>
             {

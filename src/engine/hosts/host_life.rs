@@ -2,7 +2,7 @@
 
 use crate::engine::core::{Core, Outcome, Served, retire};
 use crate::engine::drivers;
-use crate::engine::instances::{InstanceNotes, dismiss};
+use crate::engine::instances::{InstanceNotes, abandon, dismiss};
 use crate::model::{Resource, Result};
 use crate::store::Process;
 
@@ -47,7 +47,9 @@ impl Core {
         if containers.is_empty() {
             return Ok(true);
         }
+        let is_given_up = self.is_given_up(row)?;
         self.write_each(containers, move |tx, slim| match tx.find(slim.id)? {
+            Some(container) if is_given_up => abandon(tx, &machine, &container),
             Some(container) => dismiss(tx, &machine, &container).map(drop),
             None => Ok(()),
         })

@@ -14,6 +14,7 @@ mod host_life;
 mod host_rows;
 mod natives;
 mod registration;
+mod remove_delay;
 mod tunnels;
 mod watch;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::engine::core::{Core, Served, Serving, millis};
-use crate::model::launch::HealthCheck;
+use crate::model::launch::{HealthCheck, parse_reference};
 use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{Probe, ProbeResult, Runtime};
 use crate::store::Changes;
@@ -119,7 +119,7 @@ impl Core {
                 return None;
             }
         };
-        let ip = Fields::parse(&row.fields).ok().and_then(|f| f.text("primaryIpAddress"));
+        let ip = self.probed_address_of(row).unwrap_or_default();
         let request_line = check.request_line.clone().filter(|l| !l.trim().is_empty());
         let probe = Probe {
             uuid: row.uuid.clone(),
@@ -135,6 +135,18 @@ impl Core {
             self.name_servers.doubt_one(served);
         }
         Some((due, answer))
+    }
+
+    /// By which address a container is reached; one in another's namespace by the other's.
+    fn probed_address_of(&self, row: &Resource) -> Result<Option<String>> {
+        let own = |row: &Resource| Fields::parse(&row.fields).map(|fields| fields.text("primaryIpAddress"));
+        if let Some(address) = own(row)? {
+            return Ok(Some(address));
+        }
+        let provider = launch_of(row)?.network_container_id;
+        let provider = provider.as_deref().and_then(parse_reference);
+        let provider = provider.map(|id| self.store.find(id)).transpose()?.flatten();
+        provider.as_ref().map_or(Ok(None), own)
     }
 
     /// The name server that probes a container: of one on the project's network the one beside it, if that is kept there. Its
@@ -199,10 +211,12 @@ impl Core {
 
     /// Writes a container's health, and wakes its service.
     async fn note_health(&self, id: ResourceId, health: &'static str) -> Result<()> {
+        let maps = self.health_maps()?;
         self.write(move |tx| {
             let Some(row) = tx.find(id)?.filter(|r| r.state == State::RUNNING && r.health != health) else {
                 return Ok(());
             };
+            maps.note(tx, &row, health)?;
             tx.update_if(
                 &row,
                 &Changes {

@@ -25,8 +25,7 @@ impl Core {
     pub(crate) async fn create_instance(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let launch = launch_of(row)?;
         if row.state == State::CREATING && launch.start_on_create == Some(false) {
-            // Its first start places it, pulls its image and makes it.
-            return Ok(Outcome::done());
+            return self.grant_before_start(process, row, &launch).await;
         }
         let row = match row.host_id {
             Some(_) => row.clone(),
@@ -80,6 +79,26 @@ impl Core {
             Err(error) => return self.start_failed(process, &row, error).await,
         };
         self.note_creation(process, &row, found, &launch).await
+    }
+
+    /// One that is not to start yet is told already what it will have.
+    async fn grant_before_start(&self, process: &Process, row: &Resource, launch: &LaunchConfig) -> Result<Outcome> {
+        let granted = self.granted(row, launch)?;
+        let (process_id, row_id) = (process.id, row.id);
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, row_id)? else {
+                return Ok(());
+            };
+            let mut fields = Fields::parse(&row.fields)?;
+            granted.write(tx, &row, &mut fields)?;
+            let changes = Changes {
+                fields: Some(fields),
+                ..Changes::default()
+            };
+            tx.update_if(&row, &changes).map(drop)
+        })
+        .await?;
+        Ok(Outcome::done())
     }
 
     /// Writes what the engine made, and goes straight on to the start.

@@ -103,11 +103,8 @@ impl Core {
             patch.set("firstRunning", &self.now().to_wire())?;
         }
         let note: InstanceNotes = notes(row);
-        let address = found
-            .ip
-            .clone()
-            .or_else(|| note.ip.clone())
-            .or(self.provider_address(launch)?);
+        // One in another's namespace has none of its own, and shows none.
+        let address = found.ip.clone().or_else(|| note.ip.clone());
         patch.set("primaryIpAddress", &address)?;
         let restarted = note.ran;
         let health = launch.health_check.as_ref().filter(|c| c.port.is_some()).map(|_| {
@@ -132,6 +129,9 @@ impl Core {
             ..Changes::default()
         };
         self.note_ports_and_address(process, row, &found, address).await?;
+        if let Some(health) = health {
+            self.note_checker(process, row, health).await?;
+        }
         // Probed from the commit on that makes it running: whoever looks before finds a container that does not run.
         self.monitor.forget(row.id);
         if restarted {
@@ -219,15 +219,6 @@ impl Core {
         Ok(row
             .filter(|r| r.state != State::RUNNING && r.removed.is_none())
             .map(|r| format!("Waiting for {} to start", r.name)))
-    }
-
-    /// A container in another's namespace has the other's address.
-    fn provider_address(&self, launch: &LaunchConfig) -> Result<Option<String>> {
-        let provider = launch.network_container_id.as_deref().and_then(parse_reference);
-        let row = provider.map(|id| self.store.find(id)).transpose()?.flatten();
-        row.map(|r| Fields::parse(&r.fields))
-            .transpose()
-            .map(|f| f.and_then(|f| f.text("primaryIpAddress")))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::store::{Changes, Process, Tx};
 use super::container_rows::{InstanceNotes, launch_of};
 use super::dispatch::KeepAddress;
 use super::failing::engine_failed;
+use super::health_rows::HEALTH_MAP;
 use super::making::ENGINE_WAIT;
 use super::own_key::end_own_key;
 use super::volumes;
@@ -120,7 +121,7 @@ impl Core {
                 return Ok(true);
             };
             volumes::release_volumes(tx, &volumes, &row, cleanup)?;
-            for root in ["port", "mount", "nic", "ipAddress", "label", "instanceLink"] {
+            for root in ["port", "mount", "nic", "ipAddress", "label", "instanceLink", HEALTH_MAP] {
                 for part in tx.children(row.id, root)? {
                     retire(tx, &part, keep)?;
                 }
@@ -248,18 +249,22 @@ fn write_data(data: &StopData) -> Result<String> {
     serde_json::to_string(data).map_err(|e| Error::internal("writing a stop request", e))
 }
 
+/// The data of a stop that only the row hears of, and that a removal follows.
+fn leaving_data() -> Result<String> {
+    write_data(&StopData {
+        remove: true,
+        leave: true,
+        ..StopData::default()
+    })
+}
+
 /// A container that somebody else made goes with the host or the project that it was in: its row goes, and nothing happens
 /// to it.
 fn let_go(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -> Result<()> {
     if machine.start("remove", row.state).is_some() {
         request(tx, machine, row, "remove", &remove_data(true)?, Changes::default())?;
     } else if machine.start("stop", row.state).is_some() {
-        let data = write_data(&StopData {
-            remove: true,
-            leave: true,
-            ..StopData::default()
-        })?;
-        request(tx, machine, row, "stop", &data, Changes::default())?;
+        request(tx, machine, row, "stop", &leaving_data()?, Changes::default())?;
     }
     Ok(())
 }
@@ -270,6 +275,18 @@ pub(crate) fn dismiss(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -
         return let_go(tx, machine, row);
     }
     remove_container(tx, machine, row).map(drop)
+}
+
+/// A container goes whose host is given up: its row alone, whatever it waits for.
+pub(crate) fn abandon(tx: &mut Tx<'_>, machine: &Arc<Machine>, row: &Resource) -> Result<()> {
+    if !matches!(row.state, State::STOPPING | State::REMOVING) {
+        return let_go(tx, machine, row);
+    }
+    let data = leaving_data()?;
+    for open in tx.open_processes_of(row.id)? {
+        tx.set_process_data(open.id, &data)?;
+    }
+    Ok(())
 }
 
 /// Removes a container: at once where that is legal, else by stopping it first.

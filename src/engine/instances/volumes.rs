@@ -50,10 +50,31 @@ pub(crate) async fn create(
                 .with_code("MissingRequired")
                 .with_message("Either driver or storageDriverId is required"));
         };
+        check_size(tx, &new, &driver)?;
         new.fields.set("uri", &format!("{driver}:///{}", new.name))?;
         insert_and_start(tx, machine.as_deref(), new)
     })
     .await
+}
+
+/// 422 for a size, unless the volume's driver looks for room of that size (cattle: `VolumeCreateValidationFilter`).
+fn check_size(tx: &mut Tx<'_>, new: &NewResource, driver: &str) -> Result<()> {
+    if new.fields.read::<i64>("sizeMb")?.is_none() {
+        return Ok(());
+    }
+    let row = new.refs.iter().find(|(field, _)| field == "storageDriverId");
+    let row = row.map(|(_, id)| tx.find(*id)).transpose()?.flatten();
+    let can: Option<Vec<String>> = row
+        .map(|row| Fields::parse(&row.fields)?.read("volumeCapabilities"))
+        .transpose()?
+        .flatten();
+    match can.unwrap_or_default().iter().any(|can| can == "scheduleSize") {
+        true => Ok(()),
+        false => {
+            let why = format!("Volume driver {driver} does not support specifying a size.");
+            Err(Error::invalid("InvalidOption", "sizeMb").with_message(why))
+        }
+    }
 }
 
 /// `volume.create`: engines know a volume by its name.

@@ -126,7 +126,13 @@ impl Core {
                 self.addresses.release(project, ip);
             }
         }
-        Ok(Outcome::done())
+        // Nothing is reached there any more; who looked at it last, and when, makes no difference.
+        let mut changes = Box::<Changes>::default();
+        let endpoints = snapshot.fields.public_endpoints.as_ref().map_or("null", |e| e.get());
+        if !matches!(endpoints, "null" | "[]") {
+            changes.patch.set("publicEndpoints", &[(); 0])?;
+        }
+        Ok(Outcome::Done(changes))
     }
 
     /// Lets go of what ties a service to others and to its containers; who was linked to it is looked at.

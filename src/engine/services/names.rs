@@ -21,8 +21,7 @@ pub(crate) fn check_names_free<'a>(
             continue;
         }
         taken.insert(service.name.to_lowercase());
-        let sidekicks: Option<Vec<Named>> = Fields::parse(&service.fields)?.read("secondaryLaunchConfigs")?;
-        taken.extend(sidekicks.into_iter().flatten().map(|s| s.name.to_lowercase()));
+        taken.extend(sidekick_names(&service)?);
     }
     for name in names {
         if taken.contains(&name.to_lowercase()) {
@@ -30,6 +29,16 @@ pub(crate) fn check_names_free<'a>(
         }
     }
     Ok(())
+}
+
+/// In lower case.
+fn sidekick_names(service: &Resource) -> Result<Vec<String>> {
+    let sidekicks: Option<Vec<Named>> = Fields::parse(&service.fields)?.read("secondaryLaunchConfigs")?;
+    Ok(sidekicks
+        .into_iter()
+        .flatten()
+        .map(|sidekick| sidekick.name.to_lowercase())
+        .collect())
 }
 
 /// No other service of the stack has the name of one of these sidekicks.
@@ -54,7 +63,14 @@ struct Named {
 /// The name rules of a rename, whatever the type.
 pub(crate) fn check_name_free(tx: &mut Tx<'_>, row: &Resource, name: &str) -> Result<()> {
     match (row.root.as_str(), row.parent_id, row.account_id) {
-        ("service", Some(stack), _) => check_names_free(tx, stack, std::iter::once(name), Some(row.id)),
+        ("service", Some(stack), _) => {
+            check_names_free(tx, stack, std::iter::once(name), Some(row.id))?;
+            // Nor one of its own sidekicks: their containers would be called alike.
+            match sidekick_names(row)?.contains(&name.to_lowercase()) {
+                true => Err(Error::invalid("NotUnique", "name")),
+                false => Ok(()),
+            }
+        }
         ("stack", _, Some(account)) => check_free_in_account(tx, "stack", account, name, Some(row.id)),
         _ => Ok(()),
     }

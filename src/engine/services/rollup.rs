@@ -91,7 +91,11 @@ impl Core {
         // What was never activated has no scale yet.
         let has_scale = snapshot.fields.current_scale.is_some()
             || matches!(snapshot.service.state.as_str(), "activating" | "updating-active");
-        let scale = has_scale.then(|| snapshot.current_scale());
+        // What goes keeps the scale that it had.
+        let scale = match snapshot.service.state == State::REMOVING {
+            true => snapshot.fields.current_scale,
+            false => has_scale.then(|| snapshot.current_scale()),
+        };
         let endpoints = self.public_endpoints(snapshot)?;
         let stored = snapshot.fields.public_endpoints.as_ref().map_or("null", |e| e.get());
         let same_endpoints = stored == endpoints || stored == "null" && endpoints == "[]";

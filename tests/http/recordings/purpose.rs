@@ -12,6 +12,9 @@ struct Line {
     original: String,
     drover: String,
     reason: String,
+    /// As it stands in the list.
+    text: String,
+    is_used: std::cell::Cell<bool>,
 }
 
 /// The whole list.
@@ -41,7 +44,15 @@ impl Purpose {
                 && fits(&line.original, &found.original)
                 && fits(&line.drover, &found.drover)
         };
-        self.lines.iter().find(fits).map(|line| line.reason.as_str())
+        let line = self.lines.iter().find(fits)?;
+        line.is_used.set(true);
+        Some(line.reason.as_str())
+    }
+
+    /// The lines that no difference needed: nothing differs there any more.
+    pub fn unused(&self) -> Vec<&str> {
+        let unused = self.lines.iter().filter(|line| !line.is_used.get());
+        unused.map(|line| line.text.as_str()).collect()
     }
 
     /// How many lines there are.
@@ -66,6 +77,8 @@ fn parse(line: &str) -> Line {
         original: next(),
         drover: next(),
         reason: next(),
+        text: line.to_owned(),
+        is_used: std::cell::Cell::new(false),
     }
 }
 
