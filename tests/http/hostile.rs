@@ -89,7 +89,9 @@ fn cases(p: &str, stack: &str, service: &str) -> Vec<Case> {
         ),
         case(Method::GET, format!("{p}/services/1s-1"), "", &[404]),
         case(Method::GET, format!("{p}/services/{service}/nope"), "", &[404]),
-        case(Method::GET, format!("{p}/services/{service}/iNSTANCES/"), "", &[200]),
+        // Types in any case, links in their own or in lower case.
+        case(Method::GET, format!("{p}/sERVICES/{service}/instances/"), "", &[200]),
+        case(Method::GET, format!("{p}/services/{service}/iNSTANCES/"), "", &[404]),
         case(Method::GET, "/v2-beta/projects/1a999999/services", "", &[403]),
         case(Method::GET, "/v2-beta/projects/nope/services", "", &[403]),
         case(Method::GET, "/v2-beta/projects/nope", "", &[404]),

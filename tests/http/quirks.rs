@@ -25,3 +25,16 @@ async fn a_link_to_something_that_goes_is_taken_and_does_nothing() {
     assert_eq!(text(&row, "id"), web);
     assert!(w.list(&format!("serviceconsumemaps?serviceId={web}")).await.is_empty());
 }
+
+#[actix_web::test]
+async fn a_link_is_named_in_its_own_letters_or_in_lower_case() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let service = w.service(&stack, "web", json!({})).await;
+    for name in ["serviceExposeMaps", "serviceexposemaps", "stack"] {
+        w.get(&format!("{service}/{name}")).await.ok();
+    }
+    for name in ["Stack", "STACK", "ServiceExposeMaps"] {
+        w.get(&format!("{service}/{name}")).await.refused(404, "Not Found");
+    }
+}

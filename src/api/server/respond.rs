@@ -92,8 +92,7 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         false => dispatch::answer(&parts, payload, state, &mut let_in).await,
     };
     let refusal = result.as_ref().err().map(|e| e.kind);
-    // As the original, which reads the body before it asks who sends it.
-    let is_unreadable = matches!(&result, Err(e) if e.code.as_deref() == Some("InvalidBodyContent"));
+    let is_unreadable = is_unreadable(&result);
     let reply = recorded(state, let_in.scope.as_ref(), result).await;
     let is_logout = token::is_asked(&parts.route.target) && reply.status == StatusCode::NO_CONTENT;
     let version = parts.route.version.as_str();
@@ -128,13 +127,8 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     if let Some(csrf) = &let_in.csrf {
         append(headers, &SET_COOKIE, &sender::csrf_cookie(csrf));
     }
-    if let Some(scope) = let_in
-        .scope
-        .as_ref()
-        .filter(|s| s.proof != Proof::Nobody && !is_unreadable)
-    {
-        put_identity(headers, scope);
-    }
+    let told = let_in.scope.as_ref().filter(|_| !is_unreadable);
+    told.into_iter().for_each(|scope| put_identity(headers, scope));
     // Also whoever is turned away is told where it seems to come from.
     let client_ip = client_ip(request, state);
     if !client_ip.is_empty() {
@@ -276,7 +270,16 @@ fn put_refusal(headers: &mut HeaderMap, parts: &Parts<'_>, state: &ApiState, kin
     }
 }
 
+/// Whether the body was no JSON. The original reads it before it asks who sends it, and so does not say.
+fn is_unreadable(result: &Result<Reply>) -> bool {
+    matches!(result, Err(e) if e.code.as_deref() == Some("InvalidBodyContent"))
+}
+
+/// Who asked, if somebody proved it.
 fn put_identity(headers: &mut HeaderMap, scope: &Scope) {
+    if scope.proof == Proof::Nobody {
+        return;
+    }
     put(headers, &ACCOUNT_ID, &format!("1a{}", scope.effective.id));
     put(headers, &USER_ID, &format!("1a{}", scope.user.id));
     put(headers, &ACCOUNT_KIND, &scope.user.kind);
