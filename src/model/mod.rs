@@ -11,6 +11,7 @@ pub mod json;
 pub mod launch;
 pub mod lb_config;
 pub mod network_table;
+pub mod own_labels;
 pub mod port;
 pub mod probe;
 pub mod resource;

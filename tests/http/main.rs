@@ -20,6 +20,7 @@ mod documents;
 mod drivers;
 mod failures;
 mod figures;
+mod guarded_upgrades;
 mod handled_processes;
 mod host_policy;
 mod hostile;

@@ -149,6 +149,62 @@ fn a_cancelled_upgrade_stays_half_done_until_it_is_continued_or_rolled_back() {
 }
 
 #[test]
+fn an_upgrade_that_fails_rolls_itself_back() {
+    let Some(mut world) = World::start() else { return };
+    let (service, before) = start(&world, "giving-up", 3);
+    let mut config = launch("web:2");
+    config["entryPoint"] = json!(["sh", "-c", "sleep 1; exit 3"]);
+    config["labels"] = json!({
+        "io.drover.upgrade.failure_action": "rollback", "io.drover.upgrade.monitor": "5s",
+        "io.drover.upgrade.max_failure_ratio": "0.4",
+    });
+    let input = json!({ "inServiceStrategy": { "batchSize": 1, "intervalMillis": 100, "launchConfig": config } });
+    world.api.action(&service, "upgrade", input);
+    wait_until("one of the new ones", PATIENCE, || {
+        let all = world.docker.containers("giving-up");
+        if all.iter().any(|c| c.image == "drover-test/web:2") {
+            Ok(())
+        } else {
+            Err(all)
+        }
+    });
+    // What is known of it survives a death of the server.
+    world.kill_server();
+    world.restart_server();
+    let row = world.api.wait(&service, "rolled back", |row| {
+        row["state"] == "active" && row["transitioning"] == "error"
+    });
+    let said = row["transitioningMessage"].as_str().unwrap_or_default();
+    assert!(said.starts_with("Upgrade rolled back: 2 of 3 failed"), "{row:#}");
+    assert!(said.contains("exited with code 3"), "{row:#}");
+    let after = wait_images(&world, "giving-up", 3, 0, 0, 0);
+    assert_eq!(ids(&after), ids(&before));
+}
+
+#[test]
+fn a_canary_waits_for_a_decision() {
+    let Some(world) = World::start() else { return };
+    let (service, before) = start(&world, "canary", 3);
+    let mut config = launch("web:2");
+    config["labels"] = json!({ "io.drover.upgrade.canary": "1", "io.drover.upgrade.monitor": "2s" });
+    let input = json!({ "inServiceStrategy": { "batchSize": 3, "intervalMillis": 100, "launchConfig": config } });
+    world.api.action(&service, "upgrade", input);
+    world.api.wait(&service, "held", |row| {
+        row["transitioningMessage"]
+            .as_str()
+            .is_some_and(|said| said.starts_with("1 of 3 upgraded"))
+    });
+    wait_images(&world, "canary", 2, 1, 1, 0);
+    world.api.action(&service, "cancelupgrade", json!({}));
+    world.api.wait_state(&service, "canceled-upgrade");
+    world.api.action(&service, "continueupgrade", json!({}));
+    world.api.wait_state(&service, "upgraded");
+    let all = wait_images(&world, "canary", 0, 3, 3, 0);
+    let kept: Vec<Container> = all.into_iter().filter(|c| !c.running).collect();
+    assert_eq!(ids(&kept), ids(&before));
+}
+
+#[test]
 fn start_first_keeps_the_scale_running_all_the_time() {
     let Some(world) = World::start() else { return };
     let (service, _) = start(&world, "overlapping", 2);

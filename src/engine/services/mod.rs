@@ -23,9 +23,10 @@ mod stack;
 mod to_service;
 mod upgrade;
 mod upgrade_merge;
+mod watched;
 
 pub(crate) use dispatch::{act, create, handle, look_at, remove, update};
-pub(crate) use execute::keep_address;
 pub use files::StackFiles;
 pub(crate) use files::files_of;
 pub(crate) use service_fields::derive;
+pub(crate) use watched::let_container_go;

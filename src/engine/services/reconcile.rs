@@ -2,16 +2,33 @@
 
 use std::time::Duration;
 
-use crate::engine::core::{Core, Outcome, notes, short_name};
+use crate::engine::core::{Core, Entry, Outcome, fenced, notes, short_name};
 use crate::engine::instances::{InstanceNotes, plan_state};
 use crate::model::{Resource, Result, ServiceKind, State};
 use crate::plan::{self, Goal, Verdict};
-use crate::store::Process;
+use crate::store::{Changes, Process};
 
 use super::snapshot::ServiceSnapshot;
+use super::upgrade::{RollbackData, begin_rollback};
 
 /// A pass that only waits is made again after this, in case a wake-up was lost.
 const SAFETY_WAIT: Duration = Duration::from_secs(15);
+
+/// An entry of the log about a process as such.
+fn info(sentence: &str) -> Entry {
+    Entry {
+        event: ".info",
+        sentence: sentence.to_owned(),
+        about: None,
+    }
+}
+
+/// Why a rollback runs that nobody asked for.
+fn because_of(process: &Process) -> Option<String> {
+    let is_rollback = short_name(process) == "rollback";
+    let data: RollbackData = serde_json::from_str(&process.data).unwrap_or_default();
+    data.because.filter(|_| is_rollback)
+}
 
 impl Core {
     /// One pass of a service's process: plan, ask for the steps, say how things stand.
@@ -48,7 +65,7 @@ impl Core {
         let held = Some("").filter(|_| plan.held_by.is_some() && plan.steps.is_empty());
         let stuck = match &plan.verdict {
             Verdict::Stuck(message) => Some(message.as_str()),
-            Verdict::Converged | Verdict::Working(_) => held,
+            Verdict::Converged | Verdict::Working(_) | Verdict::Held(_) | Verdict::GivenUp(_) => held,
         };
         if let (Some(message), Some(scale)) = (stuck, snapshot.scale_that_fits()) {
             // What a scale policy asks for beyond its minimum is only a wish: whatever fits is enough.
@@ -72,15 +89,61 @@ impl Core {
             self.carry_out(process, &snapshot, plan).await?;
         }
         self.roll_up(&snapshot).await?;
+        let because = because_of(process);
+        let wait = wake_after.unwrap_or(SAFETY_WAIT);
         Ok(match verdict {
             Verdict::Converged if had_steps => Outcome::Again(Duration::ZERO, row.message.clone()),
-            Verdict::Converged => Outcome::done(),
-            Verdict::Working(message) => Outcome::Again(
-                wake_after.unwrap_or(SAFETY_WAIT),
-                self.trouble(&snapshot).unwrap_or(message),
-            ),
+            Verdict::Converged => Outcome::Done(Box::new(Changes {
+                message: because,
+                ..Changes::default()
+            })),
+            Verdict::Working(message) => {
+                let message = because.or_else(|| self.trouble(&snapshot)).unwrap_or(message);
+                Outcome::Again(wait, message)
+            }
+            Verdict::Held(message) => {
+                self.say_held(process, row, &message).await?;
+                Outcome::Again(wait, message)
+            }
+            Verdict::GivenUp(message) => {
+                let message = match self.trouble(&snapshot) {
+                    Some(trouble) => format!("{message} ({trouble})"),
+                    None => message,
+                };
+                self.end_failed_upgrade(process, row, message).await?;
+                Outcome::Left
+            }
             Verdict::Stuck(message) => Outcome::Failed(message),
         })
+    }
+
+    /// Writes into the log why an upgrade goes no further, once.
+    async fn say_held(&self, process: &Process, row: &Resource, message: &str) -> Result<()> {
+        if row.message == message {
+            return Ok(());
+        }
+        let (id, process_id, entry) = (row.id, process.id, info(message));
+        let log = self.service_log(id, process)?;
+        self.write(move |tx| match fenced(tx, process_id, id)? {
+            Some(row) => log.write(tx, &row, vec![entry]),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    /// Ends an upgrade that failed, and begins the way back in the same transaction.
+    async fn end_failed_upgrade(&self, process: &Process, row: &Resource, message: String) -> Result<()> {
+        let machine = self.machine_of(&row.kind)?.clone();
+        let (id, process_id, entry) = (row.id, process.id, info(&message));
+        let log = self.service_log(id, process)?;
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, id)? else {
+                return Ok(());
+            };
+            log.write(tx, &row, vec![entry])?;
+            begin_rollback(tx, &machine, &row, Some(message)).map(drop)
+        })
+        .await
     }
 
     /// Whether the planner would do anything to an active service, now or in a while.
