@@ -14,6 +14,9 @@ pub const MAX_FAILURE_RATIO: &str = "io.drover.upgrade.max_failure_ratio";
 /// So many containers are upgraded first; then the upgrade waits.
 pub const CANARY: &str = "io.drover.upgrade.canary";
 
+/// `healthy`: containers start only when the services that theirs is linked to are healthy.
+pub const DEPENDS_ON: &str = "io.drover.depends_on";
+
 /// What all labels about upgrades begin with.
 const UPGRADE: &str = "io.drover.upgrade.";
 /// Of a launch configuration, where these labels stand.
@@ -104,9 +107,23 @@ impl UpgradePolicy {
     }
 }
 
+/// Whether labels say that what the service is linked to has to be healthy first.
+pub fn depends_on_healthy(labels: &BTreeMap<String, String>) -> bool {
+    labels.contains_key(DEPENDS_ON)
+}
+
+/// Checks the labels of a primary launch configuration. 422 that names the label if one says nothing that can be done.
+pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
+    UpgradePolicy::of(labels)?;
+    match labels.get(DEPENDS_ON).map(|value| value.trim()) {
+        None | Some("healthy") => Ok(()),
+        Some(_) => Err(bad(DEPENDS_ON, "is healthy, or left out")),
+    }
+}
+
 /// The labels of a service are those of its primary: a sidekick that says more than its primary says nothing.
 pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
-    match labels.keys().find(|key| key.starts_with(UPGRADE)) {
+    match labels.keys().find(|key| key.starts_with(UPGRADE) || *key == DEPENDS_ON) {
         Some(label) => Err(bad(label, "belongs to the primary launch configuration")),
         None => Ok(()),
     }
@@ -228,5 +245,14 @@ mod tests {
             "a ratio of what goes on anyway"
         );
         assert!(check_sidekick(&labels(&[("canary", "1")])).is_err());
+    }
+
+    #[test]
+    fn what_is_depended_on_has_to_be_healthy_or_nothing() {
+        for (value, is_good) in [("healthy", true), ("started", false), ("", false), ("Healthy", false)] {
+            let labels = BTreeMap::from([(DEPENDS_ON.to_owned(), value.to_owned())]);
+            assert_eq!(check_primary(&labels).is_ok(), is_good, "{value}");
+            assert!(check_sidekick(&labels).is_err());
+        }
     }
 }

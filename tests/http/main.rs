@@ -62,3 +62,4 @@ mod support;
 mod tidy;
 mod types;
 mod upgrades;
+mod waiting;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::engine::core::Input;
 use crate::engine::instances::{check_launch, check_ports};
 use crate::model::launch::{LABEL_GLOBAL, LaunchConfig, is_sim_image};
-use crate::model::own_labels::{UpgradePolicy, check_sidekick};
+use crate::model::own_labels::{check_primary, check_sidekick};
 use crate::model::port::PortSpec;
 use crate::model::selector::Selector;
 use crate::model::{Error, Result, ServiceKind};
@@ -76,7 +76,7 @@ fn check_config(config: &mut Map<String, Value>) -> Result<bool> {
 /// The labels of a primary that the engine goes by.
 pub(super) fn check_own_labels(launch: &LaunchConfig) -> Result<()> {
     let labels = launch.labels.as_ref();
-    labels.map_or(Ok(()), |labels| UpgradePolicy::of(labels).map(drop))
+    labels.map_or(Ok(()), check_primary)
 }
 
 pub(super) fn as_launch(config: &Map<String, Value>) -> Result<LaunchConfig> {

@@ -4,6 +4,7 @@
 
 mod balancing;
 mod configs;
+mod dependencies;
 mod dispatch;
 mod execute;
 mod files;

@@ -30,6 +30,9 @@ fn because_of(process: &Process) -> Option<String> {
     data.because.filter(|_| is_rollback)
 }
 
+/// How long an activation waits before it looks at what it is linked to again.
+const LINK_WAIT: Duration = Duration::from_secs(1);
+
 impl Core {
     /// One pass of a service's process: plan, ask for the steps, say how things stand.
     pub(crate) async fn reconcile_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
@@ -40,25 +43,8 @@ impl Core {
         let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(Outcome::done());
         };
-        if name == "update" && row.state == State::UPDATING_INACTIVE {
-            self.follow_selectors(&snapshot).await?;
-            return Ok(Outcome::done());
-        }
-        if matches!(name, "activate" | "update") {
-            self.follow_selectors(&snapshot).await?;
-        }
-        if matches!(name, "upgrade" | "continueupgrade")
-            && let Some(outcome) = self.upgrade_to_service(process, &snapshot).await?
-        {
+        if let Some(outcome) = self.before_planning(process, row, &snapshot).await? {
             return Ok(outcome);
-        }
-        if name == "activate"
-            && let Some(message) = self.waits_for_linked(process, &snapshot)?
-        {
-            return Ok(Outcome::Again(SAFETY_WAIT.min(Duration::from_secs(1)), message));
-        }
-        if matches!(name, "activate" | "update") && ServiceKind::of(&row.kind) == ServiceKind::External {
-            self.expose_outside(process, row).await?;
         }
         let mut desired = snapshot.desired(self, snapshot.goal(name));
         let mut plan = plan::plan(&desired, &snapshot.observed, self.now());
@@ -89,16 +75,65 @@ impl Core {
             self.carry_out(process, &snapshot, plan).await?;
         }
         self.roll_up(&snapshot).await?;
+        if verdict == Verdict::Converged && had_steps {
+            return Ok(Outcome::Again(Duration::ZERO, row.message.clone()));
+        }
+        self.outcome_of(verdict, wake_after.unwrap_or(SAFETY_WAIT), process, &snapshot)
+            .await
+    }
+
+    /// What a service does and waits for before its containers are planned; an outcome ends the pass.
+    async fn before_planning(
+        &self,
+        process: &Process,
+        row: &Resource,
+        snapshot: &ServiceSnapshot,
+    ) -> Result<Option<Outcome>> {
+        let name = short_name(process);
+        if matches!(name, "activate" | "update") {
+            self.follow_selectors(snapshot).await?;
+        }
+        if name == "update" && row.state == State::UPDATING_INACTIVE {
+            return Ok(Some(Outcome::done()));
+        }
+        if matches!(name, "upgrade" | "continueupgrade")
+            && let Some(outcome) = self.upgrade_to_service(process, snapshot).await?
+        {
+            return Ok(Some(outcome));
+        }
+        if name == "activate" {
+            let linked = self.waits_for_linked(process, snapshot)?;
+            let waits = match linked {
+                None => self.waits_for_healthy(process, snapshot).await?,
+                waits => waits,
+            };
+            if let Some(message) = waits {
+                return Ok(Some(Outcome::Again(LINK_WAIT, message)));
+            }
+        }
+        if matches!(name, "activate" | "update") && ServiceKind::of(&row.kind) == ServiceKind::External {
+            self.expose_outside(process, row).await?;
+        }
+        Ok(None)
+    }
+
+    /// What a pass comes to.
+    async fn outcome_of(
+        &self,
+        verdict: Verdict,
+        wait: Duration,
+        process: &Process,
+        snapshot: &ServiceSnapshot,
+    ) -> Result<Outcome> {
         let because = because_of(process);
-        let wait = wake_after.unwrap_or(SAFETY_WAIT);
+        let row = &snapshot.service;
         Ok(match verdict {
-            Verdict::Converged if had_steps => Outcome::Again(Duration::ZERO, row.message.clone()),
             Verdict::Converged => Outcome::Done(Box::new(Changes {
                 message: because,
                 ..Changes::default()
             })),
             Verdict::Working(message) => {
-                let message = because.or_else(|| self.trouble(&snapshot)).unwrap_or(message);
+                let message = because.or_else(|| self.trouble(snapshot)).unwrap_or(message);
                 Outcome::Again(wait, message)
             }
             Verdict::Held(message) => {
@@ -106,7 +141,7 @@ impl Core {
                 Outcome::Again(wait, message)
             }
             Verdict::GivenUp(message) => {
-                let message = match self.trouble(&snapshot) {
+                let message = match self.trouble(snapshot) {
                     Some(trouble) => format!("{message} ({trouble})"),
                     None => message,
                 };
