@@ -15,6 +15,7 @@ pub mod own_labels;
 pub mod port;
 pub mod probe;
 pub mod resource;
+pub mod schedule;
 pub mod secret_reference;
 pub mod selector;
 pub mod service;

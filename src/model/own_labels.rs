@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::launch::LABEL_START_ONCE;
+use super::schedule::Schedule;
 use super::{Error, Result};
 
 /// What an upgrade does when too many new containers fail: `continue`, `pause`, `rollback`.
@@ -16,6 +18,9 @@ pub const CANARY: &str = "io.drover.upgrade.canary";
 
 /// `healthy`: containers start only when the services that theirs is linked to are healthy.
 pub const DEPENDS_ON: &str = "io.drover.depends_on";
+
+/// `*/5 * * * *`: when the containers of a service that run once are started anew, in UTC.
+pub const SCHEDULE: &str = "io.drover.schedule";
 
 /// What all labels about upgrades begin with.
 const UPGRADE: &str = "io.drover.upgrade.";
@@ -112,9 +117,35 @@ pub fn depends_on_healthy(labels: &BTreeMap<String, String>) -> bool {
     labels.contains_key(DEPENDS_ON)
 }
 
+/// When the containers of a service are started anew.
+pub fn schedule_of(labels: &BTreeMap<String, String>) -> Option<Schedule> {
+    Schedule::parse(labels.get(SCHEDULE)?)
+}
+
+fn check_schedule(labels: &BTreeMap<String, String>) -> Result<()> {
+    if !labels.contains_key(SCHEDULE) {
+        return Ok(());
+    }
+    if schedule_of(labels).is_none() {
+        return Err(bad(
+            SCHEDULE,
+            "is minute, hour, day of the month, month and day of the week, as in */5 * * * *, for a time that comes",
+        ));
+    }
+    let runs_once = |value: &String| value.eq_ignore_ascii_case("true");
+    match labels.get(LABEL_START_ONCE).is_some_and(runs_once) {
+        true => Ok(()),
+        false => Err(bad(
+            SCHEDULE,
+            "is for containers that run once: io.rancher.container.start_once=true",
+        )),
+    }
+}
+
 /// Checks the labels of a primary launch configuration. 422 that names the label if one says nothing that can be done.
 pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
     UpgradePolicy::of(labels)?;
+    check_schedule(labels)?;
     match labels.get(DEPENDS_ON).map(|value| value.trim()) {
         None | Some("healthy") => Ok(()),
         Some(_) => Err(bad(DEPENDS_ON, "is healthy, or left out")),
@@ -123,7 +154,10 @@ pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
 
 /// The labels of a service are those of its primary: a sidekick that says more than its primary says nothing.
 pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
-    match labels.keys().find(|key| key.starts_with(UPGRADE) || *key == DEPENDS_ON) {
+    match labels
+        .keys()
+        .find(|key| key.starts_with(UPGRADE) || [DEPENDS_ON, SCHEDULE].contains(&key.as_str()))
+    {
         Some(label) => Err(bad(label, "belongs to the primary launch configuration")),
         None => Ok(()),
     }

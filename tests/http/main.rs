@@ -47,6 +47,7 @@ mod replay;
 mod roles;
 mod rooms;
 mod rooms_api;
+mod scheduled;
 mod secrets;
 mod settings;
 mod sharing;

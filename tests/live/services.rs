@@ -7,6 +7,42 @@ use serde_json::json;
 use crate::support::{World, ids, launch, names, wait_until};
 
 #[test]
+fn a_job_runs_by_its_schedule() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("nightly");
+    let mut config = launch("busybox:1");
+    config["command"] = json!(["sh", "-c", "sleep 1; exit 4"]);
+    config["labels"] = json!({ "io.rancher.container.start_once": "true", "io.drover.schedule": "* * * * *" });
+    let job = world.active_service(&stack, "job", json!({ "launchConfig": config }));
+    let path = format!(
+        "/servicelogs?serviceId={}&eventType=service.schedule",
+        job["id"].as_str().unwrap()
+    );
+    wait_until("a run by the schedule", Duration::from_secs(100), || {
+        let log = world.api.get(&path);
+        let is_done = log["data"].as_array().is_some_and(|rows| {
+            rows.iter().any(|row| {
+                row["description"]
+                    .as_str()
+                    .is_some_and(|said| said.ends_with(": nightly-job-1 exited with code 4"))
+            })
+        });
+        if is_done { Ok(()) } else { Err(log) }
+    });
+    let row = world.api.reload(&job);
+    assert_eq!(
+        (&row["state"], &row["healthState"]),
+        (&json!("active"), &json!("started-once")),
+        "{row:#}"
+    );
+    assert_eq!(
+        world.docker.containers("nightly").len(),
+        1,
+        "the same container ran again"
+    );
+}
+
+#[test]
 fn a_service_waits_until_what_it_is_linked_to_is_healthy() {
     let Some(world) = World::start() else { return };
     let stack = world.stack("waiting");

@@ -15,6 +15,7 @@ mod new_service;
 mod random_ports;
 mod reconcile;
 mod rollup;
+mod scheduled;
 mod selectors;
 mod service;
 mod service_fields;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::engine::core::{Core, Entry, Outcome, fenced, notes, short_name};
+use crate::engine::core::{Core, Entry, Key, Outcome, fenced, notes, short_name};
 use crate::engine::instances::{InstanceNotes, plan_state};
 use crate::model::{Resource, Result, ServiceKind, State};
 use crate::plan::{self, Goal, Verdict};
 use crate::store::{Changes, Process};
 
+use super::scheduled::SETTLED;
 use super::snapshot::ServiceSnapshot;
 use super::upgrade::{RollbackData, begin_rollback};
 
@@ -128,10 +129,18 @@ impl Core {
         let because = because_of(process);
         let row = &snapshot.service;
         Ok(match verdict {
-            Verdict::Converged => Outcome::Done(Box::new(Changes {
-                message: because,
-                ..Changes::default()
-            })),
+            Verdict::Converged => {
+                if short_name(process) == "activate" {
+                    self.begin_schedule(snapshot).await?;
+                }
+                if snapshot.schedule().is_some() {
+                    self.queue.push(Key::Look(row.id), self.now().plus(SETTLED));
+                }
+                Outcome::Done(Box::new(Changes {
+                    message: because,
+                    ..Changes::default()
+                }))
+            }
             Verdict::Working(message) => {
                 let message = because.or_else(|| self.trouble(snapshot)).unwrap_or(message);
                 Outcome::Again(wait, message)

@@ -14,6 +14,8 @@ use crate::model::{Error, Resource, ResourceId, Result, ServiceKind, Timestamp};
 use crate::plan::{self, Batches, Desired, Goal, Guard, HealthStrategy, Observed, OnFailure, Scale, Trial};
 use crate::schema::limits::SCALE;
 
+use super::scheduled::ScheduleNotes;
+
 /// The engine's own notes of a service.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -36,6 +38,9 @@ pub(crate) struct ServiceNotes {
     /// What is known of an upgrade that is guarded by labels.
     #[serde(skip_serializing_if = "UpgradeNotes::is_plain")]
     pub(crate) upgrade: UpgradeNotes,
+    /// What is known of its schedule.
+    #[serde(skip_serializing_if = "ScheduleNotes::is_none")]
+    pub(crate) schedule: ScheduleNotes,
 }
 
 /// What is known of an upgrade that is guarded by labels of its launch configuration.
