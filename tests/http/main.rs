@@ -41,6 +41,7 @@ mod project_isolation;
 mod projects;
 mod quirks;
 mod random_lives;
+mod receivers;
 mod recordings;
 mod registration;
 mod replay;

@@ -182,6 +182,46 @@ fn an_upgrade_that_fails_rolls_itself_back() {
 }
 
 #[test]
+fn a_receiver_scales_a_service_and_a_push_upgrades_it() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("received");
+    let mut config = launch("web:1");
+    config["labels"] = json!({ "app": "shop" });
+    let service = world.active_service(&stack, "web", json!({ "scale": 1, "launchConfig": config }));
+    let root = world.api_at("");
+    let receivers = "/v1-webhooks/receivers?projectId=1a5";
+    let make = |body: Value| {
+        let (status, row) = root.send("POST", receivers, Some(body));
+        assert_eq!(status, 200, "{row:#}");
+        let url = row["url"].as_str().unwrap().to_owned();
+        url[url.find("/v1-webhooks").unwrap()..].to_owned()
+    };
+    let scale = json!({ "serviceId": service["id"], "action": "up", "amount": 2, "max": 3 });
+    let more = make(json!({ "name": "more", "driver": "scaleService", "scaleServiceConfig": scale }));
+    let upgrade = json!({ "serviceSelector": { "app": "shop" }, "tag": "2", "batchSize": 3, "intervalMillis": 1 });
+    let newer = make(json!({ "name": "newer", "driver": "serviceUpgrade", "serviceUpgradeConfig": upgrade }));
+
+    assert_eq!(root.send("POST", &more, Some(json!({}))).0, 200);
+    wait_images(&world, "received", 3, 0, 0, 0);
+    world.api.wait_state(&service, "active");
+    assert_eq!(root.send("POST", &more, Some(json!({}))).0, 400, "three are the most");
+    assert_eq!(
+        root.send("POST", &more.replace("key=", "key=1"), Some(json!({}))).0,
+        403
+    );
+
+    let pushed = json!({ "push_data": { "tag": "2" }, "repository": { "repo_name": "drover-test/web" } });
+    assert_eq!(root.send("POST", &newer, Some(pushed)).0, 200);
+    let row = world.api.reload(&service);
+    assert_eq!(row["launchConfig"]["imageUuid"], "docker:drover-test/web:2", "{row:#}");
+    // What was pushed is pulled, and there is no registry here: the way back is open.
+    wait_images(&world, "received", 0, 3, 0, 0);
+    world.api.action(&service, "rollback", json!({}));
+    world.api.wait_state(&service, "active");
+    wait_images(&world, "received", 3, 0, 0, 0);
+}
+
+#[test]
 fn a_canary_waits_for_a_decision() {
     let Some(world) = World::start() else { return };
     let (service, before) = start(&world, "canary", 3);

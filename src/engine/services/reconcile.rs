@@ -10,7 +10,7 @@ use crate::store::{Changes, Process};
 
 use super::scheduled::SETTLED;
 use super::snapshot::ServiceSnapshot;
-use super::upgrade::{RollbackData, begin_rollback};
+use super::upgrade::{RollbackData, UpgradeData, begin_rollback};
 
 /// A pass that only waits is made again after this, in case a wake-up was lost.
 const SAFETY_WAIT: Duration = Duration::from_secs(15);
@@ -22,6 +22,12 @@ fn info(sentence: &str) -> Entry {
         sentence: sentence.to_owned(),
         about: None,
     }
+}
+
+/// Whether an upgrade finishes by itself.
+fn finishes(process: &Process) -> bool {
+    let data: UpgradeData = serde_json::from_str(&process.data).unwrap_or_default();
+    short_name(process) == "upgrade" && data.finishes
 }
 
 /// Why a rollback runs that nobody asked for.
@@ -136,10 +142,14 @@ impl Core {
                 if snapshot.schedule().is_some() {
                     self.queue.push(Key::Look(row.id), self.now().plus(SETTLED));
                 }
-                Outcome::Done(Box::new(Changes {
+                let changes = Box::new(Changes {
                     message: because,
                     ..Changes::default()
-                }))
+                });
+                match finishes(process) {
+                    true => Outcome::Then(changes, "finishupgrade", "{}".into()),
+                    false => Outcome::Done(changes),
+                }
             }
             Verdict::Working(message) => {
                 let message = because.or_else(|| self.trouble(snapshot)).unwrap_or(message);

@@ -77,6 +77,16 @@ async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strat
 /// An upgrade in place that is to be done, and in which nothing is wrong that can be seen without its neighbours.
 pub(crate) struct Upgrade {
     strategy: Config,
+    finishes: bool,
+}
+
+/// What an upgrade knows beside its strategy.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct UpgradeData {
+    /// Whether it finishes by itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) finishes: bool,
 }
 
 impl Upgrade {
@@ -114,7 +124,15 @@ impl Upgrade {
             return Err(Error::invalid("InvalidOption", "launchConfig")
                 .with_message("an upgrade cannot make a service global, or not global"));
         }
-        Ok(Self { strategy })
+        Ok(Self {
+            strategy,
+            finishes: false,
+        })
+    }
+
+    /// The same, finished by itself when all are upgraded.
+    pub(super) fn finishing(self) -> Self {
+        Self { finishes: true, ..self }
     }
 
     /// Writes the new configurations, keeps the old ones, and asks for the process. `range` is where ports are drawn.
@@ -125,6 +143,10 @@ impl Upgrade {
         row: &Resource,
         range: (u16, u16),
     ) -> Result<Resource> {
+        let data = UpgradeData {
+            finishes: self.finishes,
+        };
+        let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an upgrade", e))?;
         let mut strategy = self.strategy;
         let mut fields = Fields::parse(&row.fields)?;
         let merged = merge(&row.name, &fields, &strategy)?;
@@ -153,7 +175,7 @@ impl Upgrade {
             internal: Some(write_notes(&note)?),
             ..Changes::default()
         };
-        request(tx, machine, row, "upgrade", "{}", changes)
+        request(tx, machine, row, "upgrade", &data, changes)
     }
 }
 
