@@ -65,6 +65,42 @@ pub struct Batches {
     pub interval: Duration,
     /// New ones up before old ones are stopped.
     pub start_first: bool,
+    /// What holds it up on the way.
+    pub guard: Guard,
+}
+
+/// What an upgrade watches over, and where it stops by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guard {
+    /// What is done when too many new units fail.
+    pub on_failure: OnFailure,
+    /// How long a new instance has to stay up before the next batch.
+    pub monitor: Duration,
+    /// How many units may fail, in millionths of all.
+    pub tolerated_ppm: u32,
+    /// So many units first, and then a stop until somebody lets it go on; 0 for no such stop.
+    pub canary: u32,
+}
+
+impl Guard {
+    /// Nothing is watched over: what fails is tried again, for as long as it takes.
+    pub const NONE: Self = Self {
+        on_failure: OnFailure::Continue,
+        monitor: Duration::ZERO,
+        tolerated_ppm: 0,
+        canary: 0,
+    };
+}
+
+/// What an upgrade does when too many new units fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It tries them again.
+    Continue,
+    /// No further batch begins.
+    Pause,
+    /// It is given up, for a rollback.
+    RollBack,
 }
 
 /// One launch configuration, as far as planning goes.

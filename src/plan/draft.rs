@@ -29,6 +29,11 @@ pub(super) struct Draft<'a> {
     stuck: Option<String>,
     wake_after: Option<Duration>,
     held_by: Option<ResourceId>,
+    held: Option<String>,
+    given_up: Option<String>,
+    /// Indexes of units that may fail: what goes on there is not waited for.
+    tolerated: BTreeSet<u32>,
+    tolerated_steps: usize,
 }
 
 impl<'a> Draft<'a> {
@@ -50,7 +55,44 @@ impl<'a> Draft<'a> {
             stuck: None,
             wake_after: None,
             held_by: None,
+            held: None,
+            given_up: None,
+            tolerated: BTreeSet::new(),
+            tolerated_steps: 0,
         }
+    }
+
+    /// What goes on in units with these indexes is not waited for.
+    pub(super) fn tolerate(&mut self, units: BTreeSet<u32>) {
+        self.tolerated = units;
+    }
+
+    /// Remembers that something in a unit failed, which holds nothing up.
+    pub(super) fn note_failed(&mut self, unit: u32, instance: &Instance) {
+        let name = self.name(instance);
+        self.note.get_or_insert_with(|| format!("{name} failed"));
+        self.steps.push(Step::NoteFailed { unit, id: instance.id });
+        self.tolerated_steps += 1;
+    }
+
+    /// The upgrade goes no further until somebody decides.
+    pub(super) fn hold(&mut self, sentence: String) {
+        self.held.get_or_insert(sentence);
+    }
+
+    /// Whether it goes no further.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Whether it failed.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.is_some()
+    }
+
+    /// The upgrade failed.
+    pub(super) fn give_up(&mut self, sentence: String) {
+        self.given_up.get_or_insert(sentence);
     }
 
     /// How things stand with this host. One that is not listed was removed; none yet is no hindrance.
@@ -71,7 +113,7 @@ impl<'a> Draft<'a> {
 
     /// Waits for this instance `to start`, `to stop` ….
     pub(super) fn wait_for(&mut self, instance: &Instance, what: &str) {
-        if self.waiting.is_none() {
+        if self.waiting.is_none() && !self.tolerated.contains(&instance.index) {
             self.waiting = Some(format!("Waiting for {} {what}", self.name(instance)));
         }
     }
@@ -114,7 +156,7 @@ impl<'a> Draft<'a> {
 
     /// Something was asked for or is awaited.
     pub(super) fn is_moving(&self) -> bool {
-        !self.steps.is_empty() || self.waiting.is_some()
+        self.steps.len() > self.tolerated_steps || self.waiting.is_some()
     }
 
     /// Nothing was asked for, nothing is awaited, nothing is stuck.
@@ -143,6 +185,7 @@ impl<'a> Draft<'a> {
         let name = self.name_of(config.name.as_deref(), index);
         self.note.get_or_insert_with(|| format!("Creating {name}"));
         let (config, version) = (config.name.clone(), config.version.clone());
+        self.tolerated_steps += usize::from(self.tolerated.contains(&index));
         self.steps.push(Step::Create {
             unit,
             index,
@@ -201,16 +244,20 @@ impl<'a> Draft<'a> {
     /// The finished plan.
     pub(super) fn into_plan(self) -> Plan {
         let verdict = match (self.stuck, self.waiting.or(self.note)) {
+            _ if self.given_up.is_some() => Verdict::GivenUp(self.given_up.unwrap_or_default()),
+            _ if self.held.is_some() => Verdict::Held(self.held.unwrap_or_default()),
             (None, None) => Verdict::Converged,
             (None, Some(sentence)) => Verdict::Working(sentence),
             (Some(sentence), None) => Verdict::Stuck(sentence),
             // What goes on may make room.
             (Some(sentence), Some(_)) => Verdict::Working(sentence),
         };
+        // What may fail is not waited for once all else is done.
+        let wake_after = self.wake_after.filter(|_| verdict != Verdict::Converged);
         Plan {
             steps: self.steps,
             verdict,
-            wake_after: self.wake_after,
+            wake_after,
             held_by: self.held_by,
         }
     }
@@ -219,6 +266,7 @@ impl<'a> Draft<'a> {
         if self.note.is_none() {
             self.note = Some(format!("{verb} {}", self.name(instance)));
         }
+        self.tolerated_steps += usize::from(self.tolerated.contains(&instance.index));
         self.steps.push(step);
     }
 }

@@ -5,7 +5,7 @@
 //! out has no choice left to make. The phases have a fixed order: remove broken → finish half-made units → bring
 //! up missing → replace outdated → remove surplus.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::launch::HealthCheck;
@@ -15,6 +15,7 @@ use crate::model::{ResourceId, Timestamp};
 mod affinity;
 mod desired;
 mod draft;
+mod guard;
 mod health;
 mod naming;
 mod observed;

@@ -11,6 +11,19 @@ pub struct Observed {
     pub hosts: Vec<Host>,
     /// When the last batch of the running upgrade or restart was begun.
     pub last_batch_at: Option<Timestamp>,
+    /// What is known of the running upgrade.
+    pub trial: Trial,
+}
+
+/// What is known of an upgrade that is guarded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trial {
+    /// The highest create index before it: what has a higher one came with it.
+    pub from: i64,
+    /// The indexes of units in which something new failed.
+    pub failed: BTreeSet<u32>,
+    /// Whether it was told to go on after its canary.
+    pub is_released: bool,
 }
 
 /// One container of the service.

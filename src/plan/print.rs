@@ -28,6 +28,7 @@ impl fmt::Display for Step {
             Self::Park(id) => write!(f, "park {id}"),
             Self::Unpark(id) => write!(f, "unpark {id}"),
             Self::BeginBatch => f.write_str("begin batch"),
+            Self::NoteFailed { unit, id } => write!(f, "note that {id} failed in unit {unit}"),
         }
     }
 }
@@ -51,6 +52,8 @@ impl fmt::Display for Verdict {
             Self::Converged => f.write_str("converged"),
             Self::Working(sentence) => write!(f, "working: {sentence}"),
             Self::Stuck(sentence) => write!(f, "stuck: {sentence}"),
+            Self::Held(sentence) => write!(f, "held: {sentence}"),
+            Self::GivenUp(sentence) => write!(f, "given up: {sentence}"),
         }
     }
 }

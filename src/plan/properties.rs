@@ -99,6 +99,7 @@ fn batches(choices: &mut Choices<'_>) -> Batches {
         size: 1 + u32::from(choices.below(3)),
         interval: Duration::from_secs(2),
         start_first: choices.once_in(2),
+        guard: Guard::NONE,
     }
 }
 
@@ -278,7 +279,7 @@ fn check(world: &World, plan: &Plan) {
             ),
             Step::Park(id) => assert!(!by_id[id].is_parked, "{plan}"),
             Step::Unpark(id) => assert!(by_id[id].is_parked, "{plan}"),
-            Step::BeginBatch => {}
+            Step::BeginBatch | Step::NoteFailed { .. } => {}
         }
     }
     let indexes: BTreeSet<u32> = new_units.values().map(|(index, _)| *index).collect();
@@ -456,6 +457,7 @@ proptest! {
             match plan.verdict {
                 Verdict::Converged => check_end(&world, is_tidy),
                 Verdict::Stuck(_) => {}
+                Verdict::Held(sentence) | Verdict::GivenUp(sentence) => prop_assert!(false, "unguarded, and yet: {sentence}"),
                 Verdict::Working(_) if !is_reconnected => {
                     is_reconnected = true;
                     reconnect(&mut world);
@@ -545,6 +547,79 @@ proptest! {
         world.desired.goal = Goal::Rollback(batches);
         prop_assert_eq!(settle(&mut world), Verdict::Converged);
         check_end(&world, true);
+        let mut after: Vec<ResourceId> = world.observed.instances.iter().map(|i| i.id).collect();
+        before.sort();
+        after.sort();
+        prop_assert_eq!(before, after, "{}", world.picture());
+    }
+
+    /// A canary stops where it is to, whatever the batch; let go, it comes to the end of any other upgrade.
+    #[test]
+    fn a_canary_is_never_passed_before_it_is_let_go(bytes in any::<Bytes>(), seed in 1_u64.., canary in 1_u32..5) {
+        let mut choices = Choices::new(&bytes);
+        let mut world = service(&mut choices);
+        world.desired.configs.iter_mut().for_each(|c| c.start_once = false);
+        if settle(&mut world) != Verdict::Converged {
+            return Ok(());
+        }
+        let all = units(&world, |_| true);
+        let guard = Guard { canary, ..Guard::NONE };
+        world.desired.configs.iter_mut().for_each(|c| c.version = "v1".into());
+        world.desired.goal = Goal::Upgrade(Batches { guard, ..batches(&mut choices) });
+        let mut coin = Coin(seed);
+        let stop = all.min(canary as usize);
+        for _ in 0..400 {
+            let plan = world.plan();
+            check(&world, &plan);
+            world.apply(&plan.steps, 1);
+            let new = units(&world, |i| i.version == "v1");
+            prop_assert!(new <= stop, "{new} of {all} are new: {}", world.picture());
+            if !pass(&mut world, &plan, || coin.toss()) && matches!(plan.verdict, Verdict::Held(_) | Verdict::Converged) {
+                break;
+            }
+        }
+        prop_assert_eq!(units(&world, |i| i.version == "v1"), stop);
+        let is_held = matches!(world.plan().verdict, Verdict::Held(_));
+        prop_assert_eq!(is_held, stop < all, "{}", world.plan());
+        world.observed.trial.is_released = true;
+        prop_assert_eq!(settle(&mut world), Verdict::Converged);
+        check_end(&world, true);
+    }
+
+    /// A version that cannot start is given up, and what was there before comes back.
+    #[test]
+    fn a_version_that_fails_is_given_up_and_the_old_one_comes_back(bytes in any::<Bytes>(), seed in 1_u64..) {
+        let mut choices = Choices::new(&bytes);
+        let mut world = service(&mut choices);
+        world.desired.configs.iter_mut().for_each(|c| c.start_once = false);
+        if settle(&mut world) != Verdict::Converged || world.observed.instances.is_empty() {
+            return Ok(());
+        }
+        let mut before: Vec<ResourceId> = world.observed.instances.iter().map(|i| i.id).collect();
+        world.observed.trial.from = world.observed.instances.iter().map(|i| i.create_index).max().unwrap_or(0);
+        let guard = Guard { on_failure: OnFailure::RollBack, ..Guard::NONE };
+        let batches = Batches { guard, ..batches(&mut choices) };
+        world.desired.configs.iter_mut().for_each(|c| c.version = "v1".into());
+        world.desired.goal = Goal::Upgrade(batches);
+        let mut coin = Coin(seed);
+        let mut is_given_up = false;
+        for _ in 0..400 {
+            let plan = world.plan();
+            check(&world, &plan);
+            is_given_up = matches!(plan.verdict, Verdict::GivenUp(_));
+            if is_given_up {
+                prop_assert!(plan.steps.is_empty(), "{}", plan);
+                break;
+            }
+            world.apply(&plan.steps, 1);
+            pass(&mut world, &plan, || coin.toss());
+            let is_new = |i: &&mut Instance| i.version == "v1" && i.state == InstanceState::Running;
+            world.observed.instances.iter_mut().filter(is_new).for_each(|i| i.state = InstanceState::Broken);
+        }
+        prop_assert!(is_given_up, "{}", world.picture());
+        world.desired.configs.iter_mut().for_each(|c| c.version = "v0".into());
+        world.desired.goal = Goal::Rollback(batches);
+        prop_assert_eq!(settle(&mut world), Verdict::Converged);
         let mut after: Vec<ResourceId> = world.observed.instances.iter().map(|i| i.id).collect();
         before.sort();
         after.sort();

@@ -24,6 +24,10 @@ pub enum Verdict {
     Working(String),
     /// Nothing can be done before the world changes; the sentence says why.
     Stuck(String),
+    /// An upgrade goes no further until somebody decides; the sentence says what about.
+    Held(String),
+    /// An upgrade failed, and is to be rolled back; the sentence says why.
+    GivenUp(String),
 }
 
 /// One request to be written. Complete: who carries it out decides nothing.
@@ -61,6 +65,13 @@ pub enum Step {
     Unpark(ResourceId),
     /// A batch begins now (sets `last_batch_at`).
     BeginBatch,
+    /// Something new in a unit failed: to be remembered for as long as the upgrade runs.
+    NoteFailed {
+        /// The unit's index.
+        unit: u32,
+        /// What failed.
+        id: ResourceId,
+    },
 }
 
 /// A unit that exists, or one that the plan makes.

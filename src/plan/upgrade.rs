@@ -1,6 +1,7 @@
 //! Upgrade, rollback, finish and restart: reconciling, with batches of units between.
 
 use super::draft::{Draft, Reach};
+use super::guard::{await_trial, canary_room, watch};
 use super::roster::{Mode, Patience, Roster};
 use super::service::{bring_up, downward, has_outdated, is_available, trim, work};
 use super::unit::Unit;
@@ -8,12 +9,18 @@ use super::*;
 
 /// Replaces what is outdated, batch by batch, and keeps it stopped.
 pub(super) fn upgrade(draft: &mut Draft<'_>, batches: Batches) {
+    watch(draft, batches.guard);
+    if draft.is_given_up() {
+        return;
+    }
     let roster = replace(draft, forward(batches), batches, "Upgrading");
     await_proof(draft, &roster);
 }
 
 /// Runs the upgrade to its end, then removes what was kept.
 pub(super) fn finish(draft: &mut Draft<'_>, batches: Batches) {
+    draft.tolerate(draft.observed.trial.failed.clone());
+    let batches = unguarded(batches);
     let roster = replace(draft, forward(batches), batches, "Upgrading");
     await_proof(draft, &roster);
     clean_up(draft, roster);
@@ -29,6 +36,7 @@ pub(super) fn rollback(draft: &mut Draft<'_>, batches: Batches) {
         stops_first: !batches.start_first,
         patience: Patience::Started,
     };
+    let batches = unguarded(batches);
     let roster = replace(draft, mode, batches, "Rolling back");
     clean_up(draft, roster);
 }
@@ -76,6 +84,14 @@ pub(super) fn restart(draft: &mut Draft<'_>, batches: Batches, start_counts: &BT
     trim(draft, &mut roster);
 }
 
+/// Whoever finishes, or goes back, has decided.
+fn unguarded(batches: Batches) -> Batches {
+    Batches {
+        guard: Guard::NONE,
+        ..batches
+    }
+}
+
 fn forward(batches: Batches) -> Mode {
     Mode {
         replaces: true,
@@ -89,6 +105,9 @@ fn forward(batches: Batches) -> Mode {
 fn size(batches: Batches) -> usize {
     usize::try_from(batches.size.max(1)).unwrap_or(usize::MAX)
 }
+
+/// What an upgrade that stands still after its canary waits for.
+const GO_ON: &str = "cancelupgrade and continueupgrade, or rollback";
 
 /// How far batches have come, for the message.
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +164,13 @@ fn replace<'a>(draft: &mut Draft<'a>, mode: Mode, batches: Batches, verb: &'stat
         left: outdated.len(),
         all: roster.kept.len(),
     };
-    if !outdated.is_empty() && may_begin(draft, batches, progress) {
+    await_trial(draft, &roster, batches.guard);
+    let done = progress.all.saturating_sub(progress.left);
+    let room = canary_room(draft, batches.guard, done).unwrap_or(usize::MAX);
+    if !outdated.is_empty() && room == 0 && !draft.is_moving() {
+        draft.hold(format!("{done} of {} upgraded, waiting for {GO_ON}", progress.all));
+    }
+    if !outdated.is_empty() && !draft.is_held() && may_begin(draft, batches, progress) {
         // What does not serve anyway costs nothing to replace first.
         outdated.sort_by_key(|at| roster.kept.get(*at).is_some_and(|u| is_available(draft, u)));
         let mut batch = Vec::new();
@@ -156,7 +181,7 @@ fn replace<'a>(draft: &mut Draft<'a>, mode: Mode, batches: Batches, verb: &'stat
             } else if can_be_replaced(draft, &roster, unit) {
                 batch.push(at);
             }
-            if batch.len() == size(batches) {
+            if batch.len() == size(batches).min(room) {
                 break;
             }
         }
@@ -217,7 +242,7 @@ fn park_outdated<'a>(draft: &mut Draft<'a>, unit: &mut Unit<'a>) {
 const PROOF: Duration = Duration::from_secs(1);
 
 fn await_proof(draft: &mut Draft<'_>, roster: &Roster<'_>) {
-    if !draft.is_settled() {
+    if !draft.is_settled() || draft.is_held() {
         return;
     }
     let is_on_trial = |i: &Instance| i.state == InstanceState::Running && i.start_count <= 1;

@@ -59,6 +59,7 @@ pub(super) const ONE_BY_ONE: Batches = Batches {
     size: 1,
     interval: Duration::from_secs(2),
     start_first: false,
+    guard: Guard::NONE,
 };
 
 impl World {
@@ -165,6 +166,7 @@ impl World {
                 }
             }
             Step::BeginBatch => self.observed.last_batch_at = Some(self.now),
+            Step::NoteFailed { unit, .. } => drop(self.observed.trial.failed.insert(*unit)),
             Step::Start(id) => self.change(*id, |i| {
                 if i.state == InstanceState::Stopped {
                     i.state = InstanceState::Starting;

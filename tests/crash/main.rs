@@ -19,6 +19,7 @@ mod dialling;
 mod dump;
 mod files;
 mod golden;
+mod guarded;
 mod kill_points;
 mod logs;
 mod matrix;

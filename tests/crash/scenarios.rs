@@ -77,7 +77,7 @@ fn sidekick(image: &str) -> Value {
     json!([{"name": "log", "imageUuid": image, "networkLaunchConfig": "web", "networkMode": "container"}])
 }
 
-fn matrix(name: &'static str, before: Vec<Step>, then: Vec<Step>) {
+pub fn matrix(name: &'static str, before: Vec<Step>, then: Vec<Step>) {
     check(&Scenario { name, before, then }, Mode::Plain);
 }
 

@@ -44,6 +44,26 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
         "SWEEP_EVERY",
         "Duration::from_secs(600)",
     ),
+    (
+        "docs/upgrades.md",
+        "at most `1h`",
+        "LONGEST_MONITOR",
+        "Duration::from_secs(3_600)",
+    ),
+    (
+        "docs/upgrades.md",
+        "| 5s with `rollback` or `pause`",
+        "DEFAULT_MONITOR",
+        "Duration::from_secs(5)",
+    ),
+    ("docs/upgrades.md", "first, 1 to 10,000", "MOST_CANARIES", "10_000"),
+    ("docs/receivers.md", "of at most 1,000", "LISTED", "1_000"),
+    (
+        "docs/service-labels.md",
+        "looks again each second",
+        "LINK_WAIT",
+        "Duration::from_secs(1)",
+    ),
     ("docs/API-DESIGN.md", "At most 1 MiB", "LIMIT", "1024 * 1024"),
     (
         "docs/API-DESIGN.md",

@@ -445,7 +445,7 @@ async fn the_catalog_is_there_and_empty() {
             json!({"type": "error"}),
         ),
     ];
-    for path in ["/v1-webhooks/receivers", "/v1-auth/token", "/v1-webhooks"] {
+    for path in ["/v1-auth/token", "/v1-auth"] {
         cases.push(Case {
             status: 501,
             ..get(path, json!({"type": "error", "code": "NotImplemented"}))

@@ -285,6 +285,11 @@ impl World {
         self.engine.tell();
     }
 
+    /// The time, in milliseconds.
+    pub fn clock_ms(&self) -> i64 {
+        self.clock.now().0
+    }
+
     /// Lets time pass: everything that falls due meanwhile happens at its time, health probes too.
     pub async fn advance(&self, by: Duration) {
         let end = self.clock.now().plus(by);

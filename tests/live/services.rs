@@ -7,6 +7,73 @@ use serde_json::json;
 use crate::support::{World, ids, launch, names, wait_until};
 
 #[test]
+fn a_job_runs_by_its_schedule() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("nightly");
+    let mut config = launch("busybox:1");
+    config["command"] = json!(["sh", "-c", "sleep 1; exit 4"]);
+    config["labels"] = json!({ "io.rancher.container.start_once": "true", "io.drover.schedule": "* * * * *" });
+    let job = world.active_service(&stack, "job", json!({ "launchConfig": config }));
+    let path = format!(
+        "/servicelogs?serviceId={}&eventType=service.schedule",
+        job["id"].as_str().unwrap()
+    );
+    wait_until("a run by the schedule", Duration::from_secs(100), || {
+        let log = world.api.get(&path);
+        let is_done = log["data"].as_array().is_some_and(|rows| {
+            rows.iter().any(|row| {
+                row["description"]
+                    .as_str()
+                    .is_some_and(|said| said.ends_with(": nightly-job-1 exited with code 4"))
+            })
+        });
+        if is_done { Ok(()) } else { Err(log) }
+    });
+    let row = world.api.reload(&job);
+    assert_eq!(
+        (&row["state"], &row["healthState"]),
+        (&json!("active"), &json!("started-once")),
+        "{row:#}"
+    );
+    assert_eq!(
+        world.docker.containers("nightly").len(),
+        1,
+        "the same container ran again"
+    );
+}
+
+#[test]
+fn a_service_waits_until_what_it_is_linked_to_is_healthy() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("waiting");
+    let mut config = launch("web:1");
+    config["healthCheck"] = json!({
+        "port": 80, "requestLine": "GET / HTTP/1.0", "interval": 1_000, "responseTimeout": 1_000,
+        "healthyThreshold": 4, "unhealthyThreshold": 3,
+    });
+    let db = world.service(&stack, "db", json!({ "launchConfig": config }));
+    let mut config = launch("web:2");
+    config["labels"] = json!({ "io.drover.depends_on": "healthy" });
+    let web = world.service(&stack, "web", json!({ "launchConfig": config }));
+    world.api.action(
+        &web,
+        "addservicelink",
+        json!({ "serviceLink": { "serviceId": db["id"] } }),
+    );
+    world.api.action(&web, "activate", json!({}));
+    world.api.action(&db, "activate", json!({}));
+    world.api.wait(&db, "up, and not healthy yet", |row| {
+        row["state"] == "active" && row["healthState"] == "initializing"
+    });
+    let row = world.api.reload(&web);
+    assert_eq!(row["transitioningMessage"], "Waiting for db to be healthy", "{row:#}");
+    assert_eq!(world.docker.containers("waiting").len(), 1);
+    world.api.wait_state(&web, "active");
+    assert_eq!(world.api.reload(&db)["healthState"], "healthy");
+    world.wait_running("waiting", &["waiting-db-1", "waiting-web-1"]);
+}
+
+#[test]
 fn scaling_a_service_starts_and_removes_the_highest_containers() {
     let Some(world) = World::start() else { return };
     let stack = world.stack("scaling");

@@ -149,6 +149,102 @@ fn a_cancelled_upgrade_stays_half_done_until_it_is_continued_or_rolled_back() {
 }
 
 #[test]
+fn an_upgrade_that_fails_rolls_itself_back() {
+    let Some(mut world) = World::start() else { return };
+    let (service, before) = start(&world, "giving-up", 3);
+    let mut config = launch("web:2");
+    config["entryPoint"] = json!(["sh", "-c", "sleep 1; exit 3"]);
+    config["labels"] = json!({
+        "io.drover.upgrade.failure_action": "rollback", "io.drover.upgrade.monitor": "5s",
+        "io.drover.upgrade.max_failure_ratio": "0.4",
+    });
+    let input = json!({ "inServiceStrategy": { "batchSize": 1, "intervalMillis": 100, "launchConfig": config } });
+    world.api.action(&service, "upgrade", input);
+    wait_until("one of the new ones", PATIENCE, || {
+        let all = world.docker.containers("giving-up");
+        if all.iter().any(|c| c.image == "drover-test/web:2") {
+            Ok(())
+        } else {
+            Err(all)
+        }
+    });
+    // What is known of it survives a death of the server.
+    world.kill_server();
+    world.restart_server();
+    let row = world.api.wait(&service, "rolled back", |row| {
+        row["state"] == "active" && row["transitioning"] == "error"
+    });
+    let said = row["transitioningMessage"].as_str().unwrap_or_default();
+    assert!(said.starts_with("Upgrade rolled back: 2 of 3 failed"), "{row:#}");
+    assert!(said.contains("exited with code 3"), "{row:#}");
+    let after = wait_images(&world, "giving-up", 3, 0, 0, 0);
+    assert_eq!(ids(&after), ids(&before));
+}
+
+#[test]
+fn a_receiver_scales_a_service_and_a_push_upgrades_it() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("received");
+    let mut config = launch("web:1");
+    config["labels"] = json!({ "app": "shop" });
+    let service = world.active_service(&stack, "web", json!({ "scale": 1, "launchConfig": config }));
+    let root = world.api_at("");
+    let receivers = "/v1-webhooks/receivers?projectId=1a5";
+    let make = |body: Value| {
+        let (status, row) = root.send("POST", receivers, Some(body));
+        assert_eq!(status, 200, "{row:#}");
+        let url = row["url"].as_str().unwrap().to_owned();
+        url[url.find("/v1-webhooks").unwrap()..].to_owned()
+    };
+    let scale = json!({ "serviceId": service["id"], "action": "up", "amount": 2, "max": 3 });
+    let more = make(json!({ "name": "more", "driver": "scaleService", "scaleServiceConfig": scale }));
+    let upgrade = json!({ "serviceSelector": { "app": "shop" }, "tag": "2", "batchSize": 3, "intervalMillis": 1 });
+    let newer = make(json!({ "name": "newer", "driver": "serviceUpgrade", "serviceUpgradeConfig": upgrade }));
+
+    assert_eq!(root.send("POST", &more, Some(json!({}))).0, 200);
+    wait_images(&world, "received", 3, 0, 0, 0);
+    world.api.wait_state(&service, "active");
+    assert_eq!(root.send("POST", &more, Some(json!({}))).0, 400, "three are the most");
+    assert_eq!(
+        root.send("POST", &more.replace("key=", "key=1"), Some(json!({}))).0,
+        403
+    );
+
+    let pushed = json!({ "push_data": { "tag": "2" }, "repository": { "repo_name": "drover-test/web" } });
+    assert_eq!(root.send("POST", &newer, Some(pushed)).0, 200);
+    let row = world.api.reload(&service);
+    assert_eq!(row["launchConfig"]["imageUuid"], "docker:drover-test/web:2", "{row:#}");
+    // What was pushed is pulled, and there is no registry here: the way back is open.
+    wait_images(&world, "received", 0, 3, 0, 0);
+    world.api.action(&service, "rollback", json!({}));
+    world.api.wait_state(&service, "active");
+    wait_images(&world, "received", 3, 0, 0, 0);
+}
+
+#[test]
+fn a_canary_waits_for_a_decision() {
+    let Some(world) = World::start() else { return };
+    let (service, before) = start(&world, "canary", 3);
+    let mut config = launch("web:2");
+    config["labels"] = json!({ "io.drover.upgrade.canary": "1", "io.drover.upgrade.monitor": "2s" });
+    let input = json!({ "inServiceStrategy": { "batchSize": 3, "intervalMillis": 100, "launchConfig": config } });
+    world.api.action(&service, "upgrade", input);
+    world.api.wait(&service, "held", |row| {
+        row["transitioningMessage"]
+            .as_str()
+            .is_some_and(|said| said.starts_with("1 of 3 upgraded"))
+    });
+    wait_images(&world, "canary", 2, 1, 1, 0);
+    world.api.action(&service, "cancelupgrade", json!({}));
+    world.api.wait_state(&service, "canceled-upgrade");
+    world.api.action(&service, "continueupgrade", json!({}));
+    world.api.wait_state(&service, "upgraded");
+    let all = wait_images(&world, "canary", 0, 3, 3, 0);
+    let kept: Vec<Container> = all.into_iter().filter(|c| !c.running).collect();
+    assert_eq!(ids(&kept), ids(&before));
+}
+
+#[test]
 fn start_first_keeps_the_scale_running_all_the_time() {
     let Some(world) = World::start() else { return };
     let (service, _) = start(&world, "overlapping", 2);

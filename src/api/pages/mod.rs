@@ -5,4 +5,5 @@
 pub mod catalog;
 pub mod html;
 pub mod openapi;
+pub mod receivers;
 pub mod scripts;

@@ -23,10 +23,12 @@ pub fn asked<'a>(
         (Verb::Delete, _) => "delete",
     };
     let (segment, id) = match target {
-        Target::Collection(ty) => (ty, None),
-        Target::Resource { ty, id } => (ty, Some(id.as_ref())),
+        Target::Collection(ty) => (ty.as_ref(), None),
+        Target::Resource { ty, id } => (ty.as_ref(), Some(id.as_ref())),
         // One more row at the end of a link.
-        Target::Link { link, .. } => (link, None),
+        Target::Link { link, .. } => (link.as_ref(), None),
+        // A receiver is a generic object.
+        Target::Receivers { id, .. } => ("genericobjects", id.as_deref()),
         _ => return None,
     };
     let ty = &view.find_by_path(segment)?.def;

@@ -10,7 +10,7 @@ use super::ApiState;
 use super::respond::{LetIn, Parts, client_ip};
 use crate::api::accounts::{identities, local_auth, token};
 use crate::api::live;
-use crate::api::pages::{catalog, openapi, scripts};
+use crate::api::pages::{catalog, openapi, receivers, scripts};
 use crate::api::resources::{audit, handler, index, processes, settings, stack_files};
 use crate::api::wire::call::{Call, Reply};
 use crate::api::wire::request::{self, Verb};
@@ -62,6 +62,9 @@ pub async fn answer(
     let Some(scope) = &mut let_in.scope else {
         return Err(Error::bug("let in as nobody"));
     };
+    if receivers::is_call(&route.target) {
+        return receivers::execute(&state.engine, verb, query, body, &client_ip(request, state)).await;
+    }
     if token::is_asked(&route.target) {
         let request = token::Login {
             gate: &state.gate,
@@ -104,7 +107,7 @@ pub async fn answer(
 /// Says who asks. Whoever wants to log in is nobody yet.
 async fn admit(parts: &Parts<'_>, state: &ApiState, presented: &Presented<'_>, let_in: &mut LetIn) -> Result<()> {
     let Parts { request, route, .. } = parts;
-    if token::is_asked(&route.target) {
+    if token::is_asked(&route.target) || receivers::is_call(&route.target) {
         let_in.scope = Some(state.engine.admit_nobody(route.version));
     } else {
         let admitted = state.gate.admit(route.version, presented).await?;
@@ -156,6 +159,7 @@ async fn serve(
         }
         Target::Script(name) => scripts::answer(call, name, &body),
         Target::Catalog { ty, id } => catalog::answer(call, ty.as_deref(), id.as_deref()),
+        Target::Receivers { ty, id } => receivers::answer(call, ty.as_deref(), id.as_deref(), body).await,
         Target::NotBuilt(name) => Err(Error::not_implemented(format!("{name} is not part of this build"))),
         Target::Nothing => Err(Error::not_found()),
     }

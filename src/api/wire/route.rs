@@ -63,7 +63,14 @@ pub enum Target<'p> {
         /// Unchecked.
         id: Option<Cow<'p, str>>,
     },
-    /// `/v1-auth`, `/v1-webhooks`: services that Rancher runs beside the API and this server does not have.
+    /// `/v1-webhooks/<type>/<id>`.
+    Receivers {
+        /// Singular or plural, any case; none for the index.
+        ty: Option<Cow<'p, str>>,
+        /// Unchecked.
+        id: Option<Cow<'p, str>>,
+    },
+    /// `/v1-auth`: a service that Rancher runs beside the API and this server does not have.
     NotBuilt(&'static str),
     /// A path below the API's prefixes that can mean nothing: an unknown version, bytes that are no text.
     Nothing,
@@ -72,14 +79,18 @@ pub enum Target<'p> {
 /// What the catalog's paths begin with.
 pub const CATALOG: &str = "v1-catalog";
 
+/// What the paths of receivers begin with.
+pub const RECEIVERS: &str = "v1-webhooks";
+
 /// The other services that Rancher runs beside the API.
-const NOT_BUILT: [&str; 2] = ["v1-auth", "v1-webhooks"];
+const NOT_BUILT: [&str; 1] = ["v1-auth"];
 
 impl Route<'_> {
     /// What the links of the answer begin with: the segment of the version, or of the service.
     pub fn prefix(&self) -> &'static str {
         match self.target {
             Target::Catalog { .. } => CATALOG,
+            Target::Receivers { .. } => RECEIVERS,
             _ => self.version.as_str(),
         }
     }
@@ -96,7 +107,7 @@ pub fn parse(path: &str) -> Option<Route<'_>> {
         });
     };
     let version = Version::parse(first);
-    if version.is_none() && first != CATALOG {
+    if version.is_none() && first != CATALOG && first != RECEIVERS {
         // Quirk: the prefix decides (`/v1foo`), and what has no version of ours is answered as the latest one.
         let is_ours = Version::ALL.iter().any(|v| first.starts_with(v.as_str()));
         let target = NOT_BUILT
@@ -111,7 +122,11 @@ pub fn parse(path: &str) -> Option<Route<'_>> {
     }
     let is_catalog = version.is_none();
     let version = version.unwrap_or(Version::V2Beta);
-    let target = if is_catalog { catalog_target } else { target };
+    let target = match first {
+        CATALOG => catalog_target,
+        RECEIVERS => receivers_target,
+        _ => target,
+    };
     let mut decoded = segments.map(path::decode);
     // Five: /projects/<id>/<type>/<id>/<link>; what follows is ignored.
     let mut parts: [Option<Cow<'_, str>>; 5] = Default::default();
@@ -209,6 +224,10 @@ fn catalog_target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, _link:
     Target::Catalog { ty, id }
 }
 
+fn receivers_target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, _link: Option<Cow<'p, str>>) -> Target<'p> {
+    Target::Receivers { ty, id }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
@@ -233,6 +252,11 @@ mod tests {
             Target::Script(name) => format!("script {name}"),
             Target::Catalog { ty, id } => format!(
                 "catalog {} {}",
+                ty.as_deref().unwrap_or("-"),
+                id.as_deref().unwrap_or("-")
+            ),
+            Target::Receivers { ty, id } => format!(
+                "receivers {} {}",
                 ty.as_deref().unwrap_or("-"),
                 id.as_deref().unwrap_or("-")
             ),
@@ -318,7 +342,9 @@ mod tests {
             ("/v1-catalog/projects/1a5/schemas", "v2-beta 1a5 catalog schemas -"),
             ("/v1-catalog/projects/1a5", "v2-beta 1a5 catalog - -"),
             ("/v1-catalogue", "v2-beta - nothing"),
-            ("/v1-webhooks/receivers", "v2-beta - not built v1-webhooks"),
+            ("/v1-webhooks", "v2-beta - receivers - -"),
+            ("/v1-webhooks/receivers", "v2-beta - receivers receivers -"),
+            ("/v1-webhooks/receivers/1go5", "v2-beta - receivers receivers 1go5"),
             ("/v1-auth/token", "v2-beta - not built v1-auth"),
             ("/v2-betamax/services", "v2-beta - nothing"),
             ("/v2", "elsewhere"),

@@ -48,7 +48,7 @@ pub(crate) use rows::{
     Update, apply_update, check_free_in_account, insert_and_start, live, new_row, not_available, not_now, notes,
     retire, retire_part, row_from_input, unchecked, write_notes,
 };
-pub(crate) use service_log::{Entry, ServiceLog, note_service};
+pub(crate) use service_log::{Entry, ServiceLog, ServiceLogs, note_service};
 pub(crate) use settings::{
     DEFAULT_PORTS, HOST_ADDRESS, HOST_POLICY, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES, NETWORK_SERVICES,
     NONRANCHER, PASSWORD_LENGTH, REGISTRY_DEFAULT, REGISTRY_WHITELIST,

@@ -150,6 +150,69 @@ impl ServiceLog {
     }
 }
 
+/// Rows of the log that are part of no process, and go from a start to an end.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceLogs {
+    prefix: String,
+}
+
+impl ServiceLogs {
+    /// Of any service.
+    pub(crate) fn new(core: &Core) -> Result<Self> {
+        Ok(Self {
+            prefix: core.type_of("service")?.prefix.clone(),
+        })
+    }
+
+    /// Writes the start of something, by whose uuid its end will find it; or something that `has_ended` with it.
+    pub(crate) fn begin(
+        &self,
+        tx: &mut Tx<'_>,
+        service: &Resource,
+        uuid: &str,
+        event: &str,
+        sentence: &str,
+        has_ended: bool,
+    ) -> Result<()> {
+        let mut fields = Fields::default();
+        fields.set("eventType", event)?;
+        fields.set("description", sentence)?;
+        fields.set("level", "info")?;
+        fields.set("serviceId", &crate::schema::render::wire_id(&self.prefix, service.id))?;
+        fields.set("subLog", &false)?;
+        fields.set("transactionId", uuid)?;
+        if has_ended {
+            fields.set("endTime", &tx.now().to_wire())?;
+        }
+        tx.insert(NewResource {
+            root: "serviceLog".into(),
+            kind: "serviceLog".into(),
+            account_id: service.account_id,
+            parent_id: Some(service.id),
+            uuid: Some(uuid.to_owned()),
+            fields,
+            refs: vec![("serviceId".to_owned(), service.id)],
+            ..NewResource::default()
+        })
+        .map(drop)
+    }
+
+    /// Writes the end, and how it was.
+    pub(crate) fn end(&self, tx: &mut Tx<'_>, uuid: &str, sentence: &str) -> Result<()> {
+        let Some(row) = tx.find_by_uuid(uuid)? else {
+            return Ok(());
+        };
+        let mut fields = Fields::parse(&row.fields)?;
+        fields.set("description", sentence)?;
+        fields.set("endTime", &tx.now().to_wire())?;
+        let changes = Changes {
+            fields: Some(fields),
+            ..Changes::default()
+        };
+        tx.update_if(&row, &changes).map(drop)
+    }
+}
+
 /// Writes something about a service that is part of no process of it.
 pub(crate) fn note_service(
     tx: &mut Tx<'_>,

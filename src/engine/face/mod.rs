@@ -4,6 +4,7 @@
 mod access;
 mod background;
 mod events;
+mod receivers;
 mod streams;
 mod tunnels;
 

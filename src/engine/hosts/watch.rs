@@ -206,6 +206,8 @@ impl Core {
                 let mut note: InstanceNotes = notes(&row);
                 if counts {
                     note.note_exit(exit_code, tx.now());
+                } else if note.scheduled_run.is_some() {
+                    note.exit_code = exit_code;
                 }
                 let changes = Changes {
                     internal: Some(write_notes(&note)?),

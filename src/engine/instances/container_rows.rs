@@ -78,6 +78,12 @@ pub(crate) struct InstanceNotes {
     /// For how many milliseconds connections through balancers may go on once it is to be stopped.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) drain_ms: u32,
+    /// The run of its service's schedule that it was last started for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scheduled_run: Option<Timestamp>,
+    /// Whether it goes because it did not become healthy in the time that it had.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) was_never_well: bool,
     /// The account of the key by which it asks the API, once it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) own_key: Option<ResourceId>,

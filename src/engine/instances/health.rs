@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::engine::core::{Core, Served, Serving, millis};
+use crate::engine::core::{Core, Served, Serving, millis, notes, write_notes};
 use crate::model::launch::{HealthCheck, parse_reference};
 use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{Probe, ProbeResult, Runtime};
 use crate::store::Changes;
 
-use super::container_rows::launch_of;
+use super::container_rows::{InstanceNotes, launch_of};
 use super::stopping::remove_container;
 
 /// A container that is to be probed now.
@@ -200,6 +200,15 @@ impl Core {
             let id = row.id;
             self.write(move |tx| {
                 if let Some(row) = tx.find(id)?.filter(|r| r.state == State::RUNNING) {
+                    let note = InstanceNotes {
+                        was_never_well: true,
+                        ..notes(&row)
+                    };
+                    let changes = Changes {
+                        internal: Some(write_notes(&note)?),
+                        ..Changes::default()
+                    };
+                    let row = tx.update_if(&row, &changes)?;
                     remove_container(tx, &machine, &row)?;
                 }
                 Ok(())

@@ -297,6 +297,7 @@ impl Core {
             plan::Verdict::Working(_) if plan.held_by.is_some() => {
                 runtime::Error::Unreachable("the host where it may run is not connected".into()).into()
             }
+            plan::Verdict::Held(message) | plan::Verdict::GivenUp(message) => Hindrance::refused(&message),
             plan::Verdict::Converged | plan::Verdict::Working(_) if is_any_active => {
                 Hindrance::refused("Scheduling failed")
             }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::engine::core::Input;
 use crate::engine::instances::{check_launch, check_ports};
 use crate::model::launch::{LABEL_GLOBAL, LaunchConfig, is_sim_image};
+use crate::model::own_labels::{check_primary, check_sidekick};
 use crate::model::port::PortSpec;
 use crate::model::selector::Selector;
 use crate::model::{Error, Result, ServiceKind};
@@ -32,6 +33,7 @@ pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
         balancing::check_launch(kind, primary)?;
         is_sim &= check_config(primary)?;
         let launch = as_launch(primary)?;
+        check_own_labels(&launch)?;
         if ServiceKind::of(kind).needs_image() && !launch.has_image() && !selects {
             return Err(Error::invalid("InvalidOption", NEEDS_IMAGE));
         }
@@ -51,6 +53,7 @@ pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
             check_service_name(&name)?;
             is_sim &= check_config(sidekick)?;
             let launch = as_launch(sidekick)?;
+            check_sidekick(&launch.labels.clone().unwrap_or_default())?;
             if names.insert(name.to_lowercase(), launch).is_some() || name.eq_ignore_ascii_case(&service) {
                 return Err(Error::invalid("NotUnique", "name"));
             }
@@ -70,7 +73,13 @@ fn check_config(config: &mut Map<String, Value>) -> Result<bool> {
         .is_some_and(is_sim_image))
 }
 
-fn as_launch(config: &Map<String, Value>) -> Result<LaunchConfig> {
+/// The labels of a primary that the engine goes by.
+pub(super) fn check_own_labels(launch: &LaunchConfig) -> Result<()> {
+    let labels = launch.labels.as_ref();
+    labels.map_or(Ok(()), check_primary)
+}
+
+pub(super) fn as_launch(config: &Map<String, Value>) -> Result<LaunchConfig> {
     serde_json::from_value(Value::Object(config.clone()))
         .map_err(|e| Error::internal("reading a launch configuration", e))
 }
@@ -204,7 +213,9 @@ fn check_configs_of_upgrade(kind: &str, strategy: &mut Input) -> Result<()> {
     let selects = strategy.get("selectorContainer").is_some();
     if let Some(Value::Object(primary)) = strategy.get_mut("launchConfig") {
         primary.shift_remove("name");
-        if ServiceKind::of(kind).needs_image() && !as_launch(primary)?.has_image() && !selects {
+        let launch = as_launch(primary)?;
+        check_own_labels(&launch)?;
+        if ServiceKind::of(kind).needs_image() && !launch.has_image() && !selects {
             return Err(Error::invalid("InvalidOption", NEEDS_IMAGE));
         }
     }
@@ -213,6 +224,7 @@ fn check_configs_of_upgrade(kind: &str, strategy: &mut Input) -> Result<()> {
     }
     let sidekicks = strategy.get("secondaryLaunchConfigs").and_then(Value::as_array);
     for sidekick in sidekicks.into_iter().flatten().filter_map(Value::as_object) {
+        check_sidekick(&as_launch(sidekick)?.labels.unwrap_or_default())?;
         // `rancher/none` is an image here: it asks for the sidekick to go.
         let image = sidekick.get("imageUuid").and_then(Value::as_str).unwrap_or_default();
         if image.trim().is_empty() && !selects {

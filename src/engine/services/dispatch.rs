@@ -52,6 +52,7 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
 pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str, input: Input) -> Result<Answer> {
     match (row.root.as_str(), action) {
         ("service", "upgrade") => upgrade::accept(core, scope, row, input).await,
+        ("service", "continueupgrade") => upgrade::go_on(core, scope, row).await,
         ("service", "rollback") => upgrade::roll_back(core, scope, row).await,
         ("service", "restart") => service::restart(core, scope, row, input).await,
         ("service", "addservicelink") => links::add(core, scope, row, &input).await,

@@ -237,6 +237,14 @@ impl Work {
                 written.note.last_batch_at = Some(tx.now());
                 written.note_changed = true;
             }
+            Step::NoteFailed { unit, id } => {
+                if written.note.upgrade.failed.insert(unit) {
+                    written.note_changed = true;
+                    let row = tx.find(id)?;
+                    let why = row.map(|row| failure(&row)).unwrap_or_default();
+                    written.log.push(about(id, "service.instance.fail", &why));
+                }
+            }
         }
         Ok(())
     }
@@ -310,7 +318,7 @@ fn slot_key(config: Option<&str>, index: u32) -> String {
 }
 
 /// Whether the service of a container that goes keeps its address for the next one; then it is noted.
-pub(crate) fn keep_address(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
+pub(super) fn keep_address(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
     let service = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten();
     let Some(service) = service.filter(|s| s.removed.is_none() && s.state != State::REMOVING) else {
         return Ok(false);
@@ -344,6 +352,16 @@ fn retain(note: &mut ServiceNotes, row: &Resource) -> bool {
                 != Some(ip)
         }
         None => false,
+    }
+}
+
+/// How a new container failed, in words.
+fn failure(row: &Resource) -> String {
+    let exits = notes::<InstanceNotes>(row).exits_in_words();
+    let why = exits.or_else(|| Some(row.message.clone()).filter(|message| !message.is_empty()));
+    match why {
+        Some(why) => format!("{} failed: {why}", row.name),
+        None => format!("{} failed: it is {}", row.name, row.health),
     }
 }
 

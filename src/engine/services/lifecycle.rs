@@ -205,4 +205,7 @@ impl Core {
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct ActivateData {
     pub(crate) wait_for: Vec<i64>,
+    /// Whether what it is linked to was well, for a service that waits for that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_ready: bool,
 }

@@ -4,6 +4,7 @@
 
 mod balancing;
 mod configs;
+mod dependencies;
 mod dispatch;
 mod execute;
 mod files;
@@ -12,8 +13,10 @@ mod links;
 mod names;
 mod new_service;
 mod random_ports;
+mod receiving;
 mod reconcile;
 mod rollup;
+mod scheduled;
 mod selectors;
 mod service;
 mod service_fields;
@@ -23,9 +26,11 @@ mod stack;
 mod to_service;
 mod upgrade;
 mod upgrade_merge;
+mod watched;
 
 pub(crate) use dispatch::{act, create, handle, look_at, remove, update};
-pub(crate) use execute::keep_address;
 pub use files::StackFiles;
 pub(crate) use files::files_of;
+pub(crate) use receiving::{RECEIVER, check_receiver, receive};
 pub(crate) use service_fields::derive;
+pub(crate) use watched::let_container_go;

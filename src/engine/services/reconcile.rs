@@ -2,16 +2,43 @@
 
 use std::time::Duration;
 
-use crate::engine::core::{Core, Outcome, notes, short_name};
+use crate::engine::core::{Core, Entry, Key, Outcome, fenced, notes, short_name};
 use crate::engine::instances::{InstanceNotes, plan_state};
 use crate::model::{Resource, Result, ServiceKind, State};
 use crate::plan::{self, Goal, Verdict};
-use crate::store::Process;
+use crate::store::{Changes, Process};
 
+use super::scheduled::SETTLED;
 use super::snapshot::ServiceSnapshot;
+use super::upgrade::{RollbackData, UpgradeData, begin_rollback};
 
 /// A pass that only waits is made again after this, in case a wake-up was lost.
 const SAFETY_WAIT: Duration = Duration::from_secs(15);
+
+/// An entry of the log about a process as such.
+fn info(sentence: &str) -> Entry {
+    Entry {
+        event: ".info",
+        sentence: sentence.to_owned(),
+        about: None,
+    }
+}
+
+/// Whether an upgrade finishes by itself.
+fn finishes(process: &Process) -> bool {
+    let data: UpgradeData = serde_json::from_str(&process.data).unwrap_or_default();
+    short_name(process) == "upgrade" && data.finishes
+}
+
+/// Why a rollback runs that nobody asked for.
+fn because_of(process: &Process) -> Option<String> {
+    let is_rollback = short_name(process) == "rollback";
+    let data: RollbackData = serde_json::from_str(&process.data).unwrap_or_default();
+    data.because.filter(|_| is_rollback)
+}
+
+/// How long an activation waits before it looks at what it is linked to again.
+const LINK_WAIT: Duration = Duration::from_secs(1);
 
 impl Core {
     /// One pass of a service's process: plan, ask for the steps, say how things stand.
@@ -23,32 +50,15 @@ impl Core {
         let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(Outcome::done());
         };
-        if name == "update" && row.state == State::UPDATING_INACTIVE {
-            self.follow_selectors(&snapshot).await?;
-            return Ok(Outcome::done());
-        }
-        if matches!(name, "activate" | "update") {
-            self.follow_selectors(&snapshot).await?;
-        }
-        if matches!(name, "upgrade" | "continueupgrade")
-            && let Some(outcome) = self.upgrade_to_service(process, &snapshot).await?
-        {
+        if let Some(outcome) = self.before_planning(process, row, &snapshot).await? {
             return Ok(outcome);
-        }
-        if name == "activate"
-            && let Some(message) = self.waits_for_linked(process, &snapshot)?
-        {
-            return Ok(Outcome::Again(SAFETY_WAIT.min(Duration::from_secs(1)), message));
-        }
-        if matches!(name, "activate" | "update") && ServiceKind::of(&row.kind) == ServiceKind::External {
-            self.expose_outside(process, row).await?;
         }
         let mut desired = snapshot.desired(self, snapshot.goal(name));
         let mut plan = plan::plan(&desired, &snapshot.observed, self.now());
         let held = Some("").filter(|_| plan.held_by.is_some() && plan.steps.is_empty());
         let stuck = match &plan.verdict {
             Verdict::Stuck(message) => Some(message.as_str()),
-            Verdict::Converged | Verdict::Working(_) => held,
+            Verdict::Converged | Verdict::Working(_) | Verdict::Held(_) | Verdict::GivenUp(_) => held,
         };
         if let (Some(message), Some(scale)) = (stuck, snapshot.scale_that_fits()) {
             // What a scale policy asks for beyond its minimum is only a wish: whatever fits is enough.
@@ -72,15 +82,122 @@ impl Core {
             self.carry_out(process, &snapshot, plan).await?;
         }
         self.roll_up(&snapshot).await?;
+        if verdict == Verdict::Converged && had_steps {
+            return Ok(Outcome::Again(Duration::ZERO, row.message.clone()));
+        }
+        self.outcome_of(verdict, wake_after.unwrap_or(SAFETY_WAIT), process, &snapshot)
+            .await
+    }
+
+    /// What a service does and waits for before its containers are planned; an outcome ends the pass.
+    async fn before_planning(
+        &self,
+        process: &Process,
+        row: &Resource,
+        snapshot: &ServiceSnapshot,
+    ) -> Result<Option<Outcome>> {
+        let name = short_name(process);
+        if matches!(name, "activate" | "update") {
+            self.follow_selectors(snapshot).await?;
+        }
+        if name == "update" && row.state == State::UPDATING_INACTIVE {
+            return Ok(Some(Outcome::done()));
+        }
+        if matches!(name, "upgrade" | "continueupgrade")
+            && let Some(outcome) = self.upgrade_to_service(process, snapshot).await?
+        {
+            return Ok(Some(outcome));
+        }
+        if name == "activate" {
+            let linked = self.waits_for_linked(process, snapshot)?;
+            let waits = match linked {
+                None => self.waits_for_healthy(process, snapshot).await?,
+                waits => waits,
+            };
+            if let Some(message) = waits {
+                return Ok(Some(Outcome::Again(LINK_WAIT, message)));
+            }
+        }
+        if matches!(name, "activate" | "update") && ServiceKind::of(&row.kind) == ServiceKind::External {
+            self.expose_outside(process, row).await?;
+        }
+        Ok(None)
+    }
+
+    /// What a pass comes to.
+    async fn outcome_of(
+        &self,
+        verdict: Verdict,
+        wait: Duration,
+        process: &Process,
+        snapshot: &ServiceSnapshot,
+    ) -> Result<Outcome> {
+        let because = because_of(process);
+        let row = &snapshot.service;
         Ok(match verdict {
-            Verdict::Converged if had_steps => Outcome::Again(Duration::ZERO, row.message.clone()),
-            Verdict::Converged => Outcome::done(),
-            Verdict::Working(message) => Outcome::Again(
-                wake_after.unwrap_or(SAFETY_WAIT),
-                self.trouble(&snapshot).unwrap_or(message),
-            ),
+            Verdict::Converged => {
+                if short_name(process) == "activate" {
+                    self.begin_schedule(snapshot).await?;
+                }
+                if snapshot.schedule().is_some() {
+                    self.queue.push(Key::Look(row.id), self.now().plus(SETTLED));
+                }
+                let changes = Box::new(Changes {
+                    message: because,
+                    ..Changes::default()
+                });
+                match finishes(process) {
+                    true => Outcome::Then(changes, "finishupgrade", "{}".into()),
+                    false => Outcome::Done(changes),
+                }
+            }
+            Verdict::Working(message) => {
+                let message = because.or_else(|| self.trouble(snapshot)).unwrap_or(message);
+                Outcome::Again(wait, message)
+            }
+            Verdict::Held(message) => {
+                self.say_held(process, row, &message).await?;
+                Outcome::Again(wait, message)
+            }
+            Verdict::GivenUp(message) => {
+                let message = match self.trouble(snapshot) {
+                    Some(trouble) => format!("{message} ({trouble})"),
+                    None => message,
+                };
+                self.end_failed_upgrade(process, row, message).await?;
+                Outcome::Left
+            }
             Verdict::Stuck(message) => Outcome::Failed(message),
         })
+    }
+
+    /// Writes into the log why an upgrade goes no further, once.
+    async fn say_held(&self, process: &Process, row: &Resource, message: &str) -> Result<()> {
+        if row.message == message {
+            return Ok(());
+        }
+        let (id, process_id, entry) = (row.id, process.id, info(message));
+        let log = self.service_log(id, process)?;
+        self.write(move |tx| match fenced(tx, process_id, id)? {
+            Some(row) => log.write(tx, &row, vec![entry]),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    /// Ends an upgrade that failed, and begins the way back in the same transaction.
+    async fn end_failed_upgrade(&self, process: &Process, row: &Resource, message: String) -> Result<()> {
+        let machine = self.machine_of(&row.kind)?.clone();
+        let (id, process_id, entry) = (row.id, process.id, info(&message));
+        let log = self.service_log(id, process)?;
+        self.write(move |tx| {
+            let Some(row) = fenced(tx, process_id, id)? else {
+                return Ok(());
+            };
+            log.write(tx, &row, vec![entry])?;
+            begin_rollback(tx, &machine, &row, Some(message)).map(drop)
+        })
+        .await
     }
 
     /// Whether the planner would do anything to an active service, now or in a while.

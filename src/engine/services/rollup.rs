@@ -37,6 +37,9 @@ impl Core {
             self.follow_container_selector(&snapshot).await?;
         }
         self.roll_up(&snapshot).await?;
+        if row.state == State::ACTIVE {
+            self.follow_schedule(&snapshot).await?;
+        }
         // Background triggers act on an active service only: all other states have a worker, or are left alone.
         if row.state == State::ACTIVE && self.needs_reconcile(&snapshot) {
             let machine = self.machine_of(&row.kind)?.clone();

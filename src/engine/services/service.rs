@@ -9,7 +9,7 @@ use crate::schema::{TypeView, Version};
 use crate::store::Changes;
 
 use super::balancing;
-use super::configs::check_common;
+use super::configs::{as_launch, check_common, check_own_labels};
 use super::new_service::{NewService, no_stack};
 use super::snapshot::ServiceNotes;
 
@@ -47,6 +47,7 @@ pub(crate) fn check_update(row: &Resource, mut input: Input) -> Result<Input> {
     if let Some(Value::Object(primary)) = input.get_mut("launchConfig") {
         balancing::complete(&row.kind, primary);
         balancing::check_launch(&row.kind, primary)?;
+        check_own_labels(&as_launch(primary)?)?;
     }
     if ServiceKind::of(&row.kind).upgrades_only() {
         input.shift_remove("launchConfig");

@@ -1,6 +1,6 @@
 //! A service with everything that planning needs of it, read from the rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,12 @@ use serde_json::value::RawValue;
 use crate::engine::core::{Core, notes};
 use crate::engine::instances::{InstanceFacts, InstanceNotes, plan_health, plan_state};
 use crate::model::launch::{LABEL_GLOBAL, LABEL_START_ONCE, LaunchConfig, is_none_image};
+use crate::model::own_labels::{FailureAction, UpgradePolicy};
 use crate::model::{Error, Resource, ResourceId, Result, ServiceKind, Timestamp};
-use crate::plan::{self, Batches, Desired, Goal, HealthStrategy, Observed, Scale};
+use crate::plan::{self, Batches, Desired, Goal, Guard, HealthStrategy, Observed, OnFailure, Scale, Trial};
 use crate::schema::limits::SCALE;
+
+use super::scheduled::ScheduleNotes;
 
 /// The engine's own notes of a service.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,40 @@ pub(crate) struct ServiceNotes {
     pub(crate) failed: BTreeMap<String, Failed>,
     /// Ports drawn from the project's range: they are given back with the service.
     pub(crate) drawn_ports: Vec<u16>,
+    /// What is known of an upgrade that is guarded by labels.
+    #[serde(skip_serializing_if = "UpgradeNotes::is_plain")]
+    pub(crate) upgrade: UpgradeNotes,
+    /// What is known of its schedule.
+    #[serde(skip_serializing_if = "ScheduleNotes::is_none")]
+    pub(crate) schedule: ScheduleNotes,
+}
+
+/// What is known of an upgrade that is guarded by labels of its launch configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct UpgradeNotes {
+    /// The create index of the service when it began.
+    pub(crate) from: i64,
+    /// The indexes of units in which something new failed.
+    pub(crate) failed: BTreeSet<u32>,
+    /// Whether it was told to go on after it stood still.
+    pub(crate) is_released: bool,
+    /// When it was rolled back by itself, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) given_up: Option<GivenUp>,
+}
+
+impl UpgradeNotes {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An upgrade that failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GivenUp {
+    pub(crate) at: Timestamp,
+    pub(crate) why: String,
 }
 
 /// What is known of containers that could not be started.
@@ -103,6 +140,7 @@ impl Strategy {
             size: u32::try_from(self.batch_size.unwrap_or(1)).unwrap_or(1).max(1),
             interval: Duration::from_millis(u64::try_from(self.interval_millis.unwrap_or(2_000)).unwrap_or(2_000)),
             start_first: self.start_first.unwrap_or(false),
+            guard: Guard::NONE,
         }
     }
 }
@@ -200,7 +238,16 @@ impl ServiceSnapshot {
             .as_ref()
             .and_then(|u| u.in_service_strategy.clone())
             .unwrap_or_default();
-        strategy.batches()
+        Batches {
+            guard: self.upgrade_policy().map_or(Guard::NONE, guard_of),
+            ..strategy.batches()
+        }
+    }
+
+    /// What the labels of the primary say of upgrades. They were checked before they were stored.
+    fn upgrade_policy(&self) -> Option<UpgradePolicy> {
+        let labels = self.configs.first()?.launch.labels.as_ref()?;
+        UpgradePolicy::of(labels).ok()
     }
 
     pub(crate) fn goal(&self, process: &str) -> Goal {
@@ -308,6 +355,19 @@ impl ServiceSnapshot {
     }
 }
 
+fn guard_of(policy: UpgradePolicy) -> Guard {
+    Guard {
+        on_failure: match policy.failure_action {
+            FailureAction::Continue => OnFailure::Continue,
+            FailureAction::Pause => OnFailure::Pause,
+            FailureAction::Rollback => OnFailure::RollBack,
+        },
+        monitor: policy.monitor,
+        tolerated_ppm: policy.max_failed_ppm,
+        canary: policy.canary,
+    }
+}
+
 impl Core {
     /// Reads everything about a service; `None` if it or its stack is gone.
     pub(crate) fn snapshot(&self, id: ResourceId) -> Result<Option<ServiceSnapshot>> {
@@ -368,6 +428,11 @@ impl Core {
             instances: seen,
             hosts,
             last_batch_at: note.last_batch_at,
+            trial: Trial {
+                from: note.upgrade.from,
+                failed: note.upgrade.failed.clone(),
+                is_released: note.upgrade.is_released,
+            },
         };
         Ok(Some(ServiceSnapshot {
             service,

@@ -176,6 +176,7 @@ impl Core {
             };
             let data = ActivateData {
                 wait_for: waits.remove(&service.id).unwrap_or_default(),
+                ..ActivateData::default()
             };
             let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an activation", e))?;
             request(tx, &machine, &service, "activate", &data, Changes::default()).map(drop)

@@ -5,19 +5,30 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::engine::core::{Answer, Core, Input, Scope, not_available, notes, request, write_notes};
 use crate::engine::instances::check_own_key;
+use crate::model::own_labels::UpgradePolicy;
 use crate::model::{Error, Fields, Resource, Result, ServiceKind};
 use crate::schema::Machine;
 use crate::store::{Changes, Tx};
 
 use super::random_ports::{Drawn, EXHAUSTED, draw_ports};
-use super::snapshot::ServiceNotes;
+use super::snapshot::{GivenUp, ServiceNotes, UpgradeNotes};
 use super::to_service::accept_to_service;
 use super::upgrade_merge::merge;
 use super::{configs, names};
+
+/// What a rollback knows of its cause.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct RollbackData {
+    /// Why the upgrade was given up, if nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) because: Option<String>,
+}
 
 pub(super) type Config = Map<String, Value>;
 
@@ -26,6 +37,10 @@ pub(crate) async fn accept(core: &Core, scope: &Scope, row: &Resource, input: In
     let strategy = |name: &str| input.get(name).and_then(Value::as_object).cloned();
     match (strategy("inServiceStrategy"), strategy("toServiceStrategy")) {
         (Some(strategy), _) => accept_in_service(core, scope, row, strategy).await,
+        (None, Some(_)) if is_guarded(&Fields::parse(&row.fields)?)? => Err(Error::not_implemented(
+            "an upgrade to another service is not watched over: the labels io.drover.upgrade.… count for upgrades in place",
+        )
+        .with_field("launchConfig.labels")),
         (None, Some(strategy)) => accept_to_service(core, scope, row, strategy).await,
         (None, None) => Err(Error::invalid("MissingRequired", "Upgrade strategy needs to be set")),
     }
@@ -62,6 +77,16 @@ async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strat
 /// An upgrade in place that is to be done, and in which nothing is wrong that can be seen without its neighbours.
 pub(crate) struct Upgrade {
     strategy: Config,
+    finishes: bool,
+}
+
+/// What an upgrade knows beside its strategy.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct UpgradeData {
+    /// Whether it finishes by itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) finishes: bool,
 }
 
 impl Upgrade {
@@ -99,7 +124,15 @@ impl Upgrade {
             return Err(Error::invalid("InvalidOption", "launchConfig")
                 .with_message("an upgrade cannot make a service global, or not global"));
         }
-        Ok(Self { strategy })
+        Ok(Self {
+            strategy,
+            finishes: false,
+        })
+    }
+
+    /// The same, finished by itself when all are upgraded.
+    pub(super) fn finishing(self) -> Self {
+        Self { finishes: true, ..self }
     }
 
     /// Writes the new configurations, keeps the old ones, and asks for the process. `range` is where ports are drawn.
@@ -110,6 +143,10 @@ impl Upgrade {
         row: &Resource,
         range: (u16, u16),
     ) -> Result<Resource> {
+        let data = UpgradeData {
+            finishes: self.finishes,
+        };
+        let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an upgrade", e))?;
         let mut strategy = self.strategy;
         let mut fields = Fields::parse(&row.fields)?;
         let merged = merge(&row.name, &fields, &strategy)?;
@@ -119,6 +156,7 @@ impl Upgrade {
         fields.set("secondaryLaunchConfigs", &merged.sidekicks)?;
         let mut note: ServiceNotes = notes(row);
         note.last_batch_at = None;
+        note.upgrade = first_notes(&fields)?;
         if draw_ports(tx, row, range, &BTreeSet::new(), &mut fields, &mut note)? == Drawn::Exhausted {
             return Err(Error::conflict(EXHAUSTED));
         }
@@ -137,8 +175,51 @@ impl Upgrade {
             internal: Some(write_notes(&note)?),
             ..Changes::default()
         };
-        request(tx, machine, row, "upgrade", "{}", changes)
+        request(tx, machine, row, "upgrade", &data, changes)
     }
+}
+
+/// What is noted of an upgrade as it begins; `fields` have its configurations already.
+fn first_notes(fields: &Fields) -> Result<UpgradeNotes> {
+    let from = match is_guarded(fields)? {
+        true => fields.read("createIndex")?.unwrap_or(0),
+        false => 0,
+    };
+    Ok(UpgradeNotes {
+        from,
+        ..UpgradeNotes::default()
+    })
+}
+
+/// Whether labels of the primary say anything of upgrades to it.
+fn is_guarded(fields: &Fields) -> Result<bool> {
+    let launch: Option<Config> = fields.read("launchConfig")?;
+    let launch = launch.map(|launch| configs::as_launch(&launch)).transpose()?;
+    let labels = launch.and_then(|launch| launch.labels).unwrap_or_default();
+    Ok(UpgradePolicy::of(&labels)? != UpgradePolicy::default())
+}
+
+/// Lets an upgrade go on that was cancelled. What stood still after a canary, or because of failures, does so no more:
+/// only what fails from now on counts.
+pub(crate) async fn go_on(core: &Core, scope: &Scope, row: &Resource) -> Result<Answer> {
+    let machine = core.machine_of(&row.kind)?.clone();
+    let id = row.id;
+    core.write_for(scope, move |tx| {
+        let row = tx.get(id)?;
+        if machine.start("continueupgrade", row.state).is_none() {
+            return Err(not_available());
+        }
+        let mut note: ServiceNotes = notes(&row);
+        let mut changes = Changes::default();
+        if is_guarded(&Fields::parse(&row.fields)?)? {
+            note.upgrade.failed.clear();
+            note.upgrade.is_released = true;
+            changes.internal = Some(write_notes(&note)?);
+        }
+        request(tx, &machine, &row, "continueupgrade", "{}", changes)
+    })
+    .await
+    .map(|row| Answer::Accepted(Box::new(row)))
 }
 
 /// Takes a rollback.
@@ -148,7 +229,7 @@ pub(crate) async fn roll_back(core: &Core, scope: &Scope, row: &Resource) -> Res
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;
         match machine.start("rollback", row.state) {
-            Some(_) => begin_rollback(tx, &machine, &row),
+            Some(_) => begin_rollback(tx, &machine, &row, None),
             None => Err(not_available()),
         }
     })
@@ -157,7 +238,13 @@ pub(crate) async fn roll_back(core: &Core, scope: &Scope, row: &Resource) -> Res
 }
 
 /// Begins a rollback: the previous configurations are the current ones again; the planner brings the old units back.
-pub(super) fn begin_rollback(tx: &mut Tx<'_>, machine: &Machine, row: &Resource) -> Result<Resource> {
+/// `because` of a failure, if nobody asked for it.
+pub(super) fn begin_rollback(
+    tx: &mut Tx<'_>,
+    machine: &Machine,
+    row: &Resource,
+    because: Option<String>,
+) -> Result<Resource> {
     let mut fields = Fields::parse(&row.fields)?;
     let upgrade: Option<Value> = fields.read("upgrade")?;
     let strategy = upgrade
@@ -176,14 +263,21 @@ pub(super) fn begin_rollback(tx: &mut Tx<'_>, machine: &Machine, row: &Resource)
             .unwrap_or(json!([]));
         fields.set("secondaryLaunchConfigs", &sidekicks)?;
     }
+    let data = RollbackData { because };
     let note = ServiceNotes {
         last_batch_at: None,
+        upgrade: UpgradeNotes {
+            given_up: data.because.clone().map(|why| GivenUp { at: tx.now(), why }),
+            ..UpgradeNotes::default()
+        },
         ..notes::<ServiceNotes>(row)
     };
     let changes = Changes {
         fields: Some(fields),
         internal: Some(write_notes(&note)?),
+        message: data.because.clone(),
         ..Changes::default()
     };
-    request(tx, machine, row, "rollback", "{}", changes)
+    let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a rollback", e))?;
+    request(tx, machine, row, "rollback", &data, changes)
 }

@@ -18,7 +18,7 @@ impl Core {
             Room::Access => access::handle(self, process, row).await,
             Room::Accounts => accounts::handle(self, process, row).await,
             Room::Drivers => drivers::handle(self, process, row).await,
-            Room::Instances => instances::handle(self, process, row, services::keep_address).await,
+            Room::Instances => instances::handle(self, process, row, services::let_container_go).await,
             Room::Services => services::handle(self, process, row).await,
             Room::Hosts => hosts::handle(self, process, row).await,
             Room::Tasks | Room::Plain => Ok(Outcome::done()),

@@ -9,6 +9,7 @@
 use super::world::{ONE_BY_ONE, World, config, host};
 use super::*;
 
+mod guard;
 mod placement;
 mod reconcile;
 mod upgrade;

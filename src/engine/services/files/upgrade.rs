@@ -12,10 +12,11 @@ use crate::compose;
 use crate::engine::core::{
     Answer, Core, Input, Outcome, Scope, Update, apply_update, fenced, not_available, notes, request, write_notes,
 };
-use crate::model::{Fields, Resource, Result, ServiceKind, State};
+use crate::model::{Fields, Resource, Result, ServiceKind, State, Timestamp};
 use crate::schema::{Role, Version};
 use crate::store::{Changes, Process, Tx, Within};
 
+use super::super::snapshot::ServiceNotes;
 use super::super::upgrade::{Upgrade, begin_rollback};
 use super::import::link;
 use super::same::{Difference, difference};
@@ -107,14 +108,14 @@ fn begun(row: &Resource, input: &Input) -> Result<Changes> {
 /// What of services is brought to what files say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depth {
-    /// Their own fields, their links and their configurations.
-    All,
+    /// Their own fields, their links and their configurations; upgrades that failed since then are not tried again.
+    All(Timestamp),
     /// No configurations: those that services keep come back by their own rollback.
     OwnFields,
 }
 
 /// How far a service is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Progress {
     /// It is what the files say.
     There,
@@ -122,6 +123,8 @@ enum Progress {
     Waits,
     /// It cannot be upgraded in its state.
     Held,
+    /// Its upgrade failed since the stack's began, and it is what it was.
+    GivenUp(String),
 }
 
 impl Core {
@@ -149,18 +152,22 @@ impl Core {
         }
         let before = notes::<StackNotes>(row).before()?;
         let scales = changed_scales(&row.name, before.as_ref(), &wanted)?;
-        let progress = match self.bring(process, row, &wanted, scales, Depth::All).await {
+        let depth = Depth::All(Timestamp(process.started_ms));
+        let progress = match self.bring(process, row, &wanted, scales, depth).await {
             Ok(progress) => progress,
             Err(error) if is_refusal(&error) => return Ok(Outcome::Failed(error.external.unwrap_or_default())),
             Err(error) => return Err(error),
         };
-        Ok(
-            match progress.iter().find(|(_, progress)| *progress == Progress::Held) {
-                Some((name, _)) => Outcome::Failed(format!("service {name} cannot be upgraded in its state")),
-                None if progress.iter().all(|(_, progress)| *progress == Progress::There) => Outcome::done(),
-                None => Outcome::Again(SAFETY_WAIT, "Upgrading stack".into()),
-            },
-        )
+        let hindrance = progress.iter().find_map(|(name, progress)| match progress {
+            Progress::Held => Some(format!("service {name} cannot be upgraded in its state")),
+            Progress::GivenUp(why) => Some(format!("service {name}: {why}")),
+            Progress::There | Progress::Waits => None,
+        });
+        Ok(match hindrance {
+            Some(sentence) => Outcome::Failed(sentence),
+            None if progress.iter().all(|(_, progress)| *progress == Progress::There) => Outcome::done(),
+            None => Outcome::Again(SAFETY_WAIT, "Upgrading stack".into()),
+        })
     }
 
     /// Asks each service for what it needs to be as its file says.
@@ -270,7 +277,7 @@ impl Core {
                 return Ok(());
             };
             match action {
-                "rollback" => begin_rollback(tx, &machine, &service).map(drop),
+                "rollback" => begin_rollback(tx, &machine, &service, None).map(drop),
                 action => request(tx, &machine, &service, action, "{}", Changes::default()).map(drop),
             }
         })
@@ -347,9 +354,9 @@ fn bring_service(
         }
         row = apply_update(tx, update, &row, &changed)?;
     }
-    if depth == Depth::OwnFields {
+    let Depth::All(since) = depth else {
         return Ok(Progress::There);
-    }
+    };
     let found = difference_of(&row, wanted)?;
     if found.is_none() || !ServiceKind::of(&row.kind).has_containers() {
         let is_moving = matches!(
@@ -361,6 +368,13 @@ fn bring_service(
                 | State::UPDATING_INACTIVE
         );
         return Ok(if is_moving { Progress::Waits } else { Progress::There });
+    }
+    if let Some(failed) = notes::<ServiceNotes>(&row)
+        .upgrade
+        .given_up
+        .filter(|failed| failed.at >= since)
+    {
+        return Ok(Progress::GivenUp(failed.why));
     }
     if row.state == State::UPGRADED {
         // An earlier upgrade is finished first.

@@ -1,0 +1,37 @@
+//! Upgrades that are watched over: what is known of new containers that are gone before the planner could see how they failed.
+
+use crate::engine::core::{notes, write_notes};
+use crate::engine::instances::{InstanceFacts, InstanceNotes};
+use crate::model::{Error, Resource, Result, State};
+use crate::store::{Changes, Tx};
+
+use super::execute::keep_address;
+use super::snapshot::ServiceNotes;
+
+/// What a service does when one of its containers goes: it remembers that a new one was never well, and keeps its address
+/// if it is to. Says whether the address is kept.
+pub(crate) fn let_container_go(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> {
+    if notes::<InstanceNotes>(row).was_never_well {
+        note_never_well(tx, row)?;
+    }
+    keep_address(tx, row)
+}
+
+fn note_never_well(tx: &mut Tx<'_>, row: &Resource) -> Result<()> {
+    let service = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten();
+    let Some(service) = service.filter(|service| service.state == State::UPGRADING) else {
+        return Ok(());
+    };
+    let facts: InstanceFacts =
+        serde_json::from_str(&row.fields).map_err(|e| Error::internal(format!("reading container {}", row.id), e))?;
+    let mut note: ServiceNotes = notes(&service);
+    let is_new = facts.create_index.unwrap_or(0) > note.upgrade.from;
+    if is_new && note.upgrade.failed.insert(notes::<InstanceNotes>(row).index) {
+        let changes = Changes {
+            internal: Some(write_notes(&note)?),
+            ..Changes::default()
+        };
+        tx.update_if(&service, &changes)?;
+    }
+    Ok(())
+}

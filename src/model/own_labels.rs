@@ -1,0 +1,292 @@
+//! Labels by which a launch configuration asks for what Rancher has no field for: `io.drover.…`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::launch::LABEL_START_ONCE;
+use super::schedule::Schedule;
+use super::{Error, Result};
+
+/// What an upgrade does when too many new containers fail: `continue`, `pause`, `rollback`.
+pub const FAILURE_ACTION: &str = "io.drover.upgrade.failure_action";
+/// How long a new container has to stay up (and be healthy) before it counts as good: `10s`.
+pub const MONITOR: &str = "io.drover.upgrade.monitor";
+/// Which share of the new containers may fail: 0 to 1.
+pub const MAX_FAILURE_RATIO: &str = "io.drover.upgrade.max_failure_ratio";
+/// So many containers are upgraded first; then the upgrade waits.
+pub const CANARY: &str = "io.drover.upgrade.canary";
+
+/// `healthy`: containers start only when the services that theirs is linked to are healthy.
+pub const DEPENDS_ON: &str = "io.drover.depends_on";
+
+/// `*/5 * * * *`: when the containers of a service that run once are started anew, in UTC.
+pub const SCHEDULE: &str = "io.drover.schedule";
+
+/// What all labels about upgrades begin with.
+const UPGRADE: &str = "io.drover.upgrade.";
+/// Of a launch configuration, where these labels stand.
+const FIELD: &str = "launchConfig.labels";
+
+/// How long new containers are watched where a failure has consequences and no other time is given.
+pub const DEFAULT_MONITOR: Duration = Duration::from_secs(5);
+/// The longest time for which new containers can be watched.
+pub const LONGEST_MONITOR: Duration = Duration::from_secs(3_600);
+/// The most containers that can be asked for as a canary: a service has no more.
+pub const MOST_CANARIES: u32 = 10_000;
+
+/// What an upgrade does when new containers fail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FailureAction {
+    /// They are tried again, for as long as it takes.
+    #[default]
+    Continue,
+    /// The upgrade goes no further.
+    Pause,
+    /// The service goes back to what it was.
+    Rollback,
+}
+
+/// What the labels of a primary launch configuration say of upgrades to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UpgradePolicy {
+    /// What is done when too many fail.
+    pub failure_action: FailureAction,
+    /// How long new containers are watched.
+    pub monitor: Duration,
+    /// Which share may fail, in millionths.
+    pub max_failed_ppm: u32,
+    /// So many are upgraded first; 0 for no such stop.
+    pub canary: u32,
+}
+
+impl UpgradePolicy {
+    /// Reads the labels. 422 that names the label if one says nothing that can be done.
+    pub fn of(labels: &BTreeMap<String, String>) -> Result<Self> {
+        let known = [FAILURE_ACTION, MONITOR, MAX_FAILURE_RATIO, CANARY];
+        if let Some(other) = labels
+            .keys()
+            .find(|k| k.starts_with(UPGRADE) && !known.contains(&k.as_str()))
+        {
+            return Err(bad(other, "there is no such label"));
+        }
+        let label = |name: &str| labels.get(name).map(|value| value.trim());
+        let failure_action = match label(FAILURE_ACTION) {
+            None | Some("continue") => FailureAction::Continue,
+            Some("pause") => FailureAction::Pause,
+            Some("rollback") => FailureAction::Rollback,
+            Some(_) => return Err(bad(FAILURE_ACTION, "is one of continue, pause, rollback")),
+        };
+        let monitor = label(MONITOR).map(|text| {
+            let time = parse_duration(text).filter(|time| *time <= LONGEST_MONITOR);
+            time.ok_or_else(|| bad(MONITOR, "is a time such as 500ms, 10s or 2m, and at most 1h"))
+        });
+        let ratio = label(MAX_FAILURE_RATIO).map(|text| {
+            let ratio = parse_ppm(text);
+            ratio.ok_or_else(|| {
+                bad(
+                    MAX_FAILURE_RATIO,
+                    "is a number from 0 to 1, with at most six decimal places",
+                )
+            })
+        });
+        let canary = label(CANARY).map(|text| {
+            let count = text.parse().ok().filter(|n| (1..=MOST_CANARIES).contains(n));
+            count.ok_or_else(|| bad(CANARY, "is a number of containers, from 1 to 10000"))
+        });
+        if failure_action == FailureAction::Continue && ratio.is_some() {
+            return Err(bad(
+                MAX_FAILURE_RATIO,
+                "counts only with io.drover.upgrade.failure_action pause or rollback",
+            ));
+        }
+        let watched = match failure_action {
+            FailureAction::Continue => Duration::ZERO,
+            FailureAction::Pause | FailureAction::Rollback => DEFAULT_MONITOR,
+        };
+        Ok(Self {
+            failure_action,
+            monitor: monitor.transpose()?.unwrap_or(watched),
+            max_failed_ppm: ratio.transpose()?.unwrap_or_default(),
+            canary: canary.transpose()?.unwrap_or_default(),
+        })
+    }
+}
+
+/// Whether labels say that what the service is linked to has to be healthy first.
+pub fn depends_on_healthy(labels: &BTreeMap<String, String>) -> bool {
+    labels.contains_key(DEPENDS_ON)
+}
+
+/// When the containers of a service are started anew.
+pub fn schedule_of(labels: &BTreeMap<String, String>) -> Option<Schedule> {
+    Schedule::parse(labels.get(SCHEDULE)?)
+}
+
+fn check_schedule(labels: &BTreeMap<String, String>) -> Result<()> {
+    if !labels.contains_key(SCHEDULE) {
+        return Ok(());
+    }
+    if schedule_of(labels).is_none() {
+        return Err(bad(
+            SCHEDULE,
+            "is minute, hour, day of the month, month and day of the week, as in */5 * * * *, for a time that comes",
+        ));
+    }
+    let runs_once = |value: &String| value.eq_ignore_ascii_case("true");
+    match labels.get(LABEL_START_ONCE).is_some_and(runs_once) {
+        true => Ok(()),
+        false => Err(bad(
+            SCHEDULE,
+            "is for containers that run once: io.rancher.container.start_once=true",
+        )),
+    }
+}
+
+/// Checks the labels of a primary launch configuration. 422 that names the label if one says nothing that can be done.
+pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
+    UpgradePolicy::of(labels)?;
+    check_schedule(labels)?;
+    match labels.get(DEPENDS_ON).map(|value| value.trim()) {
+        None | Some("healthy") => Ok(()),
+        Some(_) => Err(bad(DEPENDS_ON, "is healthy, or left out")),
+    }
+}
+
+/// The labels of a service are those of its primary: a sidekick that says more than its primary says nothing.
+pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
+    match labels
+        .keys()
+        .find(|key| key.starts_with(UPGRADE) || [DEPENDS_ON, SCHEDULE].contains(&key.as_str()))
+    {
+        Some(label) => Err(bad(label, "belongs to the primary launch configuration")),
+        None => Ok(()),
+    }
+}
+
+/// An error about a label.
+fn bad(label: &str, why: &str) -> Error {
+    Error::invalid("InvalidOption", FIELD).with_message(format!("label {label}: {why}"))
+}
+
+/// `500ms`, `10s`, `2m`, `1h`: a whole number and a unit.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// A number from 0 to 1 in millionths, without a detour over floating point numbers.
+fn parse_ppm(text: &str) -> Option<u32> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |digits: &str| digits.chars().all(|c| c.is_ascii_digit());
+    if (whole.is_empty() && part.is_empty())
+        || whole.len() > 1
+        || part.len() > 6
+        || !is_number(whole)
+        || !is_number(part)
+    {
+        return None;
+    }
+    let whole: u32 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let part: u32 = format!("{part:0<6}").parse().ok()?;
+    let ppm = whole.checked_mul(1_000_000)?.checked_add(part)?;
+    (ppm <= 1_000_000).then_some(ppm)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a failed test may panic")]
+
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let text = |text: &&str| (*text).to_owned();
+        pairs
+            .iter()
+            .map(|(key, value)| (format!("{UPGRADE}{key}"), text(value)))
+            .collect()
+    }
+
+    #[test]
+    fn labels_say_how_upgrades_are_watched() {
+        let plain = UpgradePolicy::of(&labels(&[])).expect("no labels");
+        assert_eq!(plain, UpgradePolicy::default());
+        let rollback = UpgradePolicy::of(&labels(&[("failure_action", "rollback")])).expect("one label");
+        assert_eq!(rollback.monitor, DEFAULT_MONITOR);
+        let all = [
+            ("failure_action", "pause"),
+            ("monitor", "2m"),
+            ("max_failure_ratio", "0.25"),
+            ("canary", "3"),
+        ];
+        let all = UpgradePolicy::of(&labels(&all)).expect("all labels");
+        let expected = UpgradePolicy {
+            failure_action: FailureAction::Pause,
+            monitor: Duration::from_secs(120),
+            max_failed_ppm: 250_000,
+            canary: 3,
+        };
+        assert_eq!(all, expected);
+        for (text, ppm) in [
+            ("0", 0),
+            ("1", 1_000_000),
+            ("1.0", 1_000_000),
+            (".5", 500_000),
+            ("0.000001", 1),
+        ] {
+            let policy = UpgradePolicy::of(&labels(&[("failure_action", "pause"), ("max_failure_ratio", text)]));
+            assert_eq!(policy.expect(text).max_failed_ppm, ppm, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_label_cannot_mean_is_refused_by_its_name() {
+        for (label, value) in [
+            ("failure_action", "stop"),
+            ("failure_action", ""),
+            ("monitor", "10"),
+            ("monitor", "-1s"),
+            ("monitor", "2h"),
+            ("monitor", "99999999999999999999s"),
+            ("max_failure_ratio", "1.1"),
+            ("max_failure_ratio", "."),
+            ("max_failure_ratio", "1e-3"),
+            ("max_failure_ratio", "0.1234567"),
+            ("canary", "0"),
+            ("canary", "some"),
+            ("canary", "10001"),
+            ("canaries", "1"),
+        ] {
+            let mut pairs = vec![(label, value)];
+            if label == "max_failure_ratio" {
+                pairs.push(("failure_action", "rollback"));
+            }
+            let error = UpgradePolicy::of(&labels(&pairs)).expect_err(value);
+            let said = error.external.unwrap_or_default();
+            assert!(said.contains(&format!("{UPGRADE}{label}:")), "{label} {value}: {said}");
+            assert_eq!(error.field.as_deref(), Some(FIELD));
+        }
+        assert!(
+            UpgradePolicy::of(&labels(&[("max_failure_ratio", "0.5")])).is_err(),
+            "a ratio of what goes on anyway"
+        );
+        assert!(check_sidekick(&labels(&[("canary", "1")])).is_err());
+    }
+
+    #[test]
+    fn what_is_depended_on_has_to_be_healthy_or_nothing() {
+        for (value, is_good) in [("healthy", true), ("started", false), ("", false), ("Healthy", false)] {
+            let labels = BTreeMap::from([(DEPENDS_ON.to_owned(), value.to_owned())]);
+            assert_eq!(check_primary(&labels).is_ok(), is_good, "{value}");
+            assert!(check_sidekick(&labels).is_err());
+        }
+    }
+}
