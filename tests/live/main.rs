@@ -26,6 +26,7 @@ mod fuzz;
 mod name_servers;
 mod names;
 mod natives;
+mod registries;
 mod runtime;
 mod secrets;
 mod services;
