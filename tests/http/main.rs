@@ -15,6 +15,7 @@ mod compose_files;
 mod containers;
 mod contract;
 mod credentials;
+mod declared_volumes;
 mod dependencies;
 mod documents;
 mod drivers;

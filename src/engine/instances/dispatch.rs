@@ -121,7 +121,7 @@ pub(crate) async fn handle(
         "instance.stop" => core.stop_instance(process, row).await,
         "instance.remove" => core.remove_instance(process, row, keep_address).await,
         "volume.create" => volumes::created(row),
-        "volume.deactivate" => Ok(core.deactivate_volume(process)),
+        "volume.deactivate" => core.deactivate_volume(process, row),
         "volume.remove" => core.remove_volume(row).await,
         _ => Ok(Outcome::done()),
     }

@@ -7,7 +7,7 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
-use super::{balancing, files, links, names, service, stack, upgrade};
+use super::{balancing, files, links, names, service, shared_volumes, stack, upgrade};
 
 pub(crate) async fn create(
     core: &Core,
@@ -18,6 +18,7 @@ pub(crate) async fn create(
 ) -> Result<Resource> {
     match ty.def.root.as_str() {
         "service" => service::create(core, scope, ty, account, input).await,
+        "volumeTemplate" => shared_volumes::create(core, scope, ty, account, &input).await,
         _ => stack::create(core, scope, ty, account, input).await,
     }
 }
@@ -37,7 +38,8 @@ pub(crate) async fn update(
     }
     let input = match row.root.as_str() {
         "service" => service::check_update(row, input)?,
-        _ => stack::check_name(input)?,
+        "stack" => stack::check_name(input)?,
+        _ => input,
     };
     core.update_row(scope, row.id, input, Update::of(ty).named_by(names::check_name_free))
         .await
@@ -104,6 +106,7 @@ pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Re
 pub(crate) async fn look_at(core: &Core, row: &Resource) -> Result<()> {
     match row.root.as_str() {
         "service" => core.look_at_service(row).await,
-        _ => core.look_at_stack(row).await,
+        "stack" => core.look_at_stack(row).await,
+        _ => Ok(()),
     }
 }

@@ -74,13 +74,23 @@ impl Core {
         self.roll_up(&snapshot).await?;
         Ok(match verdict {
             Verdict::Converged if had_steps => Outcome::Again(Duration::ZERO, row.message.clone()),
-            Verdict::Converged => Outcome::done(),
+            Verdict::Converged => {
+                self.release_surplus_units(&snapshot).await?;
+                Outcome::done()
+            }
             Verdict::Working(message) => Outcome::Again(
                 wake_after.unwrap_or(SAFETY_WAIT),
                 self.trouble(&snapshot).unwrap_or(message),
             ),
             Verdict::Stuck(message) => Outcome::Failed(message),
         })
+    }
+
+    /// Lets go of what units had for themselves that the service is done without.
+    pub(crate) async fn release_surplus_units(&self, snapshot: &ServiceSnapshot) -> Result<()> {
+        let kept = snapshot.instances.iter().map(|row| notes::<InstanceNotes>(row).index);
+        self.release_units(snapshot.stack.id, snapshot.service.id, kept.collect())
+            .await
     }
 
     /// Whether the planner would do anything to an active service, now or in a while.

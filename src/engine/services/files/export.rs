@@ -46,6 +46,7 @@ pub(crate) fn files_of(core: &Core, stack: &Resource, only: Option<&[ResourceId]
             driver: fields.text("driver"),
             options: fields.texts("driverOpts")?,
             external: fields.read("external")?.unwrap_or(false),
+            per_container: fields.read("perContainer")?.unwrap_or(false),
         });
     }
     volumes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -56,8 +57,9 @@ pub(crate) fn files_of(core: &Core, stack: &Resource, only: Option<&[ResourceId]
 impl Core {
     /// A service as a file has it: with names for ids.
     fn as_written(&self, row: &Resource) -> Result<compose::Service> {
-        let fields: Input =
+        let mut fields: Input =
             serde_json::from_str(&row.fields).map_err(|e| Error::internal("reading the fields of a service", e))?;
+        self.secrets_by_name(&mut fields)?;
         let mut links = Vec::new();
         for map in self.store.children(row.id, "serviceConsumeMap")? {
             // What a selector made, the selector makes again.

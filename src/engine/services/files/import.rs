@@ -144,7 +144,7 @@ impl Core {
             fields.set("driver", &volume.driver)?;
             fields.set("driverOpts", &volume.options)?;
             fields.set("external", &volume.external)?;
-            fields.set("perContainer", &false)?;
+            fields.set("perContainer", &volume.per_container)?;
             tx.insert(NewResource {
                 name: volume.name,
                 parent_id: Some(id),

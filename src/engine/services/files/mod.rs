@@ -9,6 +9,7 @@ mod balancing;
 mod export;
 mod import;
 mod same;
+mod secrets;
 mod upgrade;
 mod wanted;
 
