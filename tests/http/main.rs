@@ -39,6 +39,7 @@ mod openapi;
 mod pages;
 mod project_isolation;
 mod projects;
+mod pull_tasks;
 mod quirks;
 mod random_lives;
 mod recordings;

@@ -182,6 +182,23 @@ fn a_service_runs_from_a_private_registry_once_its_password_is_right() {
         .get(&format!("/services/{}/instances", active["id"].as_str().unwrap()));
     assert_eq!(rows["data"][0]["registryCredentialId"], known["id"], "{rows:#}");
 
+    // Fetched before anybody needs it, with the same password.
+    registry.push(&world, "drover-test/web:2", "team/web:2");
+    let reference = format!("{}/team/web:2", registry.address);
+    for (mode, is_there) in [("cached", false), ("all", true), ("cached", true)] {
+        let task = json!({"image": reference, "mode": mode});
+        let task = world.api.post("/pulltasks", task);
+        let done = world.api.wait_state(&task, "active");
+        let status = done["status"].as_object().expect("a status");
+        assert!(
+            status.len() == 1 && status.values().all(|word| word == "Done"),
+            "{done:#}"
+        );
+        let found = world.docker.output(&["image", "inspect", &reference]);
+        assert_eq!(found.status.success(), is_there, "{mode}");
+    }
+    world.docker.run(&["rmi", &reference]);
+
     // An image that names no registry comes from the default one; one of another registry is refused.
     world.set("registry.default", &registry.address);
     world.set("registry.whitelist", &registry.address);

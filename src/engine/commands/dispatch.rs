@@ -42,7 +42,7 @@ impl Room {
             ("credential" | "secret" | "certificate", _) | ("storagePool", "registry") => Self::Access,
             ("account" | "userPreference" | "projectTemplate" | "projectMember", _) => Self::Accounts,
             ("networkDriver" | "storageDriver" | "network", _) => Self::Drivers,
-            ("instance" | "volume" | "port", _) => Self::Instances,
+            ("instance" | "volume" | "port", _) | ("genericObject", "pullTask") => Self::Instances,
             ("service" | "stack" | "volumeTemplate", _) => Self::Services,
             ("task", _) => Self::Tasks,
             _ => Self::Plain,

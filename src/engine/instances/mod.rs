@@ -19,6 +19,7 @@ mod network;
 mod own_key;
 mod placement;
 mod ports;
+mod pull_tasks;
 mod pulling;
 mod secrets;
 mod spec;
