@@ -10,6 +10,7 @@
 mod access;
 mod audit;
 mod balancers;
+mod balancers_of_v1;
 mod client_sequences;
 mod compose;
 mod compose_files;

@@ -7,7 +7,7 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
-use super::{balancing, files, links, names, service, shared_volumes, stack, upgrade};
+use super::{balancing, balancing_of_v1, files, links, names, service, shared_volumes, stack, upgrade};
 
 pub(crate) async fn create(
     core: &Core,
@@ -31,6 +31,7 @@ pub(crate) async fn update(
     mut input: Input,
 ) -> Result<Resource> {
     if row.root == "service" {
+        balancing_of_v1::settle(&row.kind, Some(row), &mut input)?;
         core.apply_image_rules(&mut input)?;
         core.check_host_use(row.account_id, &input)?;
         balancing::check_references(&input, row.account_id, |id| core.store.find(id))?;
@@ -52,6 +53,12 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
 }
 
 pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str, input: Input) -> Result<Answer> {
+    if row.root == "service"
+        && action.ends_with("servicelink") | action.ends_with("servicelinks")
+        && let Some(answer) = balancing_of_v1::act(core, scope, row, action, &input).await?
+    {
+        return Ok(answer);
+    }
     match (row.root.as_str(), action) {
         ("service", "upgrade") => upgrade::accept(core, scope, row, input).await,
         ("service", "rollback") => upgrade::roll_back(core, scope, row).await,
