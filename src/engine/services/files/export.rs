@@ -60,10 +60,11 @@ impl Core {
         let mut fields: Input =
             serde_json::from_str(&row.fields).map_err(|e| Error::internal("reading the fields of a service", e))?;
         self.secrets_by_name(&mut fields)?;
+        say_strategy(&mut fields);
         let mut links = Vec::new();
         for map in self.store.children(row.id, "serviceConsumeMap")? {
-            // What a selector made, the selector makes again.
-            if crate::engine::core::notes::<super::super::links::LinkNotes>(&map).selected {
+            // What a selector or a rule made is made again of that.
+            if crate::engine::core::notes::<super::super::links::LinkNotes>(&map).follows() {
                 continue;
             }
             let service = match self.linked_service(&map)? {
@@ -85,5 +86,17 @@ impl Core {
             balancing,
             pace: Map::new(),
         })
+    }
+}
+
+/// The check that a balancer is given has no strategy, and what is read of a file has the usual one: it is written as that.
+fn say_strategy(fields: &mut Input) {
+    let config = fields.get_mut("launchConfig");
+    let check = config.and_then(|config| config.get_mut("healthCheck")?.as_object_mut());
+    if let Some(strategy) = check
+        .and_then(|check| check.get_mut("strategy"))
+        .filter(|s| s.is_null())
+    {
+        *strategy = json!("recreate");
     }
 }
