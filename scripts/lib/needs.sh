@@ -75,6 +75,7 @@ need_live_packages() {
     # A plain busybox is linked dynamically and would not run in an image of its own.
     dpkg -s busybox-static >/dev/null 2>&1 || missing+=(busybox-static)
     has haproxy || missing+=(haproxy)
+    has docker-registry || missing+=(docker-registry)
     has python3 || missing+=(python3)
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
     apt_install "${missing[@]}"

@@ -15,3 +15,4 @@ mod slots;
 mod tests;
 
 pub use feed::feed;
+pub use sections::split as split_sections;

@@ -94,6 +94,22 @@ pub fn parse(text: &str) -> (Vec<Section>, BTreeMap<String, String>) {
     (sections, words)
 }
 
+/// A user's lines as they were written, by sections; what stands before the first is one, too.
+pub fn split(text: &str) -> Vec<&str> {
+    let is_head = |line: &str| HEADS.contains(&line.split_whitespace().next().unwrap_or_default());
+    let mut starts: Vec<usize> = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if starts.is_empty() || is_head(line) {
+            starts.push(at);
+        }
+        at += line.len();
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let ranges = starts.iter().zip(ends);
+    ranges.filter_map(|(start, end)| text.get(*start..end)).collect()
+}
+
 /// Lays a user's sections over ours.
 pub fn merge(mut ours: Vec<Section>, theirs: &[Section]) -> Vec<Section> {
     for section in theirs {

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::lb_config::{LABEL_SSL_PORTS, OlderTarget, is_ssl_port, older_lines};
 use crate::model::port::PortSpec;
 
 use super::forms::{Form, list};
@@ -45,7 +46,6 @@ const STICKINESS: &[(&str, &str, Form)] = &[
 ];
 
 const TARGET_LABEL: &str = "io.rancher.loadbalancer.target.";
-const SSL_LABEL: &str = "io.rancher.loadbalancer.ssl.ports";
 
 /// Reads one of the keys.
 pub(super) fn read(reader: &mut Reader<'_>, parts: &mut Parts, key: &str, node: &Node) -> Read<()> {
@@ -100,12 +100,8 @@ fn older(reader: &mut Reader<'_>, parts: &mut Parts, node: &Node) -> Read<()> {
     let known = ["haproxy_config", "lb_cookie_stickiness_policy"];
     unknown(reader, parts, "load_balancer_config", node, &known)?;
     if let Some(config) = node.get("haproxy_config") {
-        let mut text = String::new();
-        for section in ["global", "defaults"] {
-            if let Some(lines) = config.get(section) {
-                text.push_str(&format!("{section}\n{}\n", lines.as_text()?.trim_end()));
-            }
-        }
+        let lines = |section: &str| config.get(section).map(Node::as_text).transpose();
+        let text = older_lines(lines("global")?, lines("defaults")?);
         parts.balancing.insert("config".into(), json!(text));
     }
     if let Some(policy) = node.get("lb_cookie_stickiness_policy") {
@@ -146,8 +142,7 @@ fn texts(config: &Map<String, Value>, field: &str) -> Vec<String> {
 /// The rules of one port for one target: one for each entry of its label, `[source:]host/path[=port]`, or one for all.
 fn older_rules(parts: &Parts, port: &PortSpec, service: &str) -> Read<Vec<Value>> {
     let source = port.public.unwrap_or(port.private);
-    let ssl = parts.label(SSL_LABEL).unwrap_or_default();
-    let is_ssl = ssl.split(',').any(|text| text.trim() == source.to_string());
+    let is_ssl = is_ssl_port(parts.label(LABEL_SSL_PORTS), source);
     let protocol = match (is_ssl, parts.older_tcp.contains(&source)) {
         (true, true) => "tls",
         (true, false) => "https",
@@ -166,27 +161,13 @@ fn older_rules(parts: &Parts, port: &PortSpec, service: &str) -> Read<Vec<Value>
     let mut rules = Vec::new();
     for entry in entries.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
         let refuse = || Problem::new(format!("{entry:?} is no target")).within(format!("{TARGET_LABEL}{service}"));
-        let (place, target) = entry.split_once('=').unwrap_or((entry, ""));
-        let target = match target {
-            "" => port.private,
-            text => text.parse().map_err(|_| refuse())?,
-        };
-        let (place, path) = match place.find('/') {
-            Some(at) => place.split_at(at),
-            None => (place, ""),
-        };
-        let (host, of_port) = place.split_once(':').unwrap_or(match place.parse::<u16>() {
-            Ok(_) => ("", place),
-            Err(_) => (place, ""),
-        });
-        if !of_port.is_empty() && of_port.parse::<u16>().map_err(|_| refuse())? != source {
+        let said = OlderTarget::parse(entry).ok_or_else(refuse)?;
+        if said.source.is_some_and(|at| at != source) {
             continue;
         }
-        let mut rule = rule(target);
-        for (key, text) in [("hostname", host), ("path", path)] {
-            if !text.is_empty() {
-                rule.insert(key.to_owned(), json!(text));
-            }
+        let mut rule = rule(said.port.unwrap_or(port.private));
+        for (key, text) in [("hostname", said.hostname), ("path", said.path)] {
+            rule.extend(text.map(|text| (key.to_owned(), json!(text))));
         }
         rules.push(Value::Object(rule));
     }

@@ -146,7 +146,7 @@ pub const KEYS: &[Key] = &[
         Ignored("a service keeps its containers running; the label io.rancher.container.start_once says otherwise"),
     ),
     docker("runtime", Refused("not part of this build")),
-    docker("secrets", Refused("secrets are given to services by request only")),
+    docker("secrets", Special("secrets of the project, by their names")),
     docker("security_opt", Config("securityOpt", List)),
     docker("shm_size", Config("shmSize", Bytes)),
     docker("stdin_open", Config("stdinOpen", Flag)),
@@ -227,6 +227,7 @@ const SPECIAL_FIELDS: &[&str] = &[
     "networkLaunchConfig",
     "networkMode",
     "ports",
+    "secrets",
 ];
 
 /// Whether files say anything of a field of a launch configuration.

@@ -29,3 +29,6 @@ pub const MAX_WARNINGS: usize = 50;
 
 /// Services of a stack's files, sidekicks included.
 pub const MAX_SERVICES: usize = 500;
+
+/// Volumes that a stack declares, by its files or by requests.
+pub const MAX_VOLUMES: usize = 500;

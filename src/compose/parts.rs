@@ -1,5 +1,7 @@
 //! One service of a file, read key by key; a sidekick is one, too.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, File, Treatment};
@@ -46,6 +48,10 @@ pub(super) struct Parts {
 pub(super) struct Reader<'a> {
     pub(super) variables: Variables<'a>,
     pub(super) warnings: Vec<Warning>,
+    /// What the file calls secrets, and what the project does.
+    pub(super) secrets: BTreeMap<String, String>,
+    /// The same of volumes that are there already, under another name.
+    pub(super) volumes: BTreeMap<String, String>,
 }
 
 impl Reader<'_> {

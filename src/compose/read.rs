@@ -8,8 +8,10 @@ use super::balancing;
 use super::limits::{MAX_LINKS, MAX_SERVICES, MAX_TEXT, MAX_WARNINGS};
 use super::parts::{Link, Parts, Reader};
 use super::problem::{Problem, Read, Warning};
+use super::secrets;
 use super::template::{Facts, carry_out, is_template};
 use super::variables::Variables;
+use super::volumes::{self, Volume};
 use super::yaml::{Kind, Node, parse};
 
 /// The files of a stack, as they were written.
@@ -49,19 +51,6 @@ pub struct Service {
     pub pace: Map<String, Value>,
 }
 
-/// A volume that the services of a stack share.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Volume {
-    /// As services name it.
-    pub name: String,
-    /// None is the host's own.
-    pub driver: Option<String>,
-    /// Options for the driver.
-    pub options: BTreeMap<String, String>,
-    /// Whether it is there already, under this very name.
-    pub external: bool,
-}
-
 /// Reads the files of a stack with the values of its variables. Templates are carried out first.
 pub fn read(stack: &str, texts: &Texts, environment: &BTreeMap<String, String>) -> Read<Document> {
     let in_docker = |problem: Problem| problem.within("docker-compose.yml");
@@ -77,11 +66,16 @@ pub fn read(stack: &str, texts: &Texts, environment: &BTreeMap<String, String>) 
     let mut reader = Reader {
         variables: Variables::new(&given),
         warnings: Vec::new(),
+        secrets: BTreeMap::new(),
+        volumes: BTreeMap::new(),
     };
     let (docker, rancher) = (docker.split(&mut reader), rancher.split(&mut reader));
     let (mut docker, mut rancher) = (docker.map_err(in_docker)?, rancher.map_err(in_rancher)?);
     reader.variables.fill(&mut docker.services).map_err(in_docker)?;
     reader.variables.fill(&mut docker.volumes).map_err(in_docker)?;
+    reader.variables.fill(&mut docker.secrets).map_err(in_docker)?;
+    let volumes = volumes::declared(&mut reader, &docker.volumes).map_err(in_docker)?;
+    reader.secrets = secrets::declared(&mut reader, &docker.secrets).map_err(in_docker)?;
     reader.variables.fill(&mut rancher.services).map_err(in_rancher)?;
     let mut all: Vec<Parts> = Vec::new();
     if docker.services.as_map().map_err(in_docker)?.len() > MAX_SERVICES {
@@ -108,7 +102,6 @@ pub fn read(stack: &str, texts: &Texts, environment: &BTreeMap<String, String>) 
             );
         }
     }
-    let volumes = volumes(&mut reader, &docker.volumes).map_err(in_docker)?;
     let services = units(&mut reader, all).map_err(in_docker)?;
     for name in std::mem::take(&mut reader.variables.missing) {
         reader.warn(None, &name, "the variable is not given, and counts as empty");
@@ -137,6 +130,7 @@ struct File {
 struct Split {
     services: Node,
     volumes: Node,
+    secrets: Node,
 }
 
 impl File {
@@ -195,6 +189,7 @@ impl File {
         let mut split = Split {
             services: empty(),
             volumes: empty(),
+            secrets: empty(),
         };
         let mut first = Vec::new();
         for (key, node) in entries {
@@ -204,10 +199,9 @@ impl File {
                 _ if !self.has_version => first.push((key, node)),
                 "services" => split.services = node,
                 "volumes" => split.volumes = node,
+                "secrets" => split.secrets = node,
                 "catalog" | "name" => {}
-                "secrets" | "configs" if !node.is_null() => {
-                    return Err(node.wrong("secrets are given to services by request only").within(key));
-                }
+                "configs" if !node.is_null() => return Err(node.wrong("the server has no files of yours").within(key)),
                 "networks" => reader.warn(None, "networks", "all containers of a project are on one network"),
                 key => reader.warn(None, key, "is not known"),
             }
@@ -223,47 +217,6 @@ impl File {
 fn is_group(node: Option<&Node>) -> bool {
     let entries = node.and_then(|node| node.as_map().ok()).unwrap_or_default();
     !entries.is_empty() && entries.iter().all(|(_, node)| matches!(node.kind, Kind::Map(_)))
-}
-
-fn volumes(reader: &mut Reader<'_>, node: &Node) -> Read<Vec<Volume>> {
-    let mut volumes = Vec::new();
-    for (name, node) in node.as_map()? {
-        let within = |problem: Problem| problem.within(format!("volume {name}"));
-        let mut volume = Volume {
-            name: name.clone(),
-            ..Volume::default()
-        };
-        for (key, value) in node.as_map().map_err(within)? {
-            let within = |problem: Problem| within(problem.within(key.as_str()));
-            match key.as_str() {
-                _ if value.is_null() => {}
-                "driver" => volume.driver = Some(value.as_text().map_err(within)?.to_owned()),
-                "driver_opts" => {
-                    for (option, text) in value.as_map().map_err(within)? {
-                        volume
-                            .options
-                            .insert(option.clone(), text.as_text().map_err(within)?.to_owned());
-                    }
-                }
-                "external" if matches!(value.kind, Kind::Map(_)) => {
-                    return Err(within(value.wrong("a volume under another name cannot be had")));
-                }
-                "external" => volume.external = value.as_bool().map_err(within)?,
-                "per_container" if !value.as_bool().map_err(within)? => {}
-                "per_container" => return Err(within(value.wrong("is not part of this build"))),
-                "name" => return Err(within(value.wrong("a volume under another name cannot be had"))),
-                "labels" => reader.warn(
-                    None,
-                    &format!("volumes.{name}.labels"),
-                    "only containers have labels here",
-                ),
-                other => reader.warn(None, &format!("volumes.{name}.{other}"), "is not known"),
-            }
-        }
-        volumes.push(volume);
-    }
-    volumes.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(volumes)
 }
 
 /// Puts sidekicks to their services.

@@ -13,8 +13,9 @@ use serde_json::{Map, Value, json};
 use super::super::forms::Form;
 use super::super::keys::{KEYS, Treatment};
 use super::super::parts::Link;
-use super::super::read::{Service, Volume, read};
+use super::super::read::{Service, read};
 use super::super::special::SIDEKICKS;
+use super::super::volumes::Volume;
 use super::write;
 
 fn text() -> impl Strategy<Value = String> {
@@ -89,6 +90,7 @@ fn config() -> impl Strategy<Value = Map<String, Value>> {
                 .boxed(),
         ),
         ("blkioDeviceOptions", devices.boxed()),
+        ("secrets", references().boxed()),
         ("logConfig", pairs_of_log().boxed()),
         ("healthCmd", value_of(Form::List)),
         ("healthInterval", (1..99_i64).prop_map(|n| json!(n)).boxed()),
@@ -112,6 +114,18 @@ fn config() -> impl Strategy<Value = Map<String, Value>> {
         let mut config: Map<String, Value> = by_key.into_iter().chain(special).flatten().collect();
         config.insert("imageUuid".into(), json!(image));
         config
+    })
+}
+
+/// Secrets by their names, some with a file of their own.
+fn references() -> impl Strategy<Value = Value> {
+    let file = prop::option::of((text(), prop::sample::select(vec!["0400", "0444"])));
+    prop::collection::vec(("[a-z]{1,4}", file), 1..3).prop_map(|list| {
+        let references = list.into_iter().map(|(secret, file)| match file {
+            Some((name, mode)) => json!({"secret": secret, "name": name, "uid": "12", "mode": mode}),
+            None => json!({"secret": secret}),
+        });
+        references.collect()
     })
 }
 
@@ -184,7 +198,7 @@ proptest! {
     #[test]
     fn what_is_written_of_services_is_read_as_the_same(one in service("one"), two in service("two"), options in prop::collection::btree_map("[a-z]{1,5}", text(), 0..3)) {
         let services = vec![database(), one, two];
-        let volumes = vec![Volume { name: "data".into(), driver: Some("nfs".into()), options, external: false }];
+        let volumes = vec![Volume { name: "data".into(), driver: Some("nfs".into()), options, external: false, per_container: true }];
         let texts = write(&services, &volumes);
         let document = match read("s", &texts, &BTreeMap::new()) {
             Ok(document) => document,

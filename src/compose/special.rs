@@ -10,6 +10,7 @@ use super::keys::{File, Key};
 use super::parts::{Link, Parts, Reader};
 use super::problem::{Problem, Read};
 use super::resources::{BLKIO, blkio_config, cpus, deploy, limit_device};
+use super::secrets;
 use super::yaml::{Kind, Node};
 
 /// The label that names the sidekicks of a service.
@@ -70,7 +71,8 @@ pub(super) fn read(reader: &mut Reader<'_>, parts: &mut Parts, key: &Key, node: 
         (_, "labels") => labels(parts, node)?,
         (_, "links" | "external_links") => links(parts, key.name, node)?,
         (_, "ports") => ports(parts, node)?,
-        (_, "volumes") => volumes(parts, node)?,
+        (_, "volumes") => volumes(reader, parts, node)?,
+        (_, "secrets") => secrets::wanted(reader, parts, node)?,
         (_, "volumes_from") => volumes_from(parts, node)?,
         (_, "net" | "network_mode") => network(parts, node.as_text()?),
         (_, "logging") => {
@@ -275,7 +277,7 @@ fn range(text: &str) -> Option<(u16, u16)> {
     (count <= MAX_RANGE).then_some((first, count))
 }
 
-fn volumes(parts: &mut Parts, node: &Node) -> Read<()> {
+fn volumes(reader: &Reader<'_>, parts: &mut Parts, node: &Node) -> Read<()> {
     for item in node.as_list()? {
         let text = match &item.kind {
             Kind::Map(_) => match long_volume(parts, item)? {
@@ -287,7 +289,10 @@ fn volumes(parts: &mut Parts, node: &Node) -> Read<()> {
         if text.starts_with(['.', '~']) {
             return Err(item.wrong(format!("{text:?} is relative to files that the server does not have")));
         }
-        parts.push("dataVolumes", text);
+        let renamed = text
+            .split_once(':')
+            .and_then(|(name, rest)| Some(format!("{}:{rest}", reader.volumes.get(name)?)));
+        parts.push("dataVolumes", renamed.unwrap_or(text));
     }
     Ok(())
 }

@@ -6,10 +6,12 @@ use super::balancing;
 use super::emit::emit;
 use super::forms::{Form, write_pairs};
 use super::keys::{File, KEYS, Treatment};
-use super::read::{KINDS, Service, Texts, Volume, kind_of_image};
+use super::read::{KINDS, Service, Texts, kind_of_image};
 use super::resources::BLKIO;
+use super::secrets;
 use super::special::{HASH, HEALTH_CHECK, SCALE_POLICY, SELECTOR_CONTAINER, SELECTOR_LINK, SIDEKICKS};
 use super::variables::escape;
+use super::volumes::Volume;
 use super::yaml::{Kind, Node};
 
 type Entries = Vec<(String, Node)>;
@@ -30,14 +32,22 @@ pub fn write(services: &[Service], volumes: &[Volume]) -> Texts {
     rancher.sort_by(|a, b| a.0.cmp(&b.0));
     let volumes = volumes.iter().map(|volume| (volume.name.clone(), declared(volume)));
     Texts {
-        docker: document(docker, volumes.collect()),
-        rancher: document(rancher, Vec::new()),
+        docker: document(docker, volumes.collect(), secrets::write_declared(configs(services))),
+        rancher: document(rancher, Vec::new(), Vec::new()),
     }
 }
 
-fn document(services: Entries, volumes: Entries) -> String {
+/// All launch configurations of some services.
+fn configs(services: &[Service]) -> impl Iterator<Item = &Map<String, Value>> {
+    services.iter().flat_map(|service| {
+        let primary = service.fields.get("launchConfig").and_then(Value::as_object);
+        primary.into_iter().chain(sidekicks(service))
+    })
+}
+
+fn document(services: Entries, volumes: Entries, secrets: Entries) -> String {
     let mut root = vec![("version".to_owned(), Node::text("2"))];
-    for (key, entries) in [("services", services), ("volumes", volumes)] {
+    for (key, entries) in [("services", services), ("volumes", volumes), ("secrets", secrets)] {
         if !entries.is_empty() {
             root.push((key.to_owned(), Node::of(Kind::Map(entries))));
         }
@@ -79,6 +89,9 @@ fn declared(volume: &Volume) -> Node {
     }
     if volume.external {
         entries.push(("external".into(), Node::plain(true)));
+    }
+    if volume.per_container {
+        entries.push(("per_container".into(), Node::plain(true)));
     }
     let mut node = Node::of(Kind::Map(entries));
     escape_all(&mut node);
@@ -269,6 +282,7 @@ fn config(launch: &Map<String, Value>, labels: Map<String, Value>) -> (Entries, 
     docker.extend(logging(of("logConfig")).map(|node| ("logging".to_owned(), node)));
     docker.extend(docker_check(launch).map(|node| ("healthcheck".to_owned(), node)));
     docker.extend(devices(of("blkioDeviceOptions")));
+    docker.extend(secrets::write(of("secrets")).map(|node| ("secrets".to_owned(), node)));
     if let Some(check) = of("healthCheck").as_object() {
         rancher.push(("health_check".into(), health_check(check)));
     }

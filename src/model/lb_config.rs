@@ -91,6 +91,70 @@ pub fn means_balancer_image(image_uuid: &str) -> bool {
     plain.trim().is_empty() || ORIGINAL_IMAGES.contains(&name)
 }
 
+/// On a balancer: the ports at which TLS ends, with commas. It stands for the protocol where there are no rules.
+pub const LABEL_SSL_PORTS: &str = "io.rancher.loadbalancer.ssl.ports";
+
+/// Where a target was said to be before there were rules: one entry of a link's `ports`, `[source:][host][/path][=port]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OlderTarget {
+    /// Only at this port of the balancer; none is each.
+    pub source: Option<u16>,
+    /// Only for this host name.
+    pub hostname: Option<String>,
+    /// Only below this path.
+    pub path: Option<String>,
+    /// The target's port; none is the balancer's own.
+    pub port: Option<u16>,
+}
+
+impl OlderTarget {
+    /// Reads an entry; none if it is none.
+    pub fn parse(entry: &str) -> Option<Self> {
+        let (place, port) = entry.trim().split_once('=').unwrap_or((entry.trim(), ""));
+        let port = match port {
+            "" => None,
+            text => Some(text.parse().ok()?),
+        };
+        let (place, path) = match place.find('/') {
+            Some(at) => place.split_at(at),
+            None => (place, ""),
+        };
+        let (source, host) = match (place.split_once(':'), place.parse::<u16>()) {
+            (Some((first, host)), _) if first.parse::<u16>().is_ok() => (first, host),
+            // The other way round is written as well.
+            (Some((host, last)), _) => (last, host),
+            (None, Ok(_)) => (place, ""),
+            (None, Err(_)) => ("", place),
+        };
+        let source = match source {
+            "" => None,
+            text => Some(text.parse().ok()?),
+        };
+        let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Some(Self {
+            source,
+            hostname: said(host),
+            path: said(path),
+            port,
+        })
+    }
+}
+
+/// Whether TLS ends at a port, as the label of a balancer says it.
+pub fn is_ssl_port(label: Option<&str>, port: u16) -> bool {
+    let ports = label.unwrap_or_default().split(',');
+    ports.into_iter().any(|text| text.trim() == port.to_string())
+}
+
+/// Lines for HAProxy as one text, of the two sections that could be said before.
+pub fn older_lines(global: Option<&str>, defaults: Option<&str>) -> String {
+    let sections = [("global", global), ("defaults", defaults)];
+    let said = sections
+        .into_iter()
+        .filter_map(|(head, lines)| Some((head, lines?.trim_end())).filter(|(_, lines)| !lines.is_empty()));
+    said.map(|(head, lines)| format!("{head}\n{lines}\n")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +171,33 @@ mod tests {
             ("sim:lb", false),
         ] {
             assert_eq!(means_balancer_image(image), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn older_targets_are_read() {
+        let target = |source, hostname: &str, path: &str, port| OlderTarget {
+            source,
+            hostname: (!hostname.is_empty()).then(|| hostname.to_owned()),
+            path: (!path.is_empty()).then(|| path.to_owned()),
+            port,
+        };
+        for (entry, expected) in [
+            ("80", Some(target(Some(80), "", "", None))),
+            ("80=8080", Some(target(Some(80), "", "", Some(8080)))),
+            ("a.example", Some(target(None, "a.example", "", None))),
+            ("a.example/x=81", Some(target(None, "a.example", "/x", Some(81)))),
+            (
+                "a.example:443/x=81",
+                Some(target(Some(443), "a.example", "/x", Some(81))),
+            ),
+            ("443:a.example/x", Some(target(Some(443), "a.example", "/x", None))),
+            ("/x/y", Some(target(None, "", "/x/y", None))),
+            ("a=b", None),
+            ("a:b", None),
+            ("a=70000", None),
+        ] {
+            assert_eq!(OlderTarget::parse(entry), expected, "{entry}");
         }
     }
 

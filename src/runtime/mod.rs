@@ -249,6 +249,8 @@ pub struct FoundMount {
 pub enum PullPolicy {
     /// Only if the image is not there.
     IfAbsent,
+    /// Only if it is there, to have it anew.
+    IfPresent,
     /// Always.
     Always,
 }

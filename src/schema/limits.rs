@@ -67,7 +67,7 @@ pub const PROJECTS: usize = 100;
 pub const JSON_VALUES: usize = 10_000;
 
 /// Refuses a value that asks for too much: 422 `MaxLimitExceeded`.
-pub(super) fn check(name: &str, value: &Value) -> Result<()> {
+pub(crate) fn check(name: &str, value: &Value) -> Result<()> {
     let limit = |measure| {
         let found = LIMITS.iter().find(|(field, of, _)| *field == name && *of == measure);
         found.map(|(_, _, most)| *most)

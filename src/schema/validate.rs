@@ -51,7 +51,19 @@ pub fn input(
     purpose: Purpose,
     refs: &dyn Refs,
 ) -> Result<Map<String, Value>> {
-    let checker = Checker { view, refs };
+    input_by([view, view], ty, body, purpose, refs)
+}
+
+/// The same, where a second view has the schemas that the first does not know: those of the version in the path, if another one
+/// serves the type.
+pub fn input_by(
+    [view, other]: [&View; 2],
+    ty: &TypeView,
+    body: &Map<String, Value>,
+    purpose: Purpose,
+    refs: &dyn Refs,
+) -> Result<Map<String, Value>> {
+    let checker = Checker { view, other, refs };
     if !ty.copies.iter().any(|(from, _)| body.contains_key(from)) {
         return checker.object(ty, body, purpose);
     }
@@ -69,10 +81,11 @@ pub fn input(
 
 struct Checker<'a> {
     view: &'a View,
+    other: &'a View,
     refs: &'a dyn Refs,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
     fn object(&self, ty: &TypeView, body: &Map<String, Value>, purpose: Purpose) -> Result<Map<String, Value>> {
         let is_update = purpose == Purpose::Update;
         let mut result = Map::new();
@@ -198,11 +211,13 @@ impl Checker<'_> {
                 }
                 _ => refuse("InvalidFormat"),
             },
-            FieldType::Embedded(schema) => match self.view.types.get(schema).or_else(|| self.view.find_by_kind(schema))
-            {
-                Some(ty) => self.embedded(ty, value),
-                None => refuse("InvalidFormat"),
-            },
+            FieldType::Embedded(schema) => {
+                let known = |view: &'a View| view.types.get(schema).or_else(|| view.find_by_kind(schema));
+                match known(self.view).or_else(|| known(self.other)) {
+                    Some(ty) => self.embedded(ty, value),
+                    None => refuse("InvalidFormat"),
+                }
+            }
         }
     }
 

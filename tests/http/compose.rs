@@ -414,6 +414,15 @@ async fn a_balancer_is_made_after_what_it_balances_and_stays_the_same() {
         (&find(&found, "web")["id"], &json!(8080), &Value::Null)
     );
     w.wait(text(lb, "id"), "active").await;
+    // The link that follows from a rule is no link of the file: an upgrade leaves it, and no export has it.
+    let linked = async || {
+        w.list(&format!("serviceconsumemaps?serviceId={}", text(lb, "id")))
+            .await
+            .len()
+    };
+    assert_eq!(linked().await, 1);
+    let (first, _) = export(&w, &id).await;
+    assert!(!first.contains("links"), "{first}");
     w.act(
         &id,
         "upgrade",
@@ -423,7 +432,12 @@ async fn a_balancer_is_made_after_what_it_balances_and_stays_the_same() {
     .expect(202, json!({"state": "upgrading"}));
     w.wait(&id, "upgraded").await;
     w.get(text(lb, "id")).await.expect(200, json!({"state": "active"}));
+    assert_eq!(linked().await, 1);
     let (docker, rancher) = export(&w, &id).await;
+    assert_eq!(docker, first);
+    // The check that a balancer is given is read as it was written, too.
+    let again = stack(&w, "t", json!({"dockerCompose": docker, "rancherCompose": rancher})).await;
+    assert_eq!(export(&w, &again).await, (docker.clone(), rancher.clone()));
     assert!(
         rancher.contains("service: web") && !rancher.contains("type:"),
         "{docker}{rancher}"

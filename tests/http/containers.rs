@@ -514,6 +514,12 @@ async fn work_waits_for_an_engine_that_does_not_answer() {
 #[actix_web::test]
 async fn a_volume_is_what_was_said_until_it_is_made() {
     let w = World::new().await;
+    let sized = json!({"name": "sized", "driver": "local", "sizeMb": 5});
+    let answer = w.post("volumes", sized).await.refused(422, "InvalidOption");
+    assert_eq!(
+        answer["message"],
+        "Volume driver local does not support specifying a size."
+    );
     let host = text(&w.list("hosts").await[0], "id").to_owned();
     let made = w
         .post(

@@ -167,3 +167,85 @@ async fn what_cannot_be_a_secret_is_refused_or_told() {
     assert_eq!(w.sim().count("start"), 0);
     let _: Value = row;
 }
+
+const FILES: &str = "
+version: '3.1'
+services:
+  keeper:
+    image: sim:one
+    secrets: [key, {source: word, target: password, uid: 1000, gid: '50', mode: 0400}]
+    labels: {io.rancher.sidekicks: helper}
+  helper: {image: 'sim:two', secrets: [plain]}
+secrets:
+  key: {external: true}
+  word: {external: {name: 'word-${YEAR}'}}
+";
+
+#[actix_web::test]
+async fn files_name_secrets_of_the_project_and_are_written_with_them() {
+    let w = World::new().await;
+    let body = |name: &str, files: &str| json!({"name": name, "dockerCompose": files, "environment": {"YEAR": "2026"}, "startOnCreate": true});
+    // One that is not there is told of by its name, and nothing is made.
+    let missing = text(&w.post("stacks", body("missing", FILES)).await.ok(), "id").to_owned();
+    let row = w.wait(&missing, "error").await;
+    assert!(
+        text(&row, "transitioningMessage").contains("service keeper: there is no secret key"),
+        "{row}"
+    );
+    assert!(w.list("services").await.is_empty());
+
+    let key = secret(&w, "key", "s3cret").await;
+    let word = secret(&w, "word-2026", "open sesame").await;
+    let plain = secret(&w, "plain", "p").await;
+    let stack = text(&w.post("stacks", body("vault", FILES)).await.ok(), "id").to_owned();
+    w.wait(&stack, "active").await;
+    w.settle().await;
+    let service = w.list("services?name=keeper").await.remove(0);
+    let told = &service["launchConfig"]["secrets"];
+    assert_eq!(told[0]["secretId"], *key, "{told}");
+    assert_eq!(
+        (&told[1]["secretId"], &told[1]["name"], &told[1]["mode"]),
+        (&json!(word), &json!("password"), &json!("0400"))
+    );
+    assert_eq!(service["secondaryLaunchConfigs"][0]["secrets"][0]["secretId"], *plain);
+    let container = w.list("containers?name=vault-keeper-1").await.remove(0);
+    assert_eq!(
+        held(&w, text(&container, "id")).await,
+        Some(vec![
+            ("key".to_owned(), "s3cret".to_owned(), 0, 0, 0o444),
+            ("password".to_owned(), "open sesame".to_owned(), 1000, 50, 0o400),
+        ])
+    );
+
+    // Written by name, without the values, and read as the same.
+    let files = w.act(&stack, "exportconfig", json!({})).await.ok();
+    let written = text(&files, "dockerComposeConfig").to_owned();
+    for part in [
+        "    secrets:\r\n    - key\r\n    - gid: '50'\r\n      mode: '0400'\r\n      source: word-2026\r\n      target: password\r\n      uid: '1000'\r\n",
+        "secrets:\r\n  key:\r\n    external: true\r\n  plain:\r\n    external: true\r\n  word-2026:\r\n    external: true\r\n",
+    ] {
+        assert!(written.contains(part), "{part}\n{written}");
+    }
+    let again = text(&w.post("stacks", body("again", &written)).await.ok(), "id").to_owned();
+    w.wait(&again, "active").await;
+    w.settle().await;
+    let files = w.act(&again, "exportconfig", json!({})).await.ok();
+    assert_eq!(text(&files, "dockerComposeConfig"), written);
+
+    // The same files upgrade nothing; another secret does, and a rollback brings the old one back.
+    w.act(&stack, "upgrade", json!({"dockerCompose": FILES})).await.ok();
+    w.wait(&stack, "upgraded").await;
+    let service = text(&service, "id").to_owned();
+    w.get(&service).await.expect(200, json!({"state": "active"}));
+    w.act(&stack, "finishupgrade", json!({})).await.ok();
+    w.wait(&stack, "active").await;
+    let other = FILES.replace("secrets: [key, ", "secrets: [plain, ");
+    w.act(&stack, "upgrade", json!({"dockerCompose": other})).await.ok();
+    w.wait(&stack, "upgraded").await;
+    let row = w.get(&service).await.expect(200, json!({"state": "upgraded"}));
+    assert_eq!(row["launchConfig"]["secrets"][0]["secretId"], *plain, "{row}");
+    w.act(&stack, "rollback", json!({})).await.ok();
+    w.wait(&stack, "active").await;
+    let row = w.get(&service).await.expect(200, json!({"state": "active"}));
+    assert_eq!(row["launchConfig"]["secrets"][0]["secretId"], *key, "{row}");
+}

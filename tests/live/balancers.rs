@@ -19,7 +19,7 @@ use crate::support::{PATIENCE, World, free_port, launch, merge, wait_until};
 const SOON: Duration = Duration::from_secs(1);
 
 /// A world whose balancers are of the test image.
-fn world() -> Option<World> {
+pub fn world() -> Option<World> {
     let world = World::start()?;
     world.set("lb.instance.image", "drover-test/haproxy:1");
     Some(world)
@@ -89,14 +89,14 @@ fn get_with(port: u16, host: &str, path: &str, more: &str) -> std::io::Result<Go
     exchange(stream, host, path, more)
 }
 
-fn get(port: u16, host: &str, path: &str) -> (u16, String) {
+pub fn get(port: u16, host: &str, path: &str) -> (u16, String) {
     match get_with(port, host, path, "") {
         Ok(got) => (got.status, got.body),
         Err(error) => (0, error.to_string()),
     }
 }
 
-fn wait_get(port: u16, host: &str, path: &str, expected: (u16, &str), patience: Duration) {
+pub fn wait_get(port: u16, host: &str, path: &str, expected: (u16, &str), patience: Duration) {
     wait_until(&format!("{host}:{port}{path} to be {expected:?}"), patience, || {
         let got = get(port, host, path);
         if (got.0, got.1.as_str()) == expected {
@@ -123,14 +123,15 @@ fn who(port: u16, times: usize) -> BTreeMap<String, usize> {
 }
 
 /// Asks without end, several at a time, and counts what fails.
-struct Load {
+pub struct Load {
     is_over: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
     threads: Vec<JoinHandle<Vec<String>>>,
 }
 
 impl Load {
-    fn begin(port: u16, path: &'static str) -> Self {
+    /// Begins to ask for this path at a port of this machine.
+    pub fn begin(port: u16, path: &'static str) -> Self {
         let (is_over, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let ask = |is_over: Arc<AtomicBool>, asked: Arc<AtomicU64>| {
             move || {
@@ -158,7 +159,7 @@ impl Load {
     }
 
     /// How many were asked, and what became of those that failed.
-    fn end(self) -> (u64, Vec<String>) {
+    pub fn end(self) -> (u64, Vec<String>) {
         self.is_over.store(true, Ordering::SeqCst);
         let failures = self
             .threads

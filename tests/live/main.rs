@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod agents;
+mod application;
 mod attacker;
 mod balancers;
 mod browser;
@@ -26,6 +27,7 @@ mod fuzz;
 mod name_servers;
 mod names;
 mod natives;
+mod registries;
 mod runtime;
 mod secrets;
 mod services;

@@ -104,7 +104,7 @@ fn reading(call: &Call<'_>) -> Result<()> {
     }
 }
 
-fn found(call: &Call<'_>, rows: &TypeView, id: &str) -> Result<Resource> {
+fn found(call: &Call<'_>, rows: &TypeView, id: &str) -> Result<Arc<Resource>> {
     let row = call.get(rows, id)?;
     match row.kind == Engine::RECEIVER && row.removed.is_none() {
         true => Ok(row),

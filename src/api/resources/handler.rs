@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::collection::{self, Head, Paging};
 use super::reply;
@@ -18,7 +18,7 @@ use crate::engine::{Answer, Input, ListQuery, Page};
 use crate::http::pieces;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::validate::Purpose;
-use crate::schema::{Link, Relation, TypeView, Version};
+use crate::schema::{Link, Relation, TypeView, Version, View};
 
 /// Types whose lists come whole and are neither sorted nor filtered for show (cattle: their managers do not page).
 const UNPAGED: [&str; 9] = [
@@ -224,8 +224,12 @@ pub(super) fn action_not_built(ty: &TypeView, name: &str) -> Error {
     Error::not_implemented(format!("the action {name} of a {} is not part of this build", ty.id))
 }
 
-async fn create(call: &Call<'_>, ty: &Arc<TypeView>, body: Input) -> Result<Reply> {
+async fn create(call: &Call<'_>, ty: &Arc<TypeView>, mut body: Input) -> Result<Reply> {
     require_creatable(ty)?;
+    // Quirk: a balancer of v1 says by its links, made later, what it balances (cattle before 1.2: `LoadBalancerService`).
+    if ty.served_as.is_some() && ty.def.id == "loadBalancerService" {
+        body.entry("lbConfig").or_insert_with(|| Value::Object(Map::new()));
+    }
     let input = call
         .validate(call.input_view(ty), ty, body, Purpose::Create, None)
         .await?;
@@ -268,7 +272,10 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
         None => body,
         Some(schema) => {
             let view = call.input_view(ty);
-            let schema = view.types.get(schema).ok_or_else(Error::not_found)?;
+            // One that only the version of the path has is read by that version's.
+            let known = |view: &'_ Arc<View>| view.types.get(schema).cloned().map(|schema| (view.clone(), schema));
+            let found = known(view).or_else(|| known(call.view));
+            let (view, schema) = &found.ok_or_else(Error::not_found)?;
             call.validate(view, schema, body, Purpose::Create, None).await?
         }
     };

@@ -171,11 +171,11 @@ impl Call<'_> {
             own,
         };
         if !ty.input_fields().values().any(|f| f.unique) {
-            return validate::input(view, ty, &body, purpose, &rows);
+            return validate::input_by([view, self.view], ty, &body, purpose, &rows);
         }
         // Uniqueness is asked by a list.
-        let (view, ty) = (view.clone(), ty.clone());
-        block(move || validate::input(&view, &ty, &body, purpose, &rows)).await
+        let (view, other, ty) = (view.clone(), self.view.clone(), ty.clone());
+        block(move || validate::input_by([&view, &other], &ty, &body, purpose, &rows)).await
     }
 }
 

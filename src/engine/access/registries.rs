@@ -122,18 +122,31 @@ impl ImageRules {
 }
 
 impl Core {
-    /// Applies the settings about registries to the images of a container, of a service or of an upgrade.
-    pub(crate) fn apply_image_rules(&self, input: &mut Input) -> Result<()> {
+    /// An image as it may be pulled: with the default registry, if it names none. 422 with the field, if it may not be.
+    pub(crate) fn image_to_pull(&self, image: &str, field: &'static str) -> Result<String> {
+        let named = self.image_rules()?.applied(image).map_err(|error| Error {
+            field: Some(field.into()),
+            ..error
+        })?;
+        Ok(named.unwrap_or_else(|| image.to_owned()))
+    }
+
+    fn image_rules(&self) -> Result<ImageRules> {
         let setting = |name: &str| -> Result<String> {
             let value = self.setting(name)?.and_then(|setting| setting.active_value);
             Ok(value.unwrap_or_default().trim().to_owned())
         };
         let listed = setting(REGISTRY_WHITELIST)?.to_lowercase();
         let names = listed.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let rules = ImageRules {
+        Ok(ImageRules {
             default: setting(REGISTRY_DEFAULT)?.trim_end_matches('/').to_owned(),
             allowed: names.map(str::to_owned).collect(),
-        };
+        })
+    }
+
+    /// Applies the settings about registries to the images of a container, of a service or of an upgrade.
+    pub(crate) fn apply_image_rules(&self, input: &mut Input) -> Result<()> {
+        let rules = self.image_rules()?;
         rules.apply(input)?;
         if let Some(Value::Object(primary)) = input.get_mut("launchConfig") {
             rules.apply(primary)?;

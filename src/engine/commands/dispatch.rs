@@ -42,8 +42,8 @@ impl Room {
             ("credential" | "secret" | "certificate", _) | ("storagePool", "registry") => Self::Access,
             ("account" | "userPreference" | "projectTemplate" | "projectMember", _) => Self::Accounts,
             ("networkDriver" | "storageDriver" | "network", _) => Self::Drivers,
-            ("instance" | "volume" | "port", _) => Self::Instances,
-            ("service" | "stack", _) => Self::Services,
+            ("instance" | "volume" | "port", _) | ("genericObject", "pullTask") => Self::Instances,
+            ("service" | "stack" | "volumeTemplate", _) => Self::Services,
             ("task", _) => Self::Tasks,
             _ => Self::Plain,
         }

@@ -192,6 +192,7 @@ pub(crate) struct InstanceTypes {
     pub(crate) service_prefix: String,
     pub(crate) instance_prefix: String,
     pub(crate) driver_prefix: String,
+    pub(crate) template_prefix: String,
 }
 
 impl Core {
@@ -206,6 +207,7 @@ impl Core {
             link: self.type_of("instanceLink")?.clone(),
             service_prefix: self.type_of("service")?.prefix.clone(),
             driver_prefix: self.type_of("storageDriver")?.prefix.clone(),
+            template_prefix: self.type_of("volumeTemplate")?.prefix.clone(),
         })
     }
 }

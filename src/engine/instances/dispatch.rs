@@ -9,7 +9,7 @@ use crate::store::{Process, Tx};
 
 use super::own_key::check_own_key;
 use super::stopping::{remove_container, stop_data};
-use super::{containers, streams, volumes};
+use super::{containers, pull_tasks, streams, volumes};
 
 /// Says whether somebody keeps the address of a container that goes, and notes it there.
 pub(crate) type KeepAddress = fn(&mut Tx<'_>, &Resource) -> Result<bool>;
@@ -24,6 +24,9 @@ pub(crate) async fn create(
     match ty.def.root.as_str() {
         "instance" => containers::create(core, scope, ty, account, input).await,
         "volume" => volumes::create(core, scope, ty, account, &input)
+            .await
+            .map(|row| vec![row]),
+        "genericObject" => pull_tasks::create(core, scope, ty, account, &input)
             .await
             .map(|row| vec![row]),
         _ => core.create_plain(scope, ty, account, input).await.map(|row| vec![row]),
@@ -120,8 +123,9 @@ pub(crate) async fn handle(
         "instance.restart" => core.restart_instance(process, row).await,
         "instance.stop" => core.stop_instance(process, row).await,
         "instance.remove" => core.remove_instance(process, row, keep_address).await,
+        "genericObject.create" => core.pull_everywhere(process, row).await,
         "volume.create" => volumes::created(row),
-        "volume.deactivate" => Ok(core.deactivate_volume(process)),
+        "volume.deactivate" => core.deactivate_volume(process, row),
         "volume.remove" => core.remove_volume(row).await,
         _ => Ok(Outcome::done()),
     }

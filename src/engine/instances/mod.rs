@@ -6,6 +6,7 @@ mod balancing;
 mod container_fields;
 mod container_rows;
 mod containers;
+mod declared_volumes;
 mod dispatch;
 mod env_rules;
 mod failing;
@@ -19,6 +20,7 @@ mod network;
 mod own_key;
 mod placement;
 mod ports;
+mod pull_tasks;
 mod pulling;
 mod secrets;
 mod spec;
@@ -34,6 +36,7 @@ pub(crate) use container_rows::{
     insert_service_container, launch_of, plan_health, plan_state,
 };
 pub(crate) use containers::{check_launch, check_ports};
+pub(crate) use declared_volumes::{engine_name, is_per_container, user_of_volume};
 pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use granted::{NAME_SERVER, wants_names};
 pub(crate) use leaving::drain_time;
@@ -44,4 +47,3 @@ pub(crate) use stats::give_access as give_stats;
 pub use stats::{Look, Looks};
 pub(crate) use stopping::{BY_ITSELF, StopData, abandon, dismiss, is_leaving, remove_container, remove_data};
 pub use streams::OpenStream;
-pub(crate) use volumes::shared_name;

@@ -14,6 +14,7 @@ use crate::schema::{Machine, Type, TypeView};
 use crate::store::{Changes, NewResource, Process, Tx, Within};
 
 use super::container_rows::{InstanceTypes, launch_of};
+use super::declared_volumes::declared_in;
 use super::failing::Step;
 
 /// A volume that is made by request: it names its driver, or a row of one, and both are kept.
@@ -178,12 +179,11 @@ const REMOVE: &str = r#"{"remove":true}"#;
 
 impl Core {
     /// Nothing mounts it any more; it may be removed with that.
-    pub(crate) fn deactivate_volume(&self, process: &Process) -> Outcome {
-        if process.data == REMOVE {
-            Outcome::Then(Box::default(), "remove", "{}".into())
-        } else {
-            Outcome::done()
-        }
+    pub(crate) fn deactivate_volume(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        Ok(match process.data == REMOVE || self.goes_with_service(row)? {
+            true => Outcome::Then(Box::default(), "remove", "{}".into()),
+            false => Outcome::done(),
+        })
     }
 
     /// Removes a volume from its engine. A path of the host is not ours to remove.
@@ -233,7 +233,7 @@ impl Core {
             // One that was made by request, and is on no engine yet, says itself what it is.
             let own = self
                 .requested_volume(container, name)?
-                .or(self.shared_volume(container, name)?);
+                .or(self.declared_volume(container, name)?);
             let fields = own
                 .map(|row| Fields::parse(&row.fields))
                 .transpose()?
@@ -252,19 +252,6 @@ impl Core {
         Ok(())
     }
 
-    /// The template of the container's stack that engines call so.
-    fn shared_volume(&self, container: &Resource, name: &str) -> Result<Option<Resource>> {
-        let row = |id: Option<ResourceId>| id.map(|id| self.store.find(id)).transpose().map(Option::flatten);
-        let service = row(container.parent_id)?;
-        let Some(stack) = row(service.and_then(|service| service.parent_id))? else {
-            return Ok(None);
-        };
-        let templates = self.store.children(stack.id, "volumeTemplate")?;
-        Ok(templates
-            .into_iter()
-            .find(|template| shared_name(&stack.name, &template.name) == name))
-    }
-
     /// The volume of this name in the container's project that nothing has mounted yet.
     fn requested_volume(&self, container: &Resource, name: &str) -> Result<Option<Resource>> {
         let all = self.store.all("volume", container.account_id)?;
@@ -273,11 +260,6 @@ impl Core {
             .into_iter()
             .find(|v| v.name == name && matches!(v.state, State::INACTIVE | State::UPDATING_INACTIVE) && here(v)))
     }
-}
-
-/// What engines call a volume that the services of a stack share.
-pub(crate) fn shared_name(stack: &str, volume: &str) -> String {
-    format!("{stack}_{volume}")
 }
 
 /// Makes the rows of a container's mounts, and of volumes not known yet.
@@ -330,11 +312,19 @@ pub(crate) fn note_mounts(
                 if let Some(driver) = storage_driver(tx, account, &made.driver)? {
                     fields.set("storageDriverId", &wire_id(&types.driver_prefix, driver))?;
                 }
+                let declared = declared_in(tx, row, &name)?;
+                if let Some(declared) = &declared {
+                    let wire = wire_id(&types.template_prefix, declared.template.id);
+                    fields.set("volumeTemplateId", &wire)?;
+                }
+                let new = new_row(volume, row.account_id, fields);
                 tx.insert(NewResource {
                     host_id: row.host_id,
+                    parent_id: declared.as_ref().map(|declared| declared.stack),
+                    internal: declared.map_or(new.internal.clone(), |declared| declared.internal),
                     name,
                     state: State::ACTIVE,
-                    ..new_row(volume, row.account_id, fields)
+                    ..new
                 })?
             }
         };

@@ -22,9 +22,6 @@ pub(crate) const BALANCER_IMAGE: &str = "lb.instance.image";
 /// Fields of a launch configuration that say what a balancer's container runs, which is not a client's to say.
 const OWN_WORDS: [&str; 4] = ["command", "entryPoint", "user", "readOnly"];
 
-/// Fields of v1 whose place is `lbConfig` now.
-const OF_V1: [&str; 3] = ["loadBalancerConfig", "certificateIds", "defaultCertificateId"];
-
 fn is_said(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
@@ -73,9 +70,6 @@ pub(super) fn check_launch(kind: &str, primary: &Map<String, Value>) -> Result<(
 /// Checks what a balancer is to do, or what a service says of itself to balancers.
 pub(super) fn check_config(kind: &str, input: &Input) -> Result<()> {
     let is_balancer = ServiceKind::of(kind) == ServiceKind::LoadBalancer;
-    if is_balancer && let Some(field) = OF_V1.iter().find(|field| input.get(**field).is_some_and(is_said)) {
-        return Err(Error::not_implemented(format!("{field} is said in lbConfig in this build")).with_field(*field));
-    }
     let Some(config) = input.get("lbConfig").filter(|config| !config.is_null()) else {
         return Ok(());
     };

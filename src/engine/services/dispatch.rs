@@ -7,7 +7,7 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
-use super::{balancing, files, links, names, service, stack, upgrade};
+use super::{balancing, balancing_of_v1, files, links, names, service, shared_volumes, stack, upgrade};
 
 pub(crate) async fn create(
     core: &Core,
@@ -18,6 +18,7 @@ pub(crate) async fn create(
 ) -> Result<Resource> {
     match ty.def.root.as_str() {
         "service" => service::create(core, scope, ty, account, input).await,
+        "volumeTemplate" => shared_volumes::create(core, scope, ty, account, &input).await,
         _ => stack::create(core, scope, ty, account, input).await,
     }
 }
@@ -30,6 +31,7 @@ pub(crate) async fn update(
     mut input: Input,
 ) -> Result<Resource> {
     if row.root == "service" {
+        balancing_of_v1::settle(&row.kind, Some(row), &mut input)?;
         core.apply_image_rules(&mut input)?;
         core.check_host_use(row.account_id, &input)?;
         balancing::check_references(&input, row.account_id, |id| core.store.find(id))?;
@@ -37,7 +39,8 @@ pub(crate) async fn update(
     }
     let input = match row.root.as_str() {
         "service" => service::check_update(row, input)?,
-        _ => stack::check_name(input)?,
+        "stack" => stack::check_name(input)?,
+        _ => input,
     };
     core.update_row(scope, row.id, input, Update::of(ty).named_by(names::check_name_free))
         .await
@@ -50,6 +53,12 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
 }
 
 pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str, input: Input) -> Result<Answer> {
+    if row.root == "service"
+        && action.ends_with("servicelink") | action.ends_with("servicelinks")
+        && let Some(answer) = balancing_of_v1::act(core, scope, row, action, &input).await?
+    {
+        return Ok(answer);
+    }
     match (row.root.as_str(), action) {
         ("service", "upgrade") => upgrade::accept(core, scope, row, input).await,
         ("service", "continueupgrade") => upgrade::go_on(core, scope, row).await,
@@ -105,6 +114,7 @@ pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Re
 pub(crate) async fn look_at(core: &Core, row: &Resource) -> Result<()> {
     match row.root.as_str() {
         "service" => core.look_at_service(row).await,
-        _ => core.look_at_stack(row).await,
+        "stack" => core.look_at_stack(row).await,
+        _ => Ok(()),
     }
 }

@@ -11,6 +11,7 @@ use crate::plan::{Health, InstanceState, Plan, Step, UnitId, Why};
 use crate::schema::Machine;
 use crate::store::{Changes, Process, Tx};
 
+use super::shared_volumes::DeclaredVolumes;
 use super::snapshot::{Config, Failed, ServiceNotes, ServiceSnapshot};
 
 impl Core {
@@ -40,6 +41,7 @@ impl Core {
             stack: snapshot.stack.clone(),
             project_uuid: project.map(|p| p.uuid).unwrap_or_default(),
             configs: self.configs_to_run(snapshot)?.into(),
+            volumes: self.declared_volumes(&snapshot.stack)?,
             is_global: snapshot.is_global(),
             is_system: snapshot.fields.system.unwrap_or(false),
             retain_ip: snapshot.fields.retain_ip.unwrap_or(false),
@@ -86,7 +88,6 @@ impl Core {
             }
             configs.push(Config { launch, raw });
         }
-        self.name_shared_volumes(snapshot, &mut configs)?;
         Ok(configs)
     }
 }
@@ -103,6 +104,7 @@ struct Work {
     stack: Resource,
     project_uuid: String,
     configs: std::sync::Arc<[Config]>,
+    volumes: DeclaredVolumes,
     is_global: bool,
     is_system: bool,
     retain_ip: bool,
@@ -266,6 +268,8 @@ impl Work {
         let Some(found) = self.configs.iter().find(is_it) else {
             return Ok(None);
         };
+        let named = self.volumes.named(found, creation.index, unit)?;
+        let found = named.as_ref().unwrap_or(found);
         let none = BTreeMap::new();
         let retained = note
             .retained

@@ -121,6 +121,7 @@ impl Core {
             return Ok(Outcome::Again(DRIVER_WAIT, "Waiting for its driver".into()));
         }
         self.retire_maps(process.id, row.id).await?;
+        self.release_units(snapshot.stack.id, row.id, BTreeSet::new()).await?;
         for ip in snapshot.notes.retained.values() {
             if let Some(project) = row.account_id {
                 self.addresses.release(project, ip);

@@ -105,6 +105,13 @@ pub(super) struct LinkNotes {
     pub(super) is_ruled: bool,
 }
 
+impl LinkNotes {
+    /// Whether it follows from something else that the service says, and is made of that again: nobody asked for the link itself.
+    pub(super) fn follows(&self) -> bool {
+        self.selected || self.is_ruled
+    }
+}
+
 pub(super) struct LinkTypes {
     map: std::sync::Arc<crate::schema::Type>,
     service_prefix: String,

@@ -3,6 +3,7 @@
 //! the next steps are is the planner's to say.
 
 mod balancing;
+mod balancing_of_v1;
 mod configs;
 mod dependencies;
 mod dispatch;

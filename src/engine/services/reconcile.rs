@@ -136,6 +136,7 @@ impl Core {
         let row = &snapshot.service;
         Ok(match verdict {
             Verdict::Converged => {
+                self.release_surplus_units(snapshot).await?;
                 if short_name(process) == "activate" {
                     self.begin_schedule(snapshot).await?;
                 }
@@ -198,6 +199,13 @@ impl Core {
             begin_rollback(tx, &machine, &row, Some(message)).map(drop)
         })
         .await
+    }
+
+    /// Lets go of what units had for themselves that the service is done without.
+    pub(crate) async fn release_surplus_units(&self, snapshot: &ServiceSnapshot) -> Result<()> {
+        let kept = snapshot.instances.iter().map(|row| notes::<InstanceNotes>(row).index);
+        self.release_units(snapshot.stack.id, snapshot.service.id, kept.collect())
+            .await
     }
 
     /// Whether the planner would do anything to an active service, now or in a while.

@@ -41,7 +41,9 @@ impl Core {
             self.follow_schedule(&snapshot).await?;
         }
         // Background triggers act on an active service only: all other states have a worker, or are left alone.
-        if row.state == State::ACTIVE && self.needs_reconcile(&snapshot) {
+        if row.state == State::ACTIVE && !self.needs_reconcile(&snapshot) {
+            self.release_surplus_units(&snapshot).await?;
+        } else if row.state == State::ACTIVE {
             let machine = self.machine_of(&row.kind)?.clone();
             let id = row.id;
             self.write(move |tx| {

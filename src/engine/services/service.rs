@@ -9,6 +9,7 @@ use crate::schema::{TypeView, Version};
 use crate::store::Changes;
 
 use super::balancing;
+use super::balancing_of_v1;
 use super::configs::{as_launch, check_common, check_own_labels};
 use super::new_service::{NewService, no_stack};
 use super::snapshot::ServiceNotes;
@@ -21,6 +22,7 @@ pub(crate) async fn create(
     account: ResourceId,
     mut input: Input,
 ) -> Result<Resource> {
+    balancing_of_v1::settle(&ty.def.id, None, &mut input)?;
     core.name_balancer_image(&ty.def.id, &mut input)?;
     core.apply_image_rules(&mut input)?;
     let stack = input.get("stackId").and_then(Value::as_str).and_then(WireId::parse);

@@ -55,6 +55,7 @@ impl Core {
         match row.root.as_str() {
             "instance" => Some(row.parent_id.unwrap_or(row.id)),
             "service" | "serviceExposeMap" => row.parent_id,
+            "volume" => instances::user_of_volume(row),
             "host" | "agent" => Some(row.id),
             _ => None,
         }

@@ -38,11 +38,14 @@ pub(super) async fn pull(
 ) -> Result<()> {
     let reference = reference(image);
     let api = docker.api()?;
-    if policy == PullPolicy::IfAbsent {
-        match docker.call(SHORT, api.inspect_image(&reference)).await {
-            Ok(_) => return Ok(()),
-            Err(Error::Gone(_)) => {}
+    if policy != PullPolicy::Always {
+        let is_there = match docker.call(SHORT, api.inspect_image(&reference)).await {
+            Ok(_) => true,
+            Err(Error::Gone(_)) => false,
             Err(other) => return Err(other),
+        };
+        if is_there == (policy == PullPolicy::IfAbsent) {
+            return Ok(());
         }
     }
     let options = CreateImageOptionsBuilder::default().from_image(&reference).build();

@@ -46,6 +46,7 @@ pub(crate) fn files_of(core: &Core, stack: &Resource, only: Option<&[ResourceId]
             driver: fields.text("driver"),
             options: fields.texts("driverOpts")?,
             external: fields.read("external")?.unwrap_or(false),
+            per_container: fields.read("perContainer")?.unwrap_or(false),
         });
     }
     volumes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -56,12 +57,14 @@ pub(crate) fn files_of(core: &Core, stack: &Resource, only: Option<&[ResourceId]
 impl Core {
     /// A service as a file has it: with names for ids.
     fn as_written(&self, row: &Resource) -> Result<compose::Service> {
-        let fields: Input =
+        let mut fields: Input =
             serde_json::from_str(&row.fields).map_err(|e| Error::internal("reading the fields of a service", e))?;
+        self.secrets_by_name(&mut fields)?;
+        say_strategy(&mut fields);
         let mut links = Vec::new();
         for map in self.store.children(row.id, "serviceConsumeMap")? {
-            // What a selector made, the selector makes again.
-            if crate::engine::core::notes::<super::super::links::LinkNotes>(&map).selected {
+            // What a selector or a rule made is made again of that.
+            if crate::engine::core::notes::<super::super::links::LinkNotes>(&map).follows() {
                 continue;
             }
             let service = match self.linked_service(&map)? {
@@ -83,5 +86,17 @@ impl Core {
             balancing,
             pace: Map::new(),
         })
+    }
+}
+
+/// The check that a balancer is given has no strategy, and what is read of a file has the usual one: it is written as that.
+fn say_strategy(fields: &mut Input) {
+    let config = fields.get_mut("launchConfig");
+    let check = config.and_then(|config| config.get_mut("healthCheck")?.as_object_mut());
+    if let Some(strategy) = check
+        .and_then(|check| check.get_mut("strategy"))
+        .filter(|s| s.is_null())
+    {
+        *strategy = json!("recreate");
     }
 }

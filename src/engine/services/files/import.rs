@@ -144,7 +144,7 @@ impl Core {
             fields.set("driver", &volume.driver)?;
             fields.set("driverOpts", &volume.options)?;
             fields.set("external", &volume.external)?;
-            fields.set("perContainer", &false)?;
+            fields.set("perContainer", &volume.per_container)?;
             tx.insert(NewResource {
                 name: volume.name,
                 parent_id: Some(id),
@@ -218,7 +218,7 @@ fn make_service(
     link(tx, stack, types, row.id, &service, None)
 }
 
-/// Links a service as its file says. With `keep`, links that the file does not say go; those that a selector made stay.
+/// Links a service as its file says. With `keep`, links that the file does not say go; those that a selector or a rule made stay.
 pub(super) fn link(
     tx: &mut Tx<'_>,
     stack: &Resource,
@@ -237,8 +237,8 @@ pub(super) fn link(
     let mut is_changed = false;
     for (map, target, alias) in links_of(tx, service)? {
         let is_known = targets.remove(&(target, alias)).is_some();
-        let by_selector = crate::engine::core::notes::<LinkNotes>(&map).selected;
-        if let Some(keep) = keep.filter(|_| !is_known && !by_selector) {
+        let follows = crate::engine::core::notes::<LinkNotes>(&map).follows();
+        if let Some(keep) = keep.filter(|_| !is_known && !follows) {
             retire_link(tx, &map, keep)?;
             is_changed = true;
         }

@@ -9,6 +9,7 @@ mod balancing;
 mod export;
 mod import;
 mod same;
+mod secrets;
 mod upgrade;
 mod wanted;
 
@@ -23,6 +24,7 @@ use crate::model::{Fields, Result};
 pub use export::StackFiles;
 pub(crate) use export::{config_of, files_of};
 pub(super) use import::failed;
+pub(super) use same::means;
 pub(super) use upgrade::accept;
 
 /// The engine's own notes of a stack.

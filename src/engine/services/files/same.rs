@@ -81,7 +81,7 @@ fn is_same(old: &Config, wanted: &Config) -> bool {
 }
 
 /// What a value of a service's own fields comes to, without what says nothing.
-pub(super) fn means(value: &Value) -> Value {
+pub(in crate::engine::services) fn means(value: &Value) -> Value {
     plain("", value)
 }
 

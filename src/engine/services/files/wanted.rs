@@ -159,6 +159,7 @@ impl Core {
         if let Some(balancing) = &balancing {
             body.insert("lbConfig".into(), Value::Object(self.balanced(stack, balancing)?));
         }
+        self.secrets_by_id(stack.account_id, &mut body)?;
         let refs = OfProject { core: self, stack };
         let mut input = validate::input(view, ty, &body, Purpose::Create, &refs)?;
         self.name_balancer_image(&kind, &mut input)?;
