@@ -281,8 +281,8 @@ impl<'a> Scene<'a> {
 
     /// Nothing of a row is shown that the reader's schemas do not have, however deep it lies.
     fn check_structures(&self, ty: &TypeView, row: &Value) {
-        // What the API says about itself is the same for all who may read it.
-        if ty.id == "typeDocumentation" {
+        // What the API says about itself is the same for all who may read it, and nobody's.
+        if matches!(ty.id.as_str(), "typeDocumentation" | "processDefinition") {
             return;
         }
         let registry = self.world.engine.registry();
