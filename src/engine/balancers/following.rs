@@ -34,7 +34,8 @@ impl Follower {
             changed.insert(event.resource);
         })?;
         for ids in changed.into_iter().collect::<Vec<_>>().chunks(ROWS) {
-            for row in core.store.many(ids)? {
+            let instances = core.store.only_of(ids, "instance")?;
+            for row in core.store.many(&instances)? {
                 meet(core, &row);
             }
         }

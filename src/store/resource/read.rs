@@ -151,6 +151,18 @@ impl Store {
             .collect())
     }
 
+    /// Which of these rows are live and of this root. Nothing else is read of them.
+    pub fn only_of(&self, ids: &[ResourceId], root: &str) -> Result<Vec<ResourceId>> {
+        let found: Vec<i64> = resource::whole()
+            .filter(OneOf::new("id", ids))
+            .filter(resource::root.eq(root))
+            .filter(resource::removed_ms.is_null())
+            .select(resource::id)
+            .load(&mut *self.reader()?)
+            .map_err(failed("reading what rows are of"))?;
+        Ok(found.into_iter().map(ResourceId).collect())
+    }
+
     /// All live rows of this root that have a health.
     pub fn with_health(&self, root: &str) -> Result<Vec<Resource>> {
         let mut conn = self.reader()?;
