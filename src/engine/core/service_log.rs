@@ -122,32 +122,63 @@ impl ServiceLog {
             true => format!("{process}{}", entry.event),
             false => entry.event.to_owned(),
         };
-        let mut fields = Fields::default();
-        fields.set("eventType", &event)?;
-        fields.set("description", &entry.sentence)?;
-        fields.set("level", "info")?;
-        fields.set("serviceId", &self.service)?;
+        let line = Line {
+            event: &event,
+            sentence: &entry.sentence,
+            service: &self.service,
+            transaction,
+            is_below,
+            has_ended: is_below,
+        };
+        let mut fields = line.fields(tx)?;
         let about = entry
             .about
             .map(|id| crate::schema::render::wire_id(&self.container, id));
         fields.set("instanceId", &about)?;
-        fields.set("subLog", &is_below)?;
-        fields.set("transactionId", transaction)?;
-        if is_below {
+        insert(tx, service, (!is_below).then_some(transaction), fields)
+    }
+}
+
+/// What each row of the log says.
+struct Line<'a> {
+    event: &'a str,
+    sentence: &'a str,
+    /// The service, by its id on the wire.
+    service: &'a str,
+    transaction: &'a str,
+    is_below: bool,
+    has_ended: bool,
+}
+
+impl Line<'_> {
+    fn fields(&self, tx: &Tx<'_>) -> Result<Fields> {
+        let mut fields = Fields::default();
+        fields.set("eventType", self.event)?;
+        fields.set("description", self.sentence)?;
+        fields.set("level", "info")?;
+        fields.set("serviceId", self.service)?;
+        fields.set("subLog", &self.is_below)?;
+        fields.set("transactionId", self.transaction)?;
+        if self.has_ended {
             fields.set("endTime", &tx.now().to_wire())?;
         }
-        tx.insert(NewResource {
-            root: "serviceLog".into(),
-            kind: "serviceLog".into(),
-            account_id: service.account_id,
-            parent_id: Some(service.id),
-            uuid: (!is_below).then(|| transaction.to_owned()),
-            fields,
-            refs: vec![("serviceId".to_owned(), service.id)],
-            ..NewResource::default()
-        })?;
-        Ok(())
+        Ok(fields)
     }
+}
+
+/// A row of a service's log; `uuid` is of one that others belong to, or that its end is to find.
+fn insert(tx: &mut Tx<'_>, service: &Resource, uuid: Option<&str>, fields: Fields) -> Result<()> {
+    tx.insert(NewResource {
+        root: "serviceLog".into(),
+        kind: "serviceLog".into(),
+        account_id: service.account_id,
+        parent_id: Some(service.id),
+        uuid: uuid.map(str::to_owned),
+        fields,
+        refs: vec![("serviceId".to_owned(), service.id)],
+        ..NewResource::default()
+    })
+    .map(drop)
 }
 
 /// Rows of the log that are part of no process, and go from a start to an end.
@@ -174,27 +205,16 @@ impl ServiceLogs {
         sentence: &str,
         has_ended: bool,
     ) -> Result<()> {
-        let mut fields = Fields::default();
-        fields.set("eventType", event)?;
-        fields.set("description", sentence)?;
-        fields.set("level", "info")?;
-        fields.set("serviceId", &crate::schema::render::wire_id(&self.prefix, service.id))?;
-        fields.set("subLog", &false)?;
-        fields.set("transactionId", uuid)?;
-        if has_ended {
-            fields.set("endTime", &tx.now().to_wire())?;
-        }
-        tx.insert(NewResource {
-            root: "serviceLog".into(),
-            kind: "serviceLog".into(),
-            account_id: service.account_id,
-            parent_id: Some(service.id),
-            uuid: Some(uuid.to_owned()),
-            fields,
-            refs: vec![("serviceId".to_owned(), service.id)],
-            ..NewResource::default()
-        })
-        .map(drop)
+        let line = Line {
+            event,
+            sentence,
+            service: &crate::schema::render::wire_id(&self.prefix, service.id),
+            transaction: uuid,
+            is_below: false,
+            has_ended,
+        };
+        let fields = line.fields(tx)?;
+        insert(tx, service, Some(uuid), fields)
     }
 
     /// Writes the end, and how it was.
