@@ -390,7 +390,8 @@ pub trait Runtime: Send + Sync {
     async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces>;
     /// What a container uses, about once a second until it ends.
     async fn stats(&self, uuid: &str) -> Result<Samples>;
-    /// What the machine of the engine uses. [`Error::Failed`] if that cannot be known.
+    /// What the machine of the engine uses; of one elsewhere only what its containers use, all together. [`Error::Failed`] if that
+    /// cannot be known.
     async fn machine_stats(&self) -> Result<Sample>;
     /// Runs a command in a running container.
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running>;

@@ -59,6 +59,12 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
     ("docs/upgrades.md", "first, 1 to 10,000", "MOST_CANARIES", "10_000"),
     ("docs/receivers.md", "of at most 1,000", "LISTED", "1_000"),
     (
+        "docs/logs-and-shells.md",
+        "Where more than 200 containers run",
+        "MOST_SUMMED",
+        "200",
+    ),
+    (
         "docs/service-labels.md",
         "looks again each second",
         "LINK_WAIT",

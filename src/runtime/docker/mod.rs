@@ -43,6 +43,7 @@ mod network;
 mod observed;
 mod secrets;
 mod spec;
+mod spent;
 mod stats;
 mod streams;
 mod tape;
@@ -95,6 +96,8 @@ struct Inner {
     server_uuid: String,
     starts: Semaphore,
     networks: Mutex<()>,
+    /// What all containers used so far, as far as somebody looked.
+    spent: spent::Spent,
     name_servers: Mutex<()>,
     /// The image of name servers, once it is known.
     name_image: OnceCell<name_image::Image>,
@@ -145,6 +148,7 @@ impl Docker {
             server_uuid: server_uuid.to_owned(),
             starts: Semaphore::new(STARTS),
             networks: Mutex::const_new(()),
+            spent: spent::Spent::default(),
             name_servers: Mutex::const_new(()),
             name_image: OnceCell::new(),
             ways: name_feed::Ways::default(),
@@ -432,7 +436,7 @@ impl Runtime for Docker {
     }
 
     async fn machine_stats(&self) -> Result<Sample> {
-        stats::machine(&self.inner)
+        stats::machine(&self.inner).await
     }
 
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
