@@ -65,6 +65,42 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
         "200",
     ),
     (
+        "docs/logs-and-shells.md",
+        "good for 57,600 seconds",
+        "VALID_FOR_PORTS",
+        "Duration::from_secs(57_600)",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "up to 256 MiB",
+        "LARGEST",
+        "256 * 1024 * 1024",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "for 10 minutes at most",
+        "LONGEST",
+        "Duration::from_secs(600)",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "128 requests, and they count",
+        "AT_ONCE",
+        "128",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "60 until the answer begins",
+        "PATIENCE",
+        "Duration::from_secs(60)",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "5 seconds to connect",
+        "PATIENCE",
+        "Duration::from_secs(5)",
+    ),
+    (
         "docs/service-labels.md",
         "looks again each second",
         "LINK_WAIT",

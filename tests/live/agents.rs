@@ -136,6 +136,12 @@ fn an_engine_joins_by_dialling_in_and_goes_when_its_host_is_removed() {
     let said = first_line(&world, &container);
     assert!(said.ends_with("hello from afar"), "{said}");
 
+    let proxy = container["actions"]["proxy"].as_str().unwrap();
+    let refused = reqwest::blocking::Client::new().post(proxy).json(&json!({})).send();
+    let refused = refused.unwrap();
+    assert_eq!(refused.status().as_u16(), 409);
+    assert!(refused.text().unwrap().contains("on another machine"));
+
     // Nobody reads the kernel's files there: the engine tells what its containers use.
     let stats = world.api.get(host["links"]["hostStats"].as_str().unwrap());
     let looks: Value = serde_json::from_str(&first_frame(&stats)).unwrap();
