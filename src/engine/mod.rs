@@ -19,7 +19,7 @@ mod services;
 mod work;
 
 pub use crate::runtime::stats::Sample;
-pub use crate::runtime::streams::{Piece, Pieces, Running, Terminal};
+pub use crate::runtime::streams::{Connection, Piece, Pieces, Running, Terminal};
 pub use access::{Allowed, Rights};
 pub use access::{Candidate, KeyProof};
 pub use accounts::Identity;

@@ -4,6 +4,7 @@
 //! nothing of services, SQL or HTTP; the engine hands it complete specifications.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ pub mod streams;
 
 use crate::model::FileAccess;
 use stats::{Sample, Samples};
-use streams::{ExecWanted, LogsWanted, Pieces, Running};
+use streams::{Connection, ExecWanted, LogsWanted, Pieces, Running};
 
 pub use balancers::{BalancerFeed, FileSpec};
 pub use engine_address::{ConnectEngine, EngineAddress, TlsTexts};
@@ -390,10 +391,15 @@ pub trait Runtime: Send + Sync {
     async fn logs(&self, uuid: &str, wanted: &LogsWanted) -> Result<Pieces>;
     /// What a container uses, about once a second until it ends.
     async fn stats(&self, uuid: &str) -> Result<Samples>;
-    /// What the machine of the engine uses. [`Error::Failed`] if that cannot be known.
+    /// What the machine of the engine uses; of one elsewhere only what its containers use, all together. [`Error::Failed`] if that
+    /// cannot be known.
     async fn machine_stats(&self) -> Result<Sample>;
     /// Runs a command in a running container.
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running>;
+    /// By which address this program reaches a running container. [`Error::Failed`] says why it cannot.
+    async fn reach(&self, uuid: &str) -> Result<IpAddr>;
+    /// Opens a connection to a port of a running container, at its own address and no other.
+    async fn connect(&self, uuid: &str, port: u16) -> Result<Connection>;
     /// Makes what name servers are made of present. [`Error::Failed`] says why they cannot run on this engine.
     async fn prepare_name_servers(&self) -> Result<()>;
     /// The name servers that are there, running or not.

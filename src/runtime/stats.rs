@@ -72,8 +72,9 @@ pub struct Network {
     /// Over all interfaces.
     #[serde(flatten)]
     pub all: Traffic,
-    /// Over each.
-    pub interfaces: Vec<Interface>,
+    /// Over each, where they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interfaces: Option<Vec<Interface>>,
 }
 
 impl Network {
@@ -84,7 +85,10 @@ impl Network {
         for each in &interfaces {
             all.add(&each.traffic);
         }
-        Self { all, interfaces }
+        Self {
+            all,
+            interfaces: Some(interfaces),
+        }
     }
 }
 
@@ -120,7 +124,8 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    fn add(&mut self, more: &Self) {
+    /// Counts the other's in.
+    pub(crate) fn add(&mut self, more: &Self) {
         let sums = [
             (&mut self.rx_bytes, more.rx_bytes),
             (&mut self.rx_packets, more.rx_packets),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Result;
 
@@ -34,6 +34,26 @@ pub struct ExecWanted {
     pub stdin: bool,
     /// What it writes is wanted.
     pub stdout: bool,
+}
+
+/// A port of a container that is to be reached through the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortWanted {
+    /// Its number.
+    pub port: u16,
+}
+
+/// Bytes to and from a program.
+pub trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytestream for T {}
+
+/// An open connection to a port of a container.
+pub struct Connection {
+    /// Its address and port, as HTTP has it.
+    pub host: String,
+    /// What is sent and comes back.
+    pub stream: Box<dyn Bytestream>,
 }
 
 /// A piece of what a container, or a command in it, wrote.

@@ -1,6 +1,7 @@
 //! When a server dies: the counters of everything that can be the last thing it does.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use drover::model::network_table::{Answer, Feed};
 use drover::runtime::SecretFile;
 use drover::runtime::sim::Sim;
 use drover::runtime::stats::{Sample, Samples};
-use drover::runtime::streams::{ExecWanted, LogsWanted, Pieces, Running};
+use drover::runtime::streams::{Connection, ExecWanted, LogsWanted, Pieces, Running};
 use drover::runtime::{
     BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, NameFeed, NameServerFound, NameServerSpec,
     NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
@@ -260,6 +261,16 @@ impl Runtime for Mortal {
     async fn machine_stats(&self) -> Result<Sample> {
         self.fate.alive()?;
         self.sim.machine_stats().await
+    }
+
+    async fn reach(&self, uuid: &str) -> Result<IpAddr> {
+        self.fate.alive()?;
+        self.sim.reach(uuid).await
+    }
+
+    async fn connect(&self, uuid: &str, port: u16) -> Result<Connection> {
+        self.fate.alive()?;
+        self.sim.connect(uuid, port).await
     }
 
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {

@@ -59,6 +59,48 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
     ("docs/upgrades.md", "first, 1 to 10,000", "MOST_CANARIES", "10_000"),
     ("docs/receivers.md", "of at most 1,000", "LISTED", "1_000"),
     (
+        "docs/logs-and-shells.md",
+        "Where more than 200 containers run",
+        "MOST_SUMMED",
+        "200",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "good for 57,600 seconds",
+        "VALID_FOR_PORTS",
+        "Duration::from_secs(57_600)",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "up to 256 MiB",
+        "LARGEST",
+        "256 * 1024 * 1024",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "for 10 minutes at most",
+        "LONGEST",
+        "Duration::from_secs(600)",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "128 requests, and they count",
+        "AT_ONCE",
+        "128",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "60 until the answer begins",
+        "PATIENCE",
+        "Duration::from_secs(60)",
+    ),
+    (
+        "docs/logs-and-shells.md",
+        "5 seconds to connect",
+        "PATIENCE",
+        "Duration::from_secs(5)",
+    ),
+    (
         "docs/service-labels.md",
         "looks again each second",
         "LINK_WAIT",

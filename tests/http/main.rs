@@ -41,6 +41,7 @@ mod netd;
 mod odd_clients;
 mod openapi;
 mod pages;
+mod ports;
 mod processes;
 mod project_isolation;
 mod projects;

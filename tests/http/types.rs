@@ -340,8 +340,21 @@ async fn what_is_not_built_says_so_and_is_offered_where_clients_look_for_it() {
     w.settle().await;
     let id = text(&container, "id");
     let row = w.show(id).await;
-    assert!(actions(&row).contains(&"proxy"), "{row}");
-    w.act(id, "proxy", json!({})).await.refused(501, "NotImplemented");
+    // A console is a virtual machine's: the original has it for nothing else.
+    assert!(!actions(&row).contains(&"console"), "{row}");
+    for root in ["/v1", "/v2-beta"] {
+        let path = format!("{root}/projects/1a5/containers/{id}");
+        let refusal = w
+            .act(&path, "console", json!({}))
+            .await
+            .refused(422, "ActionNotAvailable");
+        assert_eq!(refusal["fieldName"], "action", "{refusal}");
+    }
+    let hosts = w.list("hosts").await;
+    let host = hosts.first().expect("a host");
+    assert!(actions(host).contains(&"dockersocket"), "{host}");
+    let refusal = w.act(text(host, "id"), "dockersocket", json!({})).await;
+    refusal.refused(501, "NotImplemented");
     w.act(id, "stop", json!({})).await.expect(202, json!({}));
     w.settle().await;
     let row = w.show(id).await;

@@ -74,13 +74,18 @@ fn only_far() -> Value {
 
 /// The first line of a container's log, over the WebSocket.
 fn first_line(world: &World, container: &Value) -> String {
+    let access = world
+        .api
+        .action(container, "logs", json!({"follow": true, "lines": 100}));
+    first_frame(&access)
+}
+
+/// What a stream says first.
+fn first_frame(access: &Value) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let access = world
-        .api
-        .action(container, "logs", json!({"follow": true, "lines": 100}));
     let (url, token) = (access["url"].as_str().unwrap(), access["token"].as_str().unwrap());
     runtime.block_on(async {
         let opened = tokio_tungstenite::connect_async(format!("{url}?token={token}")).await;
@@ -130,6 +135,26 @@ fn an_engine_joins_by_dialling_in_and_goes_when_its_host_is_removed() {
     let container = world.api.get("/containers?name=far-web-1")["data"][0].clone();
     let said = first_line(&world, &container);
     assert!(said.ends_with("hello from afar"), "{said}");
+
+    let proxy = container["actions"]["proxy"].as_str().unwrap();
+    let refused = reqwest::blocking::Client::new().post(proxy).json(&json!({})).send();
+    let refused = refused.unwrap();
+    assert_eq!(refused.status().as_u16(), 409);
+    assert!(refused.text().unwrap().contains("on another machine"));
+
+    // Nobody reads the kernel's files there: the engine tells what its containers use.
+    let stats = world.api.get(host["links"]["hostStats"].as_str().unwrap());
+    let looks: Value = serde_json::from_str(&first_frame(&stats)).unwrap();
+    let look = &looks[0];
+    assert_eq!((&look["id"], &look["resourceType"]), (&host["id"], &json!("host")));
+    let number = |member: &str| look.pointer(member).and_then(Value::as_u64).unwrap_or_default();
+    assert!(
+        number("/cpu/usage/total") > 0 && number("/network/rx_bytes") > 0,
+        "{look:#}"
+    );
+    let used = number("/memory/usage");
+    assert!(used > 0 && used < number("/memory/limit"), "{look:#}");
+    assert_eq!(look["network"]["interfaces"], Value::Null, "they are containers'");
 
     // The agent dies: what runs goes on, and the host is away until the agent is back.
     let before = second.docker.containers("far");

@@ -210,3 +210,54 @@ fn what_containers_and_their_host_use_is_told_each_second() {
     );
     assert!(number(&second, "/memory/usage") < number(&second, "/memory/limit"));
 }
+
+#[test]
+fn a_port_of_a_container_is_reached_through_the_server() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("ports");
+    let mut config = launch("busybox:1");
+    let script = "mkdir -p /tmp/www/sub; head -c 3000000 /dev/zero > /tmp/www/large; echo hello > /tmp/www/sub/said; \
+        exec httpd -f -p 8099 -h /tmp/www";
+    config["command"] = json!(["sh", "-c", script]);
+    let service = world.active_service(&stack, "web", json!({"launchConfig": config}));
+    let instances = world.api.get(service["links"]["instances"].as_str().unwrap());
+    let container = instances["data"][0].clone();
+    let access = world
+        .api
+        .action(&container, "proxy", json!({"port": 8099, "scheme": "http"}));
+    let (url, token) = (access["url"].as_str().unwrap(), access["token"].as_str().unwrap());
+    let client = reqwest::blocking::Client::new();
+    let get = |path: &str| client.get(format!("{url}{path}?token={token}")).send().unwrap();
+    let said = crate::support::wait_until("the container to answer", PATIENCE, || {
+        let answer = get("sub/said");
+        let status = answer.status().as_u16();
+        if status == 200 { Ok(answer) } else { Err(status) }
+    });
+    assert_eq!(
+        said.headers()["content-security-policy"],
+        "sandbox; frame-ancestors 'none'"
+    );
+    assert_eq!(said.text().unwrap(), "hello\n");
+    assert_eq!(get("none").status().as_u16(), 404, "the container's own word");
+    assert_eq!(get("large").bytes().unwrap().len(), 3_000_000);
+
+    // A port where nobody listens, and no way to another one by this token.
+    let closed = world.api.action(&container, "proxy", json!({"port": 8098}));
+    let closed = closed["token"].as_str().unwrap();
+    let refused = client.get(format!("{url}?token={closed}")).send().unwrap();
+    assert_eq!(refused.status().as_u16(), 409);
+    let why: Value = refused.json().unwrap();
+    let why = why["message"].as_str().unwrap().to_owned();
+    assert!(why.contains("nothing answers at port 8098"), "{why}");
+
+    // The host's own network is nobody's.
+    let mut config = launch("busybox:1");
+    config["command"] = json!(["sleep", "3600"]);
+    config["networkMode"] = json!("host");
+    let service = world.active_service(&stack, "hosts", json!({"launchConfig": config}));
+    let instances = world.api.get(service["links"]["instances"].as_str().unwrap());
+    let url = instances["data"][0]["actions"]["proxy"].as_str().unwrap();
+    let refused = client.post(url).json(&json!({"port": 80})).send().unwrap();
+    assert_eq!(refused.status().as_u16(), 409);
+    assert!(refused.text().unwrap().contains("no address of its own"));
+}

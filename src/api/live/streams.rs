@@ -15,9 +15,10 @@ use bytestring::ByteString;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::interval;
 
+use super::proxy;
 use crate::engine::{Engine, Look, Looks, OpenStream, Piece, Pieces, Running, Sample, Terminal};
 use crate::http::headers::is_websocket;
 use crate::http::sockets::{Admission, Place};
@@ -46,6 +47,8 @@ pub struct Streams {
     pub engine: Arc<Engine>,
     /// Who may have one more connection.
     pub sockets: Arc<Admission>,
+    /// Places for requests to containers' ports.
+    pub carried: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
 }
 
@@ -56,6 +59,7 @@ impl Streams {
         Self {
             engine,
             sockets,
+            carried: proxy::places(),
             stopping,
         }
     }

@@ -287,8 +287,8 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
             reply::rows(call, StatusCode::OK, far, &rows, None)
         }
         Answer::Object(kind, fields) => Ok(Reply::ok(plain_object(kind, &fields, call.actions_key))),
-        Answer::Access { path, token } => {
-            let address = stream_address(&call.base.origin, path);
+        Answer::Access { scheme, path, token } => {
+            let address = stream_address(&call.base.origin, scheme, path);
             Ok(access(call, "hostAccess", [("token", token), ("url", address)]))
         }
     }
@@ -306,7 +306,7 @@ async fn stats(call: &Call<'_>, row: &Resource, link: &str) -> Result<Reply> {
     Ok(match block(move || engine.stats_access(&scope, &row, &link)).await? {
         None => access(call, "statsAccess", []),
         Some((path, token)) => {
-            let address = stream_address(&call.base.origin, path);
+            let address = stream_address(&call.base.origin, "ws", path);
             let fields = [("token", token.clone()), ("authToken", token), ("url", address)];
             access(call, "statsAccess", fields)
         }

@@ -21,9 +21,9 @@ use crate::api::resources::index::SchemaCache;
 use crate::api::wire::request::Query;
 use crate::auth::Gate;
 use crate::engine::Engine;
-use crate::http::body;
 use crate::http::guard::Guard;
 use crate::http::sockets::{Admission, SocketLimits};
+use crate::http::{address, body};
 use crate::tunnel::Hub;
 
 /// What clients take for the version of the server if no setting says otherwise: the last Rancher of this line.
@@ -128,6 +128,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
                     .route(web::get().to(html::asset)),
             ),
         )
+        .service(web::scope(live::PORTS).default_service(web::to(proxy)))
         .route("/v1/logs/", web::get().to(stream))
         .route("/v1/logs", web::get().to(stream))
         .route("/v1/exec/", web::get().to(stream))
@@ -137,6 +138,23 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
         .route("/v1/hoststats/", web::get().to(stream))
         .route("/v1/hoststats", web::get().to(stream))
         .default_service(web::to(serve));
+}
+
+/// A request to a port of a container: its token says all, too.
+async fn proxy(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
+    let mut payload = payload;
+    let carried = match respond::check_host(&request, &state) {
+        Ok(_) => {
+            let from = address::client(&request, &state.trusted_proxies).unwrap_or(IpAddr::from([0, 0, 0, 0]));
+            let arriving = state.intake.open(from);
+            live::carry(&state.streams, arriving, state.body_patience, &request, &mut payload).await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    body::holding(
+        carried.unwrap_or_else(|refusal| respond::refused(&refusal)),
+        Some(payload),
+    )
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {

@@ -158,10 +158,10 @@ impl Base {
     }
 }
 
-/// Where a stream of a container is: `ws://host:8080/v1/logs/`, whatever version asks.
-pub fn stream_address(origin: &str, path: &str) -> String {
+/// Where a stream of a container is: `ws://host:8080/v1/logs/`, whatever version asks. `scheme` is without the `s` of TLS.
+pub fn stream_address(origin: &str, scheme: &str, path: &str) -> String {
     let address = origin.strip_prefix("http").unwrap_or(origin);
-    format!("ws{address}/v1/{path}/")
+    format!("{scheme}{address}/v1/{path}/")
 }
 
 /// The root of links of a version (or of the catalog) and a project.

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::core::Core;
 use crate::model::{Error, ErrorKind, ResourceId, Result};
-use crate::runtime::streams::{ExecWanted, LogsWanted};
+use crate::runtime::streams::{ExecWanted, LogsWanted, PortWanted};
 
 /// How long a token opens its stream; one that is open stays so.
 const VALID: Duration = Duration::from_secs(300);
+/// How long a token carries requests to a port: who looks at pages does so for longer (cattle: `ContainerProxyActionHandler`).
+const VALID_FOR_PORTS: Duration = Duration::from_secs(57_600);
 /// Who says that its bearer may (cattle: `TokenServiceImpl`).
 const ISSUER: &str = "http://cattle.io";
 /// What all tokens begin with, as JSON Web Tokens do.
@@ -28,6 +30,8 @@ pub(crate) enum Stream {
     Logs(LogsWanted),
     /// To run a command in it.
     Exec(ExecWanted),
+    /// To send requests to a port of it.
+    Proxy(PortWanted),
     /// To see what it, or all that belong to it, use.
     Stats(StatsOf),
 }
@@ -76,9 +80,13 @@ impl Ticket {
 impl Core {
     /// A token for a stream of a container, or of what has it.
     pub(crate) fn stream_token(&self, account: ResourceId, resource: ResourceId, stream: Stream) -> Result<String> {
+        let valid = match stream {
+            Stream::Proxy(_) => VALID_FOR_PORTS,
+            Stream::Logs(_) | Stream::Exec(_) | Stream::Stats(_) => VALID,
+        };
         let ticket = Ticket {
             iss: ISSUER.to_owned(),
-            exp: self.now().plus(VALID).0 / 1_000,
+            exp: self.now().plus(valid).0 / 1_000,
             account: account.0,
             resource: resource.0,
             stream,

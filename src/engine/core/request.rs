@@ -174,9 +174,11 @@ pub enum Answer {
     Rows(&'static str, Vec<Resource>),
     /// 200 with where a stream is, and what opens it.
     Access {
+        /// What its address begins with, where the server has no TLS: `ws`, or `http`.
+        scheme: &'static str,
         /// The last part of its address: `logs`, `exec`.
         path: &'static str,
-        /// Good for a few minutes.
+        /// Good for a few minutes, or hours.
         token: String,
     },
 }

@@ -5,6 +5,7 @@ use crate::engine::access::{StatsOf, Stream, Ticket};
 use crate::engine::core::Scope;
 use crate::engine::instances::{OpenStream, give_stats};
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
+use crate::runtime::streams::Connection;
 
 /// A token that was read: what it opens, and for whom.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl Engine {
         let belongs = match ticket.stream() {
             Stream::Logs(_) => "logs",
             Stream::Exec(_) => "exec",
+            Stream::Proxy(_) => "container-proxy",
             Stream::Stats(StatsOf::Containers) => "containerstats",
             Stream::Stats(StatsOf::Hosts) => "hoststats",
         };
@@ -44,6 +46,15 @@ impl Engine {
         } else {
             Err(Error::new(ErrorKind::Unauthorized))
         }
+    }
+
+    /// Opens a connection to the port that a token is for.
+    ///
+    /// # Errors
+    /// 401 if it is for something else, or its account is not active any more; 404 if the container is gone; 409 if it does not run,
+    /// or cannot be reached; 503 if its engine does not answer.
+    pub async fn open_port(&self, ticket: &StreamTicket) -> Result<Connection> {
+        self.core().open_port(&ticket.0).await
     }
 
     /// Opens what a token is for.

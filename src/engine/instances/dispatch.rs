@@ -9,7 +9,7 @@ use crate::store::{Process, Tx};
 
 use super::own_key::check_own_key;
 use super::stopping::{remove_container, stop_data};
-use super::{containers, pull_tasks, streams, volumes};
+use super::{containers, proxied, pull_tasks, streams, volumes};
 
 /// Says whether somebody keeps the address of a container that goes, and notes it there.
 pub(crate) type KeepAddress = fn(&mut Tx<'_>, &Resource) -> Result<bool>;
@@ -98,6 +98,7 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
                 .await
         }
         ("instance", "logs" | "execute") => streams::give_access(core, scope, row, action, &input),
+        ("instance", "proxy") => proxied::give_access(core, scope, row, &input).await,
         ("instance", "remove") => {
             let (id, machine) = (row.id, core.machine_of(&row.kind)?.clone());
             let written = core.write_for(scope, move |tx| {

@@ -20,6 +20,7 @@ mod network;
 mod own_key;
 mod placement;
 mod ports;
+mod proxied;
 mod pull_tasks;
 mod pulling;
 mod secrets;

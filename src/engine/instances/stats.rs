@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{BoxStream, SelectAll};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future, stream};
 use tokio::time::{Interval, interval};
 
 use crate::engine::access::{StatsOf, Stream};
@@ -117,9 +117,10 @@ fn hosts(core: &Core, row: &Resource) -> Result<Vec<Resource>> {
 async fn look_at_hosts(core: &Core, hosts: &[Resource]) -> Result<Vec<Look>> {
     let mut looks = Vec::new();
     let mut refusal = None;
-    for host in hosts {
-        let Some(runtime) = core.runtime(host.id) else { continue };
-        match runtime.machine_stats().await {
+    let asked = hosts.iter().filter_map(|host| Some((host, core.runtime(host.id)?)));
+    let asked = asked.map(|(host, runtime)| async move { (host, runtime.machine_stats().await) });
+    for (host, answer) in future::join_all(asked).await {
+        match answer {
             Ok(sample) => looks.push(core.look_of("host", host, sample)),
             Err(error) => refusal = Some(error),
         }

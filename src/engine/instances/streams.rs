@@ -30,7 +30,11 @@ pub(super) fn give_access(core: &Core, scope: &Scope, row: &Resource, action: &s
         _ => ("exec", Stream::Exec(exec_wanted(input)?)),
     };
     let token = core.stream_token(scope.user.id, row.id, stream)?;
-    Ok(Answer::Access { path, token })
+    Ok(Answer::Access {
+        scheme: "ws",
+        path,
+        token,
+    })
 }
 
 fn flag(input: &Input, name: &str) -> bool {
@@ -96,6 +100,8 @@ impl Core {
             Stream::Exec(_) if row.state != State::RUNNING => {
                 return Err(Error::conflict(format!("{} does not run", row.name)));
             }
+            // Nothing that stays open: each request opens the port anew.
+            Stream::Proxy(_) => return Err(Error::new(ErrorKind::Unauthorized)),
             Stream::Exec(wanted) => runtime()?.execute(&row.uuid, wanted).await.map(OpenStream::Exec),
         };
         opened.map_err(|error| match error {

@@ -6,7 +6,7 @@
 //! wait for the answer's head. The client has no connections to keep, so one value serves for ever.
 
 use super::stats::{Sample, Samples};
-use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
+use super::streams::{Connection, ExecWanted, LogsWanted, Pieces, Running};
 use super::{
     BalancerFeed, Capabilities, ContainerSpec, EngineAddress, EngineInfo, Error, Found, Life, NameFeed,
     NameServerFound, NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
@@ -24,6 +24,7 @@ use failure::{chain, failure, forbidden, forgive_gone, gone, is_forbidden, start
 use futures_util::stream::BoxStream;
 pub use spec::create_body;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -41,8 +42,10 @@ mod name_image;
 mod name_server;
 mod network;
 mod observed;
+mod reach;
 mod secrets;
 mod spec;
+mod spent;
 mod stats;
 mod streams;
 mod tape;
@@ -95,6 +98,8 @@ struct Inner {
     server_uuid: String,
     starts: Semaphore,
     networks: Mutex<()>,
+    /// What all containers used so far, as far as somebody looked.
+    spent: spent::Spent,
     name_servers: Mutex<()>,
     /// The image of name servers, once it is known.
     name_image: OnceCell<name_image::Image>,
@@ -145,6 +150,7 @@ impl Docker {
             server_uuid: server_uuid.to_owned(),
             starts: Semaphore::new(STARTS),
             networks: Mutex::const_new(()),
+            spent: spent::Spent::default(),
             name_servers: Mutex::const_new(()),
             name_image: OnceCell::new(),
             ways: name_feed::Ways::default(),
@@ -432,11 +438,19 @@ impl Runtime for Docker {
     }
 
     async fn machine_stats(&self) -> Result<Sample> {
-        stats::machine(&self.inner)
+        stats::machine(&self.inner).await
     }
 
     async fn execute(&self, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
         streams::execute(&self.inner, uuid, wanted).await
+    }
+
+    async fn reach(&self, uuid: &str) -> Result<IpAddr> {
+        reach::address(&self.inner, uuid).await
+    }
+
+    async fn connect(&self, uuid: &str, port: u16) -> Result<Connection> {
+        reach::connect(&self.inner, uuid, port).await
     }
 
     async fn prepare_name_servers(&self) -> Result<()> {

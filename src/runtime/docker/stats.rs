@@ -7,7 +7,7 @@ use procfs::{Current, CurrentSI};
 
 use super::failure::failure;
 use super::streams::external_id;
-use super::{Address, Inner};
+use super::{Address, Inner, spent};
 use crate::runtime::stats::{
     Cpu, CpuTimes, Disk, DiskBytes, DiskIo, Interface, Memory, Network, Sample, Samples, Traffic,
 };
@@ -25,7 +25,7 @@ pub(super) async fn stats(docker: &Inner, uuid: &str) -> Result<Samples> {
         .boxed())
 }
 
-fn sample(found: &ContainerStatsResponse) -> Sample {
+pub(super) fn sample(found: &ContainerStatsResponse) -> Sample {
     let cpu = found.cpu_stats.as_ref();
     let usage = cpu.and_then(|cpu| cpu.cpu_usage.as_ref());
     let total = usage.and_then(|usage| usage.total_usage).unwrap_or_default();
@@ -103,13 +103,11 @@ fn disks_of(entries: &[ContainerBlkioStatEntry]) -> Vec<Disk> {
     disks
 }
 
-/// What the machine uses. Only the one that this program runs on can be asked.
-pub(super) fn machine(docker: &Inner) -> Result<Sample> {
+/// What the machine uses: the one that this program runs on can be asked itself, of another its engine tells what containers use.
+pub(super) async fn machine(docker: &Inner) -> Result<Sample> {
     match docker.address {
         Address::Unix(_) => this_machine().map_err(|error| Error::Failed(format!("reading /proc: {error}"))),
-        _ => Err(Error::Failed(
-            "an engine does not tell what its machine uses, and it is not this one".to_owned(),
-        )),
+        Address::Tcp(_) | Address::Tls { .. } | Address::Tunnel { .. } => spent::by_containers(docker).await,
     }
 }
 

@@ -5,6 +5,7 @@
 //! containers are reported only after [`Sim::set_strict`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 
 use super::stats::{Sample, Samples};
-use super::streams::{ExecWanted, LogsWanted, Pieces, Running};
+use super::streams::{Connection, ExecWanted, LogsWanted, Pieces, Running};
 use super::{
     BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, Life, NameFeed, NameServerFound,
     NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime,
@@ -26,6 +27,7 @@ mod balancers;
 mod fate;
 mod knobs;
 mod names;
+mod ports;
 mod state;
 mod stats;
 mod streams;
@@ -413,6 +415,14 @@ impl Runtime for Sim {
         self.run_in(uuid, wanted)
     }
 
+    async fn reach(&self, uuid: &str) -> Result<IpAddr> {
+        self.address_of(uuid)
+    }
+
+    async fn connect(&self, uuid: &str, port: u16) -> Result<Connection> {
+        self.connected(uuid, port)
+    }
+
     async fn prepare_name_servers(&self) -> Result<()> {
         self.enter("prepare_name_servers", None)?.prepare_name_servers()
     }
@@ -443,27 +453,7 @@ impl Runtime for Sim {
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
-        let mut world = match self.enter("probe", None) {
-            Ok(world) => world,
-            Err(e) => return ProbeResult::Unreachable(e.to_string()),
-        };
-        if let Some(Err(why)) = probe.beside.as_deref().map(|project| world.probe_beside(project)) {
-            return ProbeResult::Unreachable(why);
-        }
-        let Some(container) = world.state.running(&probe.uuid) else {
-            return ProbeResult::Down("the container does not run".to_owned());
-        };
-        match world
-            .state
-            .health
-            .get(&probe.uuid)
-            .copied()
-            .unwrap_or(container.knobs.health)
-        {
-            Health::Healthy => ProbeResult::Up,
-            Health::Unhealthy => ProbeResult::Down("unhealthy, as told".to_owned()),
-            Health::Unreachable => ProbeResult::Unreachable("unreachable, as told".to_owned()),
-        }
+        self.answer_of(probe)
     }
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use super::Sim;
 use super::streams::gone;
 use crate::runtime::Result;
-use crate::runtime::stats::{Memory, Sample, Samples};
+use crate::runtime::stats::{Memory, Network, Sample, Samples};
 
 /// Between two looks, as Docker has it.
 const BEAT: Duration = Duration::from_secs(1);
@@ -32,6 +32,7 @@ pub(super) fn idle() -> Sample {
             usage: 0,
             limit: super::MEMORY_BYTES.unsigned_abs(),
         },
+        network: Network::of(Vec::new()),
         ..Sample::default()
     }
 }
