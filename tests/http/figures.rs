@@ -57,7 +57,7 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
         "Duration::from_secs(5)",
     ),
     ("docs/upgrades.md", "first, 1 to 10,000", "MOST_CANARIES", "10_000"),
-    ("docs/receivers.md", "of at most 1,000", "LISTED", "1_000"),
+    ("docs/receivers.md", "at most 200 in it", "RECEIVERS", "200"),
     (
         "docs/service-labels.md",
         "looks again each second",
@@ -368,6 +368,7 @@ fn the_limits_of_the_document_are_those_of_the_program() {
             "projects that somebody has made who does not run the server",
             drover::schema::limits::PROJECTS,
         ),
+        ("receivers of a project", drover::schema::limits::RECEIVERS),
     ] {
         let row = format!("| {what} | {most} |");
         assert!(text.lines().any(|line| line == row), "{row}");

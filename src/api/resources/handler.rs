@@ -141,10 +141,14 @@ async fn paged(call: &Call<'_>, ty: &Arc<TypeView>, source: Source) -> Result<Re
             actions_key,
             key,
         };
-        let page = match &source {
-            Source::Nothing => Page::default(),
-            Source::All => engine.list(&scope, &ty, &parameters)?,
-            Source::Link(near, link, _) => engine.follow_list(&scope, *near, link, &ty, &parameters)?,
+        let read = |parameters: &ListQuery| match &source {
+            Source::Nothing => Ok(Page::default()),
+            Source::All => engine.list(&scope, &ty, parameters),
+            Source::Link(near, link, _) => engine.follow_list(&scope, *near, link, &ty, parameters),
+        };
+        let page = match is_paged(&ty) {
+            true => read(&parameters)?,
+            false => collection::whole(parameters.clone(), read)?,
         };
         let rows = || page.rows.iter().map(|row| &**row);
         let derived = engine.derive(&scope, rows())?;

@@ -64,7 +64,11 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: Inp
         .map(|w| w.id);
     let account = given.or(scope.owner()).unwrap_or(DEFAULT_PROJECT);
     let one = |row: Resource| vec![row];
-    match room_of(ty) {
+    let room = match services::is_receiver(ty, &input) {
+        true => Room::Services,
+        false => room_of(ty),
+    };
+    match room {
         Room::Access => access::create(core, scope, ty, access::Owner { given, account }, input)
             .await
             .map(one),
