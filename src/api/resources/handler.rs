@@ -265,7 +265,7 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     let ty = own_view(call, ty, &row);
     let is_never = ty.def.never_actions.iter().any(|a| a == name);
     if is_never || !call.engine.offers(call.view.version, ty, &row, name) {
-        return invalid("ActionNotAvailable");
+        return Err(call.engine.refusal(call.view.version, ty, &row, name));
     }
     if ty.def.unavailable_actions.iter().any(|a| a == name) {
         return Err(action_not_built(ty, name));

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::engine::core::{Answer, Core, DEFAULT_PROJECT, Input, Scope, TOKEN_KIND, not_available, unchecked};
+use crate::engine::core::{Answer, Core, DEFAULT_PROJECT, Input, Scope, TOKEN_KIND, unchecked};
 use crate::engine::{access, accounts, hosts, instances, services};
 use crate::model::{Resource, ResourceId, Result, WireId};
 use crate::schema::TypeView;
@@ -127,7 +127,7 @@ pub(crate) async fn act(
 ) -> Result<Answer> {
     let row = core.visible(scope, ty, id)?;
     if !core.offers(scope.version, ty, &row, action) {
-        return Err(not_available());
+        return Err(core.refusal(scope.version, ty, &row, action));
     }
     core.require(scope, &row, action)?;
     match room_of(ty) {
