@@ -60,6 +60,31 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
     ("docs/receivers.md", "at most 200 in it", "RECEIVERS", "200"),
     (
         "docs/service-labels.md",
+        "longer than 4096 bytes",
+        "LONGEST_COMMAND",
+        "4_096",
+    ),
+    ("docs/service-labels.md", "On one engine 16 run", "AT_ONCE", "16"),
+    (
+        "docs/service-labels.md",
+        "`interval` | 10 s",
+        "COMMAND_INTERVAL_MS",
+        "10_000",
+    ),
+    (
+        "docs/service-labels.md",
+        "`responseTimeout` | 5 s",
+        "COMMAND_TIMEOUT_MS",
+        "5_000",
+    ),
+    (
+        "docs/service-labels.md",
+        "`unhealthyThreshold` | 3",
+        "COMMAND_FAILURES",
+        "3",
+    ),
+    (
+        "docs/service-labels.md",
         "looks again each second",
         "LINK_WAIT",
         "Duration::from_secs(1)",
