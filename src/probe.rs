@@ -195,6 +195,7 @@ mod tests {
             request_line: line.map(Into::into),
             timeout: Duration::from_millis(500),
             beside: None,
+            command: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{ResourceId, SecretReference};
+use super::{ResourceId, SecretReference, own_labels};
 
 /// A `launchConfig`, or the configurable part of a container; read from stored field text.
 ///
@@ -216,6 +216,9 @@ pub struct HealthCheck {
     /// `none`, `recreate`, `recreateOnQuorum`.
     pub strategy: Option<String>,
     pub recreate_on_quorum_strategy_config: Option<Quorum>,
+    /// What is run in the container, in place of asking a port. It comes by a label.
+    #[serde(skip)]
+    pub command: Option<String>,
 }
 
 /// `recreateOnQuorumStrategyConfig`.
@@ -234,6 +237,24 @@ pub const LABEL_START_ONCE: &str = "io.rancher.container.start_once";
 pub const LABEL_PULL_IMAGE: &str = "io.rancher.container.pull_image";
 
 impl LaunchConfig {
+    /// How its health is checked: by the command that a label names, at the pace of `healthCheck` if there is one, else by
+    /// the port of `healthCheck`.
+    pub fn check(&self) -> Option<HealthCheck> {
+        let given = self.health_check.clone();
+        let Some(command) = self.labels.as_ref().and_then(own_labels::health_command) else {
+            return given.filter(|check| check.port.is_some());
+        };
+        let given = given.unwrap_or_default();
+        Some(HealthCheck {
+            command: Some(command.to_owned()),
+            interval: given.interval.or(Some(own_labels::COMMAND_INTERVAL_MS)),
+            response_timeout: given.response_timeout.or(Some(own_labels::COMMAND_TIMEOUT_MS)),
+            healthy_threshold: given.healthy_threshold.or(Some(1)),
+            unhealthy_threshold: given.unhealthy_threshold.or(Some(own_labels::COMMAND_FAILURES)),
+            ..given
+        })
+    }
+
     /// A label's value.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels.as_ref().and_then(|l| l.get(key)).map(String::as_str)

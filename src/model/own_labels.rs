@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::launch::LABEL_START_ONCE;
+use super::launch::{LABEL_START_ONCE, LaunchConfig};
 use super::schedule::Schedule;
 use super::{Error, Result};
 
@@ -22,8 +22,21 @@ pub const DEPENDS_ON: &str = "io.drover.depends_on";
 /// `*/5 * * * *`: when the containers of a service that run once are started anew, in UTC.
 pub const SCHEDULE: &str = "io.drover.schedule";
 
+/// What is run in a container to know how it is.
+pub const HEALTH_COMMAND: &str = "io.drover.health.command";
+/// The longest such command, in bytes.
+pub const LONGEST_COMMAND: usize = 4_096;
+/// From the begin of one to the begin of the next, where no health check says otherwise.
+pub const COMMAND_INTERVAL_MS: i64 = 10_000;
+/// How long one may take, where no health check says otherwise.
+pub const COMMAND_TIMEOUT_MS: i64 = 5_000;
+/// So many failures in a row make a container unhealthy, where no health check says otherwise.
+pub const COMMAND_FAILURES: i64 = 3;
+
 /// What all labels about upgrades begin with.
 const UPGRADE: &str = "io.drover.upgrade.";
+/// What all labels about health begin with.
+const HEALTH: &str = "io.drover.health.";
 /// Of a launch configuration, where these labels stand.
 const FIELD: &str = "launchConfig.labels";
 
@@ -117,6 +130,38 @@ pub fn depends_on_healthy(labels: &BTreeMap<String, String>) -> bool {
     labels.contains_key(DEPENDS_ON)
 }
 
+/// The command by which a container's health is checked.
+pub fn health_command(labels: &BTreeMap<String, String>) -> Option<&str> {
+    let command = labels.get(HEALTH_COMMAND)?.trim();
+    (1..=LONGEST_COMMAND).contains(&command.len()).then_some(command)
+}
+
+/// Checks what a launch configuration of whatever place says of its health. 422 that names the label.
+pub fn check_health_command(launch: &LaunchConfig) -> Result<()> {
+    let labels = launch.labels.clone().unwrap_or_default();
+    let known = labels.keys().filter(|key| key.starts_with(HEALTH));
+    if let Some(other) = known.into_iter().find(|key| *key != HEALTH_COMMAND) {
+        return Err(bad(other, "there is no such label"));
+    }
+    if !labels.contains_key(HEALTH_COMMAND) {
+        return Ok(());
+    }
+    if health_command(&labels).is_none_or(|command| command.contains('\0')) {
+        return Err(bad(HEALTH_COMMAND, "is a command for a shell, of at most 4096 bytes"));
+    }
+    let line = launch
+        .health_check
+        .as_ref()
+        .and_then(|check| check.request_line.as_deref());
+    match line.is_some_and(|line| !line.trim().is_empty()) {
+        true => Err(bad(
+            HEALTH_COMMAND,
+            "does not go with a requestLine: one of them is asked",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// When the containers of a service are started anew.
 pub fn schedule_of(labels: &BTreeMap<String, String>) -> Option<Schedule> {
     Schedule::parse(labels.get(SCHEDULE)?)
@@ -206,6 +251,7 @@ mod tests {
     #![allow(clippy::expect_used, reason = "a failed test may panic")]
 
     use super::*;
+    use crate::model::launch::HealthCheck;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         let text = |text: &&str| (*text).to_owned();
@@ -213,6 +259,51 @@ mod tests {
             .iter()
             .map(|(key, value)| (format!("{UPGRADE}{key}"), text(value)))
             .collect()
+    }
+
+    #[test]
+    fn a_command_says_how_a_container_is() {
+        let launch = |value: &str, line: Option<&str>| LaunchConfig {
+            labels: Some(BTreeMap::from([(HEALTH_COMMAND.to_owned(), value.to_owned())])),
+            health_check: line.map(|line| HealthCheck {
+                port: Some(80),
+                interval: Some(700),
+                request_line: Some(line.to_owned()),
+                ..HealthCheck::default()
+            }),
+            ..LaunchConfig::default()
+        };
+        let plain = launch(" test -f /well ", None).check().expect("a check");
+        assert_eq!(plain.command.as_deref(), Some("test -f /well"));
+        assert_eq!(
+            [
+                plain.interval,
+                plain.response_timeout,
+                plain.healthy_threshold,
+                plain.unhealthy_threshold
+            ],
+            [Some(10_000), Some(5_000), Some(1), Some(3)]
+        );
+        let paced = launch("true", Some("")).check().expect("a check");
+        assert_eq!((paced.interval, paced.response_timeout), (Some(700), Some(5_000)));
+        let longest = "x".repeat(LONGEST_COMMAND);
+        for (value, line, is_good) in [
+            ("true", None, true),
+            ("true", Some(" "), true),
+            (longest.as_str(), None, true),
+            ("true", Some("GET / HTTP/1.0"), false),
+            (" ", None, false),
+            ("a\0b", None, false),
+            (format!("{longest}x").as_str(), None, false),
+        ] {
+            assert_eq!(check_health_command(&launch(value, line)).is_ok(), is_good, "{line:?}");
+        }
+        let labels = BTreeMap::from([("io.drover.health.comand".to_owned(), "true".to_owned())]);
+        let misspelt = LaunchConfig {
+            labels: Some(labels),
+            ..LaunchConfig::default()
+        };
+        assert!(check_health_command(&misspelt).is_err() && misspelt.check().is_none());
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub struct Probe {
     pub port: u16,
     /// An HTTP request line, or none for a TCP connect.
     pub request_line: Option<String>,
+    /// What is run in the container, in place of asking a port.
+    #[serde(skip)]
+    pub command: Option<String>,
     /// How long to wait for the whole probe.
     pub timeout: Duration,
     /// The project whose name server makes it, from beside the container; none: whoever drives the engine makes it.

@@ -63,6 +63,9 @@ pub const KEYS: usize = 200;
 /// How many projects somebody may make, and have, who does not run the server.
 pub const PROJECTS: usize = 100;
 
+/// How many receivers a project may have.
+pub const RECEIVERS: usize = 200;
+
 /// How many values a field of type `json` may hold, on all levels together.
 pub const JSON_VALUES: usize = 10_000;
 

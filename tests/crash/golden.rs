@@ -61,6 +61,7 @@ fn label(step: &Step) -> String {
     match step {
         Step::Create { path, name, .. } => format!("create {name} in {path}"),
         Step::Act { path, name, action, .. } => format!("{action} {name} of {path}"),
+        Step::Call(name) => format!("the receiver {name} is called"),
         Step::Put { path, name, body } => format!("change {name} of {path} to {body}"),
         Step::Delete { path, name } => format!("delete {name} of {path}"),
         Step::Kill(name) => format!("{name} dies"),

@@ -26,4 +26,5 @@ mod matrix;
 mod process;
 mod resume;
 mod scenarios;
+mod unattended;
 mod world;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::matrix::{Scenario, check, containers};
 use crate::world::{Mode, Step};
 
-fn stack() -> Step {
+pub fn stack() -> Step {
     Step::Create {
         path: "stacks",
         name: "front",
@@ -13,7 +13,7 @@ fn stack() -> Step {
     }
 }
 
-fn create(name: &'static str, more: Value) -> Step {
+pub fn create(name: &'static str, more: Value) -> Step {
     let mut body = json!({"stackId": "$front", "launchConfig": {"imageUuid": "sim:one"}});
     merge(&mut body, more);
     Step::Create {
@@ -29,7 +29,7 @@ fn merge(body: &mut Value, more: Value) {
     }
 }
 
-fn act(name: &'static str, action: &'static str, from: &'static [&'static str], body: Value) -> Step {
+pub fn act(name: &'static str, action: &'static str, from: &'static [&'static str], body: Value) -> Step {
     Step::Act {
         path: "services",
         name,
@@ -39,7 +39,7 @@ fn act(name: &'static str, action: &'static str, from: &'static [&'static str], 
     }
 }
 
-fn activate() -> Step {
+pub fn activate() -> Step {
     act("web", "activate", &["inactive"], json!({}))
 }
 

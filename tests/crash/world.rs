@@ -52,6 +52,8 @@ pub enum Step {
         from: &'static [&'static str],
         body: Value,
     },
+    /// A receiver that was made as a generic object is called. One that did it and could not say so refuses to do more.
+    Call(&'static str),
     /// PUT.
     Put {
         path: &'static str,
@@ -347,6 +349,7 @@ impl World {
                 from,
                 body,
             } => self.act(path, name, action, from, body, again).await,
+            Step::Call(name) => self.call(name, again).await,
             Step::Put { path, name, body } => {
                 let url = self.url(path, name);
                 let body = self.resolved(body);
@@ -413,6 +416,23 @@ impl World {
         )
         .await
         .map(drop)
+    }
+
+    async fn call(&self, name: &str, again: bool) -> Result<(), Died> {
+        let id = self.ids.get(name).expect("a known name");
+        let receiver = format!("/v1-webhooks/receivers/{id}?projectId=1a5");
+        let (status, receiver) = self.send(Method::GET, &receiver, None).await;
+        let url = receiver["url"].as_str().unwrap_or_default();
+        let at = url
+            .find("/v1-webhooks")
+            .unwrap_or_else(|| panic!("{status} {receiver}"));
+        let fine: &[StatusCode] = match again {
+            true => &[StatusCode::OK, StatusCode::BAD_REQUEST],
+            false => &[StatusCode::OK],
+        };
+        self.ask(Method::POST, &url[at..], Some(json!({})), fine)
+            .await
+            .map(drop)
     }
 
     fn url(&self, path: &str, name: &str) -> String {

@@ -57,7 +57,32 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
         "Duration::from_secs(5)",
     ),
     ("docs/upgrades.md", "first, 1 to 10,000", "MOST_CANARIES", "10_000"),
-    ("docs/receivers.md", "of at most 1,000", "LISTED", "1_000"),
+    ("docs/receivers.md", "at most 200 in it", "RECEIVERS", "200"),
+    (
+        "docs/service-labels.md",
+        "longer than 4096 bytes",
+        "LONGEST_COMMAND",
+        "4_096",
+    ),
+    ("docs/service-labels.md", "On one engine 16 run", "AT_ONCE", "16"),
+    (
+        "docs/service-labels.md",
+        "`interval` | 10 s",
+        "COMMAND_INTERVAL_MS",
+        "10_000",
+    ),
+    (
+        "docs/service-labels.md",
+        "`responseTimeout` | 5 s",
+        "COMMAND_TIMEOUT_MS",
+        "5_000",
+    ),
+    (
+        "docs/service-labels.md",
+        "`unhealthyThreshold` | 3",
+        "COMMAND_FAILURES",
+        "3",
+    ),
     (
         "docs/logs-and-shells.md",
         "Where more than 200 containers run",
@@ -410,6 +435,7 @@ fn the_limits_of_the_document_are_those_of_the_program() {
             "projects that somebody has made who does not run the server",
             drover::schema::limits::PROJECTS,
         ),
+        ("receivers of a project", drover::schema::limits::RECEIVERS),
     ] {
         let row = format!("| {what} | {most} |");
         assert!(text.lines().any(|line| line == row), "{row}");

@@ -26,6 +26,7 @@ mod failures;
 mod figures;
 mod guarded_upgrades;
 mod handled_processes;
+mod health_commands;
 mod host_policy;
 mod hostile;
 mod hosts;

@@ -217,6 +217,7 @@ impl Feeding {
             request_line: line.map(str::to_owned),
             timeout: PATIENCE,
             beside: None,
+            command: None,
         };
         let asked = Feed::Probe(Asked { number, probe });
         self.write(&serde_json::to_string(&asked).expect("JSON"));

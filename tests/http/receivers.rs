@@ -317,3 +317,45 @@ async fn a_receiver_of_one_project_does_nothing_in_another_and_nothing_to_what_r
         .await
         .expect(400, json!({"type": "error"}));
 }
+
+#[actix_web::test]
+async fn a_project_has_so_many_receivers_and_no_more_and_all_are_listed() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let id = w.running(&stack, "web", json!({})).await;
+    let most = drover::schema::limits::RECEIVERS;
+    let body = scaling(&id, "up", json!({}));
+    for _ in 0..most {
+        w.post(RECEIVERS, body.clone()).await.expect(200, json!({}));
+    }
+    w.settle().await;
+    let list = w.get(RECEIVERS).await.ok();
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(most));
+    let data = json!({"driver": "scaleService", "config": body["scaleServiceConfig"]});
+    let object = json!({"name": "sly", "kind": "webhookReceiver", "resourceData": data});
+    let before = w.stored();
+    for (path, body) in [(RECEIVERS, &body), ("genericobjects", &object)] {
+        let refused = w.post(path, body.clone()).await.refused(422, "MaxLimitExceeded");
+        assert_eq!(refused["fieldName"], "projectId", "{path}");
+    }
+    assert_eq!(w.stored(), before);
+    // What is no receiver is none of them, and another project has its own.
+    w.post("genericobjects", json!({"name": "other", "kind": "note"}))
+        .await
+        .expect(201, json!({}));
+    let other = w.post("/v2-beta/projects", json!({"name": "other"})).await.ok();
+    w.settle().await;
+    w.post(
+        &format!("/v2-beta/projects/{}/genericobjects", text(&other, "id")),
+        object,
+    )
+    .await
+    .expect(201, json!({}));
+    // One that goes makes room.
+    let one = text(&list["data"][0], "id").to_owned();
+    w.delete(&format!("/v1-webhooks/receivers/{one}?projectId=1a5"))
+        .await
+        .ok();
+    w.settle().await;
+    w.post(RECEIVERS, body).await.expect(200, json!({}));
+}

@@ -92,6 +92,40 @@ async fn an_upgrade_goes_batch_by_batch_and_keeps_the_old_until_it_is_finished()
 }
 
 #[actix_web::test]
+async fn an_upgrade_that_is_refused_is_told_what_comes_first() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let id = w.running(&stack, "web", json!({"scale": 2})).await;
+    let refused = |message: Value| {
+        let (w, id) = (&w, &id);
+        async move {
+            let before = w.stored();
+            let said = w.act(id, "upgrade", in_service(json!({}))).await.expect(
+                422,
+                json!({"code": "ActionNotAvailable", "fieldName": "action", "detail": null}),
+            );
+            assert_eq!(said["message"], message);
+            assert_eq!(w.stored(), before);
+        }
+    };
+    w.act(&id, "upgrade", in_service(json!({}))).await.ok();
+    refused(json!("it is upgrading: rollback or cancelupgrade comes first")).await;
+    w.act(&id, "cancelupgrade", json!({})).await.ok();
+    w.wait(&id, "canceled-upgrade").await;
+    refused(json!("it is canceled-upgrade: rollback or continueupgrade comes first")).await;
+    w.act(&id, "continueupgrade", json!({})).await.ok();
+    w.wait(&id, "upgraded").await;
+    refused(json!("it is upgraded: finishupgrade or rollback comes first")).await;
+    w.act(&id, "rollback", json!({})).await.ok();
+    // Nothing that could be asked for leads on from here.
+    refused(Value::Null).await;
+    w.wait(&id, "active").await;
+    w.act(&id, "upgrade", in_service(json!({})))
+        .await
+        .expect(202, json!({"state": "upgrading"}));
+}
+
+#[actix_web::test]
 async fn a_rollback_brings_the_same_containers_back() {
     for (name, more) in [
         ("plain", json!({"scale": 2})),

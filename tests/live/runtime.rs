@@ -661,6 +661,7 @@ async fn probes_reach_a_container_on_this_machine() {
             request_line: line.map(str::to_owned),
             timeout: Duration::from_secs(2),
             beside: None,
+            command: None,
         };
         let first = Probe {
             timeout: Duration::from_secs(5),

@@ -331,3 +331,30 @@ fn a_stopped_server_leaves_its_containers_running() {
     assert_ne!(after[1].id, before[1].id, "what happened meanwhile is mended");
     world.api.wait_state(&service, "active");
 }
+
+#[test]
+fn a_command_in_the_container_says_how_it_is() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("said");
+    let mut config = launch("busybox:1");
+    config["command"] = json!(["sh", "-c", "while :; do sleep 1; done"]);
+    config["healthCheck"] = json!({
+        "port": 1, "interval": 500, "responseTimeout": 1_000, "healthyThreshold": 2, "unhealthyThreshold": 2, "strategy": "none",
+    });
+    config["labels"] =
+        json!({ "io.drover.health.command": "test -f /well || { test -p /never && cat /never; echo ill; false; }" });
+    let service = world.active_service(&stack, "web", json!({ "launchConfig": config }));
+    let container = world.wait_running("said", &["said-web-1"]).remove(0);
+    let inside = |script: &str| world.docker.run(&["exec", &container.id, "sh", "-c", script]);
+    let is_well = |row: &serde_json::Value| row["healthState"] == "healthy";
+    assert_eq!(world.api.reload(&service)["healthState"], "initializing");
+    inside("touch /well");
+    world.api.wait(&service, "well", is_well);
+    // It does not end from now on: that is a failure, and none is begun beside it.
+    inside("mkfifo /never; rm /well");
+    world.api.wait(&service, "ill", |row| !is_well(row));
+    assert_eq!(inside("ps | grep -c ' cat /never$'"), "1");
+    inside("touch /well; echo > /never");
+    world.api.wait(&service, "well again", is_well);
+    assert_eq!(world.wait_running("said", &["said-web-1"]).remove(0), container);
+}

@@ -59,9 +59,11 @@ pub async fn members(call: &Call<'_>, ty: &Arc<TypeView>, of: Option<&str>) -> R
     let project = of.map(|id| project(call, id)).transpose()?;
     let (engine, scope, far, query) = (call.engine.clone(), call.scope.clone(), ty.clone(), parameters.clone());
     let near = project.clone();
-    let page = block(move || match &near {
-        Some((project, link, _)) => engine.follow_list(&scope, *project, link, &far, &query),
-        None => engine.list(&scope, &far, &query),
+    let page = block(move || {
+        collection::whole(query, |query| match &near {
+            Some((project, link, _)) => engine.follow_list(&scope, *project, link, &far, query),
+            None => engine.list(&scope, &far, query),
+        })
     })
     .await?;
     let url = call.url();

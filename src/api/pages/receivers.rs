@@ -19,8 +19,6 @@ use crate::schema::{TypeView, render};
 
 /// The type of the rows.
 const ROWS: &str = "genericobjects";
-/// So many receivers are listed at most.
-const LISTED: u32 = 1_000;
 
 /// Whether a request calls a receiver: whoever knows its key is let in, and nobody else is asked for.
 pub fn is_call(target: &Target<'_>) -> bool {
@@ -130,11 +128,10 @@ async fn list(call: &Call<'_>, rows: &Arc<TypeView>) -> Result<Reply> {
             modifier: "eq".into(),
             value: Engine::RECEIVER.into(),
         }],
-        limit: LISTED,
-        ..ListQuery::default()
+        ..collection::everything()
     };
     let (engine, scope, ty) = (call.engine.clone(), call.scope.clone(), rows.clone());
-    let page = block(move || engine.list(&scope, &ty, &query)).await?;
+    let page = block(move || collection::whole(query, |query| engine.list(&scope, &ty, query))).await?;
     let mut out = String::with_capacity(512);
     open(&mut out, call, "receiver");
     for row in page.rows.iter().filter(|row| row.account_id == Some(project)) {

@@ -2,8 +2,9 @@
 
 use crate::api::wire::query;
 use crate::api::wire::request::Query;
-use crate::engine::{Filter, ListQuery};
+use crate::engine::{Filter, ListQuery, Page};
 use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
+use crate::model::Result;
 use crate::schema::{FieldType, TypeView, View};
 
 /// What stands before the rows.
@@ -188,7 +189,19 @@ fn push_url(out: &mut String, url: &str, query: &str, rest: &[&str]) {
     out.push('"');
 }
 
-/// The parameters of a list that is always whole.
+/// All rows of a list that is always whole: so many pages as it takes.
+pub fn whole(mut query: ListQuery, list: impl Fn(&ListQuery) -> Result<Page>) -> Result<Page> {
+    let mut page = list(&query)?;
+    while let Some(marker) = page.next.take() {
+        query.marker = Some(marker);
+        let more = list(&query)?;
+        page.rows.extend(more.rows);
+        page.next = more.next;
+    }
+    Ok(page)
+}
+
+/// The parameters of the first page of a list that is always whole.
 pub fn everything() -> ListQuery {
     ListQuery {
         limit: query::MAX_LIMIT,
@@ -253,6 +266,32 @@ mod tests {
         );
         assert_eq!(out, expected);
         serde_json::from_str::<serde_json::Value>(&out).unwrap();
+    }
+
+    #[test]
+    fn a_whole_list_is_read_to_its_last_page() {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let page = |query: &ListQuery| {
+            let marker = query.marker.clone().unwrap_or_default();
+            let next = (marker != "mm").then(|| format!("{marker}m"));
+            asked.borrow_mut().push((marker, query.limit, query.filters.len()));
+            Ok(Page {
+                next,
+                ..Page::default()
+            })
+        };
+        let name = Filter {
+            field: "name".into(),
+            modifier: "eq".into(),
+            value: "a".into(),
+        };
+        let query = ListQuery {
+            filters: vec![name],
+            ..everything()
+        };
+        assert!(whole(query, page).unwrap().next.is_none());
+        let each = |marker: &str| (marker.to_owned(), query::MAX_LIMIT, 1);
+        assert_eq!(asked.into_inner(), [each(""), each("m"), each("mm")]);
     }
 
     #[test]

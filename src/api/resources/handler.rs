@@ -141,10 +141,14 @@ async fn paged(call: &Call<'_>, ty: &Arc<TypeView>, source: Source) -> Result<Re
             actions_key,
             key,
         };
-        let page = match &source {
-            Source::Nothing => Page::default(),
-            Source::All => engine.list(&scope, &ty, &parameters)?,
-            Source::Link(near, link, _) => engine.follow_list(&scope, *near, link, &ty, &parameters)?,
+        let read = |parameters: &ListQuery| match &source {
+            Source::Nothing => Ok(Page::default()),
+            Source::All => engine.list(&scope, &ty, parameters),
+            Source::Link(near, link, _) => engine.follow_list(&scope, *near, link, &ty, parameters),
+        };
+        let page = match is_paged(&ty) {
+            true => read(&parameters)?,
+            false => collection::whole(parameters.clone(), read)?,
         };
         let rows = || page.rows.iter().map(|row| &**row);
         let derived = engine.derive(&scope, rows())?;
@@ -261,7 +265,7 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     let ty = own_view(call, ty, &row);
     let is_never = ty.def.never_actions.iter().any(|a| a == name);
     if is_never || !call.engine.offers(call.view.version, ty, &row, name) {
-        return invalid("ActionNotAvailable");
+        return Err(call.engine.refusal(call.view.version, ty, &row, name));
     }
     if ty.def.unavailable_actions.iter().any(|a| a == name) {
         return Err(action_not_built(ty, name));

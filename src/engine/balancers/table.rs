@@ -166,7 +166,7 @@ fn target(rows: &Rows, member: &Member, port: u16) -> Option<Target> {
     if is_draining && (drain_time(note).is_zero() || rows.released.contains(&row.uuid)) {
         return None;
     }
-    let is_checked = launch.health_check.is_some();
+    let is_checked = launch.check().is_some();
     if is_checked && !is_draining && plan_health(&row.health) != Health::Healthy {
         return None;
     }

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::engine::core::{Answer, Core, DEFAULT_PROJECT, Input, Scope, TOKEN_KIND, not_available, unchecked};
+use crate::engine::core::{Answer, Core, DEFAULT_PROJECT, Input, Scope, TOKEN_KIND, unchecked};
 use crate::engine::{access, accounts, hosts, instances, services};
 use crate::model::{Resource, ResourceId, Result, WireId};
 use crate::schema::TypeView;
@@ -64,7 +64,11 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: Inp
         .map(|w| w.id);
     let account = given.or(scope.owner()).unwrap_or(DEFAULT_PROJECT);
     let one = |row: Resource| vec![row];
-    match room_of(ty) {
+    let room = match services::is_receiver(ty, &input) {
+        true => Room::Services,
+        false => room_of(ty),
+    };
+    match room {
         Room::Access => access::create(core, scope, ty, access::Owner { given, account }, input)
             .await
             .map(one),
@@ -123,7 +127,7 @@ pub(crate) async fn act(
 ) -> Result<Answer> {
     let row = core.visible(scope, ty, id)?;
     if !core.offers(scope.version, ty, &row, action) {
-        return Err(not_available());
+        return Err(core.refusal(scope.version, ty, &row, action));
     }
     core.require(scope, &row, action)?;
     match room_of(ty) {

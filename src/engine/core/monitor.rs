@@ -40,7 +40,7 @@ impl Monitor {
 
     /// Begins to probe a container that runs, if it has a check and is not probed yet.
     pub(crate) fn watch(&self, id: ResourceId, launch: &LaunchConfig, now: Timestamp) {
-        let Some(check) = launch.health_check.clone().filter(|c| c.port.is_some()) else {
+        let Some(check) = launch.check() else {
             return self.forget(id);
         };
         self.lock().entry(id).or_insert(Watched {

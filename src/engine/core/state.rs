@@ -132,6 +132,9 @@ pub(crate) struct Core {
     pub(crate) runtimes_changed: Notify,
 }
 
+/// The actions by which an upgrade, or what it came to, goes on or ends.
+const LEADING_ON: [&str; 4] = ["finishupgrade", "rollback", "cancelupgrade", "continueupgrade"];
+
 impl Core {
     pub(crate) fn new(
         registry: Arc<Registry>,
@@ -234,6 +237,17 @@ impl Core {
                 let states = ty.def.offered_in.get(action);
                 states.is_none_or(|states| states.is_empty() || states.iter().any(|s| s == row.state.as_str()))
             }
+        }
+    }
+
+    /// 422 for an action that is not legal now. An upgrade is told what comes first, if anything does.
+    pub(crate) fn refusal(&self, version: Version, ty: &TypeView, row: &Resource, action: &str) -> Error {
+        let leads_on = |name: &&str| action == "upgrade" && self.offers(version, ty, row, name);
+        let first: Vec<&str> = LEADING_ON.into_iter().filter(leads_on).collect();
+        let error = Error::invalid("ActionNotAvailable", "action");
+        match first.is_empty() {
+            true => error,
+            false => error.with_message(format!("it is {}: {} comes first", row.state, first.join(" or "))),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::engine::core::{
 };
 use crate::engine::hosts::agent_state;
 use crate::engine::services::{self, StackFiles};
-use crate::model::{Clock, Resource, ResourceId, Result, State};
+use crate::model::{Clock, Error, Resource, ResourceId, Result, State};
 use crate::schema::{Link, Registry, TypeView, Version, View};
 use std::sync::Arc;
 
@@ -211,6 +211,11 @@ impl Engine {
     /// Whether `action` is legal on `row` now, for clients of this version (0.2 of the domain rules).
     pub fn offers(&self, version: Version, ty: &TypeView, row: &Resource, action: &str) -> bool {
         self.core.offers(version, ty, row, action)
+    }
+
+    /// Why `action` is not legal on `row` now.
+    pub fn refusal(&self, version: Version, ty: &TypeView, row: &Resource, action: &str) -> Error {
+        self.core.refusal(version, ty, row, action)
     }
 
     /// The state a client of `version` reads for `row` (v2-beta has no cancelled rollbacks; an active host shows how its

@@ -67,10 +67,12 @@ impl Core {
         let answers = futures_util::future::join_all(probes).await;
         let all: Vec<_> = answers.into_iter().flatten().collect();
         // If nothing on an engine answers any more it is the prober's trouble, not the containers': health is frozen.
-        let is_up = |(_, answer): &(DueProbe, ProbeResult)| matches!(answer, ProbeResult::Up);
-        let is_silent = all.len() >= FREEZE_FROM && !all.iter().any(is_up);
+        // What a command says was said by the engine.
+        let is_up = |(_, answer): &&(DueProbe, ProbeResult)| matches!(answer, ProbeResult::Up);
+        let probed = || all.iter().filter(|(due, _)| due.check.command.is_none());
+        let is_silent = probed().count() >= FREEZE_FROM && !probed().any(|each| is_up(&each));
         for (due, answer) in all {
-            let answer = if is_silent && due.row.health == "healthy" {
+            let answer = if is_silent && due.check.command.is_none() && due.row.health == "healthy" {
                 ProbeResult::Unreachable("no probe of this host answers".into())
             } else {
                 answer
@@ -92,7 +94,9 @@ impl Core {
                 return None;
             }
         };
-        let Some((row, port)) = row.zip(check.port) else {
+        // A command asks no port.
+        let port = check.port.or(check.command.as_ref().map(|_| 0));
+        let Some((row, port)) = row.zip(port) else {
             self.monitor.forget_taken(id);
             return None;
         };
@@ -112,7 +116,8 @@ impl Core {
     async fn probe_one(&self, due: DueProbe) -> Option<(DueProbe, ProbeResult)> {
         let DueProbe { row, check, .. } = &due;
         let beside = match self.prober_beside(row) {
-            Ok(beside) => beside,
+            // The engine itself runs a command.
+            Ok(beside) => beside.filter(|_| check.command.is_none()),
             Err(error) => {
                 log::warn!("who probes {}: {}", row.name, error.chain());
                 self.monitor.skip(row.id);
@@ -126,6 +131,7 @@ impl Core {
             ip,
             port: due.port,
             request_line,
+            command: check.command.clone(),
             timeout: millis(check.response_timeout, 2_000),
             beside: beside.as_ref().map(|(_, project_uuid)| project_uuid.clone()),
         };

@@ -26,7 +26,7 @@ impl Core {
             version: launch.version.clone().unwrap_or_else(|| "0".into()),
             is_sim: is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()),
             start_once: launch.has_label_true(LABEL_START_ONCE),
-            health_checked: launch.health_check.as_ref().is_some_and(|c| c.port.is_some()),
+            health_checked: launch.check().is_some(),
             network_from: launch.network_launch_config.as_ref().map(by_name),
             volumes_from: launch
                 .data_volumes_from_launch_configs

@@ -107,7 +107,7 @@ impl Core {
         let address = found.ip.clone().or_else(|| note.ip.clone());
         patch.set("primaryIpAddress", &address)?;
         let restarted = note.ran;
-        let health = launch.health_check.as_ref().filter(|c| c.port.is_some()).map(|_| {
+        let health = launch.check().map(|_| {
             if row.health == "healthy" || row.health == "unhealthy" || row.health == "reinitializing" {
                 "reinitializing"
             } else {

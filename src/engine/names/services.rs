@@ -10,7 +10,7 @@ use crate::model::network_table::{self as names, service_key};
 use crate::model::{Resource, ResourceId, Result};
 
 use super::rows::Rows;
-use super::table::{Index, StackFields, checked, fields_of};
+use super::table::{Index, StackFields, check_of, checked, fields_of};
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -105,11 +105,7 @@ fn with_config(service: names::Service, config: &LaunchConfig) -> names::Service
         labels: config.labels.clone().unwrap_or_default(),
         ports: config.ports.clone().unwrap_or_default(),
         expose: config.expose.clone().unwrap_or_default(),
-        health_check: config
-            .health_check
-            .as_ref()
-            .map(checked)
-            .or(service.health_check.clone()),
+        health_check: check_of(config).as_ref().map(checked).or(service.health_check.clone()),
         ..service
     }
 }

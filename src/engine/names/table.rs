@@ -192,7 +192,7 @@ fn container(index: &Index<'_>, row: &Resource) -> Result<Option<names::Containe
         Vec::new()
     };
     let network = fields.primary_network_id.as_deref().and_then(parse_reference);
-    let health_check = launch.health_check.as_ref().map(checked);
+    let health_check = check_of(&launch).as_ref().map(checked);
     Ok(Some(names::Container {
         name: row.name.clone(),
         uuid: row.uuid.clone(),
@@ -274,6 +274,11 @@ fn links(index: &Index<'_>, launch: &LaunchConfig) -> BTreeMap<String, String> {
         Some((alias.clone(), target.uuid.clone()))
     });
     known.collect()
+}
+
+/// What containers are told of their check: also of one by a command, and of one that has no port.
+pub(super) fn check_of(launch: &LaunchConfig) -> Option<HealthCheck> {
+    launch.check().or_else(|| launch.health_check.clone())
 }
 
 pub(super) fn checked(check: &HealthCheck) -> names::HealthCheck {

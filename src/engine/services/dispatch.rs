@@ -7,7 +7,7 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
-use super::{balancing, balancing_of_v1, files, links, names, service, shared_volumes, stack, upgrade};
+use super::{balancing, balancing_of_v1, files, links, names, receiving, service, shared_volumes, stack, upgrade};
 
 pub(crate) async fn create(
     core: &Core,
@@ -19,6 +19,7 @@ pub(crate) async fn create(
     match ty.def.root.as_str() {
         "service" => service::create(core, scope, ty, account, input).await,
         "volumeTemplate" => shared_volumes::create(core, scope, ty, account, &input).await,
+        "genericObject" => receiving::create(core, scope, ty, account, &input).await,
         _ => stack::create(core, scope, ty, account, input).await,
     }
 }

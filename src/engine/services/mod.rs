@@ -32,6 +32,6 @@ mod watched;
 pub(crate) use dispatch::{act, create, handle, look_at, remove, update};
 pub use files::StackFiles;
 pub(crate) use files::files_of;
-pub(crate) use receiving::{RECEIVER, check_receiver, receive};
+pub(crate) use receiving::{RECEIVER, check_receiver, is_receiver, receive};
 pub(crate) use service_fields::derive;
 pub(crate) use watched::let_container_go;

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::core::{Core, Input, Scope, Update, apply_update, note_service};
+use crate::engine::core::{Core, Input, Scope, Update, apply_update, insert_and_start, note_service, row_from_input};
 use crate::model::launch::parse_reference;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
-use crate::schema::limits::SCALE;
-use crate::schema::{Role, Version};
+use crate::schema::limits::{RECEIVERS, SCALE};
+use crate::schema::{Role, TypeView, Version};
 use crate::store::Tx;
 
 use super::upgrade::{Config, Upgrade};
@@ -204,6 +204,32 @@ pub(crate) fn check_receiver(
         }
     }
     Ok(())
+}
+
+/// Whether what is to be made is a receiver, by whatever path it comes.
+pub(crate) fn is_receiver(ty: &TypeView, input: &Input) -> bool {
+    ty.def.root == "genericObject" && input.get("kind").and_then(Value::as_str) == Some(RECEIVER)
+}
+
+/// A new receiver, if its project may have one more.
+pub(crate) async fn create(
+    core: &Core,
+    scope: &Scope,
+    ty: &TypeView,
+    project: ResourceId,
+    input: &Input,
+) -> Result<Resource> {
+    let new = row_from_input(&ty.def, project, input)?;
+    let machine = ty.def.machine.clone();
+    core.write_for(scope, move |tx| {
+        let of_project = tx.all("genericObject", Some(project))?;
+        if of_project.iter().filter(|row| row.kind == RECEIVER).count() >= RECEIVERS {
+            let why = format!("a project has at most {RECEIVERS} receivers");
+            return Err(Error::invalid("MaxLimitExceeded", "projectId").with_message(why));
+        }
+        insert_and_start(tx, machine.as_deref(), new)
+    })
+    .await
 }
 
 /// Does what a receiver is for. `scope` is its project's.

@@ -291,7 +291,7 @@ impl ServiceSnapshot {
             goal,
             scale: self.scale(),
             configs,
-            health: HealthStrategy::of(self.configs.first().and_then(|c| c.launch.health_check.as_ref())),
+            health: HealthStrategy::of(self.configs.first().and_then(|c| c.launch.check()).as_ref()),
             divider: '-',
         }
     }

@@ -32,6 +32,7 @@ use tokio::sync::{Mutex, OnceCell, Semaphore};
 
 mod address;
 mod balancer;
+mod commands;
 mod events;
 mod failure;
 mod image;
@@ -105,6 +106,8 @@ struct Inner {
     name_image: OnceCell<name_image::Image>,
     /// The ways to name servers that are open.
     ways: name_feed::Ways,
+    /// The commands by which containers are asked how they are.
+    commands: commands::Commands,
 }
 
 /// A frequency as the API has it. What is no frequency is 0.
@@ -154,6 +157,7 @@ impl Docker {
             name_servers: Mutex::const_new(()),
             name_image: OnceCell::new(),
             ways: name_feed::Ways::default(),
+            commands: commands::Commands::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -386,6 +390,7 @@ impl Runtime for Docker {
     }
 
     async fn remove(&self, uuid: &str) -> Result<()> {
+        self.inner.commands.forget(uuid);
         // All of them, should an accident have made two.
         for listed in self.inner.list(Some(uuid)).await? {
             let id = listed.external_id;
@@ -478,6 +483,9 @@ impl Runtime for Docker {
     }
 
     async fn probe(&self, probe: &Probe) -> ProbeResult {
+        if let Some(command) = &probe.command {
+            return commands::ask(&self.inner, &probe.uuid, command, probe.timeout).await;
+        }
         match (&probe.beside, &self.inner.address) {
             (Some(project), _) => self.inner.ways.probe(project, probe).await,
             (None, Address::Unix(_)) => crate::probe::run(probe).await,

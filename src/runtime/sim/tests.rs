@@ -166,6 +166,7 @@ async fn probes_follow_the_label_and_then_the_hand() {
         request_line: None,
         timeout: Duration::from_secs(1),
         beside: None,
+        command: None,
     };
     sim.create(&spec("plain", "sim:web", &[])).await.unwrap();
     sim.create(&spec("bad", "sim:web", &[("sim.health", "unhealthy")]))
