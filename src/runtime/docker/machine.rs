@@ -55,6 +55,16 @@ fn read_processors(text: &str) -> Processors {
     }
 }
 
+/// A frequency as the API has it. What is no frequency is 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, and a frequency is far from both ends"
+)]
+pub(super) fn whole(mhz: f64) -> u32 {
+    mhz.round() as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -110,16 +110,6 @@ struct Inner {
     commands: commands::Commands,
 }
 
-/// A frequency as the API has it. What is no frequency is 0.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "`as` saturates, and a frequency is far from both ends"
-)]
-fn whole(mhz: f64) -> u32 {
-    mhz.round() as u32
-}
-
 impl Docker {
     /// Prepares to talk to an engine at `unix:///path`, `tcp://host:port`, or with TLS at `https://host:port` (and at
     /// `tcp://` if `cert_dir` is given: it holds `key.pem`, `cert.pem` and `ca.pem`). Does not talk yet: an engine that
@@ -265,7 +255,7 @@ impl Runtime for Docker {
         };
         Ok(EngineInfo {
             id: info.id.unwrap_or_default(),
-            mhz: processors.mhz.map(whole),
+            mhz: processors.mhz.map(machine::whole),
             cpu_model: processors.model,
             address: self.inner.address.of_machine().await,
             is_address_told: matches!(self.inner.address, Address::Tunnel { .. }),
