@@ -128,6 +128,12 @@ async fn what_proves_who_asks_is_sealed_and_shown_to_nobody() {
         assert!(!text.contains(line), "{text}");
     }
     assert_eq!((&shown["tlsKey"], &made["tlsKey"]), (&Value::Null, &Value::Null));
+    // Without TLS from now on: nothing of it is kept.
+    let kept = || w.stored().iter().filter(|line| line.starts_with("credential")).count();
+    let before = kept();
+    let none = json!({"tlsCaCert": null, "tlsCert": null, "tlsKey": null, "dockerUrl": AWAY});
+    w.put(&format!("{ALL}/{id}"), none).await.ok();
+    assert_eq!(kept(), before - 1);
 }
 
 #[actix_web::test]

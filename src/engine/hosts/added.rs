@@ -219,7 +219,7 @@ fn seal(core: &Core, tls: &TlsTexts) -> Result<String> {
     core.config.secrets.seal(SEALED, &text)
 }
 
-/// Keeps what was sealed beside its row.
+/// Keeps what was sealed beside its row, and nothing of what was there before.
 fn keep(tx: &mut Tx<'_>, row: &Resource, sealed: Option<String>) -> Result<()> {
     match sealed {
         Some(secret) => tx.set_credential(&CredentialSecret {
@@ -228,7 +228,7 @@ fn keep(tx: &mut Tx<'_>, row: &Resource, sealed: Option<String>) -> Result<()> {
             public_value: String::new(),
             secret,
         }),
-        None => Ok(()),
+        None => tx.delete_credential(row.id),
     }
 }
 
