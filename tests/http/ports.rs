@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use actix_web::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::sockets::Server;
@@ -180,6 +183,47 @@ async fn a_token_ends_with_the_account_that_asked_for_it() {
     w.act(&account, "deactivate", json!({})).await.ok();
     w.settle().await;
     assert_eq!(status(&server, &good).await, 401);
+    server.stop().await;
+}
+
+#[actix_web::test]
+async fn a_token_ends_with_the_membership_of_who_asked_for_it() {
+    let w = World::new().await;
+    let id = running(&w, "shared", json!({})).await;
+    let user = json!({"kind": "user", "name": "guest"});
+    let user = text(&w.post("/v2-beta/accounts", user).await.ok(), "id").to_owned();
+    w.wait(&format!("/v2-beta/accounts/{user}"), "active").await;
+    for (account, name) in [("superadmin", "key-super"), (user.as_str(), "key-guest")] {
+        let made = w.engine.set_key(account, name.into(), "secret").await;
+        made.expect("the account is there");
+    }
+    w.engine.require_proof(true).await.expect("access control goes on");
+    let ask = async |name: &str, path: &str, body: Value| {
+        let login = format!("Basic {}", STANDARD.encode(format!("{name}:secret")));
+        w.send_with(Method::POST, path, &[("authorization", &login)], Some(body))
+            .await
+    };
+    let belongs = async |members: &[(&str, &str)]| {
+        let member =
+            |(id, role): &(&str, &str)| json!({"externalId": id, "externalIdType": "rancher_id", "role": role});
+        let members: Vec<Value> = members.iter().map(member).collect();
+        let path = "/v2-beta/projects/1a5?action=setmembers";
+        ask("key-super", path, json!({"members": members})).await.ok();
+    };
+    let server = Server::of(&w);
+    let proxy = format!("/v2-beta/projects/1a5/containers/{id}?action=proxy");
+    // Who is gone, and who may only look from now on.
+    for after in [
+        &[("1a1", "owner")][..],
+        &[("1a1", "owner"), (user.as_str(), "readonly")],
+    ] {
+        belongs(&[("1a1", "owner"), (&user, "member")]).await;
+        let token = ask("key-guest", &proxy, json!({})).await.ok();
+        let good = format!("GET /v1/container-proxy/?token={}", text(&token, "token"));
+        assert_eq!(status(&server, &good).await, 203);
+        belongs(after).await;
+        assert_eq!(status(&server, &good).await, 401, "{after:?}");
+    }
     server.stop().await;
 }
 

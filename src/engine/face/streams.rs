@@ -51,7 +51,7 @@ impl Engine {
     /// Opens a connection to the port that a token is for.
     ///
     /// # Errors
-    /// 401 if it is for something else, or its account is not active any more; 404 if the container is gone; 409 if it does not run,
+    /// 401 if it is for something else, or its account is not active any more or has left the project; 404 if the container is gone; 409 if it does not run,
     /// or cannot be reached; 503 if its engine does not answer.
     pub async fn open_port(&self, ticket: &StreamTicket) -> Result<Connection> {
         self.core().open_port(&ticket.0).await

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::container_rows::launch_of;
 use crate::engine::access::{Stream, Ticket};
-use crate::engine::core::{Answer, Core, Input, Scope};
+use crate::engine::core::{Answer, Core, Input, Scope, Standing};
 use crate::model::{Error, ErrorKind, Resource, Result, State};
 use crate::runtime::streams::{Connection, PortWanted};
 use crate::runtime::{self, Runtime};
+use crate::schema::Role;
 
 /// The container's own words about which port is meant, whatever is asked for (cattle: `ContainerProxyActionHandler`).
 const LABEL_PORT: &str = "io.rancher.websocket.proxy.port";
@@ -80,13 +81,13 @@ impl Core {
         let Stream::Proxy(wanted) = ticket.stream() else {
             return Err(nobody());
         };
-        // A token is good for hours: whoever asked for it may have gone meanwhile.
-        let account = self.store.find(ticket.account())?;
-        account
-            .filter(|account| account.removed.is_none() && account.state == State::ACTIVE)
-            .ok_or_else(nobody)?;
         let row = self.store.find(ticket.resource())?;
         let row = row.filter(|row| row.removed.is_none()).ok_or_else(Error::not_found)?;
+        // A token is good for hours: whoever asked for it may have gone meanwhile, or have left the project.
+        match self.standing(ticket.account(), row.account_id)? {
+            Standing::Holder(holder) if holder.role != Role::Readonly => {}
+            _ => return Err(nobody()),
+        }
         if row.state != State::RUNNING {
             return Err(Error::conflict(format!("{} does not run", row.name)));
         }
