@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::api::resources::collection::{self, Head};
+use crate::api::resources::collection;
 use crate::api::wire::call::{Call, Reply, plain_object};
 use crate::api::wire::request::Verb;
 use crate::api::wire::route::Target;
@@ -40,17 +40,7 @@ fn read(call: &Call<'_>) -> Result<Reply> {
     let is_on = policy.is_on && policy.provider.as_deref() == Some(LOCAL);
     let body = object(call, &[("accessMode", mode.as_str().into()), ("enabled", is_on.into())]);
     let mut out = String::with_capacity(body.len() + 512);
-    let (root, actions_key) = (call.base.root.as_str(), call.actions_key);
-    collection::open(
-        &mut out,
-        &Head {
-            resource_type: LOCAL,
-            url: &call.url(),
-            create_types: None,
-            root,
-            actions_key,
-        },
-    );
+    collection::open_plain(&mut out, call, LOCAL);
     out.push_str(&body);
     collection::close(&mut out, None);
     Ok(Reply::ok(out))

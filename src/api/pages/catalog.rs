@@ -1,7 +1,7 @@
 //! `/v1-catalog`: Rancher's catalog of templates is a service of its own, at an address of its own. This server has no
 //! templates; clients that ask before they do anything else find an empty catalog, not a missing one.
 
-use crate::api::resources::collection::{self, Head};
+use crate::api::resources::collection;
 use crate::api::wire::call::{Call, Reply};
 use crate::api::wire::request::Verb;
 use crate::http::json::{push_comma, push_escaped, push_key, push_str};
@@ -88,7 +88,7 @@ pub fn answer(call: &Call<'_>, ty: Option<&str>, id: Option<&str>) -> Result<Rep
     }
     reading(call)?;
     let mut out = String::with_capacity(256);
-    open(&mut out, call, kind.id);
+    collection::open_plain(&mut out, call, kind.id);
     collection::close(&mut out, None);
     Ok(Reply::ok(out))
 }
@@ -103,17 +103,6 @@ fn reading(call: &Call<'_>) -> Result<()> {
     } else {
         Err(Error::new(ErrorKind::MethodNotAllowed))
     }
-}
-
-fn open(out: &mut String, call: &Call<'_>, ty: &str) {
-    let head = Head {
-        resource_type: ty,
-        url: &call.url(),
-        create_types: None,
-        root: &call.base.root,
-        actions_key: call.actions_key,
-    };
-    collection::open(out, &head);
 }
 
 fn index(call: &Call<'_>) -> Reply {
@@ -148,7 +137,7 @@ fn schemas(call: &Call<'_>, id: Option<&str>) -> Result<Reply> {
         push_schema(&mut out, call, kind);
         return Ok(Reply::ok(out));
     }
-    open(&mut out, call, "schema");
+    collection::open_plain(&mut out, call, "schema");
     for kind in &KINDS {
         push_comma(&mut out);
         push_schema(&mut out, call, kind);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::api::resources::collection::{self, Head};
+use crate::api::resources::collection;
 use crate::api::resources::handler;
 use crate::api::wire::call::{Call, Reply, block};
 use crate::api::wire::request::{Query, Verb};
@@ -133,7 +133,7 @@ async fn list(call: &Call<'_>, rows: &Arc<TypeView>) -> Result<Reply> {
     let (engine, scope, ty) = (call.engine.clone(), call.scope.clone(), rows.clone());
     let page = block(move || collection::whole(query, |query| engine.list(&scope, &ty, query))).await?;
     let mut out = String::with_capacity(512);
-    open(&mut out, call, "receiver");
+    collection::open_plain(&mut out, call, "receiver");
     for row in page.rows.iter().filter(|row| row.account_id == Some(project)) {
         push_comma(&mut out);
         out.push_str(&written(call, rows, row)?.to_string());
@@ -213,17 +213,6 @@ fn written(call: &Call<'_>, rows: &TypeView, row: &Resource) -> Result<Value> {
     Ok(object)
 }
 
-fn open(out: &mut String, call: &Call<'_>, ty: &str) {
-    let head = Head {
-        resource_type: ty,
-        url: &call.url(),
-        create_types: None,
-        root: &call.base.root,
-        actions_key: call.actions_key,
-    };
-    collection::open(out, &head);
-}
-
 fn index(call: &Call<'_>) -> Reply {
     let root = &call.base.root;
     let index = json!({
@@ -287,7 +276,7 @@ fn schemas(call: &Call<'_>, id: Option<&str>) -> Result<Reply> {
             .ok_or_else(Error::not_found);
     }
     let mut out = String::with_capacity(4096);
-    open(&mut out, call, "schema");
+    collection::open_plain(&mut out, call, "schema");
     for kind in &kinds {
         push_comma(&mut out);
         out.push_str(&written(kind).to_string());

@@ -1,5 +1,6 @@
 //! The envelope of a collection, written around the text of its rows.
 
+use crate::api::wire::call::Call;
 use crate::api::wire::query;
 use crate::api::wire::request::Query;
 use crate::engine::{Filter, ListQuery, Page};
@@ -60,6 +61,18 @@ pub fn open(out: &mut String, head: &Head<'_>) {
     out.push_str("},");
     push_key(out, head.actions_key);
     out.push_str(r#"{},"data":["#);
+}
+
+/// The same for a type of no schema of the caller's, which makes none by itself.
+pub fn open_plain(out: &mut String, call: &Call<'_>, ty: &str) {
+    let head = Head {
+        resource_type: ty,
+        url: &call.url(),
+        create_types: None,
+        root: &call.base.root,
+        actions_key: call.actions_key,
+    };
+    open(out, &head);
 }
 
 /// Ends a collection that comes whole. `create_default` is the field and value that new elements begin with.

@@ -131,15 +131,7 @@ pub fn schema(call: &Call<'_>, id: &str) -> Result<Reply> {
 /// `/v2-beta/typedocumentations`: what the schemas say about their fields, for people.
 pub fn type_documentations(call: &Call<'_>) -> Reply {
     let mut out = String::with_capacity(64 * 1024);
-    let root = call.base.root.as_str();
-    let head = Head {
-        resource_type: "typeDocumentation",
-        url: &call.url(),
-        create_types: None,
-        root,
-        actions_key: call.actions_key,
-    };
-    collection::open(&mut out, &head);
+    collection::open_plain(&mut out, call, "typeDocumentation");
     for ty in call.view.types.values() {
         push_comma(&mut out);
         push_documentation(&mut out, call, ty);

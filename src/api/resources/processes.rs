@@ -109,17 +109,10 @@ pub async fn act(call: &Call<'_>, ty: &TypeView, id: &str, name: &str) -> Result
 
 /// `/processdefinitions`: all at once, whatever the limit, as in the original.
 pub fn definitions(call: &Call<'_>, ty: &TypeView) -> Reply {
-    let (url, root) = (call.url(), call.base.root.as_str());
+    let root = call.base.root.as_str();
     let all = call.engine.process_definitions();
     let mut out = String::with_capacity(1024 + all.len() * 900);
-    let head = Head {
-        resource_type: &ty.id,
-        url: &url,
-        create_types: None,
-        root,
-        actions_key: call.actions_key,
-    };
-    collection::open(&mut out, &head);
+    collection::open_plain(&mut out, call, &ty.id);
     for definition in &all {
         push_comma(&mut out);
         push_definition(&mut out, ty, root, call.actions_key, definition);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use serde_json::Value;
 
-use super::collection::{self, Head, Paging};
+use super::collection::{self, Paging};
 use crate::api::wire::call::{Call, Reply};
 use crate::api::wire::query;
 use crate::api::wire::request::Verb;
@@ -86,17 +86,7 @@ fn list(call: &Call<'_>, ty: &TypeView) -> Result<Reply> {
     settings.sort_by(|a, b| a.name.cmp(&b.name));
     let url = call.url();
     let mut out = String::with_capacity(1024 + settings.len() * 320);
-    let (root, actions_key) = (call.base.root.as_str(), call.actions_key);
-    collection::open(
-        &mut out,
-        &Head {
-            resource_type: &ty.id,
-            url: &url,
-            create_types: None,
-            root,
-            actions_key,
-        },
-    );
+    collection::open_plain(&mut out, call, &ty.id);
     for setting in &settings {
         push_comma(&mut out);
         push(&mut out, call, setting);
