@@ -48,6 +48,7 @@ states! {
     CREATED = "created",
     CREATING = "creating",
     DEACTIVATING = "deactivating",
+    DETACHED = "detached",
     DISCONNECTED = "disconnected",
     DISCONNECTING = "disconnecting",
     ERROR = "error",

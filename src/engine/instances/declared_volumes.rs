@@ -123,7 +123,7 @@ impl Core {
         let goes = move |row: &Resource| {
             let unit = notes::<VolumeNotes>(row).unit;
             row.removed.is_none()
-                && row.state.as_str() == "detached"
+                && row.state == State::DETACHED
                 && unit.is_some_and(|(of, index)| of == service && !kept.contains(&index))
         };
         let mut rows = self.store.many(&left)?;
