@@ -28,6 +28,7 @@ use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 use crate::tunnel::Hub;
 
 mod database;
+mod doctor;
 mod elsewhere;
 mod engines;
 mod files;
@@ -83,6 +84,13 @@ pub fn run_to_the_end(cli: Cli) -> Result<(), Failure> {
 async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(serve) => serve_until_told(&serve).await,
+        Command::Doctor(serve) => doctor::examine(&serve).await,
+        Command::Config { command } => doctor::check_file(&command, cli.config.as_deref()),
+        Command::Completions { shell } => {
+            say(&cli::completions(shell));
+            Ok(())
+        }
+        Command::Man { folder } => cli::manual(&folder).map_err(|e| Failure::cannot_write(&folder, &e)),
         Command::Schema { command } => schema(&command),
         Command::ResetAdmin(place) => reset_admin(&place).await,
         Command::Migrate(place) => {
@@ -183,6 +191,7 @@ fn hold(path: &Path, taken: impl FnOnce() -> String) -> Result<std::fs::File, Fa
 }
 
 async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
+    config::log_filter(serve)?;
     logging::start(serve);
     let address = config::listen_address(serve)?;
     let keys = config::bootstrap_keys(serve)?;
@@ -194,9 +203,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         simulators: Some(simulators()),
         ..EngineConfig::default()
     };
-    engine_config
-        .check()
-        .map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))?;
+    check_pool(&engine_config)?;
     let open_ui =
         |dir: &Path| UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())));
     let ui = config::ui_dir(serve).map(open_ui).transpose()?;
@@ -214,14 +221,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     .await?;
     let engine = Arc::new(opened.engine);
     control_access(serve, &engine, &keys, address).await?;
-    let listener = TcpListener::bind(address).map_err(|e| {
-        Failure::new(
-            Status::Port,
-            format!(
-                "cannot listen on {address}: {e}. Is another program using the port? Choose another with --listen."
-            ),
-        )
-    })?;
+    let listener = TcpListener::bind(address).map_err(|e| cannot_listen(address, &e))?;
     let address = listener.local_addr().unwrap_or(address);
     let found = engines::attach(serve, &engine, clock).await?;
     greet(address, &file, &opened.migrated, &found.words);
@@ -271,6 +271,24 @@ fn api_options(serve: &Serve, ui: Option<UiFolder>, hub: Arc<Hub>) -> ApiOptions
         sockets: raise_file_limit().map_or(sockets, |files| sockets.within(files)),
         ..ApiOptions::default()
     }
+}
+
+fn check_pool(config: &EngineConfig) -> Result<(), Failure> {
+    config
+        .check()
+        .map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
+    let why = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "Another program uses the port: choose another with --listen.",
+        std::io::ErrorKind::AddrNotAvailable => {
+            "No network interface of this machine has that address: choose another with --listen, 0.0.0.0 for all there are."
+        }
+        std::io::ErrorKind::PermissionDenied => "Ports below 1024 are for root: choose a higher one with --listen.",
+        _ => "Choose another with --listen.",
+    };
+    Failure::new(Status::Port, format!("cannot listen on {address}: {error}. {why}"))
 }
 
 /// The last thing of all: folds the log of the database into its file, if that is still the database's.
@@ -387,6 +405,13 @@ async fn control_access(
     let is_on = engine.policy().map_err(|e| broken("reading the settings", e))?.is_on;
     if !is_on && !config::may_be_open(serve, address) {
         return Err(config::too_open(address));
+    }
+    match is_on {
+        false if address.ip().is_loopback() => {
+            log::info!("access control is off: whoever is on this machine controls Docker, which is root");
+        }
+        false => log::warn!("access control is off: whoever reaches {address} controls Docker, which is root"),
+        true => {}
     }
     if is_on
         && !engine

@@ -1,11 +1,15 @@
-//! The command line: each flag with its environment variable.
+//! The command line: each flag with its environment variable, and the file that says what flags can say.
+
+mod file;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub use file::{ConfigFile, parse, read};
 
 /// The version and the commit it was made from.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DROVER_COMMIT"), ")");
@@ -14,6 +18,9 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DROVER_
 #[derive(Debug, Parser)]
 #[command(name = "drover", version = VERSION, about, max_term_width = 100)]
 pub struct Cli {
+    /// A TOML file that says what the flags of serve can say: listen = "127.0.0.1:8080". Flags and variables are stronger.
+    #[arg(long, global = true, env = "DROVER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -24,6 +31,14 @@ pub struct Cli {
 pub enum Command {
     /// Serve the API and run services.
     Serve(Box<Serve>),
+    /// Say what would keep the server from working here: engines, permissions, ports, networks, disk, clock, key. Takes what serve takes.
+    Doctor(Box<Serve>),
+    /// Look at a file of --config.
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Check or print the schemas.
     Schema {
         /// What to do with them.
@@ -52,6 +67,16 @@ pub enum Command {
     ResetAdmin(Place),
     /// Join the Docker Engine of this machine to a server that cannot reach it: dials the server, and keeps a tunnel open.
     Agent(Box<Agent>),
+    /// Print what a shell needs to complete what is typed.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for the program and each of its commands.
+    Man {
+        /// The folder to write them to.
+        folder: PathBuf,
+    },
     /// Answer names and metadata to the containers of a project, from a container among them; the server runs it by itself.
     #[command(hide = true, args_conflicts_with_subcommands = true)]
     Netd(Box<Netd>),
@@ -61,6 +86,16 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: BalancerCommand,
+    },
+}
+
+/// What to do with a file of `--config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say what does not fit; exit status 0 if everything does.
+    Check {
+        /// The file. [default: that of --config]
+        file: Option<PathBuf>,
     },
 }
 
@@ -321,6 +356,22 @@ fn parse_upstream(text: &str) -> Result<SocketAddr, String> {
     with_port
         .or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53)))
         .ok_or_else(|| "say an address, with or without a port".to_owned())
+}
+
+/// What a shell needs to complete what is typed.
+pub fn completions(shell: clap_complete::Shell) -> String {
+    let mut out = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "drover", &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Writes `drover.1` and a page for each command, `drover-serve.1` and so on.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn manual(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Cli::command(), folder)
 }
 
 #[cfg(test)]

@@ -188,6 +188,9 @@ fn named_engine(text: &str, cert_path: Option<&Path>) -> Result<NamedEngine, Str
         }
         _ => (None, first),
     };
+    if let Some(rest) = url.strip_prefix("http://") {
+        return Err(format!("write tcp://{rest}: engines speak HTTP by themselves"));
+    }
     let mut engine = NamedEngine {
         name,
         cert_path: cert_path.map(Path::to_owned),
@@ -224,17 +227,33 @@ pub fn host_labels(text: &str) -> Result<BTreeMap<String, String>, Failure> {
     Ok(labels)
 }
 
+/// The filter of `--log`.
+pub fn log_filter(serve: &Serve) -> Result<(), Failure> {
+    let parsed = env_filter::Builder::new().try_parse(&serve.log).map(drop);
+    parsed.map_err(|e| {
+        Failure::config(format!(
+            "--log {:?}: {e}; say for example info, or drover=debug,warn",
+            serve.log
+        ))
+    })
+}
+
 /// The folder of `--ui-dir`; an empty value is none.
 pub fn ui_dir(serve: &Serve) -> Option<&Path> {
     serve.ui_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty())
 }
 
+/// Where the database file is, or is going to be.
+pub fn database_path(place: &Place) -> Result<PathBuf, Failure> {
+    match place.database.as_deref() {
+        Some(url) => sqlite_path(url),
+        None => Ok(data_dir(place)?.join("drover.db")),
+    }
+}
+
 /// The database file, in a folder that exists and can be written.
 pub fn database_file(place: &Place) -> Result<PathBuf, Failure> {
-    let file = match place.database.as_deref() {
-        Some(url) => sqlite_path(url)?,
-        None => data_dir(place)?.join("drover.db"),
-    };
+    let file = database_path(place)?;
     let folder = file
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
@@ -320,6 +339,7 @@ mod tests {
             (&["a=unix:///a,projects=1a7"], "none of project="),
             (&["a=unix:///a,label.=x"], "none of project="),
             (&["a=unix:///a,ssd"], "none of project="),
+            (&["a=http://10.0.0.2:2375"], "write tcp://10.0.0.2:2375"),
         ] {
             let flags: Vec<_> = texts.iter().flat_map(|text| ["--docker", text]).collect();
             let refused = named(&flags);

@@ -70,6 +70,11 @@ impl Failure {
         Self::new(Status::Configuration, message)
     }
 
+    /// A file that was asked for cannot be written.
+    pub fn cannot_write(path: &Path, error: &std::io::Error) -> Self {
+        Self::new(Status::NotWritable, format!("cannot write {}: {error}", path.display()))
+    }
+
     /// The data directory cannot be written.
     pub fn not_writable(folder: &Path, error: &std::io::Error) -> Self {
         let message = format!(

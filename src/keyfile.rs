@@ -66,6 +66,11 @@ pub fn find(folder: &Path, from_environment: Option<&str>) -> Result<ServerKey, 
 }
 
 impl ServerKey {
+    /// Whether there was none.
+    pub fn is_new(&self) -> bool {
+        self.new_file.is_some()
+    }
+
     /// Keeps a new key: whole or not at all, and on the disk before anything is sealed with it.
     pub fn keep(&self) -> Result<(), Failure> {
         let Some(path) = &self.new_file else { return Ok(()) };

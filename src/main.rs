@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use drover::failure::Failure;
 use drover::{app, cli};
 
 fn main() -> ExitCode {
-    match app::run_to_the_end(cli::Cli::parse()) {
+    match cli::parse().map_err(Failure::config).and_then(app::run_to_the_end) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("drover: {failure}");

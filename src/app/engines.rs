@@ -18,7 +18,7 @@ use crate::runtime::{EngineAddress, EngineInfo, Error, Runtime};
 use super::broken;
 
 /// Where Docker listens if nobody says otherwise.
-const LOCAL_SOCKET: &str = "/var/run/docker.sock";
+pub(super) const LOCAL_SOCKET: &str = "/var/run/docker.sock";
 /// How long an engine may take to show that it is there, before the server goes on without an answer.
 const DOCKER_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two looks for an engine that nobody named and that is not there: the first wait, doubled up to the last.
@@ -149,7 +149,7 @@ fn is_socket_there() -> bool {
     Path::new(LOCAL_SOCKET).try_exists().unwrap_or(true)
 }
 
-async fn describe(docker: &Docker) -> Result<EngineInfo, Error> {
+pub(super) async fn describe(docker: &Docker) -> Result<EngineInfo, Error> {
     let late = || Error::Unreachable(format!("no answer within {} s", DOCKER_PATIENCE.as_secs()));
     let described = tokio::time::timeout(DOCKER_PATIENCE, docker.describe()).await;
     described.unwrap_or_else(|_| Err(late()))

@@ -84,7 +84,7 @@ pub(super) fn backup(place: &Place, to: &Path) -> Result<(), Failure> {
             )));
         }
     }
-    let unwritable = |e: io::Error| Failure::not_writable(to, &e);
+    let unwritable = |e: io::Error| Failure::cannot_write(to, &e);
     // SQLite writes into an empty file, and leaves its mode.
     new_private(to).map_err(unwritable)?;
     Store::backup(&database, to).map_err(|e| {

@@ -33,6 +33,7 @@ pub use core::{Change, Changed, Missed, News, Published};
 pub use core::{Connect, EngineConfig, MakeSimulator, Simulators, TunnelEngines};
 pub use core::{LoopStatus, ProcessDefinition, ProcessInstance, ProcessPage, StateTransition};
 pub use core::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
+pub use core::{ProcessCount, ServerFigures, WorkerFigures};
 pub use face::{DialledAgent, Engine, Opened, StreamTicket};
 pub use hosts::Attachment;
 pub use instances::{Look, Looks, OpenStream};

@@ -31,6 +31,7 @@ pub(super) struct Draft<'a> {
     held_by: Option<ResourceId>,
     held: Option<String>,
     given_up: Option<String>,
+    progress: Option<i32>,
     /// Indexes of units that may fail: what goes on there is not waited for.
     tolerated: BTreeSet<u32>,
     tolerated_steps: usize,
@@ -57,9 +58,16 @@ impl<'a> Draft<'a> {
             held_by: None,
             held: None,
             given_up: None,
+            progress: None,
             tolerated: BTreeSet::new(),
             tolerated_steps: 0,
         }
+    }
+
+    /// So many of so many are done.
+    pub(super) fn come_along(&mut self, done: usize, all: usize) {
+        let share = done.saturating_mul(100).checked_div(all);
+        self.progress = share.and_then(|share| i32::try_from(share).ok());
     }
 
     /// What goes on in units with these indexes is not waited for.
@@ -259,6 +267,7 @@ impl<'a> Draft<'a> {
             verdict,
             wake_after,
             held_by: self.held_by,
+            progress: self.progress,
         }
     }
 

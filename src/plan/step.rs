@@ -13,6 +13,8 @@ pub struct Plan {
     pub wake_after: Option<Duration>,
     /// A host that does not answer, and that something of this waits for.
     pub held_by: Option<ResourceId>,
+    /// How much of a thing that goes in batches is done, in per cent.
+    pub progress: Option<i32>,
 }
 
 /// How things stand.

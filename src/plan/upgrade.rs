@@ -67,6 +67,7 @@ pub(super) fn restart(draft: &mut Draft<'_>, batches: Batches, start_counts: &BT
         left: due.len(),
         all: roster.kept.len(),
     };
+    draft.come_along(progress.done(), progress.all);
     if !due.is_empty() && may_begin(draft, batches, progress) {
         let batch: Vec<&Unit<'_>> = reachable.into_iter().take(size(batches)).collect();
         begin(draft, progress, batch.len());
@@ -118,13 +119,12 @@ struct Progress {
 }
 
 impl Progress {
+    fn done(self) -> usize {
+        self.all.saturating_sub(self.left)
+    }
+
     fn sentence(self, batch: usize) -> String {
-        format!(
-            "{} {} of {}",
-            self.verb,
-            self.all.saturating_sub(self.left).saturating_add(batch),
-            self.all
-        )
+        format!("{} {} of {}", self.verb, self.done().saturating_add(batch), self.all)
     }
 }
 
@@ -165,7 +165,8 @@ fn replace<'a>(draft: &mut Draft<'a>, mode: Mode, batches: Batches, verb: &'stat
         all: roster.kept.len(),
     };
     await_trial(draft, &roster, batches.guard);
-    let done = progress.all.saturating_sub(progress.left);
+    let done = progress.done();
+    draft.come_along(done, progress.all);
     let room = canary_room(draft, batches.guard, done).unwrap_or(usize::MAX);
     if !outdated.is_empty() && room == 0 && !draft.is_moving() {
         draft.hold(format!("{done} of {} upgraded, waiting for {GO_ON}", progress.all));

@@ -205,6 +205,8 @@ pub struct Found {
     pub name: String,
     /// Whether it runs.
     pub life: Life,
+    /// Whether it runs, and is held still.
+    pub is_paused: bool,
     /// Its address on its first network.
     pub ip: Option<String>,
     /// Published ports; empty unless running.

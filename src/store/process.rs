@@ -1,6 +1,8 @@
 //! Processes: durable intent, one open row per resource and process.
 
-use diesel::dsl::sql;
+use std::collections::BTreeMap;
+
+use diesel::dsl::{count_star, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
@@ -178,6 +180,41 @@ impl Store {
             .order(process_instance::id)
             .load(&mut *self.reader()?)
             .map_err(failed("reading open processes"))
+    }
+
+    /// The open processes by their names: how many may run now, and how many may not yet.
+    pub fn count_open_processes(&self, now: Timestamp) -> Result<Vec<(String, i64, i64)>> {
+        let mut reader = self.reader()?;
+        let open = process_instance::table
+            .filter(process_instance::ended_ms.is_null())
+            .group_by(process_instance::process)
+            .select((process_instance::process, count_star()));
+        let due: Vec<(String, i64)> = open
+            .filter(process_instance::run_after_ms.le(now.0))
+            .load(&mut *reader)
+            .map_err(failed("counting what may run"))?;
+        let later: Vec<(String, i64)> = open
+            .filter(process_instance::run_after_ms.gt(now.0))
+            .load(&mut *reader)
+            .map_err(failed("counting what may not run yet"))?;
+        let mut all: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+        for (name, count) in due {
+            all.entry(name).or_default().0 = count;
+        }
+        for (name, count) in later {
+            all.entry(name).or_default().1 = count;
+        }
+        Ok(all.into_iter().map(|(name, (due, later))| (name, due, later)).collect())
+    }
+
+    /// The names of those among these that are open.
+    pub fn names_of_open_processes(&self, ids: &[i64]) -> Result<Vec<String>> {
+        process_instance::table
+            .filter(OneOf::numbers("process_instance.id", ids.iter().copied()))
+            .filter(process_instance::ended_ms.is_null())
+            .select(process_instance::process)
+            .load(&mut *self.reader()?)
+            .map_err(failed("reading the names of processes"))
     }
 
     /// A process by its number.

@@ -91,9 +91,9 @@ impl Tx<'_> {
         Ok(Session { id, account, expires })
     }
 
-    /// Ends every session there is.
-    pub fn delete_all_sessions(&mut self) -> Result<()> {
-        diesel::delete(session::table)
+    /// Ends every session there is but one.
+    pub fn delete_all_sessions(&mut self, except: Option<i64>) -> Result<()> {
+        diesel::delete(session::table.filter(session::id.ne(except.unwrap_or(0))))
             .execute(self.conn)
             .map_err(failed("ending all sessions"))?;
         self.wake(Wake::Access);

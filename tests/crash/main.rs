@@ -4,7 +4,7 @@
 //! runtime, and between a commit and its answer. `process` does what only a real process can: being killed, sharing
 //! a folder, ending with a status; `resume` is about those who listen to a server that is killed, `logs` about what a
 //! server writes down while secrets pass through it, `configured` about
-//! what a start does with its flags.
+//! what a start does with its flags, `command_line` about what is said of them.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -14,6 +14,7 @@
 
 mod added;
 mod balancers;
+mod command_line;
 mod configured;
 mod dialling;
 mod dump;

@@ -130,6 +130,17 @@ impl Server {
         format!("http://{}/v2-beta/projects/1a5/{path}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// With which status it answers a GET of any path.
+    pub fn status_of(&self, path: &str) -> u16 {
+        let answer = self.client.get(format!("http://{}{path}", self.address)).send();
+        answer.expect("an answer").status().as_u16()
+    }
+
     /// What a GET answers.
     pub fn get(&self, path: &str) -> Value {
         self.client
@@ -629,49 +640,6 @@ fn a_backup_is_restored_on_another_machine_with_its_key_or_not_at_all() {
     let restored = Server::start(["--data-dir", text(&new)]);
     assert_eq!(restored.get(&path)["state"], "active");
     assert_eq!(restored.running("sim:one"), 2);
-}
-
-#[test]
-fn what_cannot_be_served_is_said_in_a_sentence_and_a_status() {
-    let folder = folder();
-    let at = |name: &str| folder.path().join(name);
-    std::fs::write(at("file"), "").expect("a file");
-    std::fs::write(at("rubbish.db"), "no database".repeat(1000)).expect("a file");
-    let (status, _, told) = ended(&["migrate", "--database", text(&at("future.db"))]);
-    assert_eq!(status, 0, "{told}");
-    let mut conn = SqliteConnection::establish(text(&at("future.db"))).expect("opens");
-    conn.batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')")
-        .expect("a later migration");
-    drop(conn);
-
-    let inside = text(&at("file")).to_owned() + "/data";
-    let (rubbish, future, file) = (at("rubbish.db"), at("future.db"), at("file"));
-    let fine = text(folder.path());
-    let cases: [(&[&str], i32, &str); 10] = [
-        (&["--data-dir", text(&file)], 73, "--data-dir"),
-        (&["--data-dir", &inside], 73, "--data-dir"),
-        (&["--database", text(&future)], 76, "newer drover"),
-        (&["--database", text(&rubbish)], 74, "rubbish.db"),
-        (&["--database", "postgres://host/name"], 78, "postgres"),
-        (&["--data-dir", fine, "--listen", "nowhere"], 78, "--listen"),
-        (&["--data-dir", fine, "--listen", "0.0.0.0:0"], 78, "--open-access"),
-        (&["--data-dir", fine, "--network-pool", "10.0.0.0"], 78, "CIDR"),
-        (&["--data-dir", fine, "--schemas", "/nowhere"], 78, "/nowhere"),
-        (&["--data-dir", fine, "--docker", "nonsense"], 78, "--docker"),
-    ];
-    for (arguments, expected, sentence) in cases {
-        let mut all = vec!["serve"];
-        let defaults = [["--docker", "none"], ["--listen", "127.0.0.1:0"]];
-        all.extend(defaults.iter().filter(|d| !arguments.contains(&d[0])).flatten());
-        all.extend(arguments);
-        let (status, said, told) = ended(&all);
-        assert_eq!(status, expected, "{arguments:?}: {said}{told}");
-        assert!(told.contains(sentence), "{arguments:?}: {told}");
-        assert!(
-            !told.contains("panicked") && !told.contains("Error {"),
-            "{arguments:?}: {told}"
-        );
-    }
 }
 
 #[test]

@@ -48,6 +48,7 @@ mod project_isolation;
 mod projects;
 mod pull_tasks;
 mod quirks;
+mod rancher_ui;
 mod random_lives;
 mod receivers;
 mod recordings;

@@ -87,6 +87,10 @@ async fn every_collection_can_be_listed_in_every_version_and_scope() {
             let body = w.get(&url).await.expect(200, json!({"type": "collection"}));
             // Settings are shown as what is in effect.
             assert!(body["data"].is_array(), "{url}");
+            // Quirk: figures of the server have no id, and so no address of their own.
+            if matches!(id.as_str(), "processPool" | "processSummary") {
+                continue;
+            }
             for row in body["data"].as_array().into_iter().flatten().take(3) {
                 assert!(
                     row["links"]["self"]

@@ -511,3 +511,32 @@ fn a_container_asks_the_api_by_a_key_of_its_own_until_it_is_removed() {
     let answer = answer.header("X-ENFORCE-AUTHENTICATION", "true").send().unwrap();
     assert_eq!(answer.status().as_u16(), 401, "its key has gone with it");
 }
+
+#[test]
+fn a_container_that_is_held_still_says_so() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    let stack = world.stack("still");
+    let service = world.active_service(&stack, "web", json!({"launchConfig": launch("web:1")}));
+    let container = world.wait_running("still", &["still-web-1"]).remove(0);
+    let row = world.api.get("/containers?name=still-web-1")["data"][0].clone();
+    world.docker.run(&["pause", &container.id]);
+    let held = world.api.wait(&row, "to say that it is paused", |row| {
+        row["transitioningMessage"] == "Paused on its engine"
+    });
+    assert_eq!(
+        (&held["state"], &held["transitioning"]),
+        (&json!("running"), &json!("no"))
+    );
+    world.docker.run(&["unpause", &container.id]);
+    world.api.wait(&row, "to say nothing any more", |row| {
+        row["transitioningMessage"].is_null()
+    });
+    assert_eq!(world.api.reload(&service)["state"], "active");
+    assert_eq!(
+        world.docker.inspect(&container.id)["Id"],
+        json!(container.id),
+        "it is the same one"
+    );
+}

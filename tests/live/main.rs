@@ -27,6 +27,7 @@ mod fuzz;
 mod name_servers;
 mod names;
 mod natives;
+mod packaged;
 mod registries;
 mod runtime;
 mod secrets;

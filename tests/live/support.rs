@@ -369,16 +369,7 @@ impl Server {
 
     /// Requests to paths behind this one.
     pub fn api(&self, path: &str) -> Api {
-        // A proxy of the machine's environment has no business between the test and its own server.
-        let client = reqwest::blocking::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .unwrap();
-        Api {
-            base: format!("http://127.0.0.1:{}/{path}", self.port),
-            client,
-        }
+        Api::at(self.port, path)
     }
 
     fn log_path(&self) -> std::path::PathBuf {
@@ -407,6 +398,20 @@ pub struct Api {
 }
 
 impl Api {
+    /// What a server on this machine answers behind a path.
+    pub fn at(port: u16, path: &str) -> Self {
+        // A proxy of the machine's environment has no business between the test and its own server.
+        let client = reqwest::blocking::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        Self {
+            base: format!("http://127.0.0.1:{port}/{path}"),
+            client,
+        }
+    }
+
     /// Reads.
     pub fn get(&self, path: &str) -> Value {
         self.expect("GET", path, None, &[200])

@@ -47,44 +47,51 @@ fn read(call: &Call<'_>) -> Result<Reply> {
 }
 
 async fn write(call: &Call<'_>, body: &Input) -> Result<Reply> {
-    let is_on = match body.get("enabled") {
-        None | Some(Value::Null | Value::Bool(false)) => false,
-        Some(Value::Bool(true)) => true,
-        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => true,
-        Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => false,
+    let enabled = match body.get("enabled") {
+        None | Some(Value::Null) => None,
+        Some(Value::Bool(is_on)) => Some(*is_on),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Some(true),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Some(false),
         Some(_) => return Err(Error::invalid("InvalidFormat", "enabled")),
     };
     let mode = text(body, "accessMode")?.unwrap_or_else(|| AccessMode::Unrestricted.as_str().to_owned());
     let mode = AccessMode::parse(&mode).ok_or_else(|| Error::invalid("InvalidOption", "accessMode"))?;
-    if !is_on {
-        call.engine.turn_access_control_off(call.scope).await?;
-        return Ok(Reply::new(
-            StatusCode::CREATED,
-            object(call, &[("accessMode", mode.as_str().into()), ("enabled", Value::Null)]),
-        ));
-    }
-    let required = |name: &'static str| {
-        text(body, name)?
-            .filter(|t| !t.is_empty())
-            .ok_or_else(|| Error::invalid("MissingRequired", name))
+    let username = text(body, "username")?.unwrap_or_default();
+    // Quirk: `false` with a name is the first half of turning it on, as the UI does it: who logs in then shows that it will be
+    // let in afterwards. Without a name it means what null means.
+    let is_on = match enabled {
+        Some(true) => true,
+        Some(false) if !username.is_empty() => false,
+        _ => {
+            call.engine.turn_access_control_off(call.scope).await?;
+            return Ok(Reply::new(
+                StatusCode::CREATED,
+                object(call, &[("accessMode", mode.as_str().into()), ("enabled", Value::Null)]),
+            ));
+        }
     };
-    let username = required("username")?;
+    if username.is_empty() {
+        return Err(Error::invalid("MissingRequired", "username"));
+    }
     // A login is `name:password`.
     if username.contains(':') || username.trim() != username || username.chars().any(char::is_control) {
         return Err(Error::invalid("InvalidCharacters", "username"));
     }
-    let password = required("password")?;
+    let password = text(body, "password")?
+        .filter(|password| !password.is_empty())
+        .ok_or_else(|| Error::invalid("MissingRequired", "password"))?;
     let name = text(body, "name")?.unwrap_or_else(|| "admin".to_owned());
     let auth = LocalAuth {
         username: username.clone(),
         password: password.clone(),
         name: name.clone(),
         mode,
+        is_on,
     };
-    call.engine.turn_access_control_on(call.scope, auth).await?;
+    call.engine.set_access_control_up(call.scope, auth).await?;
     let fields = [
         ("accessMode", mode.as_str().into()),
-        ("enabled", true.into()),
+        ("enabled", is_on.into()),
         ("name", name.into()),
         // Only in this answer.
         ("password", password.into()),

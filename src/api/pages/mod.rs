@@ -1,8 +1,8 @@
-//! What is served beside the resources: pages for browsers, the OpenAPI document, scripts, the empty catalog.
+//! What is served beside the resources: pages for browsers, the OpenAPI document, scripts, the empty catalog and its likes.
 //!
 //! Made from what the resources are, and never a way to change one.
 
-pub mod catalog;
+pub mod beside;
 pub mod html;
 pub mod openapi;
 pub mod receivers;

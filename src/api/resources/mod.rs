@@ -1,9 +1,10 @@
 //! Resources: what can be done with the types of the schemas, and how their rows, lists and descriptions are written.
 //!
-//! Types that are no rows (settings, processes) are here too. Logins, what is no resource at all, and sockets are not.
+//! Types that are no rows (settings, processes, figures) are here too. Logins, what is no resource at all, and sockets are not.
 
 pub mod audit;
 pub mod collection;
+pub mod figures;
 pub mod handler;
 pub mod index;
 pub mod inspect;

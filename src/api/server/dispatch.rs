@@ -10,8 +10,8 @@ use super::ApiState;
 use super::respond::{LetIn, Parts, client_ip};
 use crate::api::accounts::{identities, local_auth, token};
 use crate::api::live;
-use crate::api::pages::{catalog, openapi, receivers, scripts};
-use crate::api::resources::{audit, handler, index, processes, settings, stack_files};
+use crate::api::pages::{beside, openapi, receivers, scripts};
+use crate::api::resources::{audit, figures, handler, index, processes, settings, stack_files};
 use crate::api::wire::call::{Call, Reply};
 use crate::api::wire::request::{self, Verb};
 use crate::api::wire::route::Target;
@@ -158,9 +158,8 @@ async fn serve(
             live::tunnel(call.engine, call.scope, state.tunnels.as_ref(), client_ip, shake).await
         }
         Target::Script(name) => scripts::answer(call, name, &body),
-        Target::Catalog { ty, id } => catalog::answer(call, ty.as_deref(), id.as_deref()),
+        Target::Beside { service, ty, id } => beside::answer(call, service, ty.as_deref(), id.as_deref()),
         Target::Receivers { ty, id } => receivers::answer(call, ty.as_deref(), id.as_deref(), body).await,
-        Target::NotBuilt(name) => Err(Error::not_implemented(format!("{name} is not part of this build"))),
         Target::Nothing => Err(Error::not_found()),
     }
 }
@@ -191,6 +190,7 @@ async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<Reply
         "typeDocumentation" => Ok(index::type_documentations(call)),
         "processInstance" => processes::list(call, ty).await,
         "processDefinition" => Ok(processes::definitions(call, ty)),
+        _ if figures::are(ty) => figures::list(call, ty).await,
         "identity" => identities::list(call, ty).await,
         "projectMember" => identities::members(call, ty, None).await,
         _ => handler::collection(call, ty, body).await,
@@ -216,6 +216,10 @@ async fn resource(call: &Call<'_>, segment: &str, id: &str, body: Input) -> Resu
             }
             call.require_resource_method(ty)?;
             processes::one(call, ty, id)
+        }
+        _ if figures::are(ty) => {
+            call.require_resource_method(ty)?;
+            figures::one(call, ty, id).await
         }
         "processDefinition" => {
             call.require_resource_method(ty)?;

@@ -56,8 +56,10 @@ pub enum Target<'p> {
     Script(Cow<'p, str>),
     /// `/v2-beta/agenttunnel`: where agents dial in.
     Tunnel,
-    /// `/v1-catalog/<type>/<id>`.
-    Catalog {
+    /// `/v1-catalog/<type>/<id>`, and what else Rancher runs beside the API: none of it does anything here.
+    Beside {
+        /// What the path begins with.
+        service: &'static str,
         /// Singular or plural, any case; none for the index.
         ty: Option<Cow<'p, str>>,
         /// Unchecked.
@@ -70,8 +72,6 @@ pub enum Target<'p> {
         /// Unchecked.
         id: Option<Cow<'p, str>>,
     },
-    /// `/v1-auth`: a service that Rancher runs beside the API and this server does not have.
-    NotBuilt(&'static str),
     /// A path below the API's prefixes that can mean nothing: an unknown version, bytes that are no text.
     Nothing,
 }
@@ -79,17 +79,23 @@ pub enum Target<'p> {
 /// What the catalog's paths begin with.
 pub const CATALOG: &str = "v1-catalog";
 
+/// What the paths of logins by other providers begin with.
+pub const AUTH: &str = "v1-auth";
+
+/// What the paths of the reports to Rancher's makers begin with.
+pub const TELEMETRY: &str = "v1-telemetry";
+
+/// The services that Rancher runs beside the API, and that are empty here.
+const BESIDE: [&str; 3] = [CATALOG, AUTH, TELEMETRY];
+
 /// What the paths of receivers begin with.
 pub const RECEIVERS: &str = "v1-webhooks";
-
-/// The other services that Rancher runs beside the API.
-const NOT_BUILT: [&str; 1] = ["v1-auth"];
 
 impl Route<'_> {
     /// What the links of the answer begin with: the segment of the version, or of the service.
     pub fn prefix(&self) -> &'static str {
         match self.target {
-            Target::Catalog { .. } => CATALOG,
+            Target::Beside { service, .. } => service,
             Target::Receivers { .. } => RECEIVERS,
             _ => self.version.as_str(),
         }
@@ -107,25 +113,23 @@ pub fn parse(path: &str) -> Option<Route<'_>> {
         });
     };
     let version = Version::parse(first);
-    if version.is_none() && first != CATALOG && first != RECEIVERS {
+    let service = BESIDE.into_iter().find(|service| *service == first);
+    if version.is_none() && service.is_none() && first != RECEIVERS {
         // Quirk: the prefix decides (`/v1foo`), and what has no version of ours is answered as the latest one.
         let is_ours = Version::ALL.iter().any(|v| first.starts_with(v.as_str()));
-        let target = NOT_BUILT
-            .into_iter()
-            .find(|name| *name == first)
-            .map_or(Target::Nothing, Target::NotBuilt);
         return is_ours.then_some(Route {
             version: Version::V2Beta,
             project: None,
-            target,
+            target: Target::Nothing,
         });
     }
-    let is_catalog = version.is_none();
+    let is_beside = version.is_none();
     let version = version.unwrap_or(Version::V2Beta);
-    let target = match first {
-        CATALOG => catalog_target,
-        RECEIVERS => receivers_target,
-        _ => target,
+    let target = |ty, id, link| match (service, first) {
+        // What follows an id (`templates/a:b/icon`) is of a template, and there is none.
+        (Some(service), _) => Target::Beside { service, ty, id },
+        (None, RECEIVERS) => Target::Receivers { ty, id },
+        _ => target(ty, id, link),
     };
     let mut decoded = segments.map(path::decode);
     // Five: /projects/<id>/<type>/<id>/<link>; what follows is ignored.
@@ -144,7 +148,7 @@ pub fn parse(path: &str) -> Option<Route<'_>> {
         }
     }
     Some(match parts {
-        [Some(projects), Some(project), None, ..] if is_catalog && projects.eq_ignore_ascii_case("projects") => Route {
+        [Some(projects), Some(project), None, ..] if is_beside && projects.eq_ignore_ascii_case("projects") => Route {
             version,
             project: Some(project),
             target: target(None, None, None),
@@ -219,15 +223,6 @@ fn target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, link: Option<C
     }
 }
 
-/// The rest of a path in the catalog. What follows an id (`templates/a:b/icon`) is of a template, and there is none.
-fn catalog_target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, _link: Option<Cow<'p, str>>) -> Target<'p> {
-    Target::Catalog { ty, id }
-}
-
-fn receivers_target<'p>(ty: Option<Cow<'p, str>>, id: Option<Cow<'p, str>>, _link: Option<Cow<'p, str>>) -> Target<'p> {
-    Target::Receivers { ty, id }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
@@ -250,8 +245,9 @@ mod tests {
             Target::OpenApi => "openapi".into(),
             Target::Tunnel => "tunnel".into(),
             Target::Script(name) => format!("script {name}"),
-            Target::Catalog { ty, id } => format!(
-                "catalog {} {}",
+            Target::Beside { service, ty, id } => format!(
+                "{} {} {}",
+                service.trim_start_matches("v1-"),
                 ty.as_deref().unwrap_or("-"),
                 id.as_deref().unwrap_or("-")
             ),
@@ -260,7 +256,6 @@ mod tests {
                 ty.as_deref().unwrap_or("-"),
                 id.as_deref().unwrap_or("-")
             ),
-            Target::NotBuilt(name) => format!("not built {name}"),
             Target::Nothing => "nothing".into(),
         };
         format!(
@@ -345,7 +340,9 @@ mod tests {
             ("/v1-webhooks", "v2-beta - receivers - -"),
             ("/v1-webhooks/receivers", "v2-beta - receivers receivers -"),
             ("/v1-webhooks/receivers/1go5", "v2-beta - receivers receivers 1go5"),
-            ("/v1-auth/token", "v2-beta - not built v1-auth"),
+            ("/v1-auth/token", "v2-beta - auth token -"),
+            ("/v1-auth/projects/1a5/schemas", "v2-beta 1a5 auth schemas -"),
+            ("/v1-telemetry", "v2-beta - telemetry - -"),
             ("/v2-betamax/services", "v2-beta - nothing"),
             ("/v2", "elsewhere"),
             ("/v3/services", "elsewhere"),

@@ -1,7 +1,7 @@
 //! Logins: passwords that begin sessions, and turning access control on and off.
 
 use crate::engine::access::{Candidate, is_of_bootstrap};
-use crate::engine::core::{Core, Scope, new_row, retire, retire_part};
+use crate::engine::core::{Core, Proof, Scope, new_row, retire, retire_part};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::Type;
 use crate::secret;
@@ -54,7 +54,7 @@ impl AccessMode {
     }
 }
 
-/// What turning access control on takes.
+/// What setting access control up takes.
 #[derive(Clone)]
 pub struct LocalAuth {
     /// The name to log in by.
@@ -65,6 +65,8 @@ pub struct LocalAuth {
     pub name: String,
     /// Who else may log in.
     pub mode: AccessMode,
+    /// Whether it is on from now on. If not, one can log in, and need not.
+    pub is_on: bool,
 }
 
 impl std::fmt::Debug for LocalAuth {
@@ -140,10 +142,14 @@ impl Core {
         Ok((written.await?, token))
     }
 
-    /// Turns access control on: the first admin logs in by this name from now on, or shows that it could already.
-    pub(crate) async fn turn_on(&self, scope: &Scope, auth: LocalAuth) -> Result<()> {
+    /// Turns access control on, or makes it ready: the first admin logs in by this name from now on, or shows that it could
+    /// already.
+    pub(crate) async fn set_up_logins(&self, scope: &Scope, auth: LocalAuth) -> Result<()> {
         let candidates = self.password_of(&auth.username)?;
         let was_off = !self.policy()?.is_on;
+        if !auth.is_on && !was_off {
+            self.check_may_be_open()?;
+        }
         let security = self.store.setting(SECURITY)?;
         let first = self.first_admin()?;
         let passwords = match first {
@@ -174,6 +180,10 @@ impl Core {
         }
         let ty = self.type_of("password")?.clone();
         let keep = self.keep_removed();
+        let own = match scope.proof {
+            Proof::Session(session) if scope.user.id == admin => Some(session),
+            _ => None,
+        };
         let written = self.write_for(scope, move |tx| {
             let old = passwords_among(tx.all("credential", Some(admin))?);
             // Somebody else was quicker: this one was let in by what holds no more.
@@ -194,11 +204,11 @@ impl Core {
                     tx.update_if(&row, &changes)?;
                 }
             }
-            if was_off {
-                // Whoever is logged in was so under other rules.
-                tx.delete_all_sessions()?;
+            if was_off && auth.is_on {
+                // Whoever is logged in was so under other rules; but for the one who turns it on by the login it is about.
+                tx.delete_all_sessions(own)?;
             }
-            tx.set_setting(SECURITY, "true")?;
+            tx.set_setting(SECURITY, if auth.is_on { "true" } else { "false" })?;
             tx.set_setting("api.auth.provider.configured", LOCAL)?;
             tx.set_setting("api.auth.local.access.mode", auth.mode.as_str())
         });

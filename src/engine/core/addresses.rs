@@ -6,6 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Error, ErrorKind, ResourceId, Result};
 
+/// A project's subnet on one engine has this prefix: 1,021 containers, and 64 projects in the default pool.
+pub(crate) const PROJECT_PREFIX: u8 = 22;
+
 /// An IPv4 subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Subnet {
@@ -85,6 +88,17 @@ impl Addresses {
             pool,
             taken: Mutex::default(),
         })
+    }
+
+    /// Says why a pool is too small to be one.
+    pub(crate) fn check_size(&self) -> Result<()> {
+        if self.pool.prefix <= PROJECT_PREFIX {
+            return Ok(());
+        }
+        let (pool, size) = (self.pool.to_cidr(), self.pool.size());
+        Err(Error::new(ErrorKind::BadRequest).with_message(format!(
+            "{pool} has {size} addresses, and each project takes a /{PROJECT_PREFIX} of it, 1024: give more, for example 10.42.0.0/16"
+        )))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Taken> {

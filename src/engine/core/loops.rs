@@ -25,12 +25,9 @@ pub struct LoopStatus {
 pub(crate) struct Loops(Mutex<BTreeMap<String, LoopStatus>>);
 
 impl Loops {
-    /// Notes a run, and logs its failure.
+    /// Notes a run. The log tells a failure once, as long as it stays the same, and that it is over.
     pub(crate) fn ran(&self, name: &str, now: Timestamp, result: Result<()>) {
         let failure = result.err().map(|error| error.chain());
-        if let Some(why) = &failure {
-            log::warn!("{name}: {why}");
-        }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let status = all.entry(name.to_owned()).or_insert_with(|| LoopStatus {
             name: name.to_owned(),
@@ -39,6 +36,11 @@ impl Loops {
             is_failing: false,
             last_error: None,
         });
+        match &failure {
+            Some(why) if !status.is_failing || status.last_error.as_ref() != Some(why) => log::warn!("{name}: {why}"),
+            None if status.is_failing => log::info!("{name}: works again"),
+            _ => {}
+        }
         status.runs += 1;
         status.last_run = now;
         status.is_failing = failure.is_some();

@@ -17,6 +17,8 @@ pub(crate) enum Outcome {
     Then(Box<Changes>, &'static str, String),
     /// Not yet: look again after this; the message is what the client reads meanwhile. No attempt is counted.
     Again(Duration, String),
+    /// The same, and so much of it is done, in per cent.
+    Along(Duration, String, i32),
     /// It failed, in these words; tried again after the back-off.
     Failed(String),
     /// The row moved on without this process.

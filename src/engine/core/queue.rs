@@ -31,6 +31,8 @@ struct State {
     hands: HashMap<Lane, usize>,
     /// Whose turn it was last.
     turn: Lane,
+    /// How many runs have ended.
+    ended: u64,
 }
 
 impl State {
@@ -66,6 +68,17 @@ impl State {
             .filter_map(first)
             .find(|(_, (at, _))| *at <= now)
     }
+}
+
+/// How a queue fares.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct QueueFigures {
+    /// What runs.
+    pub running: Vec<Key>,
+    /// How many keys wait for a hand.
+    pub waiting: usize,
+    /// How many runs have ended.
+    pub ended: u64,
 }
 
 /// A queue of keys by time: each key is in it once, and never handled by two at the same time.
@@ -151,6 +164,7 @@ impl Queue {
         {
             let mut state = self.lock();
             if let Some((lane, again)) = state.running.remove(&key) {
+                state.ended += 1;
                 if let Some(hands) = state.hands.get_mut(&lane) {
                     *hands -= 1;
                     if *hands == 0 {
@@ -163,6 +177,17 @@ impl Queue {
             }
         }
         self.changed.notify_one();
+    }
+
+    /// What runs, how many wait whose time has come, and how many have ended since the start.
+    pub(crate) fn figures(&self, now: Timestamp) -> QueueFigures {
+        let state = self.lock();
+        let due = |waiting: &BTreeSet<(Timestamp, Key)>| waiting.iter().take_while(|(at, _)| *at <= now).count();
+        QueueFigures {
+            running: state.running.keys().copied().collect(),
+            waiting: state.due.values().map(due).sum(),
+            ended: state.ended,
+        }
     }
 
     /// When the next key is due.

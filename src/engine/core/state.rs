@@ -86,9 +86,9 @@ impl EngineConfig {
     /// Says what does not fit, before anything is opened.
     ///
     /// # Errors
-    /// The network pool is not CIDR.
+    /// The network pool is not CIDR, or too small.
     pub fn check(&self) -> Result<()> {
-        Addresses::new(&self.network_pool).map(drop)
+        Addresses::new(&self.network_pool)?.check_size()
     }
 }
 

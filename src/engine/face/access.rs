@@ -171,8 +171,8 @@ impl Engine {
     ///
     /// # Errors
     /// 401 `IncorrectPassword` if the name is in use with another password.
-    pub async fn turn_access_control_on(&self, scope: &Scope, auth: LocalAuth) -> Result<()> {
-        self.core().turn_on(scope, auth).await
+    pub async fn set_access_control_up(&self, scope: &Scope, auth: LocalAuth) -> Result<()> {
+        self.core().set_up_logins(scope, auth).await
     }
 
     /// Turns access control off.

@@ -12,8 +12,8 @@ use crate::engine::access::Rights;
 use crate::engine::accounts::Identity;
 use crate::engine::commands;
 use crate::engine::core::{
-    Answer, Asked, Attempt, Core, Derived, Input, ListQuery, Page, ProcessDefinition, ProcessInstance, ProcessPage,
-    Scope, Setting,
+    Answer, Asked, Attempt, Core, Derived, Input, ListQuery, Page, ProcessCount, ProcessDefinition, ProcessInstance,
+    ProcessPage, Scope, ServerFigures, Setting, WorkerFigures,
 };
 use crate::engine::hosts::agent_state;
 use crate::engine::services::{self, StackFiles};
@@ -179,6 +179,21 @@ impl Engine {
     /// The database's.
     pub async fn replay_process(&self, scope: &Scope, id: i64) -> Result<()> {
         self.core.replay_process(scope, id).await
+    }
+
+    /// How many open processes there are of each name. Blocking.
+    pub fn process_counts(&self) -> Result<Vec<ProcessCount>> {
+        self.core.process_counts()
+    }
+
+    /// How the worker fares.
+    pub fn worker_figures(&self) -> WorkerFigures {
+        self.core.worker_figures()
+    }
+
+    /// This server, as one of those that have its database.
+    pub fn server_figures(&self) -> ServerFigures {
+        self.core.server_figures()
     }
 
     /// What processes there are, by name.

@@ -110,6 +110,7 @@ impl Core {
                     external_id,
                     name: note.docker_name,
                     life,
+                    is_paused: false,
                     ip: note.ip,
                     ports: Vec::new(),
                     exit_code: None,

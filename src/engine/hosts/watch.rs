@@ -19,6 +19,9 @@ use crate::store::{Changes, Tx, Wake};
 /// All containers of an engine are compared with their rows this often, whatever events say.
 const RESYNC: Duration = Duration::from_secs(60);
 
+/// What a container says while its processes are held still.
+const PAUSED: &str = "Paused on its engine";
+
 impl Core {
     /// Follows the events of one host until the task is dropped.
     pub(crate) async fn watch(self: Arc<Self>, host: ResourceId, runtime: Arc<dyn Runtime>) {
@@ -172,6 +175,8 @@ impl Core {
             (InstanceState::Running | InstanceState::Stopped, None) => self.follow_stop(row, None).await,
             (InstanceState::Running, Some(Life::Running)) => {
                 self.watch_health_of(row)?;
+                self.follow_pause(row, found.is_some_and(|found| found.is_paused))
+                    .await?;
                 self.follow_restart(row, &note, found).await
             }
             (InstanceState::Stopped, Some(Life::Running)) => self.follow_start(runtime, row).await,
@@ -261,6 +266,26 @@ impl Core {
             }
         }
         Ok(is_active_like(service.state) && !parked)
+    }
+
+    /// Somebody holds it still, or lets it go on: it runs all the same, and says so. There is no state for it.
+    async fn follow_pause(&self, row: &Resource, is_paused: bool) -> Result<()> {
+        if is_paused == (row.message == PAUSED) {
+            return Ok(());
+        }
+        let (id, version) = (row.id, row.version);
+        self.write(move |tx| {
+            let message = if is_paused { PAUSED } else { "" };
+            let changes = Changes {
+                message: Some(message.to_owned()),
+                ..Changes::default()
+            };
+            match unchanged(tx, id, version)? {
+                Some(row) => tx.update_if(&row, &changes).map(drop),
+                None => Ok(()),
+            }
+        })
+        .await
     }
 
     /// It was restarted behind our back: addresses and ports may be new, and who shares its network has a dead one.

@@ -4,14 +4,11 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use crate::engine::core::{Core, Subnet, notes};
+use crate::engine::core::{Core, PROJECT_PREFIX, Subnet, notes};
 use crate::model::{Resource, ResourceId, Result};
 use crate::runtime::{self, NetworkSpec};
 
 use super::failing::{Hindrance, Step};
-
-/// A project's subnet on one engine has this prefix: 1,021 containers, and 64 projects in the default pool.
-pub(crate) const PROJECT_PREFIX: u8 = 22;
 
 /// Where a container is to be attached on its engine.
 #[derive(Debug, Clone)]

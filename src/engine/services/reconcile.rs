@@ -71,6 +71,7 @@ impl Core {
         }
         let verdict = plan.verdict.clone();
         let wake_after = plan.wake_after;
+        let progress = plan.progress;
         let had_steps = !plan.steps.is_empty();
         if had_steps {
             log::debug!(
@@ -85,8 +86,11 @@ impl Core {
         if verdict == Verdict::Converged && had_steps {
             return Ok(Outcome::Again(Duration::ZERO, row.message.clone()));
         }
-        self.outcome_of(verdict, wake_after.unwrap_or(SAFETY_WAIT), process, &snapshot)
-            .await
+        let outcome = self.outcome_of(verdict, wake_after.unwrap_or(SAFETY_WAIT), process, &snapshot);
+        Ok(match (outcome.await?, progress) {
+            (Outcome::Again(wait, message), Some(progress)) => Outcome::Along(wait, message, progress),
+            (outcome, _) => outcome,
+        })
     }
 
     /// What a service does and waits for before its containers are planned; an outcome ends the pass.

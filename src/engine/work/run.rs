@@ -78,12 +78,20 @@ impl Core {
             let (mut changes, follow) = match outcome {
                 Outcome::Left => return Ok(()),
                 Outcome::Again(wait, message) => {
-                    note_message(tx, &row, &message)?;
+                    note(tx, &row, &message, row.progress)?;
+                    let at = tx.now().plus(wait);
+                    return tx.defer_process(process.id, at, process.attempts, &message);
+                }
+                Outcome::Along(wait, message, progress) => {
+                    note(tx, &row, &message, Some(progress))?;
                     let at = tx.now().plus(wait);
                     return tx.defer_process(process.id, at, process.attempts, &message);
                 }
                 Outcome::Failed(message) => {
-                    note_message(tx, &row, &message)?;
+                    if row.message != message {
+                        log::warn!("{} of {}: {message}; it is tried again", process.process, row.name);
+                    }
+                    note(tx, &row, &message, row.progress)?;
                     if let Some(owner) = owner {
                         tx.wake_owner(owner);
                     }
@@ -136,12 +144,13 @@ impl Core {
 }
 
 /// Writes what a process says while it waits, if that is new.
-fn note_message(tx: &mut Tx<'_>, row: &Resource, message: &str) -> Result<()> {
-    if row.message == message {
+fn note(tx: &mut Tx<'_>, row: &Resource, message: &str, progress: Option<i32>) -> Result<()> {
+    if row.message == message && row.progress == progress {
         return Ok(());
     }
     let changes = Changes {
         message: Some(message.to_owned()),
+        progress: (row.progress != progress).then_some(progress),
         ..Changes::default()
     };
     tx.update_if(row, &changes).map(drop)

@@ -8,12 +8,8 @@ use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::engine::core::{Core, Key};
+use crate::engine::core::{Core, HANDS, Key};
 use crate::model::{ResourceId, Result};
-
-/// So many things are handled side by side, and at most half of them of one project: enough to fill a group commit, few enough
-/// to keep memory small.
-const HANDS: usize = 256;
 
 /// While fewer things than this wait and run, nobody asks whose they are.
 const CALM: usize = 32;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::tape::{self, Access, Member};
-use super::{Inner, LONG, SHORT, failure, forgive_gone};
+use super::{Docker, Inner, LONG, SHORT, failure, forgive_gone};
 use crate::runtime::{Error, Result};
 
 /// Nobody, on all systems that have one.
@@ -77,6 +77,16 @@ impl Part {
 /// The running program with its libraries, once it is known that it runs on the engine's machine.
 pub(super) async fn program(docker: &Inner) -> Result<&Image> {
     docker.name_image.get_or_try_init(|| known(docker)).await
+}
+
+impl Docker {
+    /// Whether this very program can run on the engine's machine, to answer names there.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check_name_servers(&self) -> Result<()> {
+        program(&self.inner).await.map(drop)
+    }
 }
 
 /// Makes the image present, once it is known that its program runs on the engine's machine.

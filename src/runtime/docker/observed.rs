@@ -55,6 +55,7 @@ pub(super) fn from_summary(summary: ContainerSummary, server: &str) -> Option<Fo
     let labels = summary.labels.unwrap_or_default();
     let external_id = summary.id?;
     let uuid = uuid_of(&labels, &external_id, server)?;
+    let is_paused = summary.state == Some(ContainerSummaryStateEnum::PAUSED);
     let life = match summary.state? {
         ContainerSummaryStateEnum::CREATED => Life::Created,
         ContainerSummaryStateEnum::RUNNING
@@ -86,6 +87,7 @@ pub(super) fn from_summary(summary: ContainerSummary, server: &str) -> Option<Fo
         external_id,
         name: name.unwrap_or_default(),
         life,
+        is_paused,
         ip: first_address(summary.network_settings.and_then(|n| n.networks)),
         ports: sorted(ports),
         exit_code: if life == Life::Exited {
@@ -107,6 +109,7 @@ pub(super) fn from_inspect(inspect: ContainerInspectResponse, server: &str) -> O
     let external_id = inspect.id?;
     let uuid = uuid_of(&labels, &external_id, server)?;
     let state = inspect.state?;
+    let is_paused = state.status == Some(ContainerStateStatusEnum::PAUSED);
     let life = match state.status? {
         ContainerStateStatusEnum::CREATED => Life::Created,
         ContainerStateStatusEnum::RUNNING
@@ -137,6 +140,7 @@ pub(super) fn from_inspect(inspect: ContainerInspectResponse, server: &str) -> O
         external_id,
         name: inspect.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         life,
+        is_paused,
         ip: first_address(network.and_then(|n| n.networks)),
         ports: if life == Life::Running {
             sorted(bound)

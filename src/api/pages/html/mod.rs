@@ -171,7 +171,8 @@ fn own_policy(origin: &str) -> String {
     )
 }
 
-/// The operator has chosen that script: it may load what stands beside it, and style as it likes.
+/// The operator has chosen that script: it may load what stands beside it, style as it likes, and put handlers into what it makes
+/// (api-ui's templates do).
 fn foreign_policy(script: &str, style: &str, nonce: &str) -> String {
     let beside = |url: &str| {
         url::Url::parse(url)
@@ -181,7 +182,7 @@ fn foreign_policy(script: &str, style: &str, nonce: &str) -> String {
     let (script, style) = (beside(script), beside(style));
     format!(
         "default-src 'self' {script} {style}; script-src 'self' 'nonce-{nonce}' {script}; \
-         style-src 'self' 'unsafe-inline' {script} {style}; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+         script-src-attr 'unsafe-inline'; style-src 'self' 'unsafe-inline' {script} {style}; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 }
 
@@ -315,6 +316,11 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        assert!(foreign_policy("https://r/ui.js", "/x.css", "n1").contains("script-src 'self' 'nonce-n1' https://r;"));
+        let foreign = foreign_policy("https://r/ui.js", "/x.css", "n1");
+        assert!(
+            foreign.contains("script-src 'self' 'nonce-n1' https://r; script-src-attr 'unsafe-inline'"),
+            "{foreign}"
+        );
+        assert!(!own_policy("http://localhost").contains("unsafe"));
     }
 }

@@ -1,13 +1,17 @@
-//! `/v1-catalog`: Rancher's catalog of templates is a service of its own, at an address of its own. This server has no
-//! templates; clients that ask before they do anything else find an empty catalog, not a missing one.
+//! `/v1-catalog`, `/v1-auth`, `/v1-telemetry`: Rancher runs these as services of their own, at addresses of their own. This server
+//! has no templates, no other logins than its own, and reports nothing to anybody; clients that ask before they do anything else
+//! find something empty, not something missing.
+
+use actix_web::http::StatusCode;
 
 use crate::api::resources::collection;
-use crate::api::wire::call::{Call, Reply};
+use crate::api::wire::call::{Call, Reply, plain_object};
 use crate::api::wire::request::Verb;
+use crate::api::wire::route::{AUTH, CATALOG};
 use crate::http::json::{push_comma, push_escaped, push_key, push_str};
 use crate::model::{Error, ErrorKind, Result};
 
-/// A type of the catalog: its name, its plural, and fields with their types.
+/// A type of such a service: its name, its plural, and fields with their types.
 struct Kind {
     id: &'static str,
     plural: &'static str,
@@ -15,7 +19,7 @@ struct Kind {
 }
 
 /// The types that clients look up before they list them, with the fields that they read.
-const KINDS: [Kind; 3] = [
+const CATALOG_KINDS: [Kind; 3] = [
     Kind {
         id: "catalog",
         plural: "catalogs",
@@ -73,12 +77,61 @@ const KINDS: [Kind; 3] = [
     },
 ];
 
+const AUTH_KINDS: [Kind; 2] = [
+    Kind {
+        id: "config",
+        plural: "configs",
+        fields: &[
+            ("accessMode", "string"),
+            ("allowedIdentities", "array[identity]"),
+            ("enabled", "boolean"),
+            ("githubConfig", "json"),
+            ("ldapConfig", "json"),
+            ("provider", "string"),
+            ("shibbolethConfig", "json"),
+        ],
+    },
+    Kind {
+        id: "identity",
+        plural: "identities",
+        fields: &[
+            ("externalId", "string"),
+            ("externalIdType", "string"),
+            ("id", "string"),
+            ("login", "string"),
+            ("name", "string"),
+        ],
+    },
+];
+
+/// What the configuration of other logins says: there are none.
+const NO_PROVIDER: &str = r#"{"accessMode":"unrestricted","allowedIdentities":[],"enabled":false,"githubConfig":null,"ldapConfig":null,"provider":"","shibbolethConfig":null}"#;
+
+fn kinds_of(service: &str) -> &'static [Kind] {
+    match service {
+        CATALOG => &CATALOG_KINDS,
+        AUTH => &AUTH_KINDS,
+        _ => &[],
+    }
+}
+
 /// `/v1-catalog/<type>/<id>`. Reading is all that can be done with it.
-pub fn answer(call: &Call<'_>, ty: Option<&str>, id: Option<&str>) -> Result<Reply> {
+pub fn answer(call: &Call<'_>, service: &str, ty: Option<&str>, id: Option<&str>) -> Result<Reply> {
+    let kinds = kinds_of(service);
     let kind = match ty {
-        None => return reading(call).map(|()| index(call)),
-        Some(ty) if is_either(ty, "schema", "schemas") => return reading(call).and_then(|()| schemas(call, id)),
-        Some(ty) => KINDS
+        None => return reading(call).map(|()| index(call, service)),
+        Some(ty) if is_either(ty, "schema", "schemas") => return reading(call).and_then(|()| schemas(call, kinds, id)),
+        // All templates there are have been read.
+        Some(ty) if service == CATALOG && is_refresh(call, ty) => {
+            return Ok(Reply::new(StatusCode::NO_CONTENT, String::new()));
+        }
+        // Logging in by what is not there, reading its configuration anew.
+        Some(_) if service == AUTH && call.verb == Verb::Post => {
+            return Err(Error::not_implemented(
+                "logins of other providers are not part of this build",
+            ));
+        }
+        Some(ty) => kinds
             .iter()
             .find(|kind| is_either(ty, kind.id, kind.plural))
             .ok_or_else(Error::not_found)?,
@@ -89,8 +142,17 @@ pub fn answer(call: &Call<'_>, ty: Option<&str>, id: Option<&str>) -> Result<Rep
     reading(call)?;
     let mut out = String::with_capacity(256);
     collection::open_plain(&mut out, call, kind.id);
+    if kind.id == "config" {
+        let fields = serde_json::from_str(NO_PROVIDER).unwrap_or_default();
+        out.push_str(&plain_object(kind.id, &fields, call.actions_key));
+    }
     collection::close(&mut out, None);
     Ok(Reply::ok(out))
+}
+
+fn is_refresh(call: &Call<'_>, ty: &str) -> bool {
+    let action = call.query.first("action");
+    call.verb == Verb::Post && is_either(ty, "template", "templates") && action == Some("refresh")
 }
 
 fn is_either(text: &str, singular: &str, plural: &str) -> bool {
@@ -105,11 +167,13 @@ fn reading(call: &Call<'_>) -> Result<()> {
     }
 }
 
-fn index(call: &Call<'_>) -> Reply {
-    let mut out = String::from(r#"{"id":"v1-catalog","type":"apiVersion","links":{"#);
+fn index(call: &Call<'_>, service: &str) -> Reply {
+    let mut out = String::from(r#"{"id":"#);
+    push_str(&mut out, service);
+    out.push_str(r#","type":"apiVersion","links":{"#);
     for (name, below) in [("self", ""), ("schemas", "/schemas")]
         .into_iter()
-        .chain(KINDS.iter().map(|kind| (kind.plural, kind.plural)))
+        .chain(kinds_of(service).iter().map(|kind| (kind.plural, kind.plural)))
     {
         push_comma(&mut out);
         push_key(&mut out, name);
@@ -127,10 +191,10 @@ fn index(call: &Call<'_>) -> Reply {
     Reply::ok(out)
 }
 
-fn schemas(call: &Call<'_>, id: Option<&str>) -> Result<Reply> {
+fn schemas(call: &Call<'_>, kinds: &[Kind], id: Option<&str>) -> Result<Reply> {
     let mut out = String::with_capacity(4096);
     if let Some(id) = id {
-        let kind = KINDS
+        let kind = kinds
             .iter()
             .find(|kind| is_either(id, kind.id, kind.plural))
             .ok_or_else(Error::not_found)?;
@@ -138,7 +202,7 @@ fn schemas(call: &Call<'_>, id: Option<&str>) -> Result<Reply> {
         return Ok(Reply::ok(out));
     }
     collection::open_plain(&mut out, call, "schema");
-    for kind in &KINDS {
+    for kind in kinds {
         push_comma(&mut out);
         push_schema(&mut out, call, kind);
     }
