@@ -111,6 +111,7 @@ impl Core {
                     name: note.docker_name,
                     life,
                     ip: note.ip,
+                    mac: note.mac,
                     ports: Vec::new(),
                     exit_code: None,
                     started_at: note.started_at,
