@@ -16,6 +16,7 @@ mod added;
 mod balancers;
 mod configured;
 mod dialling;
+mod dialling_by_tls;
 mod dump;
 mod files;
 mod golden;
