@@ -70,7 +70,7 @@ pub fn cold_start(folder: &Path, filled: &Filled) -> Vec<Figure> {
 }
 
 /// A client of the default project.
-struct Client(SocketAddr);
+pub struct Client(pub SocketAddr);
 
 impl Client {
     fn ask(&self, request: &[u8]) -> Value {
@@ -79,7 +79,7 @@ impl Client {
         serde_json::from_str(&text).expect("JSON")
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub fn get(&self, path: &str) -> Value {
         self.ask(&load::get(&format!("/v2-beta/projects/1a5/{path}")))
     }
 
@@ -87,8 +87,13 @@ impl Client {
         self.ask(&load::post(&format!("/v2-beta/projects/1a5/{path}"), &body.to_string()))
     }
 
+    /// The same anywhere.
+    pub fn post_to(&self, path: &str, body: &Value) -> Value {
+        self.ask(&load::post(path, &body.to_string()))
+    }
+
     /// Asks for a row until it is in a state; how long that took.
-    fn wait(&self, path: &str, state: &str, every: Duration) -> Duration {
+    pub fn wait(&self, path: &str, state: &str, every: Duration) -> Duration {
         let began = Instant::now();
         loop {
             let row = self.get(path);
@@ -103,8 +108,10 @@ impl Client {
         }
     }
 
-    fn service(&self, scale: u32, image: &str) -> String {
-        let stack = self.post("stacks", &json!({"name": format!("bench-{scale}")}));
+    /// A service in a stack of its own.
+    pub fn service(&self, scale: u32, image: &str) -> String {
+        let nth = self.get("stacks?limit=1000")["data"].as_array().map_or(0, Vec::len);
+        let stack = self.post("stacks", &json!({"name": format!("bench-{scale}-{nth}")}));
         let mut launch = json!({"imageUuid": image, "command": ["sleep", "1000"]});
         if image.starts_with("docker:") {
             // As the floor does it.

@@ -76,16 +76,7 @@ impl Server {
 
     /// Processor time used so far, in seconds, user and system.
     pub fn cpu(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the server runs");
-        // The name, in parentheses, may contain anything; what follows are numbers.
-        let numbers: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .expect("a name in parentheses")
-            .split_whitespace()
-            .collect();
-        let ticks = |at: usize| numbers[at].parse::<f64>().expect("a number of ticks");
-        (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+        cpu(self.child.id())
     }
 
     /// Bytes written to disks so far.
@@ -99,12 +90,7 @@ impl Server {
     }
 
     fn number(&self, file: &str, key: &str) -> u64 {
-        let text = fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the server runs");
-        let line = text.lines().find(|l| l.starts_with(key)).expect("a line of the kernel");
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|n| n.parse().ok())
-            .expect("a number")
+        number(self.child.id(), file, key)
     }
 }
 
@@ -123,6 +109,30 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Processor time that a process used so far, in seconds, user and system.
+pub fn cpu(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+    // The name, in parentheses, may contain anything; what follows are numbers.
+    let numbers: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .expect("a name in parentheses")
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| numbers[at].parse::<f64>().expect("a number of ticks");
+    (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+}
+
+/// A number that the kernel says of a process.
+pub fn number(process: u32, file: &str, key: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/{file}")).expect("it runs");
+    let line = text.lines().find(|l| l.starts_with(key)).expect("a line of the kernel");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number")
 }
 
 fn free_address() -> SocketAddr {

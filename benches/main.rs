@@ -20,12 +20,14 @@
 )]
 
 mod access;
+mod engines;
 mod fill;
 mod floor;
 mod http;
 mod life;
 mod load;
 mod machine;
+mod names;
 mod report;
 mod subscribers;
 
@@ -54,7 +56,7 @@ pub struct Options {
     /// How long a round takes.
     #[arg(long, default_value = "1500", value_parser = milliseconds, value_name = "MS")]
     round: Duration,
-    /// Only these parts: http, access, scale, subscribers, start, simulated, docker.
+    /// Only these parts: http, access, scale, subscribers, names, start, simulated, telling, engines, docker.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Who listens.
@@ -111,12 +113,21 @@ fn main() {
     if wants("subscribers") {
         figures.extend(subscribers::listen(&folder, options.subscribers));
     }
+    if wants("names") {
+        figures.extend(names::name_server(&folder.join("names")));
+    }
     machine::unpin_loader();
     if let Some(large) = large.as_ref().filter(|_| wants("start")) {
         figures.extend(life::cold_start(&folder.join("large"), large));
     }
     if wants("simulated") {
         figures.extend(life::simulated(&folder.join("simulated")));
+    }
+    if wants("telling") {
+        figures.extend(engines::telling(&folder.join("telling")));
+    }
+    if wants("engines") {
+        figures.extend(engines::at_rest(&folder.join("engines")));
     }
     if wants("docker") {
         figures.extend(life::real(&folder.join("docker")));
@@ -131,9 +142,18 @@ fn main() {
         .expect("the target folder")
         .to_owned();
     report::publish(&figures, &about, &target);
-    for part in ["small", "large", "subscribers", "simulated", "docker"]
-        .iter()
-        .filter(|_| options.folder.is_some())
+    for part in [
+        "small",
+        "large",
+        "subscribers",
+        "names",
+        "simulated",
+        "telling",
+        "engines",
+        "docker",
+    ]
+    .iter()
+    .filter(|_| options.folder.is_some())
     {
         let _ = std::fs::remove_dir_all(folder.join(part));
     }

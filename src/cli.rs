@@ -143,6 +143,9 @@ pub struct Agent {
     /// What the host is called while it joins. [default: the machine's name]
     #[arg(long, env = "DROVER_AGENT_NAME", value_name = "NAME")]
     pub name: Option<String>,
+    /// The file (PEM) with the one authority that is believed about the server. [default: /var/lib/rancher/etc/ssl/ca.crt if it is there, else the system's]
+    #[arg(long, env = "DROVER_AGENT_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Labels for the host, as KEY=VALUE, joined by &.
     #[arg(long, env = "CATTLE_HOST_LABELS", value_name = "LABELS")]
     pub labels: Option<String>,

@@ -1,7 +1,7 @@
 //! The agent: `drover agent`, which has the Docker Engine of its machine driven by a server that cannot reach it. It dials the
 //! server, joins with a registration token, and leads what comes by the tunnel to the engine's socket, and nowhere else.
 //!
-//! `place` reads where the server is, `memory` keeps the key that the agent was given, `session` is one connection. What goes
+//! `place` reads where the server is, `trust` by whose word it is believed, `memory` keeps the key that the agent was given, `session` is one connection. What goes
 //! through, the agent does not look at.
 
 #![expect(clippy::disallowed_methods, reason = "an agent waits before it dials again")]
@@ -19,6 +19,7 @@ use crate::tunnel::Hello;
 mod memory;
 mod place;
 mod session;
+mod trust;
 
 use memory::Memory;
 use place::Place;
@@ -41,6 +42,8 @@ pub struct Options {
     pub address: Option<String>,
     /// What the host is called.
     pub name: Option<String>,
+    /// The one file of authorities that is believed about the server; none for the system's.
+    pub ca: Option<PathBuf>,
     /// Labels for the host.
     pub labels: BTreeMap<String, String>,
 }
@@ -65,6 +68,7 @@ pub fn prepare(options: &Options) -> Result<(), Failure> {
 pub async fn run(options: Options) -> Result<(), Failure> {
     let socket = place::socket(&options.docker)?;
     let given = options.url.as_deref().map(Place::parse).transpose()?;
+    let connector = trust::connector(trust::file(options.ca).as_deref())?;
     let mut memory = Memory::open(&options.state_dir)?;
     let place = memory.server(given)?;
     if place.is_plain() {
@@ -82,7 +86,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         let login = memory.login(&place)?;
         let ended = tokio::select! {
             () = &mut stop => return Ok(()),
-            ended = session::run(&place, &login, &hello, &socket, &memory) => ended,
+            ended = session::run(&place, connector.as_ref(), &login, &hello, &socket, &memory) => ended,
         };
         match ended {
             Ended::Given(welcome) => {

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 use super::memory::Memory;
 use super::place::Place;
@@ -55,8 +55,15 @@ pub enum Ended {
 }
 
 /// Dials, and serves until the connection ends.
-pub async fn run(place: &Place, login: &Login, hello: &Hello, engine: &Path, memory: &Memory) -> Ended {
-    let begun = timeout(PATIENCE, begin(place, login, hello)).await;
+pub async fn run(
+    place: &Place,
+    connector: Option<&Connector>,
+    login: &Login,
+    hello: &Hello,
+    engine: &Path,
+    memory: &Memory,
+) -> Ended {
+    let begun = timeout(PATIENCE, begin(place, connector, login, hello)).await;
     let (socket, welcome) = match begun {
         Ok(Ok(begun)) => begun,
         Ok(Err(Error::Http(response))) if response.status() == 401 => {
@@ -88,7 +95,12 @@ pub async fn run(place: &Place, login: &Login, hello: &Hello, engine: &Path, mem
 }
 
 /// Dials, says who this is, and hears who the server is.
-async fn begin(place: &Place, login: &Login, hello: &Hello) -> Result<(Socket, Welcome), Error> {
+async fn begin(
+    place: &Place,
+    connector: Option<&Connector>,
+    login: &Login,
+    hello: &Hello,
+) -> Result<(Socket, Welcome), Error> {
     let mut request = place.tunnel().into_client_request()?;
     let pair = match login {
         Login::Token(token) => format!("registrationToken:{token}"),
@@ -104,7 +116,7 @@ async fn begin(place: &Place, login: &Login, hello: &Hello) -> Result<(Socket, W
         .max_message_size(Some(FRAME * 2))
         .max_frame_size(Some(FRAME * 2))
         .write_buffer_size(0);
-    let (mut socket, _) = connect_async_with_config(request, Some(config), true).await?;
+    let (mut socket, _) = connect_async_tls_with_config(request, Some(config), true, connector.cloned()).await?;
     let own = serde_json::to_string(hello).map_err(|e| Error::Io(e.into()))?;
     socket.send(Message::text(own)).await?;
     loop {

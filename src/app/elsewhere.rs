@@ -15,6 +15,7 @@ pub(super) async fn dial(flags: cli::Agent) -> Result<(), Failure> {
         state_dir: flags.state_dir,
         address: flags.address.map(|address| address.to_string()),
         name: flags.name,
+        ca: flags.ca,
         labels: config::host_labels(flags.labels.as_deref().unwrap_or_default())?,
     };
     agent::prepare(&options)?;

@@ -178,6 +178,9 @@ pub struct Service {
     pub containers: Vec<String>,
     /// Where it is: `stack/service` to the link's name (empty: the service's own name).
     pub links: BTreeMap<String, String>,
+    /// Other names of links that lead where one of `links` leads: names find them, metadata has one for each target.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub more_links: BTreeMap<String, Vec<String>>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// What its owner wrote for its containers to read.

@@ -6,9 +6,8 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{RData, Record, RecordType};
 
-use super::index::{Found, Index, LONGEST_CHAIN, Records, in_zone};
+use super::index::{Client, Found, Index, LONGEST_CHAIN, Records, in_zone};
 use super::message::{Question, Reply, alias};
-use crate::model::network_table::Container;
 
 /// What is to be done about a question.
 #[derive(Debug, PartialEq)]
@@ -49,7 +48,7 @@ pub fn decide(index: &Index, from: IpAddr, own: impl FnOnce() -> Option<Ipv4Addr
     }
     let client = index.client(from);
     let forward = |is_known| Decision::Forward {
-        upstreams: Index::upstreams(client).collect(),
+        upstreams: Client::upstreams(client),
         is_known,
     };
     let Some(name) = question.name.as_deref() else {
@@ -74,11 +73,11 @@ pub fn decide(index: &Index, from: IpAddr, own: impl FnOnce() -> Option<Ipv4Addr
             Decision::Answer(own().map_or_else(Reply::empty, |address| Reply::records(vec![question.address(address)])))
         }
         Found::Own => Decision::Answer(Reply::empty()),
-        Found::Records(records) => of_records(index, client, question, records),
+        Found::Records(records) => of_records(index, client, question, &records),
     }
 }
 
-fn of_records(index: &Index, client: Option<&Container>, question: &Question, records: &Records) -> Decision {
+fn of_records(index: &Index, client: Option<Client<'_>>, question: &Question, records: &Records) -> Decision {
     let hosts = &records.hosts;
     if question.is_of(RecordType::CNAME)
         && let [host] = hosts.as_slice()
@@ -92,7 +91,7 @@ fn of_records(index: &Index, client: Option<&Container>, question: &Question, re
     }
     if !hosts.is_empty() {
         return Decision::Hosts {
-            upstreams: Index::upstreams(client).collect(),
+            upstreams: Client::upstreams(client),
             addresses: records.addresses.clone(),
             chains: hosts.iter().map(|host| chain(index, client, host)).collect(),
         };
@@ -105,7 +104,7 @@ fn of_records(index: &Index, client: Option<&Container>, question: &Question, re
 }
 
 /// Follows a host name as long as it leads to names of ours. What leads in circles ends with nothing.
-fn chain(index: &Index, client: Option<&Container>, host: &str) -> Chain {
+fn chain(index: &Index, client: Option<Client<'_>>, host: &str) -> Chain {
     let mut hosts = vec![host.to_owned()];
     while hosts.len() <= LONGEST_CHAIN {
         let Some(last) = hosts.last() else { break };

@@ -109,7 +109,8 @@ impl Metadata {
         let _ = server.serve_connection(TokioIo::new(stream), service).await;
     }
 
-    async fn respond<B>(&self, request: &Request<B>, from: IpAddr) -> Response<String> {
+    /// The answer to a request of a client.
+    pub async fn respond<B>(&self, request: &Request<B>, from: IpAddr) -> Response<String> {
         let uri = request.uri();
         if let Some(clean) = cleaned(uri.path()) {
             let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
@@ -158,9 +159,8 @@ impl Metadata {
         let deadline = Instant::now() + wait.most;
         let mut changes = self.tables.watch();
         loop {
-            let loaded = changes.borrow_and_update().clone();
-            let listing = View::new(&loaded, asked.edition, from).find(&asked.path, Depth::Listing);
-            drop(loaded);
+            changes.mark_unchanged();
+            let listing = asked.listing(&self.tables, from);
             let is_other = listing.is_some_and(|value| text(&value) != wait.value);
             if is_other || !matches!(timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
                 return asked.found(&self.tables, from);
@@ -197,6 +197,11 @@ impl Asked {
             path,
             form,
         })
+    }
+
+    /// What is there now, as far as a text of it shows.
+    fn listing(&self, tables: &Tables, from: IpAddr) -> Option<Value> {
+        View::new(&tables.now(), self.edition, from).find(&self.path, Depth::Listing)
     }
 
     /// What is there now.

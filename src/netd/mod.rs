@@ -4,8 +4,9 @@
 //! It answers from a table that the engine feeds to it (`src/model/network_table.rs`), and from nothing else: it knows no
 //! database, no Docker and no other project. Without a feed it goes on answering from the last table, which it saves.
 //!
-//! Pure: `index` (a table, ready to be asked), `message` (bytes), `answers` (what to do about a question), `metadata` (paths,
-//! objects, texts). Effects: `tables`, `feed`, `probing`, `dns`, `upstream`, `http`. It runs on one thread, as process 1.
+//! Pure: `index` (a table, ready to be asked) over `packed` (records in few bytes), `message` (bytes), `answers` (what to do
+//! about a question), `metadata` (paths, objects, texts). Effects: `tables`, `saved`, `feed`, `probing`, `dns`, `upstream`,
+//! `http`. It runs on one thread, as process 1.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,8 +26,10 @@ mod http;
 mod index;
 mod message;
 mod metadata;
+mod packed;
 mod places;
 mod probing;
+mod saved;
 mod tables;
 #[cfg(test)]
 mod tests;

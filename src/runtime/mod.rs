@@ -28,7 +28,7 @@ use streams::{Connection, ExecWanted, LogsWanted, Pieces, Running};
 
 pub use balancers::{BalancerFeed, FileSpec};
 pub use engine_address::{ConnectEngine, EngineAddress, TlsTexts};
-pub use names::{NameFeed, NameServerFound, NameServerSpec};
+pub use names::{FirstTable, NameFeed, NameServerFound, NameServerSpec};
 
 /// What can go wrong in a runtime. The texts are the engine's own words and are shown to the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -209,6 +209,8 @@ pub struct Found {
     pub is_paused: bool,
     /// Its address on its first network.
     pub ip: Option<String>,
+    /// Its hardware address there.
+    pub mac: Option<String>,
     /// Published ports; empty unless running.
     pub ports: Vec<BoundPort>,
     /// The exit code, once it has exited.

@@ -1,10 +1,38 @@
 //! Name servers: one container for each project and engine, which is nobody's row. It answers names and metadata from a
 //! table that it is fed.
 
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::Result;
 use crate::model::network_table::{Answer, Feed, Table};
+
+/// What a name server answers from before it is fed. It is made when one is made: most are there.
+#[derive(Clone)]
+pub struct FirstTable(Arc<dyn Fn() -> Result<Table> + Send + Sync>);
+
+impl FirstTable {
+    /// A table that is made by this.
+    pub fn new(make: impl Fn() -> Result<Table> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// Makes it. Of a large project that takes a while.
+    ///
+    /// # Errors
+    /// What it is made of cannot be read.
+    pub fn make(&self) -> Result<Table> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for FirstTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FirstTable")
+    }
+}
 
 /// What a project's name server is to be.
 #[derive(Debug, Clone)]
@@ -18,7 +46,7 @@ pub struct NameServerSpec {
     /// Its address there, which its clients are told when they are made.
     pub address: String,
     /// What it answers from before it is fed.
-    pub table: Table,
+    pub table: FirstTable,
 }
 
 /// A name server as it is.

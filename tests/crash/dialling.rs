@@ -11,7 +11,7 @@ use crate::process::{PATIENCE, Server, drover, ended, folder, text, write_privat
 
 const KEY: (&str, &str) = ("first", "secret-of-sixteen");
 
-fn server(place: &Path) -> Server {
+pub fn server(place: &Path) -> Server {
     let keys = place.join("keys");
     write_private(&keys, "admin=first:secret-of-sixteen\n");
     let mut command = drover(&[
@@ -57,7 +57,7 @@ fn wait(server: &Server, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-fn token(server: &Server) -> Value {
+pub fn token(server: &Server) -> Value {
     let path = "projects/1a5/registrationtokens";
     ask(server, "POST", path, Some(json!({})));
     wait(server, path, |row| row["state"] == "active")
@@ -92,7 +92,7 @@ fn dial(server: &Server, login: Option<(&str, &str)>, is_handshake: bool) -> (u1
     (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
-fn agent(folder: &Path, more: &[&str]) -> Command {
+pub fn agent(folder: &Path, more: &[&str]) -> Command {
     let mut command = drover(&[
         "agent",
         "--docker",
@@ -105,7 +105,7 @@ fn agent(folder: &Path, more: &[&str]) -> Command {
 }
 
 /// Waits until an agent says these words.
-fn wait_words(child: &mut Child, words: &str) {
+pub fn wait_words(child: &mut Child, words: &str) {
     let mut lines = BufReader::new(child.stderr.take().expect("its words")).lines();
     let mut said = String::new();
     for line in lines.by_ref().map_while(Result::ok) {

@@ -17,6 +17,7 @@ mod balancers;
 mod command_line;
 mod configured;
 mod dialling;
+mod dialling_by_tls;
 mod dump;
 mod files;
 mod golden;

@@ -105,6 +105,20 @@ async fn a_link_may_name_its_service() {
         &json!([{"consumedServiceId": null, "consumedService": "db", "name": "mysql", "state": "active"}]),
         "maps",
     );
+    // A link to another environment is not taken for one that leads nowhere yet.
+    let before = linked(&w, &web).await;
+    let elsewhere = by_name("environment/stack/db", "far");
+    let refused = w.act(&web, "addservicelink", elsewhere.clone()).await;
+    has(
+        &refused.refused(501, "NotImplemented"),
+        &json!({"fieldName": "service"}),
+        "the refusal",
+    );
+    let elsewhere = json!({"serviceLinks": [{"service": "db", "name": "mysql"}, elsewhere["serviceLink"]]});
+    w.act(&web, "setservicelinks", elsewhere)
+        .await
+        .refused(501, "NotImplemented");
+    assert_eq!(linked(&w, &web).await, before);
     let links = json!({"serviceLinks": [{"service": "other/far"}, {"service": "db", "name": "mysql"}]});
     w.act(&web, "setservicelinks", links).await.ok();
     assert_eq!(linked(&w, &web).await, json!({"far": "other/far", "mysql": "db"}));

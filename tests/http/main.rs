@@ -71,6 +71,7 @@ mod streams;
 mod subscriptions_by_role;
 mod support;
 mod tidy;
+mod told_names;
 mod types;
 mod upgrades;
 mod waiting;

@@ -340,6 +340,18 @@ fn containers_read_metadata_about_themselves_and_wait_for_changes() {
     assert_eq!(fetch("services/reader/metadata/answer").as_deref(), Some("42"));
     assert_eq!(fetch("self/service/name").as_deref(), Some("reader"));
     assert_eq!(fetch("self/stack/name").as_deref(), Some("meta"));
+    // Its hardware address is what the engine says, there and in its row.
+    let networks = world.docker.inspect("meta-reader-1")["NetworkSettings"]["Networks"].clone();
+    let mac = networks.as_object().unwrap().values().next().unwrap()["MacAddress"].clone();
+    assert_eq!(fetch("self/container/primary_mac_address").as_deref(), mac.as_str());
+    let nics = world.api.get("/nics?limit=1000");
+    let nics: Vec<&Value> = nics["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|nic| &nic["macAddress"])
+        .collect();
+    assert_eq!(nics, [&mac]);
 
     let waiting = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
@@ -414,4 +426,127 @@ fn a_container_on_the_hosts_network_finds_services_if_it_asks_to() {
     let db = own_addresses(&world, "onhost", &["onhost-db-1"]);
     wait_addresses(&world, "onhost-asks-1", "db.onhost", &db, PATIENCE);
     assert_eq!(addresses(&world, "onhost-does-not-1", "db.onhost"), [""; 0]);
+}
+
+#[test]
+fn several_links_to_one_service_are_several_names() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("twice");
+    let db = world.active_service(&stack, "db", who("db"));
+    let web = world.active_service(&stack, "web", client());
+    let address = own_addresses(&world, "twice", &["twice-db-1"]);
+    let link = |name: &str| json!({ "serviceId": db["id"], "name": name });
+    let links = |names: &[&str]| json!({ "serviceLinks": names.iter().map(|name| link(name)).collect::<Vec<_>>() });
+    world.api.action(&web, "setservicelinks", links(&["reader", "writer"]));
+    for name in ["reader", "writer", "reader.twice", "db"] {
+        wait_addresses(&world, "twice-web-1", name, &address, PATIENCE);
+    }
+    world.api.action(&web, "setservicelinks", links(&["writer"]));
+    wait_addresses(&world, "twice-web-1", "reader", &[], SOON);
+    assert_eq!(addresses(&world, "twice-web-1", "writer"), address);
+}
+
+/// As docs/metadata.md says, for programs that have Rancher's own address built in.
+#[test]
+fn a_rule_of_the_machine_leads_the_old_address_to_the_name_server() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("old");
+    world.active_service(&stack, "db", who("db"));
+    world.active_service(&stack, "client", client());
+    let fetch = || {
+        world
+            .docker
+            .fetch("old-client-1", "http://169.254.169.250/latest/self/container/name")
+    };
+    assert_eq!(fetch(), None, "nobody has it");
+    let server = world.docker.inspect(&name_servers(&world)[0]);
+    let network = server["Config"]["Labels"]["io.drover.names.network"].as_str().unwrap();
+    let network = world.docker.run(&[
+        "network",
+        "inspect",
+        "--format",
+        "{{(index .IPAM.Config 0).Subnet}}",
+        network,
+    ]);
+    let address = server["Config"]["Labels"]["io.drover.names.address"].as_str().unwrap();
+    let rule = [
+        "-s",
+        network.trim(),
+        "-d",
+        "169.254.169.250",
+        "-j",
+        "DNAT",
+        "--to-destination",
+        address,
+    ];
+    let iptables = |how: &str| {
+        let made = std::process::Command::new("iptables")
+            .args(["-w", "-t", "nat", how, "PREROUTING"])
+            .args(rule)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+    };
+    iptables("-I");
+    wait_until("its own name", PATIENCE, || match fetch() {
+        Some(name) if name == "old-client-1" => Ok(()),
+        other => Err(other),
+    });
+    let db = own_addresses(&world, "old", &["old-db-1"]);
+    let said = world.docker.output(&[
+        "exec",
+        "old-client-1",
+        "timeout",
+        "5",
+        "nslookup",
+        "db",
+        "169.254.169.250",
+    ]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains(&db[0]), "{said}");
+    iptables("-D");
+}
+
+#[test]
+fn three_who_wait_for_a_change_are_all_told() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("many");
+    let mut more = client();
+    more["scale"] = json!(3);
+    more["metadata"] = json!({ "answer": "42" });
+    let service = world.active_service(&stack, "reader", more);
+    let names = ["many-reader-1", "many-reader-2", "many-reader-3"];
+    let url = "http://rancher-metadata/latest/self/service/metadata/answer";
+    for name in names {
+        wait_until("what is there", PATIENCE, || match world.docker.fetch(name, url) {
+            Some(answer) if answer == "42" => Ok(()),
+            other => Err(other),
+        });
+    }
+    let waiting = format!("{url}?wait=true&value=42&maxWait=60");
+    std::thread::scope(|scope| {
+        let waiters = names.map(|name| {
+            let (docker, waiting) = (&world.docker, &waiting);
+            scope.spawn(move || {
+                let said = docker.output(&["exec", name, "wget", "-q", "-O", "-", waiting]);
+                (String::from_utf8_lossy(&said.stdout).trim().to_owned(), Instant::now())
+            })
+        });
+        wait_until("all to ask", PATIENCE, || {
+            let asking = names
+                .iter()
+                .filter(|name| world.docker.run(&["top", name]).contains("wget"));
+            match asking.count() {
+                3 => Ok(()),
+                other => Err(other),
+            }
+        });
+        world.api.put(&service, json!({ "metadata": { "answer": "43" } }));
+        let committed = Instant::now();
+        for waiter in waiters {
+            let (answer, told) = waiter.join().unwrap();
+            assert_eq!(answer, "43");
+            assert!(told.duration_since(committed) < SOON);
+        }
+    });
 }

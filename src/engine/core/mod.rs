@@ -42,7 +42,7 @@ pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOK
 pub(crate) use ids::{SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable, stable_uuid};
 pub use loops::LoopStatus;
 pub(crate) use monitor::millis;
-pub(crate) use name_servers::{Served, Serving};
+pub(crate) use name_servers::{ChangedRows, Served, Serving};
 pub(crate) use process::{Outcome, back_off, edge, fenced, qualified, request, short_name};
 pub use process_list::{ProcessDefinition, ProcessInstance, ProcessPage, StateTransition};
 pub(crate) use queue::{Key, Queue};

@@ -48,19 +48,58 @@ struct Known {
     is_doubted: bool,
     /// Something happened to it: the way to it is cut.
     is_cut: bool,
-    /// Rows changed since the last table.
-    is_stale: bool,
+    /// Rows that changed since the last table.
+    changed: ChangedRows,
+}
+
+/// Rows that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ChangedRows {
+    /// These; none if nothing did.
+    Rows(BTreeSet<ResourceId>),
+    /// Nobody knows which.
+    Any,
+}
+
+impl Default for ChangedRows {
+    fn default() -> Self {
+        Self::Rows(BTreeSet::new())
+    }
+}
+
+impl ChangedRows {
+    /// Of more rows it is not remembered which they are: all of a table is made again.
+    const MOST: usize = 4096;
+
+    /// Whether nothing did.
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Rows(rows) if rows.is_empty())
+    }
+
+    /// These changed, too.
+    pub(crate) fn add(&mut self, more: Self) {
+        match (&mut *self, more) {
+            (Self::Rows(rows), Self::Rows(more)) => {
+                rows.extend(more);
+                if rows.len() > Self::MOST {
+                    *self = Self::Any;
+                }
+            }
+            (Self::Any, _) => {}
+            (Self::Rows(_), Self::Any) => *self = Self::Any,
+        }
+    }
 }
 
 /// What is due for one name server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Due {
     /// To look whether it is as it should be.
     pub(crate) is_doubted: bool,
     /// To open another way to it.
     pub(crate) is_cut: bool,
-    /// To make its table anew.
-    pub(crate) is_stale: bool,
+    /// To tell what became of these rows.
+    pub(crate) changed: ChangedRows,
 }
 
 impl NameServers {
@@ -84,7 +123,7 @@ impl NameServers {
             news: Arc::default(),
             is_doubted: true,
             is_cut: false,
-            is_stale: true,
+            changed: ChangedRows::Any,
         };
         state.known.insert(served, known);
         self.changed.notify_one();
@@ -141,15 +180,13 @@ impl NameServers {
     }
 
     /// Rows of these projects changed.
-    pub(crate) fn outdate(&self, projects: &BTreeSet<ResourceId>) {
+    pub(crate) fn outdate(&self, projects: &BTreeMap<ResourceId, ChangedRows>) {
         let mut state = self.lock();
-        for (_, known) in state
-            .known
-            .iter_mut()
-            .filter(|(served, _)| projects.contains(&served.project))
-        {
-            known.is_stale = true;
-            known.news.notify_one();
+        for (served, known) in &mut state.known {
+            if let Some(changed) = projects.get(&served.project) {
+                known.changed.add(changed.clone());
+                known.news.notify_one();
+            }
         }
     }
 
@@ -160,7 +197,7 @@ impl NameServers {
         Some(Due {
             is_doubted: std::mem::take(&mut known.is_doubted),
             is_cut: std::mem::take(&mut known.is_cut),
-            is_stale: std::mem::take(&mut known.is_stale),
+            changed: std::mem::take(&mut known.changed),
         })
     }
 

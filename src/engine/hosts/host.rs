@@ -112,6 +112,7 @@ impl Core {
                     life,
                     is_paused: false,
                     ip: note.ip,
+                    mac: note.mac,
                     ports: Vec::new(),
                     exit_code: None,
                     started_at: note.started_at,

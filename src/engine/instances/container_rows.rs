@@ -45,6 +45,9 @@ pub(crate) struct InstanceNotes {
     pub(crate) docker_name: String,
     /// The address it holds until it is removed.
     pub(crate) ip: Option<String>,
+    /// The hardware address that the engine gave it when it last started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mac: Option<String>,
     /// When it last started, in the engine's words.
     pub(crate) started_at: String,
     /// Whether it was ever started.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::core::{Core, fenced, new_row};
+use crate::engine::core::{Core, fenced, new_row, notes};
 use crate::model::{Fields, Resource, ResourceId, Result, State};
 use crate::runtime::Found;
 use crate::schema::render::wire_id;
 use crate::store::{Changes, NewResource, Process, Tx};
 
-use super::container_rows::{IMAGE_PORT, InstanceTypes};
+use super::container_rows::{IMAGE_PORT, InstanceNotes, InstanceTypes};
 
 impl Core {
     /// Writes where the ports of a container that started were bound, and its address.
@@ -21,7 +21,8 @@ impl Core {
     ) -> Result<()> {
         let ports = self.store.children(row.id, "port")?;
         let has_address = !self.store.children(row.id, "ipAddress")?.is_empty();
-        if ports.is_empty() && found.exposed.is_empty() && (has_address || address.is_none()) {
+        let is_other_mac = found.mac.is_some() && notes::<InstanceNotes>(row).mac != found.mac;
+        if ports.is_empty() && found.exposed.is_empty() && (has_address || address.is_none()) && !is_other_mac {
             return Ok(());
         }
         let types = self.instance_types()?;
@@ -41,6 +42,7 @@ impl Core {
                     ..new_row(&ip_type, row.account_id, fields)
                 })?;
             }
+            note_hardware_address(tx, row.id, found.mac.as_deref())?;
             // Where a port is, and what it leads to.
             let private = tx.children(row.id, "ipAddress")?.first().map(|row| row.id);
             let ends = [("publicIpAddressId", public), ("privateIpAddressId", private)];
@@ -145,6 +147,23 @@ fn insert_image_ports(tx: &mut Tx<'_>, types: &InstanceTypes, row: &Resource, fo
             kind: IMAGE_PORT.into(),
             ..new_row(&types.port, row.account_id, fields)
         })?;
+    }
+    Ok(())
+}
+
+/// Writes the hardware address of a container that started into the row of its way to the network.
+fn note_hardware_address(tx: &mut Tx<'_>, container: ResourceId, mac: Option<&str>) -> Result<()> {
+    let Some(mac) = mac else { return Ok(()) };
+    for nic in tx.children(container, "nic")? {
+        if Fields::parse(&nic.fields)?.text("macAddress").as_deref() != Some(mac) {
+            let mut patch = Fields::default();
+            patch.set("macAddress", &mac)?;
+            let changes = Changes {
+                patch,
+                ..Changes::default()
+            };
+            tx.update_if(&nic, &changes)?;
+        }
     }
     Ok(())
 }

@@ -116,6 +116,7 @@ impl Core {
         });
         let note = InstanceNotes {
             ran: true,
+            mac: found.mac.clone(),
             started_at: found.started_at.clone(),
             up_since: Some(self.now()),
             failures: 0,

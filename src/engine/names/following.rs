@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::engine::core::{Core, Served, is_usable};
+use crate::engine::core::{ChangedRows, Core, Served, is_usable};
 use crate::engine::instances::InstanceNotes;
 use crate::model::{Error, ResourceId, Result};
 use crate::runtime;
@@ -28,14 +28,19 @@ impl Follower {
         let Some(read) = self.read else {
             self.read = Some(core.store.newest_event()?);
             core.name_servers
-                .outdate(&kept.iter().map(|served| served.project).collect());
+                .outdate(&kept.iter().map(|served| (served.project, ChangedRows::Any)).collect());
             return Ok(());
         };
-        let mut changed: BTreeSet<ResourceId> = BTreeSet::new();
+        let projects: BTreeSet<ResourceId> = kept.iter().map(|served| served.project).collect();
+        let mut changed: BTreeMap<ResourceId, ChangedRows> = BTreeMap::new();
         let newest = core.changed_since(read, |event| {
-            changed.extend(event.account);
             // The project itself, perhaps.
-            changed.insert(event.resource);
+            for project in event.account.into_iter().chain([event.resource]) {
+                if projects.contains(&project) {
+                    let rows = BTreeSet::from([event.resource]);
+                    changed.entry(project).or_default().add(ChangedRows::Rows(rows));
+                }
+            }
         })?;
         self.read = Some(newest);
         core.name_servers.outdate(&changed);

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::core::{Core, Served, Serving, notes};
+use crate::engine::core::{ChangedRows, Core, Served, Serving};
 use crate::engine::instances::InstanceNotes;
-use crate::model::network_table::{Answer, Feed, Table};
+use crate::model::network_table::{Answer, Delta, Feed, Table};
 use crate::model::{Error, Resource, ResourceId, Result};
-use crate::runtime::{self, NameFeed, NameServerSpec, Runtime};
+use crate::runtime::{self, FirstTable, NameFeed, NameServerSpec, Runtime};
 
-use super::rows::Rows;
-use super::table::{Place, table};
+use super::changes::{Found, changes};
+use super::table::Place;
+use super::told::Told;
 
 /// Before it is tried again where it could not run.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
@@ -39,9 +40,10 @@ pub(crate) struct Kept {
     place: Option<Place>,
     way: Option<Box<dyn NameFeed>>,
     /// What it answers from, as it said itself.
-    applied: Option<Table>,
+    told: Option<Told>,
     is_doubted: bool,
-    is_stale: bool,
+    /// What it was not told yet.
+    changed: ChangedRows,
     /// What was logged last.
     said: Option<String>,
 }
@@ -66,9 +68,9 @@ impl Kept {
             served,
             place: None,
             way: None,
-            applied: None,
+            told: None,
             is_doubted: true,
-            is_stale: true,
+            changed: ChangedRows::Any,
             said: None,
         }
     }
@@ -87,13 +89,12 @@ impl Kept {
             return Ok(Next::Never);
         };
         self.is_doubted |= due.is_doubted;
-        self.is_stale |= due.is_stale;
+        self.changed.add(due.changed);
         if due.is_cut || self.way.as_ref().is_some_and(|way| way.is_broken()) {
             self.way = None;
         }
-        let host = core.store.find(self.served.host)?.filter(|host| host.removed.is_none());
-        let rows = rows_of(core, self.served.project).await?;
-        let (Some(host), Some(rows)) = (host, rows) else {
+        let there = |id| -> Result<Option<Resource>> { Ok(core.store.find(id)?.filter(|row| row.removed.is_none())) };
+        let (Some(host), Some(project)) = (there(self.served.host)?, there(self.served.project)?) else {
             core.name_servers.forget(self.served);
             return Ok(Next::Never);
         };
@@ -101,15 +102,15 @@ impl Kept {
             return Ok(Next::After(ENGINE_WAIT));
         };
         if self.is_doubted || self.place.is_none() {
-            match self.ensure(core, &host, &rows, &*runtime).await {
+            match self.ensure(core, &host, &project, &*runtime).await {
                 Ok(()) => {}
                 Err(Trouble::Now(error)) => return Err(error),
-                Err(Trouble::Never(why)) => return Ok(self.give_up(core, &rows.project, &host, why)),
+                Err(Trouble::Never(why)) => return Ok(self.give_up(core, &project, &host, why)),
             }
         }
-        if self.is_stale || self.way.is_none() {
-            self.tell(core, rows, &*runtime).await?;
-            self.is_stale = false;
+        if !self.changed.is_nothing() || self.way.is_none() {
+            self.tell(core, project, &*runtime).await?;
+            self.changed = ChangedRows::default();
         }
         Ok(Next::News)
     }
@@ -133,41 +134,46 @@ impl Kept {
         &mut self,
         core: &Arc<Core>,
         host: &Resource,
-        rows: &Rows,
+        project: &Resource,
         runtime: &dyn Runtime,
     ) -> Result<(), Trouble> {
         runtime
             .prepare_name_servers()
             .await
             .map_err(|e| self.refused(core, e))?;
-        let network = core.managed_network(&rows.project, self.served.host).await;
+        let network = core.managed_network(project, self.served.host).await;
         let network = network.map_err(|e| self.refused(core, e))?;
         let place = Place {
             host_uuid: host.uuid.clone(),
             subnet: network.subnet(),
             gateway: network.gateway(),
         };
-        let told = told_address(rows, host);
+        let told = told_address(core, host)?;
         let known = match &told {
             Some(_) => told.clone(),
-            None => found_address(runtime, rows).await.map_err(|e| self.refused(core, e))?,
+            None => found_address(runtime, project)
+                .await
+                .map_err(|e| self.refused(core, e))?,
         };
         let mut known = known.filter(|address| network.has(address));
         for _ in 0..ADDRESSES {
-            let address = core.reserve_address(rows.project.id, &network, known.as_deref())?;
+            let address = core.reserve_address(project.id, &network, known.as_deref())?;
             let Some(address) = address else {
                 return Err(Trouble::Never("no address is left in the project's network".into()));
             };
             let spec = NameServerSpec {
-                project_uuid: rows.project.uuid.clone(),
-                name: server_name(&rows.project.uuid),
+                project_uuid: project.uuid.clone(),
+                name: server_name(&project.uuid),
                 network_id: network.id.clone(),
                 address: address.clone(),
-                table: self.numbered(core, table(rows, &place)?),
+                table: first_table(core, project.id, &place, self.next_number(core)),
             };
             match runtime.ensure_name_server(&spec).await {
                 Ok(()) => {
-                    self.is_running_at(core, &rows.project, address);
+                    self.is_running_at(core, project, address);
+                    if self.place.as_ref() != Some(&place) {
+                        self.changed = ChangedRows::Any;
+                    }
                     self.place = Some(place);
                     self.is_doubted = false;
                     return Ok(());
@@ -175,7 +181,7 @@ impl Kept {
                 // Its clients know it by this one.
                 Err(runtime::Error::AddressTaken(why)) if told.is_some() => return Err(Trouble::Never(why)),
                 Err(runtime::Error::AddressTaken(_)) => {
-                    core.addresses.avoid(rows.project.id, &address);
+                    core.addresses.avoid(project.id, &address);
                     known = None;
                 }
                 Err(error) => return Err(self.refused(core, error)),
@@ -213,61 +219,128 @@ impl Kept {
     }
 
     /// Sends what is new since it last answered, or all of it.
-    async fn tell(&mut self, core: &Arc<Core>, rows: Rows, runtime: &dyn Runtime) -> Result<()> {
+    async fn tell(&mut self, core: &Arc<Core>, project: Resource, runtime: &dyn Runtime) -> Result<()> {
         let Some(place) = self.place.clone() else { return Ok(()) };
-        let project_uuid = rows.project.uuid.clone();
-        let making = tokio::task::spawn_blocking(move || table(&rows, &place));
-        let table = making.await.map_err(|e| Error::internal("making the table", e))??;
-        let mut table = self.numbered(core, table);
-        if let (Some(way), Some(applied)) = (self.way.as_mut(), &self.applied) {
-            let delta = applied.delta_to(&table);
+        let number = self.next_number(core);
+        // Without a way nothing can follow what was told. What goes wrong from here on leads to a whole table.
+        let told = self.told.take().filter(|_| self.way.is_some());
+        let News { told, delta, table } = news(core, &project, place.clone(), told, &self.changed).await?;
+        if let Some(mut delta) = delta
+            && let Some(way) = self.way.as_mut()
+        {
             if delta.is_empty() {
+                self.told = Some(told);
                 return Ok(());
             }
+            (delta.after, delta.number) = (told.rest.number, number);
             match way.send(&Feed::Delta(Box::new(delta))).await {
-                Ok(Answer::Applied(number)) if number == table.number => {
-                    self.applied = Some(table);
+                Ok(Answer::Applied(applied)) if applied == number => {
+                    self.told = Some(told.numbered(number));
                     return Ok(());
                 }
                 // It was begun anew, or something else came in between: it gets all of it.
                 Ok(_) | Err(_) => self.way = None,
             }
         }
-        let opened = runtime.feed_name_server(&project_uuid).await;
+        let opened = runtime.feed_name_server(&project.uuid).await;
         let mut way = opened.map_err(|error| {
             // Perhaps it does not run.
             self.is_doubted = true;
             not_now(error)
         })?;
-        let sent = Feed::Snapshot(Box::new(table));
+        let (told, table) = match table {
+            Some(table) => (told, table),
+            None => {
+                let core = core.clone();
+                aside(move || all(&core, project.id, &place)).await?
+            }
+        };
+        let sent = Feed::Snapshot(Box::new(Table { number, ..table }));
         let answer = way.send(&sent).await.map_err(not_now)?;
-        let Feed::Snapshot(whole) = sent else { return Ok(()) };
-        table = *whole;
-        if answer != Answer::Applied(table.number) {
+        if answer != Answer::Applied(number) {
             return Err(Error::bug(format!(
                 "the name server answered a whole table by {answer:?}"
             )));
         }
-        (self.way, self.applied) = (Some(way), Some(table));
+        (self.way, self.told) = (Some(way), Some(told.numbered(number)));
         Ok(())
     }
 
     /// Numbers grow, also from one start of the server to the next.
-    fn numbered(&self, core: &Core, table: Table) -> Table {
+    fn next_number(&self, core: &Core) -> u64 {
         let now = u64::try_from(core.now().0).unwrap_or(0);
-        let after = self.applied.as_ref().map_or(0, |applied| applied.number + 1);
-        Table {
-            number: now.max(after),
-            ..table
-        }
+        let after = self.told.as_ref().map_or(0, |told| told.rest.number + 1);
+        now.max(after)
     }
 }
 
-/// Reading thousands of rows takes a while: not on a thread that others wait for.
-async fn rows_of(core: &Arc<Core>, project: ResourceId) -> Result<Option<Rows>> {
-    let core = core.clone();
-    let reading = tokio::task::spawn_blocking(move || core.rows_of_names(project));
-    reading.await.map_err(|e| Error::internal("reading rows", e))?
+/// What there is to tell.
+struct News {
+    /// What will have been told then, but for its number.
+    told: Told,
+    /// What makes it of what was told.
+    delta: Option<Delta>,
+    /// All of it, if it was made.
+    table: Option<Table>,
+}
+
+/// What changed rows make of what was told. Reading many takes a while: not on a thread that others wait for.
+async fn news(
+    core: &Arc<Core>,
+    project: &Resource,
+    place: Place,
+    told: Option<Told>,
+    changed: &ChangedRows,
+) -> Result<News> {
+    let (core, project) = (core.clone(), project.clone());
+    let rows: Option<Vec<ResourceId>> = match changed {
+        ChangedRows::Rows(rows) => Some(rows.iter().copied().collect()),
+        ChangedRows::Any => None,
+    };
+    aside(move || {
+        let found = match (told, rows) {
+            (None, _) => Found::Unknown,
+            (Some(told), None) => Found::More(told),
+            (Some(told), Some(rows)) => changes(&core, &project, told, &rows)?,
+        };
+        if let Found::These(told, delta) = found {
+            let (delta, table) = (Some(delta), None);
+            return Ok(News { told, delta, table });
+        }
+        let (next, table) = all(&core, project.id, &place)?;
+        let (told, delta) = match found {
+            Found::More(told) => {
+                let delta = told.delta_to(&next, &table);
+                (next.numbered(told.rest.number), Some(delta))
+            }
+            Found::These(..) | Found::Unknown => (next, None),
+        };
+        let table = Some(table);
+        Ok(News { told, delta, table })
+    })
+    .await
+}
+
+/// All of a project, and what is kept of it.
+fn all(core: &Core, project: ResourceId, place: &Place) -> Result<(Told, Table)> {
+    let rows = core.rows_of_names(project)?;
+    let rows = rows.ok_or_else(|| Error::internal("reading rows", std::io::Error::other("the project is gone")))?;
+    Told::all(&rows, place)
+}
+
+/// The table that a name server begins with.
+fn first_table(core: &Arc<Core>, project: ResourceId, place: &Place, number: u64) -> FirstTable {
+    let (core, place) = (core.clone(), place.clone());
+    FirstTable::new(move || {
+        let (_, table) = all(&core, project, &place).map_err(|error| runtime::Error::Failed(error.to_string()))?;
+        Ok(Table { number, ..table })
+    })
+}
+
+/// Reading and making much takes a while: not on a thread that others wait for.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let working = tokio::task::spawn_blocking(work);
+    working.await.map_err(|e| Error::internal("making a table", e))?
 }
 
 fn not_now(error: runtime::Error) -> Error {
@@ -275,16 +348,19 @@ fn not_now(error: runtime::Error) -> Error {
 }
 
 /// The address that containers on a host were told when they were made: it stays.
-fn told_address(rows: &Rows, host: &Resource) -> Option<String> {
-    let here = rows.instances.iter().filter(|row| row.host_id == Some(host.id));
-    let mut told = here.filter_map(|row| notes::<InstanceNotes>(row).names?.server().map(str::to_owned));
-    told.next_back()
+fn told_address(core: &Core, host: &Resource) -> Result<Option<String>> {
+    let here = core.store.on_hosts(&[host.id], "instance")?;
+    let mut told = here.iter().rev().filter_map(|slim| {
+        let notes: InstanceNotes = serde_json::from_str(&slim.internal).ok()?;
+        notes.names?.server().map(str::to_owned)
+    });
+    Ok(told.next())
 }
 
 /// The address of the one that is there, which a server that is gone may have told to containers.
-async fn found_address(runtime: &dyn Runtime, rows: &Rows) -> runtime::Result<Option<String>> {
+async fn found_address(runtime: &dyn Runtime, project: &Resource) -> runtime::Result<Option<String>> {
     let found = runtime.name_servers().await?.into_iter();
-    let mut own = found.filter(|there| there.project_uuid == rows.project.uuid);
+    let mut own = found.filter(|there| there.project_uuid == project.uuid);
     Ok(own.find_map(|there| there.address))
 }
 

@@ -23,7 +23,31 @@ pub(super) struct Rows {
     pub(super) tokens: BTreeMap<ResourceId, String>,
 }
 
+impl Rows {
+    /// A project, and nothing of it yet.
+    pub(super) fn of(project: Resource) -> Self {
+        Self {
+            project,
+            instances: Vec::new(),
+            services: Vec::new(),
+            stacks: Vec::new(),
+            hosts: Vec::new(),
+            networks: Vec::new(),
+            ports: Vec::new(),
+            expose_maps: Vec::new(),
+            consume_maps: Vec::new(),
+            tokens: BTreeMap::new(),
+        }
+    }
+}
+
 impl Core {
+    /// What proves the containers of a service to each other.
+    pub(super) fn token_of_service(&self, service: &Resource) -> String {
+        let words = format!("token of service {}", service.uuid);
+        self.config.secrets.digest(&words)
+    }
+
     /// Reads them; none if the project is gone.
     pub(super) fn rows_of_names(&self, project: ResourceId) -> Result<Option<Rows>> {
         let Some(row) = self.store.find(project)?.filter(|row| row.removed.is_none()) else {
@@ -31,15 +55,13 @@ impl Core {
         };
         let all = |root: &str| self.store.all(root, Some(project));
         let services = all("service")?;
-        let token = |service: &Resource| {
-            self.config
-                .secrets
-                .digest(&format!("token of service {}", service.uuid))
-        };
         Ok(Some(Rows {
             project: row,
             instances: all("instance")?,
-            tokens: services.iter().map(|service| (service.id, token(service))).collect(),
+            tokens: services
+                .iter()
+                .map(|service| (service.id, self.token_of_service(service)))
+                .collect(),
             services,
             stacks: all("stack")?,
             hosts: all("host")?,

@@ -29,16 +29,17 @@ struct ServiceFields {
     system: Option<bool>,
 }
 
-/// All of them, by key.
+/// Those that are wanted, by key. `there` says the uuid of a container that is told of.
 pub(super) fn services(
     rows: &Rows,
     index: &Index<'_>,
-    containers: &BTreeMap<String, names::Container>,
+    there: impl Fn(&ResourceId) -> Option<String>,
+    is_wanted: impl Fn(&Resource) -> bool,
 ) -> Result<BTreeMap<String, names::Service>> {
     let links = links(rows, index)?;
-    let members = members(index, containers);
+    let members = members(index, there);
     let mut all = BTreeMap::new();
-    for row in &rows.services {
+    for row in rows.services.iter().filter(|row| is_wanted(row)) {
         let Some(stack) = row.parent_id.and_then(|id| index.stacks.get(&id)) else {
             continue;
         };
@@ -65,7 +66,8 @@ pub(super) fn services(
             primary_service_name,
             sidekicks,
             containers: containers_of(None),
-            links: links.get(&row.id).cloned().unwrap_or_default(),
+            links: links.get(&row.id).map(|links| links.last.clone()).unwrap_or_default(),
+            more_links: links.get(&row.id).map(|links| links.others.clone()).unwrap_or_default(),
             metadata: fields.metadata.unwrap_or_default(),
             external_ips: fields.external_ip_addresses.unwrap_or_default(),
             hostname: fields.hostname.filter(|name| !name.is_empty()),
@@ -110,19 +112,16 @@ fn with_config(service: names::Service, config: &LaunchConfig) -> names::Service
     }
 }
 
-/// The uuids of the containers of each service and sidekick that are in the table.
+/// The uuids of the containers of each service and sidekick that are told of.
 fn members(
     index: &Index<'_>,
-    containers: &BTreeMap<String, names::Container>,
+    there: impl Fn(&ResourceId) -> Option<String>,
 ) -> HashMap<(ResourceId, Option<String>), Vec<String>> {
     let mut members: HashMap<_, Vec<String>> = HashMap::new();
     for member in &index.members {
-        let Some(row) = index.instances.get(&member.container) else {
-            continue;
-        };
-        if containers.contains_key(&row.uuid) {
+        if let Some(uuid) = there(&member.container) {
             let of = members.entry((member.service, member.config.clone())).or_default();
-            of.push(row.uuid.clone());
+            of.push(uuid);
         }
     }
     members
@@ -135,14 +134,29 @@ struct LinkFields {
     consumed_service: Option<String>,
 }
 
+/// The service that a link leads to; none if it was made by a name.
+pub(super) fn linked_by_id(map: &Resource) -> Result<Option<ResourceId>> {
+    let fields: LinkFields = fields_of(map)?;
+    Ok(fields.consumed_service_id.as_deref().and_then(parse_reference))
+}
+
+/// The links of one service, by `stack/service`.
+#[derive(Default)]
+struct Links {
+    /// The name of the last one to each target: metadata has one.
+    last: BTreeMap<String, String>,
+    /// The names of those before it.
+    others: BTreeMap<String, Vec<String>>,
+}
+
 /// The links of each service, to services that are there.
-fn links(rows: &Rows, index: &Index<'_>) -> Result<HashMap<ResourceId, BTreeMap<String, String>>> {
+fn links(rows: &Rows, index: &Index<'_>) -> Result<HashMap<ResourceId, Links>> {
     let by_name: HashMap<(ResourceId, String), &Resource> = rows
         .services
         .iter()
         .filter_map(|row| Some(((row.parent_id?, row.name.to_lowercase()), row)))
         .collect();
-    let mut links: HashMap<ResourceId, BTreeMap<String, String>> = HashMap::new();
+    let mut links: HashMap<ResourceId, Links> = HashMap::new();
     for map in &rows.consume_maps {
         let Some(consumer) = map.parent_id.and_then(|id| index.services.get(&id)) else {
             continue;
@@ -157,7 +171,10 @@ fn links(rows: &Rows, index: &Index<'_>) -> Result<HashMap<ResourceId, BTreeMap<
             continue;
         };
         let of = links.entry(consumer.id).or_default();
-        of.insert(format!("{}/{}", stack.name, target.name), map.name.clone());
+        let path = format!("{}/{}", stack.name, target.name);
+        if let Some(before) = of.last.insert(path.clone(), map.name.clone()) {
+            of.others.entry(path).or_default().push(before);
+        }
     }
     Ok(links)
 }

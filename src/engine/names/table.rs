@@ -44,12 +44,38 @@ pub(super) fn table(rows: &Rows, place: &Place) -> Result<Table> {
         host_uuid: place.host_uuid.clone(),
         subnet: place.subnet.clone(),
         gateway: place.gateway.clone(),
-        services: services::services(rows, &index, &containers)?,
+        services: services::services(rows, &index, |id| of_those(&index, &containers, *id), |_| true)?,
         containers,
         stacks: each(&rows.stacks, stack)?,
         hosts: each(&rows.hosts, host)?,
         networks: networks(rows)?,
     })
+}
+
+/// The uuid of a container, if it is one of those that are told of.
+fn of_those(index: &Index<'_>, containers: &BTreeMap<String, names::Container>, id: ResourceId) -> Option<String> {
+    let row = index.instances.get(&id)?;
+    containers.contains_key(&row.uuid).then(|| row.uuid.clone())
+}
+
+/// The containers that the entry of one says something of: whose network it shares, and to which it links.
+pub(super) fn targets_of(row: &Resource) -> Result<Vec<ResourceId>> {
+    let launch = launch_of(row)?;
+    let links = launch.instance_links.iter().flatten().map(|(_, wire)| wire.as_str());
+    let targets = launch.network_container_id.as_deref().into_iter().chain(links);
+    Ok(targets.filter_map(parse_reference).collect())
+}
+
+/// The network of a container.
+pub(super) fn network_of(row: &Resource) -> Result<Option<ResourceId>> {
+    let fields: ContainerFields = fields_of(row)?;
+    Ok(fields.primary_network_id.as_deref().and_then(parse_reference))
+}
+
+/// The container that an expose map ties to a service.
+pub(super) fn exposed(map: &Resource) -> Result<Option<ResourceId>> {
+    let fields: MapFields = fields_of(map)?;
+    Ok(fields.instance_id.as_deref().and_then(parse_reference))
 }
 
 /// Rows by what others call them.
@@ -83,7 +109,7 @@ struct MapFields {
 }
 
 impl<'r> Index<'r> {
-    fn of(rows: &'r Rows) -> Result<Self> {
+    pub(super) fn of(rows: &'r Rows) -> Result<Self> {
         let mut members = Vec::new();
         let mut owner = HashMap::new();
         for map in &rows.expose_maps {
@@ -157,7 +183,7 @@ struct ContainerFields {
 }
 
 /// None for one that has no place, or no network, or that goes.
-fn container(index: &Index<'_>, row: &Resource) -> Result<Option<names::Container>> {
+pub(super) fn container(index: &Index<'_>, row: &Resource) -> Result<Option<names::Container>> {
     let launch = launch_of(row)?;
     let goes = matches!(plan_state(row.state), InstanceState::Removing | InstanceState::Broken);
     let mode = launch.network_mode.as_deref().unwrap_or("none");
@@ -206,7 +232,7 @@ fn container(index: &Index<'_>, row: &Resource) -> Result<Option<names::Containe
         health_check,
         ips: primary_ip.iter().cloned().collect(),
         primary_ip,
-        primary_mac_address: None,
+        primary_mac_address: hardware_address(row, mode, target),
         managed: mode == "managed",
         host_network: mode == "host",
         network_from_container_uuid: target.map(|target| target.uuid.clone()),
@@ -241,6 +267,15 @@ fn container(index: &Index<'_>, row: &Resource) -> Result<Option<names::Containe
 fn address(row: &Resource) -> Result<Option<String>> {
     let held = notes::<InstanceNotes>(row).ip;
     Ok(held.or(fields_of::<ContainerFields>(row)?.primary_ip_address))
+}
+
+/// The hardware address of a container: on another's network the other's, on the host's none that is told.
+fn hardware_address(row: &Resource, mode: &str, target: Option<&&Resource>) -> Option<String> {
+    match (mode, target) {
+        ("host", _) => None,
+        ("container", target) => notes::<InstanceNotes>(target?).mac,
+        _ => notes::<InstanceNotes>(row).mac,
+    }
 }
 
 fn is_system(stack: Option<&Resource>) -> Result<bool> {
@@ -298,7 +333,7 @@ pub(super) struct StackFields {
     pub(super) system: Option<bool>,
 }
 
-fn stack(row: &Resource) -> Result<names::Stack> {
+pub(super) fn stack(row: &Resource) -> Result<names::Stack> {
     let fields: StackFields = fields_of(row)?;
     Ok(names::Stack {
         name: row.name.clone(),
@@ -319,7 +354,7 @@ struct HostFields {
     local_storage_mb: Option<i64>,
 }
 
-fn host(row: &Resource) -> Result<names::Host> {
+pub(super) fn host(row: &Resource) -> Result<names::Host> {
     let fields: HostFields = fields_of(row)?;
     let hostname = fields.hostname.unwrap_or_default();
     let labels = fields.labels.unwrap_or_default().into_iter();
@@ -358,7 +393,7 @@ struct ProjectFields {
     default_network_id: Option<String>,
 }
 
-fn networks(rows: &Rows) -> Result<BTreeMap<String, names::Network>> {
+pub(super) fn networks(rows: &Rows) -> Result<BTreeMap<String, names::Network>> {
     let project: ProjectFields = fields_of(&rows.project)?;
     let default = project.default_network_id.as_deref().and_then(parse_reference);
     // A project that names none has the one that is made with it.

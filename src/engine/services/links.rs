@@ -56,6 +56,10 @@ fn read_link(link: &Value) -> Result<Wanted> {
     let target = target
         .or_else(|| named(text("service").map(str::to_owned)))
         .ok_or_else(|| Error::invalid("MissingRequired", "serviceId"))?;
+    if matches!(&target, Target::Named(name) if name.matches('/').count() > 1) {
+        let why = "links to services of other environments are not part of this build";
+        return Err(Error::not_implemented(why).with_field("service"));
+    }
     let alias = link.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     check_link_name(&alias)?;
     Ok(Wanted { target, alias })

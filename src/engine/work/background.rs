@@ -23,9 +23,9 @@ const TELL_PAUSE: Duration = Duration::from_millis(3);
 /// The time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
-/// Changes of names that are committed in this time are looked at together, and those of one project in this one.
+/// Changes of names that are committed in this time are looked at together, and those of one project are told once in this one.
 const NAMES_PAUSE: Duration = Duration::from_millis(10);
-const TABLE_PAUSE: Duration = Duration::from_millis(50);
+const TABLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often all name servers are looked at, whatever engines tell.
 const NAMES_EVERY: Duration = Duration::from_secs(60);

@@ -5,13 +5,15 @@
 mod objects;
 mod write;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
 use self::objects::Objects;
-use super::index::{Index, is_sidekick};
+use super::index::Index;
 use super::tables::Loaded;
+use crate::model::network_table::{Host, Network, Stack};
 
 pub use self::objects::Edition;
 pub use self::write::{Form, error, text};
@@ -41,6 +43,16 @@ enum List {
     Stacks,
     Hosts,
     Networks,
+}
+
+/// An entry of a list.
+#[derive(Debug, Clone, Copy)]
+enum Entry<'l> {
+    Container(u32),
+    Service(u32),
+    Stack(&'l Stack),
+    Host(&'l Host),
+    Network(&'l Network),
 }
 
 /// The lists, by name.
@@ -74,7 +86,11 @@ impl<'l> View<'l> {
         };
         match LISTS.iter().find(|(name, _)| name == first) {
             Some((_, list)) => self.list(*list, rest, depth),
-            None if *first == "self" => walk(self.own(), rest),
+            None if *first == "self" => match rest.split_first() {
+                // A stack has all its services in it: it is not made for somebody who asks for a name.
+                Some((part, rest)) => walk(self.own_part(part)?, rest),
+                None => Some(self.own()),
+            },
             None => walk(self.plain().remove(*first)?, rest),
         }
     }
@@ -102,7 +118,7 @@ impl<'l> View<'l> {
 
     /// What is at the top beside lists and the client's own.
     fn plain(&self) -> Map<String, Value> {
-        let environment = &self.index().table().environment;
+        let environment = &self.index().rest().environment;
         let name = environment.name.to_lowercase();
         let mut plain = Map::new();
         if self.edition == Edition::Third {
@@ -120,88 +136,144 @@ impl<'l> View<'l> {
 
     /// A list, or what is in it.
     fn list(&self, list: List, rest: &[&str], depth: Depth) -> Option<Value> {
-        let order = self.index().order();
-        let keys = match list {
-            List::Containers => &order.containers,
-            List::Services => &order.services,
-            List::Stacks => &order.stacks,
-            List::Hosts => &order.hosts,
-            List::Networks => &order.networks,
-        };
         let Some((step, rest)) = rest.split_first() else {
-            let entries = keys.iter().filter_map(|key| match depth {
-                Depth::Whole => self.object(list, key),
-                Depth::Listing => self.names(list, key).map(|(name, _)| json!({ "name": name })),
+            let entries = self.entries(list).filter_map(|entry| match depth {
+                Depth::Whole => self.object(entry),
+                Depth::Listing => Some(json!({ "name": self.edition_name(entry)? })),
             });
             return Some(Value::Array(entries.collect()));
         };
-        let key = match step.parse::<usize>() {
-            Ok(number) => keys.get(number)?,
-            Err(_) => self.pick(list, keys, step)?,
+        let entry = match step.parse::<usize>() {
+            Ok(number) => self.entries(list).nth(number)?,
+            Err(_) => self.pick(list, step)?,
         };
-        walk(self.object(list, key)?, rest)
+        walk(self.object(entry)?, rest)
+    }
+
+    /// The entries of a list, in its order.
+    fn entries(&self, list: List) -> Box<dyn Iterator<Item = Entry<'l>> + 'l> {
+        let (index, rest, order) = (self.index(), self.index().rest(), self.index().order());
+        match list {
+            List::Containers => Box::new(index.containers().iter().copied().map(Entry::Container)),
+            List::Services => Box::new(index.services().iter().copied().map(Entry::Service)),
+            List::Stacks => Box::new(
+                order
+                    .stacks
+                    .iter()
+                    .filter_map(move |key| rest.stacks.get(key))
+                    .map(Entry::Stack),
+            ),
+            List::Hosts => Box::new(
+                order
+                    .hosts
+                    .iter()
+                    .filter_map(move |key| rest.hosts.get(key))
+                    .map(Entry::Host),
+            ),
+            List::Networks => Box::new(
+                order
+                    .networks
+                    .iter()
+                    .filter_map(move |key| rest.networks.get(key))
+                    .map(Entry::Network),
+            ),
+        }
     }
 
     /// The entry with this name or uuid. Of a service and its sidekicks, which share one, the service.
-    fn pick<'k>(&self, list: List, keys: &'k [String], step: &str) -> Option<&'k String> {
-        let by_name = |key: &&String| self.names(list, key).is_some_and(|(name, _)| name == step);
-        let by_uuid = |key: &&String| self.names(list, key).is_some_and(|(_, uuid)| uuid == step);
-        let primary = |key: &&String| {
-            let service = self.index().table().services.get(*key);
-            service.is_none_or(|service| !is_sidekick(service))
+    fn pick(&self, list: List, step: &str) -> Option<Entry<'l>> {
+        let by_uuid = |entry: &Entry<'l>| self.uuid(*entry).is_some_and(|uuid| uuid == step);
+        let is_primary = |entry: &Entry<'l>| match entry {
+            Entry::Service(id) => !self.index().is_sidekick(*id),
+            Entry::Container(_) | Entry::Stack(_) | Entry::Host(_) | Entry::Network(_) => true,
         };
-        let mut by_uuid_alone = keys.iter().filter(by_uuid);
-        keys.iter()
-            .find(by_name)
-            .or_else(|| keys.iter().filter(primary).find(by_uuid))
-            .or_else(|| by_uuid_alone.next())
+        self.entries(list)
+            .find(|entry| self.is_called(*entry, step))
+            .or_else(|| self.entries(list).filter(is_primary).find(by_uuid))
+            .or_else(|| self.entries(list).find(by_uuid))
     }
 
-    /// The name and the uuid of an entry.
-    fn names(&self, list: List, key: &str) -> Option<(String, &'l str)> {
-        let table = self.index().table();
-        let lower = |name: &str| self.edition.name(name);
-        Some(match list {
-            List::Containers => table.containers.get(key).map(|c| (lower(&c.name), c.uuid.as_str()))?,
-            List::Services => table.services.get(key).map(|s| (lower(&s.name), s.uuid.as_str()))?,
-            List::Stacks => table.stacks.get(key).map(|s| (lower(&s.name), s.uuid.as_str()))?,
-            List::Hosts => table.hosts.get(key).map(|h| (h.name.clone(), h.uuid.as_str()))?,
-            List::Networks => table.networks.get(key).map(|n| (n.name.clone(), n.uuid.as_str()))?,
+    /// The name of an entry, as it was written.
+    fn name(&self, entry: Entry<'l>) -> Option<&'l str> {
+        match entry {
+            Entry::Container(id) => self.index().container_name(id),
+            Entry::Service(id) => self.index().service_name(id),
+            Entry::Stack(stack) => Some(&stack.name),
+            Entry::Host(host) => Some(&host.name),
+            Entry::Network(network) => Some(&network.name),
+        }
+    }
+
+    /// The name of an entry, as it is shown.
+    fn edition_name(&self, entry: Entry<'l>) -> Option<String> {
+        let name = self.name(entry)?;
+        Some(match entry {
+            Entry::Container(_) | Entry::Service(_) | Entry::Stack(_) => self.edition.name(name),
+            Entry::Host(_) | Entry::Network(_) => name.to_owned(),
         })
     }
 
-    fn object(&self, list: List, key: &str) -> Option<Value> {
-        let (table, objects) = (self.index().table(), self.objects());
-        match list {
-            List::Containers => table.containers.get(key).map(|c| objects.container(c)),
-            List::Services => table.services.get(key).map(|s| objects.service(s)),
-            List::Stacks => table.stacks.get(key).map(|s| objects.stack(s)),
-            List::Hosts => table.hosts.get(key).map(|h| objects.host(h)),
-            List::Networks => table.networks.get(key).map(|n| objects.network(n)),
+    /// Whether this name is shown.
+    fn is_called(&self, entry: Entry<'l>, asked: &str) -> bool {
+        let name = self.name(entry).unwrap_or_default();
+        match entry {
+            Entry::Container(_) | Entry::Service(_) | Entry::Stack(_) => self.edition.is_called(name, asked),
+            Entry::Host(_) | Entry::Network(_) => name == asked,
+        }
+    }
+
+    fn uuid(&self, entry: Entry<'l>) -> Option<Cow<'l, str>> {
+        Some(match entry {
+            Entry::Container(id) => self.index().container_uuid(id).into(),
+            Entry::Service(id) => self.index().service_uuid(id)?.into(),
+            Entry::Stack(stack) => stack.uuid.as_str().into(),
+            Entry::Host(host) => host.uuid.as_str().into(),
+            Entry::Network(network) => network.uuid.as_str().into(),
+        })
+    }
+
+    fn object(&self, entry: Entry<'l>) -> Option<Value> {
+        let objects = self.objects();
+        match entry {
+            Entry::Container(id) => objects.container(id),
+            Entry::Service(id) => objects.service(id),
+            Entry::Stack(stack) => Some(objects.stack(stack)),
+            Entry::Host(host) => Some(objects.host(host)),
+            Entry::Network(network) => Some(objects.network(network)),
         }
     }
 
     /// What the client is itself: of a container its service, stack and host, of others the host.
     fn own(&self) -> Value {
-        let (table, objects) = (self.index().table(), self.objects());
-        let mut own = Map::new();
-        let client = self.index().client(self.from);
-        if let Some(container) = client {
-            own.insert("container".to_owned(), objects.container(container));
-            let service = objects.service_of(container);
-            let stack = service.map(|s| &s.stack_uuid).or(container.stack_uuid.as_ref());
-            if let Some(stack) = stack.and_then(|uuid| table.stacks.get(uuid)) {
-                own.insert("stack".to_owned(), objects.stack(stack));
+        let parts = ["container", "host", "service", "stack"];
+        let own = parts
+            .into_iter()
+            .filter_map(|part| Some((part.to_owned(), self.own_part(part)?)));
+        Value::Object(own.collect())
+    }
+
+    /// One part of it.
+    fn own_part(&self, part: &str) -> Option<Value> {
+        let (index, objects) = (self.index(), self.objects());
+        let client = index.client(self.from).map(|client| client.id);
+        let service = || objects.service_of(client?);
+        match part {
+            "container" => objects.container(client?),
+            "service" => objects.service_with_token(service()?),
+            "stack" => {
+                let stack = match service() {
+                    Some(service) => index.service(service)?.stack_uuid,
+                    None => index.container(client?)?.stack_uuid?,
+                };
+                Some(objects.stack(index.rest().stacks.get(&stack)?))
             }
-            if let Some(service) = service {
-                own.insert("service".to_owned(), objects.service_with_token(service));
+            "host" => {
+                let of_client = client.and_then(|id| index.container(id)).map(|c| c.host_uuid);
+                let host = of_client.as_ref().unwrap_or(&index.rest().host_uuid);
+                Some(objects.host(index.rest().hosts.get(host)?))
             }
+            _ => None,
         }
-        let host = client.map_or(&table.host_uuid, |container| &container.host_uuid);
-        if let Some(host) = table.hosts.get(host) {
-            own.insert("host".to_owned(), objects.host(host));
-        }
-        own.into()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::model::network_table::{Container, HealthCheck, Host, Network, Port, Service, Stack};
+use crate::model::network_table::{HealthCheck, Host, Network, Port, Service, Stack};
 use crate::netd::index::Index;
 
 /// A form in which metadata is shown.
@@ -40,6 +40,25 @@ impl Edition {
             Self::Third => name.to_lowercase(),
         }
     }
+
+    /// Whether a name of a container, service or stack is this one, as it is shown.
+    pub fn is_called(self, name: &str, asked: &str) -> bool {
+        match self {
+            Self::First | Self::Second => name == asked,
+            // Most are not, and most are plain.
+            Self::Third if name.is_ascii() => {
+                name.len() == asked.len() && name.bytes().map(|b| b.to_ascii_lowercase()).eq(asked.bytes())
+            }
+            Self::Third => name.to_lowercase() == asked,
+        }
+    }
+}
+
+/// Whether a service's token is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Shown,
+    Hidden,
 }
 
 /// Makes objects of one edition.
@@ -56,21 +75,22 @@ impl<'i> Objects<'i> {
     }
 
     fn environment(&self) -> &'i str {
-        &self.index.table().environment.uuid
-    }
-
-    /// The service that a container is of, or that counts it in.
-    pub fn service_of(&self, container: &Container) -> Option<&'i Service> {
-        let key = self.index.services_of(&container.uuid).first()?;
-        self.index.table().services.get(key)
+        &self.index.rest().environment.uuid
     }
 
     /// A container.
-    pub fn container(&self, c: &Container) -> Value {
+    pub fn container(&self, id: u32) -> Option<Value> {
+        let c = self.index.container(id)?;
         let name = |name: &Option<String>| name.as_deref().map(|n| self.edition.name(n));
-        let service = self.service_of(c);
-        let or = |own: &Option<String>, of: fn(&Service) -> &String| own.clone().or_else(|| service.map(of).cloned());
-        json!({
+        let is_whole =
+            c.service_name.is_some() && c.service_uuid.is_some() && c.stack_name.is_some() && c.stack_uuid.is_some();
+        // One that was adopted says nothing of the service that counts it in.
+        let service = if is_whole { None } else { self.service_of(id) };
+        let service = service.and_then(|service| self.index.service(service));
+        let or = |own: &Option<String>, of: fn(&Service) -> &String| {
+            own.clone().or_else(|| service.as_ref().map(of).cloned())
+        };
+        Some(json!({
             "create_index": c.create_index,
             "dns": c.dns,
             "dns_search": c.dns_search,
@@ -102,7 +122,12 @@ impl<'i> Objects<'i> {
             "state": c.state,
             "system": c.system,
             "uuid": c.uuid,
-        })
+        }))
+    }
+
+    /// The service that a container is of, or that counts it in.
+    pub fn service_of(&self, container: u32) -> Option<u32> {
+        self.index.services_of(container).first().copied()
     }
 
     /// `0.0.0.0:8080:80/tcp`; in earlier editions a port on all addresses shows the host's.
@@ -117,25 +142,28 @@ impl<'i> Objects<'i> {
     }
 
     /// A service as everybody sees it.
-    pub fn service(&self, service: &Service) -> Value {
-        self.service_and_token(service, None)
+    pub fn service(&self, id: u32) -> Option<Value> {
+        self.service_and_token(id, Token::Hidden)
     }
 
     /// A service as its own containers see it.
-    pub fn service_with_token(&self, service: &Service) -> Value {
-        self.service_and_token(service, service.token.as_deref())
+    pub fn service_with_token(&self, id: u32) -> Option<Value> {
+        self.service_and_token(id, Token::Shown)
     }
 
-    fn service_and_token(&self, s: &Service, token: Option<&str>) -> Value {
+    fn service_and_token(&self, id: u32, token: Token) -> Option<Value> {
+        let s = self.index.service(id)?;
         let name = |name: &String| self.edition.name(name);
-        let table = self.index.table();
-        let containers = s.containers.iter().filter_map(|uuid| table.containers.get(uuid));
+        let token = s.token.as_ref().filter(|_| token == Token::Shown);
+        let containers = self.index.containers_of(id);
         let containers: Vec<Value> = match self.edition {
-            Edition::First => containers.map(|c| c.name.as_str().into()).collect(),
-            Edition::Second | Edition::Third => containers.map(|c| self.container(c)).collect(),
+            Edition::First => containers
+                .filter_map(|id| Some(self.index.container_name(id)?.into()))
+                .collect(),
+            Edition::Second | Edition::Third => containers.filter_map(|id| self.container(id)).collect(),
         };
         let links: BTreeMap<String, &String> = s.links.iter().map(|(path, link)| (name(path), link)).collect();
-        json!({
+        Some(json!({
             "containers": containers,
             "create_index": s.create_index,
             "environment_uuid": self.environment(),
@@ -162,20 +190,20 @@ impl<'i> Objects<'i> {
             "token": token,
             "uuid": s.uuid,
             "vip": s.vip,
-        })
+        }))
     }
 
     /// A stack.
     pub fn stack(&self, stack: &Stack) -> Value {
-        let table = self.index.table();
-        let keys = self.index.order().of_stack.get(&stack.uuid);
-        let services = keys.into_iter().flatten().filter_map(|key| table.services.get(key));
+        let services = self.index.services_of_stack(&stack.uuid);
         let services: Vec<Value> = match self.edition {
-            Edition::First => services.map(|s| s.name.as_str().into()).collect(),
-            Edition::Second | Edition::Third => services.map(|s| self.service(s)).collect(),
+            Edition::First => services
+                .filter_map(|id| Some(self.index.service_name(id)?.into()))
+                .collect(),
+            Edition::Second | Edition::Third => services.filter_map(|id| self.service(id)).collect(),
         };
         json!({
-            "environment_name": table.environment.name,
+            "environment_name": self.index.rest().environment.name,
             "environment_uuid": self.environment(),
             "metadata_kind": "stack",
             "name": self.edition.name(&stack.name),

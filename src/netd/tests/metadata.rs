@@ -7,7 +7,7 @@ use crate::model::network_table::{Network, Port};
 use crate::netd::metadata::{Depth, Edition, Form, View, error};
 use crate::netd::tables::Loaded;
 
-fn project() -> std::sync::Arc<Loaded> {
+fn project() -> Loaded {
     let mut w = World::new();
     w.with("Web.App", 11, &["running", "stopped"], |s| {
         linked(s, &[("Other/Db", "mydb"), ("App/cache", "")]);
@@ -43,7 +43,7 @@ fn project() -> std::sync::Arc<Loaded> {
         ..Network::default()
     };
     w.0.networks.insert(network.uuid.clone(), network);
-    Loaded::new(w.0)
+    Loaded::new(Index::new(w.0))
 }
 
 /// What is found: `latest/self/container`, from an address of the subnet, in a form.

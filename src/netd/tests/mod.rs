@@ -1,4 +1,40 @@
 //! Golden tests of names and metadata, in one small project; and of the server, on loopback.
+//!
+//! What the original did, and the test that shows that this one does it (those of `tests/` are named with their file):
+//!
+//! | Names | |
+//! |---|---|
+//! | `service.stack`, `sidekick.service.stack`, letters of any size | `services_answer_by_stack_and_alone_to_their_own_stack` |
+//! | a container's name, stopped ones too, on another's or the host's network | `containers_answer_by_name_whatever_their_state` |
+//! | links by name, with the target's stack, without a name, to the linking service alone; links of containers | `links_answer_to_whom_they_belong` |
+//! | several links to one service | `several_links_to_one_service_are_several_names`, `two_links_to_one_service_are_both_told` (http/told_names.rs) |
+//! | aliases, recursively, without end | `aliases_give_all_that_their_targets_have_and_loops_end` |
+//! | external services: addresses, host names, chains of at most 10, NXDOMAIN of the upstream | `host_names_that_are_names_of_ours_are_followed_and_circles_end`, `names_that_are_not_ours_are_asked_elsewhere` |
+//! | `vip` alone; `rancher-metadata`; a service without containers has no name | `services_answer_by_stack_and_alone_to_their_own_stack` |
+//! | search at the server, unknown clients, strangers | `whoever_is_unknown_gets_names_with_their_stack_and_strangers_none` |
+//! | search domains, `io.rancher.container.dns`, `dns.priority` | `src/engine/instances/naming.rs` |
+//! | health; if none counts, the last | `only_what_is_up_and_well_answers_or_else_the_last` |
+//! | adopted containers count | `a_container_that_its_service_does_not_list_is_still_of_it` |
+//! | A and CNAME alone; ANY, other classes; MX, TXT, SRV, PTR upstream | `other_types_are_empty_for_names_of_ours_and_asked_elsewhere_for_others`, `what_is_no_plain_question_is_refused_or_not_answered` |
+//! | a second to live, shuffled | `an_answer_has_the_letters_of_the_question_and_a_second_to_live`, `addresses_come_in_any_order_and_names_stay_in_front` |
+//! | NXDOMAIN with SOA; AAAA NXDOMAIN becomes nothing; SERVFAIL | `an_answer_of_an_upstream_is_passed_on_with_its_code_but_for_two`, `an_upstream_that_is_silent_or_closed_makes_room_for_the_next` |
+//! | TC over UDP, whole over TCP | `an_answer_that_is_too_large_is_cut_to_nothing_over_udp_alone`, `what_is_too_large_for_udp_is_had_by_tcp` |
+//!
+//! | Metadata | |
+//! |---|---|
+//! | methods, editions, errors, slashes, CORS, no X-Forwarded-For | `metadata_answers_over_http` |
+//! | text, escapes, lists, nulls | `text_lists_names_and_shows_values_bare` |
+//! | forms | `what_a_client_accepts_decides_the_form`, `json_is_sorted_and_yaml_is_read_as_the_same` |
+//! | steps by number, name, uuid; small letters | `text_lists_names_and_shows_values_bare` |
+//! | waiting | `waiting_ends_with_a_change_of_what_is_waited_for`, `a_client_that_waits_too_often_is_told` |
+//! | fields of each edition | `objects_have_the_fields_of_the_original` |
+//! | `self`, tokens, `container:`, host network | `everybody_sees_themselves_and_their_own_token_alone` |
+//!
+//! | Whoever asks too much | |
+//! |---|---|
+//! | malformed, too long, names that point at themselves, ANY, AXFR, NOTIFY | `fuzz.rs`, `messages.rs` |
+//! | floods of names, slow connections, thousands who wait | `flood.rs` |
+//! | lines, files and paths of any bytes | `fuzz.rs` |
 
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +52,9 @@ use super::index::Index;
 use super::message::{Question, Reply, read};
 use crate::model::network_table::{Container, Environment, HealthCheck, Host, Service, Stack, Table, service_key};
 
+mod changes;
+mod flood;
+mod fuzz;
 mod messages;
 mod metadata;
 mod names;

@@ -299,3 +299,25 @@ fn of_containers_of_one_name_or_address_the_one_that_is_up_counts() {
     w.container("Twin", 13, |_| {});
     answers(&w.index(), &[("11", "x", ".11"), ("11", "twin", ".13")]);
 }
+
+#[test]
+fn several_links_to_one_service_are_several_names() {
+    let mut w = World::new();
+    w.with("db.Other", 15, &["running"], |_| {});
+    w.with("web.App", 11, &["running"], |s| {
+        linked(s, &[("Other/db", "Writer")]);
+        s.more_links = [("other/DB".to_owned(), vec!["reader".to_owned(), String::new()])].into();
+    });
+    let cases = [
+        "writer",
+        "reader",
+        "reader.other",
+        "writer.other.rancher.internal",
+        "db",
+    ];
+    answers(&w.index(), &cases.map(|name| ("11", name, ".15")));
+    answers(
+        &w.index(),
+        &[("200", "reader", "forward []"), ("11", "reader.app", "forward []")],
+    );
+}

@@ -18,10 +18,10 @@ use crate::netd::http::Metadata;
 use crate::netd::tables::Tables;
 
 /// A server on loopback, with a table that is kept in a folder.
-struct Served {
-    tables: Arc<Tables>,
-    dns: SocketAddr,
-    http: SocketAddr,
+pub struct Served {
+    pub tables: Arc<Tables>,
+    pub dns: SocketAddr,
+    pub http: SocketAddr,
     folder: tempfile::TempDir,
 }
 
@@ -46,7 +46,7 @@ fn project() -> Table {
 }
 
 impl Served {
-    async fn new(upstreams: Vec<SocketAddr>) -> Self {
+    pub async fn new(upstreams: Vec<SocketAddr>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tables = Tables::open(folder.path().join("table.json"));
         let line = serde_json::to_vec(&Feed::Snapshot(Box::new(project()))).unwrap();
@@ -81,18 +81,18 @@ impl Served {
         Message::from_vec(&buffer[..length.expect("an answer").unwrap()]).unwrap()
     }
 
-    async fn words(&self, from: u8, name: &str) -> String {
+    pub async fn words(&self, from: u8, name: &str) -> String {
         told(&self.ask(from, name, RecordType::A).await)
     }
 
-    async fn change(&self, delta: Delta) {
+    pub async fn change(&self, delta: Delta) {
         let number = delta.number;
         let line = serde_json::to_vec(&Feed::Delta(Box::new(delta))).unwrap();
         assert_eq!(self.tables.take(line).await, Answer::Applied(number));
     }
 
     /// The status and the body of a request.
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub async fn get(&self, path: &str) -> (u16, String) {
         let text = self
             .send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
             .await;
@@ -317,7 +317,7 @@ async fn a_feed_that_does_not_follow_or_cannot_be_read_changes_nothing() {
     std::fs::remove_dir_all(served.folder.path()).unwrap();
     let answer = served.tables.take(line(&Feed::Snapshot(Box::default()))).await;
     assert!(matches!(answer, Answer::Refused(_)), "{answer:?}");
-    assert_eq!(served.tables.now().index.table(), &Table::default());
+    assert_eq!(served.tables.now().index.table(), Table::default());
 }
 
 #[tokio::test]
@@ -424,7 +424,7 @@ async fn waiting_ends_with_a_change_of_what_is_waited_for() {
     let on_number = "/latest/containers/web-app-1/start_count?wait=true&value=&maxWait=60";
     let changes = async {
         // Once both wait: they hold what they see.
-        while served.tables.watch().borrow().version != version {
+        while served.tables.now().version != version {
             tokio::task::yield_now().await;
         }
         let mut container = served.tables.now().index.table().containers["uuid-web-App-1"].clone();

@@ -52,7 +52,7 @@ fn ten_thousand_containers_are_no_trouble() {
         decided(&index, "10.1.0.1", "next", RecordType::A).split(' ').count(),
         10
     );
-    let mut changed = table.clone();
+    let mut changed = Index::new(table);
     let gone: Delta = Delta {
         after: 1,
         number: 2,
@@ -61,7 +61,6 @@ fn ten_thousand_containers_are_no_trouble() {
     };
     let begun = Instant::now();
     assert!(changed.apply(gone));
-    let changed = Index::new(changed);
     let applying = begun.elapsed();
     assert!(decided(&changed, "10.1.0.1", "service-0.app", RecordType::A).starts_with("forward"));
     println!("built in {building:?}, changed in {applying:?}");

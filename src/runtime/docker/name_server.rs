@@ -163,6 +163,13 @@ async fn create(docker: &Inner, spec: &NameServerSpec, image: &Image, name: &str
     }
 }
 
+/// What the C library's memory is to do: to give back at once what was a large line, and to have one heap for all threads.
+const MEMORY_RULES: [&str; 3] = [
+    "MALLOC_ARENA_MAX=1",
+    "MALLOC_MMAP_THRESHOLD_=65536",
+    "MALLOC_TRIM_THRESHOLD_=65536",
+];
+
 /// Nobody's rights, nothing to write to but its own folder, nothing published, no secret.
 fn body(spec: &NameServerSpec, server_uuid: &str, image: &str) -> ContainerCreateBody {
     let labels = [
@@ -183,6 +190,7 @@ fn body(spec: &NameServerSpec, server_uuid: &str, image: &str) -> ContainerCreat
         image: Some(image.to_owned()),
         entrypoint: Some(vec![PROGRAM.to_owned()]),
         cmd: Some(vec!["netd".to_owned()]),
+        env: Some(MEMORY_RULES.map(str::to_owned).to_vec()),
         user: Some(format!("{OWNER}:{OWNER}")),
         labels: Some(HashMap::from(labels)),
         volumes: Some(vec![DATA.to_owned()]),
@@ -214,8 +222,12 @@ fn body(spec: &NameServerSpec, server_uuid: &str, image: &str) -> ContainerCreat
 
 /// Puts what it answers from into its folder, which outlives its restarts.
 async fn put_table(docker: &Inner, id: &str, spec: &NameServerSpec) -> Result<()> {
-    let table =
-        serde_json::to_vec(&spec.table).map_err(|e| Error::Failed(format!("the table cannot be written: {e}")))?;
+    let first = spec.table.clone();
+    let making = tokio::task::spawn_blocking(move || {
+        let table = first.make()?;
+        serde_json::to_vec(&table).map_err(|e| Error::Failed(format!("the table cannot be written: {e}")))
+    });
+    let table = making.await.map_err(|e| Error::Failed(format!("the table was given up: {e}")))??;
     let access = tape::Access {
         owner: OWNER,
         group: OWNER,
@@ -274,16 +286,19 @@ mod tests {
 
     #[test]
     fn it_may_do_nothing_but_answer() {
+        use crate::model::network_table::Table;
+        use crate::runtime::FirstTable;
         let spec = NameServerSpec {
             project_uuid: "p".into(),
             name: "drover-names-ab".into(),
             network_id: "n".into(),
             address: "10.42.3.254".into(),
-            table: Default::default(),
+            table: FirstTable::new(|| Ok(Table::default())),
         };
         let body = serde_json::to_value(body(&spec, "me", "drover-net:1")).unwrap_or_default();
         let expected = serde_json::json!({
-            "Image": "drover-net:1", "Entrypoint": ["/drover-netd"], "Cmd": ["netd"], "User": "65534:65534", "Volumes": {"/data": {}},
+            "Image": "drover-net:1", "Entrypoint": ["/drover-netd"], "Cmd": ["netd"],
+            "Env": ["MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=65536", "MALLOC_TRIM_THRESHOLD_=65536"], "User": "65534:65534", "Volumes": {"/data": {}},
             "Labels": {"io.drover.server": "me", "io.drover.names": "p", "io.drover.names.address": "10.42.3.254",
                 "io.drover.names.network": "n"},
             "HostConfig": {"NetworkMode": "n", "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "ReadonlyRootfs": true,

@@ -82,13 +82,15 @@ pub(super) fn from_summary(summary: ContainerSummary, server: &str) -> Option<Fo
             protocol: p.typ.unwrap_or(PortSummaryTypeEnum::TCP).to_string(),
         })
     });
+    let (ip, mac) = first_address(summary.network_settings.and_then(|n| n.networks));
     Some(Found {
         uuid,
         external_id,
         name: name.unwrap_or_default(),
         life,
         is_paused,
-        ip: first_address(summary.network_settings.and_then(|n| n.networks)),
+        ip,
+        mac,
         ports: sorted(ports),
         exit_code: if life == Life::Exited {
             summary.status.as_deref().and_then(exit_code)
@@ -135,13 +137,15 @@ pub(super) fn from_inspect(inspect: ContainerInspectResponse, server: &str) -> O
             })
         })
     });
+    let (ip, mac) = first_address(network.and_then(|n| n.networks));
     Some(Found {
         uuid,
         external_id,
         name: inspect.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         life,
         is_paused,
-        ip: first_address(network.and_then(|n| n.networks)),
+        ip,
+        mac,
         ports: if life == Life::Running {
             sorted(bound)
         } else {
@@ -172,14 +176,13 @@ fn exit_code(status: &str) -> Option<i64> {
     status.split_once('(')?.1.split_once(')')?.0.parse().ok()
 }
 
-/// The address on the first network by name that has one.
-fn first_address(networks: Option<HashMap<String, EndpointSettings>>) -> Option<String> {
-    let mut named: Vec<(String, String)> = networks?
-        .into_iter()
-        .filter_map(|(name, e)| e.ip_address.filter(|ip| !ip.is_empty()).map(|ip| (name, ip)))
-        .collect();
-    named.sort();
-    named.into_iter().next().map(|(_, ip)| ip)
+/// The address on the first network by name that has one, and the hardware address there.
+fn first_address(networks: Option<HashMap<String, EndpointSettings>>) -> (Option<String>, Option<String>) {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let networks = networks.unwrap_or_default().into_iter();
+    let named = networks.filter_map(|(name, e)| Some((name, given(e.ip_address)?, given(e.mac_address))));
+    let first = named.min();
+    first.map_or((None, None), |(_, ip, mac)| (Some(ip), mac))
 }
 
 fn mounts(points: Option<Vec<MountPoint>>) -> Vec<FoundMount> {
@@ -228,7 +231,7 @@ mod tests {
                 {"IP": "::", "PrivatePort": 80, "PublicPort": 8081, "Type": "tcp"},
                 {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
                 {"PrivatePort": 53, "Type": "udp"}],
-            "NetworkSettings": {"Networks": {"n": {"IPAddress": "10.42.0.2"}}},
+            "NetworkSettings": {"Networks": {"m": {"MacAddress": "02:42:0a:2a:00:09"}, "n": {"IPAddress": "10.42.0.2", "MacAddress": "02:42:0a:2a:00:02"}}},
             "Mounts": [{"Type": "volume", "Name": "v", "Source": "/s", "Destination": "/d", "Driver": "local", "RW": false}],
         }))
         .unwrap();
@@ -250,6 +253,7 @@ mod tests {
             (found.name.as_str(), found.life, found.ip.as_deref()),
             ("web-1", Life::Running, Some("10.42.0.2"))
         );
+        assert_eq!(found.mac.as_deref(), Some("02:42:0a:2a:00:02"));
         assert_eq!(
             (found.ports, found.mounts, found.exit_code),
             (vec![bound], vec![mount], None)

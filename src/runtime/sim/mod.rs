@@ -33,6 +33,7 @@ mod stats;
 mod streams;
 
 pub use knobs::Health;
+pub use names::Told;
 use knobs::{Knobs, SimStep};
 use state::Contents;
 

@@ -22,6 +22,19 @@ pub(super) struct NameServers {
     ways: BTreeMap<String, u64>,
     /// How often each was asked for a probe.
     probes: BTreeMap<String, u64>,
+    /// What each was sent.
+    told: BTreeMap<String, Told>,
+}
+
+/// What a name server was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Whole tables.
+    pub snapshots: u64,
+    /// Differences.
+    pub deltas: u64,
+    /// Containers and services in differences.
+    pub entries: u64,
 }
 
 struct Server {
@@ -67,6 +80,12 @@ impl Sim {
         self.shared.lock().names.probes.get(project_uuid).copied().unwrap_or(0)
     }
 
+    /// What the name server of a project was sent so far.
+    pub fn told_names(&self, project_uuid: &str) -> Told {
+        let world = self.shared.lock();
+        world.names.told.get(project_uuid).copied().unwrap_or_default()
+    }
+
     /// Every way to a name server breaks.
     pub fn cut_feeds(&self) {
         self.shared.lock().names.cuts += 1;
@@ -102,7 +121,7 @@ impl SimWorld {
         let server = Server {
             address: spec.address.clone(),
             network: spec.network_id.clone(),
-            table: spec.table.clone(),
+            table: spec.table.make()?,
         };
         self.names.by_project.insert(spec.project_uuid.clone(), server);
         Ok(())
@@ -148,10 +167,20 @@ impl NameFeed for Way {
     async fn send(&mut self, news: &Feed) -> Result<Answer> {
         let mut world = self.shared.lock();
         let is_cut = world.names.cuts != self.cuts || world.is_silent();
-        let server = world.names.by_project.get_mut(&self.project_uuid);
+        let names = &mut world.names;
+        let server = names.by_project.get_mut(&self.project_uuid);
         let Some(server) = server.filter(|_| !is_cut) else {
             return Err(Error::Unreachable("the way to the name server is cut".to_owned()));
         };
+        let told = names.told.entry(self.project_uuid.clone()).or_default();
+        match news {
+            Feed::Snapshot(_) => told.snapshots += 1,
+            Feed::Delta(delta) => {
+                told.deltas += 1;
+                told.entries += (delta.containers.len() + delta.services.len()) as u64;
+            }
+            Feed::Probe(_) => {}
+        }
         Ok(match news {
             Feed::Snapshot(table) => {
                 server.table = Table::clone(table);
