@@ -13,6 +13,8 @@ clients=(cattle==0.5.4 gdapi-python==0.5.3)
 clients+=(schemathesis==4.32.5)
 # What drives the browser.
 clients+=(selenium==4.51.0)
+# What finds what people with a screen reader or weak eyes would stumble over.
+clients+=(axe-core-python==0.1.0)
 
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2

@@ -20,6 +20,7 @@ mod work;
 
 pub use crate::runtime::stats::Sample;
 pub use crate::runtime::streams::{Connection, Piece, Pieces, Running, Terminal};
+pub use crate::store::Tally;
 pub use access::{Allowed, Rights};
 pub use access::{Candidate, KeyProof};
 pub use accounts::Identity;

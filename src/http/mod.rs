@@ -6,6 +6,7 @@
 pub mod address;
 pub mod body;
 pub mod browser;
+pub mod encoding;
 #[cfg(test)]
 pub mod fixture;
 pub mod guard;

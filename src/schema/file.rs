@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
 
-use super::{Role, Version};
+use super::{Role, Summary, Version};
 
 /// `null` removes, absence leaves alone.
 pub(super) type Change<T> = Option<Option<T>>;
@@ -48,6 +48,8 @@ pub(super) struct TypeFile {
     pub links: BTreeMap<String, Option<String>>,
     #[serde(default)]
     pub versions: BTreeMap<Version, TypePart>,
+    /// Not inherited.
+    pub summary: Option<Summary>,
 }
 
 /// Fields by name; `null` removes an inherited one.

@@ -7,6 +7,7 @@ use super::freeze::{below, is_visible, named_type, plural};
 use super::inherit::{Shapes, TypeShape, line, process_set, shown_states};
 use super::load::Files;
 use super::notation::Notation;
+use super::summary;
 use super::{FieldType, Problem, Version};
 
 /// Named by an action of v1, and seen by nobody.
@@ -19,6 +20,7 @@ pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut 
     }
     for file in files.types.values() {
         check_type(files, file, problems);
+        check_summary(file, shapes, problems);
         for (version, shapes) in shapes {
             if let Some(shape) = shapes.get(&file.id) {
                 let mut lint = Lint {
@@ -47,6 +49,16 @@ pub(super) fn check(files: &Files, shapes: &[(Version, Shapes)], problems: &mut 
         })
     };
     super::grant_file::check(files, has_member, problems);
+}
+
+/// A summary names what the type has in some version.
+fn check_summary(file: &TypeFile, shapes: &[(Version, Shapes)], problems: &mut Vec<Problem>) {
+    let Some(summary) = &file.summary else { return };
+    let own = || shapes.iter().filter_map(|(_, shapes)| shapes.get(&file.id));
+    let fields: Vec<&str> = own().flat_map(|s| s.fields.keys().map(String::as_str)).collect();
+    let links: Vec<&str> = own().flat_map(|s| s.links.keys().map(String::as_str)).collect();
+    let actions: Vec<&str> = own().flat_map(|s| s.actions.keys().map(String::as_str)).collect();
+    summary::check(&file.id, summary, [&fields, &links, &actions], problems);
 }
 
 fn check_type(files: &Files, file: &TypeFile, problems: &mut Vec<Problem>) {

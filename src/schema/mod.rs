@@ -23,6 +23,7 @@ mod relations;
 pub mod render;
 mod row_template;
 mod schema_json;
+mod summary;
 #[cfg(test)]
 mod testkit;
 mod trim;
@@ -40,5 +41,6 @@ pub use reference::{states_md, types_md};
 pub use registry::Problem;
 pub use render::RowTemplateCell;
 pub use schema_json::{schema_json, write_schema};
+pub use summary::Summary;
 pub use trim::Trims;
 pub use types::*;

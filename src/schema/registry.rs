@@ -161,6 +161,14 @@ mod tests {
                 r#"{"id": "x", "colour": 1}"#,
                 "types/x.json is not a schema file: unknown field `colour`",
             ),
+            (
+                r#"{"id": "x", "summary": {"sentence": ["{colour} now"]}}"#,
+                "types/x.json sums up by colour, which is no field of it",
+            ),
+            (
+                r#"{"id": "x", "process": "simple", "summary": {"related": ["friends"]}}"#,
+                "types/x.json sums up by friends, which is no link of it",
+            ),
             (r#"{"id": "y"}"#, "types/x.json has the id \"y\", which is not its name"),
             (
                 r#"{"id": "x", "parent": "nothing"}"#,

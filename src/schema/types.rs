@@ -341,6 +341,8 @@ pub enum Relation {
 pub struct Registry {
     /// What types and fields are for.
     pub texts: super::Descriptions,
+    /// How types are shown to people, as JSON by name.
+    pub summaries: String,
     /// By canonical id.
     pub types: BTreeMap<String, Arc<Type>>,
     files: Files,
@@ -356,6 +358,7 @@ impl Registry {
             .collect();
         Self {
             texts: files.texts.clone(),
+            summaries: super::summary::all(&files),
             types,
             files,
             shapes,

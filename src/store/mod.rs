@@ -24,6 +24,7 @@ mod session;
 mod statement;
 mod sweep;
 mod tables;
+mod tally;
 mod writer;
 
 pub use audit::AuditEntry;
@@ -37,4 +38,5 @@ pub use query::{Condition, ListSpec, Marker, Order, Scalar, SortKey, Target};
 pub use resource::{Changes, Direction, NewResource, Slim, Within};
 pub use session::Session;
 pub use sweep::{SweepLimits, Swept};
+pub use tally::Tally;
 pub use writer::{Priority, Tx, Wake, WriteFault};

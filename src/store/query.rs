@@ -442,7 +442,7 @@ fn failed(error: diesel::result::Error) -> Error {
 }
 
 /// What a list asks of its table.
-fn resources(spec: &ListSpec) -> resource::Boxed<'_> {
+pub(super) fn resources(spec: &ListSpec) -> resource::Boxed<'_> {
     let mut query: resource::Boxed<'_> = resource::whole()
         .filter(resource::root.eq(spec.root.clone()))
         .into_boxed();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{World, has, text};
+use crate::support::{Answer, World, has, text};
 
 fn ids(rows: &[Value]) -> Vec<String> {
     rows.iter().map(|row| text(row, "id").to_owned()).collect()
@@ -524,4 +524,72 @@ async fn a_list_that_is_asked_for_again_and_again_shows_every_change() {
         rows.iter().map(|row| row["description"].clone()).collect::<Vec<_>>(),
         [json!(null), json!("new"), json!(null)]
     );
+}
+
+#[actix_web::test]
+async fn a_client_says_which_fields_it_wants() {
+    let world = World::new().await;
+    let id = world.stack("short").await;
+    let list = world.get("stacks?fields=name,state,links").await.body;
+    let row = list["data"]
+        .as_array()
+        .and_then(|rows| rows.iter().find(|row| row["id"] == *id))
+        .unwrap();
+    let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["id", "type", "name", "state", "links"]);
+    assert_eq!(
+        world.get(&format!("stacks/{id}?fields=name")).await.body,
+        json!({"id": id, "type": "stack", "name": "short"})
+    );
+    for wrong in ["fields=nothing", "fields=name,%22"] {
+        let refused = world.get(&format!("stacks?{wrong}")).await;
+        assert_eq!(
+            (refused.status, &refused.body["code"]),
+            (422, &json!("InvalidOption")),
+            "{wrong}"
+        );
+        assert_eq!(refused.body["fieldName"], "fields");
+    }
+    assert!(world.get("stacks?fields=").await.body["data"][0]["uuid"].is_string());
+}
+
+#[actix_web::test]
+async fn lists_are_counted_by_what_their_rows_share() {
+    let world = World::new().await;
+    let (one, other) = (world.stack("one").await, world.stack("other").await);
+    for (name, stack) in [("a", &one), ("b", &one), ("c", &other)] {
+        let body = json!({"name": name, "stackId": stack, "launchConfig": {"imageUuid": "sim:web"}});
+        world.post("services", body).await.expect(201, json!({}));
+    }
+    world.settle().await;
+    let counted = |answer: Answer| answer.body["data"].clone();
+    assert_eq!(
+        counted(world.get("services?counts=stackId,state").await),
+        json!([
+            {"type": "count", "stackId": one, "state": "inactive", "count": 2},
+            {"type": "count", "stackId": other, "state": "inactive", "count": 1},
+        ])
+    );
+    assert_eq!(
+        counted(world.get("services?counts=&limit=1").await),
+        json!([{"type": "count", "count": 3}])
+    );
+    assert_eq!(
+        counted(world.get("services?counts=type&name=a").await),
+        json!([{"type": "count", "type": "service", "count": 1}])
+    );
+    assert_eq!(counted(world.get("services?counts=&name=nobody").await), json!([]));
+    for wrong in [
+        "services?counts=launchConfig",
+        "services?counts=state,state",
+        "services?counts=nothing",
+        "auditlogs?counts=",
+    ] {
+        let refused = world.get(wrong).await;
+        assert_eq!(
+            (refused.status, &refused.body["code"]),
+            (422, &json!("InvalidOption")),
+            "{wrong}"
+        );
+    }
 }

@@ -345,3 +345,22 @@ async fn who_comes_back_gets_what_was_missed_and_nothing_is_lost() {
         "v1",
     );
 }
+
+#[actix_web::test]
+async fn a_subscriber_says_which_fields_it_wants() {
+    let w = World::new().await;
+    let server = Server::of(&w);
+    let mut client = server.subscribe(&format!("{CHANGES}&fields=name,state")).await;
+    let stack = w.post("stacks", json!({"name": "s"})).await.ok();
+    w.settle().await;
+    let event = client.event().await;
+    assert_eq!(
+        event["data"],
+        json!({"resource": {"id": stack["id"], "type": "stack", "name": "s", "state": event["data"]["resource"]["state"]}})
+    );
+    let refused = server.try_subscribe(&format!("{CHANGES}&fields=nothing"), &[]).await;
+    assert!(
+        matches!(&refused, Err((422, body)) if body["code"] == "InvalidOption" && body["fieldName"] == "fields"),
+        "a field that nothing has"
+    );
+}

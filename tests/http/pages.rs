@@ -411,3 +411,97 @@ async fn ranchers_interface_boots_with_a_login() {
         .await;
     assert_eq!(after.status, 401);
 }
+
+/// The same as a client that takes compressed answers asks for it; gives the coding and the tag.
+async fn squeezed(world: &World, path: &str, accepts: &'static str) -> (Option<String>, Option<String>) {
+    let headers = [("accept", "application/json"), ("accept-encoding", accepts)];
+    let answer = world.send_with(Method::GET, path, &headers, None).await;
+    assert_eq!(answer.status, 200, "{path}");
+    let header = |name: &str| answer.header(name).map(str::to_owned);
+    (header("content-encoding"), header("etag"))
+}
+
+#[actix_web::test]
+async fn answers_are_compressed_but_for_those_that_tell() {
+    let world = World::new().await;
+    for number in 0..5 {
+        world.stack(&format!("stack-{number}")).await;
+    }
+    let gzip = |path: &'static str| squeezed(&world, path, "gzip");
+    for path in [
+        "/v2-beta/schemas",
+        "/v2-beta/openapi.json",
+        "/v2-beta/typedocumentations",
+        "/v2-beta/projects/1a5/stacks",
+        "/v2-beta",
+    ] {
+        assert_eq!(gzip(path).await.0.as_deref(), Some("gzip"), "{path}");
+        assert_eq!(
+            squeezed(&world, path, "gzip, zstd").await.0.as_deref(),
+            Some("zstd"),
+            "{path}"
+        );
+        assert_eq!(squeezed(&world, path, "identity").await.0, None, "{path}");
+    }
+    for path in [
+        "/v2-beta/settings",
+        "/v2-beta/registrationtokens",
+        "/v2-beta/apikeys",
+        "/v2-beta/projects/1a5/hosts",
+        "/v2-beta/projects/1a5/certificates",
+        "/v2-beta/projects/1a5/stacks?include=services",
+        "/v2-beta/projects/1a5/hosts/1h1/stats",
+    ] {
+        let headers = [("accept", "application/json"), ("accept-encoding", "gzip")];
+        let answer = world.send_with(Method::GET, path, &headers, None).await;
+        assert_eq!(answer.header("content-encoding"), None, "{path}");
+    }
+    // What a POST answers may be told only once.
+    let headers = [("accept-encoding", "gzip")];
+    let body = json!({"name": "long", "description": "x".repeat(2000)});
+    let made = world
+        .send_with(Method::POST, "/v2-beta/projects/1a5/stacks", &headers, Some(body))
+        .await;
+    assert_eq!((made.status, made.header("content-encoding")), (201, None));
+    // A page is its answer and is compressed like it.
+    let page = |path: &'static str| {
+        let headers = [AGENT, ANYTHING, ("accept-encoding", "gzip")];
+        let world = &world;
+        async move {
+            world
+                .send_with(Method::GET, path, &headers, None)
+                .await
+                .header("content-encoding")
+                .map(str::to_owned)
+        }
+    };
+    assert_eq!(page("/v2-beta/projects/1a5/stacks").await.as_deref(), Some("gzip"));
+    assert_eq!(page("/v2-beta/settings").await, None);
+}
+
+#[actix_web::test]
+async fn what_a_client_has_is_not_sent_again() {
+    let world = World::new().await;
+    for path in [
+        "/v2-beta/schemas",
+        "/v2-beta/openapi.json",
+        "/v2-beta/typedocumentations",
+    ] {
+        let (_, tag) = squeezed(&world, path, "gzip").await;
+        let tag = tag.unwrap_or_else(|| panic!("{path} has no tag"));
+        let headers = [("accept", "application/json"), ("if-none-match", tag.as_str())];
+        let again = world.send_with(Method::GET, path, &headers, None).await;
+        assert_eq!((again.status, &again.body), (304, &json!("")), "{path}");
+        assert_eq!(again.header("cache-control"), Some("private, no-cache"), "{path}");
+        let other = [("accept", "application/json"), ("if-none-match", "\"other\"")];
+        let other = world.send_with(Method::GET, path, &other, None).await;
+        assert_eq!(other.status, 200, "{path}");
+    }
+    let path = "/v2-beta/projects/1a5/stacks";
+    let page = browse(&world, path).await;
+    let tag = page.header("etag").expect("pages have tags").to_owned();
+    let headers = [AGENT, ANYTHING, ("if-none-match", tag.as_str())];
+    assert_eq!(world.send_with(Method::GET, path, &headers, None).await.status, 304);
+    world.stack("new").await;
+    assert_eq!(world.send_with(Method::GET, path, &headers, None).await.status, 200);
+}

@@ -1,109 +1,8 @@
-"""Drives the pages of a server with a real browser: browser.py BASE_URL SCENARIO FOLDER
+"""Drives the pages of a server with a real browser: browser.py BASE_URL SCENARIO FOLDER"""
 
-Debian's Chromium, headless, through its own driver. Screenshots go to FOLDER.
-"""
-
-import base64
-import json
-import sys
-import tempfile
-import time
-import urllib.request
-
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-PATIENCE = 60
-BASE, SCENARIO, FOLDER = sys.argv[1:4]
-PROJECT = BASE + "/v2-beta/projects/1a5"
-
-
-def open_browser(width=1280, height=900, dark=False):
-    options = Options()
-    options.binary_location = "/usr/bin/chromium"
-    for argument in [
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
-        "--disable-dev-shm-usage", f"--window-size={width},{height}", "--user-data-dir=" + tempfile.mkdtemp(),
-    ]:
-        options.add_argument(argument)
-    browser = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    if dark:
-        media = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    return browser
-
-
-class Page:
-    """A browser and the few things that a person does with it."""
-
-    def __init__(self, **how):
-        self.browser = open_browser(**how)
-
-    def open(self, url):
-        # Changing the fragment alone loads nothing.
-        self.browser.get("about:blank")
-        self.browser.get(url)
-
-    def one(self, selector):
-        return self.browser.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector):
-        return self.browser.find_elements(By.CSS_SELECTOR, selector)
-
-    def wait(self, what, look):
-        """Looks until there is something; a page that is being drawn anew is looked at again."""
-        deadline, last = time.time() + PATIENCE, None
-        while time.time() < deadline:
-            try:
-                found = look()
-                if found:
-                    return found
-            except Exception as error:  # the element went away, or is not there yet
-                last = error
-            time.sleep(0.05)
-        self.shoot("failed-" + SCENARIO)
-        raise SystemExit(f"never came: {what}\n{last}\n{self.one('body').text[-1500:]}")
-
-    def field(self, name):
-        return self.wait("the field " + name, lambda: self.one(f'.panel .f[data-field="{name}"]'))
-
-    def fill(self, name, text):
-        box = self.field(name).find_element(By.TAG_NAME, "input")
-        box.clear()
-        box.send_keys(text)
-
-    def error_at(self, name):
-        return self.wait("an error at " + name, lambda: self.field(name).find_element(By.CSS_SELECTOR, ".err").text)
-
-    def press(self, text, within="aside"):
-        def go():
-            for button in self.all(within + " button"):
-                if button.text == text and button.is_enabled():
-                    button.click()
-                    return True
-        self.wait("the button " + text, go)
-
-    def state(self, wanted):
-        self.wait("the state " + wanted, lambda: self.one("#state").text == wanted)
-
-    def shoot(self, name):
-        self.browser.save_screenshot(f"{FOLDER}/{name}.png")
-
-    def close(self):
-        self.browser.quit()
-
-
-def post(path, body, key=None):
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    if key:
-        headers["Authorization"] = "Basic " + base64.b64encode(":".join(key).encode()).decode()
-    request = urllib.request.Request(PROJECT + path, json.dumps(body).encode(), headers)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    return json.load(opener.open(request))
+from chromium import BASE, PROJECT, SCENARIO, Page, post
 
 
 def service():
@@ -118,8 +17,6 @@ def service():
     stack = page.field("stackId")
     stack.find_element(By.TAG_NAME, "button").click()
     page.wait("a stack to pick", lambda: stack.find_element(By.CSS_SELECTOR, ".item")).click()
-    page.press("Add launchConfig")
-    page.one('input[aria-label="add a field to launchConfig"]').send_keys("imageUuid" + Keys.ENTER)
     page.fill("imageUuid", "sim:web")
     page.press("Create")
     assert "InvalidCharacters" in page.error_at("name"), page.error_at("name")
@@ -128,7 +25,6 @@ def service():
     page.press("Create")
     page.state("inactive")
     page.press("activate")
-    page.press("Send")
     page.state("active")
     page.press("upgrade")
     page.press("Add inServiceStrategy")
@@ -142,7 +38,6 @@ def service():
     page.state("upgraded")
     page.shoot("upgraded")
     page.press("rollback")
-    page.press("Send")
     page.state("active")
     page.close()
 
@@ -223,7 +118,24 @@ def access():
     assert len(key) == 2 and all(key)
     page.shoot("a-new-key")
     watch_in_a_second_tab(page, key)
+    outlive_a_session(page)
     page.close()
+
+
+def outlive_a_session(page):
+    """A form that is being filled in stays when the session ends, and can be sent after a new login."""
+    page.open(PROJECT + "/stacks#create")
+    page.fill("name", "outlives")
+    page.browser.delete_cookie("token")
+    page.press("Create")
+    page.wait("the login beside it", lambda: page.one("dialog.session [name=password]")).send_keys("correct horse 1")
+    page.one("dialog.session [name=username]").send_keys("admin")
+    page.shoot("session-ended")
+    page.one("dialog.session button.go").click()
+    page.wait("the form alone", lambda: not page.all("dialog.session"))
+    assert page.field("name").find_element("tag name", "input").get_attribute("value") == "outlives"
+    page.press("Create")
+    page.state("active")
 
 
 def watch_in_a_second_tab(page, key):

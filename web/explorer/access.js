@@ -5,14 +5,9 @@ import { get, send } from './request.js';
 
 const LATEST = '/v2-beta';
 
+let asked;
 /** What the server says of logins: `{security, userType, authProvider, …}`; undefined if it says nothing. */
-export async function loginState() {
-  try {
-    return (await get(`${LATEST}/token`)).data?.[0];
-  } catch {
-    return undefined;
-  }
-}
+export const loginState = () => (asked ??= get(`${LATEST}/token`).then((answer) => answer.data?.[0]).catch(() => undefined));
 
 async function logIn(name, password) {
   const { data } = await send({ method: 'POST', url: `${LATEST}/token`, body: { code: `${name}:${password}`, authProvider: 'localauthconfig' } });
@@ -88,4 +83,19 @@ export function turnOnForm() {
       location.reload();
     },
   });
+}
+
+/** The session has ended while something was being filled in: a login beside the form, which stays as it is. */
+export function sessionDialog() {
+  if (document.querySelector('dialog.session')) return;
+  const dialog = el('dialog', { class: 'session', 'aria-label': 'Log in again', onclose: () => dialog.remove() }, passwordForm({
+    title: 'Log in again', verb: 'Log in', text: 'Your session has ended. What you have filled in is kept.',
+    submit: async (name, password) => {
+      await logIn(name, password);
+      dialog.close();
+    },
+  }));
+  document.body.append(dialog);
+  dialog.showModal();
+  dialog.querySelector('input')?.focus();
 }

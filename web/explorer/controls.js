@@ -61,7 +61,7 @@ function without(url, condition) {
 }
 
 /** Sorting by what no column shows, the order, the size of pages. */
-export function sortBar(collection, url, go) {
+export function sortBar(collection, url, go, more) {
   const names = Object.keys(collection.sortLinks ?? {}).sort();
   const set = (changes) => {
     const next = without(url);
@@ -79,7 +79,7 @@ export function sortBar(collection, url, go) {
     ? el('label', {}, 'Rows ', el('select', { onchange: (event) => set({ limit: event.target.value }) },
       (limits.includes(now) ? limits : [now, ...limits]).map((n) => el('option', { value: n, selected: n === now }, n))))
     : null;
-  return sort || limit ? el('div', { class: 'bar' }, sort, order, limit) : null;
+  return sort || limit || more ? el('div', { class: 'bar' }, sort, order, limit, more) : null;
 }
 
 /** The pages before and after. The server knows only the next one: the way here is in the browser's history. */

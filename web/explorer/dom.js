@@ -36,6 +36,25 @@ export function replace(node, ...children) {
 
 export const button = (text, onclick, props = {}) => el('button', { type: 'button', onclick, ...props }, text);
 
+/** Whether something was written that would be lost. */
+export const isFilled = () => Boolean(document.querySelector('form.panel[data-filled]'));
+
+/**
+ * What is read only when it is wanted: `load()` gives a function of a place that shows something there, and gives what ends
+ * it. So does the result, at once.
+ */
+export const lazily = (load) => (place) => {
+  let stop;
+  let isOver = false;
+  load().then((show) => {
+    if (!isOver) stop = show(place);
+  });
+  return () => {
+    isOver = true;
+    stop?.();
+  };
+};
+
 let numbers = 0;
 /** An id that no other element has. */
 export const uniqueId = () => `x${(numbers += 1)}`;

@@ -1,9 +1,11 @@
 // A form made from a schema. A field is not sent, sent as null, or sent with a value: which of them is always to be seen,
 // for to the server these are three different things.
 
+import { chooser } from './choose.js';
 import { button, el, uniqueId } from './dom.js';
 import { makeInput, typeOf } from './input.js';
 import { describeField, explain, inputFields } from './schema.js';
+import { summaryOf } from './summary.js';
 
 /** Types with more fields than this show the needed ones, and the others when asked for. */
 const MANY = 20;
@@ -18,17 +20,30 @@ export class Form {
     this.changed = changed;
     this.rows = [];
     this.fields = inputFields(schema, purpose);
+    this.summary = summaryOf(schema.id);
+    this.first = (this.summary.form ?? []).filter((name) => this.fields.some(([field]) => field === name));
+    this.fields.sort(([a], [b]) => this.rank(a) - this.rank(b));
     this.place = el('div');
-    this.adder = el('div', { class: 'adder' });
+    this.groups = el('div', { class: 'groups' });
+    this.makeAdder();
     this.node = depth
-      ? el('fieldset', {}, el('legend', { class: 'hidden' }, label ?? schema.id), this.place, this.adder)
-      : el('div', { class: 'form' }, this.place, this.adder);
+      ? el('fieldset', {}, el('legend', { class: 'hidden' }, label ?? schema.id), this.place, this.adder, this.groups)
+      : el('div', { class: 'form' }, this.place, this.adder, this.groups);
     const shown = this.fields.filter(([name, spec]) => this.isShown(name, spec));
     for (const [name, spec] of shown) this.add(name, spec);
     this.offer();
   }
 
+  /** Fields that people set first come first, in the order of the summary. */
+  rank(name) {
+    const at = this.first.indexOf(name);
+    return at < 0 ? this.first.length : at;
+  }
+
   isShown(name, spec) {
+    if (this.first.length && this.purpose === 'create') {
+      return this.first.includes(name) || (spec.required && spec.default === undefined && this.depth === 0) || this.begin(name, spec) !== undefined;
+    }
     const isNested = this.depth === 0 && this.schemas.isEmbedded(typeOf(spec));
     return this.fields.length <= MANY || spec.required || name === 'name' || name === 'description' || isNested
       || this.begin(name, spec) !== undefined;
@@ -48,28 +63,40 @@ export class Form {
     return row;
   }
 
-  /** A list of the fields that are not there yet. */
+  left() {
+    return this.fields.filter(([name]) => !this.rows.some((row) => row.name === name));
+  }
+
+  makeAdder() {
+    const text = (name) => this.docs.field(this.schema.id, name);
+    const found = chooser({
+      label: `add a field to ${this.schema.id}`, placeholder: 'Add a field: a part of its name, and Enter',
+      options: () => this.left().map(([name, spec]) => ({ text: name, note: [spec.type, text(name)].filter(Boolean).join(' · ').slice(0, 90), name })),
+      take: ({ name }) => this.take(name),
+    });
+    this.adder = el('div', { class: 'adder' }, found.node);
+  }
+
+  take(name) {
+    const found = this.left().find(([field]) => field === name);
+    if (!found) return;
+    const row = this.add(...found, true);
+    this.offer();
+    row.node.scrollIntoView({ block: 'nearest' });
+    row.input.focus();
+    this.changed();
+  }
+
+  /** What is not there yet, by what it is about. */
   offer() {
-    const left = this.fields.filter(([name]) => !this.rows.some((row) => row.name === name));
-    this.adder.replaceChildren();
-    if (!left.length) return;
-    const listId = uniqueId();
-    const take = () => {
-      const found = left.find(([name]) => name === input.value);
-      // Leaving the line tells of the change once more.
-      if (!found || this.rows.some((row) => row.name === found[0])) return;
-      const row = this.add(...found, true);
-      this.offer();
-      row.input.focus();
-      this.changed();
-    };
-    const input = el('input', { type: 'text', list: listId, 'aria-label': `add a field to ${this.schema.id}`, placeholder: `Add a field (${left.length} more)`,
-      autocomplete: 'off', onchange: take, onkeydown: (event) => {
-        if (event.key !== 'Enter') return;
-        event.preventDefault();
-        take();
-      } });
-    this.adder.append(input, el('datalist', { id: listId }, left.map(([name, spec]) => el('option', { value: name }, spec.type))));
+    const left = this.left().map(([name]) => name);
+    this.adder.hidden = !left.length;
+    const groups = Object.entries(this.summary.groups ?? {}).map(([title, names]) => [title, names.filter((name) => left.includes(name))]);
+    const others = left.filter((name) => !groups.some(([, names]) => names.includes(name)));
+    const open = new Set([...this.groups.querySelectorAll('details[open]')].map((node) => node.dataset.group));
+    this.groups.replaceChildren(...[...groups, ['other', others]].filter(([, names]) => names.length).map(([title, names]) =>
+      el('details', { class: 'group', 'data-group': title, open: open.has(title) }, el('summary', {}, title, ' ', el('small', {}, String(names.length))),
+        el('div', { class: 'acts' }, names.map((name) => button(name, () => this.take(name), { title: this.docs.field(this.schema.id, name) || undefined, class: 'small' }))))));
   }
 
   /** The object to send. */
@@ -132,7 +159,9 @@ class Row {
     const begin = form.begin(name, spec);
     this.hasBegun = begin !== undefined;
     this.before = form.purpose === 'update' ? JSON.stringify(begin) : undefined;
-    this.mode = begin === null ? 'null' : begin !== undefined || byHand || (this.isNested && spec.required) ? 'value' : 'unset';
+    // What people set first stands open; it is sent when something is in it.
+    this.isSoft = this.isNested && form.depth === 0 && form.first.includes(name) && form.purpose === 'create' && !spec.required && begin === undefined;
+    this.mode = begin === null ? 'null' : begin !== undefined || byHand || this.isSoft || (this.isNested && spec.required) ? 'value' : 'unset';
     this.firstMode = this.mode === 'null' ? 'null' : this.before === undefined && begin === undefined && !byHand ? 'unset' : 'value';
     this.error = el('div', { class: 'err', id: `${this.id}e` });
     const help = form.docs?.field(form.schema.id, name) || spec.description || '';
@@ -197,6 +226,7 @@ class Row {
   read() {
     if (this.mode === 'unset') return undefined;
     const value = this.mode === 'null' ? null : this.input.read();
+    if (this.isSoft && value && !Object.keys(value).length) return undefined;
     return this.before !== undefined && JSON.stringify(value) === this.before ? undefined : value;
   }
 

@@ -2,15 +2,17 @@
 // step back.
 
 import { el, ownUrl } from './dom.js';
+import { named } from './names.js';
+import { when } from './when.js';
 
 /** Below this many characters an object stands open. */
 const SHORT = 60;
 
 /** How values are shown; remembers across renewals what was folded. */
 export class JsonView {
-  /** `link(value, key, parents)` gives the URL of a value that is an id or a type. */
-  constructor(link) {
-    this.link = link;
+  /** `link(value, key, path)` gives the URL of a value that is an id or a type, `typeAt(key, path)` the type it refers to. */
+  constructor(link, listOf, typeAt) {
+    Object.assign(this, { link, listOf, typeAt });
     this.open = new Map();
     this.showNulls = true;
   }
@@ -34,6 +36,13 @@ export class JsonView {
   text(value, key, path) {
     const url = this.link(value, key, path) ?? ownUrl(value);
     const shown = JSON.stringify(value);
+    const type = url && this.typeAt?.(key, path);
+    if (type) {
+      const [link, beside] = named(value, url, { list: this.listOf(type), keepsId: true, props: { class: 's', 'data-key': `json ${path}` } });
+      link.textContent = shown;
+      return [link, beside];
+    }
+    if (url === undefined && key === 'created' && !Number.isNaN(Date.parse(value))) return [el('span', { class: 's' }, shown), el('span', { class: 'beside' }, ' ', when(value))];
     return url ? el('a', { class: 's', href: url, 'data-key': `json ${path}` }, shown) : el('span', { class: 's' }, shown);
   }
 
@@ -59,11 +68,11 @@ export class JsonView {
     details.append(rest);
     if (!isLinks) return details;
     // Links are for clicking: they stand in the line by their names.
-    return [`${start} `, entries.map(([name, url], i) => [i ? ', ' : '', named(name, url, path)]), ` ${end}`];
+    return [`${start} `, entries.map(([name, url], i) => [i ? ', ' : '', linkOf(name, url, path)]), ` ${end}`];
   }
 }
 
-const named = (name, url, path) => {
+const linkOf = (name, url, path) => {
   const own = ownUrl(url);
   const isAction = path.endsWith('/actions');
   return own && !isAction ? el('a', { href: own, 'data-key': `link ${path}/${name}` }, name) : el('span', { class: 'fold', title: String(url) }, name);

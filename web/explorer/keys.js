@@ -3,8 +3,8 @@
 import { button, el } from './dom.js';
 
 const KEYS = [
-  ['/', 'find a type'], ['u', 'up'], ['g', 'the server’s page'], ['j  k', 'next and previous row or link'], ['c', 'create'], ['e', 'edit'], ['d', 'remove'],
-  ['a', 'to the actions'], ['n  p', 'next and previous page'], ['r', 'read again'], ['t', 'light or dark'], ['?', 'this list'], ['Esc', 'close a form'], ['Ctrl Enter', 'send a form'],
+  ['/', 'find anything (also Ctrl K)'], ['u', 'up'], ['g', 'the server’s page'], ['j  k', 'next and previous row or link'], ['c', 'create'], ['e', 'edit'], ['d', 'remove'],
+  ['a', 'to the actions'], ['n  p', 'next and previous page'], ['l  s  t', 'log, shell, charts'], ['r', 'read again'], ['T', 'light or dark'], ['?', 'this list'], ['Esc', 'close a form'], ['Ctrl Enter', 'send a form'],
 ];
 
 const isOn = () => localStorage.getItem('drover.keys') !== 'off';
@@ -12,13 +12,17 @@ const isOn = () => localStorage.getItem('drover.keys') !== 'off';
 /** `commands` gives for a key what it does now. */
 export function listen(commands) {
   document.addEventListener('keydown', (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k' && !document.querySelector('dialog[open], .xterm:focus-within')) {
+      event.preventDefault();
+      return commands()['/']();
+    }
     const isWriting = event.target.closest?.('input, textarea, select, [contenteditable]');
-    if (event.ctrlKey || event.metaKey || event.altKey || isWriting || document.querySelector('dialog[open]')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || isWriting || document.querySelector('dialog[open]')) return undefined;
     if (event.key === '?') return void (event.preventDefault(), help());
     const command = isOn() ? commands()[event.key] : undefined;
-    if (!command) return;
+    if (!command) return undefined;
     event.preventDefault();
-    command();
+    return command();
   });
 }
 

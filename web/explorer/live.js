@@ -1,36 +1,52 @@
 // Keeps what is on the screen true. Over a WebSocket of the project where there is one, by asking again where there is not.
 //
-// An event only says that something changed; what it looks like now is read from where the page came from, so that it is
-// exactly what a reload would show.
+// An event brings the fields of its row that the page shows. Where it goes on from is known, by the page itself or by the line
+// before, so nothing is read anew when a line is opened.
 
 const EVERY = 4000;
 const RETRY = 5000;
 /** The server sends something every 5 s: longer silence is a dead line. */
 const SILENCE = 11000;
 
+/** Up to where everything has been heard, by the address of the line. */
+const heardOf = new Map();
+
+/** The page knows up to where it is true. */
+export const learnPosition = (url, position) => position !== null && position !== undefined && heardOf.set(url, String(position));
+
 export class Live {
-  /** `renew(event)` is called when something may have changed; `show(word)` is told how it goes. */
-  constructor({ sockets, concerns, renew, show }) {
-    Object.assign(this, { urls: sockets, concerns, renew, show });
+  /**
+   * `heard(event)` gets each change; `renew()` is called when something may have changed that was not told; `show(word)` is
+   * told how it goes. `fields` and `types` are what the page shows.
+   */
+  constructor({ sockets, heard, renew, show, fields, types }) {
+    Object.assign(this, { heard, renew, show, fields, types });
     this.isOver = false;
     this.sockets = [];
-    this.isRenewing = false;
     this.open = 0;
     for (const url of sockets) this.connect(url);
     this.timer = setInterval(() => this.tick(), EVERY);
     this.show(sockets.length ? 'connecting' : 'asking every 4 s');
-    this.onVisible = () => document.visibilityState === 'visible' && this.soon();
+    this.onVisible = () => document.visibilityState === 'visible' && !this.open && this.soon();
     document.addEventListener('visibilitychange', this.onVisible);
+  }
+
+  address(url) {
+    const address = new URL(url);
+    address.protocol = address.protocol.replace('http', 'ws');
+    address.searchParams.set('eventNames', 'resource.change');
+    if (this.fields?.length) address.searchParams.set('fields', [...new Set(this.fields)].slice(0, 60).join(','));
+    for (const type of new Set(this.types ?? [])) address.searchParams.append('resourceType', type);
+    if (heardOf.has(url)) address.searchParams.set('since', heardOf.get(url));
+    return address;
   }
 
   connect(url, wait = RETRY) {
     if (this.isOver) return;
-    const address = new URL(url);
-    address.protocol = address.protocol.replace('http', 'ws');
-    address.searchParams.set('eventNames', 'resource.change');
     let socket;
+    const hadPosition = heardOf.has(url);
     try {
-      socket = new WebSocket(address);
+      socket = new WebSocket(this.address(url));
     } catch {
       return;
     }
@@ -43,19 +59,11 @@ export class Live {
       this.open += 1;
       this.show('live');
       // What changed before the line stood was not told.
-      this.soon();
+      if (!hadPosition) this.soon();
     };
     socket.onmessage = ({ data }) => {
       heard = Date.now();
-      let event;
-      try {
-        event = JSON.parse(data);
-      } catch {
-        return;
-      }
-      // Whoever is just logging in is shown the page again by that.
-      if (event.name === 'logout' && !('entering' in document.body.dataset)) location.reload();
-      if (event.name === 'resource.change' && this.concerns(event)) this.soon();
+      this.take(url, data);
     };
     socket.onclose = () => {
       clearInterval(watch);
@@ -65,6 +73,20 @@ export class Live {
       if (!this.open) this.show('asking every 4 s');
       setTimeout(() => this.connect(url, isOpen ? RETRY : Math.min(wait * 2, 80000)), wait);
     };
+  }
+
+  take(url, data) {
+    let event;
+    try {
+      event = JSON.parse(data);
+    } catch {
+      return;
+    }
+    if (event.id) heardOf.set(url, event.id);
+    // Whoever is just logging in is shown the page again by that.
+    if (event.name === 'logout' && !('entering' in document.body.dataset)) document.dispatchEvent(new CustomEvent('drover-logout'));
+    if (event.name === 'events.gone') this.soon();
+    if (event.name === 'resource.change' && !this.isOver) this.heard(event);
   }
 
   tick() {

@@ -1,6 +1,7 @@
-// What can be done: a request is put together, shown as curl, HTTP and JSON, and sent only then.
+// What can be done: a request is put together, can be looked at as curl, HTTP and JSON, and is sent only then.
 
 import { announce, append, button, el, ownUrl } from './dom.js';
+import { copyButton } from './copy.js';
 import { Form } from './form.js';
 import { asCurl, asHttp, asJson, send } from './request.js';
 
@@ -11,8 +12,9 @@ class Preview {
   constructor() {
     this.text = el('pre', { class: 'req', tabindex: '0', 'aria-label': 'the request' });
     this.tabs = WAYS.map(([name]) => button(name, () => this.choose(name)));
-    this.node = el('div', {}, el('div', { class: 'rt', role: 'group', 'aria-label': 'show the request as' }, this.tabs,
-      button('Copy', () => navigator.clipboard?.writeText(this.text.textContent).then(() => announce('copied')), { class: 'last' })), this.text);
+    this.node = el('details', { class: 'preview', open: localStorage.getItem('drover.request') === 'open', ontoggle: (event) => localStorage.setItem('drover.request', event.target.open ? 'open' : 'folded') },
+      el('summary', {}, 'Request'),
+      el('div', { class: 'rt', role: 'group', 'aria-label': 'show the request as' }, this.tabs, copyButton(() => this.text.textContent, { class: 'last' })), this.text);
     this.way = localStorage.getItem('drover.way') ?? 'curl';
   }
 
@@ -39,12 +41,21 @@ class Preview {
 export function openPanel(place, { schemas, docs, title, note, request, schema, values, suggest, purpose = 'create', isDanger, verb = 'Send', done, closed }) {
   const preview = new Preview();
   const current = () => ({ ...request, body: form ? form.read() : request.body });
-  const changed = () => preview.show(current());
+  const first = { text: undefined };
+  const changed = () => {
+    const request = current();
+    preview.show(request);
+    const text = JSON.stringify(request.body);
+    first.text ??= text;
+    node?.toggleAttribute('data-filled', Boolean(form) && text !== first.text);
+  };
+  let node;
   const form = schema ? new Form({ schemas, docs, schema, purpose, values: values ?? {}, suggest, changed }) : undefined;
   const summary = el('div', { class: 'summary', role: 'alert' });
   const go = el('button', { type: 'submit', class: isDanger ? 'go danger' : 'go' }, verb);
   const result = el('div', { 'aria-live': 'polite' });
-  const close = () => {
+  const close = (isAsked = true) => {
+    if (isAsked && node.hasAttribute('data-filled') && !confirm('What you have filled in will be lost. Close all the same?')) return;
     place.replaceChildren();
     place.dataset.open = '';
     closed?.();
@@ -57,25 +68,27 @@ export function openPanel(place, { schemas, docs, title, note, request, schema, 
     summary.replaceChildren();
     try {
       const answer = await send(current());
+      node.removeAttribute('data-filled');
       result.replaceChildren();
       announce(`${title}: done`);
-      if (done(answer, (text) => showSecrets(result, answer, schemas, text)) !== 'stay') close();
+      if (done(answer, (text) => showSecrets(result, answer, schemas, text)) !== 'stay') close(false);
     } catch (failure) {
       if (!failure.sentence) throw failure;
       const isAtField = failure.fieldName && form?.fail(failure.fieldName, failure.code);
-      append(summary, [el('strong', {}, `Refused (${failure.status})`), ' ', failure.sentence]);
+      append(summary, [el('strong', {}, failure.status ? `Refused (${failure.status})` : 'Not sent'), ' ', failure.sentence]);
+      if (failure.status === 401) document.dispatchEvent(new CustomEvent('drover-logout'));
       if (!isAtField) summary.scrollIntoView?.({ block: 'nearest' });
     } finally {
       go.disabled = false;
     }
   };
-  const node = el('form', { class: 'panel', novalidate: true, onsubmit: submit, 'aria-label': title, onkeydown: (event) => {
-    if (event.key === 'Escape') close();
+  node = el('form', { class: schema ? 'panel wide-panel' : 'panel', novalidate: true, onsubmit: submit, 'aria-label': title, onkeydown: (event) => {
+    if (event.key === 'Escape' && !event.defaultPrevented) close();
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit(event);
   } },
   el('h2', { tabindex: '-1' }, title, schema ? el('small', {}, ` ${schema.id}`) : null), note ? el('p', { class: 'help' }, note) : null,
-  form?.node, summary, preview.node,
-  el('div', { class: 'acts' }, go, button('Cancel', close)), result);
+  form?.node, summary,
+  el('div', { class: 'send' }, el('div', { class: 'acts' }, go, button('Cancel', () => close(), { 'data-do': 'cancel' })), preview.node), result);
   place.replaceChildren(node);
   place.dataset.open = title;
   changed();
@@ -94,14 +107,8 @@ function showSecrets(place, answer, schemas, text) {
   place.replaceChildren(el('div', { class: 'once' }, el('strong', {}, text),
     [...(row.publicValue ? [['publicValue', row.publicValue]] : []), ...secret.map(([name]) => [name, row[name]])].map(([name, value]) => el('div', { class: 'f' },
       el('div', { class: 'label' }, name), el('div', { class: 'grow' }, el('input', { type: 'text', readonly: true, value, 'aria-label': name, class: 'mono' }),
-        button('Copy', () => navigator.clipboard?.writeText(value).then(() => announce('copied')), { 'aria-label': `copy ${name}` })))),
+        copyButton(() => value, { 'aria-label': `copy ${name}` })))),
     url ? el('a', { href: url }, `open ${row.name ?? row.id}`) : null));
   place.scrollIntoView({ block: 'nearest' });
   place.querySelector('input')?.focus();
-}
-
-/** Whether an answer holds something that is told only once. */
-export function hasSecrets(answer, schemas) {
-  const fields = schemas.find(answer.data?.type)?.resourceFields ?? {};
-  return Object.entries(fields).some(([name, field]) => field.readOnCreateOnly && answer.data[name]);
 }

@@ -27,7 +27,7 @@ export class ApiError extends Error {
 const cookie = (name) => document.cookie.split('; ').find((c) => c.startsWith(`${name}=`))?.slice(name.length + 1);
 
 /** Sends a request. Gives `{data, status, schemas}`; throws ApiError. */
-export async function send({ method = 'GET', url, body, signal }) {
+export async function send({ method = 'GET', url, body, signal, isKept }) {
   // Accept decides: with anything in it the server would take us for a person and answer with a page.
   const headers = { Accept: 'application/json', 'X-API-No-Challenge': 'true' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
@@ -36,11 +36,12 @@ export async function send({ method = 'GET', url, body, signal }) {
   let response;
   try {
     response = await fetch(url, {
-      method, headers, signal, cache: 'no-store', credentials: 'same-origin',
+      method, headers, signal, cache: isKept ? 'no-cache' : 'no-store', credentials: 'same-origin',
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (failure) {
     if (failure.name === 'AbortError') throw failure;
+    document.dispatchEvent(new CustomEvent('drover-lost'));
     throw new ApiError({ code: 'Unreachable', message: 'the server does not answer' }, 0);
   }
   const text = await response.text();
@@ -53,6 +54,9 @@ export async function send({ method = 'GET', url, body, signal }) {
   if (!response.ok) throw new ApiError(data ?? { code: `${response.status}`, message: text.slice(0, 300) }, response.status);
   return { data, status: response.status, schemas: response.headers.get('X-API-Schemas') };
 }
+
+/** GET of what the browser may keep: it asks whether that is still so. */
+export const getKept = (url) => send({ url, isKept: true }).then((answer) => answer.data);
 
 /** GET of JSON. */
 export const get = (url, signal) => send({ url, signal }).then((answer) => answer.data);

@@ -1,21 +1,18 @@
 // Schemas: what the server says exists for this caller. Everything the explorer knows of a type it knows from here.
 
-import { get } from './request.js';
+import { getKept } from './request.js';
 
 const kept = new Map();
 
 /** The schemas at a URL, read once for as long as the page lives. */
 export function loadSchemas(url) {
   if (!kept.has(url)) {
-    const loading = get(url).then((answer) => new Schemas(answer.data ?? []));
+    const loading = getKept(url).then((answer) => new Schemas(answer.data ?? []));
     loading.catch(() => kept.delete(url));
     kept.set(url, loading);
   }
   return kept.get(url);
 }
-
-/** Forgets them: another user may see others. */
-export const forgetSchemas = () => kept.clear();
 
 export class Schemas {
   constructor(list) {
@@ -91,6 +88,12 @@ export function explain(code, field = {}) {
   }
 }
 
+/** Whether an answer holds something that is told only once. */
+export function hasSecrets(answer, schemas) {
+  const fields = schemas.find(answer.data?.type)?.resourceFields ?? {};
+  return Object.entries(fields).some(([name, field]) => field.readOnCreateOnly && answer.data[name]);
+}
+
 /** What the fields mean, by type; empty where nobody says. */
 export class Docs {
   constructor(url) {
@@ -98,15 +101,19 @@ export class Docs {
     this.url = url;
   }
 
-  async load() {
-    if (!this.url || this.types.size) return this;
-    try {
-      const answer = await get(this.url);
+  /** Reads them, once, when somebody is about to read. */
+  load() {
+    this.loading ??= this.url ? getKept(this.url).then((answer) => {
       for (const doc of answer.data ?? []) this.types.set(doc.id, doc);
-    } catch {
-      // Without them everything works.
-    }
-    return this;
+    }).catch(() => undefined) : Promise.resolve();
+    // Without them everything works.
+    return this.loading;
+  }
+
+  /** What a type is for, by itself: all texts are many. */
+  async about(id) {
+    if (!this.url || this.types.has(id)) return this.type(id);
+    return getKept(`${this.url}/${id}`).then((doc) => doc.description ?? '').catch(() => '');
   }
 
   type(id) {

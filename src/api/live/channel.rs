@@ -12,6 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::frame::{self, Frame};
 use super::names::{EventName, RESOURCE_CHANGE};
+use crate::api::resources::chosen::Chosen;
 use crate::api::resources::resource::{Included, Writer, shown_type};
 use crate::api::wire::call::block;
 use crate::api::wire::query;
@@ -49,6 +50,8 @@ pub struct Class {
     pub include: Option<String>,
     /// Only resources of these types (canonical ids), or of types that come from them; none is all.
     pub kinds: Vec<String>,
+    /// The fields of each resource; none is all.
+    pub chosen: Option<Chosen>,
     /// The events asked for.
     pub names: Vec<EventName>,
 }
@@ -340,6 +343,7 @@ impl Channel {
             view,
             root: &class.root,
             actions_key: class.actions_key,
+            chosen: class.chosen.as_ref(),
             key: None,
         };
         let time = engine.now();

@@ -11,6 +11,7 @@ use super::channel::{Class, Hub};
 use super::frame;
 use super::names::{Confined, EventName};
 use super::socket::{Limits, MAX_FRAME, Socket};
+use crate::api::resources::chosen::Chosen;
 use crate::api::resources::handler;
 use crate::api::wire::call::{Call, Reply};
 use crate::api::wire::request::Verb;
@@ -145,6 +146,7 @@ fn class(call: &Call<'_>, body: &Input) -> Result<Class> {
             .first("include")
             .filter(|i| !i.is_empty())
             .map(str::to_ascii_lowercase),
+        chosen: Chosen::asked(call.view, call.query)?,
         kinds: kinds(call)?,
         names,
     })

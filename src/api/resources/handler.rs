@@ -7,7 +7,9 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::chosen::Chosen;
 use super::collection::{self, Head, Paging};
+use super::counts;
 use super::reply;
 use super::resource::{Included, Writer, shown_type};
 use crate::api::wire::call::{Call, Reply, block, plain_object};
@@ -126,6 +128,13 @@ fn is_paged(ty: &TypeView) -> bool {
 
 async fn paged(call: &Call<'_>, ty: &Arc<TypeView>, source: Source) -> Result<Reply> {
     let parameters = parameters(call, ty);
+    let chosen = Chosen::asked(call.view, call.query)?;
+    if call.query.has(counts::PARAMETER) {
+        return match source {
+            Source::All => counts::answer(call, ty, parameters).await,
+            Source::Nothing | Source::Link(..) => Err(Error::invalid("InvalidOption", counts::PARAMETER)),
+        };
+    }
     let url = call.url();
     let query_text = call.query.raw().to_owned();
     let (engine, scope, view, ty) = (call.engine.clone(), call.scope.clone(), call.view.clone(), ty.clone());
@@ -139,6 +148,7 @@ async fn paged(call: &Call<'_>, ty: &Arc<TypeView>, source: Source) -> Result<Re
             view: &view,
             root: &root,
             actions_key,
+            chosen: chosen.as_ref(),
             key,
         };
         let read = |parameters: &ListQuery| match &source {
@@ -193,7 +203,7 @@ async fn read(call: &Call<'_>, ty: &Arc<TypeView>, row: &Resource) -> Result<Rep
     let mut reply = match query::include(own_view(call, ty, row), call.query) {
         None => reply::row(call, StatusCode::OK, row)?,
         Some(link) => {
-            let included = Included::fetch(&reply::writer(call), std::slice::from_ref(row), link)?;
+            let included = Included::fetch(&reply::writer(call, None), std::slice::from_ref(row), link)?;
             reply::row_with(call, StatusCode::OK, row, Some(&included))?
         }
     };

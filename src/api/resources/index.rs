@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix_web::web;
-
 use super::collection::{self, Head};
 use crate::api::wire::call::{Call, Reply, Text};
+use crate::http::encoding::Kept as KeptBody;
 use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
 use crate::model::{Error, Result};
 use crate::schema::{TypeView, Version, View, schema_json, write_schema};
@@ -23,7 +22,7 @@ struct Kept {
     view: Arc<View>,
     root: String,
     actions_key: &'static str,
-    body: web::Bytes,
+    body: Arc<KeptBody>,
 }
 
 /// `/v2-beta`: one link per type that can be listed. What is asked for no version is the first one (cattle: `VersionHandler`).
@@ -85,7 +84,7 @@ impl SchemaCache {
                 ..Reply::ok(String::new())
             };
         }
-        let body = web::Bytes::from(make());
+        let body = Arc::new(KeptBody::new(make()));
         if kept.len() >= KEPT {
             kept.remove(0);
         }
@@ -129,7 +128,11 @@ pub fn schema(call: &Call<'_>, id: &str) -> Result<Reply> {
 }
 
 /// `/v2-beta/typedocumentations`: what the schemas say about their fields, for people.
-pub fn type_documentations(call: &Call<'_>) -> Reply {
+pub fn type_documentations(call: &Call<'_>, cache: &SchemaCache) -> Reply {
+    cache.reply(call, || documentation_collection(call))
+}
+
+fn documentation_collection(call: &Call<'_>) -> String {
     let mut out = String::with_capacity(64 * 1024);
     collection::open_plain(&mut out, call, "typeDocumentation");
     for ty in call.view.types.values() {
@@ -137,7 +140,7 @@ pub fn type_documentations(call: &Call<'_>) -> Reply {
         push_documentation(&mut out, call, ty);
     }
     collection::close(&mut out, None);
-    Reply::ok(out)
+    out
 }
 
 /// `/v2-beta/typedocumentations/<type>`.

@@ -3,7 +3,9 @@
 //! Types that are no rows (settings, processes, figures) are here too. Logins, what is no resource at all, and sockets are not.
 
 pub mod audit;
+pub mod chosen;
 pub mod collection;
+pub mod counts;
 pub mod figures;
 pub mod handler;
 pub mod index;

@@ -2,6 +2,7 @@
 
 use actix_web::http::StatusCode;
 
+use super::chosen::Chosen;
 use super::collection::{self, Head};
 use super::resource::{Included, Writer};
 use crate::api::wire::call::{Call, Reply};
@@ -9,13 +10,14 @@ use crate::model::{Error, Resource, Result};
 use crate::schema::TypeView;
 
 /// How rows of the answer are written.
-pub fn writer<'c>(call: &'c Call<'_>) -> Writer<'c> {
+pub fn writer<'c>(call: &'c Call<'_>, chosen: Option<&'c Chosen>) -> Writer<'c> {
     Writer {
         engine: call.engine,
         scope: call.scope,
         view: call.view,
         root: &call.base.root,
         actions_key: call.actions_key,
+        chosen,
         key: call.query.first("key"),
     }
 }
@@ -29,7 +31,8 @@ pub fn row(call: &Call<'_>, status: StatusCode, row: &Resource) -> Result<Reply>
 pub fn row_with(call: &Call<'_>, status: StatusCode, row: &Resource, included: Option<&Included<'_>>) -> Result<Reply> {
     let derived = call.engine.derive(call.scope, std::slice::from_ref(row))?;
     let mut body = String::with_capacity(row.fields.len() + 2048);
-    if !writer(call).row_with(&mut body, row, &derived, included) {
+    let chosen = Chosen::asked(call.view, call.query)?;
+    if !writer(call, chosen.as_ref()).row_with(&mut body, row, &derived, included) {
         return Err(Error::not_found());
     }
     Ok(Reply::new(status, body))
@@ -67,6 +70,6 @@ fn listed(call: &Call<'_>, ty: &TypeView, rows: &[Resource]) -> Result<String> {
         actions_key: call.actions_key,
     };
     collection::open(&mut body, &head);
-    writer(call).rows(&mut body, rows, &derived, None);
+    writer(call, None).rows(&mut body, rows, &derived, None);
     Ok(body)
 }

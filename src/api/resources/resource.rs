@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::chosen::Chosen;
 use super::registration;
 use crate::engine::{Allowed, Derived, Engine, Rights, Scope};
 use crate::http::json::push_key;
@@ -22,6 +23,8 @@ pub struct Writer<'a> {
     pub root: &'a str,
     /// `actions` or `actionLinks`.
     pub actions_key: &'a str,
+    /// The fields asked for; none is all.
+    pub chosen: Option<&'a Chosen>,
     /// The parameter `key`: who made a registration knows it.
     pub key: Option<&'a str>,
 }
@@ -132,6 +135,9 @@ impl<'a> Writer<'a> {
         let start = out.len();
         render::resource(out, &context, row, state, derived, offered);
         registration::finish(out, start, self, row);
+        if let Some(chosen) = self.chosen {
+            chosen.cut(out, start);
+        }
         true
     }
 

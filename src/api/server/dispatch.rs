@@ -139,7 +139,7 @@ async fn serve(
             live::subscribe(call, ty, &state.live, shake, body).await
         }
         Target::OpenApi => read_only(verb).map(|()| openapi::answer(call, &state.openapi)),
-        Target::Collection(ty) => collection(call, ty, body).await,
+        Target::Collection(ty) => collection(call, ty, &state.docs, body).await,
         Target::Resource { ty, id } => resource(call, ty, id, body).await,
         Target::Link { ty, id, link } if verb == Verb::Get && identities::are_members(call, ty, link) => {
             let members = call.find_type(link)?;
@@ -172,7 +172,7 @@ fn stack_files_of(call: &Call<'_>, segment: &str, link: &str) -> Option<stack_fi
 }
 
 /// `/<type>`.
-async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<Reply> {
+async fn collection(call: &Call<'_>, segment: &str, docs: &index::SchemaCache, body: Input) -> Result<Reply> {
     let ty = call.find_type(segment)?;
     if call.verb == Verb::Post && call.query.has("action") {
         return Err(Error::invalid("InvalidAction", "action"));
@@ -187,7 +187,7 @@ async fn collection(call: &Call<'_>, segment: &str, body: Input) -> Result<Reply
     }
     match ty.def.id.as_str() {
         "setting" | "activeSetting" => settings::collection(call, ty, body).await,
-        "typeDocumentation" => Ok(index::type_documentations(call)),
+        "typeDocumentation" => Ok(index::type_documentations(call, docs)),
         "processInstance" => processes::list(call, ty).await,
         "processDefinition" => Ok(processes::definitions(call, ty)),
         _ if figures::are(ty) => figures::list(call, ty).await,

@@ -3,6 +3,7 @@
 //! This room sees all others and none sees it. What a handler does, and how an answer is written, does not belong here.
 
 mod dispatch;
+mod encode;
 mod probes;
 mod respond;
 
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderValue;
-use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::api::live;
@@ -69,6 +69,7 @@ pub struct ApiState {
     body_patience: Duration,
     intake: Arc<body::Intake>,
     schemas: SchemaCache,
+    docs: SchemaCache,
     live: Arc<live::Hub>,
     sockets: Arc<Admission>,
     streams: live::Streams,
@@ -92,6 +93,7 @@ impl ApiState {
             body_patience: options.body_patience,
             intake: Arc::default(),
             schemas: SchemaCache::default(),
+            docs: SchemaCache::default(),
             ui: options.ui.clone(),
             live: live::Hub::new(engine.clone()),
             streams: live::Streams::new(engine.clone(), sockets.clone()),
@@ -122,11 +124,9 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
         .route("/readyz", web::get().to(probes::readyz))
         // Patterns cost each request that does not fit them: these stand behind a plain beginning, or there are none.
         .service(
-            web::scope("/static").default_service(web::to(serve)).service(
-                web::resource("/{digest:[0-9a-f]{16}}/{file:[^/]+}")
-                    .wrap(Compress::default())
-                    .route(web::get().to(html::asset)),
-            ),
+            web::scope("/static")
+                .default_service(web::to(serve))
+                .service(web::resource("/{digest:[0-9a-f]{16}}/{file:[^/]+}").route(web::get().to(html::asset))),
         )
         .service(web::scope(live::PORTS).default_service(web::to(proxy)))
         .route("/v1/logs/", web::get().to(stream))

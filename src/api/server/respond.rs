@@ -1,19 +1,22 @@
 //! The way of every request from the guard to the headers of its answer; what is asked for is served by `dispatch`.
 
+use std::sync::Arc;
+
 use actix_web::body::MessageBody;
 use actix_web::http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{ApiState, dispatch, plain};
+use super::{ApiState, dispatch, encode, plain};
 use crate::api::accounts::token;
 use crate::api::pages::{html, scripts};
-use crate::api::wire::call::{Reply, Text};
+use crate::api::wire::call::{Reply, Text, block};
 use crate::api::wire::request::{self, Base, Query, Verb};
 use crate::api::wire::route::{self, Route, Target};
 use crate::api::wire::{error, sender};
 use crate::engine::{Proof, Scope};
 use crate::http::address;
+use crate::http::encoding::{self, Coding, Kept};
 use crate::http::headers::{append, put};
 use crate::http::pieces::Pieces;
 use crate::model::{Error, ErrorKind, Result};
@@ -28,6 +31,7 @@ static USER_ID: HeaderName = HeaderName::from_static("x-api-user-id");
 static ACCOUNT_KIND: HeaderName = HeaderName::from_static("x-api-account-kind");
 static ACCOUNT_NAME: HeaderName = HeaderName::from_static("x-api-account-name");
 static CLIENT_IP: HeaderName = HeaderName::from_static("x-api-client-ip");
+static VARY: HeaderName = header::VARY;
 static VERSION: HeaderName = HeaderName::from_static("x-rancher-version");
 
 /// A request for the API, taken apart.
@@ -87,6 +91,9 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         return script;
     }
     let mut let_in = LetIn::default();
+    let position = is_page
+        .then(|| state.engine.listen().ok().map(|(_, position)| position))
+        .flatten();
     let result = match is_traced(&parts) {
         true => Err(Error::new(ErrorKind::MethodNotAllowed)),
         false => dispatch::answer(&parts, payload, state, &mut let_in).await,
@@ -101,20 +108,7 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         .as_ref()
         .map(|project| request::root(&parts.base.origin, version, Some(project)));
     let schemas = [root.as_deref().unwrap_or(&parts.base.root), "/schemas"].concat();
-    let mut response = match (let_in.socket.take(), reply.body) {
-        (Some(socket), _) => socket,
-        (None, Text::File(media, bytes)) => file(reply.status, media, bytes),
-        (None, body) if is_page => page(state, &parts, let_in.scope.as_ref(), &schemas, reply.status, &body),
-        (None, Text::Own(body)) => {
-            let mut response = json(reply.status, Pieces::of(body));
-            // It may hold a secret that is shown once.
-            response
-                .headers_mut()
-                .insert(CACHE_CONTROL.clone(), HeaderValue::from_static("no-store"));
-            response
-        }
-        (None, Text::Shared(body)) => json(reply.status, Pieces::of_kept(body)),
-    };
+    let mut response = shown(state, &parts, &mut let_in, reply, (&schemas, position)).await;
     let headers = response.headers_mut();
     put(headers, &SCHEMAS, &schemas);
     headers.insert(VERSION.clone(), state.rancher_version.clone());
@@ -135,6 +129,38 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         put(headers, &CLIENT_IP, &client_ip);
     }
     response
+}
+
+/// The answer in the form in which it is wanted: a socket, a file, a page, JSON.
+async fn shown(
+    state: &ApiState,
+    parts: &Parts<'_>,
+    let_in: &mut LetIn,
+    reply: Reply,
+    about: (&str, Option<i64>),
+) -> HttpResponse {
+    let socket = let_in.socket.take();
+    let view = let_in.scope.as_ref().map(|scope| &**state.engine.view(scope));
+    let coding = encode::coding(parts, view, reply.status);
+    let asked = parts.request.headers();
+    match (socket, reply.body) {
+        (Some(socket), _) => socket,
+        (None, Text::File(media, bytes)) => file(reply.status, media, bytes),
+        (None, body) if parts.is_page => {
+            let (response, text) = page(state, parts, let_in, about, reply.status, &body);
+            let tag = encoding::tag(text.as_bytes());
+            encode::tagged(encode::shorten(response, coding, text).await, asked, &tag)
+        }
+        (None, Text::Own(body)) => {
+            let mut response = encode::shorten(json(reply.status, ()), coding, body).await;
+            // It may hold a secret that is shown once.
+            response
+                .headers_mut()
+                .insert(CACHE_CONTROL.clone(), HeaderValue::from_static("no-store"));
+            response
+        }
+        (None, Text::Shared(body)) => kept(asked, reply.status, coding, body).await,
+    }
 }
 
 /// Whether what the request brought along is to be sent back, a cookie among it. One in disguise is refused as that.
@@ -181,11 +207,12 @@ async fn recorded(state: &ApiState, scope: Option<&Scope>, result: Result<Reply>
 fn page(
     state: &ApiState,
     parts: &Parts<'_>,
-    scope: Option<&Scope>,
-    schemas: &str,
+    let_in: &LetIn,
+    (schemas, position): (&str, Option<i64>),
     status: StatusCode,
     body: &Text,
-) -> HttpResponse {
+) -> (HttpResponse, String) {
+    let scope = let_in.scope.as_ref();
     let has_docs = scope.is_some_and(|scope| state.engine.view(scope).types.contains_key("typeDocumentation"));
     let docs = has_docs.then(|| [parts.base.root.as_str(), "/typedocumentations"].concat());
     let page = html::Page {
@@ -193,9 +220,34 @@ fn page(
         schemas,
         docs: docs.as_deref(),
         user: scope.map_or("", |scope| scope.user.name.as_str()),
+        position: position.filter(|_| scope.is_some()),
         is_root: parts.route.target == Target::Root,
     };
     html::answer(&state.engine, &page, status, body.as_bytes())
+}
+
+/// An answer that is the same for many: a browser may keep it, and asks each time whether it still is.
+async fn kept(asked: &HeaderMap, status: StatusCode, coding: Option<Coding>, body: Arc<Kept>) -> HttpResponse {
+    let mut response = json(status, ());
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL.clone(), HeaderValue::from_static("private, no-cache"));
+    // The same address is a page for browsers.
+    headers.insert(VARY.clone(), HeaderValue::from_static("Accept, User-Agent"));
+    let tag = body.tag().to_owned();
+    if encoding::is_known(asked, &tag) {
+        return encode::tagged(response, asked, &tag);
+    }
+    let response = match coding {
+        None => response
+            .set_body(Pieces::of_kept(body.plain().clone()))
+            .map_into_boxed_body(),
+        Some(coding) => {
+            let plain = body.plain().clone();
+            let short = block(move || Ok(body.encoded(coding))).await.ok().flatten();
+            encode::sealed(response, coding, short, plain)
+        }
+    };
+    encode::tagged(response, asked, &tag)
 }
 
 /// Where a request comes from, or nothing.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::request::{Base, Query, Verb};
 use super::route::{PathId, letters_fit};
 use crate::engine::{Engine, Filter, Input, ListQuery, Scope};
+use crate::http::encoding::Kept;
 use crate::http::json::{push_key, push_str};
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
 use crate::schema::validate::{self, Purpose, Refs};
@@ -49,7 +50,7 @@ pub enum Text {
     /// Made.
     Own(String),
     /// Kept.
-    Shared(web::Bytes),
+    Shared(Arc<Kept>),
     /// No JSON, but a file of this media type, for whoever asks.
     File(&'static str, Vec<u8>),
 }
@@ -59,7 +60,7 @@ impl Text {
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Own(text) => text.as_bytes(),
-            Self::Shared(bytes) => bytes,
+            Self::Shared(kept) => kept.plain(),
             Self::File(_, bytes) => bytes,
         }
     }

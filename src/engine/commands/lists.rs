@@ -6,9 +6,24 @@ use crate::engine::core::{Core, Filter, ListQuery, Page, Scope, is_kept_as_writt
 use crate::engine::{access, accounts};
 use crate::model::{Error, Resource, ResourceId, Result, State, Timestamp, WireId};
 use crate::schema::{Column, FieldType, Link, Relation, Source, TypeView};
-use crate::store::{Condition, Direction, ListSpec, Order, Scalar, SortKey, Target};
+use crate::store::{Condition, Direction, ListSpec, Order, Scalar, SortKey, Tally, Target};
 
 pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery) -> Result<Page> {
+    let spec = spec_of(core, scope, ty, query)?;
+    let mut page = page(core, ty, query, spec)?;
+    // What a person prefers is looked for by the person, and the answer says so.
+    if ty.def.root == "userPreference" && scope.project.is_none() {
+        page.filters.push(Filter {
+            field: "accountId".to_owned(),
+            modifier: "eq".to_owned(),
+            value: scope.user.id.to_string(),
+        });
+    }
+    Ok(page)
+}
+
+/// Whose rows of which types a list is of.
+fn spec_of(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery) -> Result<ListSpec> {
     let mut spec = ListSpec {
         root: ty.def.root.clone(),
         kinds: if ty.is_root { Vec::new() } else { ty.kinds.clone() },
@@ -20,16 +35,7 @@ pub(crate) fn list(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery)
     };
     access::restrict_list(core, scope, ty, &mut spec)?;
     accounts::restrict_list(core, scope, ty, query, &mut spec)?;
-    let mut page = page(core, ty, query, spec)?;
-    // What a person prefers is looked for by the person, and the answer says so.
-    if ty.def.root == "userPreference" && scope.project.is_none() {
-        page.filters.push(Filter {
-            field: "accountId".to_owned(),
-            modifier: "eq".to_owned(),
-            value: scope.user.id.to_string(),
-        });
-    }
-    Ok(page)
+    Ok(spec)
 }
 
 /// The rows at the end of a link as a list of their type: filtered, ordered and cut into pages like any other.
@@ -67,23 +73,16 @@ pub(crate) fn follow_list(
     Ok(page)
 }
 
+/// How many rows of a list are alike in kind, stack, host, state and health.
+pub(crate) fn tally(core: &Core, scope: &Scope, ty: &TypeView, query: &ListQuery) -> Result<Vec<Tally>> {
+    let mut spec = spec_of(core, scope, ty, query)?;
+    restrict(core, ty, query, &mut spec)?;
+    core.store.tally(&spec)
+}
+
 /// A page of what `spec` describes, by the filters and the order of the query.
 fn page(core: &Core, ty: &TypeView, query: &ListQuery, mut spec: ListSpec) -> Result<Page> {
-    let mut echoed: Vec<Filter> = Vec::new();
-    for (nth, filter) in query.filters.iter().enumerate() {
-        if query.filters.iter().take(nth).any(|earlier| earlier == filter) {
-            continue;
-        }
-        if echoed.len() == MAX_FILTERS {
-            return Err(Error::invalid("MaxLimitExceeded", "filters"));
-        }
-        let (conditions, echo) = conditions(core, ty, filter);
-        // Removed rows are asked for by their own column.
-        let asks_removed = filter.field == "removed" && filter.modifier != "null";
-        spec.with_removed |= asks_removed;
-        spec.conditions.extend(conditions);
-        echoed.push(echo);
-    }
+    let echoed = restrict(core, ty, query, &mut spec)?;
     if let Some(sort) = &query.sort
         && let Some(key) = ty.def.fields.get(sort).and_then(|f| sort_key(sort, f.source))
     {
@@ -103,6 +102,26 @@ fn page(core: &Core, ty: &TypeView, query: &ListQuery, mut spec: ListSpec) -> Re
         next,
         filters: echoed,
     })
+}
+
+/// Puts the filters of the query into `spec`; gives them as the answer echoes them.
+fn restrict(core: &Core, ty: &TypeView, query: &ListQuery, spec: &mut ListSpec) -> Result<Vec<Filter>> {
+    let mut echoed: Vec<Filter> = Vec::new();
+    for (nth, filter) in query.filters.iter().enumerate() {
+        if query.filters.iter().take(nth).any(|earlier| earlier == filter) {
+            continue;
+        }
+        if echoed.len() == MAX_FILTERS {
+            return Err(Error::invalid("MaxLimitExceeded", "filters"));
+        }
+        let (conditions, echo) = conditions(core, ty, filter);
+        // Removed rows are asked for by their own column.
+        let asks_removed = filter.field == "removed" && filter.modifier != "null";
+        spec.with_removed |= asks_removed;
+        spec.conditions.extend(conditions);
+        echoed.push(echo);
+    }
+    Ok(echoed)
 }
 
 /// Different filters of one list at most: each makes the statement deeper, and SQLite takes statements only so deep.

@@ -9,5 +9,5 @@ mod tasks;
 
 pub(crate) use derive::derive;
 pub(crate) use dispatch::{Room, act, create, delete, update};
-pub(crate) use lists::{follow, follow_list, list};
+pub(crate) use lists::{follow, follow_list, list, tally};
 pub(crate) use tasks::seed_tasks;

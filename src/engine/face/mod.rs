@@ -19,6 +19,7 @@ use crate::engine::hosts::agent_state;
 use crate::engine::services::{self, StackFiles};
 use crate::model::{Clock, Error, Resource, ResourceId, Result, State};
 use crate::schema::{Link, Registry, TypeView, Version, View};
+use crate::store::Tally;
 use std::sync::Arc;
 
 pub use background::Opened;
@@ -161,6 +162,11 @@ impl Engine {
             .map(|row| self.core.reveal_shared(scope, row))
             .collect::<Result<_>>()?;
         Ok(Page { rows, ..page })
+    }
+
+    /// How many rows of a list are alike, whatever its pages. Blocking.
+    pub fn tally(&self, scope: &Scope, ty: &TypeView, query: &ListQuery) -> Result<Vec<Tally>> {
+        commands::tally(&self.core, scope, ty, query)
     }
 
     /// One page of processes, by number. Blocking.

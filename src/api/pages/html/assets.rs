@@ -3,31 +3,63 @@
 //! The digest makes every build's addresses its own, so that they may be kept for ever. They hold nothing secret and are
 //! served to everybody.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
-use actix_web::web;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::{HttpRequest, HttpResponse, web};
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
+use crate::http::encoding::{Coding, Kept};
+
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/web/explorer");
+static VENDOR: Dir = include_dir!("$CARGO_MANIFEST_DIR/web/vendor");
 static DIGEST: LazyLock<String> = LazyLock::new(digest);
 
 /// The script and the style sheet that all others hang on.
 const SCRIPT: &str = "main.js";
 const STYLE: &str = "explorer.css";
 
+/// Every file as it is served; each is compressed once, when it is first asked for.
+static SERVED: LazyLock<BTreeMap<String, Kept>> = LazyLock::new(|| {
+    let named = |file: &include_dir::File<'static>| {
+        let name = file.path().to_string_lossy().into_owned();
+        (name, Kept::new(web::Bytes::from_static(file.contents())))
+    };
+    FILES.files().chain(VENDOR.files()).map(named).collect()
+});
+
+/// The modules without which no page is shown: what the first one imports, and what these import. What is read when it is
+/// wanted (`import('./…')`) is not among them.
+static NEEDED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let (mut needed, mut open) = (BTreeSet::new(), vec![SCRIPT.to_owned()]);
+    while let Some(name) = open.pop() {
+        let text = FILES.get_file(&name).and_then(include_dir::File::contents_utf8);
+        if text.is_some() && needed.insert(name) {
+            open.extend(imports(text.unwrap_or_default()).map(str::to_owned));
+        }
+    }
+    needed
+});
+
+/// The modules that a module imports.
+fn imports(text: &str) -> impl Iterator<Item = &str> {
+    text.split("from './")
+        .skip(1)
+        .filter_map(|rest| rest.split('\'').next())
+}
+
 fn digest() -> String {
     let mut hash = Sha256::new();
-    for file in FILES.files() {
+    for file in FILES.files().chain(VENDOR.files()) {
         hash.update(file.path().to_string_lossy().as_bytes());
         hash.update(file.contents());
     }
     hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
-/// What a page's head loads. All modules are named, so that the browser need not find one through the other.
+/// What a page's head loads. All modules that it needs are named, so that the browser need not find one through the other.
 pub fn push_head(out: &mut String) {
     let digest = DIGEST.as_str();
     out.push_str(&format!(
@@ -36,11 +68,7 @@ pub fn push_head(out: &mut String) {
     out.push_str(&format!(
         "<link rel=\"stylesheet\" href=\"/static/{digest}/{STYLE}\">\n"
     ));
-    for name in FILES
-        .files()
-        .filter_map(|f| f.path().to_str())
-        .filter(|name| name.ends_with(".js") && *name != SCRIPT)
-    {
+    for name in NEEDED.iter().filter(|name| name.as_str() != SCRIPT) {
         out.push_str(&format!(
             "<link rel=\"modulepreload\" href=\"/static/{digest}/{name}\">\n"
         ));
@@ -51,31 +79,43 @@ pub fn push_head(out: &mut String) {
 }
 
 /// `/static/<digest>/<file>`.
-pub async fn serve(path: web::Path<(String, String)>) -> HttpResponse {
+pub async fn serve(request: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
     let (asked, name) = path.into_inner();
-    let file = FILES.get_file(&name).filter(|_| asked == *DIGEST);
+    let file = SERVED.get(&name).filter(|_| asked == *DIGEST);
     let Some((file, kind)) = file.and_then(|f| Some((f, super::folder::content_type(&name)?))) else {
         return HttpResponse::NotFound()
             .content_type("text/plain; charset=utf-8")
             .body("not found");
     };
-    HttpResponse::Ok()
+    let mut response = HttpResponse::Ok();
+    response
         .content_type(kind)
         .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(file.contents())
+        .insert_header((VARY, "Accept-Encoding"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    let short = Coding::accepted(request.headers()).and_then(|coding| Some((coding, file.encoded(coding)?)));
+    match short {
+        Some((coding, body)) => response.insert_header((CONTENT_ENCODING, coding.as_str())).body(body),
+        None => response.body(file.plain().clone()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Compressed it is less than half of this; the bound is what a phone has to read.
-    const MOST: usize = 400 * 1024;
+    /// What a browser reads of all of it, compressed; the terminal only when a shell is opened.
+    const MOST: usize = 200 * 1024;
 
     #[test]
     fn the_explorer_is_small_and_whole() {
-        let size: usize = FILES.files().map(|f| f.contents().len()).sum();
+        let size: usize = SERVED
+            .values()
+            .map(|file| {
+                file.encoded(Coding::Gzip)
+                    .map_or(file.plain().len(), |short| short.len())
+            })
+            .sum();
         assert!(size < MOST, "{size} bytes");
         for name in [SCRIPT, STYLE, "icon.svg"] {
             assert!(FILES.get_file(name).is_some(), "{name}");
@@ -101,12 +141,12 @@ mod tests {
             ] {
                 assert!(!text.contains(word), "{name} has {word}");
             }
-            for (_, rest) in text
-                .match_indices("from './")
-                .map(|(at, m)| (at, &text[at + m.len()..]))
-            {
-                let other = rest.split('\'').next().unwrap_or_default();
-                assert!(FILES.get_file(other).is_some(), "{name} imports {other}");
+            let lazily = text
+                .split("import('./")
+                .skip(1)
+                .filter_map(|rest| rest.split('\'').next());
+            for other in imports(text).chain(lazily) {
+                assert!(SERVED.contains_key(other), "{name} imports {other}");
             }
         }
     }

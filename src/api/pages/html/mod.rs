@@ -33,6 +33,8 @@ pub struct Page<'p> {
     pub docs: Option<&'p str>,
     /// The name of who is logged in; empty for nobody.
     pub user: &'p str,
+    /// Up to where events had been told before the answer was made: from there a page goes on.
+    pub position: Option<i64>,
     /// The page of the whole server, not that of one URL.
     pub is_root: bool,
 }
@@ -56,8 +58,8 @@ fn script(engine: &Engine) -> Option<String> {
     engine.setting("api.ui.js.url").filter(|url| is_address(url))
 }
 
-/// The page around an answer.
-pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8]) -> HttpResponse {
+/// The page around an answer: what goes before its text, and the text.
+pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8]) -> (HttpResponse, String) {
     let json = std::str::from_utf8(json).unwrap_or("null");
     let (text, policy) = match script(engine) {
         Some(script) => {
@@ -72,9 +74,9 @@ pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8])
                 foreign_policy(&script, &style, &nonce),
             )
         }
-        None => (own(page, json), own_policy(page.origin)),
+        None => (own(page, json, &engine.registry().summaries), own_policy(page.origin)),
     };
-    let mut response = HttpResponse::with_body(status, text).map_into_boxed_body();
+    let mut response = HttpResponse::new(status);
     let headers = response.headers_mut();
     put(headers, &header::CONTENT_TYPE, "text/html; charset=utf-8");
     put(headers, &header::CONTENT_SECURITY_POLICY, &policy);
@@ -84,7 +86,7 @@ pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8])
     // The same address is JSON for the page's own script: neither may be shown for the other.
     put(headers, &header::CACHE_CONTROL, "no-store");
     put(headers, &header::VARY, "Accept, User-Agent");
-    response
+    (response, text)
 }
 
 /// An address that can stand in an attribute and in a policy: what is neither is not used.
@@ -97,7 +99,7 @@ fn is_address(url: &str) -> bool {
 }
 
 /// Our own explorer.
-fn own(page: &Page<'_>, json: &str) -> String {
+fn own(page: &Page<'_>, json: &str, summaries: &str) -> String {
     let mut out = String::with_capacity(json.len() + json.len() / 8 + 4096);
     out.push_str(
         "<!DOCTYPE html>\n<!-- For JSON send the header \"Accept: application/json\", or add ?_format=json. -->\n",
@@ -124,7 +126,12 @@ fn own(page: &Page<'_>, json: &str) -> String {
     put("user", Some(page.user));
     put("server", Some(env!("CARGO_PKG_VERSION")));
     put("view", Some(if page.is_root { "server" } else { "api" }));
-    out.push_str("\"data\":");
+    if let Some(position) = page.position {
+        out.push_str(&format!("\"position\":{position},"));
+    }
+    out.push_str("\"summaries\":");
+    push_safe(&mut out, summaries);
+    out.push_str(",\"data\":");
     push_safe(&mut out, json);
     out.push_str("}</script>\n</body>\n</html>\n");
     out
@@ -296,6 +303,7 @@ mod tests {
             schemas: "http://h/v1/schemas",
             docs: Some("http://h/v1/d"),
             user: "a</script>",
+            position: None,
             is_root: false,
         };
         let text = foreign(
