@@ -42,11 +42,13 @@ pub async fn answer(call: &Call<'_>, ty: &Arc<TypeView>, parameters: ListQuery) 
     }
     let mut out = String::with_capacity(512 + groups.len() * 96);
     collection::open_plain(&mut out, call, "count");
+    // What is counted by type says that type in the place of its own.
+    let is_typed = by.iter().any(|by| by.name == "type");
     for (key, count) in &groups {
         push_comma(&mut out);
-        out.push_str(r#"{"type":"count""#);
+        out.push_str(if is_typed { "{" } else { r#"{"type":"count""# });
         for (by, value) in by.iter().zip(key) {
-            out.push(',');
+            push_comma(&mut out);
             push_key(&mut out, &by.name);
             push_option(&mut out, value.as_deref());
         }

@@ -23,7 +23,7 @@ const STYLE: &str = "explorer.css";
 
 /// Every file as it is served; each is compressed once, when it is first asked for.
 static SERVED: LazyLock<BTreeMap<String, Kept>> = LazyLock::new(|| {
-    let named = |file: &include_dir::File<'static>| {
+    let named = |file: &'static include_dir::File<'static>| {
         let name = file.path().to_string_lossy().into_owned();
         (name, Kept::new(web::Bytes::from_static(file.contents())))
     };
