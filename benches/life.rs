@@ -31,7 +31,7 @@ pub fn cold_start(folder: &Path, filled: &Filled) -> Vec<Figure> {
         "/v2-beta/containers/1i{}",
         filled.containers[filled.containers.len() / 2]
     ));
-    let mut took = Vec::new();
+    let (mut took, mut used) = (Vec::new(), Vec::new());
     let mut memory = f64::NAN;
     for _ in 0..9 {
         let began = Instant::now();
@@ -43,6 +43,7 @@ pub fn cold_start(folder: &Path, filled: &Filled) -> Vec<Figure> {
         let (status, text) = load::once(server.address, &request);
         assert_eq!(status, 200, "{text}");
         took.push(began.elapsed().as_secs_f64() * 1000.0);
+        used.push(server.cpu_of_threads() * 1000.0);
         std::thread::sleep(Duration::from_millis(1000));
         memory = server.own_memory();
     }
@@ -58,6 +59,13 @@ pub fn cold_start(folder: &Path, filled: &Filled) -> Vec<Figure> {
                 took.len(),
                 took.last().unwrap_or(&0.0)
             ),
+        },
+        Figure {
+            name: "processor time of that".into(),
+            value: Some(median(&mut used)),
+            unit: " ms",
+            limit: Limit::AtMost(25.0, 15.0),
+            from: format!("median of {}, all threads", used.len()),
         },
         Figure {
             name: "memory at rest".into(),

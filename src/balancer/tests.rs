@@ -93,6 +93,11 @@ fn cases() -> Vec<(&'static str, Value)> {
                    "listeners": [{"port": 80, "protocol": "http", "rules": [web]}, {"port": 81, "protocol": "tcp", "rules": [web]}]}),
         ),
         (
+            "sticky_posts",
+            json!({"stickiness": {"cookie": "STAY", "mode": "rewrite", "postonly": true},
+                   "listeners": [{"port": 80, "protocol": "http", "rules": [web]}]}),
+        ),
+        (
             "outside",
             json!({"listeners": [{"port": 80, "protocol": "http", "rules": [
                 {"targets": {"one": target("db.example.com", 80), "two": target("2001:db8::1", 80)}}]}]}),

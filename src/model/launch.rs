@@ -129,6 +129,7 @@ pub struct LaunchConfig {
     pub health_timeout: Option<i64>,
     pub health_retries: Option<i64>,
     pub net_alias: Option<Vec<String>>,
+    /// As `requested_ip_address`, which comes first.
     pub ip: Option<String>,
     pub ip6: Option<String>,
     pub io_maximum_bandwidth: Option<i64>,

@@ -2,14 +2,14 @@
 //! and what was made of it is thrown away.
 
 use super::file::TypeFile;
-use super::grant::{AllRights, Grants, Plain};
+use super::grant::{AllRights, FieldRights, Grants, Plain};
 use super::inherit::{FieldDraft, Shapes, TypeShape, line, process_set};
 use super::load::Files;
-use super::type_view::plain_field;
+use super::type_view::{all_letters, leads_to};
 use super::types::view_index;
 use super::{Field, FieldType, Machine, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
 use crate::model::State;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Makes all types: what the engine and the store know, whatever the version and the role.
@@ -34,13 +34,14 @@ pub(super) fn view(
 ) -> View {
     let world = Unfrozen::new(files, shapes);
     let served = files.versions.get(&version).and_then(|v| v.served.as_ref());
+    let grants = world.grants(version);
     let eyes = Eyes {
         version,
         role,
-        rights: world.rights(version, role),
-        serving: served.map(|s| (s.version, world.rights(s.version, role))),
+        rights: grants.rights(role),
+        serving: served.map(|s| (s.version, world.grants(s.version).rights(role))),
         has_filters: !files.roles.get(&role).is_some_and(|part| part.no_filters),
-        inside: role.is_outside().then(|| world.rights(version, Role::Owner)),
+        inside: role.is_outside().then(|| grants.rights(Role::Owner)),
     };
     world.view(&eyes, types)
 }
@@ -85,8 +86,21 @@ struct Mask {
     is_written: bool,
 }
 
-/// By canonical type id, then by field.
-type Masks<'a> = HashMap<&'a str, BTreeMap<&'a str, Mask>>;
+/// By canonical type id; of each type the fields in the order of their names.
+type Masks<'a> = HashMap<&'a str, Vec<(&'a str, Mask)>>;
+
+/// Notes that a view shows these fields, which are all among those of `masks`.
+fn mark(masks: &mut [(&str, Mask)], fields: &FieldRights<'_>, (bit, role): (u32, Role)) {
+    let mut masks = masks.iter_mut();
+    for (name, letters) in fields.iter() {
+        // Both are in the order of the names.
+        let Some((_, mask)) = masks.find(|(at, _)| *at == name) else {
+            return;
+        };
+        mask.shown |= bit;
+        mask.is_written |= role != Role::Superadmin && (letters.has('c') || letters.has('u'));
+    }
+}
 
 /// Every type's canonical id → itself and all types below it, sorted.
 pub(super) fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
@@ -116,67 +130,72 @@ impl<'a> Unfrozen<'a> {
             .filter(|(v, _)| *v == version)
             .flat_map(|(_, shapes)| shapes);
         let visible = shapes.filter(|(id, _)| self.files.types.get(*id).is_some_and(|file| is_visible(file, version)));
-        visible
-            .map(|(id, shape)| Plain {
-                id,
-                collection: &shape.collection,
-                resource: &shape.resource,
-                fields: shape
-                    .fields
-                    .iter()
-                    .filter(|(_, draft)| !draft.hidden)
-                    .map(|(name, draft)| plain_field(name, draft))
-                    .collect(),
-                actions: shape.actions.keys().map(String::as_str).collect(),
-            })
-            .collect()
+        visible.map(|(id, shape)| self.plain_type(id, shape)).collect()
     }
 
-    fn rights(&self, version: Version, role: Role) -> AllRights<'a> {
-        Grants::new(self.files, version).rights(role, &self.plain(version))
+    fn plain_type(&self, id: &'a str, shape: &'a TypeShape) -> Plain<'a> {
+        let line = line(self.files, id);
+        let fields = || shape.fields.iter().filter(|(_, draft)| !draft.hidden);
+        Plain {
+            id,
+            line: line.into_iter().map(|file| file.id.as_str()).collect(),
+            collection: shape.collection.iter().map(String::as_str).collect(),
+            resource: shape.resource.iter().map(String::as_str).collect(),
+            fields: FieldRights::of(fields().map(|(name, draft)| (name.as_str(), all_letters(&draft.field)))),
+            holding: fields()
+                .filter_map(|(name, draft)| Some((name.as_str(), held(&draft.field.ty)?)))
+                .collect(),
+            leading: fields()
+                .filter_map(|(name, draft)| Some((name.as_str(), leads_to(draft)?)))
+                .collect(),
+            actions: shape.actions.keys().map(String::as_str).collect(),
+        }
     }
 
+    fn grants(&self, version: Version) -> Grants<'a> {
+        Grants::new(self.files, version, self.plain(version))
+    }
+
+    /// Which views show a field, of all fields of all types.
     fn masks(&self) -> Masks<'a> {
-        let of_version = |version| {
-            (
-                version,
-                Grants::new(self.files, version).of_all_roles(&self.plain(version)),
-            )
-        };
-        // Half of a start is this: the versions are worked out side by side.
-        let of_versions: Vec<_> = std::thread::scope(|scope| {
-            let of_version = &of_version;
-            let [first, second] = Version::ALL;
-            let beside = scope.spawn(move || of_version(second));
-            let here = of_version(first);
-            // What panicked there is tried here, to say where it did.
-            vec![here, beside.join().unwrap_or_else(|_| of_version(second))]
-        });
+        let mut masks = self.empty_masks();
+        let of_versions = Version::ALL.map(|version| (version, self.grants(version).of_all_roles()));
         let rights = |version: Version, role| {
-            of_versions
-                .iter()
-                .find(|(v, _)| *v == version)
-                .and_then(|(_, roles)| roles.get(&role))
+            let of_version = of_versions.iter().find(|(v, _)| *v == version);
+            of_version.and_then(|(_, roles)| roles.get(&role))
         };
-        let mut masks = Masks::new();
         for version in Version::ALL {
             let served = self.files.versions.get(&version).and_then(|v| v.served.as_ref());
             for role in Role::ALL {
-                let bit = 1 << view_index(version, role);
+                let by = (1 << view_index(version, role), role);
                 for (id, own) in rights(version, role).into_iter().flatten() {
                     let serving = served
                         .filter(|s| s.types.iter().any(|t| t == id))
                         .and_then(|s| rights(s.version, role)?.get(id));
-                    let of_type = masks.entry(id).or_default();
-                    for (name, letters) in own.fields.iter().chain(serving.into_iter().flat_map(|r| &r.fields)) {
-                        let mask = of_type.entry(name).or_default();
-                        mask.shown |= bit;
-                        mask.is_written |= role != Role::Superadmin && (letters.has('c') || letters.has('u'));
+                    let Some(of_type) = masks.get_mut(id) else { continue };
+                    mark(of_type, &own.fields, by);
+                    if let Some(serving) = serving {
+                        mark(of_type, &serving.fields, by);
                     }
                 }
             }
         }
         masks
+    }
+
+    /// All fields of all types, in whatever version, shown in no view yet.
+    fn empty_masks(&self) -> Masks<'a> {
+        let mut names: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+        for (id, shape) in self.shapes.iter().flat_map(|(_, shapes)| shapes) {
+            names
+                .entry(id)
+                .or_default()
+                .extend(shape.fields.keys().map(String::as_str));
+        }
+        names
+            .into_iter()
+            .map(|(id, names)| (id, names.into_iter().map(|name| (name, Mask::default())).collect()))
+            .collect()
     }
 
     fn machines(&self) -> HashMap<&str, Arc<Machine>> {
@@ -219,17 +238,21 @@ impl<'a> Unfrozen<'a> {
 
     fn make_type(&self, file: &TypeFile, machines: &HashMap<&str, Arc<Machine>>, masks: &Masks<'_>) -> Type {
         let id = file.id.as_str();
-        let masks = masks.get(id);
+        let masks = masks.get(id).map_or(&[] as &[_], Vec::as_slice);
+        let find = |name: &str| {
+            let at = masks.binary_search_by(|(at, _)| (*at).cmp(name)).ok();
+            at.and_then(|at| masks.get(at)).map(|(_, mask)| mask)
+        };
         let mut drafts: BTreeMap<&str, &FieldDraft> = BTreeMap::new();
         for (_, shapes) in self.shapes {
             let fields = shapes.get(id).map(|shape| &shape.fields);
             drafts.extend(fields.into_iter().flatten().map(|(n, d)| (n.as_str(), &**d)));
         }
         let mask = |name: &str, draft: &FieldDraft| {
-            let shown = masks.and_then(|m| m.get(name)).map(|mask| mask.shown);
+            let shown = find(name).map(|mask| mask.shown);
             shown.filter(|_| draft.shown).unwrap_or_default()
         };
-        let is_written = |name: &str| masks.and_then(|m| m.get(name)).is_some_and(|mask| mask.is_written);
+        let is_written = |name: &str| find(name).is_some_and(|mask| mask.is_written);
         let mut classes: Vec<u32> = drafts
             .iter()
             .filter(|(_, d)| d.field.source == Source::Fields)

@@ -62,24 +62,29 @@ pub(super) struct RolePart {
 pub(super) struct Letters(u8);
 
 impl Letters {
-    const ALL: &str = "rcudo";
+    const fn bit(letter: char) -> Option<u8> {
+        Some(match letter {
+            'r' => 1,
+            'c' => 2,
+            'u' => 4,
+            'd' => 8,
+            'o' => 16,
+            _ => return None,
+        })
+    }
 
     pub fn parse(text: &str) -> Option<Self> {
         text.chars()
-            .try_fold(Self(0), |set, c| Some(Self(set.0 | 1 << Self::ALL.find(c)?)))
+            .try_fold(Self(0), |set, c| Some(Self(set.0 | Self::bit(c)?)))
     }
 
     pub fn has(self, letter: char) -> bool {
-        Self::ALL.find(letter).is_some_and(|at| self.0 & (1 << at) != 0)
+        Self::bit(letter).is_some_and(|bit| self.0 & bit != 0)
     }
 
     pub(super) fn of(letters: &[(char, bool)]) -> Self {
-        let set = letters
-            .iter()
-            .filter(|(_, has)| *has)
-            .filter_map(|(c, _)| Self::ALL.find(*c))
-            .fold(0, |set, at| set | 1 << at);
-        Self(set)
+        let given = letters.iter().filter(|(_, has)| *has);
+        Self(given.filter_map(|(c, _)| Self::bit(*c)).fold(0, |set, bit| set | bit))
     }
 }
 

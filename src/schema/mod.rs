@@ -10,6 +10,7 @@ mod file;
 mod freeze;
 mod grant;
 mod grant_file;
+mod grant_table;
 mod inherit;
 pub mod layout;
 pub mod limits;

@@ -22,11 +22,8 @@ impl<'a> Unfrozen<'a> {
             };
             match Notation::parse(text) {
                 Notation::Types => {
-                    let is_listed = |f: &&TypeFile| {
-                        inside
-                            .get(f.id.as_str())
-                            .is_some_and(|r| r.collection.iter().any(|m| m == "GET"))
-                    };
+                    let is_listed =
+                        |f: &&TypeFile| inside.get(f.id.as_str()).is_some_and(|r| r.collection.contains(&"GET"));
                     // A stream is no list.
                     let lists = self.files.types.values().filter(|file| file.id != "subscribe");
                     for file in lists.filter(is_listed) {
@@ -68,11 +65,10 @@ impl<'a> Unfrozen<'a> {
             Notation::Types | Notation::Computed | Notation::Handled => None,
             Notation::One { field } => {
                 let kind = shape.fields.get(field).and_then(|d| named_type(&d.field.ty));
-                kind.filter(|_| rights.fields.contains_key(field))
-                    .map(|kind| Relation::One {
-                        field: field.to_owned(),
-                        kind: kind.to_owned(),
-                    })
+                kind.filter(|_| rights.fields.has(field)).map(|kind| Relation::One {
+                    field: field.to_owned(),
+                    kind: kind.to_owned(),
+                })
             }
             Notation::Listed { field } => {
                 let kind = def.fields.get(field).and_then(|f| named_type(&f.ty));

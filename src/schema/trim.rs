@@ -78,7 +78,7 @@ impl Eyes<'_> {
             inside: BTreeMap::new(),
         };
         for (name, draft) in &shape.fields {
-            if !rights.fields.contains_key(name.as_str()) {
+            if !rights.fields.has(name) {
                 // What nobody may write is in no structure.
                 if def.fields.get(name).is_some_and(|field| field.is_written) {
                     trim.gone.insert(name.clone());

@@ -2,8 +2,9 @@
 
 use super::Link;
 use super::file::{FilterPatch, TypeFile};
-use super::freeze::{Eyes, Unfrozen, held, named_type, plural};
-use super::grant::{PlainField, TypeRights};
+use super::freeze::{Eyes, Unfrozen, named_type, plural};
+use super::grant::TypeRights;
+use super::grant_file::Letters;
 use super::inherit::{FieldDraft, TypeShape, process_set};
 use super::trim::{self, Trims};
 use super::{Action, Field, FieldType, Relation, Type, TypeView, Version};
@@ -37,9 +38,9 @@ impl<'a> Unfrozen<'a> {
         let filters = self.own_filters(eyes, shape, rights);
         let shown: BTreeSet<&str> = rights
             .fields
-            .keys()
-            .chain(serving.into_iter().flat_map(|r| r.fields.keys()))
-            .copied()
+            .iter()
+            .chain(serving.into_iter().flat_map(|r| r.fields.iter()))
+            .map(|(name, _)| name)
             .collect();
         TypeView {
             template: Default::default(),
@@ -70,7 +71,7 @@ impl<'a> Unfrozen<'a> {
                 .map(|f| f.id.clone())
                 .collect(),
             is_root: file.parent.is_none(),
-            is_listable: rights.collection.iter().any(|m| m == "GET"),
+            is_listable: rights.collection.contains(&"GET"),
             is_embedded: file.embedded,
             shown: shown.into_iter().map(str::to_owned).collect(),
             input: served_as
@@ -84,8 +85,8 @@ impl<'a> Unfrozen<'a> {
                 .map(|s| s.iter().map(|(a, b)| (a.clone(), b.clone())).collect())
                 .unwrap_or_default(),
             fields: self.fields(version, shape, rights),
-            collection_methods: rights.collection.clone(),
-            resource_methods: rights.resource.clone(),
+            collection_methods: owned(&rights.collection),
+            resource_methods: owned(&rights.resource),
             id: name,
         }
     }
@@ -115,7 +116,7 @@ impl<'a> Unfrozen<'a> {
         let can_post = |f: &&&TypeFile| {
             eyes.rights
                 .get(f.id.as_str())
-                .is_some_and(|r| r.collection.iter().any(|m| m == "POST"))
+                .is_some_and(|r| r.collection.contains(&"POST"))
         };
         let made = below.iter().filter(is_near).filter(can_post);
         made.map(|f| self.name(eyes.version, &f.id).to_owned()).collect()
@@ -173,7 +174,7 @@ impl<'a> Unfrozen<'a> {
         let seen = rights
             .fields
             .iter()
-            .filter_map(|(name, letters)| Some((*name, letters, shape.fields.get(*name)?)));
+            .filter_map(|(name, letters)| Some((name, letters, shape.fields.get(name)?)));
         seen.map(|(name, letters, draft)| {
             let mut field = self.named(version, &draft.field);
             field.create = letters.has('c');
@@ -232,17 +233,25 @@ impl<'a> Unfrozen<'a> {
     }
 }
 
-pub(super) fn plain_field<'a>(name: &'a str, draft: &'a FieldDraft) -> PlainField<'a> {
-    let field = &draft.field;
-    let leads_to = match &field.ty {
-        FieldType::Reference(far) if draft.filter != FilterPatch::No && !far.is_empty() => Some(far.as_str()),
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// All that can be done with a field, whoever does it.
+pub(super) fn all_letters(field: &Field) -> Letters {
+    Letters::of(&[
+        ('r', true),
+        ('c', field.create),
+        ('u', field.update),
+        ('o', field.read_on_create_only),
+    ])
+}
+
+/// The type that a single reference leads to, if it may be filtered by.
+pub(super) fn leads_to(draft: &FieldDraft) -> Option<&str> {
+    match &draft.field.ty {
+        FieldType::Reference(far) if draft.filter != FilterPatch::No && !far.is_empty() => Some(far),
         _ => None,
-    };
-    PlainField {
-        name,
-        can: [field.create, field.update, field.read_on_create_only],
-        holds: held(&field.ty),
-        leads_to,
     }
 }
 

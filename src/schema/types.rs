@@ -352,13 +352,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(types: BTreeMap<String, Arc<Type>>, files: Files, shapes: Vec<(Version, Shapes)>) -> Self {
+    pub(super) fn new(types: BTreeMap<String, Arc<Type>>, mut files: Files, shapes: Vec<(Version, Shapes)>) -> Self {
         let views = (0..Version::ALL.len() * Role::ALL.len())
             .map(|_| OnceLock::new())
             .collect();
         Self {
-            texts: files.texts.clone(),
             summaries: super::summary::all(&files),
+            texts: std::mem::take(&mut files.texts),
             types,
             files,
             shapes,

@@ -1,5 +1,5 @@
-//! Rows that are asked for again and again, kept as they were read. The writer empties a row's place when it has changed
-//! it, before anybody is told: whoever heard of a change finds it.
+//! Rows that are asked for again and again, kept as they were read. The writer puts a row that it has changed into its
+//! place, or empties that, before anybody is told: whoever heard of a change finds it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +73,45 @@ pub(super) struct Missing {
     emptied: u64,
     /// Whether it was asked for before.
     pub(super) is_wanted: bool,
+}
+
+/// What a transaction did to a row.
+#[derive(Debug)]
+pub(super) struct Written {
+    id: ResourceId,
+    /// The row as it is now, if whoever wrote it knows all of it.
+    row: Option<Arc<Resource>>,
+    is_new: bool,
+}
+
+impl Written {
+    /// It was made.
+    pub(super) fn made(row: &Resource) -> Self {
+        Self {
+            is_new: true,
+            ..Self::changed(row)
+        }
+    }
+
+    /// It was changed to this.
+    pub(super) fn changed(row: &Resource) -> Self {
+        // One that a list was made of is without the engine's notes.
+        let is_whole = is_kept(row) && !row.internal.is_empty();
+        Self {
+            id: row.id,
+            row: is_whole.then(|| Arc::new(row.clone())),
+            is_new: false,
+        }
+    }
+
+    /// It is not as it was.
+    pub(super) fn gone(id: ResourceId) -> Self {
+        Self {
+            id,
+            row: None,
+            is_new: false,
+        }
+    }
 }
 
 /// Kept rows.
@@ -179,13 +218,22 @@ impl Cache {
         }
     }
 
-    /// Forgets rows that were changed.
-    pub(super) fn forget(&self, ids: &[ResourceId]) {
-        for id in ids {
-            if let Some(mut place) = self.place(*id) {
-                place.emptied += 1;
-                let is_it = |slot: &&mut Option<Arc<Resource>>| slot.as_ref().is_some_and(|row| row.id == *id);
-                place.rows.iter_mut().filter(is_it).for_each(|slot| self.clear(slot));
+    /// Takes over what a commit has written. A row that was made is kept at once, for its process reads it next; of those that
+    /// were changed those that were kept before.
+    pub(super) fn take_over(&self, written: Vec<Written>) {
+        for Written { id, row, is_new } in written {
+            let Some(mut place) = self.place(id) else { continue };
+            place.emptied += 1;
+            let emptied = place.emptied;
+            let is_it = |slot: &&mut Option<Arc<Resource>>| slot.as_ref().is_some_and(|row| row.id == id);
+            let old = place.rows.iter_mut().find(is_it);
+            let is_wanted = is_new || old.is_some();
+            if let Some(slot) = old {
+                self.clear(slot);
+            }
+            drop(place);
+            if let Some(row) = row.filter(|_| is_wanted) {
+                self.keep(row, emptied);
             }
         }
     }
@@ -246,7 +294,7 @@ mod tests {
         assert_eq!(find(&cache, "a"), ("a".into(), true));
         assert_eq!(find(&cache, "b"), ("b".into(), true));
         assert_eq!(find(&cache, "c"), ("b".into(), false));
-        cache.forget(&[ID]);
+        cache.take_over(vec![Written::gone(ID)]);
         assert_eq!(cache.bytes.load(Ordering::Relaxed), 0);
         assert_eq!(find(&cache, "d"), ("d".into(), true));
     }
@@ -256,11 +304,28 @@ mod tests {
         let cache = Cache::default();
         find(&cache, "old");
         let late = cache.find(ID, || {
-            cache.forget(&[ID]);
+            cache.take_over(vec![Written::gone(ID)]);
             Ok(Some(row("old")))
         });
         assert_eq!(late.unwrap().unwrap().name, "old", "it was so when it was read");
         assert_eq!(find(&cache, "new"), ("new".into(), true));
+    }
+
+    #[test]
+    fn what_was_made_is_kept_and_so_is_what_was_kept_before_it_changed() {
+        let cache = Cache::default();
+        cache.take_over(vec![Written::changed(&row("changed"))]);
+        assert_eq!(find(&cache, "read"), ("read".into(), true), "nobody had asked for it");
+        let cache = Cache::default();
+        cache.take_over(vec![Written::made(&row("made")), Written::changed(&row("changed"))]);
+        assert_eq!(find(&cache, "read"), ("changed".into(), false));
+        let of_a_list = Resource {
+            internal: String::new(),
+            ..row("without notes")
+        };
+        cache.take_over(vec![Written::changed(&of_a_list)]);
+        assert_eq!(find(&cache, "read"), ("read".into(), true));
+        assert_eq!(cache.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]

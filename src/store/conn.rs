@@ -8,14 +8,14 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
 
 use super::bodies::Unpacker;
-use super::cache::Cache;
+use super::cache::{Cache, Written};
 use super::dialect::{self, Conn};
 use super::identity::Identity;
 use super::migrate::{MigrateError, SchemaState, migrate};
 use super::tables::{server, setting};
 use super::writer::{Tx, Wake, Writer};
 use super::{LayoutOf, Priority, WriteFault, audit};
-use crate::model::{Clock, Error, ResourceId, Result};
+use crate::model::{Clock, Error, Result};
 
 /// A connection that can only read.
 pub type Reader = PooledConnection<ConnectionManager<Conn>>;
@@ -107,8 +107,8 @@ impl Store {
         let cache = Arc::new(Cache::default());
         let changed = cache.clone();
         // First of all, so that whoever is woken by a commit reads what it wrote.
-        let after_commit = Box::new(move |ids: Vec<ResourceId>, wakes: Vec<Wake>| {
-            changed.forget(&ids);
+        let after_commit = Box::new(move |written: Vec<Written>, wakes: Vec<Wake>| {
+            changed.take_over(written);
             if !wakes.is_empty() {
                 after_commit(wakes);
             }

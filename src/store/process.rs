@@ -367,6 +367,15 @@ impl Tx<'_> {
         Ok(ended == Some(None))
     }
 
+    /// The version of what a process is done to, if the process is still open and its resource is there.
+    pub fn version_under(&mut self, id: i64) -> Result<Option<i64>> {
+        let text = "SELECT version FROM process_instance JOIN resource_state USING (resource_id) WHERE id = ? AND ended_ms IS NULL";
+        Statement::new(text, vec![Bound::Int(id)])
+            .get_result(self.conn)
+            .optional()
+            .map_err(failed("reading what a process is done to"))
+    }
+
     /// The open processes of a resource.
     pub fn open_processes_of(&mut self, resource: ResourceId) -> Result<Vec<Process>> {
         process_instance::table

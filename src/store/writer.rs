@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::LayoutOf;
 use super::bodies::Packer;
+use super::cache::Written;
 use super::dialect::{self, Conn};
 use super::statement::Statement;
 use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
@@ -75,7 +76,7 @@ pub struct Tx<'a> {
     pub(super) epoch: i64,
     now: Timestamp,
     wakes: Vec<Wake>,
-    changed: Vec<ResourceId>,
+    changed: Vec<Written>,
     written: usize,
     /// Why it could not write.
     stuck: Option<String>,
@@ -113,8 +114,8 @@ impl Tx<'_> {
     }
 
     /// Notes that this row is no longer as whoever has read it knows it.
-    pub(super) fn note_changed(&mut self, id: ResourceId) {
-        self.changed.push(id);
+    pub(super) fn note_written(&mut self, what: Written) {
+        self.changed.push(what);
     }
 
     /// Counts a row that was made or changed.
@@ -141,7 +142,7 @@ impl Tx<'_> {
 }
 
 /// What is done with the rows that a commit changed, and with what its closures want woken.
-pub(super) type AfterCommit = Box<dyn Fn(Vec<ResourceId>, Vec<Wake>) + Send + Sync>;
+pub(super) type AfterCommit = Box<dyn Fn(Vec<Written>, Vec<Wake>) + Send + Sync>;
 type Finish = Box<dyn FnOnce(bool) + Send>;
 type Job = Box<dyn FnOnce(&mut Tx<'_>) -> (bool, Finish) + Send>;
 
@@ -303,7 +304,7 @@ impl Drop for Writer {
 /// What follows from the closures of a commit.
 #[derive(Default)]
 struct Told {
-    changed: Vec<ResourceId>,
+    changed: Vec<Written>,
     wakes: Vec<Wake>,
 }
 

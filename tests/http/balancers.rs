@@ -505,7 +505,7 @@ async fn what_a_balancer_cannot_do_its_service_says() {
 }
 
 /// A certificate for a name, with its key.
-fn certificate(name: &str) -> Value {
+pub fn certificate(name: &str) -> Value {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new([name.to_owned()]).expect("a name");
     let cert = params.self_signed(&key).expect("it can be signed");

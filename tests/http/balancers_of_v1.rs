@@ -183,6 +183,11 @@ async fn fields_of_v1_are_what_lb_config_says() {
         .await
         .refused(422, "InvalidReference");
     assert_eq!(answer["fieldName"], "certificateIds", "{answer}");
+    let answer = w
+        .put(&v1(&id), json!({"defaultCertificateId": "1c99999"}))
+        .await
+        .refused(422, "InvalidReference");
+    assert_eq!(answer["fieldName"], "defaultCertificateId", "{answer}");
     w.put(&v1(&id), json!({"loadBalancerConfig": null})).await.ok();
     w.settle().await;
     let row = w.show(&id).await;

@@ -424,24 +424,34 @@ async fn without_any_host_a_container_says_so() {
 
 #[actix_web::test]
 async fn what_is_reserved_on_a_host_is_not_there_for_others() {
-    let w = World::new().await;
-    let host = hosts(&w).await.remove(0);
-    w.put(&host, json!({"memory": 1_000_000})).await.ok();
-    let stack = w.stack("s").await;
-    let reserve = json!({"launchConfig": {"memoryReservation": 600_000}});
-    let first = w.running(&stack, "first", reserve.clone()).await;
-    let second = w.service(&stack, "second", reserve).await;
-    w.act(&second, "activate", json!({})).await.ok();
-    w.advance(Duration::from_secs(5)).await;
-    let row = w.show(&second).await;
-    assert_eq!(text(&row, "state"), "activating", "{row:#}");
-    assert!(
-        text(&row, "transitioningMessage").contains("600000 bytes of memory"),
-        "{row:#}"
-    );
-    w.delete(&first).await.ok();
-    w.wait(&first, "removed").await;
-    w.wait(&second, "active").await;
+    for (there, wanted, says) in [
+        (
+            json!({"memory": 1_000_000}),
+            json!({"memoryReservation": 600_000}),
+            "600000 bytes of memory",
+        ),
+        (
+            json!({"milliCpu": 1_000}),
+            json!({"milliCpuReservation": 600}),
+            "600 thousandths of a core",
+        ),
+    ] {
+        let w = World::new().await;
+        let host = hosts(&w).await.remove(0);
+        w.put(&host, there).await.ok();
+        let stack = w.stack("s").await;
+        let reserve = json!({"launchConfig": wanted});
+        let first = w.running(&stack, "first", reserve.clone()).await;
+        let second = w.service(&stack, "second", reserve).await;
+        w.act(&second, "activate", json!({})).await.ok();
+        w.advance(Duration::from_secs(5)).await;
+        let row = w.show(&second).await;
+        assert_eq!(text(&row, "state"), "activating", "{row:#}");
+        assert!(text(&row, "transitioningMessage").contains(says), "{row:#}");
+        w.delete(&first).await.ok();
+        w.wait(&first, "removed").await;
+        w.wait(&second, "active").await;
+    }
 }
 
 #[actix_web::test]

@@ -593,3 +593,49 @@ async fn lists_are_counted_by_what_their_rows_share() {
         );
     }
 }
+
+#[actix_web::test]
+async fn columns_that_a_role_does_not_see_filter_where_its_schemas_list_them_and_nothing_else_does() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let check = json!({"port": 80, "interval": 1000, "responseTimeout": 1000});
+    let id = w
+        .running(&stack, "web", json!({"launchConfig": {"healthCheck": check}}))
+        .await;
+    let gone = w.service(&stack, "gone", json!({})).await;
+    w.delete(&gone).await.ok();
+    w.wait(&gone, "removed").await;
+    let schema = w.show("schemas/service").await;
+    assert!(schema["resourceFields"]["removeTime"].is_null());
+    assert!(schema["collectionFilters"]["removeTime"].is_object());
+    let names = async |path: &str| -> Vec<String> {
+        let rows = w.list(path).await;
+        rows.iter().map(|row| text(row, "name").to_owned()).collect()
+    };
+    assert_eq!(
+        names("services?removed_notnull=true&removeTime_notnull=true").await,
+        ["gone"]
+    );
+    assert!(
+        names("services?removed_notnull=true&removeTime_null=true")
+            .await
+            .is_empty()
+    );
+    assert_eq!(names("services?removeTime_null=true").await, ["web"]);
+    assert!(w.show(&gone).await["removeTime"].is_null());
+    let schema = w.show("schemas/instance").await;
+    assert!(schema["resourceFields"]["healthState"].is_null());
+    w.wait(&id, "active").await;
+    assert_eq!(names("instances?healthState=healthy").await, ["s-web-1"]);
+    assert!(names("instances?healthState=unhealthy").await.is_empty());
+    // What stands in a row's own text says nothing to who does not see it.
+    let schema = w.show("schemas/container").await;
+    assert!(schema["resourceFields"]["agentId"].is_null() && schema["collectionFilters"]["agentId"].is_object());
+    for filter in ["agentId_null", "agentId_notnull"] {
+        assert_eq!(
+            names(&format!("containers?{filter}=true")).await,
+            ["s-web-1"],
+            "{filter}"
+        );
+    }
+}

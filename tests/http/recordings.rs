@@ -44,7 +44,11 @@ fn answers_are_those_of_the_recordings() {
     let file = folder.join("report.txt");
     // Some lines are for what happens now and then: who mends something looks here for those that nothing needs any more.
     let unused = purpose.unused().join("\n");
-    let text = format!("{}\n# Lines of the list that nothing needed\n{unused}\n", report.text());
+    let text = format!(
+        "{}\n# Lines of the list that nothing needed\n{unused}\n\n# What the lines of the list are needed for\n{}",
+        report.text(),
+        purpose.uses()
+    );
     std::fs::write(&file, text).expect("the report can be written");
     println!(
         "{} ({} lines say what is on purpose); see {}",

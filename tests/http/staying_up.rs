@@ -264,6 +264,25 @@ async fn an_address_that_is_asked_for_is_given_if_it_is_free() {
     let rows = w.containers(&id).await;
     let addresses: Vec<&str> = rows.iter().map(|r| text(r, "primaryIpAddress")).collect();
     assert_eq!(addresses, ["10.42.3.77", "10.42.0.2"]);
+    // So it is by the other name that Rancher has for it; of two the first one that is free is given.
+    for (config, expected) in [
+        (json!({"ip": "10.42.3.80"}), "10.42.3.80"),
+        (
+            json!({"ip": "10.42.3.81", "requestedIpAddress": "10.42.3.77"}),
+            "10.42.3.81",
+        ),
+        (
+            json!({"ip": "10.42.3.82", "requestedIpAddress": "10.42.3.83"}),
+            "10.42.3.83",
+        ),
+    ] {
+        let mut config = config;
+        config["imageUuid"] = json!("sim:one");
+        let row = w.post("containers", config).await.ok();
+        w.settle().await;
+        let row = w.show(&format!("containers/{}", text(&row, "id"))).await;
+        assert_eq!(text(&row, "primaryIpAddress"), expected);
+    }
 }
 
 #[actix_web::test]

@@ -11,21 +11,21 @@ use serde_json::{Map, Value, json};
 use crate::support::{Answer, World, actions, has, text};
 
 /// The schemas of a version, by id, as a client reads them.
-async fn schemas(w: &World, base: &str) -> BTreeMap<String, Value> {
+pub async fn schemas(w: &World, base: &str) -> BTreeMap<String, Value> {
     let rows = w.list(&format!("{base}/schemas")).await;
     rows.into_iter()
         .map(|schema| (text(&schema, "id").to_owned(), schema))
         .collect()
 }
 
-fn can(schema: &Value, methods: &str, method: &str) -> bool {
+pub fn can(schema: &Value, methods: &str, method: &str) -> bool {
     schema[methods]
         .as_array()
         .is_some_and(|m| m.iter().any(|m| m == method))
 }
 
 /// The path of a link.
-fn path(link: &Value) -> String {
+pub fn path(link: &Value) -> String {
     link.as_str()
         .unwrap_or_default()
         .trim_start_matches("http://localhost")
@@ -35,7 +35,7 @@ fn path(link: &Value) -> String {
 const BASES: [&str; 4] = ["/v1", "/v2-beta", "/v1/projects/1a5", "/v2-beta/projects/1a5"];
 
 /// A world with something of everything.
-async fn full_world() -> World {
+pub async fn full_world() -> World {
     let w = World::new().await;
     let stack = w.stack("s").await;
     let db = w.running(&stack, "db", json!({"scale": 2})).await;
@@ -158,7 +158,7 @@ async fn every_link_of_every_row_leads_somewhere() {
 }
 
 /// Something that fits a field, as far as the schemas say.
-async fn value_of(
+pub async fn value_of(
     w: &World,
     base: &str,
     all: &BTreeMap<String, Value>,
@@ -204,7 +204,7 @@ async fn value_of(
 }
 
 /// A body with all required fields, or with every field that may be given.
-async fn body_of(
+pub async fn body_of(
     w: &World,
     base: &str,
     all: &BTreeMap<String, Value>,

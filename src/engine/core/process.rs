@@ -107,13 +107,61 @@ pub(crate) fn fenced(tx: &mut Tx<'_>, process: i64, resource: ResourceId) -> Res
     tx.find(resource)
 }
 
+/// The same where the row was read before, and most times is still as it was.
+pub(crate) fn fenced_as_read(tx: &mut Tx<'_>, process: i64, read: Resource) -> Result<Option<Resource>> {
+    match tx.version_under(process)? {
+        None => Ok(None),
+        Some(version) if version == read.version => Ok(Some(read)),
+        Some(_) => tx.find(read.id),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::super::testkit;
     use super::*;
+    use crate::model::{Fields, State, Timestamp};
 
     #[test]
     fn back_off_grows_and_is_bounded() {
         let waits: Vec<u128> = [1, 2, 3, 12, 30].into_iter().map(|n| back_off(n).as_millis()).collect();
         assert_eq!(waits, [2_100, 2_200, 2_400, 120_000, 120_000]);
+    }
+
+    #[tokio::test]
+    async fn what_a_write_gives_back_is_what_is_read_whoever_keeps_it() {
+        let (_folder, core) = testkit::empty();
+        let made = testkit::insert(&core, "service", State::ACTIVE, Fields::default()).await;
+        assert_eq!(core.store.find(made.id).unwrap().as_ref(), Some(&made));
+        let mut patch = Fields::default();
+        patch.set("scale", &3).unwrap();
+        let changes = Changes {
+            state: Some(State::REMOVED),
+            health: Some("healthy".into()),
+            kind: Some("dnsService".into()),
+            name: Some("other".into()),
+            message: Some("said".into()),
+            progress: Some(Some(7)),
+            host_id: Some(Some(ResourceId(8))),
+            account_id: Some(Some(ResourceId(5))),
+            removed: Some(Timestamp(12_345)),
+            purge_after: Some(Timestamp(67_890)),
+            fields: None,
+            patch,
+            internal: Some(r#"{"a":1}"#.into()),
+        };
+        let id = made.id;
+        let (new, read) = core
+            .write(move |tx| {
+                assert_eq!(tx.find(made.id)?.as_ref(), Some(&made));
+                let new = tx.update_if(&made, &changes)?;
+                Ok((new, tx.find(made.id)?))
+            })
+            .await
+            .unwrap();
+        assert_eq!(Some(&new), read.as_ref());
+        assert_eq!(Some(new), core.store.find(id).unwrap());
     }
 }

@@ -212,11 +212,14 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
     if launch.kernel_memory.is_some() {
         return refuse("kernelMemory");
     }
-    for field in ["lxcConf", "disks", "userdata"] {
+    // All but the first are of machines, which there are none of.
+    for field in ["lxcConf", "disks", "userdata", "memoryMb", "vcpu", "kind"] {
         let is_given = config.get(field).is_some_and(|v| match v {
             Value::Null => false,
             Value::Object(map) => !map.is_empty(),
             Value::Array(list) => !list.is_empty(),
+            Value::Number(_) if field == "vcpu" => *v != json!(1),
+            Value::String(kind) if field == "kind" => kind == "virtualMachine",
             _ => true,
         });
         if is_given {

@@ -205,6 +205,7 @@ impl Core {
         let wanted: Vec<String> = launch
             .requested_ip_address
             .iter()
+            .chain(&launch.ip)
             .map(String::as_str)
             .chain(preferred.split(','))
             .map(|w| w.trim().to_owned())

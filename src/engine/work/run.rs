@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced, request, short_name};
+use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced_as_read, request, short_name};
 use crate::model::{Error, ErrorKind, Resource, Result, State};
 use crate::store::{Changes, Process, Tx, Wake, exit};
 
@@ -38,7 +38,7 @@ impl Core {
                 Outcome::Failed(error.external.unwrap_or_else(|| "internal error".to_owned()))
             }
         };
-        if let Err(error) = self.settle(process, &row, outcome).await
+        if let Err(error) = self.settle(process, row, outcome).await
             && error.kind != ErrorKind::Unavailable
         {
             self.run_later(id, "ending", &error);
@@ -60,16 +60,15 @@ impl Core {
     }
 
     /// `row` is as it was when the handler began; what is written goes by how it is now.
-    async fn settle(&self, process: Process, row: &Resource, outcome: Outcome) -> Result<()> {
-        let machine = self.machine_of_row(row)?.clone();
+    async fn settle(&self, process: Process, row: Resource, outcome: Outcome) -> Result<()> {
+        let machine = self.machine_of_row(&row)?.clone();
         let keep_removed = self.keep_removed();
-        let owner = self.owner_of(row);
-        let row_id = row.id;
+        let owner = self.owner_of(&row);
         let log = (row.root == "service")
-            .then(|| self.service_log(row_id, &process))
+            .then(|| self.service_log(row.id, &process))
             .transpose()?;
         self.write(move |tx| {
-            let Some(row) = fenced(tx, process.id, row_id)? else {
+            let Some(row) = fenced_as_read(tx, process.id, row)? else {
                 return Ok(());
             };
             let Some(edge) = edge(&machine, &process, &row) else {

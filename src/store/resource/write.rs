@@ -7,6 +7,7 @@ use diesel::prelude::*;
 
 use super::{Changes, NewResource, failed};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
+use crate::store::cache::Written;
 use crate::store::dialect::{self, Conn};
 use crate::store::statement::{Bound, Statement};
 use crate::store::{Tx, audit};
@@ -258,7 +259,7 @@ impl Tx<'_> {
         }
         self.touch(&new.root);
         self.count_row();
-        Ok(Resource {
+        let row = Resource {
             id: ResourceId(id),
             root: new.root,
             kind: new.kind,
@@ -278,7 +279,9 @@ impl Tx<'_> {
             fields,
             cuts,
             internal,
-        })
+        };
+        self.note_written(Written::made(&row));
+        Ok(row)
     }
 
     /// Changes a row if it is still as it was read (same version), and announces it. A row that moved on is a conflict.
@@ -300,11 +303,12 @@ impl Tx<'_> {
         } else {
             self.write_changes(row, changes, packed.as_ref())?;
         }
-        self.note_changed(row.id);
+        let new = changed(row, changes, packed);
+        self.note_written(Written::changed(&new));
         self.touch(&row.root);
         self.count_row();
-        self.announce(row.id, changes.account_id.unwrap_or(row.account_id))?;
-        Ok(changed(row, changes, packed))
+        self.announce(row.id, new.account_id)?;
+        Ok(new)
     }
 
     fn write_changes(&mut self, row: &Resource, changes: &Changes, packed: Option<&(String, String)>) -> Result<()> {
@@ -332,7 +336,7 @@ impl Tx<'_> {
     pub(in crate::store) fn delete_rows(&mut self, ids: &[i64]) -> Result<()> {
         self.delete_refs_of(ids)?;
         for id in ids {
-            self.note_changed(ResourceId(*id));
+            self.note_written(Written::gone(ResourceId(*id)));
         }
         delete_rows(self.conn, ids).map_err(failed("deleting resources"))
     }

@@ -1,5 +1,9 @@
 //! What differs on purpose: `tests/recordings/on_purpose.txt`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
 use super::compare::Difference;
 use super::script;
 
@@ -14,7 +18,8 @@ struct Line {
     reason: String,
     /// As it stands in the list.
     text: String,
-    is_used: std::cell::Cell<bool>,
+    /// What it was needed for, by kind: in how many places, and one of them.
+    used: RefCell<BTreeMap<String, (usize, String)>>,
 }
 
 /// The whole list.
@@ -45,14 +50,30 @@ impl Purpose {
                 && fits(&line.drover, &found.drover)
         };
         let line = self.lines.iter().find(fits)?;
-        line.is_used.set(true);
+        let kind = format!("{} {} ({})", found.kind_of_row, found.path, found.how);
+        let mut used = line.used.borrow_mut();
+        let place = || format!("{request}: original {} drover {}", found.original, found.drover);
+        used.entry(kind).or_insert_with(|| (0, place())).0 += 1;
         Some(line.reason.as_str())
     }
 
     /// The lines that no difference needed: nothing differs there any more.
     pub fn unused(&self) -> Vec<&str> {
-        let unused = self.lines.iter().filter(|line| !line.is_used.get());
+        let unused = self.lines.iter().filter(|line| line.used.borrow().is_empty());
         unused.map(|line| line.text.as_str()).collect()
+    }
+
+    /// What each line is needed for, for whoever makes one narrower.
+    pub fn uses(&self) -> String {
+        let mut text = String::new();
+        for line in &self.lines {
+            let used = line.used.borrow();
+            let _ = writeln!(text, "{}", line.text);
+            for (kind, (places, example)) in &*used {
+                let _ = writeln!(text, "{places:7} {kind}\n        {example}");
+            }
+        }
+        text
     }
 
     /// How many lines there are.
@@ -78,7 +99,7 @@ fn parse(line: &str) -> Line {
         drover: next(),
         reason: next(),
         text: line.to_owned(),
-        is_used: std::cell::Cell::new(false),
+        used: RefCell::default(),
     }
 }
 
