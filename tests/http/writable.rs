@@ -205,8 +205,8 @@ async fn what_nobody_can_make_is_not_made() {
                 let here = ty
                     .actions
                     .iter()
-                    .filter(|(_, action)| action.input.as_deref() == Some(id));
-                here.filter(|(name, _)| !ty.def.unavailable_actions.contains(name))
+                    .filter(move |(_, action)| action.input.as_deref() == Some(id));
+                here.filter(move |(name, _)| !ty.def.unavailable_actions.contains(name))
                     .map(move |(name, _)| format!("{}?action={name}", ty.id))
             });
             for action in takes {
