@@ -48,7 +48,7 @@ fn may_be_short(parts: &Parts<'_>, view: &View) -> bool {
         | Target::Schemas
         | Target::Schema(_)
         | Target::OpenApi
-        | Target::Catalog { .. } => true,
+        | Target::Beside { .. } => true,
         // What comes along is of any type.
         _ if parts.query.has("include") => false,
         Target::Collection(ty) | Target::Resource { ty, .. } => is_open(ty),
@@ -64,7 +64,7 @@ fn may_be_short(parts: &Parts<'_>, view: &View) -> bool {
                 Relation::Computed => is_open(&link.name),
             })
         }),
-        Target::Script(_) | Target::Tunnel | Target::Receivers { .. } | Target::NotBuilt(_) | Target::Nothing => false,
+        Target::Script(_) | Target::Tunnel | Target::Receivers { .. } | Target::Nothing => false,
     }
 }
 
