@@ -20,6 +20,7 @@
 )]
 
 mod access;
+mod around;
 mod fill;
 mod floor;
 mod http;
@@ -54,7 +55,7 @@ pub struct Options {
     /// How long a round takes.
     #[arg(long, default_value = "1500", value_parser = milliseconds, value_name = "MS")]
     round: Duration,
-    /// Only these parts: http, access, scale, subscribers, start, simulated, docker.
+    /// Only these parts: http, access, scale, subscribers, start, simulated, import, docker, around.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Who listens.
@@ -118,6 +119,12 @@ fn main() {
     if wants("simulated") {
         figures.extend(life::simulated(&folder.join("simulated")));
     }
+    if wants("import") {
+        figures.extend(around::import(&folder));
+    }
+    if wants("around") {
+        figures.extend(around::real(&folder.join("around")));
+    }
     if wants("docker") {
         figures.extend(life::real(&folder.join("docker")));
     }
@@ -131,9 +138,18 @@ fn main() {
         .expect("the target folder")
         .to_owned();
     report::publish(&figures, &about, &target);
-    for part in ["small", "large", "subscribers", "simulated", "docker"]
-        .iter()
-        .filter(|_| options.folder.is_some())
+    for part in [
+        "small",
+        "large",
+        "subscribers",
+        "simulated",
+        "docker",
+        "import-100",
+        "import-400",
+        "around",
+    ]
+    .iter()
+    .filter(|_| options.folder.is_some())
     {
         let _ = std::fs::remove_dir_all(folder.join(part));
     }
