@@ -81,7 +81,7 @@ pub fn cold_start(folder: &Path, filled: &Filled) -> Vec<Figure> {
 pub struct Client(pub SocketAddr);
 
 impl Client {
-    fn ask(&self, request: &[u8]) -> Value {
+    pub fn ask(&self, request: &[u8]) -> Value {
         let (status, text) = load::once(self.0, request);
         assert!((200..300).contains(&status), "{status}: {text}");
         serde_json::from_str(&text).expect("JSON")
@@ -91,7 +91,7 @@ impl Client {
         self.ask(&load::get(&format!("/v2-beta/projects/1a5/{path}")))
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    pub fn post(&self, path: &str, body: &Value) -> Value {
         self.ask(&load::post(&format!("/v2-beta/projects/1a5/{path}"), &body.to_string()))
     }
 
@@ -189,11 +189,11 @@ pub fn simulated(folder: &Path) -> Vec<Figure> {
 }
 
 /// The image of real containers: the live tests' own.
-const IMAGE: &str = "drover-test/busybox:1";
+pub const IMAGE: &str = "drover-test/busybox:1";
 /// Real containers of the second figure.
 const MANY: u32 = 50;
 
-fn skipped(name: &str, unit: &'static str, limit: Limit) -> Figure {
+pub fn skipped(name: &str, unit: &'static str, limit: Limit) -> Figure {
     Figure {
         name: name.into(),
         value: None,

@@ -147,7 +147,7 @@ pub fn number(process: u32, file: &str, key: &str) -> u64 {
         .expect("a number")
 }
 
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|l| l.local_addr())
         .expect("a free port")

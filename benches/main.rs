@@ -20,6 +20,7 @@
 )]
 
 mod access;
+mod around;
 mod engines;
 mod fill;
 mod floor;
@@ -56,7 +57,7 @@ pub struct Options {
     /// How long a round takes.
     #[arg(long, default_value = "1500", value_parser = milliseconds, value_name = "MS")]
     round: Duration,
-    /// Only these parts: http, access, scale, subscribers, names, start, simulated, telling, engines, docker.
+    /// Only these parts: http, access, scale, subscribers, names, start, simulated, import, telling, engines, docker, around.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Who listens.
@@ -129,6 +130,12 @@ fn main() {
     if wants("engines") {
         figures.extend(engines::at_rest(&folder.join("engines")));
     }
+    if wants("import") {
+        figures.extend(around::import(&folder));
+    }
+    if wants("around") {
+        figures.extend(around::real(&folder.join("around")));
+    }
     if wants("docker") {
         figures.extend(life::real(&folder.join("docker")));
     }
@@ -151,6 +158,9 @@ fn main() {
         "telling",
         "engines",
         "docker",
+        "import-100",
+        "import-400",
+        "around",
     ]
     .iter()
     .filter(|_| options.folder.is_some())

@@ -243,7 +243,7 @@ fn measure(server: &Server, subscribers: usize, path: &str, changes: &[Change]) 
 }
 
 /// Shakes hands for so many connections.
-async fn connect(address: SocketAddr, path: &str, count: usize) -> Vec<TcpStream> {
+pub async fn connect(address: SocketAddr, path: &str, count: usize) -> Vec<TcpStream> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
@@ -295,7 +295,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// Where the payload of the first frame is, if it is whole. What a server sends is not masked.
-fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
+pub fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     let (start, length) = match bytes.get(1)? & 0x7f {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
         127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize),

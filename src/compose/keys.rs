@@ -65,7 +65,7 @@ pub const KEYS: &[Key] = &[
     docker("blkio_config", Special("blkioWeight, blkioDeviceOptions")),
     docker("blkio_weight", Config("blkioWeight", Count)),
     docker("blkio_weight_device", Special("blkioDeviceOptions")),
-    docker("build", Refused("images are not built here")),
+    docker("build", Special("build")),
     docker("cap_add", Config("capAdd", List)),
     docker("cap_drop", Config("capDrop", List)),
     docker("cgroup_parent", Config("cgroupParent", Text)),
@@ -213,6 +213,7 @@ pub const DEPLOY_REASON: &str = NO_SWARM;
 /// The fields of a launch configuration that keys with code of their own say.
 const SPECIAL_FIELDS: &[&str] = &[
     "blkioDeviceOptions",
+    "build",
     "dataVolumes",
     "dataVolumesFromLaunchConfigs",
     "environment",

@@ -80,6 +80,14 @@ fn config() -> impl Strategy<Value = Map<String, Value>> {
     });
     let check = json!({"port": 80, "interval": 2000, "requestLine": "GET / HTTP/1.0", "strategy": "recreateOnQuorum", "recreateOnQuorumStrategyConfig": {"quorum": 2}});
     let special: Vec<(&str, BoxedStrategy<Value>)> = vec![
+        (
+            "build",
+            prop::sample::select(vec![
+                json!({"remote": "http://files/a.tar"}),
+                json!({"remote": "https://git/a.git#b", "dockerfile": "x/File"}),
+            ])
+            .boxed(),
+        ),
         ("environment", value_of(Form::Pairs)),
         ("labels", value_of(Form::Pairs)),
         ("ports", ports.prop_map(|ports| json!(ports)).boxed()),

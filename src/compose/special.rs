@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::launch::is_remote;
 use crate::model::port::PortSpec;
 
 use super::balancing;
@@ -59,6 +60,7 @@ const UPGRADE_STRATEGY: &[(&str, &str, Form)] = &[
 pub(super) fn read(reader: &mut Reader<'_>, parts: &mut Parts, key: &Key, node: &Node) -> Read<()> {
     match (key.file, key.name) {
         (_, "image") => parts.image = Some(node.as_text()?.trim().to_owned()),
+        (_, "build") => build(reader, parts, node)?,
         (_, "type") => parts.kind = Some(node.as_text()?.to_owned()),
         (_, "environment") => {
             for (name, value) in optional_pairs(node)? {
@@ -373,6 +375,31 @@ fn logging(parts: &mut Parts, driver: Option<&Node>, options: Option<&Node>) -> 
         config.insert("config".into(), Value::Object(pairs(options)?));
     }
     parts.config.insert("logConfig".into(), Value::Object(config));
+    Ok(())
+}
+
+/// What the engine builds itself, of an address. There are no files beside the file.
+fn build(reader: &mut Reader<'_>, parts: &mut Parts, node: &Node) -> Read<()> {
+    let (context, dockerfile) = match &node.kind {
+        Kind::Scalar(..) => (node.as_text()?, None),
+        _ => {
+            unknown(reader, parts, "build", node, &["context", "dockerfile", "args"])?;
+            if node.get("args").is_some() {
+                return Err(Problem::new("is not part of this build").within("args"));
+            }
+            let context = node.get("context").map(Node::as_text).transpose()?.unwrap_or_default();
+            (context, node.get("dockerfile").map(Node::as_text).transpose()?)
+        }
+    };
+    if !is_remote(context) {
+        return Err(Problem::new(
+            "images are built of an address only: the server has no files of yours",
+        ));
+    }
+    let mut config = Map::new();
+    config.insert("remote".into(), json!(context));
+    config.extend(dockerfile.map(|file| ("dockerfile".to_owned(), json!(file))));
+    parts.config.insert("build".into(), Value::Object(config));
     Ok(())
 }
 

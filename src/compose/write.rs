@@ -279,6 +279,7 @@ fn config(launch: &Map<String, Value>, labels: Map<String, Value>) -> (Entries, 
         (None, _) => None,
     };
     docker.extend(network.map(|text| ("network_mode".to_owned(), Node::text(text))));
+    docker.extend(built(of("build")).map(|node| ("build".to_owned(), node)));
     docker.extend(logging(of("logConfig")).map(|node| ("logging".to_owned(), node)));
     docker.extend(docker_check(launch).map(|node| ("healthcheck".to_owned(), node)));
     docker.extend(devices(of("blkioDeviceOptions")));
@@ -287,6 +288,16 @@ fn config(launch: &Map<String, Value>, labels: Map<String, Value>) -> (Entries, 
         rancher.push(("health_check".into(), health_check(check)));
     }
     (docker, rancher)
+}
+
+fn built(build: &Value) -> Option<Node> {
+    let mut entries = Entries::new();
+    for (key, field) in [("context", "remote"), ("dockerfile", "dockerfile")] {
+        let text = build.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+        entries.extend(text.map(|text| (key.to_owned(), Node::text(text))));
+    }
+    build.get("remote").and_then(Value::as_str)?;
+    (!entries.is_empty()).then(|| Node::of(Kind::Map(entries)))
 }
 
 fn logging(config: &Value) -> Option<Node> {

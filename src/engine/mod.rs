@@ -19,7 +19,7 @@ mod services;
 mod work;
 
 pub use crate::runtime::stats::Sample;
-pub use crate::runtime::streams::{Connection, Piece, Pieces, Running, Terminal};
+pub use crate::runtime::streams::{Bytestream, Connection, Piece, Pieces, Running, Terminal};
 pub use crate::store::Tally;
 pub use access::{Allowed, Rights};
 pub use access::{Candidate, KeyProof};
@@ -39,5 +39,5 @@ pub use face::{DialledAgent, Engine, Opened, StreamTicket};
 pub use hosts::Attachment;
 pub use instances::{Look, Looks, OpenStream};
 pub use names::NameKeeper;
-pub use services::StackFiles;
+pub use services::{Received, StackFiles, Way};
 pub use work::Background;

@@ -110,6 +110,8 @@ impl HostPolicy {
         let ipc = launch.ipc_mode.as_deref().unwrap_or_default();
         let isolation = launch.isolation.as_deref().unwrap_or_default();
         let switches = [
+            // The engine reads what is built from wherever it is told, with nobody's rights but its own.
+            ("build", launch.build.is_some(), false),
             ("privileged", launch.privileged == Some(true), self.privileged),
             ("pidMode", is_text(&launch.pid_mode), self.pid_host),
             ("ipcMode", !OWN_IPC.contains(&ipc), self.ipc_host),

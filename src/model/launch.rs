@@ -171,6 +171,32 @@ pub struct Build {
     pub nocache: Option<bool>,
     pub rm: Option<bool>,
     pub forcerm: Option<bool>,
+    pub tag: Option<String>,
+}
+
+/// How the addresses begin of which engines build images.
+const REMOTES: [&str; 4] = ["http://", "https://", "git://", "github.com/"];
+/// The longest address, and the longest name of a Dockerfile, in bytes.
+const LONGEST_REMOTE: usize = 2_048;
+
+/// Whether an engine can be asked to build of this.
+pub fn is_remote(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_graphic();
+    text.len() <= LONGEST_REMOTE
+        && text.chars().all(is_plain)
+        && REMOTES
+            .iter()
+            .any(|begin| text.strip_prefix(begin).is_some_and(|rest| !rest.is_empty()))
+}
+
+/// Whether a Dockerfile can be called so in what is built.
+pub fn is_dockerfile(text: &str) -> bool {
+    let is_inside = |part: &str| part != "..";
+    !text.is_empty()
+        && text.len() <= LONGEST_REMOTE
+        && !text.starts_with('/')
+        && !text.contains(|c: char| c.is_control())
+        && text.split('/').all(is_inside)
 }
 
 /// `ulimit`.
@@ -232,6 +258,8 @@ pub struct Quorum {
 
 /// The label that makes a service run one unit per host.
 pub const LABEL_GLOBAL: &str = "io.rancher.scheduler.global";
+/// The label that names the address that a container would like to have.
+pub const LABEL_REQUESTED_IP: &str = "io.rancher.container.requested_ip";
 /// The label of a container that runs once and stays stopped.
 pub const LABEL_START_ONCE: &str = "io.rancher.container.start_once";
 /// `always`: pull before each start.

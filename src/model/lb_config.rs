@@ -14,6 +14,33 @@ const ORIGINAL_IMAGES: [&str; 3] = [
 /// On a balancer: ports at which connections begin with a line of the PROXY protocol, with commas.
 pub const LABEL_PROXY_PORTS: &str = "io.rancher.loadbalancer.proxy-protocol.ports";
 
+/// On a balancer: whether containers on its own host are asked first, or alone.
+pub const LABEL_TARGET: &str = "io.rancher.lb_service.target";
+
+/// Where the servers of a balancer may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Nearness {
+    /// Anywhere.
+    #[default]
+    Any,
+    /// On the balancer's host, and elsewhere only as long as none is there.
+    PreferLocal,
+    /// On the balancer's host.
+    OnlyLocal,
+}
+
+impl Nearness {
+    /// By the word of [`LABEL_TARGET`]; none for a word that is none of its.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word.trim() {
+            "any" => Self::Any,
+            "prefer-local" => Self::PreferLocal,
+            "only-local" => Self::OnlyLocal,
+            _ => return None,
+        })
+    }
+}
+
 /// A balancer's own health is asked here, so nobody else can have it.
 pub const RESERVED_PORT: i64 = 42;
 

@@ -17,8 +17,20 @@ pub struct Desired {
     pub configs: Vec<UnitConfig>,
     /// Replacing unhealthy units, from the primary's health check.
     pub health: HealthStrategy,
+    /// Whether units that run move, until each host has its share.
+    pub moves: Moves,
     /// Between name parts: `-` (or `_` for old habits).
     pub divider: char,
+}
+
+impl Desired {
+    /// How units move, as far as the goal lets them.
+    pub(super) fn moving(&self) -> Moves {
+        match self.goal {
+            Goal::Run => self.moves,
+            _ => Moves::Stay,
+        }
+    }
 }
 
 /// How many units a service is to have.
@@ -28,6 +40,17 @@ pub enum Scale {
     Units(u32),
     /// One on each eligible host.
     Global,
+}
+
+/// Whether, and how, units move to hosts that have fewer of the service. Only [`Goal::Run`] moves any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moves {
+    /// They stay where they are.
+    Stay,
+    /// One at a time; its successor serves before it goes.
+    StartFirst,
+    /// One at a time; it goes first, because its successor gets what only one can have.
+    StopFirst,
 }
 
 /// What the service's state asks for.

@@ -23,6 +23,7 @@ mod print;
 mod roster;
 mod schedule;
 mod service;
+mod spread;
 mod step;
 mod unit;
 mod upgrade;

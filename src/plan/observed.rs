@@ -9,6 +9,8 @@ pub struct Observed {
     pub instances: Vec<Instance>,
     /// All hosts of the project.
     pub hosts: Vec<Host>,
+    /// Hosts that have something of a unit that does not go along, by the index of the unit.
+    pub homes: BTreeMap<u32, ResourceId>,
     /// When the last batch of the running upgrade or restart was begun.
     pub last_batch_at: Option<Timestamp>,
     /// What is known of the running upgrade.

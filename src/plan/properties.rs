@@ -91,6 +91,11 @@ fn service(choices: &mut Choices<'_>) -> World {
         1 => HealthStrategy::None,
         _ => HealthStrategy::RecreateOnQuorum(1),
     };
+    world.desired.moves = match choices.below(6) {
+        4 => Moves::StartFirst,
+        5 => Moves::StopFirst,
+        _ => Moves::Stay,
+    };
     world
 }
 
@@ -551,6 +556,37 @@ proptest! {
         before.sort();
         after.sort();
         prop_assert_eq!(before, after, "{}", world.picture());
+    }
+
+    /// Units move one at a time, whoever is slow: so many serve as before, or one fewer, and at the end each host has its share.
+    #[test]
+    fn units_that_move_keep_the_service_up(bytes in any::<Bytes>(), seed in 1_u64.., is_in_place in any::<bool>(), units_wanted in 1_u32..8, first in 1_i64..3, more in 1_i64..4) {
+        let mut world = World::new(Scale::Units(units_wanted)).with(|w| w.observed.hosts = (1..=first).map(host).collect());
+        let mut choices = Choices::new(&bytes);
+        world.desired.configs[0].health_checked = choices.once_in(2);
+        prop_assert_eq!(settle(&mut world), Verdict::Converged);
+        world.observed.hosts.extend((first + 1..=first + more).map(host));
+        world.desired.moves = if is_in_place { Moves::StopFirst } else { Moves::StartFirst };
+        let (units, mut coin) = (units_wanted as usize, Coin(seed));
+        for _ in 0..600 {
+            let plan = world.plan();
+            check(&world, &plan);
+            let carried_out = if choices.once_in(4) { usize::from(choices.below(2)) } else { usize::MAX };
+            world.apply(&plan.steps[..carried_out.min(plan.steps.len())], 1);
+            let there = available(&world);
+            prop_assert!(there + usize::from(is_in_place) >= units, "{there} of {units} are up: {}", world.picture());
+            let live = live_generations(&world);
+            prop_assert!(live <= units + usize::from(!is_in_place), "{live} for {units} are there: {}", world.picture());
+            if !pass(&mut world, &plan, || coin.toss()) && plan.verdict == Verdict::Converged {
+                break;
+            }
+        }
+        prop_assert_eq!(world.plan().verdict, Verdict::Converged);
+        check_end(&world, true);
+        let on = |host: &Host| world.observed.instances.iter().filter(|i| i.host == Some(host.id)).count();
+        let shares: Vec<usize> = world.observed.hosts.iter().map(on).collect();
+        let (most, fewest) = (shares.iter().max().unwrap(), shares.iter().min().unwrap());
+        prop_assert!(most - fewest <= 1, "{shares:?}: {}", world.picture());
     }
 
     /// A canary stops where it is to, whatever the batch; let go, it comes to the end of any other upgrade.

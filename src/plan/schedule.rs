@@ -42,6 +42,8 @@ pub(super) struct Scheduler<'a> {
 struct Place<'a> {
     host: &'a Host,
     load: u32,
+    /// Units of this service.
+    own: u32,
     memory: Option<i64>,
     milli_cpu: Option<i64>,
     /// Units of this service that have (or get) the service's ports here.
@@ -126,12 +128,13 @@ impl<'a> Scheduler<'a> {
         if !self.has_active_host() && self.away().next().is_none() && self.requested.is_empty() {
             return Err(Refusal::NoHost);
         }
+        let evenly = self.desired.moving() != Moves::Stay;
         let best = |rules: usize, leaving: Leaving| {
             self.places
                 .iter()
                 .filter(|p| Some(p.host.id) != avoid)
                 .filter(|p| self.fits(p, of, rules) && self.has_room(p) && self.ports_free(p, of, leaving))
-                .min_by_key(|p| (p.load, p.host.id))
+                .min_by_key(|p| (if evenly { p.own } else { 0 }, p.load, p.host.id))
         };
         // Soft rules are dropped one at a time, the last one first.
         if let Some(place) = (hard..=self.rules.len())
@@ -150,6 +153,22 @@ impl<'a> Scheduler<'a> {
         } else {
             Refusal::Unmet(self.explain())
         })
+    }
+
+    /// A place for a new unit that has something on this host. One that does not answer is waited for; where it may not be any
+    /// more, it begins anew elsewhere.
+    pub(super) fn choose_home(&self, home: ResourceId) -> Result<ResourceId, Refusal> {
+        let hard = self.rules.iter().take_while(|r| !r.is_soft).count();
+        let fits = |place: &&Place<'a>| self.meets(place, None, hard) && self.has_room(place);
+        let Some(place) = self.place(home).filter(fits) else {
+            return self.choose(None, None, None);
+        };
+        match (place.is_eligible, place.is_away) {
+            (true, _) if self.ports_free(place, None, Leaving::Blocks) => Ok(home),
+            (true, _) if self.ports_free(place, None, Leaving::Ignored) => Err(Refusal::Busy),
+            (false, true) => Err(Refusal::Away(home)),
+            _ => self.choose(None, None, None),
+        }
     }
 
     /// Whether this host can have a unit of a global service, or one more container of a unit that is there.
@@ -195,6 +214,7 @@ impl<'a> Scheduler<'a> {
         let own = self.own_matches(index);
         let Some(place) = self.place_mut(host) else { return };
         place.load = place.load.saturating_add(size);
+        place.own = place.own.saturating_add(1);
         place.memory = place.memory.map(|free| free.saturating_sub(memory));
         place.milli_cpu = place.milli_cpu.map(|free| free.saturating_sub(milli_cpu));
         if holds {
@@ -212,6 +232,7 @@ impl<'a> Scheduler<'a> {
     pub(super) fn vacate(&mut self, host: ResourceId, index: u32) {
         let own = self.own_matches(index);
         let Some(place) = self.place_mut(host) else { return };
+        place.own = place.own.saturating_sub(1);
         for (count, is_match) in place.matches.iter_mut().zip(own) {
             *count = count.saturating_sub(u32::from(is_match));
         }
@@ -222,6 +243,7 @@ impl<'a> Scheduler<'a> {
         if let Some(host) = unit.live.iter().find_map(|i| i.host) {
             let own = self.own_matches(unit.index);
             if let Some(place) = self.place_mut(host) {
+                place.own = place.own.saturating_add(1);
                 for (count, is_match) in place.matches.iter_mut().zip(own) {
                     *count += u32::from(is_match);
                 }
@@ -416,6 +438,7 @@ impl<'a> Place<'a> {
         Self {
             host,
             load: host.live_instances,
+            own: 0,
             memory: host.free_memory,
             milli_cpu: host.free_milli_cpu,
             holders: Vec::new(),

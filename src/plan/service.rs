@@ -25,6 +25,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
         Goal::Remove => remove_all(&mut draft),
         Goal::Run => {
             let mut roster = bring_up(&mut draft, Mode::RUN);
+            spread::move_one(&mut draft, &mut roster, desired.moves);
             trim(&mut draft, &mut roster);
         }
         Goal::Upgrade(batches) => upgrade::upgrade(&mut draft, *batches),
@@ -58,7 +59,13 @@ pub(super) fn bring_up<'a>(draft: &mut Draft<'a>, mode: Mode) -> Roster<'a> {
         sort_by_number(&mut roster, units, 0);
     } else {
         match draft.desired.scale {
-            Scale::Units(wanted) => sort_by_number(&mut roster, units, usize::try_from(wanted).unwrap_or(usize::MAX)),
+            Scale::Units(wanted) => {
+                let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+                match draft.desired.moving() {
+                    Moves::Stay => sort_by_number(&mut roster, units, wanted),
+                    Moves::StartFirst | Moves::StopFirst => spread::sort_by_place(draft, &mut roster, units, wanted),
+                }
+            }
             Scale::Global => sort_by_host(&mut roster, units, &eligible),
         }
     }
@@ -262,7 +269,10 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
             continue;
         }
         let place = match pinned {
-            None => roster.scheduler.choose(None, None, None),
+            None => match draft.observed.homes.get(&index) {
+                Some(home) => roster.scheduler.choose_home(*home),
+                None => roster.scheduler.choose(None, None, None),
+            },
             Some(host) => roster.scheduler.check(host, None, &configs).map(|()| host),
         };
         match place {
@@ -400,7 +410,8 @@ fn place<'a>(
         Some(host) if is_pinned => scheduler.check(host, Some(unit), missing).map(|()| host),
         _ => {
             let serves = unit.parked.iter().any(|i| i.state == InstanceState::Running);
-            let moves = mode.start_first && serves && missing.iter().any(|c| has_fixed_ports(c));
+            let stays = draft.observed.homes.contains_key(&unit.index);
+            let moves = mode.start_first && serves && !stays && missing.iter().any(|c| has_fixed_ports(c));
             let elsewhere = if moves {
                 scheduler.choose(Some(unit), None, old).ok()
             } else {

@@ -72,6 +72,7 @@ impl World {
             scale,
             configs: vec![config(None)],
             health: HealthStrategy::Recreate,
+            moves: Moves::Stay,
             divider: '-',
         };
         let observed = Observed {

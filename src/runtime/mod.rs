@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::model::launch::LaunchConfig;
+use crate::model::launch::{Build, LaunchConfig};
 use crate::model::port::PortSpec;
 pub use crate::model::probe::{Probe, ProbeResult};
 
@@ -21,10 +21,11 @@ mod names;
 pub mod sim;
 pub mod stats;
 pub mod streams;
+mod tls;
 
 use crate::model::FileAccess;
 use stats::{Sample, Samples};
-use streams::{Connection, ExecWanted, LogsWanted, Pieces, Running};
+use streams::{Bytestream, Connection, ExecWanted, LogsWanted, Pieces, Running};
 
 pub use balancers::{BalancerFeed, FileSpec};
 pub use engine_address::{ConnectEngine, EngineAddress, TlsTexts};
@@ -368,6 +369,20 @@ pub trait Runtime: Send + Sync {
         auth: Option<&RegistryAuth>,
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<()>;
+    /// Makes the image present by building it of an address, unless it is there and was built of the same; `again` builds it in
+    /// any case. `progress` gets the steps as the engine tells them.
+    async fn build(
+        &self,
+        image: &str,
+        build: &Build,
+        again: bool,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<()> {
+        let _ = (build, again, progress);
+        Err(Error::Failed(format!(
+            "{image} cannot be built: this engine is simulated"
+        )))
+    }
     /// Makes the project's network present.
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<NetworkFound>;
     /// Removes a project's network, if it is there; one that running containers use is [`Error::Failed`].
@@ -418,6 +433,11 @@ pub trait Runtime: Send + Sync {
     async fn feed_balancer(&self, uuid: &str) -> Result<Box<dyn BalancerFeed>>;
     /// Asks a container how it is.
     async fn probe(&self, probe: &Probe) -> ProbeResult;
+    /// Opens one more connection to the engine itself, on which nothing has been said.
+    async fn socket(&self) -> Result<Box<dyn Bytestream>> {
+        Err(Error::Failed("this engine has no socket: it is simulated".to_owned()))
+    }
+
     /// What happens to our containers, for ever: reconnects by itself, with `Disconnected` and `Connected` around a gap.
     fn events(&self) -> BoxStream<'static, RuntimeEvent>;
 }

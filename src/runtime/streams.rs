@@ -1,6 +1,8 @@
 //! What comes out of a container and goes into it while somebody watches: its log, and commands that are run in it.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,7 +10,10 @@ use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Result;
+use super::{Result, tls};
+
+/// How long a container may take to agree on TLS.
+const TLS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which part of a container's log is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +46,9 @@ pub struct ExecWanted {
 pub struct PortWanted {
     /// Its number.
     pub port: u16,
+    /// What is said there is said in TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
 }
 
 /// Bytes to and from a program.
@@ -54,6 +62,21 @@ pub struct Connection {
     pub host: String,
     /// What is sent and comes back.
     pub stream: Box<dyn Bytestream>,
+}
+
+impl Connection {
+    /// The same in TLS. Who the container says it is makes no difference.
+    ///
+    /// # Errors
+    /// [`super::Error::Failed`] if it speaks none.
+    pub async fn in_tls(self) -> Result<Self> {
+        let address = self.host.parse::<SocketAddr>();
+        let address = address.map_err(|_| super::Error::Failed(format!("{} is no address", self.host)))?;
+        let wrapping = tls::with_container(self.stream, address.ip());
+        let late = |_| super::Error::Failed("no TLS: the container does not answer in time".to_owned());
+        let stream = tokio::time::timeout(TLS_PATIENCE, wrapping).await.map_err(late)??;
+        Ok(Self { stream, ..self })
+    }
 }
 
 /// A piece of what a container, or a command in it, wrote.

@@ -165,6 +165,11 @@ pub(super) fn is_text_in_any_case(column: &str) -> String {
     format!("{column} = ? COLLATE NOCASE")
 }
 
+/// That a column contains the text that goes where the `?` is, as it is written.
+pub(super) fn contains(column: &str) -> String {
+    format!("instr({column}, ?) > 0")
+}
+
 /// That an expression is one of the texts in a list, and the list that goes where the `?` is.
 pub(super) fn is_one_of(expression: &str, texts: &[String]) -> (String, String) {
     (

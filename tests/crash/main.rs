@@ -25,6 +25,7 @@ mod guarded;
 mod kill_points;
 mod logs;
 mod matrix;
+mod moved;
 mod process;
 mod resume;
 mod scenarios;

@@ -53,7 +53,7 @@ pub fn simply(action: &'static str, from: &'static [&'static str]) -> Step {
     act("web", action, from, json!({}))
 }
 
-fn scale(to: u32) -> Step {
+pub fn scale(to: u32) -> Step {
     Step::Put {
         path: "services",
         name: "web",

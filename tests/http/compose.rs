@@ -118,7 +118,7 @@ async fn a_file_with_an_error_makes_nothing_and_says_where_it_is() {
         (
             "web:\n  image: sim:x\n  build: .\n",
             "",
-            "service web: build: images are not built here",
+            "service web: build: images are built of an address only",
         ),
         ("web:\n  image: sim:x\n  ports: [a]\n", "", "service web: ports: \"a\""),
         (

@@ -163,6 +163,36 @@ async fn each_container_has_its_own_volume_until_its_unit_goes() {
 }
 
 #[actix_web::test]
+async fn a_unit_comes_back_to_the_host_that_has_its_volume() {
+    let w = World::with_hosts(&["a", "b"]).await;
+    let stack = w.stack("app").await;
+    template(&w, &stack, "data", json!({"perContainer": true})).await;
+    let launch = json!({"imageUuid": "sim:db:1", "dataVolumes": ["data:/data"]});
+    let db = w.running(&stack, "db", json!({"launchConfig": launch})).await;
+    let host = text(&w.containers(&db).await[0], "hostId").to_owned();
+    // By the number of containers it would be the other one from now on.
+    for n in 0..3 {
+        let body = json!({"imageUuid": "sim:one", "name": format!("c{n}"), "requestedHostId": host});
+        w.post("containers", body).await.ok();
+    }
+    w.settle().await;
+    let volume = volumes(&w).await;
+    let back = async |w: &World| {
+        let old = w.containers(&db).await.remove(0);
+        w.delete(text(&old, "id")).await.ok();
+        w.settle().await;
+        w.wait(&db, "active").await;
+        text(&w.containers(&db).await[0], "hostId").to_owned()
+    };
+    assert_eq!(back(&w).await, host);
+    assert_eq!(volumes(&w).await, volume);
+    // Nothing new comes to a host that is taken out of service: it begins anew on the other one.
+    w.act(&host, "deactivate", json!({})).await.ok();
+    w.wait(&host, "inactive").await;
+    assert_ne!(back(&w).await, host);
+}
+
+#[actix_web::test]
 async fn files_declare_volumes_of_containers_and_are_written_with_them() {
     let w = World::new().await;
     let docker = "

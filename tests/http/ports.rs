@@ -6,6 +6,8 @@ use actix_web::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::sockets::Server;
 use crate::support::{World, text};
@@ -136,8 +138,6 @@ async fn a_token_is_for_one_port_of_one_container_and_for_its_time() {
     }
     assert_eq!(status(&server, &good).await, 203);
     assert_eq!(status(&server, &format!("TRACE {path}?token={token}")).await, 405);
-    let upgrade = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-    assert_eq!(send(&server, &good, upgrade, "").await.0, 501, "no WebSockets");
     let long = format!(
         "POST {path}?token={token} HTTP/1.1\r\nHost: {}\r\nContent-Length: 1048577\r\n\r\n",
         server.address
@@ -164,6 +164,80 @@ async fn a_token_is_for_one_port_of_one_container_and_for_its_time() {
         404,
         "it is gone"
     );
+    server.stop().await;
+}
+
+/// A connection on which a WebSocket was asked for, and the head of the answer.
+async fn upgrade(server: &Server, target: &str, headers: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(server.address).await.expect("a server that listens");
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: token=secret\r\n{headers}\r\n",
+        server.address
+    );
+    stream.write_all(request.as_bytes()).await.expect("it is taken");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("a whole head"));
+    }
+    (stream, String::from_utf8(head).expect("text").to_ascii_lowercase())
+}
+
+/// Says something, and reads as much.
+async fn echo(stream: &mut TcpStream, said: &[u8]) -> Vec<u8> {
+    let (mut from, mut to) = stream.split();
+    let mut heard = vec![0; said.len()];
+    let (wrote, read) = futures_util::future::join(to.write_all(said), from.read_exact(&mut heard)).await;
+    wrote.expect("it is taken");
+    read.expect("an echo");
+    heard
+}
+
+#[actix_web::test]
+async fn a_websocket_is_the_containers_own_and_carries_whatever_is_said() {
+    let w = World::new().await;
+    let id = running(&w, "chat", json!({})).await;
+    let server = Server::of(&w);
+    let (path, token) = access(&w, &id, json!({"port": 8080})).await;
+    let good = format!("{path}chat?room=1&token={token}");
+    let (mut stream, head) = upgrade(&server, &good, "").await;
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(
+        head.contains("upgrade: websocket\r\n") && head.contains("x-said: by the container"),
+        "{head}"
+    );
+    for kept in ["set-cookie", "x-hop", "transfer-encoding"] {
+        assert!(!head.contains(kept), "{kept} in {head}");
+    }
+    assert_eq!(echo(&mut stream, b"hello").await, b"hello");
+    let long: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    assert!(echo(&mut stream, &long).await == long, "whatever the bytes are");
+    stream.shutdown().await.expect("an end");
+    assert_eq!(stream.read(&mut [0; 8]).await.expect("the container's end"), 0);
+
+    // What the container answers instead of agreeing is an answer.
+    let (_, head) = upgrade(&server, &good, "Sec-WebSocket-Protocol: none\r\n").await;
+    assert!(head.starts_with("http/1.1 203 "), "{head}");
+    let (_, head) = upgrade(&server, &format!("{path}?token=a.b.c"), "").await;
+    assert!(head.starts_with("http/1.1 401 "), "{head}");
+
+    // It ends with the server.
+    let (mut stream, _) = upgrade(&server, &good, "").await;
+    assert_eq!(echo(&mut stream, b"still here").await, b"still here");
+    w.api().close_sockets();
+    assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0, "nothing more");
+    server.stop().await;
+}
+
+#[actix_web::test]
+async fn a_port_that_speaks_no_tls_is_refused_by_its_words() {
+    let w = World::new().await;
+    let id = running(&w, "plain", json!({})).await;
+    let server = Server::of(&w);
+    let (path, token) = access(&w, &id, json!({"port": 8443, "scheme": "https"})).await;
+    let (status, _, said) = send(&server, &format!("GET {path}?token={token}"), "", "").await;
+    assert_eq!(status, 409, "{said}");
+    assert!(said.contains("no TLS"), "{said}");
     server.stop().await;
 }
 
@@ -239,7 +313,14 @@ async fn what_is_asked_of_a_port_is_checked() {
     refused(json!({"port": -1}), 422, "MinLimitExceeded", "port").await;
     refused(json!({"port": 65_536}), 422, "MaxLimitExceeded", "port").await;
     refused(json!({"scheme": "gopher"}), 422, "InvalidOption", "scheme").await;
-    refused(json!({"scheme": "https"}), 501, "NotImplemented", "scheme").await;
+    let gopher = running(
+        &w,
+        "gopher",
+        json!({"labels": {"io.rancher.websocket.proxy.scheme": "gopher"}}),
+    )
+    .await;
+    let body = w.act(&gopher, "proxy", json!({})).await.refused(422, "InvalidOption");
+    assert_eq!(body["fieldName"], "io.rancher.websocket.proxy.scheme", "{body}");
     w.act(&id, "stop", json!({})).await.ok();
     w.settle().await;
     w.act(&id, "proxy", json!({})).await.refused(422, "ActionNotAvailable");

@@ -21,6 +21,12 @@ fn upgrading() -> Value {
     json!({"name": "pushed", "driver": "serviceUpgrade", "serviceUpgradeConfig": config})
 }
 
+fn forwarding(more: Value) -> Value {
+    let mut config = json!({"projectId": "1a5", "serviceName": "s/web", "port": "8080", "path": "/v1/hook?of=it"});
+    crate::support::lay_over(&mut config, more);
+    json!({"name": "passed on", "driver": "forwardPost", "forwardPostConfig": config})
+}
+
 fn push(image: &str, tag: &str) -> Value {
     json!({"push_data": {"tag": tag, "pusher": "acme"}, "repository": {"repo_name": image}})
 }
@@ -152,10 +158,15 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
         (json!({"name": "a"}), 400),
         (json!({"name": "a", "driver": "nothing"}), 400),
         (json!({"name": "a", "driver": "scaleHost", "scaleHostConfig": {}}), 501),
-        (
-            json!({"name": "a", "driver": "forwardPost", "forwardPostConfig": {}}),
-            501,
-        ),
+        (forwarding(json!({"serviceName": ""})), 400),
+        (forwarding(json!({"serviceName": "none"})), 400),
+        (forwarding(json!({"serviceName": "other/web"})), 400),
+        (forwarding(json!({"port": "0"})), 400),
+        (forwarding(json!({"port": 65_536})), 400),
+        (forwarding(json!({"path": "v1"})), 400),
+        (forwarding(json!({"path": "/a b"})), 400),
+        (forwarding(json!({"path": "/a\r\nHost: x"})), 400),
+        (forwarding(json!({"projectId": "1a6"})), 400),
         (scaling("1s999999", "up", json!({})), 400),
         (scaling(&id, "sideways", json!({})), 400),
         (scaling(&id, "up", json!({"amount": 0})), 400),
@@ -196,7 +207,7 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
     let schemas = w.get("/v1-webhooks/schemas").await.ok();
     assert_eq!(
         schemas["data"][0]["resourceFields"]["driver"]["options"],
-        json!(["scaleService", "serviceUpgrade"])
+        json!(["scaleService", "serviceUpgrade", "forwardPost"])
     );
     w.get("/v1-webhooks/schemas/receiver")
         .await
@@ -358,4 +369,37 @@ async fn a_project_has_so_many_receivers_and_no_more_and_all_are_listed() {
         .ok();
     w.settle().await;
     w.post(RECEIVERS, body).await.expect(200, json!({}));
+}
+
+#[actix_web::test]
+async fn what_is_sent_is_passed_on_to_a_container_of_the_service_and_nobody_else() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let id = w.running(&stack, "web", json!({})).await;
+    let row = made(&w, forwarding(json!({}))).await;
+    let config = json!({"projectId": "1a5", "serviceName": "s/web", "port": "8080", "path": "/v1/hook?of=it"});
+    assert_eq!(row["forwardPostConfig"]["serviceName"], config["serviceName"], "{row}");
+    let url = address(&row);
+    let container = w.containers(&id).await.remove(0);
+    let asked = format!("address {}", text(&container, "uuid"));
+    let times = || w.sim().calls().iter().filter(|call| **call == asked).count();
+    assert_eq!(times(), 0);
+    call(&w, &url, json!({"event": "pushed"})).await.expect(200, json!({}));
+    assert_eq!(times(), 1, "{:?}", w.sim().calls());
+    let log = w.list("/v2-beta/auditlogs?eventType=api.genericObject.execute").await;
+    assert_eq!(log.len(), 1, "{log:#?}");
+
+    // A name that two services have says of which stack it is.
+    let other = w.stack("t").await;
+    w.running(&other, "web", json!({})).await;
+    let two = w.post(RECEIVERS, forwarding(json!({"serviceName": "web"}))).await;
+    let two = two.expect(400, json!({"type": "error"}));
+    assert!(text(&two, "message").contains("stack/web"), "{two}");
+    // Who is not there hears nothing.
+    w.act(&id, "deactivate", json!({})).await.ok();
+    w.wait(&id, "inactive").await;
+    call(&w, &url, json!({})).await.expect(409, json!({"type": "error"}));
+    w.delete(&id).await.ok();
+    w.wait(&id, "removed").await;
+    call(&w, &url, json!({})).await.expect(400, json!({"type": "error"}));
 }

@@ -372,7 +372,22 @@ fn tls_ends_at_the_balancer_with_the_certificate_of_the_name_that_was_asked_for(
     let port = free_port();
     let config = json!({"portRules": [rule(port, &a, json!({"protocol": "https"}))],
         "defaultCertificateId": one["id"], "certificateIds": [two["id"]]});
-    balancer(&world, &stack, "lb", &[port], config);
+    let lb = balancer(&world, &stack, "lb", &[port], config);
+    // By way of the server, too, which asks nobody who that is.
+    let containers = world.api.get(lb["links"]["instances"].as_str().unwrap());
+    let way = world.api.action(
+        &containers["data"][0],
+        "proxy",
+        json!({"port": port, "scheme": "https"}),
+    );
+    let url = format!(
+        "{}?token={}",
+        way["url"].as_str().unwrap(),
+        way["token"].as_str().unwrap()
+    );
+    let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
+    let carried = client.get(url).send().unwrap();
+    assert_eq!((carried.status().as_u16(), carried.text().unwrap().trim()), (200, "a"));
     for name in ["one.example", "two.example"] {
         let got = authority.get(port, name).unwrap();
         assert_eq!((got.status, got.body.as_str()), (200, "a"), "{name}");

@@ -16,6 +16,7 @@ mod application;
 mod attacker;
 mod balancers;
 mod browser;
+mod builds;
 mod chaos;
 mod clients;
 mod compose;

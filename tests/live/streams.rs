@@ -261,3 +261,34 @@ fn a_port_of_a_container_is_reached_through_the_server() {
     assert_eq!(refused.status().as_u16(), 409);
     assert!(refused.text().unwrap().contains("no address of its own"));
 }
+
+#[test]
+fn an_engines_socket_is_carried_byte_by_byte() {
+    let Some(world) = World::start() else { return };
+    world.set("drover.docker.socket", "on");
+    let host = world.api.get("/hosts")["data"][0].clone();
+    let runtime = Runtime::new().unwrap();
+    let access = world.api.action(&host, "dockersocket", json!({}));
+    let url = access["url"].as_str().unwrap();
+    assert!(url.ends_with("/v1/dockersocket/"), "{url}");
+    let mut socket = Stream::open(&runtime, &access);
+    socket.type_in("GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n");
+    socket.read_until("\r\n\r\nOK");
+    // The same connection again, and an answer of more than one frame.
+    socket.type_in("GET /info HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n");
+    let mut said = String::new();
+    while let Some(frame) = socket.frame() {
+        said.push_str(&String::from_utf8_lossy(&STANDARD.decode(frame).unwrap()));
+    }
+    assert!(said.contains("\"ServerVersion\""), "{said}");
+
+    // A token is nothing once the setting is off again.
+    let access = world.api.action(&host, "dockersocket", json!({}));
+    world.set("drover.docker.socket", "off");
+    let (url, token) = (access["url"].as_str().unwrap(), access["token"].as_str().unwrap());
+    let refused = runtime.block_on(connect_async(format!("{url}?token={token}")));
+    match refused {
+        Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => assert_eq!(answer.status().as_u16(), 501),
+        other => panic!("{other:?}"),
+    }
+}

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::proxied_socket;
 use super::streams::Streams;
 use crate::api::wire::request::Query;
 use crate::engine::Connection;
@@ -31,15 +32,15 @@ pub const PATH: &str = "/v1/container-proxy";
 /// Requests on their way at a time.
 pub const AT_ONCE: usize = 128;
 /// How long a container may take until it begins to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an answer may take in all.
-const LONGEST: Duration = Duration::from_secs(600);
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
 /// The longest answer, in bytes.
 const LARGEST: u64 = 256 * 1024 * 1024;
 /// The longest head of an answer, in bytes.
-const LARGEST_HEAD: usize = 64 * 1024;
+pub(super) const LARGEST_HEAD: usize = 64 * 1024;
 /// The most headers of an answer.
-const MOST_HEADERS: usize = 100;
+pub(super) const MOST_HEADERS: usize = 100;
 
 /// What a browser may do with a page of a container: look at it.
 const SANDBOX: &str = "sandbox; frame-ancestors 'none'";
@@ -69,7 +70,7 @@ const OF_THE_SERVER: [&str; 6] = [
     "content-length",
 ];
 /// Headers of an answer that would change what a browser thinks of the server.
-const NOT_FOR_THE_SERVER: [&str; 11] = [
+pub(super) const NOT_FOR_THE_SERVER: [&str; 11] = [
     "alt-svc",
     "clear-site-data",
     "content-length",
@@ -98,14 +99,13 @@ pub async fn carry(
     arriving: Arriving,
     patience: Duration,
     request: &HttpRequest,
-    payload: &mut web::Payload,
+    payload: &mut Option<web::Payload>,
 ) -> Result<HttpResponse> {
     let ticket = streams.engine.stream_ticket("container-proxy", &token_of(request))?;
     if is_websocket(request.headers()) {
-        return Err(Error::not_implemented(
-            "carrying WebSockets to a container is not part of this build",
-        ));
+        return proxied_socket::open(streams, &ticket, request, payload).await;
     }
+    let payload = payload.as_mut().ok_or_else(|| Error::bug("a body that was read"))?;
     if !METHODS.contains(&request.method().as_str()) {
         return Err(Error::new(ErrorKind::MethodNotAllowed));
     }
@@ -120,7 +120,6 @@ pub async fn carry(
     let connection = streams.engine.open_port(&ticket).await?;
     let asked = request_of(request, &connection.host, body)?;
     let end = Instant::now() + LONGEST;
-    let late = |_| Error::new(ErrorKind::Unavailable).with_message("the container did not answer in time");
     let answer = timeout(PATIENCE, ask(connection, asked, held)).await.map_err(late)??;
     answer_of(answer, end)
 }
@@ -169,7 +168,7 @@ fn named(headers: &[(String, Vec<u8>)]) -> Vec<String> {
 }
 
 /// What goes on of these headers.
-fn carried(headers: Vec<(String, Vec<u8>)>, without: &[&str]) -> impl Iterator<Item = (String, Vec<u8>)> {
+pub(super) fn carried(headers: Vec<(String, Vec<u8>)>, without: &[&str]) -> impl Iterator<Item = (String, Vec<u8>)> {
     let named = named(&headers);
     headers.into_iter().filter(move |(name, _)| {
         let name = name.as_str();
@@ -181,7 +180,7 @@ fn carried(headers: Vec<(String, Vec<u8>)>, without: &[&str]) -> impl Iterator<I
     })
 }
 
-fn request_of(request: &HttpRequest, host: &str, body: Vec<u8>) -> Result<hyper::Request<Whole>> {
+pub(super) fn request_of(request: &HttpRequest, host: &str, body: Vec<u8>) -> Result<hyper::Request<Whole>> {
     let unreadable = |error: &dyn std::fmt::Display| body::unreadable(error);
     let target = target(request.uri().path(), request.query_string());
     let headers = request.headers().iter();
@@ -197,7 +196,7 @@ fn request_of(request: &HttpRequest, host: &str, body: Vec<u8>) -> Result<hyper:
 }
 
 /// A body that is here already.
-struct Whole(Option<Bytes>);
+pub(super) struct Whole(Option<Bytes>);
 
 impl Body for Whole {
     type Data = Bytes;
@@ -220,11 +219,16 @@ impl Body for Whole {
     }
 }
 
+pub(super) fn broken(error: hyper::Error) -> Error {
+    log::debug!("a container's answer: {error}");
+    Error::new(ErrorKind::Unavailable).with_message("what the container answers is no HTTP, or breaks off")
+}
+
+pub(super) fn late(_: tokio::time::error::Elapsed) -> Error {
+    Error::new(ErrorKind::Unavailable).with_message("the container did not answer in time")
+}
+
 async fn ask(connection: Connection, asked: hyper::Request<Whole>, held: Held) -> Result<hyper::Response<Incoming>> {
-    let broken = |error: hyper::Error| {
-        log::debug!("a container's answer: {error}");
-        Error::new(ErrorKind::Unavailable).with_message("what the container answers is no HTTP, or breaks off")
-    };
     let mut client = http1::Builder::new();
     client.max_buf_size(LARGEST_HEAD).max_headers(MOST_HEADERS);
     let (mut sender, carrying) = client
@@ -239,7 +243,7 @@ async fn ask(connection: Connection, asked: hyper::Request<Whole>, held: Held) -
     sender.send_request(asked).await.map_err(broken)
 }
 
-fn answer_of(answer: hyper::Response<Incoming>, end: Instant) -> Result<HttpResponse> {
+pub(super) fn answer_of(answer: hyper::Response<Incoming>, end: Instant) -> Result<HttpResponse> {
     let (head, body) = answer.into_parts();
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > LARGEST) {

@@ -29,13 +29,13 @@ const MAX_FRAME: usize = 64 * 1024;
 /// The longest line of a log in one frame; what is longer comes in several.
 const MAX_LINE: usize = 16 * 1024;
 /// The longest piece of output in one frame (rancher/host-api: `exec`).
-const MAX_PIECE: usize = 4096;
+pub(super) const MAX_PIECE: usize = 4096;
 /// Frames that may wait for a command to read them.
 const TYPED: usize = 4;
 /// How long what was typed last is waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between two pings.
-const BEAT: Duration = Duration::from_secs(30);
+pub(super) const BEAT: Duration = Duration::from_secs(30);
 /// How a client tells of its window; not base64, as no base64 has a colon.
 const RESIZE: &str = ":resizeTTY:";
 /// What a terminal hears when whoever typed is gone.
@@ -49,7 +49,7 @@ pub struct Streams {
     pub sockets: Arc<Admission>,
     /// Places for requests to containers' ports.
     pub carried: Arc<Semaphore>,
-    stopping: watch::Sender<bool>,
+    pub(super) stopping: watch::Sender<bool>,
 }
 
 impl Streams {
@@ -103,6 +103,7 @@ impl Streams {
                 OpenStream::Logs(pieces) => socket.tell(pieces).await,
                 OpenStream::Exec(running) => socket.run(running).await,
                 OpenStream::Stats(looks) => socket.show(looks).await,
+                OpenStream::Socket(stream) => socket.join(stream).await,
             }
         });
         Ok(response)
@@ -112,15 +113,15 @@ impl Streams {
 /// What is sent, as it comes; or why it ends too early.
 type Frames = Pin<Box<dyn Stream<Item = std::result::Result<Vec<String>, String>> + Send>>;
 
-struct Socket {
-    session: Session,
-    messages: MessageStream,
-    stopping: watch::Receiver<bool>,
+pub(super) struct Socket {
+    pub(super) session: Session,
+    pub(super) messages: MessageStream,
+    pub(super) stopping: watch::Receiver<bool>,
     _place: Place,
 }
 
 /// Why a stream ends.
-enum End {
+pub(super) enum End {
     /// The client is gone.
     Gone,
     /// All is said.
@@ -243,7 +244,7 @@ impl Socket {
     }
 
     /// Sends frames; `false` if the client is gone.
-    async fn send(&mut self, frames: Vec<String>) -> bool {
+    pub(super) async fn send(&mut self, frames: Vec<String>) -> bool {
         for frame in frames {
             if self.session.text(ByteString::from(frame)).await.is_err() {
                 return false;
@@ -253,7 +254,10 @@ impl Socket {
     }
 
     /// Takes what a client says beside text; `false` if it is gone.
-    async fn hears(&mut self, message: Option<std::result::Result<Message, actix_ws::ProtocolError>>) -> bool {
+    pub(super) async fn hears(
+        &mut self,
+        message: Option<std::result::Result<Message, actix_ws::ProtocolError>>,
+    ) -> bool {
         match message {
             Some(Ok(Message::Ping(bytes))) => self.session.pong(&bytes).await.is_ok(),
             Some(Ok(Message::Close(_)) | Err(_)) | None => false,
@@ -261,7 +265,7 @@ impl Socket {
         }
     }
 
-    async fn close(self, end: End) {
+    pub(super) async fn close(self, end: End) {
         let (code, word) = match end {
             End::Gone | End::Said => (CloseCode::Normal, None),
             End::Broken(why) => (CloseCode::Error, Some(why.chars().take(100).collect())),

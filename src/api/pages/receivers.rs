@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use crate::api::resources::collection;
 use crate::api::resources::handler;
 use crate::api::wire::call::{Call, Reply, block};
+use crate::api::wire::posting;
 use crate::api::wire::request::{Query, Verb};
 use crate::api::wire::route::Target;
-use crate::engine::{Asked, Engine, Filter, Input, ListQuery};
+use crate::engine::{Asked, Engine, Filter, Input, ListQuery, Received};
 use crate::http::json::push_comma;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::validate::Purpose;
@@ -58,7 +59,13 @@ pub async fn execute(
         };
         scope.attempt = engine.attempt(&asked);
     }
-    engine.receive(&scope, &receiver, &body).await?;
+    if let Received::PassOn(way) = engine.receive(&scope, &receiver, &body).await? {
+        let text = Value::Object(body).to_string();
+        let status = posting::post(way.connection, &way.path, text).await?;
+        if !(200..300).contains(&status) {
+            return Err(Error::conflict(format!("the service answered with {status}")));
+        }
+    }
     Ok(Reply::ok("{}".to_owned()))
 }
 
@@ -223,7 +230,7 @@ fn index(call: &Call<'_>) -> Reply {
 }
 
 /// The fields of the types: name, type, default, choices.
-fn kinds() -> [(&'static str, Value); 3] {
+fn kinds() -> [(&'static str, Value); 4] {
     let field = |ty: &str, default: Value| json!({"type": ty, "default": default, "create": true, "update": false, "nullable": true, "required": false});
     let choice = |options: &[&str]| json!({"type": "enum", "options": options, "create": true, "update": false, "nullable": false, "required": true});
     let read = |ty: &str| json!({"type": ty, "create": false, "update": false, "nullable": true});
@@ -231,10 +238,11 @@ fn kinds() -> [(&'static str, Value); 3] {
         (
             "receiver",
             json!({
-                "name": field("string", Value::Null), "driver": choice(&["scaleService", "serviceUpgrade"]),
+                "name": field("string", Value::Null), "driver": choice(&["scaleService", "serviceUpgrade", "forwardPost"]),
                 "url": read("string"), "state": read("string"),
                 "scaleServiceConfig": field("scaleService", Value::Null),
                 "serviceUpgradeConfig": field("serviceUpgrade", Value::Null),
+                "forwardPostConfig": field("forwardPost", Value::Null),
             }),
         ),
         (
@@ -250,6 +258,13 @@ fn kinds() -> [(&'static str, Value); 3] {
                 "serviceSelector": field("map[string]", Value::Null), "tag": field("string", Value::Null),
                 "image": field("string", Value::Null), "batchSize": field("int", json!(1)),
                 "intervalMillis": field("int", json!(2)), "startFirst": field("boolean", json!(false)),
+            }),
+        ),
+        (
+            "forwardPost",
+            json!({
+                "projectId": field("string", Value::Null), "serviceName": field("string", Value::Null),
+                "port": field("string", Value::Null), "path": field("string", Value::Null),
             }),
         ),
     ]

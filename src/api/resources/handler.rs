@@ -268,12 +268,13 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
     if PathId::parse(id).is_none() {
         return Err(Error::not_found());
     }
-    let Some(action) = ty.actions.get(name) else {
+    let listed = call.engine.listed_as(ty, name);
+    let Some(action) = ty.actions.get(listed) else {
         return invalid("InvalidAction");
     };
     let row = call.get(ty, id)?;
     let ty = own_view(call, ty, &row);
-    let is_never = ty.def.never_actions.iter().any(|a| a == name);
+    let is_never = ty.def.never_actions.iter().any(|a| a == listed);
     if is_never || !call.engine.offers(call.view.version, ty, &row, name) {
         return Err(call.engine.refusal(call.view.version, ty, &row, name));
     }
@@ -281,8 +282,9 @@ async fn act(call: &Call<'_>, ty: &Arc<TypeView>, id: &str, name: &str, body: In
         return Err(action_not_built(ty, name));
     }
     // The input of the own type, where it differs from that of the type in the path.
-    let action = ty.actions.get(name).unwrap_or(action);
-    let input = match action.input.as_deref() {
+    let action = ty.actions.get(listed).unwrap_or(action);
+    let schema = action.input.as_deref().filter(|_| listed == name);
+    let input = match schema {
         None => body,
         Some(schema) => {
             let view = call.input_view(ty);

@@ -135,6 +135,8 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
         .route("/v1/exec", web::get().to(stream))
         .route("/v1/containerstats/", web::get().to(stream))
         .route("/v1/containerstats", web::get().to(stream))
+        .route("/v1/dockersocket/", web::get().to(stream))
+        .route("/v1/dockersocket", web::get().to(stream))
         .route("/v1/hoststats/", web::get().to(stream))
         .route("/v1/hoststats", web::get().to(stream))
         .default_service(web::to(serve));
@@ -142,7 +144,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
 
 /// A request to a port of a container: its token says all, too.
 async fn proxy(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
-    let mut payload = payload;
+    let mut payload = Some(payload);
     let carried = match respond::check_host(&request, &state) {
         Ok(_) => {
             let from = address::client(&request, &state.trusted_proxies).unwrap_or(IpAddr::from([0, 0, 0, 0]));
@@ -151,10 +153,7 @@ async fn proxy(request: HttpRequest, payload: web::Payload, state: web::Data<Api
         }
         Err(refusal) => Err(refusal),
     };
-    body::holding(
-        carried.unwrap_or_else(|refusal| respond::refused(&refusal)),
-        Some(payload),
-    )
+    body::holding(carried.unwrap_or_else(|refusal| respond::refused(&refusal)), payload)
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {

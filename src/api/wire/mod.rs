@@ -6,6 +6,7 @@ pub mod call;
 pub mod error;
 #[cfg(test)]
 pub mod fixture;
+pub mod posting;
 pub mod query;
 pub mod request;
 pub mod route;

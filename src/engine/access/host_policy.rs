@@ -40,6 +40,14 @@ impl Core {
         serde_json::to_value(policy).map_err(|e| Error::internal("writing a host policy", e))
     }
 
+    /// 422 `NotAllowed` for who would do with the engine itself what the project may not; who runs the server may anyway.
+    pub(crate) fn check_engine_use(&self, project: Option<ResourceId>, kind: &str) -> Result<()> {
+        match self.host_policy(project)? {
+            Some(_) if !matches!(kind, "admin" | "superadmin" | "service") => Err(not_allowed("dockersocket")),
+            _ => Ok(()),
+        }
+    }
+
     /// 422 `NotAllowed` for a container, a service or an upgrade that would do more to the host than the project may.
     pub(crate) fn check_host_use(&self, project: Option<ResourceId>, input: &Input) -> Result<()> {
         let Some(policy) = self.host_policy(project)? else {

@@ -113,6 +113,10 @@ impl ImageRules {
     }
 
     fn apply(&self, config: &mut Input) -> Result<()> {
+        if !self.allowed.is_empty() && config.get("build").is_some_and(Value::is_object) {
+            let why = "what an image is built of may come from anywhere, and only some registries are allowed here";
+            return Err(Error::invalid("InvalidOption", "build").with_message(why));
+        }
         let image = text(config, "imageUuid").map(|image| self.applied(image)).transpose()?;
         if let Some(image) = image.flatten() {
             config.insert("imageUuid".into(), Value::from(image));

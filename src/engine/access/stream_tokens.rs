@@ -32,6 +32,8 @@ pub(crate) enum Stream {
     Exec(ExecWanted),
     /// To send requests to a port of it.
     Proxy(PortWanted),
+    /// To speak with the engine of a host.
+    DockerSocket,
     /// To see what it, or all that belong to it, use.
     Stats(StatsOf),
 }
@@ -82,7 +84,7 @@ impl Core {
     pub(crate) fn stream_token(&self, account: ResourceId, resource: ResourceId, stream: Stream) -> Result<String> {
         let valid = match stream {
             Stream::Proxy(_) => VALID_FOR_PORTS,
-            Stream::Logs(_) | Stream::Exec(_) | Stream::Stats(_) => VALID,
+            Stream::Logs(_) | Stream::Exec(_) | Stream::DockerSocket | Stream::Stats(_) => VALID,
         };
         let ticket = Ticket {
             iss: ISSUER.to_owned(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::engine::instances::{drain_time, plan_health, plan_state};
 use crate::model::balancer_table::{Certificate, Listener, Protocol, Rule, Table, Target};
 use crate::model::launch::parse_reference;
-use crate::model::lb_config::{LABEL_PROXY_PORTS, PortRule};
+use crate::model::lb_config::{LABEL_PROXY_PORTS, LABEL_TARGET, Nearness, PortRule};
 use crate::model::{ResourceId, State};
 use crate::plan::{Health, InstanceState};
 
@@ -74,7 +74,7 @@ fn certificates(rows: &Rows) -> Vec<Certificate> {
 /// One rule, or as many as the services that it selects say of themselves.
 fn rules_of(rows: &Rows, rule: &PortRule) -> Vec<Rule> {
     if let Some(service) = rule.service_id.as_deref().and_then(parse_reference) {
-        let targets = targets(rows, service, rule.target_port, &mut BTreeSet::new());
+        let targets = near(rows, targets(rows, service, rule.target_port, &mut BTreeSet::new()));
         return vec![made(rule, rule, targets)];
     }
     let selected = rule.selector.as_ref().and_then(|selector| rows.selected.get(selector));
@@ -89,7 +89,7 @@ fn rules_of(rows: &Rows, rule: &PortRule) -> Vec<Rule> {
         let own = own.filter(|rules| !rules.is_empty());
         for says in own.map_or(std::slice::from_ref(rule), Vec::as_slice) {
             let port = says.target_port.or(rule.target_port);
-            let targets = targets(rows, *id, port, &mut BTreeSet::new());
+            let targets = near(rows, targets(rows, *id, port, &mut BTreeSet::new()));
             rules.push(made(rule, says, targets));
         }
     }
@@ -112,17 +112,38 @@ fn made(rule: &PortRule, says: &PortRule, targets: BTreeMap<String, Target>) -> 
     }
 }
 
+/// A server, and whether it is on the balancer's own host.
+struct Placed {
+    target: Target,
+    is_local: bool,
+}
+
+/// Those of a rule's servers that the balancer's label lets it send to. Who is on the way out takes nobody's place.
+fn near(rows: &Rows, all: BTreeMap<String, Placed>) -> BTreeMap<String, Target> {
+    let word = rows.labels.get(LABEL_TARGET).map(String::as_str);
+    let nearness = word.and_then(Nearness::parse).unwrap_or_default();
+    let has_local = all.values().any(|placed| placed.is_local && !placed.target.is_draining);
+    let stays = |placed: &Placed| match nearness {
+        Nearness::Any => true,
+        // Who was sent elsewhere while there was no other may end there.
+        Nearness::PreferLocal => placed.is_local || !has_local || placed.target.is_draining,
+        Nearness::OnlyLocal => placed.is_local,
+    };
+    let near = all.into_iter().filter(|(_, placed)| stays(placed));
+    near.map(|(name, placed)| (name, placed.target)).collect()
+}
+
 /// Where a service is. An alias is where all that it stands for is; loops end.
 fn targets(
     rows: &Rows,
     id: ResourceId,
     port: Option<u16>,
     seen: &mut BTreeSet<ResourceId>,
-) -> BTreeMap<String, Target> {
+) -> BTreeMap<String, Placed> {
     let (Some(service), Some(port)) = (rows.services.get(&id).filter(|_| seen.insert(id)), port) else {
         return BTreeMap::new();
     };
-    let mut all: BTreeMap<String, Target> = match service.kind.as_str() {
+    let mut all: BTreeMap<String, Placed> = match service.kind.as_str() {
         "externalService" => outside(service, port),
         _ => service
             .members
@@ -136,16 +157,19 @@ fn targets(
     all
 }
 
-fn outside(service: &Service, port: u16) -> BTreeMap<String, Target> {
+fn outside(service: &Service, port: u16) -> BTreeMap<String, Placed> {
     let addresses = service.fields.external_ip_addresses.iter().flatten();
     let mut all: Vec<&String> = addresses.collect();
     if all.is_empty() {
         all.extend(&service.fields.hostname);
     }
-    let target = |address: &String| Target {
-        address: address.clone(),
-        port,
-        is_draining: false,
+    let target = |address: &String| Placed {
+        target: Target {
+            address: address.clone(),
+            port,
+            is_draining: false,
+        },
+        is_local: false,
     };
     all.into_iter()
         .map(|address| (address.clone(), target(address)))
@@ -154,7 +178,7 @@ fn outside(service: &Service, port: u16) -> BTreeMap<String, Target> {
 
 /// None for a container that nobody is to be sent to. Which version it is of does not matter: what an upgrade has put aside
 /// serves until it is stopped.
-fn target(rows: &Rows, member: &Member, port: u16) -> Option<Target> {
+fn target(rows: &Rows, member: &Member, port: u16) -> Option<Placed> {
     let Member { row, launch, note } = member;
     let is_draining = match plan_state(row.state) {
         InstanceState::Running => false,
@@ -176,9 +200,87 @@ fn target(rows: &Rows, member: &Member, port: u16) -> Option<Target> {
         _ if row.host_id != rows.host => return None,
         _ => note.ip.clone()?,
     };
-    Some(Target {
-        address,
-        port,
-        is_draining,
+    Some(Placed {
+        target: Target {
+            address,
+            port,
+            is_draining,
+        },
+        is_local: row.host_id == rows.host,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+    use crate::engine::core::testkit;
+    use crate::engine::instances::InstanceNotes;
+    use crate::model::launch::LaunchConfig;
+    use crate::model::{Fields, Resource};
+
+    /// A container of a service on the host's own network of host 1 or 2.
+    async fn member(core: &crate::engine::core::Core, state: State, host: i64) -> Member {
+        let row = testkit::insert(core, "container", state, Fields::default()).await;
+        let launch = LaunchConfig {
+            network_mode: Some("host".into()),
+            ..LaunchConfig::default()
+        };
+        Member {
+            row: Resource {
+                host_id: Some(ResourceId(host)),
+                uuid: format!("{state}-{host}"),
+                ..row
+            },
+            launch,
+            note: InstanceNotes {
+                drain_ms: 10_000,
+                ..InstanceNotes::default()
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_label_says_whether_the_balancers_own_host_goes_first() {
+        let (_folder, core) = testkit::empty();
+        let own = [(State::RUNNING, 1)];
+        let leaving = [(State::STOPPING, 1)];
+        let far = [(State::RUNNING, 2), (State::STOPPING, 2)];
+        let both = [&own[..], &far[..]].concat();
+        let late = [&leaving[..], &far[..]].concat();
+        for (word, there, expected) in [
+            ("", &both, "running-1 running-2 stopping-2"),
+            ("any", &both, "running-1 running-2 stopping-2"),
+            ("prefer-local", &both, "running-1 stopping-2"),
+            ("prefer-local", &late, "running-2 stopping-1 stopping-2"),
+            ("only-local", &both, "running-1"),
+            ("only-local", &late, "stopping-1"),
+        ] {
+            let mut members = Vec::new();
+            for (state, host) in there {
+                members.push(member(&core, *state, *host).await);
+            }
+            let service = Service {
+                members,
+                ..Service::default()
+            };
+            let rule: PortRule =
+                serde_json::from_str(r#"{"sourcePort": 80, "targetPort": 80, "serviceId": "1s7"}"#).unwrap();
+            let rows = Rows {
+                labels: BTreeMap::from([(LABEL_TARGET.to_owned(), word.to_owned())]),
+                host: Some(ResourceId(1)),
+                services: BTreeMap::from([(ResourceId(7), service)]),
+                addresses: [1, 2].map(|n| (ResourceId(n), format!("192.0.2.{n}"))).into(),
+                ..Rows::default()
+            };
+            let rules = rules_of(&rows, &rule);
+            let names: Vec<&str> = rules
+                .iter()
+                .flat_map(|rule| rule.targets.keys())
+                .map(String::as_str)
+                .collect();
+            assert_eq!(names.join(" "), expected, "{word} {there:?}");
+        }
+    }
 }

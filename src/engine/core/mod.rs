@@ -53,10 +53,10 @@ pub(crate) use rows::{
 };
 pub(crate) use service_log::{Entry, ServiceLog, ServiceLogs, note_service};
 pub(crate) use settings::{
-    DEFAULT_PORTS, HOST_ADDRESS, HOST_POLICY, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES, NETWORK_SERVICES,
-    NONRANCHER, PASSWORD_LENGTH, REGISTRY_DEFAULT, REGISTRY_WHITELIST,
+    DEFAULT_PORTS, DOCKER_SOCKET, HOST_ADDRESS, HOST_POLICY, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES,
+    NETWORK_SERVICES, NONRANCHER, PASSWORD_LENGTH, REGISTRY_DEFAULT, REGISTRY_WHITELIST,
 };
 pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub use state::{Connect, EngineConfig, MakeSimulator, Simulators, TunnelEngines};
-pub(crate) use state::{Core, Packing};
+pub(crate) use state::{Core, Packing, listed_as};
 pub(crate) use sweep::sweep_once;

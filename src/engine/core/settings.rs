@@ -105,6 +105,9 @@ pub(crate) const NONRANCHER: &str = "manage.nonrancher.containers";
 /// By which address others reach this machine; empty: the one that is found.
 pub(crate) const HOST_ADDRESS: &str = "drover.host.address";
 
+/// Whether owners get the sockets of their hosts' engines: `on` or `off`.
+pub(crate) const DOCKER_SOCKET: &str = "drover.docker.socket";
+
 /// So many characters a password has at least.
 pub(crate) const PASSWORD_LENGTH: &str = "api.auth.local.min.length";
 

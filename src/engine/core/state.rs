@@ -228,6 +228,7 @@ impl Core {
 
     /// Whether `action` is legal on `row` now, for clients of `version`.
     pub(crate) fn offers(&self, version: Version, ty: &TypeView, row: &Resource, action: &str) -> bool {
+        let action = listed_as(&ty.def.root, action);
         if action == "restore" || !ty.actions.contains_key(action) {
             return false;
         }
@@ -297,19 +298,37 @@ impl Core {
         I: Send + 'static,
         F: FnMut(&mut Tx<'_>, I) -> Result<()> + Send + 'static,
     {
+        self.write_portions(items, move |tx, portion| {
+            for item in portion {
+                each(tx, item)?;
+                if tx.is_full() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The same for who reads something before the first item of each transaction: it takes items until that is full. A portion
+    /// that takes none is the last.
+    pub(crate) async fn write_portions<I, F>(&self, items: Vec<I>, mut portion: F) -> Result<()>
+    where
+        I: Send + 'static,
+        F: FnMut(&mut Tx<'_>, &mut std::iter::Take<&mut std::vec::IntoIter<I>>) -> Result<()> + Send + 'static,
+    {
         let mut left = items.into_iter();
         while left.len() > 0 {
-            (left, each) = self
+            let before = left.len();
+            (left, portion) = self
                 .write(move |tx| {
-                    for item in left.by_ref().take(ITEMS_A_WRITE) {
-                        each(tx, item)?;
-                        if tx.is_full() {
-                            break;
-                        }
-                    }
-                    Ok((left, each))
+                    portion(tx, &mut left.by_ref().take(ITEMS_A_WRITE))?;
+                    Ok((left, portion))
                 })
                 .await?;
+            if left.len() == before {
+                break;
+            }
         }
         Ok(())
     }
@@ -323,6 +342,16 @@ impl Core {
         while self.write(closure.clone()).await? {}
         Ok(())
     }
+}
+
+/// Actions that Rancher does not know: `(root, action, like)`. No schema lists them, so that no client offers them; whoever may
+/// ask for `like` may ask for them, in the same states.
+const OWN_ACTIONS: [(&str, &str, &str); 1] = [("service", "rebalance", "restart")];
+
+/// The action of the schemas that an action is asked for like: itself, unless it is one of our own.
+pub(crate) fn listed_as<'a>(root: &str, action: &'a str) -> &'a str {
+    let own = OWN_ACTIONS.iter().find(|(of, own, _)| *of == root && *own == action);
+    own.map_or(action, |(_, _, like)| *like)
 }
 
 /// However little each of them writes, so many items are looked at in one transaction.

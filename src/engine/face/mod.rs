@@ -13,7 +13,7 @@ use crate::engine::accounts::Identity;
 use crate::engine::commands;
 use crate::engine::core::{
     Answer, Asked, Attempt, Core, Derived, Input, ListQuery, Page, ProcessCount, ProcessDefinition, ProcessInstance,
-    ProcessPage, Scope, ServerFigures, Setting, WorkerFigures,
+    ProcessPage, Scope, ServerFigures, Setting, WorkerFigures, listed_as,
 };
 use crate::engine::hosts::agent_state;
 use crate::engine::services::{self, StackFiles};
@@ -232,6 +232,11 @@ impl Engine {
     /// Whether `action` is legal on `row` now, for clients of this version (0.2 of the domain rules).
     pub fn offers(&self, version: Version, ty: &TypeView, row: &Resource, action: &str) -> bool {
         self.core.offers(version, ty, row, action)
+    }
+
+    /// The action of the schemas that an action is asked for like: itself, unless it is one that Rancher does not know.
+    pub fn listed_as<'a>(&self, ty: &TypeView, action: &'a str) -> &'a str {
+        listed_as(&ty.def.root, action)
     }
 
     /// Why `action` is not legal on `row` now.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::engine::core::{Account, AuthType, Input, Proof, Reach, Scope, is_usable};
-use crate::engine::services;
+use crate::engine::services::{self, Received};
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, State, WireId};
 use crate::schema::{Role, Version};
 use crate::secret;
@@ -73,7 +73,7 @@ impl Engine {
     }
 
     /// Does what a receiver is for, with what it was sent.
-    pub async fn receive(&self, scope: &Scope, receiver: &Resource, payload: &Input) -> Result<()> {
+    pub async fn receive(&self, scope: &Scope, receiver: &Resource, payload: &Input) -> Result<Received> {
         services::receive(self.core(), scope, receiver, payload).await
     }
 }

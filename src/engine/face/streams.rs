@@ -38,6 +38,7 @@ impl Engine {
             Stream::Logs(_) => "logs",
             Stream::Exec(_) => "exec",
             Stream::Proxy(_) => "container-proxy",
+            Stream::DockerSocket => "dockersocket",
             Stream::Stats(StatsOf::Containers) => "containerstats",
             Stream::Stats(StatsOf::Hosts) => "hoststats",
         };

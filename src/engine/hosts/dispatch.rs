@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::engine::core::{Answer, Core, Input, Outcome, Scope, Update, apply_update, live, unchecked};
+use crate::engine::instances::give_docker_socket;
 use crate::engine::{access, labels};
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::schema::TypeView;
@@ -67,6 +68,9 @@ async fn update_host(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource, 
 }
 
 pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str) -> Result<Answer> {
+    if row.root == "host" && action == "dockersocket" {
+        return give_docker_socket(core, scope, row).await;
+    }
     match core
         .start_action(scope, row, action, "{}".to_owned(), unchecked)
         .await?

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::engine::core::{Core, Input, Scope, insert_and_start, row_from_input, write_notes};
 use crate::engine::labels;
 use crate::model::id::new_uuid;
-use crate::model::launch::{LaunchConfig, is_none_image, is_sim_image, texts};
+use crate::model::launch::{
+    LaunchConfig, image_reference, is_dockerfile, is_none_image, is_remote, is_sim_image, texts,
+};
 use crate::model::own_labels::check_health_command;
 use crate::model::port::PortSpec;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
@@ -200,9 +202,7 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
     }
     let refuse =
         |field: &str| Err(Error::not_implemented(format!("{field} is not part of this build")).with_field(field));
-    if launch.build.is_some() {
-        return refuse("build");
-    }
+    check_build(&launch)?;
     if launch.network_ids.as_ref().is_some_and(|n| !n.is_empty()) {
         return refuse("networkIds");
     }
@@ -227,6 +227,31 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What an engine is to build: of an address that it can read itself, as there are no files here.
+fn check_build(launch: &LaunchConfig) -> Result<()> {
+    let Some(build) = &launch.build else { return Ok(()) };
+    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let Some(remote) = said(&build.remote) else {
+        let why = "images are built of an address (build.remote) only: the server has no files of yours";
+        return Err(Error::not_implemented(why).with_field("build"));
+    };
+    let invalid = |field: &str, why: &str| Err(Error::invalid("InvalidFormat", field).with_message(why));
+    if !is_remote(&remote) {
+        return invalid("remote", "an address of a tar file, a Dockerfile or a git repository");
+    }
+    if said(&build.dockerfile).is_some_and(|file| !is_dockerfile(&file)) {
+        return invalid("dockerfile", "a path in what is built");
+    }
+    let image = image_reference(launch.image_uuid.as_deref().unwrap_or_default());
+    if image.is_empty() || image.contains('@') {
+        return invalid("imageUuid", "what is built has a name, and no digest yet");
+    }
+    match said(&build.tag).is_some_and(|tag| tag != image) {
+        true => Err(Error::invalid("InvalidOption", "tag").with_message("the name of what is built is imageUuid")),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -263,6 +288,25 @@ mod tests {
     fn what_docker_cannot_do_here_is_refused_but_kept_for_the_simulator() {
         let build = json!({"context": "x"});
         assert!(checked(json!({"imageUuid": "docker:a", "build": build})).is_err_and(|e| e.contains("NotImplemented")));
+        for (build, code) in [
+            (json!({"remote": "http://files/a.tar"}), None),
+            (
+                json!({"remote": "github.com/acme/web#v1:sub", "dockerfile": "docker/File", "tag": "a"}),
+                None,
+            ),
+            (json!({"remote": "/etc"}), Some("InvalidFormat")),
+            (json!({"remote": "file:///etc"}), Some("InvalidFormat")),
+            (json!({"remote": "http://a b"}), Some("InvalidFormat")),
+            (
+                json!({"remote": "http://a", "dockerfile": "../File"}),
+                Some("InvalidFormat"),
+            ),
+            (json!({"remote": "http://a", "tag": "b"}), Some("InvalidOption")),
+        ] {
+            let found = checked(json!({"imageUuid": "docker:a", "build": build})).err();
+            let is_it = code.map_or(found.is_none(), |code| found.as_ref().is_some_and(|e| e.contains(code)));
+            assert!(is_it, "{build}: {found:?}");
+        }
         assert!(checked(json!({"imageUuid": "sim:a", "build": build})).is_ok());
     }
 

@@ -4,7 +4,7 @@
 //! One that all share stays, whoever goes. One of its own belongs to a unit of a service: whoever comes in a container's place has
 //! it again, and it goes when the service is done without the unit, or goes itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,24 @@ impl Core {
         };
         let service = self.store.find(service)?;
         Ok(service.is_none_or(|service| service.removed.is_some() || service.state == State::REMOVING))
+    }
+
+    /// On which host each unit of a service has volumes for itself, by the index of the unit: where they were made last.
+    pub(crate) fn homes_of_units(&self, stack: ResourceId, service: ResourceId) -> Result<BTreeMap<u32, ResourceId>> {
+        let mut made = Vec::new();
+        for template in self.store.children(stack, "volumeTemplate")? {
+            if is_per_container(&template)? {
+                made.extend(self.store.referrers(template.id, "volumeTemplateId")?);
+            }
+        }
+        made.sort_unstable();
+        let rows = self.store.many(&made)?.into_iter();
+        let own = rows.filter(|row| row.removed.is_none() && row.state != State::REMOVING);
+        let homes = own.filter_map(|row| match notes::<VolumeNotes>(&row).unit {
+            Some((of, index)) if of == service => Some((index, row.host_id?)),
+            _ => None,
+        });
+        Ok(homes.collect())
     }
 
     /// Removes the volumes that units of a service had for themselves, but for units of these indexes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::access::CREDENTIAL_FIELD;
 use crate::engine::core::{Core, Outcome, Served, fenced, notes, request, write_notes};
-use crate::model::launch::{LaunchConfig, image_reference};
+use crate::model::launch::{LABEL_REQUESTED_IP, LaunchConfig, image_reference};
 use crate::model::{Fields, Resource, Result, State};
 use crate::runtime::{self, Found};
 use crate::store::{Changes, Process, exit};
@@ -201,7 +201,7 @@ impl Core {
             let row = self.note_names(process, row, names).await?;
             return Ok((row, Some((network.id, ip))));
         }
-        let preferred = launch.label("io.rancher.container.requested_ip").unwrap_or_default();
+        let preferred = launch.label(LABEL_REQUESTED_IP).unwrap_or_default();
         let wanted: Vec<String> = launch
             .requested_ip_address
             .iter()

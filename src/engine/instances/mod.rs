@@ -8,6 +8,7 @@ mod container_rows;
 mod containers;
 mod declared_volumes;
 mod dispatch;
+mod docker_socket;
 mod env_rules;
 mod failing;
 mod granted;
@@ -39,6 +40,7 @@ pub(crate) use container_rows::{
 pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use declared_volumes::{engine_name, is_per_container, user_of_volume};
 pub(crate) use dispatch::{act, create, handle, remove, update};
+pub(crate) use docker_socket::give_access as give_docker_socket;
 pub(crate) use granted::{NAME_SERVER, wants_names};
 pub(crate) use leaving::drain_time;
 pub(crate) use naming::{domains, search_list};

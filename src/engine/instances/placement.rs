@@ -276,6 +276,7 @@ impl Core {
             scale: plan::Scale::Units(1),
             configs: vec![self.plan_config(None, launch)],
             health: plan::HealthStrategy::None,
+            moves: plan::Moves::Stay,
             divider: '-',
         };
         let hosts = self.plan_hosts(row.account_id, None, &[launch])?;

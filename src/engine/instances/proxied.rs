@@ -35,9 +35,12 @@ fn wanted(row: &Resource, input: &Input) -> Result<PortWanted> {
     let labels = launch_of(row)?.labels.unwrap_or_default();
     let scheme = labels.get(LABEL_SCHEME).map(String::as_str);
     let scheme = scheme.or_else(|| input.get("scheme").and_then(Value::as_str));
-    if scheme.is_some_and(|scheme| scheme != "http") {
-        return Err(Error::not_implemented("carrying requests to a container by https").with_field("scheme"));
-    }
+    let tls = match scheme {
+        None | Some("http") => false,
+        Some("https") => true,
+        Some(_) if labels.contains_key(LABEL_SCHEME) => return Err(Error::invalid("InvalidOption", LABEL_SCHEME)),
+        Some(_) => return Err(Error::invalid("InvalidOption", "scheme")),
+    };
     let asked = input.get("port").and_then(Value::as_u64);
     let port = match labels.get(LABEL_PORT) {
         Some(label) => label.trim().parse().ok(),
@@ -45,11 +48,11 @@ fn wanted(row: &Resource, input: &Input) -> Result<PortWanted> {
     };
     match port {
         None if labels.contains_key(LABEL_PORT) => Err(Error::invalid("InvalidFormat", LABEL_PORT)),
-        None => Ok(PortWanted { port: PORT }),
+        None => Ok(PortWanted { port: PORT, tls }),
         Some(0) => Err(Error::invalid("MinLimitExceeded", "port")),
         Some(port) => {
             let too_large = |_| Error::invalid("MaxLimitExceeded", "port");
-            port.try_into().map(|port| PortWanted { port }).map_err(too_large)
+            port.try_into().map(|port| PortWanted { port, tls }).map_err(too_large)
         }
     }
 }
@@ -92,6 +95,10 @@ impl Core {
             return Err(Error::conflict(format!("{} does not run", row.name)));
         }
         let opened = runtime_of(self, &row)?.connect(&row.uuid, wanted.port).await;
-        opened.map_err(refused)
+        let opened = opened.map_err(refused)?;
+        match wanted.tls {
+            true => opened.in_tls().await.map_err(refused),
+            false => Ok(opened),
+        }
     }
 }

@@ -102,6 +102,7 @@ impl Core {
             scale: plan::Scale::Global,
             configs: vec![self.plan_config(None, launch)],
             health: plan::HealthStrategy::None,
+            moves: plan::Moves::Stay,
             divider: '-',
         };
         let observed = plan::Observed {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::engine::core::{Core, fenced};
 use crate::model::Resource;
-use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, image_reference};
+use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, image_reference, is_sim_image};
 use crate::runtime::{self, PullPolicy, Runtime};
 use crate::store::{Changes, Process};
 
@@ -42,8 +42,18 @@ impl Core {
             }
         };
         let (process_id, row_id) = (process.id, row.id);
+        // What is simulated is not built: any image is there.
+        let is_real = !is_sim_image(launch.image_uuid.as_deref().unwrap_or_default());
+        let built = launch.build.as_ref().filter(|_| is_real);
         let pulling = async {
-            let result = runtime.pull(&image, policy, auth.as_ref(), &report).await;
+            let result = match built {
+                Some(build) => {
+                    runtime
+                        .build(&image, build, policy == PullPolicy::Always, &report)
+                        .await
+                }
+                None => runtime.pull(&image, policy, auth.as_ref(), &report).await,
+            };
             drop(report);
             result
         };

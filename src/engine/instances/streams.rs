@@ -11,7 +11,7 @@ use crate::engine::access::{Stream, Ticket};
 use crate::engine::core::{Answer, Core, Input, Scope};
 use crate::model::{Error, ErrorKind, Resource, Result, State, Timestamp};
 use crate::runtime;
-use crate::runtime::streams::{ExecWanted, LogsWanted, Pieces, Running};
+use crate::runtime::streams::{Bytestream, ExecWanted, LogsWanted, Pieces, Running};
 
 /// A stream that is open.
 pub enum OpenStream {
@@ -21,6 +21,8 @@ pub enum OpenStream {
     Exec(Running),
     /// What containers or hosts use.
     Stats(Looks),
+    /// An engine.
+    Socket(Box<dyn Bytestream>),
 }
 
 /// Gives out a token for the stream that was asked for.
@@ -90,6 +92,9 @@ impl Core {
     /// # Errors
     /// 404 if the container is gone, 409 if it does not run, 503 if its engine does not answer.
     pub(crate) async fn open_stream(self: &Arc<Self>, ticket: &Ticket) -> Result<OpenStream> {
+        if *ticket.stream() == Stream::DockerSocket {
+            return self.open_socket(ticket).await.map(OpenStream::Socket);
+        }
         let row = self.store.find(ticket.resource())?;
         let row = row.filter(|row| row.removed.is_none()).ok_or_else(Error::not_found)?;
         let away = || Error::new(ErrorKind::Unavailable).with_message("the container's host does not answer");
@@ -101,7 +106,7 @@ impl Core {
                 return Err(Error::conflict(format!("{} does not run", row.name)));
             }
             // Nothing that stays open: each request opens the port anew.
-            Stream::Proxy(_) => return Err(Error::new(ErrorKind::Unauthorized)),
+            Stream::Proxy(_) | Stream::DockerSocket => return Err(Error::new(ErrorKind::Unauthorized)),
             Stream::Exec(wanted) => runtime()?.execute(&row.uuid, wanted).await.map(OpenStream::Exec),
         };
         opened.map_err(|error| match error {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::engine::core::{Core, Input, notes};
 use crate::model::balancer_table::{Protocol, is_backend, is_cookie, is_domain, is_host, is_path};
 use crate::model::launch::{is_none_image, is_sim_image, parse_reference};
-use crate::model::lb_config::{LbConfig, PortRule, RESERVED_PORT, means_balancer_image};
+use crate::model::lb_config::{LABEL_TARGET, LbConfig, Nearness, PortRule, RESERVED_PORT, means_balancer_image};
 use crate::model::selector::Selector;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind};
 use crate::store::{Changes, Tx};
@@ -55,8 +55,17 @@ pub(super) fn complete(kind: &str, primary: &mut Map<String, Value>) {
 
 /// 422 for a balancer whose container is to run something else than a balancer.
 pub(super) fn check_launch(kind: &str, primary: &Map<String, Value>) -> Result<()> {
+    if ServiceKind::of(kind) != ServiceKind::LoadBalancer {
+        return Ok(());
+    }
+    let labels = primary.get("labels").and_then(Value::as_object);
+    let target = labels.and_then(|labels| labels.get(LABEL_TARGET)?.as_str());
+    if target.is_some_and(|word| Nearness::parse(word).is_none()) {
+        return Err(Error::invalid("InvalidOption", "launchConfig.labels")
+            .with_message(format!("{LABEL_TARGET} is any, prefer-local or only-local")));
+    }
     let image = primary.get("imageUuid").and_then(Value::as_str).unwrap_or_default();
-    if ServiceKind::of(kind) != ServiceKind::LoadBalancer || is_sim_image(image) || is_none_image(image) {
+    if is_sim_image(image) || is_none_image(image) {
         return Ok(());
     }
     match OWN_WORDS.iter().find(|word| primary.get(**word).is_some_and(is_said)) {

@@ -7,7 +7,9 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::{Process, Tx};
 
-use super::{balancing, balancing_of_v1, files, links, names, receiving, service, shared_volumes, stack, upgrade};
+use super::{
+    balancing, balancing_of_v1, files, links, names, rebalance, receiving, service, shared_volumes, stack, upgrade,
+};
 
 pub(crate) async fn create(
     core: &Core,
@@ -64,6 +66,7 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
         ("service", "upgrade") => upgrade::accept(core, scope, row, input).await,
         ("service", "continueupgrade") => upgrade::go_on(core, scope, row).await,
         ("service", "rollback") => upgrade::roll_back(core, scope, row).await,
+        ("service", "rebalance") => rebalance::begin(core, scope, row, &input).await,
         ("service", "restart") => service::restart(core, scope, row, input).await,
         ("service", "addservicelink") => links::add(core, scope, row, &input).await,
         ("service", "removeservicelink") => links::remove(core, scope, row, &input).await,

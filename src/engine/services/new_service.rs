@@ -13,7 +13,7 @@ use crate::store::{NewResource, Tx};
 
 use super::balancing;
 use super::configs::{check_common, check_configs, sidekick_names};
-use super::names::check_names_free;
+use super::names::Neighbours;
 
 /// A service that is to be made, and in which nothing is wrong that can be seen without its neighbours.
 pub(crate) struct NewService {
@@ -62,6 +62,12 @@ impl NewService {
 
     /// Inserts it into its stack, if that is there and the names are free, and asks for its create process.
     pub(crate) fn insert(self, tx: &mut Tx<'_>) -> Result<Resource> {
+        let mut beside = Neighbours::read(tx, self.stack, None)?;
+        self.insert_beside(tx, &mut beside)
+    }
+
+    /// The same for who knows what is in the stack; it is among them then.
+    pub(super) fn insert_beside(self, tx: &mut Tx<'_>, beside: &mut Neighbours) -> Result<Resource> {
         let Self {
             def,
             mut row,
@@ -79,7 +85,7 @@ impl NewService {
         row.account_id = in_stack.account_id;
         balancing::check_references(&balances, row.account_id, |id| tx.find(id))?;
         let names = std::iter::once(row.name.as_str()).chain(sidekicks.iter().map(String::as_str));
-        check_names_free(tx, stack, names, None)?;
+        beside.check_free(names)?;
         let stack_fields = Fields::parse(&in_stack.fields)?;
         if stack_fields.read::<bool>("system")?.unwrap_or(false) {
             row.fields.set("system", &true)?;
@@ -87,7 +93,9 @@ impl NewService {
         if wants_vip && row.fields.text("vip").is_none() {
             row.fields.set("vip", &free_vip(tx, row.account_id)?)?;
         }
-        insert_and_start(tx, def.machine.as_deref(), row)
+        let row = insert_and_start(tx, def.machine.as_deref(), row)?;
+        beside.add(&row.name, row.id, sidekicks.iter());
+        Ok(row)
     }
 }
 

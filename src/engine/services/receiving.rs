@@ -14,14 +14,15 @@ use crate::schema::limits::{RECEIVERS, SCALE};
 use crate::schema::{Role, TypeView, Version};
 use crate::store::Tx;
 
+use super::forwarding::{Forward, Way};
 use super::upgrade::{Config, Upgrade};
 
 /// The kind of the generic objects that are receivers.
 pub(crate) const RECEIVER: &str = "webhookReceiver";
 /// The label that has an image pulled before each start.
 const PULL: (&str, &str) = ("io.rancher.container.pull_image", "always");
-/// The drivers that Rancher has and this server does not.
-const NOT_BUILT: [&str; 2] = ["scaleHost", "forwardPost"];
+/// The driver that Rancher has and this server does not.
+const NOT_BUILT: &str = "scaleHost";
 /// The longest time between two batches, in seconds.
 const LONGEST_INTERVAL: i64 = 86_400;
 
@@ -42,10 +43,20 @@ pub(crate) enum Doing {
         tag: String,
         strategy: Config,
     },
+    /// Passes what it is sent on to a container of a service.
+    Forward(Forward),
+}
+
+/// What a call came to.
+pub enum Received {
+    /// All was done.
+    Done,
+    /// What was sent is to be posted there.
+    PassOn(Way),
 }
 
 /// 400 in these words, as the original says it.
-fn bad(why: impl Into<String>) -> Error {
+pub(super) fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::BadRequest).with_message(why)
 }
 
@@ -63,10 +74,11 @@ impl Doing {
         match driver {
             "scaleService" => Self::read_scale(config),
             "serviceUpgrade" => Self::read_upgrade(config),
-            other if NOT_BUILT.contains(&other) => Err(Error::not_implemented(format!(
-                "the driver {other} is not part of this build"
-            ))
-            .with_field("driver")),
+            "forwardPost" => Forward::read(config).map(Self::Forward),
+            NOT_BUILT => {
+                let why = "scaleHost is not part of this build: this server makes no machines";
+                Err(Error::not_implemented(why).with_field("driver"))
+            }
             other => Err(bad(format!("Invalid driver {other}")).with_field("driver")),
         }
     }
@@ -177,7 +189,7 @@ pub(crate) fn doing_of(receiver: &Resource) -> Result<Doing> {
 }
 
 /// Whether a receiver may do something to a service: it is of its project, and not of what runs everything else.
-fn is_own(service: &Resource, project: Option<ResourceId>) -> Result<bool> {
+pub(super) fn is_own(service: &Resource, project: Option<ResourceId>) -> Result<bool> {
     let is_system = Fields::parse(&service.fields)?.read::<bool>("system")?.unwrap_or(false);
     Ok(service.root == "service"
         && service.removed.is_none()
@@ -186,7 +198,7 @@ fn is_own(service: &Resource, project: Option<ResourceId>) -> Result<bool> {
         && !is_system)
 }
 
-fn no_service() -> Error {
+pub(super) fn no_service() -> Error {
     bad("Requested service does not exist").with_field("serviceId")
 }
 
@@ -197,13 +209,17 @@ pub(crate) fn check_receiver(
     driver: &str,
     config: &Map<String, Value>,
 ) -> Result<()> {
-    if let Doing::Scale { service, .. } = Doing::read(driver, config)? {
-        let row = core.store.find(service)?.ok_or_else(no_service)?;
-        if !is_own(&row, Some(project))? {
-            return Err(no_service());
+    match Doing::read(driver, config)? {
+        Doing::Scale { service, .. } => {
+            let row = core.store.find(service)?.ok_or_else(no_service)?;
+            match is_own(&row, Some(project))? {
+                true => Ok(()),
+                false => Err(no_service()),
+            }
         }
+        Doing::Forward(forward) => forward.check(core, project),
+        Doing::Upgrade { .. } => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether what is to be made is a receiver, by whatever path it comes.
@@ -233,8 +249,14 @@ pub(crate) async fn create(
 }
 
 /// Does what a receiver is for. `scope` is its project's.
-pub(crate) async fn receive(core: &Core, scope: &Scope, receiver: &Resource, payload: &Input) -> Result<()> {
-    match doing_of(receiver)? {
+pub(crate) async fn receive(core: &Core, scope: &Scope, receiver: &Resource, payload: &Input) -> Result<Received> {
+    let done = match doing_of(receiver)? {
+        Doing::Forward(forward) => {
+            let way = forward.open(core, scope.project).await?;
+            let id = receiver.id;
+            core.write_for(scope, move |tx| tx.get(id)).await?;
+            return Ok(Received::PassOn(way));
+        }
         Doing::Scale { service, by, min, max } => {
             let row = core.store.find(service)?.ok_or_else(no_service)?;
             scale(core, scope, &row, by, (min, max)).await
@@ -253,7 +275,8 @@ pub(crate) async fn receive(core: &Core, scope: &Scope, receiver: &Resource, pay
                 None => Ok(()),
             }
         }
-    }
+    };
+    done.map(|()| Received::Done)
 }
 
 async fn scale(core: &Core, scope: &Scope, service: &Resource, by: i64, bounds: (i64, i64)) -> Result<()> {

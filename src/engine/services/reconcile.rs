@@ -141,6 +141,7 @@ impl Core {
         Ok(match verdict {
             Verdict::Converged => {
                 self.release_surplus_units(snapshot).await?;
+                self.end_rebalance(process, snapshot).await?;
                 if short_name(process) == "activate" {
                     self.begin_schedule(snapshot).await?;
                 }

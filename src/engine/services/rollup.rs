@@ -64,9 +64,9 @@ impl Core {
         if row.removed.is_some() {
             return Ok(());
         }
-        let services = self.store.children(row.id, "service")?;
-        let there = services.iter().filter(|s| s.state != State::REMOVING);
-        let health = plan::stack_health(there.map(|s| (is_active_like(s.state), s.health.as_str())));
+        let services = self.store.states_of_children(row.id, "service")?;
+        let there = services.iter().filter(|(state, _)| *state != State::REMOVING);
+        let health = plan::stack_health(there.map(|(state, health)| (is_active_like(*state), health.as_str())));
         if row.health == health {
             return Ok(());
         }

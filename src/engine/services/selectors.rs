@@ -12,6 +12,11 @@ use crate::model::{Fields, Resource, ResourceId, Result, State};
 use super::links::{LinkNotes, LinkTypes, Target, insert_link, is_gone, links_of, retire_link};
 use super::snapshot::ServiceSnapshot;
 
+/// What stands in the fields of a service that has a selector of services.
+const HAS_LINK_SELECTOR: &str = "\"selectorLink\":\"";
+/// The same for a selector of containers.
+const HAS_CONTAINER_SELECTOR: &str = "\"selectorContainer\":\"";
+
 impl Core {
     /// Ties what selectors of this service, and of others, ask for: containers to adopt, services to link.
     pub(crate) async fn follow_selectors(&self, snapshot: &ServiceSnapshot) -> Result<()> {
@@ -19,8 +24,8 @@ impl Core {
         self.follow_rules(service).await?;
         self.follow_container_selector(snapshot).await?;
         let selector_of = |row: &Resource| -> Result<Option<Selector>> {
-            // Most services have none; reading their fields would be most of the work.
-            if !row.fields.contains("\"selectorLink\":\"") {
+            // Reading the fields of those that have none would be most of the work.
+            if !row.fields.contains(HAS_LINK_SELECTOR) {
                 return Ok(None);
             }
             let text = Fields::parse(&row.fields)?
@@ -30,8 +35,12 @@ impl Core {
         };
         let labels = primary_labels(snapshot.configs.first().map(|c| &c.launch));
         let types = Arc::new(self.link_types()?);
-        let others = self.store.all("service", service.account_id)?;
         let own = selector_of(service)?;
+        // Most services have none, and are not read: each that is made would read all.
+        let others = match own {
+            Some(_) => self.store.all("service", service.account_id)?,
+            None => self.store.saying("service", service.account_id, HAS_LINK_SELECTOR)?,
+        };
         let mut selected = Vec::new();
         for other in others.iter().filter(|o| o.id != service.id) {
             if let Some(own) = &own {
@@ -164,7 +173,7 @@ impl Core {
 
     /// A container of no service began or ended to run: services that select containers look for theirs.
     pub(crate) fn wake_selecting(&self, account: Option<ResourceId>) -> Result<()> {
-        for service in self.store.all("service", account)? {
+        for service in self.store.saying("service", account, HAS_CONTAINER_SELECTOR)? {
             if Fields::parse(&service.fields)?
                 .text("selectorContainer")
                 .is_some_and(|s| !s.is_empty())

@@ -23,6 +23,22 @@ pub(super) struct DeclaredVolumes {
 }
 
 impl Core {
+    /// On which hosts units of a service have volumes for themselves; most services have none, and nothing is read for them.
+    pub(super) fn homes_of_service(
+        &self,
+        stack: &Resource,
+        service: ResourceId,
+        configs: &[Config],
+    ) -> Result<BTreeMap<u32, ResourceId>> {
+        let mut volumes = configs
+            .iter()
+            .flat_map(|config| config.launch.data_volumes.iter().flatten());
+        match volumes.any(|volume| !volume.starts_with('/') && volume.contains(':')) {
+            true => self.homes_of_units(stack.id, service),
+            false => Ok(BTreeMap::new()),
+        }
+    }
+
     pub(super) fn declared_volumes(&self, stack: &Resource) -> Result<DeclaredVolumes> {
         let mut own = BTreeMap::new();
         for template in self.store.children(stack.id, "volumeTemplate")? {
@@ -38,6 +54,13 @@ impl Core {
 }
 
 impl DeclaredVolumes {
+    /// Whether a unit with this launch configuration has a volume for itself.
+    pub(super) fn has_own(&self, config: &Config) -> bool {
+        let names = config.launch.data_volumes.iter().flatten();
+        let mut names = names.filter_map(|volume| volume.split_once(':'));
+        names.any(|(name, _)| self.own.get(name).copied().unwrap_or(false))
+    }
+
     /// A launch configuration with the names that engines have for its volumes in one unit; nothing if none is declared.
     pub(super) fn named(&self, config: &Config, index: u32, unit: &str) -> Result<Option<Config>> {
         let volumes = config.launch.data_volumes.iter().flatten();

@@ -38,6 +38,9 @@ pub(crate) struct ServiceNotes {
     /// What is known of an upgrade that is guarded by labels.
     #[serde(skip_serializing_if = "UpgradeNotes::is_plain")]
     pub(crate) upgrade: UpgradeNotes,
+    /// Whether its units are to move until each host has its share.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) rebalances: bool,
     /// What is known of its schedule.
     #[serde(skip_serializing_if = "ScheduleNotes::is_none")]
     pub(crate) schedule: ScheduleNotes,
@@ -292,6 +295,7 @@ impl ServiceSnapshot {
             scale: self.scale(),
             configs,
             health: HealthStrategy::of(self.configs.first().and_then(|c| c.launch.check()).as_ref()),
+            moves: self.moves(),
             divider: '-',
         }
     }
@@ -427,6 +431,7 @@ impl Core {
         let observed = Observed {
             instances: seen,
             hosts,
+            homes: self.homes_of_service(&stack, id, &configs)?,
             last_batch_at: note.last_batch_at,
             trial: Trial {
                 from: note.upgrade.from,

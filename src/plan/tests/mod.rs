@@ -12,6 +12,7 @@ use super::*;
 mod guard;
 mod placement;
 mod reconcile;
+mod spread;
 mod upgrade;
 
 #[track_caller]

@@ -267,3 +267,42 @@ fn a_disconnected_host_is_waited_for_and_a_removed_one_is_not() {
          3:web-1/v0@2 4:web-2/v0@2",
     );
 }
+
+#[test]
+fn a_unit_comes_back_to_the_host_that_has_something_of_it() {
+    let home = |change: fn(&mut World)| {
+        let mut world = World::new(Scale::Units(2)).with(|w| w.observed.hosts = vec![host(1), host(2)]);
+        world.observed.hosts[1].live_instances = 5;
+        world.observed.homes = BTreeMap::from([(2, ResourceId(2))]);
+        change(&mut world);
+        let plan = world.plan();
+        let hosts = plan.steps.iter().map(|step| match step {
+            Step::Create { host, .. } => host.to_string(),
+            other => panic!("{other:?}"),
+        });
+        format!("{} {}", hosts.collect::<Vec<_>>().join(","), plan.verdict)
+    };
+    assert_eq!(home(|_| {}), "1,2 working: Creating shop-web-1");
+    // Taken out of service, or gone: it begins anew elsewhere.
+    assert_eq!(
+        home(|w| w.observed.hosts[1].is_active = false),
+        "1,1 working: Creating shop-web-1"
+    );
+    assert_eq!(
+        home(|w| w.observed.hosts[1].is_gone = true),
+        "1,1 working: Creating shop-web-1"
+    );
+    // Away for a while: what it has is waited for.
+    assert_eq!(
+        home(|w| w.observed.hosts[1].is_disconnected = true),
+        "1 working: Waiting for host 2 to reconnect"
+    );
+    // What else it needs decides as ever.
+    assert_eq!(
+        home(|w| {
+            w.desired.configs[0].memory_reservation = 10;
+            w.observed.hosts[1].free_memory = Some(5);
+        }),
+        "1,1 working: Creating shop-web-1"
+    );
+}

@@ -5,8 +5,10 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
+use bollard::API_DEFAULT_VERSION;
 use rustix::fs::{MemfdFlags, memfd_create};
 
+use super::failure::{chain, forbidden};
 use super::{PING, machine};
 use crate::runtime::{EngineAddress, Error, Result, TlsTexts};
 
@@ -123,6 +125,22 @@ impl Address {
         Ok(address)
     }
 
+    /// A client for it, whose own limit is so many seconds.
+    pub(super) fn client(&self, seconds: u64) -> Result<bollard::Docker> {
+        let made = match self {
+            Self::Unix(path) if is_hidden(path) => return Err(forbidden(path)),
+            Self::Unix(path) | Self::Tunnel { socket: path, .. } => {
+                bollard::Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION)
+            }
+            Self::Tcp(url) => bollard::Docker::connect_with_http(url, seconds, API_DEFAULT_VERSION),
+            Self::Tls { url, certs } => {
+                let CertificatePaths { key, cert, ca } = certs.paths();
+                bollard::Docker::connect_with_ssl(url, &key, &cert, &ca, seconds, API_DEFAULT_VERSION)
+            }
+        };
+        made.map_err(|e| Error::Unreachable(chain(&e)))
+    }
+
     /// By which address others reach the engine's machine: where we ask the engine, if that is another machine.
     pub(super) async fn of_machine(&self) -> Option<String> {
         let url = match self {
@@ -144,6 +162,6 @@ impl Address {
 }
 
 /// Whether it may not even be seen if a socket is there.
-pub(super) fn is_hidden(path: &str) -> bool {
+fn is_hidden(path: &str) -> bool {
     std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
 }

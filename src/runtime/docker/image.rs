@@ -81,7 +81,7 @@ pub(super) async fn pull(
     }
 }
 
-fn as_failed(error: Error) -> Error {
+pub(super) fn as_failed(error: Error) -> Error {
     match error {
         Error::Gone(m) | Error::NetworkGone(m) | Error::NameTaken(m) | Error::PortTaken(m) | Error::AddressTaken(m) => {
             Error::Failed(m)

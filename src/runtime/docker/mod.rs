@@ -6,21 +6,20 @@
 //! wait for the answer's head. The client has no connections to keep, so one value serves for ever.
 
 use super::stats::{Sample, Samples};
-use super::streams::{Connection, ExecWanted, LogsWanted, Pieces, Running};
+use super::streams::{Bytestream, Connection, ExecWanted, LogsWanted, Pieces, Running};
 use super::{
-    BalancerFeed, Capabilities, ContainerSpec, EngineAddress, EngineInfo, Error, Found, Life, NameFeed,
+    BalancerFeed, Build, Capabilities, ContainerSpec, EngineAddress, EngineInfo, Error, Found, Life, NameFeed,
     NameServerFound, NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
     Runtime, RuntimeEvent, SecretFile,
 };
-use address::{Address, CertificatePaths, TunnelAddress, is_hidden};
+use address::{Address, TunnelAddress};
 use async_trait::async_trait;
-use bollard::API_DEFAULT_VERSION;
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
     StartContainerOptions, StopContainerOptionsBuilder,
 };
-use failure::{chain, failure, forbidden, forgive_gone, gone, is_forbidden, start_failure};
+use failure::{failure, forbidden, forgive_gone, gone, is_forbidden, start_failure};
 use futures_util::stream::BoxStream;
 pub use spec::create_body;
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +31,7 @@ use tokio::sync::{Mutex, OnceCell, Semaphore};
 
 mod address;
 mod balancer;
+mod building;
 mod commands;
 mod events;
 mod failure;
@@ -45,6 +45,7 @@ mod network;
 mod observed;
 mod reach;
 mod secrets;
+mod socket;
 mod spec;
 mod spent;
 mod stats;
@@ -159,18 +160,7 @@ impl Inner {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let made = match &self.address {
-            Address::Unix(path) if is_hidden(path) => return Err(forbidden(path)),
-            Address::Unix(path) | Address::Tunnel { socket: path, .. } => {
-                bollard::Docker::connect_with_unix(path, CLIENT_SECONDS, API_DEFAULT_VERSION)
-            }
-            Address::Tcp(url) => bollard::Docker::connect_with_http(url, CLIENT_SECONDS, API_DEFAULT_VERSION),
-            Address::Tls { url, certs } => {
-                let CertificatePaths { key, cert, ca } = certs.paths();
-                bollard::Docker::connect_with_ssl(url, &key, &cert, &ca, CLIENT_SECONDS, API_DEFAULT_VERSION)
-            }
-        };
-        let made = made.map_err(|e| Error::Unreachable(chain(&e)))?;
+        let made = self.address.client(CLIENT_SECONDS)?;
         Ok(self.client.get_or_init(|| made))
     }
 
@@ -292,6 +282,16 @@ impl Runtime for Docker {
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<()> {
         image::pull(&self.inner, image, policy, auth, progress).await
+    }
+
+    async fn build(
+        &self,
+        image: &str,
+        build: &Build,
+        again: bool,
+        told: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<()> {
+        building::build(&self.inner, image, build, again, told).await
     }
 
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<NetworkFound> {
@@ -446,6 +446,10 @@ impl Runtime for Docker {
 
     async fn connect(&self, uuid: &str, port: u16) -> Result<Connection> {
         reach::connect(&self.inner, uuid, port).await
+    }
+
+    async fn socket(&self) -> Result<Box<dyn Bytestream>> {
+        socket::open(&self.inner.address).await
     }
 
     async fn prepare_name_servers(&self) -> Result<()> {

@@ -73,6 +73,10 @@ async fn repeat(mut stream: DuplexStream) {
             _ => return,
         }
     }
+    let text = String::from_utf8_lossy(&heard).to_ascii_lowercase();
+    if text.contains("\r\nupgrade: websocket\r\n") && !text.contains("\r\nsec-websocket-protocol:") {
+        return echo(stream).await;
+    }
     let head = format!("HTTP/1.1 203 Repeated\r\n{SAID}Content-Length: {}\r\n\r\n", heard.len());
     let is_head = heard.starts_with(b"HEAD ");
     let written = stream.write_all(head.as_bytes()).await;
@@ -80,6 +84,17 @@ async fn repeat(mut stream: DuplexStream) {
         let _ = stream.write_all(&heard).await;
     }
     let _ = stream.shutdown().await;
+}
+
+/// Agrees on another protocol, and says again what it hears, until it hears no more.
+async fn echo(stream: DuplexStream) {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let head = format!("HTTP/1.1 101 Switching Protocols\r\n{SAID}Upgrade: websocket\r\n\r\n");
+    let head = head.replace("Connection: close", "Connection: Upgrade");
+    if to.write_all(head.as_bytes()).await.is_ok() {
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+        let _ = to.shutdown().await;
+    }
 }
 
 /// Whether a request has come to its end, by its length.

@@ -163,6 +163,52 @@ impl Store {
         Ok(found.into_iter().map(ResourceId).collect())
     }
 
+    /// Whether one of these rows is in this state. Nothing else is read of them.
+    pub fn any_is(&self, ids: &[ResourceId], state: State) -> Result<bool> {
+        let found: Vec<i64> = resource::whole()
+            .filter(OneOf::new("id", ids))
+            .filter(resource::now::state.eq(state.as_str()))
+            .select(resource::id)
+            .limit(1)
+            .load(&mut *self.reader()?)
+            .map_err(failed("looking for a state"))?;
+        Ok(!found.is_empty())
+    }
+
+    /// State and health of the live rows of this root that live in `parent`. Nothing else is read of them.
+    pub fn states_of_children(&self, parent: ResourceId, root: &str) -> Result<Vec<(State, String)>> {
+        let found: Vec<(String, String)> = resource::whole()
+            .filter(resource::parent_id.eq(parent.0))
+            .filter(resource::root.eq(root))
+            .filter(resource::removed_ms.is_null())
+            .select((resource::now::state, resource::now::health))
+            .load(&mut *self.reader()?)
+            .map_err(failed("reading the states of children"))?;
+        let states = found.into_iter().map(|(state, health)| (State::of(&state), health));
+        Ok(states.collect())
+    }
+
+    /// The live rows of this root in an account whose fields contain a text.
+    pub fn saying(&self, root: &str, account: Option<ResourceId>, text: &str) -> Result<Vec<Resource>> {
+        let mut query = resource::whole()
+            .filter(resource::root.eq(root.to_owned()))
+            .filter(resource::removed_ms.is_null())
+            .filter(Fragment::new(
+                dialect::contains("fields"),
+                vec![Scalar::Text(text.to_owned())],
+            ))
+            .order(resource::id)
+            .select(ResourceRow::as_select())
+            .into_boxed();
+        if let Some(account) = account {
+            query = query.filter(resource::account_id.eq(account.0));
+        }
+        let rows: Vec<ResourceRow> = query
+            .load(&mut *self.reader()?)
+            .map_err(failed("looking for a text in fields"))?;
+        Ok(rows.into_iter().map(Resource::from).collect())
+    }
+
     /// All live rows of this root that have a health.
     pub fn with_health(&self, root: &str) -> Result<Vec<Resource>> {
         let mut conn = self.reader()?;

@@ -7,6 +7,7 @@ use crate::engine::core::Core;
 use crate::model::{Error, Resource, Result, WireId};
 use crate::store::Tx;
 
+use super::super::names::Neighbours;
 use super::wanted::find_service;
 
 /// The selector of a rule whose target is not made yet, while the rest of it is checked.
@@ -60,7 +61,7 @@ fn rules_mut(config: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<S
 /// Puts the ids of the targets into a checked `lbConfig`: all of them are there by now, or it is refused.
 pub(super) fn aim(
     tx: &mut Tx<'_>,
-    stack: &Resource,
+    (stack, beside): (&Resource, &Neighbours),
     prefix: &str,
     input: &mut Map<String, Value>,
     balancing: &Map<String, Value>,
@@ -76,13 +77,13 @@ pub(super) fn aim(
     };
     for (rule, name) in rules_mut(config).zip(names) {
         let Some(name) = name else { continue };
-        let Some(target) = find_service(tx, stack, &name)? else {
+        let Some(target) = find_service(tx, stack, beside, &name)? else {
             return Err(
                 Error::invalid("InvalidReference", "serviceId").with_message(format!("there is no service {name}"))
             );
         };
         rule.shift_remove("selector");
-        rule.insert("serviceId".into(), json!(format!("{prefix}{}", target.id)));
+        rule.insert("serviceId".into(), json!(format!("{prefix}{target}")));
     }
     Ok(())
 }

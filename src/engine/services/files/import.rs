@@ -11,12 +11,21 @@ use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::store::{Changes, NewResource, Process, Tx, Within};
 
 use super::super::links::{LinkNotes, LinkTypes, insert_link, links_of, retire_link};
+use super::super::names::Neighbours;
 use super::super::new_service::NewService;
 use super::wanted::{Wanted, WantedService, is_refusal, sentence, target_of};
 use super::{balancing, environment_of, texts_of};
 
 /// Services wake their stack; the time is only a safety net.
 const SAFETY_WAIT: Duration = Duration::from_secs(15);
+
+/// What goes with the process that makes a stack.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+struct CreateData {
+    /// The services of its files, once all of them are there.
+    made: Option<Vec<i64>>,
+}
 
 /// What goes with the process that leads a stack to `error`.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -32,6 +41,10 @@ impl Core {
         let Some(texts) = texts_of(&fields) else {
             return Ok(Outcome::done());
         };
+        let data: CreateData = serde_json::from_str(&process.data).unwrap_or_default();
+        if let Some(made) = data.made {
+            return self.start_made(process, row, &made).await;
+        }
         let wanted = match self.wanted(row, &texts, &environment_of(&fields)?) {
             Ok(wanted) => wanted,
             Err(error) if is_refusal(&error) => {
@@ -52,10 +65,31 @@ impl Core {
         if !fields.read::<bool>("startOnCreate")?.unwrap_or(false) {
             return Ok(Outcome::done());
         }
-        Ok(match self.start_wanted(process, row, &wanted.services).await? {
-            true => Outcome::done(),
-            false => Outcome::Again(SAFETY_WAIT, "Creating stack".into()),
+        let made = self.note_made(process, row, &wanted.services).await?;
+        self.start_made(process, row, &made).await
+    }
+
+    /// Notes what was made: the files need not be read again each time that one of the services is further.
+    async fn note_made(&self, process: &Process, stack: &Resource, wanted: &[WantedService]) -> Result<Vec<i64>> {
+        let names: Vec<String> = wanted.iter().map(|service| service.name.clone()).collect();
+        let (id, process) = (stack.id, process.id);
+        self.write(move |tx| {
+            if fenced(tx, process, id)?.is_none() {
+                return Ok(Vec::new());
+            }
+            let beside = Neighbours::read(tx, id, None)?;
+            let made: Vec<i64> = names
+                .iter()
+                .filter_map(|name| beside.service(name).map(|id| id.0))
+                .collect();
+            let data = CreateData {
+                made: Some(made.clone()),
+            };
+            let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing what was made", e))?;
+            tx.set_process_data(process, &data)?;
+            Ok(made)
         })
+        .await
     }
 
     /// Leads a stack to `error`, with the reason.
@@ -108,23 +142,36 @@ impl Core {
         let types = self.link_types()?;
         let (id, process, keep) = (stack.id, process.id, self.keep_removed());
         let prefix = self.type_of("service")?.prefix.clone();
-        self.write_each(services, move |tx, (service, warnings)| {
+        self.write_portions(services, move |tx, services| {
             let Some(stack) = fenced(tx, process, id)? else {
                 return Ok(());
             };
-            make_service(tx, &stack, &types, &prefix, service, &warnings)
+            let mut beside = Neighbours::read(tx, id, None)?;
+            for (service, warnings) in services {
+                make_service(tx, (&stack, &mut beside), &types, &prefix, service, &warnings)?;
+                if tx.is_full() {
+                    break;
+                }
+            }
+            Ok(())
         })
         .await?;
         // Once more for links that go in circles: all are there now.
         let types = self.link_types()?;
-        self.write_each(wanted.services.clone(), move |tx, service| {
+        self.write_portions(wanted.services.clone(), move |tx, services| {
             let Some(stack) = fenced(tx, process, id)? else {
                 return Ok(());
             };
-            match tx.named("service", Within::Parent(stack.id), &service.name)?.first() {
-                Some(row) => link(tx, &stack, &types, *row, &service, Some(keep)),
-                None => Ok(()),
+            let beside = Neighbours::read(tx, id, None)?;
+            for service in services {
+                if let Some(row) = beside.service(&service.name) {
+                    link(tx, (&stack, &beside), &types, row, &service, Some(keep))?;
+                }
+                if tx.is_full() {
+                    break;
+                }
             }
+            Ok(())
         })
         .await
     }
@@ -156,25 +203,16 @@ impl Core {
         .await
     }
 
-    /// Activates those of the wanted services that are inactive; says whether all have been asked, or are past it.
-    pub(super) async fn start_wanted(
-        &self,
-        process: &Process,
-        stack: &Resource,
-        wanted: &[WantedService],
-    ) -> Result<bool> {
-        let services = self.store.children(stack.id, "service")?;
-        let is_wanted = |row: &&Resource| {
-            wanted
-                .iter()
-                .any(|service| service.name.eq_ignore_ascii_case(&row.name))
-        };
-        let mine: Vec<Resource> = services.iter().filter(is_wanted).cloned().collect();
-        if mine.iter().any(|row| row.state == State::REGISTERING) {
-            return Ok(false);
+    /// Activates those of the services that were made and are inactive, once none of them is on its way to be.
+    async fn start_made(&self, process: &Process, stack: &Resource, made: &[i64]) -> Result<Outcome> {
+        let made: Vec<ResourceId> = made.iter().copied().map(ResourceId).collect();
+        if self.store.any_is(&made, State::REGISTERING)? {
+            return Ok(Outcome::Again(SAFETY_WAIT, "Creating stack".into()));
         }
-        self.activate_in_order(Some((process.id, stack.id)), mine).await?;
-        Ok(true)
+        let mut services = self.store.many(&made)?;
+        services.retain(|service| service.removed.is_none());
+        self.activate_in_order(Some((process.id, stack.id)), services).await?;
+        Ok(Outcome::done())
     }
 }
 
@@ -190,22 +228,23 @@ pub(in crate::engine::services) fn failed(process: &Process) -> Outcome {
 /// Makes a service with its links, unless one of its name is there.
 fn make_service(
     tx: &mut Tx<'_>,
-    stack: &Resource,
+    (stack, beside): (&Resource, &mut Neighbours),
     types: &LinkTypes,
     prefix: &str,
     mut service: WantedService,
     warnings: &[Warning],
 ) -> Result<()> {
-    if !tx.named("service", Within::Parent(stack.id), &service.name)?.is_empty() {
+    if beside.service(&service.name).is_some() {
         return Ok(());
     }
     let name = service.name.clone();
     let mut insert = || -> Result<Resource> {
         let mut input = service.input.clone();
         if let Some(balancing) = &service.balancing {
-            balancing::aim(tx, stack, prefix, &mut input, balancing)?;
+            balancing::aim(tx, (stack, &*beside), prefix, &mut input, balancing)?;
         }
-        NewService::check(&service.def, stack.account_id.unwrap_or(stack.id), stack.id, input)?.insert(tx)
+        NewService::check(&service.def, stack.account_id.unwrap_or(stack.id), stack.id, input)?
+            .insert_beside(tx, beside)
     };
     let row = insert().map_err(|error| match is_refusal(&error) {
         true => super::wanted::refused(sentence(&name, &error)),
@@ -215,13 +254,13 @@ fn make_service(
         note_service(tx, &row, prefix, "stack.import.warn", "warn", &warning.to_string())?;
     }
     service.links.retain(|link| link.service != service.name);
-    link(tx, stack, types, row.id, &service, None)
+    link(tx, (stack, &*beside), types, row.id, &service, None)
 }
 
 /// Links a service as its file says. With `keep`, links that the file does not say go; those that a selector or a rule made stay.
 pub(super) fn link(
     tx: &mut Tx<'_>,
-    stack: &Resource,
+    (stack, beside): (&Resource, &Neighbours),
     types: &LinkTypes,
     service: ResourceId,
     wanted: &WantedService,
@@ -229,7 +268,7 @@ pub(super) fn link(
 ) -> Result<()> {
     let mut targets = BTreeMap::new();
     for link in &wanted.links {
-        if let Some(target) = target_of(tx, stack, link)? {
+        if let Some(target) = target_of(tx, stack, beside, link)? {
             targets.insert((target, link.alias.clone()), ());
         }
     }

@@ -14,8 +14,9 @@ use crate::engine::core::{
 };
 use crate::model::{Fields, Resource, Result, ServiceKind, State, Timestamp};
 use crate::schema::{Role, Version};
-use crate::store::{Changes, Process, Tx, Within};
+use crate::store::{Changes, Process, Tx};
 
+use super::super::names::Neighbours;
 use super::super::snapshot::ServiceNotes;
 use super::super::upgrade::{Upgrade, begin_rollback};
 use super::import::link;
@@ -189,26 +190,32 @@ impl Core {
         let (id, process) = (stack.id, process.id);
         let found = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let results = found.clone();
-        self.write_each(wanted.services.clone(), move |tx, mut service| {
+        self.write_portions(wanted.services.clone(), move |tx, services| {
             let Some(stack) = fenced(tx, process, id)? else {
                 return Ok(());
             };
-            let Some(row) = tx.named("service", Within::Parent(id), &service.name)?.first().copied() else {
-                return Ok(());
-            };
-            if let Some(balancing) = service.balancing.clone() {
-                super::balancing::aim(tx, &stack, &prefix, &mut service.input, &balancing)?;
-            }
-            link(tx, &stack, &types, row, &service, Some(keep))?;
-            let row = tx.get(row)?;
-            let Some(ty) = view.find_by_kind(&row.kind) else {
-                return Ok(());
-            };
-            let update = Update::of(ty);
-            let scale = scales.contains(&service.name);
-            let progress = bring_service(tx, &row, &service, &update, scale, depth, range)?;
-            if let Ok(mut results) = results.lock() {
-                results.push((service.name, progress));
+            let beside = Neighbours::read(tx, id, None)?;
+            for mut service in services {
+                let Some(row) = beside.service(&service.name) else {
+                    continue;
+                };
+                if let Some(balancing) = service.balancing.clone() {
+                    super::balancing::aim(tx, (&stack, &beside), &prefix, &mut service.input, &balancing)?;
+                }
+                link(tx, (&stack, &beside), &types, row, &service, Some(keep))?;
+                let row = tx.get(row)?;
+                let Some(ty) = view.find_by_kind(&row.kind) else {
+                    continue;
+                };
+                let update = Update::of(ty);
+                let scale = scales.contains(&service.name);
+                let progress = bring_service(tx, &row, &service, &update, scale, depth, range)?;
+                if let Ok(mut results) = results.lock() {
+                    results.push((service.name, progress));
+                }
+                if tx.is_full() {
+                    break;
+                }
             }
             Ok(())
         })

@@ -15,6 +15,7 @@ use crate::store::{Tx, Within};
 
 use super::super::configs::check_configs;
 use super::super::links::Target;
+use super::super::names::Neighbours;
 use super::super::new_service::NewService;
 use super::balancing;
 
@@ -206,27 +207,26 @@ impl Refs for OfProject<'_> {
 }
 
 /// The service that a file calls so: `db` of the stack, or `stack/db` of the project.
-pub(super) fn find_service(tx: &mut Tx<'_>, stack: &Resource, name: &str) -> Result<Option<Resource>> {
-    let (within, name) = match (name.split_once('/'), stack.account_id) {
-        (None, _) => (Some(stack.id), name),
-        (Some(_), None) => (None, name),
-        (Some((other, name)), Some(account)) => {
-            let found = tx.named("stack", Within::Account(account), other)?;
-            (found.first().copied(), name)
-        }
+pub(super) fn find_service(
+    tx: &mut Tx<'_>,
+    stack: &Resource,
+    beside: &Neighbours,
+    name: &str,
+) -> Result<Option<ResourceId>> {
+    let (other, name) = match (name.split_once('/'), stack.account_id) {
+        (None, _) => return Ok(beside.service(name)),
+        (Some(_), None) => return Ok(None),
+        (Some((other, name)), Some(account)) => (tx.named("stack", Within::Account(account), other)?, name),
     };
-    let Some(within) = within else { return Ok(None) };
-    match tx.named("service", Within::Parent(within), name)?.first() {
-        Some(id) => tx.find(*id),
+    match other.first() {
+        Some(other) => Ok(tx.named("service", Within::Parent(*other), name)?.first().copied()),
         None => Ok(None),
     }
 }
 
 /// Where a link leads. What is elsewhere and not there yet is named, and found once it is there.
-pub(super) fn target_of(tx: &mut Tx<'_>, stack: &Resource, link: &Link) -> Result<Option<Target>> {
-    let found = find_service(tx, stack, &link.service)?;
+pub(super) fn target_of(tx: &mut Tx<'_>, stack: &Resource, beside: &Neighbours, link: &Link) -> Result<Option<Target>> {
+    let found = find_service(tx, stack, beside, &link.service)?;
     let by_name = || link.service.contains('/').then(|| Target::Named(link.service.clone()));
-    Ok(found
-        .map(|row: Resource| Target::Service(ResourceId(row.id.0)))
-        .or_else(by_name))
+    Ok(found.map(Target::Service).or_else(by_name))
 }
