@@ -50,7 +50,7 @@ impl Store {
         for row in rows {
             *counts.entry(row).or_default() += 1;
         }
-        let tally = |((kind, parent, host, state, health), count)| Tally {
+        let tally = |((kind, parent, host, state, health), count): (Alike, u64)| Tally {
             kind,
             parent: parent.map(ResourceId),
             host: host.map(ResourceId),

@@ -227,7 +227,9 @@ async fn put_table(docker: &Inner, id: &str, spec: &NameServerSpec) -> Result<()
         let table = first.make()?;
         serde_json::to_vec(&table).map_err(|e| Error::Failed(format!("the table cannot be written: {e}")))
     });
-    let table = making.await.map_err(|e| Error::Failed(format!("the table was given up: {e}")))??;
+    let table = making
+        .await
+        .map_err(|e| Error::Failed(format!("the table was given up: {e}")))??;
     let access = tape::Access {
         owner: OWNER,
         group: OWNER,

@@ -33,8 +33,8 @@ mod stats;
 mod streams;
 
 pub use knobs::Health;
-pub use names::Told;
 use knobs::{Knobs, SimStep};
+pub use names::Told;
 use state::Contents;
 
 /// The longest log of calls; a test that asserts on more should look at [`Sim::count`].
