@@ -1,6 +1,7 @@
 // Names beside ids: what has been seen once is known, the rest is asked for, a type at a time.
 
 import { el, ownUrl } from './dom.js';
+import { projectOf, projects } from './projects.js';
 import { get } from './request.js';
 
 /** From so many unknown ids of one type its list is cheaper than each by itself. */
@@ -33,6 +34,7 @@ export function named(id, url, { list, props = {}, keepsId = false } = {}) {
 }
 
 function ask(id, list, done) {
+  if (id === projectOf(location)) return void projects().then(learn).then(done);
   const at = ownUrl(list);
   if (!at) return;
   const key = at.pathname;

@@ -2,6 +2,7 @@
 
 import { el, isFilled, ownUrl } from './dom.js';
 import { JsonView } from './json.js';
+import { projectOf } from './projects.js';
 import { parseType } from './schema.js';
 
 export class View {
@@ -36,6 +37,8 @@ export class View {
   }
 
   at(type, id) {
+    // Within a project its own id, however it is called there, leads to the project.
+    if (id && id === projectOf(this.url)) return new URL(this.url.pathname.split('/').slice(0, 4).join('/'), this.url);
     const list = ownUrl(this.listOf(type));
     return list && id ? new URL(`${list.pathname}/${encodeURIComponent(id)}`, list) : undefined;
   }
