@@ -88,7 +88,7 @@ impl Tables {
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let written = match read_line(line) {
             Err(error) => return Answer::Refused(format!("no line of the feed: {error}")),
-            Ok(Line::Probe(_)) => return Answer::Refused("a probe is no table".into()),
+            Ok(Line::Probe) => return Answer::Refused("a probe is no table".into()),
             Ok(Line::Snapshot(index)) => {
                 self.put(Loaded::new(*index));
                 saved.write(&self.now().index)

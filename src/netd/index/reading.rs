@@ -21,8 +21,8 @@ pub enum Line {
     Snapshot(Box<Index>),
     /// What is different.
     Delta(Box<Delta>),
-    /// A probe that is asked for.
-    Probe(Box<Asked>),
+    /// A probe that is asked for: no table.
+    Probe,
 }
 
 /// Reads a line of the feed.
@@ -70,7 +70,10 @@ impl<'de> Visitor<'de> for OfLine {
         let line = match kind.as_deref() {
             Some("snapshot") => Line::Snapshot(Box::new(map.next_value_seed(OfTable)?)),
             Some("delta") => Line::Delta(map.next_value()?),
-            Some("probe") => Line::Probe(map.next_value()?),
+            Some("probe") => {
+                map.next_value::<Asked>()?;
+                Line::Probe
+            }
             Some(other) => return Err(A::Error::unknown_variant(other, &["snapshot", "delta", "probe"])),
             None => return Err(A::Error::custom("nothing is in it")),
         };

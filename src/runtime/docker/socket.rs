@@ -29,12 +29,9 @@ async fn connect(address: &Address) -> Result<Box<dyn Bytestream>> {
         return Ok(Box::new(stream));
     };
     let paths = certs.paths();
-    let read = async |path: &Path| tokio::fs::read(path).await.map_err(|e| Error::Failed(e.to_string()));
-    let (ca, cert, key) = (
-        read(&paths.ca).await?,
-        read(&paths.cert).await?,
-        read(&paths.key).await?,
-    );
+    // They are small, and read where the engine is connected to as well.
+    let read = |path: &Path| std::fs::read(path).map_err(|e| Error::Failed(e.to_string()));
+    let (ca, cert, key) = (read(&paths.ca)?, read(&paths.cert)?, read(&paths.key)?);
     tls::with_engine(
         Box::new(stream),
         &name,
