@@ -66,6 +66,11 @@ fn source_of(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Does what flags, variables and the configuration file say.
+pub fn run_as_told() -> Result<(), Failure> {
+    run_to_the_end(cli::parse().map_err(Failure::config)?)
+}
+
 /// Does what the command line says, on as many threads as that takes.
 pub fn run_to_the_end(cli: Cli) -> Result<(), Failure> {
     let mut threads = match &cli.command {

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use drover::failure::Failure;
-use drover::{app, cli};
+use drover::app;
 
 fn main() -> ExitCode {
-    match cli::parse().map_err(Failure::config).and_then(app::run_to_the_end) {
+    match app::run_as_told() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("drover: {failure}");
