@@ -4,6 +4,7 @@
 
 use actix_web::http::StatusCode;
 
+use super::receivers::is_either;
 use crate::api::resources::collection;
 use crate::api::wire::call::{Call, Reply, plain_object};
 use crate::api::wire::request::Verb;
@@ -153,10 +154,6 @@ pub fn answer(call: &Call<'_>, service: &str, ty: Option<&str>, id: Option<&str>
 fn is_refresh(call: &Call<'_>, ty: &str) -> bool {
     let action = call.query.first("action");
     call.verb == Verb::Post && is_either(ty, "template", "templates") && action == Some("refresh")
-}
-
-fn is_either(text: &str, singular: &str, plural: &str) -> bool {
-    text.eq_ignore_ascii_case(singular) || text.eq_ignore_ascii_case(plural)
 }
 
 fn reading(call: &Call<'_>) -> Result<()> {

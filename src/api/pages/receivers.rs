@@ -98,7 +98,7 @@ pub async fn answer(call: &Call<'_>, ty: Option<&str>, id: Option<&str>, body: I
     }
 }
 
-fn is_either(text: &str, singular: &str, plural: &str) -> bool {
+pub(super) fn is_either(text: &str, singular: &str, plural: &str) -> bool {
     text.eq_ignore_ascii_case(singular) || text.eq_ignore_ascii_case(plural)
 }
 
