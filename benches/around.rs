@@ -220,8 +220,9 @@ fn balancer(client: &Client, stack: &Value) -> (f64, String) {
     };
     let both = [web("a"), web("b")];
     let pause = Duration::from_millis(20);
-    both.iter()
-        .for_each(|id| drop(client.wait(&format!("services/{id}"), "active", pause)));
+    for id in &both {
+        client.wait(&format!("services/{id}"), "active", pause);
+    }
     let port = free_address().port();
     let config = |service: &str| json!({"portRules": [{"sourcePort": port, "protocol": "http", "serviceId": service, "targetPort": 80}]});
     let launch =

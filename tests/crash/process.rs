@@ -6,8 +6,6 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection;
-use diesel::prelude::*;
 use serde_json::{Value, json};
 
 /// How long anything may take. Generous, because a slow machine is no bug.
