@@ -144,9 +144,11 @@ impl ConfigFile {
                     .iter()
                     .find(|(key, _)| arg.get_long() == Some(key.as_str()))
                 {
-                    Some((_, values)) => arg
-                        .default_values(values.iter().map(|value| OsStr::from(value.clone())))
-                        .hide_default_value(true),
+                    Some((_, values)) => {
+                        let takes_values = arg.get_action().takes_values();
+                        arg.default_values(values.iter().map(|value| OsStr::from(value.clone())))
+                            .hide_default_value(takes_values)
+                    }
                     None => arg,
                 };
                 sub.mut_args(flag)

@@ -114,7 +114,8 @@ pub(super) fn has_outdated(draft: &Draft<'_>, unit: &Unit<'_>) -> bool {
 
 /// Whether the unit serves: one of each configuration runs and is not known to be ill.
 pub(super) fn is_available(draft: &Draft<'_>, unit: &Unit<'_>) -> bool {
-    let serves = |i: &Instance, c: &UnitConfig| is_up(i, c) && matches!(i.health, Health::None | Health::Healthy);
+    let serves =
+        |i: &Instance, c: &UnitConfig| is_up(i, c) && i.health != Health::Unhealthy && is_well(i, c, Patience::Healthy);
     draft
         .shape
         .configs

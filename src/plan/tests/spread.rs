@@ -20,7 +20,7 @@ fn a_successor_serves_before_a_unit_goes() {
          create shop-web-4 v0 in new unit 4 on host 2
          working: Creating shop-web-4
          remove 3 (surplus)
-         working: Removing shop-web-3
+         working: Waiting for shop-web-3 to be removed
          converged
          1:web-1/v0@1 2:web-2/v0@1 4:web-4/v0@2",
     );
@@ -35,7 +35,7 @@ fn what_only_one_can_have_is_given_up_first() {
         &mut world,
         "
          remove 2 (surplus)
-         working: Removing shop-web-2
+         working: Waiting for shop-web-2 to be removed
          create shop-web-2 v0 in new unit 2 on host 2
          working: Creating shop-web-2
          converged
@@ -57,11 +57,11 @@ fn units_move_one_at_a_time_and_only_where_they_may() {
          create shop-web-5 v0 in new unit 5 on host 2
          working: Creating shop-web-5
          remove 4 (surplus)
-         working: Removing shop-web-4
+         working: Waiting for shop-web-4 to be removed
          create shop-web-4 v0 in new unit 4 on host 2
          working: Creating shop-web-4
          remove 3 (surplus)
-         working: Removing shop-web-3
+         working: Waiting for shop-web-3 to be removed
          converged
          1:web-1/v0@1 2:web-2/v0@1 5:web-5/v0@2 6:web-4/v0@2",
     );
