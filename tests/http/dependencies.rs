@@ -180,7 +180,9 @@ fn the_rust_that_we_promise_is_enough_for_every_crate() {
 fn every_crate_that_we_chose_has_its_reason() {
     let reasons = std::fs::read_to_string(root().join("docs/decisions/dependencies.md")).expect("the reasons");
     let rows: Vec<&str> = reasons
-        .lines()
+        .split("\n\n")
+        .filter(|table| table.starts_with("| Crate |"))
+        .flat_map(str::lines)
         .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
         .collect();
     let named: Vec<&str> = rows.iter().flat_map(|row| row.split(", ")).collect();

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use actix_web::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use drover::runtime::sim::Health::Unhealthy;
 use serde_json::{Value, json};
 
@@ -71,6 +73,11 @@ async fn who_may_makes_rows_for_another_account() {
     let other = w.post("/v2-beta/projects", json!({"name": "other"})).await.ok();
     let other = text(&other, "id");
     w.settle().await;
+    w.engine
+        .set_key("1a6", "SERVICE".into(), "secret-of-SERVICE")
+        .await
+        .expect("a key");
+    let service = format!("Basic {}", STANDARD.encode("SERVICE:secret-of-SERVICE"));
     let mut certificate = certificate("c");
     certificate["accountId"] = json!(other);
     for (list, body) in [
@@ -82,8 +89,13 @@ async fn who_may_makes_rows_for_another_account() {
         ("registrationtokens", json!({"accountId": other})),
         ("certificates", certificate),
     ] {
+        // Administrators make neither tokens for hosts nor certificates: the services that run beside the server do.
+        let headers: &[(&str, &str)] = match list {
+            "registrationtokens" | "certificates" => &[("authorization", &service)],
+            _ => &[],
+        };
         let made = w
-            .post(&format!("/v2-beta/{list}"), body)
+            .send_with(Method::POST, &format!("/v2-beta/{list}"), headers, Some(body))
             .await
             .expect(201, json!({"accountId": other}));
         w.settle().await;
@@ -125,8 +137,9 @@ async fn parts_that_are_only_kept_come_back_with_their_whole() {
 async fn what_the_server_itself_says_is_not_taken_from_clients() {
     let w = World::new().await;
     let stack = w.stack("s").await;
-    let endpoint =
-        json!({"hostId": "1h1", "instanceId": "1i1", "ipAddress": "192.0.2.1", "port": 99, "serviceId": "1s1"});
+    let other = w.running(&stack, "other", json!({})).await;
+    let container = w.containers(&other).await.remove(0);
+    let endpoint = json!({"hostId": container["hostId"], "instanceId": container["id"], "ipAddress": "192.0.2.1", "port": 99, "serviceId": other});
     let id = w
         .running(
             &stack,
@@ -143,4 +156,23 @@ async fn what_the_server_itself_says_is_not_taken_from_clients() {
     w.put(&id, json!({"publicEndpoints": [endpoint]})).await.ok();
     w.settle().await;
     assert_eq!(ports().await, [json!(8080)]);
+
+    // Of a member it is taken who it is and its role.
+    let user = json!({"kind": "user", "name": "somebody"});
+    let user = w.post("/v2-beta/accounts", user).await.ok();
+    let member = json!({"externalId": user["id"], "externalIdType": "rancher_id", "role": "owner", "description": "d"});
+    let made = w
+        .post("/v2-beta/projects", json!({"name": "p", "members": [member]}))
+        .await
+        .ok();
+    w.settle().await;
+    let members = w
+        .list(&format!("/v2-beta/projects/{}/projectmembers", text(&made, "id")))
+        .await;
+    let said: Vec<&Value> = members
+        .iter()
+        .filter(|m| m["externalId"] == user["id"])
+        .map(|m| &m["description"])
+        .collect();
+    assert_eq!(said, [&Value::Null]);
 }

@@ -626,6 +626,7 @@ async fn columns_that_a_role_does_not_see_filter_where_its_schemas_list_them_and
     let schema = w.show("schemas/instance").await;
     assert!(schema["resourceFields"]["healthState"].is_null());
     w.wait(&id, "active").await;
+    w.advance(std::time::Duration::from_secs(5)).await;
     assert_eq!(names("instances?healthState=healthy").await, ["s-web-1"]);
     assert!(names("instances?healthState=unhealthy").await.is_empty());
     // What stands in a row's own text says nothing to who does not see it.

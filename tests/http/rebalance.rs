@@ -74,6 +74,7 @@ async fn an_address_that_is_kept_is_given_up_first_and_labels_of_hosts_count() {
     let names = w.picture(&kept).await;
     let b = w.add_host("b").await;
     w.put(&b, json!({"labels": {"disk": "slow"}})).await.ok();
+    w.advance(Duration::from_secs(5)).await;
     w.act(&kept, "rebalance", json!({})).await.ok();
     w.wait(&kept, "active").await;
     assert_eq!(shares(&w, &kept).await, [1, 1]);

@@ -381,7 +381,7 @@ async fn what_is_sent_is_passed_on_to_a_container_of_the_service_and_nobody_else
     assert_eq!(row["forwardPostConfig"]["serviceName"], config["serviceName"], "{row}");
     let url = address(&row);
     let container = w.containers(&id).await.remove(0);
-    let asked = format!("address {}", text(&container, "uuid"));
+    let asked = format!("address {}", text(&container, "name"));
     let times = || w.sim().calls().iter().filter(|call| **call == asked).count();
     assert_eq!(times(), 0);
     call(&w, &url, json!({"event": "pushed"})).await.expect(200, json!({}));

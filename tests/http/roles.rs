@@ -504,7 +504,8 @@ impl<'a> Scene<'a> {
                 continue;
             };
             self.check_collection(ty).await;
-            if let Some(row) = rows.get(&ty.id) {
+            // What has no id, as a pool of workers, is only listed.
+            if let Some(row) = rows.get(&ty.id).filter(|row| !text(row, "id").is_empty()) {
                 let known: Vec<String> = whole.actions.keys().cloned().collect();
                 if self.check_row(ty, &known, text(row, "id")).await {
                     seen.push((ty, text(row, "id")));

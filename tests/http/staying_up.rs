@@ -278,11 +278,16 @@ async fn an_address_that_is_asked_for_is_given_if_it_is_free() {
     ] {
         let mut config = config;
         config["imageUuid"] = json!("sim:one");
-        let row = w.post("containers", config).await.ok();
-        w.settle().await;
-        let row = w.show(&format!("containers/{}", text(&row, "id"))).await;
-        assert_eq!(text(&row, "primaryIpAddress"), expected);
+        let name = format!("s-{}", expected.replace('.', "-"));
+        let id = w.running(&stack, &name, json!({"launchConfig": config})).await;
+        assert_eq!(text(&w.containers(&id).await[0], "primaryIpAddress"), expected);
     }
+    // A container of its own has only that name.
+    let alone = json!({"imageUuid": "sim:one", "ip": "10.42.3.90"});
+    let row = w.post("containers", alone).await.ok();
+    w.settle().await;
+    let row = w.show(&format!("containers/{}", text(&row, "id"))).await;
+    assert_eq!(text(&row, "primaryIpAddress"), "10.42.3.90");
 }
 
 #[actix_web::test]

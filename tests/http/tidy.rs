@@ -63,7 +63,7 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("getrandom", &["secret"]),
     ("rlimit", &["app"]),
     ("tokio_tungstenite", &["agent"]),
-    ("clap", &["cli", "main"]),
+    ("clap", &["cli"]),
     ("fs4", &["app"]),
 ];
 

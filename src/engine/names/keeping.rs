@@ -43,7 +43,7 @@ pub(crate) struct Kept {
     told: Option<Told>,
     is_doubted: bool,
     /// What it was not told yet.
-    changed: ChangedRows,
+    untold: ChangedRows,
     /// What was logged last.
     said: Option<String>,
 }
@@ -70,7 +70,7 @@ impl Kept {
             way: None,
             told: None,
             is_doubted: true,
-            changed: ChangedRows::Any,
+            untold: ChangedRows::Any,
             said: None,
         }
     }
@@ -89,7 +89,7 @@ impl Kept {
             return Ok(Next::Never);
         };
         self.is_doubted |= due.is_doubted;
-        self.changed.add(due.changed);
+        self.untold.add(due.changed);
         if due.is_cut || self.way.as_ref().is_some_and(|way| way.is_broken()) {
             self.way = None;
         }
@@ -108,9 +108,9 @@ impl Kept {
                 Err(Trouble::Never(why)) => return Ok(self.give_up(core, &project, &host, why)),
             }
         }
-        if !self.changed.is_nothing() || self.way.is_none() {
+        if !self.untold.is_nothing() || self.way.is_none() {
             self.tell(core, project, &*runtime).await?;
-            self.changed = ChangedRows::default();
+            self.untold = ChangedRows::default();
         }
         Ok(Next::News)
     }
@@ -172,7 +172,7 @@ impl Kept {
                 Ok(()) => {
                     self.is_running_at(core, project, address);
                     if self.place.as_ref() != Some(&place) {
-                        self.changed = ChangedRows::Any;
+                        self.untold = ChangedRows::Any;
                     }
                     self.place = Some(place);
                     self.is_doubted = false;
@@ -224,7 +224,7 @@ impl Kept {
         let number = self.next_number(core);
         // Without a way nothing can follow what was told. What goes wrong from here on leads to a whole table.
         let told = self.told.take().filter(|_| self.way.is_some());
-        let News { told, delta, table } = news(core, &project, place.clone(), told, &self.changed).await?;
+        let News { told, delta, table } = news(core, &project, place.clone(), told, &self.untold).await?;
         if let Some(mut delta) = delta
             && let Some(way) = self.way.as_mut()
         {
