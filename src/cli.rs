@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use file::{ConfigFile, parse, read};
@@ -19,7 +20,8 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DROVER_
 #[command(name = "drover", version = VERSION, about, max_term_width = 100)]
 pub struct Cli {
     /// A TOML file that says what the flags of serve can say: listen = "127.0.0.1:8080". Flags and variables are stronger.
-    #[arg(long, global = true, env = "DROVER_CONFIG", value_name = "FILE")]
+    // An empty one is none, which clap's own parser of paths refuses.
+    #[arg(long, global = true, env = "DROVER_CONFIG", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]

@@ -80,6 +80,15 @@ pub(super) fn move_one<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, how: 
     if how == Moves::Stay || !draft.is_settled() || !roster.surplus.is_empty() {
         return;
     }
+    // Whose removal is awaited counts no more, and still has its name.
+    let is_leaving = |unit: &Unit<'_>| {
+        unit.leaving
+            .iter()
+            .any(|i| !i.is_parked && draft.link(i.host) == Reach::Up)
+    };
+    if roster.kept.iter().chain(&roster.others).any(is_leaving) {
+        return;
+    }
     let ill = roster.kept.iter().find(|unit| !is_available(draft, unit));
     if let Some(instance) = ill.and_then(|unit| unit.live.first().copied()) {
         draft.wait_for(instance, "to become healthy");

@@ -106,10 +106,17 @@ fn is_container(row: &Row) -> bool {
     row.kind == "container"
 }
 
-/// A name as it is in each run: hosts of simulated agents are called by a uuid, volumes without a name by 64 digits.
+/// A name as it is in each run: hosts of simulated agents are called by a uuid, volumes without a name by 64 digits, and
+/// those of one container end with the uuid of its unit.
 fn known(name: &str) -> String {
     if name.len() == 64 {
         return "(anonymous)".to_owned();
+    }
+    if let Some((before, unit)) = name.rsplit_once('_')
+        && unit.len() == 36
+        && unit.matches('-').count() == 4
+    {
+        return format!("{before}_(uuid)");
     }
     match name.split_once("testhost-") {
         Some((before, rest)) => format!("{before}testhost-(uuid){}", rest.get(36..).unwrap_or_default()),

@@ -12,7 +12,9 @@ fn units_move_to_another_host() {
         name: "east",
         body: json!({"hostname": "east", "dockerUrl": "tcp://10.9.8.7:2375"}),
     };
-    let mut before = active(json!({"scale": 4}));
+    // With a check it takes until somebody looks: whoever asks again finds it on its way.
+    let check = json!({"port": 80, "interval": 2000, "responseTimeout": 2000});
+    let mut before = active(json!({"scale": 4, "launchConfig": {"imageUuid": "sim:one", "healthCheck": check}}));
     before.extend([add, Step::Rest]);
     matrix("moved", before, vec![simply("rebalance", &["active"]), Step::Rest]);
 }
