@@ -1,5 +1,6 @@
 """Drives the pages of a server with a real browser: browser.py BASE_URL SCENARIO FOLDER"""
 
+from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from chromium import BASE, PROJECT, SCENARIO, Page, post
