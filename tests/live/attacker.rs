@@ -569,6 +569,10 @@ impl Attack {
                 json!({"name": project, "members": list, "hostPolicy": {}}),
             );
             let id = text(&made, "id").to_owned();
+            wait_until("a project", PATIENCE, || {
+                let row = attack.root(Method::GET, &format!("/v2-beta/projects/{id}"), json!({}));
+                if row["state"] == "active" { Ok(()) } else { Err(row) }
+            });
             for key in &keys {
                 for version in ["v1", "v2-beta"] {
                     for root in [format!("/{version}/projects/{id}"), format!("/{version}")] {

@@ -381,7 +381,7 @@ fn tls_ends_at_the_balancer_with_the_certificate_of_the_name_that_was_asked_for(
         json!({"port": port, "scheme": "https"}),
     );
     let url = format!(
-        "{}/who?token={}",
+        "{}who?token={}",
         way["url"].as_str().unwrap(),
         way["token"].as_str().unwrap()
     );

@@ -525,9 +525,10 @@ fn a_container_that_is_held_still_says_so() {
     let held = world.api.wait(&row, "to say that it is paused", |row| {
         row["transitioningMessage"] == "Paused on its engine"
     });
+    // What is at rest and has something to say is shown as Rancher shows it.
     assert_eq!(
         (&held["state"], &held["transitioning"]),
-        (&json!("running"), &json!("no"))
+        (&json!("running"), &json!("error"))
     );
     world.docker.run(&["unpause", &container.id]);
     world.api.wait(&row, "to say nothing any more", |row| {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::query_parameters::BuildImageOptionsBuilder;
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
@@ -55,7 +56,9 @@ pub(super) async fn build(
         options = options.dockerfile(file);
     }
     progress(format!("Building {reference}"));
-    let mut items = Box::pin(api.build_image(options.build(), None, None));
+    // The engine fetches the files itself, and gets none from here.
+    let no_files = bollard::body_full(Bytes::new());
+    let mut items = Box::pin(api.build_image(options.build(), None, Some(no_files)));
     loop {
         let Ok(item) = tokio::time::timeout(SILENCE, items.next()).await else {
             return Err(Error::Unreachable(format!(
