@@ -15,7 +15,7 @@ export function openPalette({ schemas, acts, go }) {
   if (document.querySelector('dialog[open]')) return;
   const types = (schemas?.listable() ?? []).map((schema) => ({ text: schema.pluralName, note: 'type', url: schema.links.collection, isInternal: summaryOf(schema.id).internal }));
   const fixed = [...acts().map((one) => ({ ...one, note: 'here' })), ...types.filter((one) => !one.isInternal), ...types.filter((one) => one.isInternal),
-    ...recentThings().map((one) => ({ text: one.name, note: one.type, url: one.href })),
+    ...recentThings().map((one) => ({ text: one.name, note: `${one.type} · ${one.href.split('/').pop()}`, url: one.href })),
     { text: 'the server’s page', note: '', url: '/' }];
   const kept = new Map();
   const things = async (text) => {

@@ -10,9 +10,12 @@ const MOVING = /(ing|ing-\w+|requested|updating-healthy)$/;
 export function tone(row) {
   const state = row.state ?? '';
   if (row.removed || state === 'removed' || state === 'purged') return 'off';
-  if (row.transitioning === 'error' || FAILING.test(state) || FAILING.test(row.healthState ?? '')) return 'bad';
-  if (row.transitioning === 'yes' || (MOVING.test(state) && state !== 'running')) return 'busy';
-  return WELL.test(state) ? 'ok' : 'off';
+  const isMoving = row.transitioning === 'yes' || (MOVING.test(state) && state !== 'running');
+  // What is at rest has nobody who could be unwell.
+  const isUp = isMoving || WELL.test(state);
+  if (row.transitioning === 'error' || FAILING.test(state) || (isUp && FAILING.test(row.healthState ?? ''))) return 'bad';
+  if (isMoving) return 'busy';
+  return isUp ? 'ok' : 'off';
 }
 
 const SIGNS = { ok: '●', busy: '◐', bad: '▲', off: '○' };
@@ -22,7 +25,7 @@ export function stateMark(row) {
   const state = row.state ?? '';
   if (!state) return '';
   const kind = tone(row);
-  return el('span', { class: `mark ${kind}`, title: row.transitioningMessage || undefined }, el('span', { class: 'sign', 'aria-hidden': 'true' }, SIGNS[kind]), state);
+  return el('span', { class: `mark ${kind}`, title: row.transitioningMessage || undefined }, el('span', { class: 'sign', 'aria-hidden': 'true' }, SIGNS[kind]), ' ', state);
 }
 
 /** Health where it says more than the state. */

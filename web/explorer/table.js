@@ -23,7 +23,9 @@ export function chooseColumns(schema, rows) {
   const names = Object.keys(Object.keys(fields).length ? fields : rows[0] ?? {});
   const wished = (summaryOf(schema?.id, rows[0]?.baseType).columns ?? []).filter((place) => names.includes(place.split(/[.|]/)[0]));
   if (wished.length) return wished;
-  const first = FIRST.filter((name) => names.includes(name));
+  // What has a name is known by it; its id is behind the name.
+  const key = names.includes('name') && (rows.some((row) => row.name) || !rows.length) ? [] : ['id'];
+  const first = FIRST.filter((name) => names.includes(name) && (name !== 'name' || !key.length));
   const kinds = new Set(rows.map((row) => row.type)).size > 1 ? ['type'] : [];
   const telling = (name) => {
     const type = parseType(fields[name]?.type ?? 'string').name;
@@ -37,7 +39,7 @@ export function chooseColumns(schema, rows) {
   const rest = names.filter((name) => !DULL.has(name) && !FIRST.includes(name)).map((name) => [name, telling(name)])
     .filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]).map(([name]) => name);
   const created = names.includes('created') ? ['created'] : [];
-  const chosen = ['id', ...first, ...kinds, ...rest];
+  const chosen = [...key, ...first, ...kinds, ...rest];
   return [...chosen.slice(0, MOST - created.length), ...created];
 }
 
