@@ -11,7 +11,7 @@ const SHELL = ['/bin/sh', '-c', 'TERM=xterm-256color; export TERM; [ -x /bin/bas
  */
 function ownDocument() {
   const make = (tag) => {
-    const node = document.createElement(tag === 'style' ? 'span' : tag);
+    const node = Document.prototype.createElement.call(document, tag === 'style' ? 'span' : tag);
     if (tag === 'style') {
       const sheet = new CSSStyleSheet();
       document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
@@ -65,8 +65,15 @@ export function showShell(place, row) {
       if (isOver) return;
       terminal?.dispose();
       screen.replaceChildren();
-      terminal = new Terminal({ documentOverride: ownDocument(), fontSize: 13, cursorBlink: true, screenReaderMode: true, fontFamily: 'ui-monospace, Menlo, Consolas, monospace', theme: { background: '#15191c' } });
-      terminal.open(screen);
+      const own = ownDocument();
+      terminal = new Terminal({ documentOverride: own, fontSize: 13, cursorBlink: true, screenReaderMode: true, fontFamily: 'ui-monospace, Menlo, Consolas, monospace', theme: { background: '#15191c' } });
+      // Its scroll bar makes its styles by the window's document, whatever document it is given.
+      document.createElement = own.createElement;
+      try {
+        terminal.open(screen);
+      } finally {
+        delete document.createElement;
+      }
       terminal.attachCustomKeyEventHandler((event) => !(event.key === 'Escape' && event.ctrlKey && event.shiftKey && (place.querySelector('button')?.focus(), true)));
       stream = open(address, {
         heard: (data) => terminal.write(decode(data)),
