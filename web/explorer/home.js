@@ -6,7 +6,7 @@ import { button, el, lazily, replace } from './dom.js';
 import { learnPosition, Live } from './live.js';
 import { projects } from './projects.js';
 import { get } from './request.js';
-import { bar, stateMark, sums, tone } from './state.js';
+import { bar, mainMark, stateMark, sums, tone } from './state.js';
 
 const LATEST = '/v2-beta';
 /** Stacks of a project that stand there at once, and projects. */
@@ -106,7 +106,7 @@ class Project {
 
   line(stack) {
     const counts = this.of.get(stack.id) ?? [];
-    return el('div', { class: 'stack-line' }, el('a', { href: `${this.base}/stacks/${stack.id}`, 'data-key': stack.id }, stack.name ?? stack.id), stateMark(stack),
+    return el('div', { class: 'stack-line' }, el('a', { href: `${this.base}/stacks/${stack.id}`, 'data-key': stack.id }, stack.name ?? stack.id), mainMark(stack),
       counts.length ? bar(sums(counts)) : el('span', { class: 'help' }, 'no services'));
   }
 

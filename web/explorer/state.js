@@ -20,16 +20,21 @@ export function tone(row) {
 
 const SIGNS = { ok: '●', busy: '◐', bad: '▲', off: '○' };
 
-/** A word, a colour and a shape for a state. */
-export function stateMark(row) {
+/** A word, a colour and a shape for a state; `kind` is its tone if that is not the state's own. */
+export function stateMark(row, kind = tone(row)) {
   const state = row.state ?? '';
   if (!state) return '';
-  const kind = tone(row);
   return el('span', { class: `mark ${kind}`, title: row.transitioningMessage || undefined }, el('span', { class: 'sign', 'aria-hidden': 'true' }, SIGNS[kind]), ' ', state);
 }
 
-/** Health where it says more than the state. */
-export const healthMark = (row) => (row.healthState && row.healthState !== row.state ? stateMark({ state: row.healthState }) : null);
+/** The tone of a row's health: that of what is at rest says nothing. */
+export const healthTone = (row) => (row.state && tone({ state: row.state }) === 'off' ? 'off' : tone({ state: row.healthState }));
+
+/** The health of a row. */
+export const healthMark = (row) => stateMark({ state: row.healthState }, healthTone(row));
+
+/** What says most of a row in one word: its health where that is why it fails, else its state. */
+export const mainMark = (row) => (tone(row) === 'bad' && WELL.test(row.state ?? '') && row.healthState && row.transitioning !== 'error' ? healthMark(row) : stateMark(row));
 
 /** The counts of a bar, from `{state, healthState, count}`. */
 export function sums(counts) {

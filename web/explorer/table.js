@@ -4,7 +4,7 @@ import { el, ownUrl } from './dom.js';
 import { learn, named } from './names.js';
 import { parseType } from './schema.js';
 import { labelOf, summaryOf, told, valueAt } from './summary.js';
-import { stateMark } from './state.js';
+import { healthMark, stateMark } from './state.js';
 import { when } from './when.js';
 
 /** Columns at most; what is missing there is in the JSON. */
@@ -31,7 +31,7 @@ export function chooseColumns(schema, rows) {
     const type = parseType(fields[name]?.type ?? 'string').name;
     if (!['string', 'int', 'enum', 'boolean', 'reference', 'float', 'date'].includes(type)) return 0;
     const { default: usual, create, update } = fields[name] ?? {};
-    const isTelling = (v) => v !== null && v !== undefined && v !== (usual ?? false) && typeof v !== 'object' && String(v).length < 80;
+    const isTelling = (v) => v !== null && v !== undefined && v !== (usual ?? false) && typeof v !== 'object' && String(v).length < 80 && !/^[[{]/.test(v);
     const values = new Set(rows.map((row) => row[name]).filter(isTelling)).size;
     // Among equals, what somebody chose before what follows from it.
     return values && values + (create || update ? 0.5 : 0) + (type === 'reference' ? 0.25 : 0);
@@ -149,9 +149,9 @@ export class Table {
       return el('td', { class: path === 'id' ? 'm' : 'first' }, self ? el('a', { href: self, title: row.id, 'data-id': row.id }, String(shown)) : String(shown));
     }
     if (path === 'state') return el('td', {}, stateMark(row));
-    if (path === 'healthState') return el('td', {}, value ? stateMark({ state: value }) : el('span', { class: 'z' }, '—'));
+    if (path === 'healthState') return el('td', {}, value ? healthMark(row) : el('span', { class: 'z' }, '—'));
     if (value === null || value === undefined || value === '' || (Array.isArray(value) && !value.length)) return el('td', { class: 'z' }, '—');
-    if (place.includes('|')) return el('td', {}, told(place, row) ?? '—');
+    if (place.includes('|')) return el('td', { class: 'told' }, told(place, row) ?? '—');
     return this.plain(row, path, value);
   }
 
