@@ -92,7 +92,7 @@ class Project {
     // What fails comes first, then what moves.
     const weight = (stack) => {
       const { bad, busy } = sums(this.of.get(stack.id) ?? [{ ...stack, count: 1 }]);
-      return bad ? 0 : busy || tone(stack) === 'busy' ? 1 : 2;
+      return bad || tone(stack) === 'bad' ? 0 : busy || tone(stack) === 'busy' ? 1 : 2;
     };
     const fits = this.stacks.filter((stack) => !this.text || (stack.name ?? '').toLowerCase().includes(this.text));
     const inOrder = fits.map((stack) => [weight(stack), stack]).sort((a, b) => a[0] - b[0] || String(a[1].name).localeCompare(String(b[1].name), 'en', { numeric: true })).map(([, stack]) => stack);
