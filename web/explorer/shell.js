@@ -41,7 +41,7 @@ const decode = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 /** Opens a shell behind the action `execute`; gives what ends it. */
 export function showShell(place, row) {
-  const screen = el('div', { class: 'terminal' });
+  const screen = el('div', { class: 'screen' });
   const status = el('span', { class: 'help', role: 'status' }, 'connecting …');
   replace(place, el('section', { class: 'stream', 'aria-label': 'Shell' }, el('div', { class: 'bar' }, el('h2', { tabindex: '-1' }, 'Shell'), status,
     el('span', { class: 'help' }, 'leave it by Ctrl Shift Esc'), button('New shell', () => begin(), { class: 'small' })), screen));
@@ -52,7 +52,7 @@ export function showShell(place, row) {
     const cells = screen.querySelector('.xterm-screen');
     if (!terminal || !cells?.clientWidth) return;
     const columns = Math.max(20, Math.floor((screen.clientWidth - 22) / (cells.clientWidth / terminal.cols)));
-    const rows = Math.max(8, Math.floor(screen.clientHeight / (cells.clientHeight / terminal.rows)));
+    const rows = Math.max(8, Math.floor((screen.clientHeight - 8) / (cells.clientHeight / terminal.rows)));
     if (columns !== terminal.cols || rows !== terminal.rows) terminal.resize(columns, rows);
   };
   const sized = new ResizeObserver(fit);
