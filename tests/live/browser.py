@@ -150,7 +150,7 @@ def watch_in_a_second_tab(page, key):
     service = post("/services", body, key)
 
     def row():
-        return next((row.text for row in page.all("#middle tbody tr") if service["id"] in row.text), "")
+        return page.one(f'#middle tbody tr[data-row="{service["id"]}"]').text
 
     page.wait("the service to be active", lambda: "active" in row().split() and "web" in row())
     strategy = {"batchSize": 1, "intervalMillis": 100, "launchConfig": {"imageUuid": "sim:web2"}}

@@ -29,8 +29,8 @@ function field(label, props) {
   return el('div', { class: 'f' }, el('div', { class: 'label' }, el('label', { for: id }, label)), el('input', { id, required: true, ...props }));
 }
 
-/** A form with a name and a password; `submit(name, password)` may refuse. */
-function passwordForm({ title, text, verb, submit, isNew }) {
+/** A form with a name and a password; `submit(name, password)` may refuse. `heading` is `h1` where it is the page. */
+function passwordForm({ title, text, verb, submit, isNew, heading = 'h2' }) {
   const name = field('User name', { type: 'text', name: 'username', autocomplete: 'username', autocapitalize: 'none' });
   const password = field('Password', { type: 'password', name: 'password', autocomplete: isNew ? 'new-password' : 'current-password' });
   const again = isNew ? field('Password again', { type: 'password', name: 'again', autocomplete: 'new-password' }) : null;
@@ -55,12 +55,12 @@ function passwordForm({ title, text, verb, submit, isNew }) {
     } finally {
       go.disabled = false;
     }
-  } }, el('h1', {}, title), text ? el('p', {}, text) : null, name, password, again, error, go);
+  } }, el(heading, {}, title), text ? el('p', {}, text) : null, name, password, again, error, go);
 }
 
 /** Logs in, and shows the page that was asked for. */
 export function loginForm() {
-  return passwordForm({ title: 'Log in', verb: 'Log in', submit: async (name, password) => {
+  return passwordForm({ title: 'Log in', verb: 'Log in', heading: 'h1', submit: async (name, password) => {
     await logIn(name, password);
     location.reload();
   } });

@@ -30,8 +30,13 @@ export class CollectionView extends View {
     return [[own.id, own.links.collection]];
   }
 
+  /** Whether something can be done with its rows. */
+  get isActedOn() {
+    return Object.keys(this.schema?.resourceActions ?? {}).length > 0 || Boolean(this.schema?.resourceMethods?.includes('DELETE'));
+  }
+
   makeTable(columns) {
-    this.table = new Table({ ...this.tools, columns, choose: () => this.selection.show() });
+    this.table = new Table({ ...this.tools, columns, choose: this.isActedOn ? () => this.selection.show() : undefined });
     this.selection = new Selection(this.table, (row) => this.schemas.find(row.type));
   }
 
@@ -99,7 +104,7 @@ export class CollectionView extends View {
     try {
       const { data } = await get(at);
       const all = data.reduce((sum, one) => sum + one.count, 0);
-      if (this.table) replace(this.totals, el('strong', {}, `${all} ${this.title}`), ' ', all ? bar(sums(data)) : null);
+      if (this.table) replace(this.totals, el('strong', {}, `${all} ${all === 1 ? this.data.resourceType : this.title}`), ' ', all ? bar(sums(data)) : null);
     } catch {
       // A list of what is no row of its own has no totals.
     }

@@ -55,6 +55,9 @@ export const lazily = (load) => (place) => {
   };
 };
 
+/** A sentence in which `names` stand between backticks. */
+export const prose = (text) => String(text).split('`').map((part, i) => (i % 2 ? el('code', {}, part) : part));
+
 let numbers = 0;
 /** An id that no other element has. */
 export const uniqueId = () => `x${(numbers += 1)}`;

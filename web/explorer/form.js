@@ -2,7 +2,7 @@
 // for to the server these are three different things.
 
 import { chooser } from './choose.js';
-import { button, el, uniqueId } from './dom.js';
+import { button, el, prose, uniqueId } from './dom.js';
 import { makeInput, typeOf } from './input.js';
 import { describeField, explain, inputFields } from './schema.js';
 import { summaryOf } from './summary.js';
@@ -171,7 +171,7 @@ class Row {
       el('div', { class: 'label' },
         this.isNested ? el('strong', { id: `${this.id}l` }, name) : el('label', { for: this.id }, name, spec.required ? el('span', { class: 'star', title: 'required' }, ' *') : null),
         el('em', { title: help }, describeField(spec)), this.modes),
-      help ? el('p', { class: 'help' }, help) : null, this.body, this.error);
+      help ? el('p', { class: 'help' }, prose(help)) : null, this.body, this.error);
     this.build(begin);
   }
 

@@ -6,7 +6,7 @@ import { button, el, lazily, replace } from './dom.js';
 import { learnPosition, Live } from './live.js';
 import { projects } from './projects.js';
 import { get } from './request.js';
-import { bar, stateMark, sums, tone } from './state.js';
+import { bar, mainMark, stateMark, sums, tone } from './state.js';
 
 const LATEST = '/v2-beta';
 /** Stacks of a project that stand there at once, and projects. */
@@ -92,7 +92,7 @@ class Project {
     // What fails comes first, then what moves.
     const weight = (stack) => {
       const { bad, busy } = sums(this.of.get(stack.id) ?? [{ ...stack, count: 1 }]);
-      return bad ? 0 : busy || tone(stack) === 'busy' ? 1 : 2;
+      return bad || tone(stack) === 'bad' ? 0 : busy || tone(stack) === 'busy' ? 1 : 2;
     };
     const fits = this.stacks.filter((stack) => !this.text || (stack.name ?? '').toLowerCase().includes(this.text));
     const inOrder = fits.map((stack) => [weight(stack), stack]).sort((a, b) => a[0] - b[0] || String(a[1].name).localeCompare(String(b[1].name), 'en', { numeric: true })).map(([, stack]) => stack);
@@ -106,7 +106,7 @@ class Project {
 
   line(stack) {
     const counts = this.of.get(stack.id) ?? [];
-    return el('div', { class: 'stack-line' }, el('a', { href: `${this.base}/stacks/${stack.id}`, 'data-key': stack.id }, stack.name ?? stack.id), stateMark(stack),
+    return el('div', { class: 'stack-line' }, el('a', { href: `${this.base}/stacks/${stack.id}`, 'data-key': stack.id }, stack.name ?? stack.id), mainMark(stack),
       counts.length ? bar(sums(counts)) : el('span', { class: 'help' }, 'no services'));
   }
 

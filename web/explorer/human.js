@@ -3,7 +3,7 @@
 import { append, el, replace } from './dom.js';
 import { named } from './names.js';
 import { parseType } from './schema.js';
-import { tone } from './state.js';
+import { healthTone, tone } from './state.js';
 import { labelOf, sentence, summaryOf, told, valueAt } from './summary.js';
 import { when } from './when.js';
 
@@ -17,7 +17,7 @@ export function head(row, schema, shared) {
   return [
     el('h1', { tabindex: '-1' }, title, ' ', el('small', {}, [row.type, row.id].filter(Boolean).join(' · ')), ' ',
       row.state ? el('span', { class: `state ${tone(row)}`, role: 'status', id: 'state' }, row.state) : null, ' ',
-      row.healthState && row.healthState !== row.state ? el('span', { class: `state ${tone({ state: row.healthState })}` }, row.healthState) : null),
+      row.healthState && row.healthState !== row.state ? el('span', { class: `state ${healthTone(row)}` }, row.healthState) : null),
     isMoving ? el('progress', { max: 100, value: progress, 'aria-label': 'progress' }) : null,
     row.transitioningMessage ? el('p', { class: tone(row) === 'bad' ? 'msg bad' : 'msg' }, row.transitioningMessage) : null,
     said.length ? el('p', { class: 'sentence' }, said, '.') : null,

@@ -14,8 +14,9 @@ const EACH = 6;
 export function openPalette({ schemas, acts, go }) {
   if (document.querySelector('dialog[open]')) return;
   const types = (schemas?.listable() ?? []).map((schema) => ({ text: schema.pluralName, note: 'type', url: schema.links.collection, isInternal: summaryOf(schema.id).internal }));
-  const fixed = [...acts().map((one) => ({ ...one, note: 'here' })), ...types.filter((one) => !one.isInternal), ...types.filter((one) => one.isInternal),
-    ...recentThings().map((one) => ({ text: one.name, note: one.type, url: one.href })),
+  const fixed = [...acts().map((one) => ({ ...one, note: 'here' })),
+    ...recentThings().map((one) => ({ text: one.name, note: `${one.type} · ${one.href.split('/').pop()}`, url: one.href })),
+    ...types.filter((one) => !one.isInternal), ...types.filter((one) => one.isInternal),
     { text: 'the server’s page', note: '', url: '/' }];
   const kept = new Map();
   const things = async (text) => {

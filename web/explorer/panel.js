@@ -1,6 +1,6 @@
 // What can be done: a request is put together, can be looked at as curl, HTTP and JSON, and is sent only then.
 
-import { announce, append, button, el, ownUrl } from './dom.js';
+import { announce, append, button, el, ownUrl, prose } from './dom.js';
 import { copyButton } from './copy.js';
 import { Form } from './form.js';
 import { asCurl, asHttp, asJson, send } from './request.js';
@@ -86,7 +86,7 @@ export function openPanel(place, { schemas, docs, title, note, request, schema, 
     if (event.key === 'Escape' && !event.defaultPrevented) close();
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit(event);
   } },
-  el('h2', { tabindex: '-1' }, title, schema ? el('small', {}, ` ${schema.id}`) : null), note ? el('p', { class: 'help' }, note) : null,
+  el('h2', { tabindex: '-1' }, title, schema ? el('small', {}, ` ${schema.id}`) : null), note ? el('p', { class: 'help' }, prose(note)) : null,
   form?.node, summary,
   el('div', { class: 'send' }, el('div', { class: 'acts' }, go, button('Cancel', () => close(), { 'data-do': 'cancel' })), preview.node), result);
   place.replaceChildren(node);

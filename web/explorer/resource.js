@@ -1,6 +1,6 @@
 // A thing: for people first, then what it links to, then its JSON, its fields, what has changed and what has happened.
 
-import { button, el, lazily, ownUrl, replace } from './dom.js';
+import { button, el, lazily, ownUrl, prose, replace } from './dom.js';
 import { failed, head } from './human.js';
 import { differences } from './json.js';
 import { learn } from './names.js';
@@ -121,7 +121,7 @@ export class ResourceView extends View {
     return el('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'fields' }, el('table', {}, el('thead', {}, el('tr', {}, ['field', 'value', 'type', 'meaning'].map((t) => el('th', { scope: 'col' }, t)))),
       el('tbody', {}, Object.keys(this.data).filter((n) => n !== 'links' && n !== 'actions').map((name) => el('tr', {}, el('th', { scope: 'row' }, name),
         el('td', { class: 'm' }, this.json.value(this.data[name], name, `/${name}`, 1)), el('td', { class: 'z' }, fields[name] ? describeField(fields[name]) : ''),
-        el('td', {}, this.docs.field(this.data.type, name) || fields[name]?.description || ''))))));
+        el('td', {}, prose(this.docs.field(this.data.type, name) || fields[name]?.description || '')))))));
   }
 
   changeList() {

@@ -11,7 +11,7 @@ const SHELL = ['/bin/sh', '-c', 'TERM=xterm-256color; export TERM; [ -x /bin/bas
  */
 function ownDocument() {
   const make = (tag) => {
-    const node = document.createElement(tag === 'style' ? 'span' : tag);
+    const node = Document.prototype.createElement.call(document, tag === 'style' ? 'span' : tag);
     if (tag === 'style') {
       const sheet = new CSSStyleSheet();
       document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
@@ -41,7 +41,7 @@ const decode = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 /** Opens a shell behind the action `execute`; gives what ends it. */
 export function showShell(place, row) {
-  const screen = el('div', { class: 'terminal' });
+  const screen = el('div', { class: 'screen' });
   const status = el('span', { class: 'help', role: 'status' }, 'connecting …');
   replace(place, el('section', { class: 'stream', 'aria-label': 'Shell' }, el('div', { class: 'bar' }, el('h2', { tabindex: '-1' }, 'Shell'), status,
     el('span', { class: 'help' }, 'leave it by Ctrl Shift Esc'), button('New shell', () => begin(), { class: 'small' })), screen));
@@ -52,7 +52,7 @@ export function showShell(place, row) {
     const cells = screen.querySelector('.xterm-screen');
     if (!terminal || !cells?.clientWidth) return;
     const columns = Math.max(20, Math.floor((screen.clientWidth - 22) / (cells.clientWidth / terminal.cols)));
-    const rows = Math.max(8, Math.floor(screen.clientHeight / (cells.clientHeight / terminal.rows)));
+    const rows = Math.max(8, Math.floor((screen.clientHeight - 8) / (cells.clientHeight / terminal.rows)));
     if (columns !== terminal.cols || rows !== terminal.rows) terminal.resize(columns, rows);
   };
   const sized = new ResizeObserver(fit);
@@ -65,8 +65,15 @@ export function showShell(place, row) {
       if (isOver) return;
       terminal?.dispose();
       screen.replaceChildren();
-      terminal = new Terminal({ documentOverride: ownDocument(), fontSize: 13, cursorBlink: true, screenReaderMode: true, fontFamily: 'ui-monospace, Menlo, Consolas, monospace', theme: { background: '#15191c' } });
-      terminal.open(screen);
+      const own = ownDocument();
+      terminal = new Terminal({ documentOverride: own, fontSize: 13, cursorBlink: true, screenReaderMode: true, fontFamily: 'ui-monospace, Menlo, Consolas, monospace', theme: { background: '#15191c' } });
+      // Its scroll bar makes its styles by the window's document, whatever document it is given.
+      document.createElement = own.createElement;
+      try {
+        terminal.open(screen);
+      } finally {
+        delete document.createElement;
+      }
       terminal.attachCustomKeyEventHandler((event) => !(event.key === 'Escape' && event.ctrlKey && event.shiftKey && (place.querySelector('button')?.focus(), true)));
       stream = open(address, {
         heard: (data) => terminal.write(decode(data)),

@@ -10,23 +10,31 @@ const MOVING = /(ing|ing-\w+|requested|updating-healthy)$/;
 export function tone(row) {
   const state = row.state ?? '';
   if (row.removed || state === 'removed' || state === 'purged') return 'off';
-  if (row.transitioning === 'error' || FAILING.test(state) || FAILING.test(row.healthState ?? '')) return 'bad';
-  if (row.transitioning === 'yes' || (MOVING.test(state) && state !== 'running')) return 'busy';
-  return WELL.test(state) ? 'ok' : 'off';
+  const isMoving = row.transitioning === 'yes' || (MOVING.test(state) && state !== 'running');
+  // What is at rest has nobody who could be unwell.
+  const isUp = isMoving || WELL.test(state);
+  if (row.transitioning === 'error' || FAILING.test(state) || (isUp && FAILING.test(row.healthState ?? ''))) return 'bad';
+  if (isMoving) return 'busy';
+  return isUp ? 'ok' : 'off';
 }
 
 const SIGNS = { ok: '●', busy: '◐', bad: '▲', off: '○' };
 
-/** A word, a colour and a shape for a state. */
-export function stateMark(row) {
+/** A word, a colour and a shape for a state; `kind` is its tone if that is not the state's own. */
+export function stateMark(row, kind = tone(row)) {
   const state = row.state ?? '';
   if (!state) return '';
-  const kind = tone(row);
-  return el('span', { class: `mark ${kind}`, title: row.transitioningMessage || undefined }, el('span', { class: 'sign', 'aria-hidden': 'true' }, SIGNS[kind]), state);
+  return el('span', { class: `mark ${kind}`, title: row.transitioningMessage || undefined }, el('span', { class: 'sign', 'aria-hidden': 'true' }, SIGNS[kind]), ' ', state);
 }
 
-/** Health where it says more than the state. */
-export const healthMark = (row) => (row.healthState && row.healthState !== row.state ? stateMark({ state: row.healthState }) : null);
+/** The tone of a row's health: that of what is at rest says nothing. */
+export const healthTone = (row) => (row.state && tone({ state: row.state }) === 'off' ? 'off' : tone({ state: row.healthState }));
+
+/** The health of a row. */
+export const healthMark = (row) => stateMark({ state: row.healthState }, healthTone(row));
+
+/** What says most of a row in one word: its health where that is why it fails, else its state. */
+export const mainMark = (row) => (tone(row) === 'bad' && WELL.test(row.state ?? '') && row.healthState && row.transitioning !== 'error' ? healthMark(row) : stateMark(row));
 
 /** The counts of a bar, from `{state, healthState, count}`. */
 export function sums(counts) {

@@ -5,7 +5,7 @@ import { when } from './when.js';
 
 let all = {};
 
-/** Takes what came with the page. */
+/** Takes what the page names. */
 export const learnSummaries = (given) => (all = given ?? {});
 
 const NONE = Object.freeze({});

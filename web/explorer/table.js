@@ -4,7 +4,7 @@ import { el, ownUrl } from './dom.js';
 import { learn, named } from './names.js';
 import { parseType } from './schema.js';
 import { labelOf, summaryOf, told, valueAt } from './summary.js';
-import { stateMark } from './state.js';
+import { healthMark, stateMark } from './state.js';
 import { when } from './when.js';
 
 /** Columns at most; what is missing there is in the JSON. */
@@ -23,13 +23,15 @@ export function chooseColumns(schema, rows) {
   const names = Object.keys(Object.keys(fields).length ? fields : rows[0] ?? {});
   const wished = (summaryOf(schema?.id, rows[0]?.baseType).columns ?? []).filter((place) => names.includes(place.split(/[.|]/)[0]));
   if (wished.length) return wished;
-  const first = FIRST.filter((name) => names.includes(name));
+  // What has a name is known by it; its id is behind the name.
+  const key = names.includes('name') && (rows.some((row) => row.name) || !rows.length) ? [] : ['id'];
+  const first = FIRST.filter((name) => names.includes(name) && (name !== 'name' || !key.length));
   const kinds = new Set(rows.map((row) => row.type)).size > 1 ? ['type'] : [];
   const telling = (name) => {
     const type = parseType(fields[name]?.type ?? 'string').name;
     if (!['string', 'int', 'enum', 'boolean', 'reference', 'float', 'date'].includes(type)) return 0;
     const { default: usual, create, update } = fields[name] ?? {};
-    const isTelling = (v) => v !== null && v !== undefined && v !== (usual ?? false) && typeof v !== 'object' && String(v).length < 80;
+    const isTelling = (v) => v !== null && v !== undefined && v !== (usual ?? false) && typeof v !== 'object' && String(v).length < 80 && !/^[[{]/.test(v);
     const values = new Set(rows.map((row) => row[name]).filter(isTelling)).size;
     // Among equals, what somebody chose before what follows from it.
     return values && values + (create || update ? 0.5 : 0) + (type === 'reference' ? 0.25 : 0);
@@ -37,7 +39,7 @@ export function chooseColumns(schema, rows) {
   const rest = names.filter((name) => !DULL.has(name) && !FIRST.includes(name)).map((name) => [name, telling(name)])
     .filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]).map(([name]) => name);
   const created = names.includes('created') ? ['created'] : [];
-  const chosen = ['id', ...first, ...kinds, ...rest];
+  const chosen = [...key, ...first, ...kinds, ...rest];
   return [...chosen.slice(0, MOST - created.length), ...created];
 }
 
@@ -147,9 +149,9 @@ export class Table {
       return el('td', { class: path === 'id' ? 'm' : 'first' }, self ? el('a', { href: self, title: row.id, 'data-id': row.id }, String(shown)) : String(shown));
     }
     if (path === 'state') return el('td', {}, stateMark(row));
-    if (path === 'healthState') return el('td', {}, value ? stateMark({ state: value }) : el('span', { class: 'z' }, '—'));
+    if (path === 'healthState') return el('td', {}, value ? healthMark(row) : el('span', { class: 'z' }, '—'));
     if (value === null || value === undefined || value === '' || (Array.isArray(value) && !value.length)) return el('td', { class: 'z' }, '—');
-    if (place.includes('|')) return el('td', {}, told(place, row) ?? '—');
+    if (place.includes('|')) return el('td', { class: 'told' }, told(place, row) ?? '—');
     return this.plain(row, path, value);
   }
 

@@ -126,7 +126,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
         .service(
             web::scope("/static")
                 .default_service(web::to(serve))
-                .service(web::resource("/{digest:[0-9a-f]{16}}/{file:[^/]+}").route(web::get().to(html::asset))),
+                .service(web::resource("/{digest:[0-9a-f]{16}}/{file:[^/]+}").route(web::get().to(asset))),
         )
         .service(web::scope(live::PORTS).default_service(web::to(proxy)))
         .route("/v1/logs/", web::get().to(stream))
@@ -140,6 +140,14 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
         .route("/v1/hoststats/", web::get().to(stream))
         .route("/v1/hoststats", web::get().to(stream))
         .default_service(web::to(serve));
+}
+
+/// A file of the explorer, or what it tells of the types.
+async fn asset(request: HttpRequest, path: web::Path<(String, String)>, state: web::Data<ApiState>) -> HttpResponse {
+    match html::serve_summaries(&request, &state.engine.registry().summaries) {
+        Some(summaries) => summaries,
+        None => html::asset(request, path).await,
+    }
 }
 
 /// A request to a port of a container: its token says all, too.

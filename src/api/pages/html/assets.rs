@@ -20,6 +20,7 @@ static DIGEST: LazyLock<String> = LazyLock::new(digest);
 /// The script and the style sheet that all others hang on.
 const SCRIPT: &str = "main.js";
 const STYLE: &str = "explorer.css";
+const SUMMARIES: &str = "summaries.json";
 
 /// Every file as it is served; each is compressed once, when it is first asked for.
 static SERVED: LazyLock<BTreeMap<String, Kept>> = LazyLock::new(|| {
@@ -56,7 +57,26 @@ fn digest() -> String {
         hash.update(file.path().to_string_lossy().as_bytes());
         hash.update(file.contents());
     }
+    hex(hash)
+}
+
+fn hex(hash: Sha256) -> String {
     hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+/// Where the summaries of the types are: their digest is their own, as a folder of the operator may add to them.
+pub fn summaries_address(summaries: &str) -> String {
+    let digest = hex(Sha256::new_with_prefix(summaries));
+    ["/static/", &digest, "/", SUMMARIES].concat()
+}
+
+/// The summaries of the types, if that is what is asked for.
+pub fn serve_summaries(request: &HttpRequest, summaries: &str) -> Option<HttpResponse> {
+    if request.path() != summaries_address(summaries) {
+        return None;
+    }
+    let file = Kept::new(summaries.to_owned());
+    Some(kept(request, &file, "application/json; charset=utf-8"))
 }
 
 /// What a page's head loads. All modules that it needs are named, so that the browser need not find one through the other.
@@ -87,6 +107,11 @@ pub async fn serve(request: HttpRequest, path: web::Path<(String, String)>) -> H
             .content_type("text/plain; charset=utf-8")
             .body("not found");
     };
+    kept(&request, file, kind)
+}
+
+/// A file that never changes at its address.
+fn kept(request: &HttpRequest, file: &Kept, kind: &str) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response
         .content_type(kind)

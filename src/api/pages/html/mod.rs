@@ -6,7 +6,7 @@
 mod assets;
 mod folder;
 
-pub use assets::serve as asset;
+pub use assets::{serve as asset, serve_summaries};
 pub use folder::Folder;
 
 use actix_web::HttpResponse;
@@ -123,15 +123,14 @@ fn own(page: &Page<'_>, json: &str, summaries: &str) -> String {
     };
     put("schemas", Some(page.schemas));
     put("docs", page.docs);
+    put("summaries", Some(&assets::summaries_address(summaries)));
     put("user", Some(page.user));
     put("server", Some(env!("CARGO_PKG_VERSION")));
     put("view", Some(if page.is_root { "server" } else { "api" }));
     if let Some(position) = page.position {
         out.push_str(&format!("\"position\":{position},"));
     }
-    out.push_str("\"summaries\":");
-    push_safe(&mut out, summaries);
-    out.push_str(",\"data\":");
+    out.push_str("\"data\":");
     push_safe(&mut out, json);
     out.push_str("}</script>\n</body>\n</html>\n");
     out
