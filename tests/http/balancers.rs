@@ -411,8 +411,12 @@ async fn a_container_is_left_before_it_is_stopped() {
     let stops = |w: &World| w.sim().calls().iter().any(|call| call.starts_with("stop "));
     assert!(!stops(&w), "nobody has told the balancer yet: {:?}", w.sim().calls());
     keeper.turn().await.expect("it can be told");
-    assert_eq!(servers(&w).await.len(), 1, "told, and still running");
+    let new_ones_go_to = |all: Vec<(String, bool)>| all.into_iter().filter(|(_, is_draining)| !is_draining).count();
+    assert_eq!(new_ones_go_to(servers(&w).await), 1, "told, and still running");
     assert!(!stops(&w));
+    w.advance(Duration::from_millis(100)).await;
+    keeper.turn().await.expect("it can be told");
+    assert_eq!(servers(&w).await.len(), 1, "nobody was there any more");
     w.advance(Duration::from_millis(100)).await;
     assert!(stops(&w));
 
@@ -424,9 +428,9 @@ async fn a_container_is_left_before_it_is_stopped() {
         .ok();
     w.settle().await;
     let _ = keeper.turn().await;
-    w.advance(Duration::from_secs(5)).await;
-    assert!(!stops(&w));
     w.advance(Duration::from_secs(6)).await;
+    assert!(!stops(&w));
+    w.advance(Duration::from_secs(7)).await;
     assert!(stops(&w));
 }
 
@@ -478,6 +482,37 @@ async fn connections_may_end_for_as_long_as_was_said() {
         w.advance(Duration::from_millis(100)).await;
     }
     assert!(stops(&w));
+}
+
+#[actix_web::test]
+async fn requests_that_are_on_their_way_are_answered_whatever_was_said() {
+    let (w, mut keeper) = world().await;
+    let stack = w.stack("s").await;
+    let a = service(&w, "a", &stack, json!({})).await;
+    let id = text(&a, "id").to_owned();
+    balancer(&w, &stack, json!({"portRules": [rule(&a, json!({}))]})).await;
+    let stops = |w: &World| w.sim().calls().iter().any(|call| call.starts_with("stop "));
+    for (connections, patience) in [(1, 2000), (0, 0)] {
+        w.sim().set_draining_connections(connections);
+        rest(&w, &mut keeper).await;
+        w.post(&format!("{id}?action=deactivate"), json!({})).await.ok();
+        w.settle().await;
+        keeper.turn().await.expect("it can be told");
+        if connections > 0 {
+            assert_eq!(servers(&w).await, [("s-a-1".to_owned(), true)], "no new ones go there");
+            w.advance(Duration::from_millis(patience - 100)).await;
+            keeper.turn().await.expect("it can be asked");
+            assert!(!stops(&w), "one is still there");
+        }
+        for _ in 0..3 {
+            w.advance(Duration::from_millis(100)).await;
+            keeper.turn().await.expect("it can be told");
+        }
+        assert!(stops(&w), "{connections}");
+        w.wait(&id, "inactive").await;
+        w.post(&format!("{id}?action=activate"), json!({})).await.ok();
+        w.sim().take_calls();
+    }
 }
 
 #[actix_web::test]

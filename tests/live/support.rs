@@ -248,7 +248,11 @@ impl Drop for World {
             self.docker
                 .remove_containers(&format!("label=io.rancher.stack.name={stack}"));
         }
-        self.docker.remove_containers("label=io.drover.names");
+        // A test that failed leaves nothing to those after it.
+        for label in ["label=io.drover.names", "label=io.drover.secrets"] {
+            self.docker.remove_containers(label);
+        }
+        self.docker.remove_secrets();
         self.docker.remove_networks();
         if std::thread::panicking() {
             self.server.print_log();
@@ -596,6 +600,14 @@ impl Docker {
             let mut arguments = vec!["rm", "--force", "--volumes"];
             arguments.extend(ids.lines());
             self.output(&arguments);
+        }
+    }
+
+    /// The volumes in memory, once nobody holds them.
+    fn remove_secrets(&self) {
+        let output = self.output(&["volume", "ls", "--quiet", "--filter", "label=io.drover.secrets"]);
+        for name in String::from_utf8_lossy(&output.stdout).lines() {
+            self.output(&["volume", "rm", name]);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::instances::{drain_time, plan_health, plan_state};
+use crate::engine::instances::{plan_health, plan_state};
 use crate::model::balancer_table::{Certificate, Listener, Protocol, Rule, Table, Target};
 use crate::model::launch::parse_reference;
 use crate::model::lb_config::{LABEL_PROXY_PORTS, LABEL_TARGET, Nearness, PortRule};
@@ -186,8 +186,8 @@ fn target(rows: &Rows, member: &Member, port: u16) -> Option<Placed> {
         _ if row.state == State::RESTARTING => true,
         _ => return None,
     };
-    // Once a stop is asked for, only who has time keeps who is there.
-    if is_draining && (drain_time(note).is_zero() || rows.released.contains(&row.uuid)) {
+    // Once a stop is asked for, only who is there already is kept, for a time.
+    if is_draining && rows.released.contains(&row.uuid) {
         return None;
     }
     let is_checked = launch.check().is_some();

@@ -16,12 +16,14 @@ const LOOK: Duration = Duration::from_secs(2);
 /// stopping.
 const TELLING: Duration = Duration::from_secs(10);
 
-/// The longest time for connections to end.
+/// The shortest time for connections to end, and the longest. The shortest is for requests that are on their way when the stop is
+/// asked for: without it each rolling upgrade would cut some of them off.
+const SHORTEST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl Core {
-    /// What a stop waits for: that no balancer sends anybody there, and, for as long as its launch configuration says, that
-    /// connections end. Nothing if it may go on. The time is counted from when the stop was asked for, so that it goes on when
+    /// What a stop waits for: that no balancer sends anybody there, and, for as long as its launch configuration says and a moment
+    /// at least, that connections end. Nothing if it may go on. The time is counted from when the stop was asked for, so that it goes on when
     /// the server was away.
     pub(super) fn leave_balancers(&self, process: &Process, row: &Resource, runtime: &dyn Runtime) -> Option<Outcome> {
         let (Some(project), Some(host)) = (row.account_id, row.host_id) else {
@@ -53,6 +55,6 @@ impl Core {
 }
 
 /// How long connections may take to end.
-pub(crate) fn drain_time(note: &InstanceNotes) -> Duration {
-    Duration::from_millis(u64::from(note.drain_ms)).min(LONGEST)
+fn drain_time(note: &InstanceNotes) -> Duration {
+    Duration::from_millis(u64::from(note.drain_ms)).clamp(SHORTEST, LONGEST)
 }

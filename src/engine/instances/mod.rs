@@ -42,7 +42,6 @@ pub(crate) use declared_volumes::{engine_name, is_per_container, user_of_volume}
 pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use docker_socket::give_access as give_docker_socket;
 pub(crate) use granted::{NAME_SERVER, wants_names};
-pub(crate) use leaving::drain_time;
 pub(crate) use naming::{domains, search_list};
 pub(crate) use own_key::{check_own_key, refuse_own_key};
 pub(crate) use placement::PortFields;
