@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
 use crate::balancer;
-use crate::cli::{self, BalancerCommand, Cli, Command, Place, SchemaCommand, Serve, Switch};
+use crate::cli::{self, BalancerCommand, Cli, Command, Place, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
 use crate::failure::{Failure, Status};
@@ -22,7 +22,7 @@ use crate::keyfile;
 use crate::model::time::SystemClock;
 use crate::model::{Clock, ErrorKind};
 use crate::runtime::sim::Sim;
-use crate::schema::{Problem, Registry, Role, Version, schema_json};
+use crate::schema::Registry;
 use crate::secret::Keeper;
 use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 use crate::tunnel::Hub;
@@ -33,6 +33,7 @@ mod elsewhere;
 mod engines;
 mod files;
 mod logging;
+mod schemas;
 mod tunnels;
 
 /// A connection on which nobody asks anything ends after this. Clients keep theirs for a while, and take one that is closed
@@ -96,7 +97,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Man { folder } => cli::manual(&folder).map_err(|e| Failure::cannot_write(&folder, &e)),
-        Command::Schema { command } => schema(&command),
+        Command::Schema { command } => schemas::run(&command),
         Command::ResetAdmin(place) => reset_admin(&place).await,
         Command::Migrate(place) => {
             let file = config::database_file(&place)?;
@@ -117,51 +118,6 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         } => balancer::feed(),
         Command::Agent(flags) => elsewhere::dial(*flags).await,
     }
-}
-
-fn load_schemas(overlay: Option<&Path>) -> Result<Registry, Failure> {
-    Registry::load(overlay).map_err(|problems| do_not_fit(&problems))
-}
-
-/// The schemas of a server: whoever lays something over them is told what does not fit.
-fn schemas_to_serve(overlay: Option<&Path>) -> Result<Registry, Failure> {
-    match overlay {
-        None => Registry::built_in().map_err(|problems| do_not_fit(&problems)),
-        overlay => load_schemas(overlay),
-    }
-}
-
-fn do_not_fit(problems: &[Problem]) -> Failure {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Failure::config(format!("the schemas do not fit together:\n  {}", lines.join("\n  ")))
-}
-
-fn schema(command: &SchemaCommand) -> Result<(), Failure> {
-    match command {
-        SchemaCommand::Check { schemas } => {
-            let registry = load_schemas(schemas.as_deref())?;
-            say(&format!("{} types fit together", registry.types.len()));
-        }
-        SchemaCommand::Print { schemas, version, name } => {
-            let registry = load_schemas(schemas.as_deref())?;
-            let version = Version::parse(version)
-                .ok_or_else(|| Failure::config(format!("there is no version {version:?}: v1 or v2-beta")))?;
-            let view = registry.view(version, Role::Owner);
-            let wanted = |id: &str| name.as_deref().is_none_or(|n| n.eq_ignore_ascii_case(id));
-            let mut found = false;
-            for ty in view.types.values().filter(|t| wanted(&t.id)) {
-                found = true;
-                say(&schema_json(view, ty, &format!("/{}", version.as_str())));
-            }
-            if !found {
-                return Err(Failure::config(format!(
-                    "there is no type {:?}",
-                    name.as_deref().unwrap_or_default()
-                )));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A line for whoever started the program; a closed pipe is no failure.
@@ -212,7 +168,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let open_ui =
         |dir: &Path| UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())));
     let ui = config::ui_dir(serve).map(open_ui).transpose()?;
-    let registry = Arc::new(schemas_to_serve(serve.schemas.as_deref())?);
+    let registry = schemas::to_start(serve.schemas.as_deref())?;
     let file = config::database_file(&serve.place)?;
     let _lock = lock(&file)?;
     let clock = Arc::new(SystemClock);
@@ -438,7 +394,7 @@ async fn reset_admin(place: &Place) -> Result<(), Failure> {
     }
     let _lock = lock(&file)?;
     let opened = open(
-        Arc::new(load_schemas(None)?),
+        Arc::new(schemas::load(None)?),
         &file,
         Arc::new(SystemClock),
         EngineConfig::default(),

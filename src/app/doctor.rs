@@ -14,7 +14,7 @@ use crate::runtime::docker::Docker;
 use crate::store::Store;
 
 use super::engines::{LOCAL_SOCKET, describe};
-use super::{UiFolder, cannot_open, check_pool, hold, say, schemas_to_serve};
+use super::{UiFolder, cannot_open, check_pool, hold, say, schemas};
 
 /// Below this a database can be in the way of itself; bytes.
 const LITTLE_DISK: u64 = 100 << 20;
@@ -118,7 +118,7 @@ fn settings(serve: &Serve, findings: &mut Findings) {
         if let Some(dir) = config::ui_dir(serve) {
             UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())))?;
         }
-        schemas_to_serve(serve.schemas.as_deref())?;
+        schemas::to_serve(serve.schemas.as_deref())?;
         Ok(keys)
     });
     findings.take("settings", settings, |keys| match keys.len() {

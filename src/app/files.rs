@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{broken, cannot_open, load_schemas, lock, open, say};
+use super::{broken, cannot_open, lock, open, say, schemas};
 use crate::cli::Place;
 use crate::config;
 use crate::engine::EngineConfig;
@@ -155,7 +155,7 @@ pub(super) async fn restore(place: &Place, from: &Path) -> Result<(), Failure> {
 
 async fn check(staged: &Path) -> Result<(), Failure> {
     Store::check(staged).map_err(cannot_open)?;
-    let registry = Arc::new(load_schemas(None)?);
+    let registry = Arc::new(schemas::load(None)?);
     let engine = open(registry, staged, Arc::new(SystemClock), EngineConfig::default())
         .await?
         .engine;

@@ -22,21 +22,25 @@ pub struct Descriptions {
 }
 
 impl Registry {
+    fn texts(&self) -> &Descriptions {
+        self.texts.get_or_init(super::load::texts)
+    }
+
     /// What a type is for.
     pub fn text_of(&self, ty: &Type) -> Option<&str> {
-        self.texts.types.get(&ty.id).map(String::as_str)
+        self.texts().types.get(&ty.id).map(String::as_str)
     }
 
     /// What a field of a type is for: the text of the nearest of its parents, else that of all fields of this name.
     pub fn text_of_field(&self, ty: &Type, field: &str) -> Option<&str> {
         let mut next = Some(ty.id.as_str());
         while let Some(id) = next {
-            if let Some(text) = self.texts.own.get(id).and_then(|fields| fields.get(field)) {
+            if let Some(text) = self.texts().own.get(id).and_then(|fields| fields.get(field)) {
                 return Some(text);
             }
             next = self.find_type(id).and_then(|t| t.parent.as_deref());
         }
-        self.texts.fields.get(field).map(String::as_str)
+        self.texts().fields.get(field).map(String::as_str)
     }
 }
 
@@ -95,7 +99,7 @@ mod tests {
                 }
             }
         }
-        let texts = &registry.texts;
+        let texts = registry.texts();
         let mut left: Vec<String> = texts
             .types
             .keys()
@@ -119,7 +123,7 @@ mod tests {
 
     #[test]
     fn texts_are_sentences() {
-        let texts = Registry::load(None).unwrap().texts.clone();
+        let texts = Registry::load(None).unwrap().texts().clone();
         let all = texts
             .types
             .iter()

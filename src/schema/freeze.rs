@@ -5,22 +5,24 @@ use super::file::TypeFile;
 use super::grant::{AllRights, FieldRights, Grants, Plain};
 use super::inherit::{FieldDraft, Shapes, TypeShape, line, process_set};
 use super::load::Files;
+use super::shown::Masks;
+use super::trim;
 use super::type_view::{all_letters, leads_to};
 use super::types::view_index;
 use super::{Field, FieldType, Machine, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
 use crate::model::State;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Makes all types: what the engine and the store know, whatever the version and the role.
-pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)]) -> BTreeMap<String, Arc<Type>> {
+pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)], masks: &Masks<'_>) -> BTreeMap<String, Arc<Type>> {
     let world = Unfrozen::new(files, shapes);
     let machines = world.machines();
-    let masks = world.masks();
     files
         .types
         .values()
-        .map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines, &masks))))
+        .map(|file| (file.id.clone(), Arc::new(world.make_type(file, &machines, masks))))
         .collect()
 }
 
@@ -42,6 +44,7 @@ pub(super) fn view(
         serving: served.map(|s| (s.version, world.grants(s.version).rights(role))),
         has_filters: !files.roles.get(&role).is_some_and(|part| part.no_filters),
         inside: role.is_outside().then(|| grants.rights(Role::Owner)),
+        trims: trim::Found::default(),
     };
     world.view(&eyes, types)
 }
@@ -63,6 +66,8 @@ pub(super) struct Unfrozen<'a> {
     pub(super) shapes: &'a [(Version, Shapes)],
     /// Every type's canonical id → itself and all types below it, sorted.
     pub(super) below: HashMap<&'a str, Vec<&'a TypeFile>>,
+    /// Plural → canonical id, once it is asked for; of several types with one plural the first.
+    pub(super) listed: OnceCell<HashMap<String, &'a str>>,
 }
 
 /// Whose view is made, and what they have.
@@ -75,31 +80,8 @@ pub(super) struct Eyes<'a> {
     pub(super) has_filters: bool,
     /// What a project can be asked for: its links lead inside it, where whoever comes from outside is its owner.
     pub(super) inside: Option<AllRights<'a>>,
-}
-
-/// What the views have of a field.
-#[derive(Default)]
-struct Mask {
-    /// The bits of those that show it.
-    shown: u32,
-    /// Whether some role may write it, besides the one that may write everything.
-    is_written: bool,
-}
-
-/// By canonical type id; of each type the fields in the order of their names.
-type Masks<'a> = HashMap<&'a str, Vec<(&'a str, Mask)>>;
-
-/// Notes that a view shows these fields, which are all among those of `masks`.
-fn mark(masks: &mut [(&str, Mask)], fields: &FieldRights<'_>, (bit, role): (u32, Role)) {
-    let mut masks = masks.iter_mut();
-    for (name, letters) in fields.iter() {
-        // Both are in the order of the names.
-        let Some((_, mask)) = masks.find(|(at, _)| *at == name) else {
-            return;
-        };
-        mask.shown |= bit;
-        mask.is_written |= role != Role::Superadmin && (letters.has('c') || letters.has('u'));
-    }
+    /// What is taken out of structures, as far as it was worked out.
+    pub(super) trims: trim::Found,
 }
 
 /// Every type's canonical id → itself and all types below it, sorted.
@@ -114,11 +96,12 @@ pub(super) fn below(files: &Files) -> HashMap<&str, Vec<&TypeFile>> {
 }
 
 impl<'a> Unfrozen<'a> {
-    fn new(files: &'a Files, shapes: &'a [(Version, Shapes)]) -> Self {
+    pub(super) fn new(files: &'a Files, shapes: &'a [(Version, Shapes)]) -> Self {
         Self {
             files,
             shapes,
             below: below(files),
+            listed: OnceCell::new(),
         }
     }
 
@@ -152,50 +135,8 @@ impl<'a> Unfrozen<'a> {
         }
     }
 
-    fn grants(&self, version: Version) -> Grants<'a> {
+    pub(super) fn grants(&self, version: Version) -> Grants<'a> {
         Grants::new(self.files, version, self.plain(version))
-    }
-
-    /// Which views show a field, of all fields of all types.
-    fn masks(&self) -> Masks<'a> {
-        let mut masks = self.empty_masks();
-        let of_versions = Version::ALL.map(|version| (version, self.grants(version).of_all_roles()));
-        let rights = |version: Version, role| {
-            let of_version = of_versions.iter().find(|(v, _)| *v == version);
-            of_version.and_then(|(_, roles)| roles.get(&role))
-        };
-        for version in Version::ALL {
-            let served = self.files.versions.get(&version).and_then(|v| v.served.as_ref());
-            for role in Role::ALL {
-                let by = (1 << view_index(version, role), role);
-                for (id, own) in rights(version, role).into_iter().flatten() {
-                    let serving = served
-                        .filter(|s| s.types.iter().any(|t| t == id))
-                        .and_then(|s| rights(s.version, role)?.get(id));
-                    let Some(of_type) = masks.get_mut(id) else { continue };
-                    mark(of_type, &own.fields, by);
-                    if let Some(serving) = serving {
-                        mark(of_type, &serving.fields, by);
-                    }
-                }
-            }
-        }
-        masks
-    }
-
-    /// All fields of all types, in whatever version, shown in no view yet.
-    fn empty_masks(&self) -> Masks<'a> {
-        let mut names: HashMap<&str, BTreeSet<&str>> = HashMap::new();
-        for (id, shape) in self.shapes.iter().flat_map(|(_, shapes)| shapes) {
-            names
-                .entry(id)
-                .or_default()
-                .extend(shape.fields.keys().map(String::as_str));
-        }
-        names
-            .into_iter()
-            .map(|(id, names)| (id, names.into_iter().map(|name| (name, Mask::default())).collect()))
-            .collect()
     }
 
     fn machines(&self) -> HashMap<&str, Arc<Machine>> {
@@ -238,7 +179,7 @@ impl<'a> Unfrozen<'a> {
 
     fn make_type(&self, file: &TypeFile, machines: &HashMap<&str, Arc<Machine>>, masks: &Masks<'_>) -> Type {
         let id = file.id.as_str();
-        let masks = masks.get(id).map_or(&[] as &[_], Vec::as_slice);
+        let masks = masks.of_type(id);
         let find = |name: &str| {
             let at = masks.binary_search_by(|(at, _)| (*at).cmp(name)).ok();
             at.and_then(|at| masks.get(at)).map(|(_, mask)| mask)

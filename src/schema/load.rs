@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use include_dir::{Dir, include_dir};
+use include_dir::{Dir, File, include_dir};
 use serde::de::DeserializeOwned;
 
 use super::file::{CommonFile, ProcessFile, TypeFile, VersionsFile};
@@ -12,6 +12,9 @@ use super::{Descriptions, Problem};
 
 /// Folders of files that each stand for one thing.
 const FOLDERS: [&str; 3] = ["types", "processes", "grants"];
+
+/// Which views show which fields of the built-in schemas.
+pub(super) const SHOWN: &str = "shown.txt";
 
 static BUILT_IN: Dir = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 
@@ -27,8 +30,6 @@ pub(super) struct Files {
     /// By the name of the table.
     pub grants: BTreeMap<String, GrantFile>,
     pub roles: RolesFile,
-    /// What types and fields are for.
-    pub texts: Descriptions,
 }
 
 /// Reads everything; all that cannot be read is a problem, not only the first.
@@ -49,6 +50,23 @@ pub(super) fn read(overlay: Option<&Path>) -> (Files, Vec<Problem>) {
         ));
     }
     (files, problems)
+}
+
+/// What was worked out before of the built-in schemas.
+pub(super) fn shown() -> &'static str {
+    let file = BUILT_IN.get_file(SHOWN);
+    file.and_then(File::contents_utf8).unwrap_or_default()
+}
+
+/// What types and fields are for.
+pub(super) fn texts() -> Descriptions {
+    let file = BUILT_IN.get_file("docs.json");
+    let read = parse(file.map_or(b"", File::contents));
+    // Never in a build that passed its tests.
+    read.unwrap_or_else(|sentence| {
+        log::error!("docs.json {sentence}");
+        Descriptions::default()
+    })
 }
 
 fn folders<'a>(root: &'a Dir<'a>) -> impl Iterator<Item = (&'static str, &'a Dir<'a>)> {
@@ -99,7 +117,6 @@ fn take(files: &mut Files, problems: &mut Vec<Problem>, folder: &str, name: &str
         }),
         (_, "roles") => parse(contents).map(|file| files.roles = file),
         (_, "common") => parse(contents).map(|file| files.common = file),
-        ("", "docs") => parse(contents).map(|file| files.texts = file),
         (_, "versions") => parse(contents).map(|file| files.versions = file),
         _ => Ok(()),
     };

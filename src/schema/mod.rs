@@ -24,6 +24,7 @@ mod relations;
 pub mod render;
 mod row_template;
 mod schema_json;
+mod shown;
 mod summary;
 #[cfg(test)]
 mod testkit;

@@ -292,22 +292,8 @@ fn views_of<'a>(registry: &'a Registry, ty: &'a Type) -> impl Iterator<Item = (V
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
-    use std::path::Path;
-
     use super::*;
-
-    fn check_golden(name: &str, text: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, text).unwrap();
-        }
-        let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            committed == text,
-            "{name} is not what the schemas say; UPDATE_GOLDEN=1 cargo test writes it anew"
-        );
-    }
+    use crate::schema::testkit::check_golden;
 
     #[test]
     fn the_committed_documents_say_what_the_schemas_say() {

@@ -1,8 +1,12 @@
 //! Loading: files → shapes per version → the frozen registry.
 
 use std::fmt;
+use std::panic::resume_unwind;
 use std::path::Path;
 
+use super::inherit::Shapes;
+use super::load::Files;
+use super::shown::Masks;
 use super::{Registry, Version, freeze, inherit, lint, load};
 
 /// Something in the schema files that does not fit.
@@ -50,17 +54,15 @@ impl Registry {
 
     fn read(overlay: Option<&Path>, is_checked: bool) -> Result<Self, Vec<Problem>> {
         let (files, mut problems) = load::read(overlay);
-        let shapes: Vec<_> = Version::ALL
-            .into_iter()
-            .map(|version| (version, inherit::shapes(&files, version, &mut problems)))
-            .collect();
+        let shapes = all_shapes(&files, &mut problems);
         if problems.is_empty() {
             // A start waits for this: checking and freezing read the same shapes, and freezing cannot fail.
             let types = std::thread::scope(|scope| {
-                if is_checked {
-                    scope.spawn(|| lint::check(&files, &shapes, &mut problems));
+                if !is_checked {
+                    return freeze::types(&files, &shapes, &Masks::read(load::shown()));
                 }
-                freeze::types(&files, &shapes)
+                scope.spawn(|| lint::check(&files, &shapes, &mut problems));
+                freeze::types(&files, &shapes, &Masks::of(&files, &shapes))
             });
             if problems.is_empty() {
                 return Ok(Self::new(types, files, shapes));
@@ -70,6 +72,27 @@ impl Registry {
         problems.dedup();
         Err(problems)
     }
+}
+
+/// What types are in each version. A start waits for this, so the versions are worked out side by side.
+fn all_shapes(files: &Files, problems: &mut Vec<Problem>) -> Vec<(Version, Shapes)> {
+    let found = std::thread::scope(|scope| {
+        let work = |version| {
+            scope.spawn(move || {
+                let mut problems = Vec::new();
+                (version, inherit::shapes(files, version, &mut problems), problems)
+            })
+        };
+        Version::ALL
+            .map(work)
+            .map(|working| working.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let mut all = Vec::new();
+    for (version, shapes, found) in found {
+        problems.extend(found);
+        all.push((version, shapes));
+    }
+    all
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::grant::TypeRights;
 use super::inherit::TypeShape;
 use super::notation::Notation;
 use super::{Link, Relation, Type};
+use std::collections::HashMap;
 
 impl<'a> Unfrozen<'a> {
     /// The links that lead somewhere for a role, sorted by name.
@@ -96,11 +97,14 @@ impl<'a> Unfrozen<'a> {
 
     /// The type whose plural is `name`.
     fn listed_as(&self, name: &str) -> Option<&'a str> {
-        let is_named = |file: &&TypeFile| {
-            file.plural
-                .as_deref()
-                .map_or_else(|| plural(&file.id) == name, |plural| plural == name)
-        };
-        self.files.types.values().find(is_named).map(|file| file.id.as_str())
+        let listed = self.listed.get_or_init(|| {
+            let mut listed = HashMap::new();
+            for file in self.files.types.values() {
+                let plural = file.plural.clone().unwrap_or_else(|| plural(&file.id));
+                listed.entry(plural).or_insert(file.id.as_str());
+            }
+            listed
+        });
+        listed.get(name).copied()
     }
 }

@@ -124,3 +124,17 @@ pub fn view(version: Version, bit: u32, types: Vec<TypeView>) -> View {
         by_path: HashMap::new(),
     }
 }
+
+/// That a file of the tree says this; `UPDATE_GOLDEN=1` writes it.
+pub(crate) fn check_golden(name: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == text,
+        "{name} is not what the schemas say; UPDATE_GOLDEN=1 cargo test writes it anew"
+    );
+}

@@ -3,7 +3,8 @@
 //! A row keeps a structure whole, whoever wrote it and whoever reads it; what a view hides of the structure's type is taken
 //! out when the row is written for that view. Most roles see all that anybody may write, and pay nothing for this.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::model::json::push_string;
 use super::grant::AllRights;
 use super::inherit::Shapes;
 
-use super::{FieldType, Type};
+use super::{FieldType, Type, Version};
 
 /// How deep structures are followed: an upgrade holds a strategy, which holds launch configurations, which hold their parts.
 const MAX_DEPTH: usize = 8;
@@ -38,12 +39,17 @@ pub struct Trim {
     inside: BTreeMap<String, Trim>,
 }
 
+/// What is taken out of structures, by version, type and how deep it may still be followed: many types hold the same ones.
+pub(super) type Found = RefCell<HashMap<(Version, String, usize), Option<Trim>>>;
+
 /// What a role has, and what there is to hide from it.
 #[derive(Clone, Copy)]
 pub(super) struct Eyes<'a> {
+    pub version: Version,
     pub shapes: &'a Shapes,
     pub rights: &'a AllRights<'a>,
     pub types: &'a BTreeMap<String, Arc<Type>>,
+    pub found: &'a Found,
 }
 
 impl Eyes<'_> {
@@ -56,7 +62,15 @@ impl Eyes<'_> {
         match ty {
             FieldType::Array(of) => self.field(of, depth),
             FieldType::Map(of) => self.field(of, depth).map(|trim| Trim { is_map: true, ..trim }),
-            FieldType::Embedded(id) => self.structure(id, depth.checked_sub(1)?),
+            FieldType::Embedded(id) => {
+                let key = (self.version, id.clone(), depth.checked_sub(1)?);
+                if let Some(found) = self.found.borrow().get(&key) {
+                    return found.clone();
+                }
+                let trim = self.structure(id, key.2);
+                self.found.borrow_mut().insert(key, trim.clone());
+                trim
+            }
             FieldType::String
             | FieldType::Password
             | FieldType::Int

@@ -163,7 +163,13 @@ impl<'a> Unfrozen<'a> {
         let Some((_, shapes)) = self.shapes.iter().find(|(v, _)| *v == version) else {
             return Trims::default();
         };
-        let inside = trim::Eyes { shapes, rights, types };
+        let inside = trim::Eyes {
+            version,
+            shapes,
+            rights,
+            types,
+            found: &eyes.trims,
+        };
         let fields = shapes.get(id).into_iter().flat_map(|shape| &shape.fields);
         let by_field = fields.filter_map(|(name, draft)| Some((name.clone(), inside.trim(&draft.field.ty)?)));
         Trims::new(by_field.collect())

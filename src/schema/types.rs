@@ -339,8 +339,8 @@ pub enum Relation {
 /// All types, and the views of them: frozen, each when it is first asked for.
 #[derive(Debug)]
 pub struct Registry {
-    /// What types and fields are for.
-    pub texts: super::Descriptions,
+    /// What types and fields are for, once somebody asks.
+    pub(super) texts: OnceLock<super::Descriptions>,
     /// How types are shown to people, as JSON by name.
     pub summaries: String,
     /// By canonical id.
@@ -352,13 +352,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(types: BTreeMap<String, Arc<Type>>, mut files: Files, shapes: Vec<(Version, Shapes)>) -> Self {
+    pub(super) fn new(types: BTreeMap<String, Arc<Type>>, files: Files, shapes: Vec<(Version, Shapes)>) -> Self {
         let views = (0..Version::ALL.len() * Role::ALL.len())
             .map(|_| OnceLock::new())
             .collect();
         Self {
             summaries: super::summary::all(&files),
-            texts: std::mem::take(&mut files.texts),
+            texts: OnceLock::new(),
             types,
             files,
             shapes,

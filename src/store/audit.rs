@@ -14,6 +14,7 @@ use super::bodies::{Bodies, Unpacker, pack_alone};
 use super::dialect::{self, Conn, Db};
 use super::query::{Asked, ListSpec, Names, SortKey};
 use super::resource::{delete_rows, rows as resource};
+use super::statement::{Bound, fixed, known};
 use super::tables::audit;
 use super::{Store, Tx};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State, Timestamp};
@@ -249,28 +250,28 @@ impl Tx<'_> {
             .packer
             .pack(self.conn, || layout.sample(), (entry.request, entry.response))?;
         let id = dialect::take_number(self.conn, "resource").map_err(failed)?;
-        diesel::insert_into(audit::table)
-            .values((
-                audit::id.eq(id),
-                audit::account_id.eq(entry.account.0),
-                audit::created_ms.eq(self.now().floor_to_seconds().0),
-                ColumnValues {
-                    auth_type: entry.auth_type,
-                    user_id: entry.user,
-                    identity_id: entry.identity,
-                    client_ip: entry.client_ip,
-                    event_type: entry.event_type,
-                    resource_type: entry.resource_type,
-                    resource_id: entry.resource_id,
-                    response_code: i32::from(entry.response_code),
-                    runtime_ms: entry.runtime_ms,
-                    more: None,
-                },
-                audit::packing.eq(packed.packing),
-                audit::bodies.eq(&packed.bytes),
-            ))
-            .execute(self.conn)
-            .map_err(failed)?;
+        known!(
+            Record = "INSERT INTO audit (id, account_id, created_ms, auth_type, user_id, identity_id, client_ip, event_type, \
+                resource_type, resource_id, response_code, runtime_ms, packing, bodies) \
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        );
+        let values = [
+            Bound::Int(id),
+            Bound::Int(entry.account.0),
+            Bound::Int(self.now().floor_to_seconds().0),
+            Bound::Text(entry.auth_type),
+            Bound::Text(entry.user),
+            Bound::Text(entry.identity),
+            Bound::Text(entry.client_ip),
+            Bound::Text(entry.event_type),
+            Bound::Text(entry.resource_type),
+            Bound::MaybeText(entry.resource_id),
+            Bound::Int(entry.response_code.into()),
+            Bound::Int(entry.runtime_ms),
+            Bound::Int(packed.packing),
+            Bound::Bytes(&packed.bytes),
+        ];
+        fixed(Record, values).execute(self.conn).map_err(failed)?;
         self.count_row();
         Ok(())
     }

@@ -176,6 +176,12 @@ impl Cache {
         })
     }
 
+    /// A row that is kept. Who only looks by the way does not count as somebody who asks for it.
+    pub(super) fn peek(&self, id: ResourceId) -> Option<Arc<Resource>> {
+        let place = self.place(id)?;
+        place.rows.iter().flatten().find(|row| row.id == id).cloned()
+    }
+
     /// A row that was missing, and has been read since; it is kept if it was asked for before.
     pub(super) fn offer(&self, row: &Arc<Resource>, missing: Missing) {
         if missing.is_wanted && is_kept(row) {

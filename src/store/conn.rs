@@ -12,7 +12,7 @@ use super::cache::{Cache, Written};
 use super::dialect::{self, Conn};
 use super::identity::Identity;
 use super::migrate::{MigrateError, SchemaState, migrate};
-use super::tables::{server, setting};
+use super::tables::server;
 use super::writer::{Tx, Wake, Writer};
 use super::{LayoutOf, Priority, WriteFault, audit};
 use crate::model::{Clock, Error, Result};
@@ -198,27 +198,6 @@ impl Store {
         F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         self.writer.write(priority, closure).await
-    }
-
-    /// A stored setting.
-    pub fn setting(&self, name: &str) -> Result<Option<String>> {
-        let mut conn = self.reader()?;
-        setting::table
-            .find(name)
-            .select(setting::value)
-            .first(&mut conn)
-            .optional()
-            .map_err(|e| Error::internal("reading a setting", e))
-    }
-
-    /// All stored settings, by name.
-    pub fn settings(&self) -> Result<Vec<(String, String)>> {
-        let mut conn = self.reader()?;
-        let all = setting::table
-            .order(setting::name)
-            .select((setting::name, setting::value))
-            .load(&mut conn);
-        all.map_err(|e| Error::internal("reading settings", e))
     }
 
     /// Stops the writer after what it has taken on, and folds the log into the database file.

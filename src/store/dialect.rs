@@ -12,7 +12,7 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 
-use super::statement::{Bound, Statement};
+use super::statement::{Bound, fixed, known};
 use crate::model::ResourceId;
 
 /// A connection to the database.
@@ -135,15 +135,16 @@ pub(super) fn last_number(conn: &mut Conn, table: &'static str) -> QueryResult<i
 
 /// Takes the next number of a table's sequence for a row that is kept elsewhere. (`RETURNING` would make a table for it.)
 pub(super) fn take_number(conn: &mut Conn, table: &'static str) -> QueryResult<i64> {
-    let text = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = ?";
-    Statement::new(text, vec![Bound::Text(table)]).execute(conn)?;
-    let text = "SELECT seq FROM sqlite_sequence WHERE name = ?";
-    Statement::new(text, vec![Bound::Text(table)]).get_result(conn)
+    known!(Take = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = ?");
+    known!(Taken = "SELECT seq FROM sqlite_sequence WHERE name = ?");
+    fixed(Take, [Bound::Text(table)]).execute(conn)?;
+    fixed(Taken, [Bound::Text(table)]).get_result(conn)
 }
 
 /// The number of the row that this connection inserted last.
 pub(super) fn inserted_number(conn: &mut Conn) -> QueryResult<i64> {
-    Statement::new("SELECT last_insert_rowid()", Vec::new()).get_result(conn)
+    known!(Inserted = "SELECT last_insert_rowid()");
+    fixed(Inserted, []).get_result(conn)
 }
 
 /// The value of a field in the JSON of a column. The name is the registry's; quotes keep any name a name.

@@ -21,6 +21,7 @@ mod process;
 mod query;
 mod resource;
 mod session;
+mod setting;
 mod statement;
 mod sweep;
 mod tables;

@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::statement::{Bound, fixed, known};
 use super::tables::change_event;
 use super::{Store, Tx, dialect};
 use crate::model::{Error, ResourceId, Result};
@@ -55,13 +56,10 @@ impl Store {
 impl Tx<'_> {
     /// Says that a resource changed, to subscribers and to whoever owns it.
     pub fn announce(&mut self, id: ResourceId, account: Option<ResourceId>) -> Result<()> {
-        let now = self.now();
-        diesel::insert_into(change_event::table)
-            .values((
-                change_event::resource_id.eq(id.0),
-                change_event::account_id.eq(account.map(|a| a.0)),
-                change_event::created_ms.eq(now.0),
-            ))
+        known!(Announce = "INSERT INTO change_event (resource_id, account_id, created_ms) VALUES (?, ?, ?)");
+        let account = account.map(|account| account.0);
+        let values = [Bound::Int(id.0), Bound::MaybeInt(account), Bound::Int(self.now().0)];
+        fixed(Announce, values)
             .execute(self.conn)
             .map_err(|e| Error::internal("writing a change event", e))?;
         self.has_announced = true;

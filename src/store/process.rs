@@ -9,10 +9,10 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use super::dialect::OneOf;
 use super::query::comparison;
 use super::resource::rows as resource;
-use super::statement::{Bound, Statement};
-use super::tables::{process_instance, setting};
+use super::statement::{Bound, fixed, known};
+use super::tables::process_instance;
 use super::{Scalar, Store, Tx, Wake, dialect};
-use crate::model::{Error, ResourceId, Result, Timestamp};
+use crate::model::{Error, Resource, ResourceId, Result, Timestamp};
 
 /// A row of `process_instance`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
@@ -71,7 +71,7 @@ pub mod exit {
 #[derive(Debug, Clone)]
 pub struct NewProcess<'a> {
     /// On what.
-    pub resource: ResourceId,
+    pub resource: &'a Resource,
     /// `service.upgrade`
     pub process: &'a str,
     /// The request's own data, JSON text; `{}` for none.
@@ -166,9 +166,12 @@ fn failed(what: &'static str) -> impl Fn(diesel::result::Error) -> Error {
     move |source| Error::internal(what, source)
 }
 
+/// In the place of an account's number.
+const NOBODY: i64 = 0;
+
 fn or_nobody(rows: Vec<(i64, Option<i64>)>) -> Vec<(i64, i64)> {
     rows.into_iter()
-        .map(|(id, account)| (id, account.unwrap_or(0)))
+        .map(|(id, account)| (id, account.unwrap_or(NOBODY)))
         .collect()
 }
 
@@ -315,7 +318,7 @@ impl Tx<'_> {
     pub fn start_process(&mut self, new: &NewProcess<'_>) -> Result<i64> {
         let now = self.now();
         let open: Option<i64> = process_instance::table
-            .filter(process_instance::resource_id.eq(new.resource.0))
+            .filter(process_instance::resource_id.eq(new.resource.id.0))
             .filter(process_instance::process.eq(new.process))
             .filter(process_instance::ended_ms.is_null())
             .select(process_instance::id)
@@ -325,7 +328,7 @@ impl Tx<'_> {
         match open {
             Some(id) => {
                 self.count_row();
-                self.wake(Wake::Process { id, at: now });
+                self.wake_process(new.resource, id, now);
                 Ok(id)
             }
             None => self.start_first_process(new),
@@ -335,25 +338,32 @@ impl Tx<'_> {
     /// The same for a row that has none, as it was made just now.
     pub fn start_first_process(&mut self, new: &NewProcess<'_>) -> Result<i64> {
         let now = self.now();
-        let id = diesel::insert_into(process_instance::table)
-            .values((
-                process_instance::resource_id.eq(new.resource.0),
-                process_instance::process.eq(new.process),
-                process_instance::attempts.eq(0),
-                process_instance::run_after_ms.eq(now.0),
-                process_instance::claimed_by.eq(self.server_uuid),
-                process_instance::epoch.eq(self.epoch),
-                process_instance::data.eq(new.data),
-                process_instance::message.eq(""),
-                process_instance::started_ms.eq(now.0),
-                process_instance::exit_reason.eq(""),
-            ))
+        known!(
+            Start = "INSERT INTO process_instance (resource_id, process, run_after_ms, claimed_by, epoch, data, started_ms, \
+                attempts, message, exit_reason) VALUES (?, ?, ?, ?, ?, ?, ?, 0, '', '')"
+        );
+        let values = [
+            Bound::Int(new.resource.id.0),
+            Bound::Text(new.process),
+            Bound::Int(now.0),
+            Bound::Text(self.server_uuid),
+            Bound::Int(self.epoch),
+            Bound::Text(new.data),
+            Bound::Int(now.0),
+        ];
+        let id = fixed(Start, values)
             .execute(self.conn)
             .and_then(|_| dialect::inserted_number(self.conn))
             .map_err(failed("asking for a process"))?;
         self.count_row();
-        self.wake(Wake::Process { id, at: now });
+        self.wake_process(new.resource, id, now);
         Ok(id)
+    }
+
+    /// Has an open process of a resource run.
+    pub fn wake_process(&mut self, resource: &Resource, id: i64, at: Timestamp) {
+        let account = Some(resource.account_id.map_or(NOBODY, |account| account.0));
+        self.wake(Wake::Process { id, at, account });
     }
 
     /// Whether this process is still open: the fence of every write of a handler.
@@ -369,8 +379,10 @@ impl Tx<'_> {
 
     /// The version of what a process is done to, if the process is still open and its resource is there.
     pub fn version_under(&mut self, id: i64) -> Result<Option<i64>> {
-        let text = "SELECT version FROM process_instance JOIN resource_state USING (resource_id) WHERE id = ? AND ended_ms IS NULL";
-        Statement::new(text, vec![Bound::Int(id)])
+        known!(
+            Version = "SELECT version FROM process_instance JOIN resource_state USING (resource_id) WHERE id = ? AND ended_ms IS NULL"
+        );
+        fixed(Version, [Bound::Int(id)])
             .get_result(self.conn)
             .optional()
             .map_err(failed("reading what a process is done to"))
@@ -398,28 +410,26 @@ impl Tx<'_> {
 
     /// Ends a process.
     pub fn end_process(&mut self, id: i64, reason: &str) -> Result<()> {
-        let now = self.now();
-        let values = vec![Bound::Int(now.0), Bound::Text(reason), Bound::Int(id)];
-        Statement::new(
-            "UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE id = ?",
-            values,
-        )
-        .execute(self.conn)
-        .map_err(failed("ending a process"))?;
+        known!(End = "UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE id = ?");
+        let values = [Bound::Int(self.now().0), Bound::Text(reason), Bound::Int(id)];
+        fixed(End, values)
+            .execute(self.conn)
+            .map_err(failed("ending a process"))?;
         Ok(())
     }
 
     /// Ends every open process of a resource: something else takes over.
     pub fn pre_empt(&mut self, resource: ResourceId) -> Result<()> {
-        let now = self.now();
-        let text =
-            "UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE resource_id = ? AND ended_ms IS NULL";
-        let values = vec![
-            Bound::Int(now.0),
+        known!(
+            PreEmpt =
+                "UPDATE process_instance SET ended_ms = ?, exit_reason = ? WHERE resource_id = ? AND ended_ms IS NULL"
+        );
+        let values = [
+            Bound::Int(self.now().0),
             Bound::Text(exit::STATE_CHANGED),
             Bound::Int(resource.0),
         ];
-        Statement::new(text, values)
+        fixed(PreEmpt, values)
             .execute(self.conn)
             .map_err(failed("ending processes"))?;
         Ok(())
@@ -427,19 +437,17 @@ impl Tx<'_> {
 
     /// Lets a process wait: the next run is not before `at`.
     pub fn defer_process(&mut self, id: i64, at: Timestamp, attempts: i32, message: &str) -> Result<()> {
-        let values = vec![
+        known!(Defer = "UPDATE process_instance SET run_after_ms = ?, attempts = ?, message = ? WHERE id = ?");
+        let values = [
             Bound::Int(at.0),
             Bound::Int(attempts.into()),
             Bound::Text(message),
             Bound::Int(id),
         ];
-        Statement::new(
-            "UPDATE process_instance SET run_after_ms = ?, attempts = ?, message = ? WHERE id = ?",
-            values,
-        )
-        .execute(self.conn)
-        .map_err(failed("deferring a process"))?;
-        self.wake(Wake::Process { id, at });
+        fixed(Defer, values)
+            .execute(self.conn)
+            .map_err(failed("deferring a process"))?;
+        self.wake(Wake::Process { id, at, account: None });
         Ok(())
     }
 
@@ -461,37 +469,5 @@ impl Tx<'_> {
             ))
             .execute(self.conn)
             .map_err(failed("taking over processes"))
-    }
-
-    /// A stored setting.
-    pub fn setting(&mut self, name: &str) -> Result<Option<String>> {
-        setting::table
-            .find(name)
-            .select(setting::value)
-            .first(self.conn)
-            .optional()
-            .map_err(failed("reading a setting"))
-    }
-
-    /// Writes a setting.
-    pub fn set_setting(&mut self, name: &str, value: &str) -> Result<()> {
-        diesel::insert_into(setting::table)
-            .values((setting::name.eq(name), setting::value.eq(value)))
-            .on_conflict(setting::name)
-            .do_update()
-            .set(setting::value.eq(value))
-            .execute(self.conn)
-            .map_err(failed("writing a setting"))?;
-        self.wake(Wake::Access);
-        Ok(())
-    }
-
-    /// Forgets a setting: its default is in effect again.
-    pub fn delete_setting(&mut self, name: &str) -> Result<()> {
-        diesel::delete(setting::table.find(name))
-            .execute(self.conn)
-            .map_err(failed("forgetting a setting"))?;
-        self.wake(Wake::Access);
-        Ok(())
     }
 }

@@ -4,11 +4,12 @@
 //! come from a small set of texts, and preparing one costs more than running it.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 
 use super::Scalar;
 use super::dialect::{Conn, Db};
@@ -18,6 +19,9 @@ use super::dialect::{Conn, Db};
 pub(super) enum Bound<'a> {
     Int(i64),
     Text(&'a str),
+    MaybeInt(Option<i64>),
+    MaybeText(Option<&'a str>),
+    Bytes(&'a [u8]),
 }
 
 /// A statement with `?` where its values go. Its text must be one of few: each is kept prepared.
@@ -37,18 +41,25 @@ impl<'a> Statement<'a> {
 }
 
 impl QueryFragment<Db> for Statement<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        let mut parts = self.text.split('?');
-        out.push_sql(parts.next().unwrap_or_default());
-        for (value, part) in self.values.iter().zip(parts) {
-            match value {
-                Bound::Int(number) => out.push_bind_param::<BigInt, _>(number)?,
-                Bound::Text(text) => out.push_bind_param::<Text, _>(*text)?,
-            }
-            out.push_sql(part);
-        }
-        Ok(())
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        walk(&self.text, &self.values, out)
     }
+}
+
+fn walk<'b>(text: &str, values: &'b [Bound<'_>], mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+    let mut parts = text.split('?');
+    out.push_sql(parts.next().unwrap_or_default());
+    for (value, part) in values.iter().zip(parts) {
+        match value {
+            Bound::Int(number) => out.push_bind_param::<BigInt, _>(number)?,
+            Bound::Text(text) => out.push_bind_param::<Text, _>(*text)?,
+            Bound::MaybeInt(number) => out.push_bind_param::<Nullable<BigInt>, _>(number)?,
+            Bound::MaybeText(text) => out.push_bind_param::<Nullable<Text>, _>(text)?,
+            Bound::Bytes(bytes) => out.push_bind_param::<Binary, _>(*bytes)?,
+        }
+        out.push_sql(part);
+    }
+    Ok(())
 }
 
 impl QueryId for Statement<'_> {
@@ -62,6 +73,55 @@ impl Query for Statement<'_> {
 }
 
 impl RunQueryDsl<Conn> for Statement<'_> {}
+
+/// A type that stands for a text which never changes.
+pub(super) trait Known: 'static {
+    const TEXT: &'static str;
+}
+
+/// Names the text of a statement.
+macro_rules! known {
+    ($name:ident = $text:expr) => {
+        struct $name;
+        impl crate::store::statement::Known for $name {
+            const TEXT: &'static str = $text;
+        }
+    };
+}
+pub(super) use known;
+
+/// A statement of a known text. diesel finds it prepared by the type, and puts its text together once per connection only.
+#[derive(Debug, Clone)]
+pub(super) struct Fixed<'a, T, const N: usize> {
+    values: [Bound<'a>; N],
+    text: PhantomData<T>,
+}
+
+/// The statement with these values in the places of its `?`.
+pub(super) fn fixed<'a, T: Known, const N: usize>(_: T, values: [Bound<'a>; N]) -> Fixed<'a, T, N> {
+    Fixed {
+        values,
+        text: PhantomData,
+    }
+}
+
+impl<T: Known, const N: usize> QueryFragment<Db> for Fixed<'_, T, N> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        walk(T::TEXT, &self.values, out)
+    }
+}
+
+impl<T: Known, const N: usize> QueryId for Fixed<'_, T, N> {
+    type QueryId = T;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+/// If it answers, then with one number.
+impl<T: Known, const N: usize> Query for Fixed<'_, T, N> {
+    type SqlType = BigInt;
+}
+
+impl<T: Known, const N: usize> RunQueryDsl<Conn> for Fixed<'_, T, N> {}
 
 /// A condition in raw text, with `?` where its values go. Its text is prepared anew each time unless it is said to be
 /// one of few.

@@ -49,6 +49,8 @@ pub enum Wake {
         id: i64,
         /// Not before.
         at: Timestamp,
+        /// The number of the account that it is done for, 0 if there is none; nothing if whoever wakes it does not know.
+        account: Option<i64>,
     },
     /// Something about this resource changed that its owner should look at.
     Resource(ResourceId),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{Error, Resource, ResourceId, Result};
 use crate::schema::{Machine, Transition};
-use crate::store::{Changes, NewProcess, Process, Tx, Wake};
+use crate::store::{Changes, NewProcess, Process, Tx};
 
 use super::service_log::end_log;
 
@@ -59,7 +59,7 @@ pub(crate) fn request(
         let row = tx.update_if(row, &changes)?;
         for open in tx.open_processes_of(row.id)? {
             let at = tx.now();
-            tx.wake(Wake::Process { id: open.id, at });
+            tx.wake_process(&row, open.id, at);
         }
         return Ok(row);
     }
@@ -74,7 +74,7 @@ pub(crate) fn request(
     changes.progress = Some(None);
     let row = tx.update_if(row, &changes)?;
     tx.start_process(&NewProcess {
-        resource: row.id,
+        resource: &row,
         process: &qualified(&row, process),
         data,
     })?;

@@ -18,7 +18,7 @@ pub(crate) enum Key {
 }
 
 /// Whose work a key is: a project's number, `None` where that is not known yet or nobody's.
-type Lane = Option<i64>;
+pub(crate) type Lane = Option<i64>;
 
 #[derive(Default)]
 struct State {
@@ -37,13 +37,13 @@ struct State {
 
 impl State {
     fn insert(&mut self, key: Key, at: Timestamp, lane: Lane) {
-        let lane = match self.at.get(&key).copied() {
-            Some((old, _)) if old <= at => return,
-            Some((old, lane)) => {
-                self.leave(lane, &(old, key));
-                lane
+        let (at, lane) = match self.at.get(&key).copied() {
+            Some((old, known)) if old <= at && (known.is_some() || lane.is_none()) => return,
+            Some((old, known)) => {
+                self.leave(known, &(old, key));
+                (old.min(at), known.or(lane))
             }
-            None => lane,
+            None => (at, lane),
         };
         self.at.insert(key, (at, lane));
         self.due.entry(lane).or_default().insert((at, key));
@@ -97,17 +97,17 @@ impl Queue {
 
     /// Puts a key in, or brings it forward. One that runs is run again.
     pub(crate) fn push(&self, key: Key, at: Timestamp) {
-        self.push_all([(key, at)]);
+        self.push_all([(key, at, None)]);
     }
 
-    /// The same for many, and whoever waits is woken once.
-    pub(crate) fn push_all(&self, keys: impl IntoIterator<Item = (Key, Timestamp)>) {
+    /// The same for many, with whose they are where that is known; whoever waits is woken once.
+    pub(crate) fn push_all(&self, keys: impl IntoIterator<Item = (Key, Timestamp, Lane)>) {
         {
             let mut state = self.lock();
-            for (key, at) in keys {
+            for (key, at, lane) in keys {
                 match state.running.get_mut(&key) {
                     Some((_, again)) => *again = Some(again.map_or(at, |a| a.min(at))),
-                    None => state.insert(key, at, None),
+                    None => state.insert(key, at, lane),
                 }
             }
         }
@@ -232,6 +232,20 @@ mod tests {
         assert_eq!(queue.take_due(Timestamp(5), 8), [KEY]);
         queue.finish(KEY, Timestamp(0));
         assert_eq!(queue.next_at(), None);
+    }
+
+    #[test]
+    fn whose_a_key_is_may_be_said_with_it_or_later() {
+        let queue = Queue::default();
+        let known = Key::Process(2);
+        queue.push(KEY, Timestamp(5));
+        queue.push_all([(known, Timestamp(1), Some(7)), (KEY, Timestamp(9), Some(7))]);
+        assert_eq!(queue.strangers(Timestamp(9), 64, 0), [], "neither is one");
+        queue.push(known, Timestamp(0));
+        assert_eq!(queue.strangers(Timestamp(9), 64, 0), [], "it stays known");
+        assert_eq!(queue.next_at(), Some(Timestamp(0)), "brought forward");
+        assert_eq!(queue.take_due(Timestamp(4), 8), [known]);
+        assert_eq!(queue.take_due(Timestamp(5), 8), [KEY], "nothing is put off");
     }
 
     #[test]

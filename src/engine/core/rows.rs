@@ -113,7 +113,7 @@ pub(crate) fn insert_and_start(tx: &mut Tx<'_>, machine: Option<&Machine>, mut n
     let row = tx.insert(new)?;
     if first.is_some() {
         tx.start_first_process(&NewProcess {
-            resource: row.id,
+            resource: &row,
             process: &qualified(&row, "create"),
             data: "{}",
         })?;

@@ -175,7 +175,7 @@ fn insert_activating(tx: &mut Tx<'_>, new: NewResource) -> Result<Resource> {
         ..new
     })?;
     tx.start_process(&NewProcess {
-        resource: row.id,
+        resource: &row,
         process: &qualified(&row, "activate"),
         data: "{}",
     })?;

@@ -44,8 +44,8 @@ impl Engine {
             let (mut keys, mut has_grown) = (Vec::with_capacity(wakes.len()), false);
             for wake in wakes {
                 match wake {
-                    Wake::Process { id, at } => keys.push((Key::Process(id), at)),
-                    Wake::Resource(id) => keys.push((Key::Look(id), wake_clock.now())),
+                    Wake::Process { id, at, account } => keys.push((Key::Process(id), at, account)),
+                    Wake::Resource(id) => keys.push((Key::Look(id), wake_clock.now(), None)),
                     Wake::Access => known.forget(),
                     Wake::Outbox => has_grown = true,
                 }

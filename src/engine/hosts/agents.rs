@@ -13,7 +13,7 @@ use crate::engine::core::{Core, Input, Scope, insert_and_start, new_row, request
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::schema::{Machine, Type, TypeView};
-use crate::store::{Changes, NewResource, Tx, Wake};
+use crate::store::{Changes, NewResource, Tx};
 
 use super::host;
 
@@ -248,7 +248,7 @@ pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, agent: &Resource
         for open in tx.open_processes_of(agent.id)? {
             tx.set_process_data(open.id, host::REMOVE)?;
             let at = tx.now();
-            tx.wake(Wake::Process { id: open.id, at });
+            tx.wake_process(agent, open.id, at);
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{EngineInfo, Found, Life};
 use crate::schema::{Machine, Type};
-use crate::store::{Changes, NewResource, Tx, Wake};
+use crate::store::{Changes, NewResource, Tx};
 
 use super::agents;
 use super::attaching::pinned;
@@ -202,7 +202,7 @@ pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, host: &Resource)
         for open in tx.open_processes_of(host.id)? {
             tx.set_process_data(open.id, REMOVE)?;
             let at = tx.now();
-            tx.wake(Wake::Process { id: open.id, at });
+            tx.wake_process(host, open.id, at);
         }
     }
     Ok(())

@@ -312,7 +312,7 @@ pub(crate) fn insert_service_container(
     insert_ports(tx, types, &row, wanted.launch.ports.as_deref().unwrap_or_default())?;
     insert_expose_map(tx, types, wanted.service, &row, wanted.config.as_deref(), true)?;
     tx.start_process(&NewProcess {
-        resource: row.id,
+        resource: &row,
         process: "instance.create",
         data: "{}",
     })?;

@@ -167,9 +167,9 @@ mod tests {
                     account_id: Some(Some(ResourceId(5))),
                     ..Changes::default()
                 };
-                tx.update_if(&row, &changes)?;
+                let row = tx.update_if(&row, &changes)?;
                 tx.start_process(&NewProcess {
-                    resource: id,
+                    resource: &row,
                     process: "service.update",
                     data: "{}",
                 })

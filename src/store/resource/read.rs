@@ -153,14 +153,26 @@ impl Store {
 
     /// Which of these rows are live and of this root. Nothing else is read of them.
     pub fn only_of(&self, ids: &[ResourceId], root: &str) -> Result<Vec<ResourceId>> {
-        let found: Vec<i64> = resource::whole()
-            .filter(OneOf::new("id", ids))
+        let (mut found, mut others) = (Vec::new(), Vec::new());
+        for id in ids {
+            match self.cache.peek(*id) {
+                Some(row) if row.root == root && row.removed.is_none() => found.push(*id),
+                Some(_) => {}
+                None => others.push(*id),
+            }
+        }
+        if others.is_empty() {
+            return Ok(found);
+        }
+        let read: Vec<i64> = resource::whole()
+            .filter(OneOf::new("id", &others))
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
             .select(resource::id)
             .load(&mut *self.reader()?)
             .map_err(failed("reading what rows are of"))?;
-        Ok(found.into_iter().map(ResourceId).collect())
+        found.extend(read.into_iter().map(ResourceId));
+        Ok(found)
     }
 
     /// Whether one of these rows is in this state. Nothing else is read of them.

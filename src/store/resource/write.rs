@@ -9,7 +9,7 @@ use super::{Changes, NewResource, failed};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::store::cache::Written;
 use crate::store::dialect::{self, Conn};
-use crate::store::statement::{Bound, Statement};
+use crate::store::statement::{Bound, Statement, fixed, known};
 use crate::store::{Tx, audit};
 use table::{resource, resource_state};
 
@@ -217,25 +217,28 @@ impl Tx<'_> {
         } else {
             new.internal
         };
-        let id: i64 = diesel::insert_into(resource::table)
-            .values((
-                new.id.map(|i| resource::id.eq(i.0)),
-                resource::root.eq(&new.root),
-                resource::kind.eq(&new.kind),
-                resource::account_id.eq(new.account_id.map(|i| i.0)),
-                resource::parent_id.eq(new.parent_id.map(|i| i.0)),
-                resource::host_id.eq(new.host_id.map(|i| i.0)),
-                resource::uuid.eq(&uuid),
-                resource::name.eq(&new.name),
-                resource::old_state.eq(""),
-                resource::old_health.eq(""),
-                resource::old_message.eq(""),
-                resource::old_version.eq(0),
-                resource::created_ms.eq(now.floor_to_seconds().0),
-                resource::fields.eq(&fields),
-                resource::cuts.eq(&cuts),
-                resource::internal.eq(&internal),
-            ))
+        // Without a number it gets the next one.
+        known!(
+            Insert = "INSERT INTO resource (id, root, kind, account_id, parent_id, host_id, uuid, name, created_ms, fields, cuts, \
+                internal, old_state, old_health, old_message, old_version) \
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '', 0)"
+        );
+        let number = |id: Option<ResourceId>| Bound::MaybeInt(id.map(|id| id.0));
+        let values = [
+            number(new.id),
+            Bound::Text(&new.root),
+            Bound::Text(&new.kind),
+            number(new.account_id),
+            number(new.parent_id),
+            number(new.host_id),
+            Bound::Text(&uuid),
+            Bound::Text(&new.name),
+            Bound::Int(now.floor_to_seconds().0),
+            Bound::Text(&fields),
+            Bound::Text(&cuts),
+            Bound::Text(&internal),
+        ];
+        let id: i64 = fixed(Insert, values)
             .execute(self.conn)
             .and_then(|_| dialect::inserted_number(self.conn))
             .map_err(|e| match e {
@@ -244,16 +247,18 @@ impl Tx<'_> {
                 }
                 other => Error::internal("inserting a resource", other),
             })?;
-        Statement::new(
-            "INSERT INTO resource_state (resource_id, state, health, message, version) VALUES (?, ?, ?, '', 1)",
-            vec![
-                Bound::Int(id),
-                Bound::Text(new.state.as_str()),
-                Bound::Text(&new.health),
-            ],
-        )
-        .execute(self.conn)
-        .map_err(failed("inserting a state"))?;
+        known!(
+            InsertState =
+                "INSERT INTO resource_state (resource_id, state, health, message, version) VALUES (?, ?, ?, '', 1)"
+        );
+        let values = [
+            Bound::Int(id),
+            Bound::Text(new.state.as_str()),
+            Bound::Text(&new.health),
+        ];
+        fixed(InsertState, values)
+            .execute(self.conn)
+            .map_err(failed("inserting a state"))?;
         for (field, to) in &new.refs {
             self.insert_ref(ResourceId(id), field, *to)?;
         }
