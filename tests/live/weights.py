@@ -1,0 +1,62 @@
+"""What pages weigh and when their rows can be used, as JSON: weights.py BASE_URL SERVICE_ID FOLDER
+
+For `cargo bench -- --only pages`. The server has a thousand services, and nothing changes any more.
+"""
+
+import json
+
+from chromium import BASE, PROJECT, SCENARIO, Page
+
+ROUNDS = 7
+PAGES = {"home": BASE + "/", "service": f"{PROJECT}/services/{SCENARIO}", "list": PROJECT + "/services?limit=100"}
+LISTS = {"0": "/services?limit=100&name=nothing-is-called-so", "100": "/services?limit=100", "1000": "/services?limit=1000"}
+# The first frame by which the heading and so many rows have been painted, in milliseconds from the start of the way to the page.
+WATCH = """
+    const look = () => {
+        const said = document.querySelector('#middle h1')?.textContent && document.querySelectorAll('#middle tbody tr').length;
+        const wanted = Number(window.name);
+        if (said === undefined || said === '' || said < wanted) return requestAnimationFrame(look);
+        return requestAnimationFrame(() => setTimeout(() => (window.usableAt = performance.now())));
+    };
+    requestAnimationFrame(look);
+"""
+
+
+def weigh(page):
+    """The bytes of each page as a browser asks that was never here, and as one that was here a moment ago."""
+    told = {}
+    for name, url in PAGES.items():
+        for state in ("cold", "warm"):
+            if state == "cold":
+                page.browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+                page.browser.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": BASE, "storageTypes": "local_storage"})
+            page.browser.get("about:blank")
+            page.measure()
+            page.open(url)
+            page.wait(name, lambda: page.one("#middle h1").text)
+            page.wait("quiet", lambda: page.is_quiet(1.5))
+            cost = page.cost()
+            told[f"{name} {state}"] = {"bytes": cost["http"], "requests": len(cost["urls"])}
+    return told
+
+
+def usable(page):
+    """Milliseconds until a list's rows are there, by how many there are, with the explorer's files kept; by turns."""
+    page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+    took = {rows: [] for rows in LISTS}
+    for _ in range(ROUNDS):
+        for rows, path in LISTS.items():
+            page.browser.get("about:blank")
+            page.browser.execute_script("window.name = arguments[0]", rows)
+            page.browser.get(PROJECT + path)
+            took[rows].append(page.wait(f"{rows} rows", lambda: page.browser.execute_script("return window.usableAt")))
+    return took
+
+
+def main():
+    page = Page(is_measured=True)
+    print(json.dumps({"weights": weigh(page), "usable": usable(page)}))
+    page.close()
+
+
+main()
