@@ -105,8 +105,8 @@ fn weights(told: &Value) -> Vec<Figure> {
 
 /// Against the same page without rows, for a wall clock says more of the machine than of the page.
 fn usable(told: &Value) -> Vec<Figure> {
-    let took = |rows: &str| {
-        let all = told[rows].as_array().expect("rounds");
+    let took = |page: &str| {
+        let all = told[page].as_array().expect("rounds");
         median(
             &mut all
                 .iter()
@@ -115,15 +115,19 @@ fn usable(told: &Value) -> Vec<Figure> {
         )
     };
     let empty = took("0");
-    let figure = |rows: &str| {
-        let all = took(rows);
+    let figure = |page: &str, what: &str| {
+        let all = took(page);
         Figure {
-            name: format!("{rows} rows to be used / a page without rows"),
+            name: format!("{what} to be used / a list without rows"),
             value: Some(all / empty),
             unit: "x",
             limit: Limit::None,
             from: format!("{all:.0} ms / {empty:.0} ms in the browser, its files kept"),
         }
     };
-    vec![figure("100"), figure("1000")]
+    vec![
+        figure("100", "100 rows"),
+        figure("1000", "1,000 rows"),
+        figure("home", "home"),
+    ]
 }

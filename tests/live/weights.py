@@ -9,13 +9,20 @@ from chromium import BASE, PROJECT, SCENARIO, Page
 
 ROUNDS = 7
 PAGES = {"home": BASE + "/", "service": f"{PROJECT}/services/{SCENARIO}", "list": PROJECT + "/services?limit=100"}
-LISTS = {"0": "/services?limit=100&name=nothing-is-called-so", "100": "/services?limit=100", "1000": "/services?limit=1000"}
-# The first frame by which the heading and so many rows have been painted, in milliseconds from the start of the way to the page.
+ROWS = "#middle tbody tr"
+# Where, what is looked for, and how many of it.
+USABLE = {
+    "0": (PROJECT + "/services?limit=100&name=nothing-is-called-so", ROWS, 0),
+    "100": (PROJECT + "/services?limit=100", ROWS, 100),
+    "1000": (PROJECT + "/services?limit=1000", ROWS, 1000),
+    "home": (BASE + "/", ".stack-line", 20),
+}
+# The first frame by which the heading and so much has been painted, in milliseconds from the start of the way to the page.
 WATCH = """
     const look = () => {
-        const said = document.querySelector('#middle h1')?.textContent && document.querySelectorAll('#middle tbody tr').length;
-        const wanted = Number(window.name);
-        if (said === undefined || said === '' || said < wanted) return requestAnimationFrame(look);
+        const [selector, count] = JSON.parse(window.name || '["", -1]');
+        if (count < 0) return undefined;
+        if (!document.querySelector('#middle h1')?.textContent || document.querySelectorAll(selector).length < count) return requestAnimationFrame(look);
         return requestAnimationFrame(() => setTimeout(() => (window.usableAt = performance.now())));
     };
     requestAnimationFrame(look);
@@ -41,15 +48,15 @@ def weigh(page):
 
 
 def usable(page):
-    """Milliseconds until a list's rows are there, by how many there are, with the explorer's files kept; by turns."""
+    """Milliseconds until what a page is for is there, with the explorer's files kept; by turns."""
     page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-    took = {rows: [] for rows in LISTS}
+    took = {name: [] for name in USABLE}
     for _ in range(ROUNDS):
-        for rows, path in LISTS.items():
+        for name, (url, selector, count) in USABLE.items():
             page.browser.get("about:blank")
-            page.browser.execute_script("window.name = arguments[0]", rows)
-            page.browser.get(PROJECT + path)
-            took[rows].append(page.wait(f"{rows} rows", lambda: page.browser.execute_script("return window.usableAt")))
+            page.browser.execute_script("window.name = JSON.stringify([arguments[0], arguments[1]])", selector, count)
+            page.browser.get(url)
+            took[name].append(page.wait(f"{name} to be usable", lambda: page.browser.execute_script("return window.usableAt")))
     return took
 
 
