@@ -325,6 +325,11 @@ def p08_ids_have_names_times_are_relative_and_links_are_drawn():
     assert "asks uses answers" in picture.get_attribute("aria-label"), picture.get_attribute("aria-label")
     PAGE.one("svg.graph a").click()
     PAGE.wait("the page of a node", lambda: text_of("#middle h1").startswith("asks"))
+    # What is made from a stack's page belongs to it.
+    open_page(at(stack("drawn")))
+    PAGE.wait("the way to another service", lambda: PAGE.one('section[aria-label="services"] [data-key="create service"]')).click()
+    chosen = PAGE.field("stackId").find_element(By.TAG_NAME, "input").get_attribute("value")
+    assert chosen == stack("drawn")["id"], chosen
 
 
 def p09_lists_change_by_the_rows_of_events():
@@ -420,6 +425,7 @@ def p12_colours_mean_something_and_home_has_bars():
     PAGE.wait("twenty stacks", lambda: len(PAGE.all('[aria-label="project Default"] .stack-line')) == 20)
     box.send_keys("bars")
     PAGE.wait("the bar of one", lambda: "1 ok" in line("bars").text and "1 stopped" in line("bars").text)
+    assert "active" in line("bars").text, f"what is at rest does not fail: {line('bars').text}"
     PAGE.shoot("home")
     gone = service("gone", "bars", 1)
     call("DELETE", f"{PROJECT}/services/{gone['id']}")
@@ -550,6 +556,8 @@ def p15_phones_keyboards_and_screen_readers():
         open_page(path)
         PAGE.wait("quiet", lambda: PAGE.is_quiet(0.4))
         assert script("return document.documentElement.scrollWidth") <= 390, path
+        boxes = script("return [...document.querySelectorAll('.brand, .project-switch, .right')].map(e => e.getBoundingClientRect())")
+        assert max(box["top"] for box in boxes) < min(box["bottom"] for box in boxes), f"the head takes one line and where one is: {path}"
         PAGE.shoot(f"phone-{name}")
     open_page(at(made))
     tops = PAGE.wait("the page", lambda: script("const y = s => document.querySelector(s).getBoundingClientRect().top; return [y('h1'), y('[data-action]'), y('.json')]"))
