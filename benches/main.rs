@@ -29,6 +29,7 @@ mod life;
 mod load;
 mod machine;
 mod names;
+mod pages;
 mod report;
 mod subscribers;
 
@@ -57,7 +58,7 @@ pub struct Options {
     /// How long a round takes.
     #[arg(long, default_value = "1500", value_parser = milliseconds, value_name = "MS")]
     round: Duration,
-    /// Only these parts: http, access, scale, subscribers, names, start, simulated, import, telling, engines, docker, around.
+    /// Only these parts: http, access, scale, subscribers, names, start, simulated, import, telling, engines, pages, docker, around.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Who listens.
@@ -130,6 +131,9 @@ fn main() {
     if wants("engines") {
         figures.extend(engines::at_rest(&folder.join("engines")));
     }
+    if wants("pages") {
+        figures.extend(pages::pages(&folder.join("pages")));
+    }
     if wants("import") {
         figures.extend(around::import(&folder));
     }
@@ -157,6 +161,7 @@ fn main() {
         "simulated",
         "telling",
         "engines",
+        "pages",
         "docker",
         "import-100",
         "import-400",

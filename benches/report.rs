@@ -16,6 +16,7 @@ pub enum Limit {
 }
 
 /// A line of the table.
+#[derive(Clone)]
 pub struct Figure {
     pub name: String,
     /// Ratio, milliseconds …; none if it was not measured.

@@ -1,4 +1,9 @@
-"""Drives the pages of a server with a real browser: browser.py BASE_URL SCENARIO FOLDER"""
+"""Drives the pages of a server with a real browser: browser.py BASE_URL SCENARIO FOLDER [PORT]"""
+
+import sys
+import threading
+import urllib.request
+from collections import Counter
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -162,4 +167,126 @@ def watch_in_a_second_tab(page, key):
     page.shoot("watched-live")
 
 
-{"service": service, "pages": pages, "access": access}[SCENARIO]()
+COMPOSE = """version: '2'
+services:
+  web:
+    image: drover-test/web:1
+  shop:
+    image: drover-test/web:1
+  news:
+    image: drover-test/web:1
+  lb:
+    image: rancher/lb-service-haproxy
+    ports: ['PORT:PORT']
+"""
+RANCHER = """version: '2'
+services:
+  web:
+    scale: 2
+    upgrade_strategy: {batch_size: 1, interval_millis: 2000}
+  shop: &alone
+    scale: 1
+    upgrade_strategy: {start_first: true}
+    health_check: {port: 80, request_line: GET /health HTTP/1.0, interval: 200, response_timeout: 1000, healthy_threshold: 1, unhealthy_threshold: 2}
+  news: *alone
+  lb:
+    lb_config:
+      port_rules:
+      - {source_port: PORT, target_port: 80, service: web, protocol: http}
+      - {source_port: PORT, target_port: 80, service: shop, hostname: shop.test, protocol: http}
+      - {source_port: PORT, target_port: 80, service: news, hostname: news.test, protocol: http}
+"""
+
+
+class Visitor:
+    """Somebody who asks a host again and again, and remembers what was answered."""
+
+    def __init__(self, port, host):
+        self.request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": host})
+        self.answers, self.is_over = Counter(), False
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self.thread = threading.Thread(target=self.go, daemon=True)
+        self.thread.start()
+
+    def ask(self):
+        try:
+            return self.opener.open(self.request, timeout=20).read().decode().strip()
+        except OSError as failure:
+            return f"failed: {failure}"
+
+    def go(self):
+        while not self.is_over:
+            self.answers[self.ask()] += 1
+
+    def leave(self):
+        self.is_over = True
+        self.thread.join()
+        return self.answers
+
+
+def files():
+    """Three services behind a balancer, from compose files: made, scaled, upgraded and rolled back by the mouse."""
+    port = sys.argv[4]
+    compose, rancher = COMPOSE.replace("PORT", port), RANCHER.replace("PORT", port)
+    page = Page()
+
+    def write(name, text):
+        """Several lines, as they are pasted."""
+        if not page.field(name).find_elements(By.TAG_NAME, "textarea"):
+            page.field(name).find_element(By.CSS_SELECTOR, "button").click()
+        box = page.wait("a box of lines", lambda: page.field(name).find_element(By.TAG_NAME, "textarea"))
+        box.clear()
+        box.send_keys(text)
+
+    def row(name):
+        rows = page.all('section[aria-label="services"] tbody tr')
+        return next(one for one in rows if one.find_element(By.CSS_SELECTOR, "a").text == name)
+
+    def click(what, selector):
+        page.wait(what, lambda: page.one(selector)).click()
+
+    page.open(BASE + "/")
+    page.wait("the way to a new stack", lambda: [a for a in page.all(".project a") if a.text == "new stack"])[0].click()
+    page.fill("name", "app")
+    write("dockerCompose", compose)
+    write("rancherCompose", rancher)
+    page.field("startOnCreate").find_element(By.CSS_SELECTOR, 'select:not(.mode) option[value="true"]').click()
+    page.shoot("files-form")
+    page.press("Create")
+    page.state("active")
+    page.wait("all of them to run", lambda: all("active" in row(name).text.split() for name in ("web", "shop", "news", "lb")))
+    visitors = {host: Visitor(port, host) for host in ("any.test", "shop.test", "news.test")}
+    for host, visitor in visitors.items():
+        page.wait("an answer of " + host, lambda: visitor.answers["1"])
+        visitor.answers.clear()
+    page.shoot("files-stack")
+    row("web").find_element(By.CSS_SELECTOR, "a").click()
+    page.wait("its page", lambda: page.one("#middle h1").text.startswith("web"))
+    click("the button", '[data-key="scale up"]')
+    page.wait("three of them", lambda: page.one(".sentence").text.startswith("3 of 3 running"))
+    page.browser.back()
+    page.wait("the stack", lambda: page.one("#middle h1").text.startswith("app"))
+    click("the button", '[data-action="upgrade"]')
+    assert page.wait("the file of now", lambda: page.field("dockerCompose").find_element(By.TAG_NAME, "textarea")).get_attribute("value") == compose
+    write("dockerCompose", compose.replace("web:1", "web:2"))
+    page.shoot("files-upgrade")
+    page.press("Send")
+    page.state("upgraded")
+    for host, visitor in visitors.items():
+        page.wait("the new version at " + host, lambda: visitor.ask() == "2")
+        assert set(visitor.answers) == {"1", "2"}, f"{host}: {visitor.answers}"
+    click("the button", '[data-action="rollback"]')
+    page.state("active")
+    for host, visitor in visitors.items():
+        page.wait("the old version at " + host, lambda: visitor.ask() == "1")
+        answers = visitor.leave()
+        # What has one container only is away while that is another one again.
+        assert host != "any.test" or set(answers) == {"1", "2"}, f"{host}: {answers}"
+    page.shoot("files-rolled-back")
+    click("the button", '[data-do="remove"]')
+    page.press("Remove", within="aside")
+    page.state("removed")
+    page.close()
+
+
+{"service": service, "pages": pages, "access": access, "files": files}[SCENARIO]()

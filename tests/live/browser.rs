@@ -1,6 +1,6 @@
-//! The pages of the server in a real browser: Debian's Chromium, driven by `browser.py`. No Docker is needed.
+//! The pages of the server in a real browser: Debian's Chromium, driven by `browser.py`. One of them needs Docker.
 
-use crate::support::{Server, real_part, run_script};
+use crate::support::{Server, free_port, real_part, run_script};
 
 /// Where the browser puts its pictures.
 fn screenshots() -> std::path::PathBuf {
@@ -44,4 +44,19 @@ fn the_explorer_is_one_that_one_would_choose() {
     let points = std::env::var("DROVER_TEST_POINTS").unwrap_or_else(|_| "all".to_owned());
     let said = run_script("explorer.py", &[&server.url(""), &points, shots.to_str().unwrap()]);
     println!("{said}");
+}
+
+#[test]
+fn three_services_behind_a_balancer_live_by_the_mouse() {
+    if real_part("DROVER_TEST_PYTHON").is_none() {
+        return;
+    }
+    let Some(world) = crate::balancers::world() else { return };
+    world.remember_stack("app");
+    let (shots, port) = (screenshots(), free_port());
+    run_script(
+        "browser.py",
+        &[&world.url(""), "files", shots.to_str().unwrap(), &port.to_string()],
+    );
+    world.wait_gone("app");
 }

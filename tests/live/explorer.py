@@ -13,6 +13,7 @@ import urllib.request
 import axe_core_python
 from pathlib import Path
 
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -80,6 +81,41 @@ def focus():
 
 def keys(*what):
     PAGE.browser.switch_to.active_element.send_keys(*what)
+
+
+def press(*what):
+    """Keys, to whatever has the focus."""
+    ActionChains(PAGE.browser).send_keys(*what).perform()
+
+
+def chord(key, other):
+    ActionChains(PAGE.browser).key_down(key).send_keys(other).key_up(key).perform()
+
+
+def step_to(selector, most=40):
+    """Goes by the tab key until there. Wherever it stops on the way can be seen, and is seen to have the focus."""
+    way = []
+    for _ in range(most):
+        press(Keys.TAB)
+        at = script("""
+            const e = document.activeElement, box = e.getBoundingClientRect(), look = getComputedStyle(e);
+            return {is: e.matches(arguments[0]), what: e.outerHTML.slice(0, 90),
+                    isSeen: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+                    isMarked: look.outlineStyle !== 'none' || look.boxShadow !== 'none'}""", selector)
+        assert at["isSeen"] and at["isMarked"], (at, way[-4:])
+        if at["is"]:
+            return
+        way.append(at["what"])
+    raise AssertionError(f"{selector} is not reached by {most} steps: {way}")
+
+
+def find(text, first):
+    """Takes what the line that finds everything offers first."""
+    press("/")
+    PAGE.wait("the line", lambda: PAGE.one("dialog.palette input"))
+    press(text)
+    PAGE.wait(first, lambda: PAGE.all("dialog.palette li")[0].text.startswith(first))
+    press(Keys.ENTER)
 
 
 def open_page(url, selector="#middle h1"):
@@ -289,6 +325,11 @@ def p08_ids_have_names_times_are_relative_and_links_are_drawn():
     assert "asks uses answers" in picture.get_attribute("aria-label"), picture.get_attribute("aria-label")
     PAGE.one("svg.graph a").click()
     PAGE.wait("the page of a node", lambda: text_of("#middle h1").startswith("asks"))
+    # What is made from a stack's page belongs to it.
+    open_page(at(stack("drawn")))
+    PAGE.wait("the way to another service", lambda: PAGE.one('section[aria-label="services"] [data-key="create service"]')).click()
+    chosen = PAGE.field("stackId").find_element(By.TAG_NAME, "input").get_attribute("value")
+    assert chosen == stack("drawn")["id"], chosen
 
 
 def p09_lists_change_by_the_rows_of_events():
@@ -384,6 +425,7 @@ def p12_colours_mean_something_and_home_has_bars():
     PAGE.wait("twenty stacks", lambda: len(PAGE.all('[aria-label="project Default"] .stack-line')) == 20)
     box.send_keys("bars")
     PAGE.wait("the bar of one", lambda: "1 ok" in line("bars").text and "1 stopped" in line("bars").text)
+    assert "active" in line("bars").text, f"what is at rest does not fail: {line('bars').text}"
     PAGE.shoot("home")
     gone = service("gone", "bars", 1)
     call("DELETE", f"{PROJECT}/services/{gone['id']}")
@@ -514,6 +556,8 @@ def p15_phones_keyboards_and_screen_readers():
         open_page(path)
         PAGE.wait("quiet", lambda: PAGE.is_quiet(0.4))
         assert script("return document.documentElement.scrollWidth") <= 390, path
+        boxes = script("return [...document.querySelectorAll('.brand, .project-switch, .right')].map(e => e.getBoundingClientRect())")
+        assert max(box["top"] for box in boxes) < min(box["bottom"] for box in boxes), f"the head takes one line and where one is: {path}"
         PAGE.shoot(f"phone-{name}")
     open_page(at(made))
     tops = PAGE.wait("the page", lambda: script("const y = s => document.querySelector(s).getBoundingClientRect().top; return [y('h1'), y('[data-action]'), y('.json')]"))
@@ -529,6 +573,71 @@ def p15_phones_keyboards_and_screen_readers():
     PAGE.wait("the copy", lambda: script("return window.copied") == "copy")
     reasons = PAGE.one(".cannot").get_attribute("textContent")
     assert "Not in state active" in reasons and "activate" in reasons, reasons
+
+
+def p16_a_service_lives_by_keys_alone():
+    open_page(BASE + "/")
+    PAGE.wait("the project", lambda: PAGE.one('.project h2 a[href$="/1a5"]'))
+    step_to('.project h2 a[href$="/1a5"]')
+    press(Keys.ENTER)
+    PAGE.wait("the project", lambda: PAGE.browser.current_url == PROJECT and focus().startswith("Default"))
+    find("stacks", "stacks")
+    PAGE.wait("the stacks", lambda: text_of("#middle h1").startswith("stacks"))
+    press("c")
+    PAGE.wait("the form", lambda: PAGE.one("form.panel .go"))
+    press("by-keys")
+    chord(Keys.CONTROL, Keys.ENTER)
+    PAGE.wait("the stack", lambda: text_of("#middle h1").startswith("by-keys"))
+    PAGE.state("active")
+    find("services", "services")
+    PAGE.wait("the services", lambda: text_of("#middle h1").startswith("services"))
+    press("c")
+    PAGE.wait("the form", lambda: PAGE.one("form.panel .go"))
+    press("web")
+    step_to('[data-field="stackId"] button')
+    press(Keys.ENTER)
+    PAGE.wait("stacks to pick", lambda: PAGE.all(".pick .item"))
+    press("by-k")
+    PAGE.wait("the one", lambda: [item.text.split()[0] for item in PAGE.all(".pick .item")] == ["by-keys"])
+    press(Keys.ENTER)
+    PAGE.wait("its id", lambda: PAGE.field("stackId").find_element(By.TAG_NAME, "input").get_attribute("value").startswith("1st"))
+    step_to('[data-field="scale"] input')
+    press("2")
+    step_to('[data-field="imageUuid"] input')
+    press("sim:web")
+    step_to('[data-field="startOnCreate"] select:not(.mode)')
+    press("t")
+    chord(Keys.CONTROL, Keys.ENTER)
+    PAGE.wait("the service", lambda: text_of("#middle h1").startswith("web"))
+    PAGE.state("active")
+    PAGE.wait("its containers", lambda: text_of(".sentence").startswith("2 of 2 running, web"))
+    press("+", "+")
+    PAGE.wait("four", lambda: text_of(".sentence").startswith("4 of 4 running"))
+    press("-")
+    PAGE.wait("three", lambda: text_of(".sentence").startswith("3 of 3 running"))
+    find("upgrade", "upgrade web")
+    PAGE.wait("the form", lambda: PAGE.one("form.panel .go"))
+    press(Keys.ENTER)
+    step_to('[data-field="imageUuid"] input')
+    chord(Keys.CONTROL, "a")
+    press("sim:web2")
+    chord(Keys.CONTROL, Keys.ENTER)
+    PAGE.state("upgraded")
+    PAGE.wait("the new image", lambda: ", web2, " in text_of(".sentence"))
+    press("a")
+    step_to('[data-action="rollback"]')
+    press(Keys.ENTER)
+    PAGE.state("active")
+    PAGE.wait("the old image", lambda: text_of(".sentence").startswith("3 of 3 running, web, "))
+    press("j")
+    PAGE.wait("a container", lambda: focus().startswith("by-keys-web-"))
+    press(Keys.ENTER)
+    PAGE.wait("its page", lambda: text_of("#middle h1").startswith("by-keys-web-"))
+    press("l")
+    PAGE.wait("a line of the log", lambda: text_of(".log").strip())
+    step_to(".log")
+    press("l")
+    PAGE.wait("no log", lambda: not PAGE.all(".log"))
 
 
 POINTS = [function for name, function in list(globals().items()) if name[0] == "p" and name[1:3].isdigit()]

@@ -25,6 +25,7 @@ mod crash;
 mod engines;
 mod full_disk;
 mod fuzz;
+mod many;
 mod name_servers;
 mod names;
 mod natives;

@@ -306,6 +306,13 @@ impl Server {
         self.launch(docker);
     }
 
+    /// The same, and meanwhile something is done to its database.
+    pub fn restart_after(&mut self, docker: &str, change: impl FnOnce(&Path)) {
+        self.stop();
+        change(&self.data.path().join("data/drover.db"));
+        self.launch(docker);
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()

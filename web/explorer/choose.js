@@ -26,7 +26,8 @@ export function rank(options, text) {
  */
 export function chooser({ label, placeholder, options, take, isOpen = false, id }) {
   const listId = uniqueId();
-  const list = el('ul', { role: 'listbox', id: listId, 'aria-label': label, class: 'options' });
+  // A browser would step into what scrolls; then the options go, and the focus with them.
+  const list = el('ul', { role: 'listbox', id: listId, tabindex: '-1', 'aria-label': label, class: 'options' });
   let found = [];
   let at = 0;
   let asked = 0;

@@ -92,7 +92,8 @@ class Project {
     // What fails comes first, then what moves.
     const weight = (stack) => {
       const { bad, busy } = sums(this.of.get(stack.id) ?? [{ ...stack, count: 1 }]);
-      return bad || tone(stack) === 'bad' ? 0 : busy || tone(stack) === 'busy' ? 1 : 2;
+      const own = tone(this.told(stack));
+      return bad || own === 'bad' ? 0 : busy || own === 'busy' ? 1 : 2;
     };
     const fits = this.stacks.filter((stack) => !this.text || (stack.name ?? '').toLowerCase().includes(this.text));
     const inOrder = fits.map((stack) => [weight(stack), stack]).sort((a, b) => a[0] - b[0] || String(a[1].name).localeCompare(String(b[1].name), 'en', { numeric: true })).map(([, stack]) => stack);
@@ -104,9 +105,15 @@ class Project {
     }, { 'data-key': `${this.project.id} more` }) : null);
   }
 
+  /** What is told of a stack: that some of its services are at rest is not that it fails. */
+  told(stack) {
+    const { bad, busy, off } = sums(this.of.get(stack.id) ?? []);
+    return off && !bad && !busy ? { ...stack, healthState: null } : stack;
+  }
+
   line(stack) {
     const counts = this.of.get(stack.id) ?? [];
-    return el('div', { class: 'stack-line' }, el('a', { href: `${this.base}/stacks/${stack.id}`, 'data-key': stack.id }, stack.name ?? stack.id), mainMark(stack),
+    return el('div', { class: 'stack-line' }, el('a', { href: `${this.base}/stacks/${stack.id}`, 'data-key': stack.id }, stack.name ?? stack.id), mainMark(this.told(stack)),
       counts.length ? bar(sums(counts)) : el('span', { class: 'help' }, 'no services'));
   }
 

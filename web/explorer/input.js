@@ -8,6 +8,9 @@ import { pickList } from './pick.js';
 import { hidden } from './request.js';
 import { parseType } from './schema.js';
 
+/** So many lines of a text stand there at once. */
+const MOST_ROWS = 20;
+
 /** `spec` is the field's description, `type` its parsed type (or an element's), `context` what forms share. */
 export function makeInput({ type, spec, value, label, id = uniqueId(), context, depth }) {
   const props = { id, 'aria-label': id.startsWith('x') ? label : undefined, oninput: context.changed, autocomplete: 'off', spellcheck: 'false' };
@@ -41,14 +44,16 @@ function text(value, spec, props, label) {
   let node = el('input', { type: 'text', ...props, value: first, placeholder: placeholderOf(spec), onpaste: (event) => {
     if (event.clipboardData?.getData('text').includes('\n')) widen(true);
   } });
-  const widen = (byHand) => {
-    const wide = el('textarea', { ...props, rows: 6, value: node.value });
+  const widen = (byHand, content = node.value) => {
+    const rows = Math.max(6, Math.min(MOST_ROWS, content.split('\n').length));
+    const wide = el('textarea', { ...props, rows, class: 'mono', value: content });
     holder.replaceChildren(wide);
     node = wide;
     if (byHand) wide.focus();
   };
   holder.append(node, ...(spec.maxLength && spec.maxLength <= 1024 ? [] : [more]));
-  if (first.includes('\n')) widen(false);
+  // A line would leave the ends of lines out.
+  if (first.includes('\n')) widen(false, first);
   return { node: holder, read: () => node.value, focus: () => node.focus() };
 }
 

@@ -4,7 +4,7 @@ import { button, el } from './dom.js';
 
 const KEYS = [
   ['/', 'find anything (also Ctrl K)'], ['u', 'up'], ['g', 'the server’s page'], ['j  k', 'next and previous row or link'], ['c', 'create'], ['e', 'edit'], ['d', 'remove'],
-  ['a', 'to the actions'], ['n  p', 'next and previous page'], ['l  s  t', 'log, shell, charts'], ['r', 'read again'], ['T', 'light or dark'], ['?', 'this list'], ['Esc', 'close a form'], ['Ctrl Enter', 'send a form'],
+  ['a', 'to the actions'], ['n  p', 'next and previous page'], ['+  -', 'scale up and down'], ['l  s  t', 'log, shell, charts'], ['r', 'read again'], ['T', 'light or dark'], ['?', 'this list'], ['Esc', 'close a form'], ['Ctrl Enter', 'send a form'],
 ];
 
 const isOn = () => localStorage.getItem('drover.keys') !== 'off';

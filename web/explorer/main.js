@@ -9,7 +9,7 @@ import { learnPosition, Live, socketsOf } from './live.js';
 import { learn } from './names.js';
 import { breadcrumbs, Nav, parent, visited } from './nav.js';
 import { isAway, lost } from './outage.js';
-import { showProjects } from './projects.js';
+import { projects, showProjects } from './projects.js';
 import { send } from './request.js';
 import { ResourceView } from './resource.js';
 import { Docs, loadSchemas, Schemas } from './schema.js';
@@ -209,8 +209,14 @@ function showLive(word) {
 }
 
 async function palette() {
-  const [{ openPalette }, known] = await Promise.all([import('./palette.js'), schemas ?? loadSchemas(page.schemas).catch(() => undefined)]);
+  const [{ openPalette }, known] = await Promise.all([import('./palette.js'), schemas ?? serverSchemas().catch(() => undefined)]);
   openPalette({ schemas: known, acts: () => view?.acts?.() ?? [], go });
+}
+
+/** The types of the server's page, which is none of the API's: those of the only project, or of all of them. */
+async function serverSchemas() {
+  const all = await projects();
+  return loadSchemas(all.length === 1 ? `/v2-beta/projects/${all[0].id}/schemas` : '/v2-beta/schemas');
 }
 
 function commands() {
@@ -231,6 +237,8 @@ function commands() {
     a: () => parts.aside.querySelector('button:not([disabled])')?.focus(),
     n: press('[data-key="next"]'),
     p: press('[data-key="previous"]'),
+    '+': press('[data-key="scale up"]'),
+    '-': press('[data-key="scale down"]'),
     r: () => go(new URL(location.href), null),
     T: switchTheme,
     Escape: () => view?.close(),

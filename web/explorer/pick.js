@@ -37,7 +37,23 @@ export function pickList(place, { url, schema, label, chosen }) {
     return at;
   };
   const search = el('input', { type: 'search', 'aria-label': `search ${label}`, placeholder: 'Search by name', oninput: () => load(address(search.value)) });
+  /** By the arrows from the search through the choices and back. */
+  const step = (by) => {
+    const all = [...items.children];
+    const at = all.indexOf(document.activeElement) + by;
+    if (at < 0) search.focus();
+    else all[Math.min(at, all.length - 1)]?.focus();
+  };
   place.replaceChildren(el('div', { class: 'pick', onkeydown: (event) => {
+    if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+      event.preventDefault();
+      return step(event.key === 'ArrowDown' ? 1 : -1);
+    }
+    // The form around it is not what this is the end of.
+    if (event.key === 'Enter' && event.target === search && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      return items.firstElementChild?.click();
+    }
     if (event.key !== 'Escape') return;
     event.stopPropagation();
     place.replaceChildren();

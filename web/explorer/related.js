@@ -42,17 +42,21 @@ export class Related {
   show(rows, limit) {
     this.type = rows.resourceType;
     const schema = this.shared.schemas.find(rows.resourceType);
+    const { resourceType: type } = rows;
+    // What is made at this address belongs to the thing of the page.
+    const canCreate = this.isOpen && rows.createTypes?.[type] && Object.keys(rows.createDefaults ?? {}).length;
+    const create = canCreate ? el('p', {}, el('a', { class: 'b', href: `${this.url.pathname}#create=${type}`, 'data-key': `create ${type}` }, `Create ${type}`)) : null;
     if (!rows.data.length) {
       this.table = undefined;
       replace(this.place, el('p', { class: 'help' }, 'None.'));
-      return replace(this.more);
+      return replace(this.more, create);
     }
     if (this.table) this.table.update(rows.data);
     else {
       this.table = new Table({ ...this.shared, columns: chooseColumns(this.shared.schemas.find(rows.data[0].type) ?? schema, rows.data) });
       replace(this.place, this.table.render({ ...rows, sortLinks: {} }, this.shared.schemas.find(rows.data[0].type) ?? schema));
     }
-    return replace(this.more, rows.pagination?.next ? button('More', () => this.load(limit * 10), { class: 'small' }) : null);
+    return replace(this.more, rows.pagination?.next ? button('More', () => this.load(limit * 10), { class: 'small' }) : null, create);
   }
 
   /** The fields that its rows show. */

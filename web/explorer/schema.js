@@ -65,8 +65,9 @@ export function describeField(field) {
   if (field.min !== undefined && field.min !== null) parts.push(`min ${field.min}`);
   if (field.max !== undefined && field.max !== null) parts.push(`max ${field.max}`);
   // A length that columns have is none that people reach.
-  if (field.minLength) parts.push(`from ${field.minLength} characters`);
-  if (field.maxLength && field.maxLength < 255) parts.push(`up to ${field.maxLength} characters`);
+  const most = field.maxLength && field.maxLength < 255 ? field.maxLength : undefined;
+  if (field.minLength > 1) parts.push(most ? `${field.minLength} to ${most} characters` : `at least ${field.minLength} characters`);
+  else if (most) parts.push(`up to ${most} characters`);
   if (field.validChars) parts.push(`of ${field.validChars}`);
   return parts.join(' · ');
 }
