@@ -42,12 +42,15 @@ impl<'a> Statement<'a> {
 
 impl QueryFragment<Db> for Statement<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        walk(&self.text, &self.values, out)
+        walk(self.text.split('?'), &self.values, out)
     }
 }
 
-fn walk<'b>(text: &str, values: &'b [Bound<'_>], mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
-    let mut parts = text.split('?');
+fn walk<'p, 'b>(
+    mut parts: impl Iterator<Item = &'p str>,
+    values: &'b [Bound<'_>],
+    mut out: AstPass<'_, 'b, Db>,
+) -> QueryResult<()> {
     out.push_sql(parts.next().unwrap_or_default());
     for (value, part) in values.iter().zip(parts) {
         match value {
@@ -76,7 +79,8 @@ impl RunQueryDsl<Conn> for Statement<'_> {}
 
 /// A type that stands for a text which never changes.
 pub(super) trait Known: 'static {
-    const TEXT: &'static str;
+    /// The text, parted where its values go.
+    fn parts() -> &'static [&'static str];
 }
 
 /// Names the text of a statement.
@@ -84,7 +88,10 @@ macro_rules! known {
     ($name:ident = $text:expr) => {
         struct $name;
         impl crate::store::statement::Known for $name {
-            const TEXT: &'static str = $text;
+            fn parts() -> &'static [&'static str] {
+                static PARTS: std::sync::OnceLock<Vec<&'static str>> = std::sync::OnceLock::new();
+                PARTS.get_or_init(|| $text.split('?').collect())
+            }
         }
     };
 }
@@ -107,7 +114,7 @@ pub(super) fn fixed<'a, T: Known, const N: usize>(_: T, values: [Bound<'a>; N]) 
 
 impl<T: Known, const N: usize> QueryFragment<Db> for Fixed<'_, T, N> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        walk(T::TEXT, &self.values, out)
+        walk(T::parts().iter().copied(), &self.values, out)
     }
 }
 
