@@ -191,9 +191,15 @@ impl Core {
             let Some(target) = target.filter(|t| t.id != snapshot.service.id) else {
                 continue;
             };
-            let is_moving = target.state == State::REGISTERING
-                || data.wait_for.contains(&target.id.0) && target.state == State::ACTIVATING;
-            if is_moving && target.removed.is_none() {
+            let is_moving = |target: &Resource| {
+                let is_activating = data.wait_for.contains(&target.id.0) && target.state == State::ACTIVATING;
+                (is_activating || target.state == State::REGISTERING) && target.removed.is_none()
+            };
+            if !is_moving(&target) {
+                continue;
+            }
+            self.wait_for(target.id, process.id);
+            if self.store.find(target.id)?.as_ref().is_some_and(is_moving) {
                 return Ok(Some(format!("Waiting for {}", target.name)));
             }
         }
