@@ -182,7 +182,7 @@ impl Core {
     pub(crate) fn waits_for_linked(&self, process: &Process, snapshot: &ServiceSnapshot) -> Result<Option<String>> {
         // A circle of links must not wait for itself for ever.
         let waited = self.now().since(crate::model::Timestamp(process.started_ms));
-        if waited > std::time::Duration::from_secs(30) {
+        if waited >= std::time::Duration::from_secs(30) {
             return Ok(None);
         }
         let data: ActivateData = serde_json::from_str(&process.data).unwrap_or_default();
