@@ -294,6 +294,14 @@ impl LaunchConfig {
         self.label(key).is_some_and(|v| v.eq_ignore_ascii_case("true"))
     }
 
+    /// Whether an image is named.
+    // Quirk: `rancher/none` is none, and `docker:rancher/none` is one that is named (recorded: `valid_service`).
+    pub fn names_image(&self) -> bool {
+        self.image_uuid
+            .as_deref()
+            .is_some_and(|image| !image.trim().is_empty() && !image.eq_ignore_ascii_case("rancher/none"))
+    }
+
     /// Whether there is an image at all: `rancher/none` and nothing mean none.
     pub fn has_image(&self) -> bool {
         self.image_uuid

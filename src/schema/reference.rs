@@ -12,6 +12,7 @@ use crate::model::State;
 const ACTING: &[&str] = &[
     "account",
     "auditLog",
+    "composeProject",
     "container",
     "dnsService",
     "externalService",

@@ -25,9 +25,7 @@ impl<'a> Unfrozen<'a> {
                 Notation::Types => {
                     let is_listed =
                         |f: &&TypeFile| inside.get(f.id.as_str()).is_some_and(|r| r.collection.contains(&"GET"));
-                    // A stream is no list.
-                    let lists = self.files.types.values().filter(|file| file.id != "subscribe");
-                    for file in lists.filter(is_listed) {
+                    for file in self.files.types.values().filter(is_listed) {
                         let id = self.name(version, &file.id);
                         let plural = file.plural.clone().unwrap_or_else(|| plural(id));
                         if !shape.links.contains_key(&plural) {

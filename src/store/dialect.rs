@@ -40,6 +40,14 @@ pub(super) const MATCHES: (&str, &str) = ("LIKE", " ESCAPE '\\'");
 /// The opposite of [`MATCHES`].
 pub(super) const MATCHES_NOT: (&str, &str) = ("NOT LIKE", " ESCAPE '\\'");
 
+/// Live services that select others. An index is taken only for a statement that says the index's own condition: this is it, to
+/// the letter.
+pub(super) const SELECTS_SERVICES: &str =
+    r#"root = 'service' AND removed_ms IS NULL AND instr(fields, '"selectorLink":"') > 0"#;
+/// The same for those that select containers.
+pub(super) const SELECTS_CONTAINERS: &str =
+    r#"root = 'service' AND removed_ms IS NULL AND instr(fields, '"selectorContainer":"') > 0"#;
+
 /// What every connection is told first; `cache_kib` is its page cache.
 fn settings(cache_kib: u32) -> String {
     // The writer folds the log into the file by itself, at 16 MiB: a page that changes often is then copied once for
@@ -164,11 +172,6 @@ pub(super) fn or_else(expression: &str, otherwise: &str) -> String {
 /// That a column is the text that goes where the `?` is, regardless of case.
 pub(super) fn is_text_in_any_case(column: &str) -> String {
     format!("{column} = ? COLLATE NOCASE")
-}
-
-/// That a column contains the text that goes where the `?` is, as it is written.
-pub(super) fn contains(column: &str) -> String {
-    format!("instr({column}, ?) > 0")
 }
 
 /// That an expression is one of the texts in a list, and the list that goes where the `?` is.

@@ -54,7 +54,7 @@ mod tests {
 
     use diesel::connection::SimpleConnection as _;
 
-    use super::super::{Condition, LayoutOf, ListSpec, Order, Scalar, SortKey, Store, StoreConfig, Target};
+    use super::super::{Condition, LayoutOf, ListSpec, Order, Scalar, Selected, SortKey, Store, StoreConfig, Target};
     use super::*;
     use crate::model::time::SystemClock;
     use crate::model::{Fields, ResourceId, Result, State};
@@ -91,6 +91,8 @@ mod tests {
         text.push_str(&row(1000, "stack", "activating", r#"{"description":"d"}"#));
         text.push_str(&row(1001, "stack", "removed", "{}"));
         text.push_str("UPDATE resource SET removed_ms = 5, purge_after_ms = 9 WHERE id = 1001;");
+        text.push_str(&row(1700, "service", "active", r#"{"selectorLink":"a=b"}"#));
+        text.push_str(&row(1701, "service", "active", r#"{"selectorLink":null}"#));
         for id in 1002..1700 {
             let fields = format!(
                 r#"{{"authType":"BasicAuth","authenticatedAsAccountId":"1a5","authenticatedAsIdentityId":"1i!rancher_id:5","clientIp":"10.0.0.{}","eventType":"api.stack.create","requestObject":"{{\"name\":\"n{id}\"}}","resource":null,"resourceId":"1st{id}","resourceType":"stack","responseCode":201,"responseObject":null,"runtime":4,"description":"mine"}}"#,
@@ -133,6 +135,8 @@ mod tests {
         );
         let gone = store.find(ResourceId(1001)).unwrap().unwrap();
         assert_eq!((gone.state, gone.removed.map(|t| t.0)), (State::REMOVED, Some(5)));
+        let selecting = store.selecting(ResourceId(5), Selected::Services).unwrap();
+        assert_eq!(selecting.iter().map(|row| row.id.0).collect::<Vec<_>>(), [1700]);
         let eq =
             |name: &str, value: &str| Condition::compare(Target::Json(name.into()), "eq", Scalar::Text(value.into()));
         let list = |conditions: Vec<Condition>, limit: i64, marker: Option<String>| {

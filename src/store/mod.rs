@@ -36,7 +36,7 @@ pub use migrate::{MigrateError, SchemaState};
 pub use outbox::ChangeEvent;
 pub use process::{NewProcess, Process, ProcessCondition, ProcessField, ProcessOn, ProcessSpec, exit};
 pub use query::{Condition, ListSpec, Marker, Order, Scalar, SortKey, Target};
-pub use resource::{Changes, Direction, NewResource, Slim, Within};
+pub use resource::{Changes, Direction, NewResource, Selected, Slim, Within};
 pub use session::Session;
 pub use sweep::{SweepLimits, Swept};
 pub use tally::Tally;

@@ -452,3 +452,38 @@ async fn a_balancer_is_made_after_what_it_balances_and_stays_the_same() {
     w.wait(&id, "upgraded").await;
     w.get(text(lb, "id")).await.expect(200, json!({"state": "active"}));
 }
+
+#[actix_web::test]
+async fn a_compose_project_is_a_stack_of_its_templates() {
+    let w = World::new().await;
+    let templates = json!({"docker-compose.yml": "web:\n  image: sim:x\n  environment: {WHO: $WHO}\n"});
+    let body = json!({"name": "cp", "templates": templates, "environment": {"WHO": "me"}});
+    let made = w.post("composeprojects", body.clone()).await;
+    let made = made.expect(
+        201,
+        json!({"type": "composeProject", "baseType": "stack", "state": "activating", "templates": templates}),
+    );
+    let id = text(&made, "id").to_owned();
+    let row = w.wait(&id, "active").await;
+    let services = w.list(&format!("services?stackId={id}")).await;
+    assert_eq!(row["serviceIds"], json!([services[0]["id"]]));
+    assert_eq!(services[0]["name"], "web");
+    assert_eq!(services[0]["launchConfig"]["environment"], json!({"WHO": "me"}));
+    let projects = w.list("composeprojects").await;
+    assert_eq!(projects[0]["id"], id);
+    // Its files are checked as those of any stack, and its name is one among them.
+    w.post("composeprojects", body).await.refused(422, "NotUnique");
+    w.post("composeprojects", json!({"name": "none"}))
+        .await
+        .expect(422, json!({"code": "MissingRequired", "fieldName": "templates"}));
+    let bad = json!({"name": "bad", "templates": {"docker-compose.yml": "web: [1]\n"}});
+    let bad = text(&w.post("composeprojects", bad).await.ok(), "id").to_owned();
+    let bad = w.wait(&bad, "error").await;
+    assert_eq!(
+        bad["transitioningMessage"],
+        "docker-compose.yml: service web: a map is needed (line 1)"
+    );
+    w.delete(&id).await.ok();
+    w.wait(&id, "removed").await;
+    assert!(w.list(&format!("services?stackId={id}")).await.is_empty());
+}

@@ -520,6 +520,7 @@ async fn a_volume_is_what_was_said_until_it_is_made() {
         answer["message"],
         "Volume driver local does not support specifying a size."
     );
+    assert_eq!(answer["fieldName"], json!(null));
     let host = text(&w.list("hosts").await[0], "id").to_owned();
     let made = w
         .post(

@@ -127,9 +127,9 @@ const FIGURES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "docs/service-labels.md",
-        "looks again each second",
+        "looks again each 10 seconds",
         "LINK_WAIT",
-        "Duration::from_secs(1)",
+        "Duration::from_secs(10)",
     ),
     ("docs/API-DESIGN.md", "At most 1 MiB", "LIMIT", "1024 * 1024"),
     (

@@ -280,6 +280,7 @@ async fn services_are_refused_in_the_words_of_the_wire() {
                 .as_object()
                 .map(|_| json!({"launchConfig": {"imageUuid": null}, "selectorContainer": "a=b"}))
                 .unwrap_or_default(),
+            launch(json!({"imageUuid": "docker:rancher/none"})),
             side(diamond),
             json!({"selectorLink": "a in (b, c), d notin (e), f, g != h"}),
         ],

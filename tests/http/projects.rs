@@ -294,6 +294,36 @@ async fn a_project_is_there_for_its_members_only() {
 }
 
 #[actix_web::test]
+async fn a_removed_project_shows_who_was_in_it_to_the_last() {
+    let world = World::new().await;
+    let (ann, bob, eve) = (
+        account(&world, "user", "ann").await,
+        account(&world, "user", "bob").await,
+        account(&world, "user", "eve").await,
+    );
+    let scope = person(&world.engine, ann);
+    let members = json!([member(ann, "owner"), member(bob, "member"), member(eve, "member")]);
+    let id = project(&world, &scope, json!({"name": "p", "members": members})).await;
+    let id = id.expect("a project");
+    set_members(&world, &scope, id, json!([member(ann, "owner"), member(bob, "member")]))
+        .await
+        .expect("who left before is not among them");
+    world.settle().await;
+    let path = format!("/v2-beta/projects/1a{id}");
+    let members = json!([{"externalId": format!("1a{ann}"), "role": "owner"}, {"externalId": format!("1a{bob}"), "role": "member"}]);
+    let shows = |row: &Value| {
+        assert_eq!(row["members"].as_array().map(Vec::len), Some(2), "{row:#}");
+        crate::support::has(&row["members"], &members, "the members");
+    };
+    shows(&world.show(&path).await);
+    world.delete(&path).await.ok();
+    shows(&world.wait(&path, "removed").await);
+    shows(&world.act(&path, "purge", json!({})).await.ok());
+    let left = world.list(&format!("{path}/projectMembers")).await;
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+#[actix_web::test]
 async fn a_project_takes_everything_in_it_along() {
     let world = World::new().await;
     let id = project(&world, &open(&world.engine), json!({"name": "gone"}))

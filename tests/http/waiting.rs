@@ -148,3 +148,74 @@ async fn what_is_depended_on_is_healthy_or_nothing() {
     assert!(text(&body, "message").contains("io.drover.depends_on"), "{body}");
     assert_eq!(w.stored(), before);
 }
+
+/// Services of which each is linked to the one before it, none of them activated.
+async fn chain(w: &World, stack: &str, length: usize, waits: bool) -> Vec<String> {
+    let mut chain: Vec<String> = Vec::new();
+    for n in 0..length {
+        let name = format!("s{n}");
+        let links: Vec<&str> = chain.last().into_iter().map(String::as_str).collect();
+        let id = match waits {
+            true => waiting(w, stack, &name, &links).await,
+            false => {
+                let id = w.service(stack, &name, json!({})).await;
+                for link in links {
+                    // By its name, which is found again each time.
+                    let link = json!({"serviceLink": {"service": w.show(link).await["name"]}});
+                    w.act(&id, "addservicelink", link).await.ok();
+                }
+                id
+            }
+        };
+        chain.push(id);
+    }
+    chain
+}
+
+#[actix_web::test]
+async fn a_chain_of_links_comes_up_without_a_second_for_each() {
+    for waits in [false, true] {
+        let w = World::new().await;
+        let stack = w.stack("s").await;
+        let chain = chain(&w, &stack, 6, waits).await;
+        let began = w.clock_ms();
+        w.act(&stack, "activateservices", json!({})).await.ok();
+        for _ in &chain {
+            w.pass().await;
+        }
+        assert_eq!(w.clock_ms(), began, "the clock stands still");
+        let mut made = Vec::new();
+        for id in &chain {
+            assert_eq!(w.show(id).await["state"], "active", "{id}, waits for health: {waits}");
+            made.push(w.containers(id).await.remove(0)["id"].clone());
+        }
+        let mut sorted = made.clone();
+        sorted.sort_by_key(|id| text(&json!({"id": id}), "id").to_owned());
+        assert_eq!(made, sorted, "one after the other");
+    }
+}
+
+#[actix_web::test]
+async fn who_waits_goes_on_at_once_without_its_link_or_what_it_leads_to() {
+    for removes in [false, true] {
+        let w = World::new().await;
+        let stack = w.stack("s").await;
+        let db = ailing(&w, &stack, "db").await;
+        let web = waiting(&w, &stack, "web", &[&db]).await;
+        starts(&w, &web).await;
+        assert_eq!(w.show(&web).await["state"], "activating");
+        let began = w.clock_ms();
+        match removes {
+            true => w.delete(&db).await,
+            false => {
+                let link = json!({"serviceLink": {"serviceId": db}});
+                w.act(&web, "removeservicelink", link).await
+            }
+        }
+        .ok();
+        w.pass().await;
+        w.pass().await;
+        assert_eq!(w.show(&web).await["state"], "active", "with db removed: {removes}");
+        assert_eq!(w.clock_ms(), began, "the clock stands still");
+    }
+}

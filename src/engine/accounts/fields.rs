@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::engine::core::{Core, Derived, is_project};
+use crate::engine::access::MemberNotes;
+use crate::engine::core::{Core, Derived, is_project, notes};
 use crate::model::{Fields, Resource, ResourceId, Result};
 use crate::store::Direction;
 
@@ -58,7 +59,9 @@ impl Core {
         let mut rows = self
             .store
             .many(&tied.iter().map(|(member, _)| *member).collect::<Vec<_>>())?;
-        rows.retain(|row| row.root == "projectMember" && row.removed.is_none());
+        // Those of a project that was removed are shown with it as long as it is there to be read.
+        let belongs = |row: &Resource| row.removed.is_none() || notes::<MemberNotes>(row).left_with_project;
+        rows.retain(|row| row.root == "projectMember" && belongs(row));
         rows.sort_unstable_by_key(|row| row.id);
         let mut members: HashMap<ResourceId, Vec<Value>> = HashMap::new();
         for row in rows {

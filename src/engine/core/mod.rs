@@ -26,6 +26,7 @@ mod state;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod testkit;
+mod waiting;
 
 pub use access_cache::Policy;
 pub(crate) use access_cache::{Access, Holder, KEPT, KnownKey, Standing};

@@ -23,6 +23,7 @@ use super::monitor::Monitor;
 use super::name_servers::NameServers;
 use super::pings::Pings;
 use super::queue::{Key, Queue};
+use super::waiting::Waiting;
 
 /// What the engine is told from outside.
 #[derive(Debug, Clone)]
@@ -127,6 +128,7 @@ pub(crate) struct Core {
     pub(crate) pings: Pings,
     pub(crate) loops: Loops,
     pub(crate) aside: Aside,
+    pub(crate) waiting: Waiting,
     runtimes: RwLock<HashMap<ResourceId, Arc<dyn Runtime>>>,
     /// Somebody waits to hear that a host got a runtime or lost it.
     pub(crate) runtimes_changed: Notify,
@@ -163,6 +165,7 @@ impl Core {
             pings: Pings::default(),
             loops: Loops::default(),
             aside,
+            waiting: Waiting::default(),
             runtimes: RwLock::default(),
             runtimes_changed: Notify::new(),
         })

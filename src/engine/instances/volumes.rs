@@ -73,7 +73,10 @@ fn check_size(tx: &mut Tx<'_>, new: &NewResource, driver: &str) -> Result<()> {
         true => Ok(()),
         false => {
             let why = format!("Volume driver {driver} does not support specifying a size.");
-            Err(Error::invalid("InvalidOption", "sizeMb").with_message(why))
+            // Quirk: no field is named, as there.
+            Err(Error::new(ErrorKind::Invalid)
+                .with_code("InvalidOption")
+                .with_message(why))
         }
     }
 }

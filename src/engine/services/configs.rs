@@ -34,7 +34,7 @@ pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
         is_sim &= check_config(primary)?;
         let launch = as_launch(primary)?;
         check_own_labels(&launch)?;
-        if ServiceKind::of(kind).needs_image() && !launch.has_image() && !selects {
+        if ServiceKind::of(kind).needs_image() && !launch.names_image() && !selects {
             return Err(Error::invalid("InvalidOption", NEEDS_IMAGE));
         }
         names.insert(String::new(), launch);
@@ -215,7 +215,7 @@ fn check_configs_of_upgrade(kind: &str, strategy: &mut Input) -> Result<()> {
         primary.shift_remove("name");
         let launch = as_launch(primary)?;
         check_own_labels(&launch)?;
-        if ServiceKind::of(kind).needs_image() && !launch.has_image() && !selects {
+        if ServiceKind::of(kind).needs_image() && !launch.names_image() && !selects {
             return Err(Error::invalid("InvalidOption", NEEDS_IMAGE));
         }
     }

@@ -33,6 +33,10 @@ impl Core {
             if target.id == service.id || is_well(&target) {
                 continue;
             }
+            self.wait_for(target.id, process.id);
+            if self.store.find(target.id)?.as_ref().is_none_or(is_well) {
+                continue;
+            }
             if !self.leads_back(&target, service.id)? {
                 return Ok(Some(format!("Waiting for {} to be healthy", target.name)));
             }

@@ -182,7 +182,7 @@ impl Core {
     pub(crate) fn waits_for_linked(&self, process: &Process, snapshot: &ServiceSnapshot) -> Result<Option<String>> {
         // A circle of links must not wait for itself for ever.
         let waited = self.now().since(crate::model::Timestamp(process.started_ms));
-        if waited > std::time::Duration::from_secs(30) {
+        if waited >= std::time::Duration::from_secs(30) {
             return Ok(None);
         }
         let data: ActivateData = serde_json::from_str(&process.data).unwrap_or_default();
@@ -191,9 +191,15 @@ impl Core {
             let Some(target) = target.filter(|t| t.id != snapshot.service.id) else {
                 continue;
             };
-            let is_moving = target.state == State::REGISTERING
-                || data.wait_for.contains(&target.id.0) && target.state == State::ACTIVATING;
-            if is_moving && target.removed.is_none() {
+            let is_moving = |target: &Resource| {
+                let is_activating = data.wait_for.contains(&target.id.0) && target.state == State::ACTIVATING;
+                (is_activating || target.state == State::REGISTERING) && target.removed.is_none()
+            };
+            if !is_moving(&target) {
+                continue;
+            }
+            self.wait_for(target.id, process.id);
+            if self.store.find(target.id)?.as_ref().is_some_and(is_moving) {
                 return Ok(Some(format!("Waiting for {}", target.name)));
             }
         }

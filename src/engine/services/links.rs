@@ -10,7 +10,7 @@ use crate::engine::core::{Answer, Core, Input, Scope, new_row, retire, write_not
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind, State};
 use crate::schema::render::wire_id;
-use crate::store::{NewResource, Tx};
+use crate::store::{NewResource, Tx, Wake};
 
 /// What a link leads to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -268,6 +268,11 @@ async fn change(
         change(tx)?;
         let row = tx.get(id)?;
         tx.announce(id, row.account_id)?;
+        // Its activation may wait for what it is no longer linked to.
+        for open in tx.open_processes_of(id)? {
+            let at = tx.now();
+            tx.wake(Wake::Process { id: open.id, at });
+        }
         Ok(row)
     })
     .await

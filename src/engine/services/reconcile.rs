@@ -37,8 +37,9 @@ fn because_of(process: &Process) -> Option<String> {
     data.because.filter(|_| is_rollback)
 }
 
-/// How long an activation waits before it looks at what it is linked to again.
-const LINK_WAIT: Duration = Duration::from_secs(1);
+/// How long an activation waits before it looks at what it is linked to again. It is woken when that is up or well; where hundreds
+/// wait for each other, looking often is what would keep them from coming up.
+const LINK_WAIT: Duration = Duration::from_secs(10);
 
 impl Core {
     /// One pass of a service's process: plan, ask for the steps, say how things stand.

@@ -129,7 +129,9 @@ impl Core {
             tx.wake(Wake::Resource(stack));
             Ok(())
         })
-        .await
+        .await?;
+        self.wake_waiting(id);
+        Ok(())
     }
 
     /// Where the service can be reached from outside: the active ports of its running containers.

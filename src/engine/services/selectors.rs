@@ -8,14 +8,13 @@ use crate::engine::instances::insert_expose_map;
 use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::selector::Selector;
 use crate::model::{Fields, Resource, ResourceId, Result, State};
+use crate::store::Selected;
 
 use super::links::{LinkNotes, LinkTypes, Target, insert_link, is_gone, links_of, retire_link};
 use super::snapshot::ServiceSnapshot;
 
 /// What stands in the fields of a service that has a selector of services.
 const HAS_LINK_SELECTOR: &str = "\"selectorLink\":\"";
-/// The same for a selector of containers.
-const HAS_CONTAINER_SELECTOR: &str = "\"selectorContainer\":\"";
 
 impl Core {
     /// Ties what selectors of this service, and of others, ask for: containers to adopt, services to link.
@@ -39,7 +38,7 @@ impl Core {
         // Most services have none, and are not read: each that is made would read all.
         let others = match own {
             Some(_) => self.store.all("service", service.account_id)?,
-            None => self.store.saying("service", service.account_id, HAS_LINK_SELECTOR)?,
+            None => self.selecting(service.account_id, Selected::Services)?,
         };
         let mut selected = Vec::new();
         for other in others.iter().filter(|o| o.id != service.id) {
@@ -117,6 +116,11 @@ impl Core {
         .await
     }
 
+    /// The services of a project that select something; what is in no project selects nothing.
+    fn selecting(&self, account: Option<ResourceId>, what: Selected) -> Result<Vec<Resource>> {
+        account.map_or(Ok(Vec::new()), |account| self.store.selecting(account, what))
+    }
+
     /// Adopts matching containers of no service, and lets go those that match no more.
     async fn adopt(&self, service: &Resource, selector: &Selector) -> Result<()> {
         let mut matching = Vec::new();
@@ -173,7 +177,7 @@ impl Core {
 
     /// A container of no service began or ended to run: services that select containers look for theirs.
     pub(crate) fn wake_selecting(&self, account: Option<ResourceId>) -> Result<()> {
-        for service in self.store.saying("service", account, HAS_CONTAINER_SELECTOR)? {
+        for service in self.selecting(account, Selected::Containers)? {
             if Fields::parse(&service.fields)?
                 .text("selectorContainer")
                 .is_some_and(|s| !s.is_empty())

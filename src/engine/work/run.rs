@@ -38,10 +38,13 @@ impl Core {
                 Outcome::Failed(error.external.unwrap_or_else(|| "internal error".to_owned()))
             }
         };
-        if let Err(error) = self.settle(process, row, outcome).await
-            && error.kind != ErrorKind::Unavailable
-        {
-            self.run_later(id, "ending", &error);
+        let goes_on = matches!(outcome, Outcome::Again(..) | Outcome::Along(..) | Outcome::Failed(_));
+        let resource = row.id;
+        match self.settle(process, row, outcome).await {
+            Ok(()) if goes_on => {}
+            Ok(()) => self.wake_waiting(resource),
+            Err(error) if error.kind == ErrorKind::Unavailable => {}
+            Err(error) => self.run_later(id, "ending", &error),
         }
     }
 

@@ -97,6 +97,15 @@ pub enum Direction {
     To,
 }
 
+/// What a service selects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selected {
+    /// Other services, which it is linked to.
+    Services,
+    /// Containers, which it adopts.
+    Containers,
+}
+
 /// Where a name is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 
-use super::{ResourceRow, Slim, Within, failed, rows as resource};
+use super::{ResourceRow, Selected, Slim, Within, failed, rows as resource};
 use crate::model::{Error, Resource, ResourceId, Result, State};
 use crate::store::dialect::{self, Conn, OneOf};
 use crate::store::statement::Fragment;
@@ -200,24 +200,12 @@ impl Store {
         Ok(states.collect())
     }
 
-    /// The live rows of this root in an account whose fields contain a text.
-    pub fn saying(&self, root: &str, account: Option<ResourceId>, text: &str) -> Result<Vec<Resource>> {
-        let mut query = resource::whole()
-            .filter(resource::root.eq(root.to_owned()))
-            .filter(resource::removed_ms.is_null())
-            .filter(Fragment::new(
-                dialect::contains("fields"),
-                vec![Scalar::Text(text.to_owned())],
-            ))
-            .order(resource::id)
+    /// The live services of an account that select something of this kind. However many others there are, they are not read.
+    pub fn selecting(&self, account: ResourceId, what: Selected) -> Result<Vec<Resource>> {
+        let rows: Vec<ResourceRow> = selecting(account, what)
             .select(ResourceRow::as_select())
-            .into_boxed();
-        if let Some(account) = account {
-            query = query.filter(resource::account_id.eq(account.0));
-        }
-        let rows: Vec<ResourceRow> = query
             .load(&mut *self.reader()?)
-            .map_err(failed("looking for a text in fields"))?;
+            .map_err(failed("looking for selectors"))?;
         Ok(rows.into_iter().map(Resource::from).collect())
     }
 
@@ -239,6 +227,19 @@ impl Store {
     pub fn find_by_uuid(&self, uuid: &str) -> Result<Option<Resource>> {
         find_by_uuid_on(&mut *self.reader()?, uuid)
     }
+}
+
+/// See [`Store::selecting`].
+fn selecting(account: ResourceId, what: Selected) -> resource::Boxed<'static> {
+    let condition = match what {
+        Selected::Services => dialect::SELECTS_SERVICES,
+        Selected::Containers => dialect::SELECTS_CONTAINERS,
+    };
+    resource::whole()
+        .filter(Fragment::new(condition, Vec::new()).common())
+        .filter(resource::account_id.eq(account.0))
+        .order(resource::id)
+        .into_boxed()
 }
 
 fn find_by_uuid_on(conn: &mut Conn, uuid: &str) -> Result<Option<Resource>> {
@@ -316,5 +317,44 @@ impl Tx<'_> {
             .load(self.conn)
             .map_err(failed("reading resources by name"))?;
         Ok(rows.into_iter().map(Resource::from).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+    use crate::store::{dialect::Db, migrate::migrate};
+
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        detail: String,
+    }
+
+    #[test]
+    fn services_that_select_are_found_without_reading_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut conn = dialect::connect(&folder.path().join("drover.db"), 1024).unwrap();
+        migrate(&mut conn).unwrap();
+        for (what, index) in [
+            (Selected::Services, "resource_selects_services"),
+            (Selected::Containers, "resource_selects_containers"),
+        ] {
+            let query = selecting(ResourceId(5), what).select(ResourceRow::as_select());
+            let text = diesel::debug_query::<Db, _>(&query).to_string();
+            let (text, _) = text.split_once(" -- binds").unwrap();
+            let plan = diesel::sql_query(format!("EXPLAIN QUERY PLAN {text}")).bind::<diesel::sql_types::BigInt, _>(5);
+            let plan: Vec<String> = plan
+                .load(&mut conn)
+                .unwrap()
+                .into_iter()
+                .map(|line: Line| line.detail)
+                .collect();
+            let expected = format!("SEARCH resource USING INDEX {index} (root=? AND account_id=?)");
+            assert_eq!(plan.first(), Some(&expected), "{plan:?}");
+            assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{plan:?}");
+        }
     }
 }
