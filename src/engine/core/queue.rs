@@ -20,11 +20,21 @@ pub(crate) enum Key {
 /// Whose work a key is: a project's number, `None` where that is not known yet or nobody's.
 pub(crate) type Lane = Option<i64>;
 
+/// Where a key waits.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    at: Timestamp,
+    lane: Lane,
+    /// Whose it is, as whoever put it in said. It is put there only where that matters: while little is to be done, what is due goes
+    /// by its time and kind alone, so that processes come before looks at what they are about to change.
+    told: Lane,
+}
+
 #[derive(Default)]
 struct State {
     /// What waits, by whose it is.
     due: BTreeMap<Lane, BTreeSet<(Timestamp, Key)>>,
-    at: HashMap<Key, (Timestamp, Lane)>,
+    at: HashMap<Key, Place>,
     /// What runs, whose it is, and when it is to run again because something happened meanwhile.
     running: HashMap<Key, (Lane, Option<Timestamp>)>,
     /// How much of each runs.
@@ -36,17 +46,27 @@ struct State {
 }
 
 impl State {
-    fn insert(&mut self, key: Key, at: Timestamp, lane: Lane) {
-        let (at, lane) = match self.at.get(&key).copied() {
-            Some((old, known)) if old <= at && (known.is_some() || lane.is_none()) => return,
-            Some((old, known)) => {
-                self.leave(known, &(old, key));
-                (old.min(at), known.or(lane))
+    fn insert(&mut self, key: Key, at: Timestamp, lane: Lane, told: Lane) {
+        let mut place = Place { at, lane, told };
+        if let Some(old) = self.at.get_mut(&key) {
+            old.told = old.told.or(told);
+            if old.at <= at {
+                return;
             }
-            None => (at, lane),
-        };
-        self.at.insert(key, (at, lane));
-        self.due.entry(lane).or_default().insert((at, key));
+            place = Place { at, ..*old };
+            let old = *old;
+            self.leave(old.lane, &(old.at, key));
+        }
+        self.at.insert(key, place);
+        self.due.entry(place.lane).or_default().insert((at, key));
+    }
+
+    fn introduce(&mut self, key: Key, lane: i64) {
+        if let Some(place) = self.at.get(&key).copied().filter(|place| place.lane.is_none()) {
+            self.leave(None, &(place.at, key));
+            self.at.remove(&key);
+            self.insert(key, place.at, Some(lane), place.told);
+        }
     }
 
     fn leave(&mut self, lane: Lane, entry: &(Timestamp, Key)) {
@@ -107,7 +127,7 @@ impl Queue {
             for (key, at, lane) in keys {
                 match state.running.get_mut(&key) {
                     Some((_, again)) => *again = Some(again.map_or(at, |a| a.min(at))),
-                    None => state.insert(key, at, lane),
+                    None => state.insert(key, at, None, lane),
                 }
             }
         }
@@ -116,15 +136,22 @@ impl Queue {
 
     /// What is due and not known to be anybody's, at most `limit`, where more is done than `calm`: whose it is should be told.
     pub(crate) fn strangers(&self, now: Timestamp, limit: usize, calm: usize) -> Vec<Key> {
-        let state = self.lock();
+        let mut state = self.lock();
         let Some(waiting) = state.due.get(&None) else {
             return Vec::new();
         };
         let due = waiting.iter().take_while(|(at, _)| *at <= now);
-        let keys: Vec<Key> = due.take(limit).map(|(_, key)| *key).collect();
+        let mut keys: Vec<Key> = due.take(limit).map(|(_, key)| *key).collect();
         if keys.len() + state.running.len() <= calm {
             return Vec::new();
         }
+        keys.retain(|key| match state.at.get(key).and_then(|place| place.told) {
+            Some(lane) => {
+                state.introduce(*key, lane);
+                false
+            }
+            None => true,
+        });
         keys
     }
 
@@ -132,11 +159,7 @@ impl Queue {
     pub(crate) fn introduce(&self, keys: impl IntoIterator<Item = (Key, i64)>) {
         let mut state = self.lock();
         for (key, project) in keys {
-            if let Some((at, None)) = state.at.get(&key).copied() {
-                state.leave(None, &(at, key));
-                state.at.remove(&key);
-                state.insert(key, at, Some(project));
-            }
+            state.introduce(key, project);
         }
     }
 
@@ -172,7 +195,7 @@ impl Queue {
                     }
                 }
                 if let Some(again) = again {
-                    state.insert(key, again.max(earliest), lane);
+                    state.insert(key, again.max(earliest), lane, lane);
                 }
             }
         }
@@ -239,13 +262,30 @@ mod tests {
         let queue = Queue::default();
         let known = Key::Process(2);
         queue.push(KEY, Timestamp(5));
-        queue.push_all([(known, Timestamp(1), Some(7)), (KEY, Timestamp(9), Some(7))]);
-        assert_eq!(queue.strangers(Timestamp(9), 64, 0), [], "neither is one");
+        let looked_at = Key::Look(ResourceId(1));
+        queue.push_all([(known, Timestamp(5), Some(7)), (looked_at, Timestamp(5), None)]);
+        assert_eq!(
+            queue.strangers(Timestamp(9), 64, 3),
+            [],
+            "while there is little to do nobody asks"
+        );
+        assert_eq!(
+            queue.strangers(Timestamp(9), 64, 2),
+            [KEY, looked_at],
+            "one was told with it"
+        );
+        queue.push_all([(KEY, Timestamp(9), Some(7))]);
+        assert_eq!(queue.strangers(Timestamp(9), 64, 0), [looked_at], "and one later");
         queue.push(known, Timestamp(0));
-        assert_eq!(queue.strangers(Timestamp(9), 64, 0), [], "it stays known");
         assert_eq!(queue.next_at(), Some(Timestamp(0)), "brought forward");
         assert_eq!(queue.take_due(Timestamp(4), 8), [known]);
-        assert_eq!(queue.take_due(Timestamp(5), 8), [KEY], "nothing is put off");
+        queue.push(looked_at, Timestamp(4));
+        assert_eq!(
+            queue.take_due(Timestamp(5), 2),
+            [looked_at],
+            "of two hands a project has one"
+        );
+        assert_eq!(queue.take_due(Timestamp(5), 8), [KEY], "nothing was put off");
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Core {
         let (waiting, now) = (self.waiting.take(row), self.now());
         if !waiting.is_empty() {
             self.queue
-                .push_all(waiting.into_iter().map(|id| (Key::Process(id), now)));
+                .push_all(waiting.into_iter().map(|id| (Key::Process(id), now, None)));
         }
     }
 }

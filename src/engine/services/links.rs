@@ -10,7 +10,7 @@ use crate::engine::core::{Answer, Core, Input, Scope, new_row, retire, write_not
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind, State};
 use crate::schema::render::wire_id;
-use crate::store::{NewResource, Tx, Wake};
+use crate::store::{NewResource, Tx};
 
 /// What a link leads to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -271,7 +271,7 @@ async fn change(
         // Its activation may wait for what it is no longer linked to.
         for open in tx.open_processes_of(id)? {
             let at = tx.now();
-            tx.wake(Wake::Process { id: open.id, at });
+            tx.wake_process(&row, open.id, at);
         }
         Ok(row)
     })
