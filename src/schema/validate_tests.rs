@@ -242,6 +242,8 @@ fn values_are_converted_by_type() {
         (json!({"ratio": 2}), json!({"ratio": 2})),
         (json!({"flag": "true"}), json!({"flag": true})),
         (json!({"flag": false}), json!({"flag": false})),
+        (json!({"flag": 1}), json!({"flag": true})),
+        (json!({"flag": 0}), json!({"flag": false})),
         (
             json!({"when": "2016-11-01T10:00:00Z"}),
             json!({"when": "2016-11-01T10:00:00Z"}),
@@ -292,7 +294,8 @@ fn bad_values_are_refused_with_code_and_field() {
         (json!({"big": "9223372036854775808"}), "InvalidFormat big"),
         (json!({"ratio": "inf"}), "InvalidFormat ratio"),
         (json!({"flag": "yes"}), "InvalidFormat flag"),
-        (json!({"flag": 1}), "InvalidFormat flag"),
+        (json!({"flag": 2}), "InvalidFormat flag"),
+        (json!({"flag": 1.5}), "InvalidFormat flag"),
         (json!({"when": "yesterday"}), "InvalidDateFormat when"),
         (json!({"when": i64::MAX}), "InvalidDateFormat when"),
         (json!({"when": true}), "InvalidDateFormat when"),

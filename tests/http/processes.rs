@@ -105,3 +105,25 @@ async fn a_process_that_waits_is_replayed_by_who_runs_the_server() {
         .await
         .refused(404, "Not Found");
 }
+
+#[actix_web::test]
+async fn a_process_leads_to_its_runs_of_which_none_are_kept() {
+    let w = World::new().await;
+    w.stack("s").await;
+    let process = w.list("/v2-beta/processinstances?limit=1").await.remove(0);
+    let link = text(&process["links"], "processExecutions").trim_start_matches("http://localhost");
+    let id = text(&process, "id");
+    assert_eq!(link, format!("/v2-beta/processinstances/{id}/processexecutions"));
+    let empty = json!({"type": "collection", "resourceType": "processExecution", "data": [],
+        "createDefaults": {"processInstanceId": id}, "pagination": {"limit": 100, "partial": false}});
+    w.get(link).await.expect(200, empty);
+    w.get("/v2-beta/processinstances/1pi999999/processexecutions")
+        .await
+        .refused(404, "Not Found");
+    // Who sees no such type is led to none.
+    let own = w.list("processinstances?limit=1").await.remove(0);
+    assert!(own["links"]["processExecutions"].is_null(), "{own}");
+    w.get(&format!("processinstances/{}/processexecutions", text(&own, "id")))
+        .await
+        .refused(404, "Not Found");
+}

@@ -287,7 +287,7 @@ async fn a_project_is_there_for_its_members_only() {
     world
         .act(&format!("/v2-beta/projects/1a{id}"), "deactivate", json!({}))
         .await
-        .ok();
+        .expect(200, json!({"type": "project", "state": "deactivating"}));
     world.settle().await;
     assert!(sees(&owner) && !sees(&other));
     assert_eq!((listed(&owner), listed(&other)), (vec![id], vec![]));
@@ -602,7 +602,7 @@ async fn a_project_that_sleeps_keeps_everything() {
     let (base, _) = furnished(&w).await;
     w.act(&base, "deactivate", json!({}))
         .await
-        .expect(202, json!({"state": "deactivating"}));
+        .expect(200, json!({"state": "deactivating"}));
     let row = w.wait(&base, "inactive").await;
     assert_eq!(
         crate::support::actions(&row),

@@ -14,9 +14,12 @@ use crate::api::wire::query;
 use crate::api::wire::request::Query;
 use crate::api::wire::route::PathId;
 use crate::engine::{ProcessDefinition, ProcessInstance, StateTransition};
-use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
+use crate::http::json::{push_comma, push_escaped, push_key, push_lower, push_option, push_str};
 use crate::model::{Error, Result, Timestamp, WireId};
 use crate::schema::TypeView;
+
+/// The link to the single runs of a process, which is the plural of their type as well.
+const RUNS: &str = "processExecutions";
 
 /// `/processinstances`.
 pub async fn list(call: &Call<'_>, ty: &Arc<TypeView>) -> Result<Reply> {
@@ -74,9 +77,12 @@ fn find(call: &Call<'_>, ty: &TypeView, id: &str) -> Result<ProcessInstance> {
         .ok_or_else(Error::not_found)
 }
 
-/// `/processinstances/<id>/account`.
+/// `/processinstances/<id>/account`, and `…/processexecutions`.
 pub fn link(call: &Call<'_>, ty: &TypeView, id: &str, link: &str) -> Result<Reply> {
     let process = find(call, ty, id)?;
+    if ty.links.iter().any(|shown| shown.name == RUNS) && link.eq_ignore_ascii_case(RUNS) {
+        return runs(call, &format!("{}{}", ty.def.prefix, process.id));
+    }
     let account = process.account.filter(|_| link.eq_ignore_ascii_case("account"));
     let account = account.and_then(|wire| WireId::parse(&wire).map(|wire| wire.id));
     let row = account
@@ -84,6 +90,24 @@ pub fn link(call: &Call<'_>, ty: &TypeView, id: &str, link: &str) -> Result<Repl
         .transpose()?
         .flatten();
     reply::row(call, StatusCode::OK, &*row.ok_or_else(Error::not_found)?)
+}
+
+/// The single runs of a process: an empty list, as they are not kept. Rancher's interface follows the link all the same.
+fn runs(call: &Call<'_>, process: &str) -> Result<Reply> {
+    let ty = call.find_type(RUNS)?;
+    let list = query::list(call.view.version, ty, call.query);
+    let mut out = String::with_capacity(1024);
+    collection::open_plain(&mut out, call, &ty.id);
+    let paging = Paging {
+        ty,
+        query: call.query,
+        list: &list,
+        next: None,
+        filters: &list.filters,
+        preset: Some(("processInstanceId", process)),
+    };
+    collection::close_page(&mut out, &call.url(), &paging);
+    Ok(Reply::ok(out))
 }
 
 /// `/processinstances/<id>`.
@@ -202,12 +226,14 @@ fn push(out: &mut String, ty: &TypeView, root: &str, actions_key: &str, process:
     };
     push_own(out);
     out.push('"');
-    for link in ty.links.iter().filter(|link| link.name == "account") {
+    for link in &ty.links {
         out.push(',');
         push_key(out, &link.name);
         out.push('"');
         push_own(out);
-        out.push_str("/account\"");
+        out.push('/');
+        push_lower(out, &link.name);
+        out.push('"');
     }
     out.push_str("},");
     push_key(out, actions_key);

@@ -98,9 +98,9 @@ pub(crate) async fn act(
         ("account", _) => {
             let operation = action.to_owned();
             let check = move |tx: &mut Tx<'_>, row: &Resource| people::check_leaving(tx, row, &operation);
-            let is_person = row.kind != "project";
             match core.start_action(scope, row, action, "{}".to_owned(), check).await? {
-                Answer::Accepted(row) if action == "deactivate" && is_person => Ok(Answer::Done(row)),
+                // Quirk: 200, where other actions that take time are 202 (recorded: `accounts`, `projects`).
+                Answer::Accepted(row) if action == "deactivate" => Ok(Answer::Done(row)),
                 other => Ok(other),
             }
         }
