@@ -226,6 +226,9 @@ def p04_a_form_shows_what_people_set_first_and_its_button():
     # What was filled in is not lost unasked.
     PAGE.one("form.panel [data-do=cancel]").click()
     PAGE.browser.switch_to.alert.dismiss()
+    # The button that opened it leads back to it.
+    PAGE.one('aside [data-do="create"]').click()
+    PAGE.wait("the first field again", lambda: script("return document.activeElement.closest('.f')?.dataset.field") == "name")
     script("location.hash")
     PAGE.all("#types a")[0].click()
     PAGE.browser.switch_to.alert.dismiss()

@@ -72,6 +72,9 @@ export class View {
 
   async openForm(options) {
     const [{ openPanel }] = await Promise.all([import('./panel.js'), options.schema ? this.docs.load() : undefined]);
+    // What would be opened is open, and partly filled in.
+    const open = document.querySelector('form.panel[data-filled]');
+    if (open?.getAttribute('aria-label') === options.title) return open.querySelector('.f input, .f textarea, .f select')?.focus();
     if (isFilled() && !confirm('What you have filled in will be lost. Open another form all the same?')) return;
     this.panel.replaceChildren();
     this.side.replaceChildren();
