@@ -73,7 +73,7 @@ pub(super) struct Unfrozen<'a> {
 /// Whose view is made, and what they have.
 pub(super) struct Eyes<'a> {
     pub(super) version: Version,
-    role: Role,
+    pub(super) role: Role,
     pub(super) rights: AllRights<'a>,
     /// The version that serves some types of this one, and what the role has there.
     pub(super) serving: Option<(Version, AllRights<'a>)>,

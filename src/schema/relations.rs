@@ -5,7 +5,7 @@ use super::freeze::{Eyes, Unfrozen, named_type, plural};
 use super::grant::TypeRights;
 use super::inherit::TypeShape;
 use super::notation::Notation;
-use super::{Link, Relation, Type};
+use super::{Link, Relation, Role, Type};
 use std::collections::HashMap;
 
 impl<'a> Unfrozen<'a> {
@@ -25,7 +25,9 @@ impl<'a> Unfrozen<'a> {
                 Notation::Types => {
                     let is_listed =
                         |f: &&TypeFile| inside.get(f.id.as_str()).is_some_and(|r| r.collection.contains(&"GET"));
-                    for file in self.files.types.values().filter(is_listed) {
+                    // A stream is no list; the original leads to it all the same where a project's own key asks.
+                    let is_told = |f: &&TypeFile| f.id != "subscribe" || eyes.role == Role::Project;
+                    for file in self.files.types.values().filter(is_listed).filter(is_told) {
                         let id = self.name(version, &file.id);
                         let plural = file.plural.clone().unwrap_or_else(|| plural(id));
                         if !shape.links.contains_key(&plural) {
