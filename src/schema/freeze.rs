@@ -5,7 +5,7 @@ use super::file::TypeFile;
 use super::grant::{AllRights, FieldRights, Grants, Plain};
 use super::inherit::{FieldDraft, Shapes, TypeShape, line, process_set};
 use super::load::Files;
-use super::shown::Masks;
+use super::shown::{Mask, Masks};
 use super::trim;
 use super::type_view::{all_letters, leads_to};
 use super::types::view_index;
@@ -179,39 +179,25 @@ impl<'a> Unfrozen<'a> {
 
     fn make_type(&self, file: &TypeFile, machines: &HashMap<&str, Arc<Machine>>, masks: &Masks<'_>) -> Type {
         let id = file.id.as_str();
-        let masks = masks.of_type(id);
-        let find = |name: &str| {
-            let at = masks.binary_search_by(|(at, _)| (*at).cmp(name)).ok();
-            at.and_then(|at| masks.get(at)).map(|(_, mask)| mask)
-        };
-        let mut drafts: BTreeMap<&str, &FieldDraft> = BTreeMap::new();
-        for (_, shapes) in self.shapes {
-            let fields = shapes.get(id).map(|shape| &shape.fields);
-            drafts.extend(fields.into_iter().flatten().map(|(n, d)| (n.as_str(), &**d)));
-        }
-        let mask = |name: &str, draft: &FieldDraft| {
-            let shown = find(name).map(|mask| mask.shown);
-            shown.filter(|_| draft.shown).unwrap_or_default()
-        };
-        let is_written = |name: &str| find(name).is_some_and(|mask| mask.is_written);
+        let drafts = self.drafts(id, masks.of_type(id));
         let mut classes: Vec<u32> = drafts
             .iter()
-            .filter(|(_, d)| d.field.source == Source::Fields)
-            .map(|(n, d)| mask(n, d))
+            .filter(|(_, draft, _)| draft.field.source == Source::Fields)
+            .map(|(.., mask)| mask.shown)
             .collect();
         // What most views show comes first.
         classes.sort_unstable_by_key(|mask| (u32::MAX - mask.count_ones(), *mask));
         classes.dedup();
         let fields = drafts
             .iter()
-            .map(|(name, draft)| {
-                let class = classes.iter().position(|c| *c == mask(name, draft)).unwrap_or_default();
+            .map(|(name, draft, mask)| {
+                let class = classes.iter().position(|c| *c == mask.shown).unwrap_or_default();
                 let stored = StoredField {
                     source: draft.field.source,
                     ty: draft.field.ty.clone(),
                     empty: empty(&draft.field),
                     class,
-                    is_written: is_written(name),
+                    is_written: mask.is_written,
                 };
                 ((*name).to_owned(), stored)
             })
@@ -237,6 +223,34 @@ impl<'a> Unfrozen<'a> {
                 .flat_map(|file| file.unavailable.never.clone())
                 .collect(),
         }
+    }
+
+    /// The fields of a type in all versions, in the order of their names, with what the views have of them; where versions differ
+    /// the last one counts.
+    fn drafts(&self, id: &str, masks: &[(&str, Mask)]) -> Vec<(&'a str, &'a FieldDraft, Mask)> {
+        let fields = self
+            .shapes
+            .iter()
+            .rev()
+            .filter_map(|(_, shapes)| shapes.get(id))
+            .flat_map(|shape| &shape.fields);
+        let mut drafts: Vec<(&str, &FieldDraft, Mask)> = fields
+            .map(|(name, draft)| (name.as_str(), &**draft, Mask::default()))
+            .collect();
+        // Each version's are in order, and of equals the first stays.
+        drafts.sort_by_key(|(name, ..)| *name);
+        drafts.dedup_by_key(|(name, ..)| *name);
+        let mut masks = masks.iter().peekable();
+        for (name, draft, mask) in &mut drafts {
+            while masks.next_if(|(at, _)| at < name).is_some() {}
+            if let Some((_, known)) = masks.next_if(|(at, _)| at == name) {
+                *mask = *known;
+            }
+            if !draft.shown {
+                mask.shown = 0;
+            }
+        }
+        drafts
     }
 
     /// A type's own and those of its line: what a parent does not have, a child does not have either.
