@@ -132,6 +132,18 @@ fn what_a_view_links_to_and_lists_is_there() {
 }
 
 #[test]
+fn a_project_leads_to_its_stream_for_its_own_key_alone() {
+    let registry = load();
+    for (name, view) in views(&registry) {
+        let Some(project) = view.find_by_kind("project") else {
+            continue;
+        };
+        let leads = project.links.iter().any(|link| link.name == "subscribe");
+        assert_eq!(leads, view.role == Role::Project, "{name}");
+    }
+}
+
+#[test]
 fn a_role_that_only_reads_writes_nothing() {
     let registry = load();
     for version in Version::ALL {

@@ -360,8 +360,16 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// Has an open process of a resource run.
-    pub fn wake_process(&mut self, resource: &Resource, id: i64, at: Timestamp) {
+    /// Has the open processes of a resource run.
+    pub fn wake_processes_of(&mut self, resource: &Resource) -> Result<()> {
+        let now = self.now();
+        for open in self.open_processes_of(resource.id)? {
+            self.wake_process(resource, open.id, now);
+        }
+        Ok(())
+    }
+
+    fn wake_process(&mut self, resource: &Resource, id: i64, at: Timestamp) {
         let account = Some(resource.account_id.map_or(NOBODY, |account| account.0));
         self.wake(Wake::Process { id, at, account });
     }

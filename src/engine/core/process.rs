@@ -57,10 +57,7 @@ pub(crate) fn request(
     };
     if edge.joins {
         let row = tx.update_if(row, &changes)?;
-        for open in tx.open_processes_of(row.id)? {
-            let at = tx.now();
-            tx.wake_process(&row, open.id, at);
-        }
+        tx.wake_processes_of(&row)?;
         return Ok(row);
     }
     if row.root == "service" {

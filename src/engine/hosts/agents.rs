@@ -247,9 +247,8 @@ pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, agent: &Resource
     } else if agent.state == State::DEACTIVATING {
         for open in tx.open_processes_of(agent.id)? {
             tx.set_process_data(open.id, host::REMOVE)?;
-            let at = tx.now();
-            tx.wake_process(agent, open.id, at);
         }
+        tx.wake_processes_of(agent)?;
     }
     Ok(())
 }

@@ -201,9 +201,8 @@ pub(crate) fn ask_to_remove(tx: &mut Tx<'_>, machine: &Machine, host: &Resource)
     } else if host.state == State::DEACTIVATING {
         for open in tx.open_processes_of(host.id)? {
             tx.set_process_data(open.id, REMOVE)?;
-            let at = tx.now();
-            tx.wake_process(host, open.id, at);
         }
+        tx.wake_processes_of(host)?;
     }
     Ok(())
 }

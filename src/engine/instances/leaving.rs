@@ -23,8 +23,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl Core {
     /// What a stop waits for: that no balancer sends anybody there, and, for as long as its launch configuration says and a moment
-    /// at least, that connections end. Nothing if it may go on. The time is counted from when the stop was asked for, so that it goes on when
-    /// the server was away.
+    /// at least, that connections end. Nothing if it may go on. The time is counted from when the stop was asked for, so that it
+    /// goes on when the server was away.
     pub(super) fn leave_balancers(&self, process: &Process, row: &Resource, runtime: &dyn Runtime) -> Option<Outcome> {
         let (Some(project), Some(host)) = (row.account_id, row.host_id) else {
             return None;

@@ -73,7 +73,7 @@ fn check_size(tx: &mut Tx<'_>, new: &NewResource, driver: &str) -> Result<()> {
         true => Ok(()),
         false => {
             let why = format!("Volume driver {driver} does not support specifying a size.");
-            // Quirk: no field is named, as there.
+            // Quirk: no field is named (recorded: `volumes`).
             Err(Error::new(ErrorKind::Invalid)
                 .with_code("InvalidOption")
                 .with_message(why))

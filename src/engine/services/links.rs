@@ -269,10 +269,7 @@ async fn change(
         let row = tx.get(id)?;
         tx.announce(id, row.account_id)?;
         // Its activation may wait for what it is no longer linked to.
-        for open in tx.open_processes_of(id)? {
-            let at = tx.now();
-            tx.wake_process(&row, open.id, at);
-        }
+        tx.wake_processes_of(&row)?;
         Ok(row)
     })
     .await
