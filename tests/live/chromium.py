@@ -132,6 +132,18 @@ class Page:
         http = sum(sizes.values())
         return {"http": http, "bytes": http + frames, "changes": changes, "urls": list(urls.values()), "sizes": dict(sorted(sizes.items(), key=lambda one: -one[1])[:12])}
 
+    def cost_of(self, url, is_cold):
+        """What a page costs until nothing is asked for any more: a browser that was never here, or one that was here a moment ago."""
+        if is_cold:
+            self.browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+            self.browser.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": BASE, "storageTypes": "local_storage"})
+        self.browser.get("about:blank")
+        self.measure()
+        self.open(url)
+        self.wait("the page " + url, lambda: self.one("#middle h1").text)
+        self.wait("quiet", lambda: self.is_quiet(1.5))
+        return self.cost()
+
     def close(self):
         self.browser.quit()
 

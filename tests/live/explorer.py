@@ -379,14 +379,7 @@ def p10_answers_are_compressed_and_nothing_is_read_twice():
     PAGE.wait("that nothing changes any more", lambda: PAGE.is_quiet(4))
     for path, limit in limits.items():
         for state in ("cold", "warm"):
-            if state == "cold":
-                PAGE.browser.execute_cdp_cmd("Network.clearBrowserCache", {})
-                PAGE.browser.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": BASE, "storageTypes": "local_storage"})
-            PAGE.browser.get("about:blank")
-            PAGE.measure()
-            open_page(BASE + path)
-            PAGE.wait("quiet", lambda: PAGE.is_quiet(1.5))
-            cost = PAGE.cost()
+            cost = PAGE.cost_of(BASE + path, state == "cold")
             told[f"{path} {state}"] = cost["http"]
             twice = sorted({url for url in cost["urls"] if cost["urls"].count(url) > 1})
             assert not twice, f"{path} {state}: read twice: {twice}"

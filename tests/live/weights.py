@@ -34,15 +34,7 @@ def weigh(page):
     told = {}
     for name, url in PAGES.items():
         for state in ("cold", "warm"):
-            if state == "cold":
-                page.browser.execute_cdp_cmd("Network.clearBrowserCache", {})
-                page.browser.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": BASE, "storageTypes": "local_storage"})
-            page.browser.get("about:blank")
-            page.measure()
-            page.open(url)
-            page.wait(name, lambda: page.one("#middle h1").text)
-            page.wait("quiet", lambda: page.is_quiet(1.5))
-            cost = page.cost()
+            cost = page.cost_of(url, state == "cold")
             told[f"{name} {state}"] = {"bytes": cost["http"], "requests": len(cost["urls"])}
     return told
 
