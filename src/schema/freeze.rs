@@ -8,12 +8,12 @@ use super::load::Files;
 use super::shown::{Mask, Masks};
 use super::trim;
 use super::type_view::{all_letters, leads_to};
-use super::types::view_index;
+use super::type_views::{Maker, TypeViews};
+use super::types::{Sources, view_index};
 use super::{Field, FieldType, Machine, Role, Source, StoredField, Transition, Type, TypeView, Version, View};
 use crate::model::State;
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Makes all types: what the engine and the store know, whatever the version and the role.
 pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)], masks: &Masks<'_>) -> BTreeMap<String, Arc<Type>> {
@@ -26,14 +26,9 @@ pub(super) fn types(files: &Files, shapes: &[(Version, Shapes)], masks: &Masks<'
         .collect()
 }
 
-/// Makes the view of a version and a role.
-pub(super) fn view(
-    files: &Files,
-    shapes: &[(Version, Shapes)],
-    types: &BTreeMap<String, Arc<Type>>,
-    version: Version,
-    role: Role,
-) -> View {
+/// Makes the view of a version and a role, as far as it is the same whichever type is asked for.
+pub(super) fn view(sources: &'static Sources, version: Version, role: Role) -> View {
+    let Sources { files, shapes, types } = sources;
     let world = Unfrozen::new(files, shapes);
     let served = files.versions.get(&version).and_then(|v| v.served.as_ref());
     let grants = world.grants(version);
@@ -43,10 +38,11 @@ pub(super) fn view(
         rights: grants.rights(role),
         serving: served.map(|s| (s.version, world.grants(s.version).rights(role))),
         has_filters: !files.roles.get(&role).is_some_and(|part| part.no_filters),
-        inside: role.is_outside().then(|| grants.rights(Role::Owner)),
+        grants,
+        inside: OnceLock::new(),
         trims: trim::Found::default(),
     };
-    world.view(&eyes, types)
+    world.view(eyes, types)
 }
 
 /// Whether a version shows a type at all.
@@ -67,7 +63,7 @@ pub(super) struct Unfrozen<'a> {
     /// Every type's canonical id → itself and all types below it, sorted.
     pub(super) below: HashMap<&'a str, Vec<&'a TypeFile>>,
     /// Plural → canonical id, once it is asked for; of several types with one plural the first.
-    pub(super) listed: OnceCell<HashMap<String, &'a str>>,
+    pub(super) listed: OnceLock<HashMap<String, &'a str>>,
 }
 
 /// Whose view is made, and what they have.
@@ -78,8 +74,9 @@ pub(super) struct Eyes<'a> {
     /// The version that serves some types of this one, and what the role has there.
     pub(super) serving: Option<(Version, AllRights<'a>)>,
     pub(super) has_filters: bool,
-    /// What a project can be asked for: its links lead inside it, where whoever comes from outside is its owner.
-    pub(super) inside: Option<AllRights<'a>>,
+    /// By which the rights are known.
+    grants: Grants<'a>,
+    inside: OnceLock<AllRights<'a>>,
     /// What is taken out of structures, as far as it was worked out.
     pub(super) trims: trim::Found,
 }
@@ -101,7 +98,7 @@ impl<'a> Unfrozen<'a> {
             files,
             shapes,
             below: below(files),
-            listed: OnceCell::new(),
+            listed: OnceLock::new(),
         }
     }
 
@@ -277,36 +274,13 @@ impl<'a> Unfrozen<'a> {
         format!("1{}", short.collect::<String>().to_ascii_lowercase())
     }
 
-    fn view(&self, eyes: &Eyes<'_>, types: &BTreeMap<String, Arc<Type>>) -> View {
-        let (version, role) = (eyes.version, eyes.role);
-        let bit = 1 << view_index(version, role);
-        let mut view = View {
-            version,
-            role,
-            bit,
-            types: BTreeMap::new(),
-            by_kind: HashMap::new(),
-            by_path: HashMap::new(),
-        };
-        for file in self.files.types.values() {
-            // A hidden type is shown as its nearest visible parent.
-            if let Some(shown_as) = line(self.files, &file.id).into_iter().find(|f| eyes.sees(&f.id)) {
-                view.by_kind
-                    .insert(file.id.clone(), self.name(version, &shown_as.id).to_owned());
-            }
-            let (Some(def), Some(rights)) = (types.get(&file.id), eyes.rights.get(file.id.as_str())) else {
-                continue;
-            };
-            let trims = self.trims(eyes, types, &file.id);
-            let ty = Arc::new(TypeView {
-                trims,
-                ..self.type_view(file, eyes, rights, def)
-            });
-            view.by_path.insert(ty.plural.to_ascii_lowercase(), ty.id.clone());
-            view.by_path.insert(ty.id.to_ascii_lowercase(), ty.id.clone());
-            view.types.insert(ty.id.clone(), ty);
-        }
-        view
+    /// How a type is shown; it has to be one that is seen.
+    pub(super) fn shown(&self, eyes: &Eyes<'_>, types: &BTreeMap<String, Arc<Type>>, id: &str) -> Option<TypeView> {
+        let (file, def, rights) = (self.files.types.get(id)?, types.get(id)?, eyes.rights.get(id)?);
+        Some(TypeView {
+            trims: self.trims(eyes, types, id),
+            ..self.type_view(file, eyes, rights, def)
+        })
     }
 
     pub(super) fn name<'b>(&'b self, version: Version, id: &'b str) -> &'b str {
@@ -318,7 +292,48 @@ impl<'a> Unfrozen<'a> {
     }
 }
 
-impl Eyes<'_> {
+impl Unfrozen<'static> {
+    fn view(self, eyes: Eyes<'static>, types: &'static BTreeMap<String, Arc<Type>>) -> View {
+        let (version, role, files) = (eyes.version, eyes.role, self.files);
+        let (mut names, mut by_kind, mut by_path) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        for file in files.types.values() {
+            // A hidden type is shown as its nearest visible parent.
+            if let Some(shown_as) = line(files, &file.id).into_iter().find(|f| eyes.sees(&f.id)) {
+                by_kind.insert(file.id.clone(), self.name(version, &shown_as.id).to_owned());
+            }
+            if types.contains_key(&file.id) && eyes.sees(&file.id) {
+                let name = self.name(version, &file.id);
+                let plural = file.plural.clone().unwrap_or_else(|| plural(name));
+                by_path.insert(plural.to_ascii_lowercase(), name.to_owned());
+                by_path.insert(name.to_ascii_lowercase(), name.to_owned());
+                names.insert(name.to_owned(), file.id.as_str());
+            }
+        }
+        let maker = Maker {
+            world: self,
+            eyes,
+            types,
+        };
+        View {
+            version,
+            role,
+            bit: 1 << view_index(version, role),
+            types: TypeViews::to_make(names, maker),
+            by_kind,
+            by_path,
+        }
+    }
+}
+
+impl<'a> Eyes<'a> {
+    /// What a project can be asked for: its links lead inside it, where whoever comes from outside is its owner.
+    pub(super) fn inside(&self) -> &AllRights<'a> {
+        match self.role.is_outside() {
+            true => self.inside.get_or_init(|| self.grants.rights(Role::Owner)),
+            false => &self.rights,
+        }
+    }
+
     pub(super) fn sees(&self, id: &str) -> bool {
         self.rights.contains_key(id)
     }

@@ -1,6 +1,7 @@
 //! Reading the schema files: the built-in ones, and a folder laid over them.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use include_dir::{Dir, File, include_dir};
@@ -34,14 +35,7 @@ pub(super) struct Files {
 
 /// Reads everything; all that cannot be read is a problem, not only the first.
 pub(super) fn read(overlay: Option<&Path>) -> (Files, Vec<Problem>) {
-    let mut files = Files::default();
-    let mut problems = Vec::new();
-    for (folder, dir) in folders(&BUILT_IN) {
-        for file in dir.files() {
-            let name = file.path().file_name().unwrap_or_default().to_string_lossy();
-            take(&mut files, &mut problems, folder, &name, file.contents());
-        }
-    }
+    let (mut files, mut problems) = read_built_in();
     let laid_over = overlay.map(|overlay| (overlay, read_overlay(overlay, &mut files, &mut problems)));
     if let Some((overlay, Err(error))) = laid_over {
         problems.push(Problem::new(
@@ -50,6 +44,33 @@ pub(super) fn read(overlay: Option<&Path>) -> (Files, Vec<Problem>) {
         ));
     }
     (files, problems)
+}
+
+/// The built-in files. A start waits for this, so half of them are read beside the others.
+fn read_built_in() -> (Files, Vec<Problem>) {
+    let all: Vec<(&str, &File)> = folders(&BUILT_IN)
+        .flat_map(|(folder, dir)| dir.files().map(move |file| (folder, file)))
+        .collect();
+    let read = |part: &[(&str, &File)]| {
+        let (mut files, mut problems) = (Files::default(), Vec::new());
+        for (folder, file) in part {
+            let name = file.path().file_name().unwrap_or_default().to_string_lossy();
+            take(&mut files, &mut problems, folder, &name, file.contents());
+        }
+        (files, problems)
+    };
+    // Most are types, which come first: the rest, where the files stand that there is one of, is in the second half.
+    let (some, others) = all.split_at(all.len() / 2);
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(|| read(some));
+        let (mut files, mut problems) = read(others);
+        let (mut read, found) = beside.join().unwrap_or_else(|panic| resume_unwind(panic));
+        files.types.append(&mut read.types);
+        files.processes.append(&mut read.processes);
+        files.grants.append(&mut read.grants);
+        problems.extend(found);
+        (files, problems)
+    })
 }
 
 /// What was worked out before of the built-in schemas.

@@ -43,6 +43,11 @@ impl Machine {
         self.transitions.iter().find(|t| t.process == process && t.via == via)
     }
 
+    /// Whether a process may end in `done`, wherever it starts.
+    pub fn may_end(&self, process: &str, done: State) -> bool {
+        self.transitions.iter().any(|t| t.process == process && t.done == done)
+    }
+
     /// Whether a row in `state` is on its way somewhere.
     pub fn is_transitioning(&self, state: State) -> bool {
         state == State::REQUESTED || self.transitions.iter().any(|t| t.via == state)

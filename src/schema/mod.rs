@@ -30,6 +30,7 @@ mod summary;
 mod testkit;
 mod trim;
 mod type_view;
+mod type_views;
 mod types;
 pub mod validate;
 #[cfg(test)]
@@ -45,4 +46,5 @@ pub use render::RowTemplateCell;
 pub use schema_json::{schema_json, write_schema};
 pub use summary::Summary;
 pub use trim::Trims;
+pub use type_views::TypeViews;
 pub use types::*;

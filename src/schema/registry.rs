@@ -3,10 +3,12 @@
 use std::fmt;
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::inherit::Shapes;
 use super::load::Files;
 use super::shown::Masks;
+use super::types::Sources;
 use super::{Registry, Version, freeze, inherit, lint, load};
 
 /// Something in the schema files that does not fit.
@@ -53,39 +55,52 @@ impl Registry {
     }
 
     fn read(overlay: Option<&Path>, is_checked: bool) -> Result<Self, Vec<Problem>> {
-        let (files, mut problems) = load::read(overlay);
-        let shapes = all_shapes(&files, &mut problems);
-        if problems.is_empty() {
-            // A start waits for this: checking and freezing read the same shapes, and freezing cannot fail.
-            let types = std::thread::scope(|scope| {
-                if !is_checked {
-                    return freeze::types(&files, &shapes, &Masks::read(load::shown()));
-                }
-                scope.spawn(|| lint::check(&files, &shapes, &mut problems));
-                freeze::types(&files, &shapes, &Masks::of(&files, &shapes))
-            });
-            if problems.is_empty() {
-                return Ok(Self::new(types, files, shapes));
-            }
-        }
-        problems.sort_unstable();
-        problems.dedup();
-        Err(problems)
+        // The built-in ones do not change: whoever reads them again has what was read before.
+        static CHECKED: OnceLock<Outcome> = OnceLock::new();
+        static AS_THEY_ARE: OnceLock<Outcome> = OnceLock::new();
+        let sources = match (overlay, is_checked) {
+            (Some(_), _) => sources(overlay, is_checked),
+            (None, true) => CHECKED.get_or_init(|| sources(None, true)).clone(),
+            (None, false) => AS_THEY_ARE.get_or_init(|| sources(None, false)).clone(),
+        };
+        sources.map(Self::new)
     }
+}
+
+/// What the files say, or what does not fit in them.
+type Outcome = Result<&'static Sources, Vec<Problem>>;
+
+fn sources(overlay: Option<&Path>, is_checked: bool) -> Outcome {
+    let (files, mut problems) = load::read(overlay);
+    let shapes = all_shapes(&files, &mut problems);
+    if problems.is_empty() {
+        // A start waits for this: checking and freezing read the same shapes, and freezing cannot fail.
+        let types = std::thread::scope(|scope| {
+            if !is_checked {
+                return freeze::types(&files, &shapes, &Masks::read(load::shown()));
+            }
+            scope.spawn(|| lint::check(&files, &shapes, &mut problems));
+            freeze::types(&files, &shapes, &Masks::of(&files, &shapes))
+        });
+        if problems.is_empty() {
+            return Ok(Box::leak(Box::new(Sources { files, shapes, types })));
+        }
+    }
+    problems.sort_unstable();
+    problems.dedup();
+    Err(problems)
 }
 
 /// What types are in each version. A start waits for this, so the versions are worked out side by side.
 fn all_shapes(files: &Files, problems: &mut Vec<Problem>) -> Vec<(Version, Shapes)> {
     let found = std::thread::scope(|scope| {
         let work = |version| {
-            scope.spawn(move || {
-                let mut problems = Vec::new();
-                (version, inherit::shapes(files, version, &mut problems), problems)
-            })
+            let mut problems = Vec::new();
+            (version, inherit::shapes(files, version, &mut problems), problems)
         };
-        Version::ALL
-            .map(work)
-            .map(|working| working.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        let old = scope.spawn(move || work(Version::V1));
+        let new = work(Version::V2Beta);
+        [old.join().unwrap_or_else(|panic| resume_unwind(panic)), new]
     });
     let mut all = Vec::new();
     for (version, shapes, found) in found {

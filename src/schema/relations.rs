@@ -12,7 +12,6 @@ impl<'a> Unfrozen<'a> {
     /// The links that lead somewhere for a role, sorted by name.
     pub(super) fn links(&self, shape: &TypeShape, eyes: &Eyes<'_>, rights: &TypeRights<'_>, def: &Type) -> Vec<Link> {
         let version = eyes.version;
-        let inside = eyes.inside.as_ref().unwrap_or(&eyes.rights);
         let mut links: Vec<Link> = Vec::new();
         for (name, text) in &shape.links {
             let mut add = |name: &str, to| {
@@ -23,6 +22,7 @@ impl<'a> Unfrozen<'a> {
             };
             match Notation::parse(text) {
                 Notation::Types => {
+                    let inside = eyes.inside();
                     let is_listed =
                         |f: &&TypeFile| inside.get(f.id.as_str()).is_some_and(|r| r.collection.contains(&"GET"));
                     // A stream is no list; the original leads to it all the same where a project's own key asks.

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::type_views::TypeViews;
 use super::{Column, Field, FieldType, Role, Source, StoredField, Type, TypeView, Version, View};
 
 /// An own field of a type.
@@ -113,7 +114,7 @@ pub fn full_view_of(def: Type, name: &str) -> TypeView {
 
 /// A view with these types.
 pub fn view(version: Version, bit: u32, types: Vec<TypeView>) -> View {
-    let types: BTreeMap<String, Arc<TypeView>> = types.into_iter().map(|t| (t.id.clone(), Arc::new(t))).collect();
+    let types = TypeViews::of(types.into_iter().map(Arc::new));
     let by_kind: HashMap<String, String> = types.values().map(|t| (t.def.id.clone(), t.id.clone())).collect();
     View {
         version,

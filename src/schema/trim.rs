@@ -3,9 +3,8 @@
 //! A row keeps a structure whole, whoever wrote it and whoever reads it; what a view hides of the structure's type is taken
 //! out when the row is written for that view. Most roles see all that anybody may write, and pay nothing for this.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -40,7 +39,16 @@ pub struct Trim {
 }
 
 /// What is taken out of structures, by version, type and how deep it may still be followed: many types hold the same ones.
-pub(super) type Found = RefCell<HashMap<(Version, String, usize), Option<Trim>>>;
+#[derive(Debug, Default)]
+pub(super) struct Found(Mutex<ByType>);
+
+type ByType = HashMap<(Version, String, usize), Option<Trim>>;
+
+impl Found {
+    fn lock(&self) -> MutexGuard<'_, ByType> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What a role has, and what there is to hide from it.
 #[derive(Clone, Copy)]
@@ -64,11 +72,12 @@ impl Eyes<'_> {
             FieldType::Map(of) => self.field(of, depth).map(|trim| Trim { is_map: true, ..trim }),
             FieldType::Embedded(id) => {
                 let key = (self.version, id.clone(), depth.checked_sub(1)?);
-                if let Some(found) = self.found.borrow().get(&key) {
-                    return found.clone();
+                let found = self.found.lock().get(&key).cloned();
+                if let Some(found) = found {
+                    return found;
                 }
                 let trim = self.structure(id, key.2);
-                self.found.borrow_mut().insert(key, trim.clone());
+                self.found.lock().insert(key, trim.clone());
                 trim
             }
             FieldType::String

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::freeze;
 use super::inherit::Shapes;
 use super::load::Files;
+use super::type_views::TypeViews;
 use super::{Field, FieldType, LayoutCell, Machine, RowTemplateCell, Source, Trims};
 
 /// A version of the API.
@@ -182,8 +183,8 @@ pub struct View {
     pub role: Role,
     /// The bit of this view in the masks of [`Type::classes`]: a mask with one bit set.
     pub bit: u32,
-    /// By name as this view has it (`environment` on v1).
-    pub types: BTreeMap<String, Arc<TypeView>>,
+    /// By name as this view has it (`environment` on v1); each is made when it is first asked for.
+    pub types: TypeViews,
     /// By canonical type id → the name in `types`.
     pub by_kind: HashMap<String, String>,
     /// Lower-cased name or plural → the name in `types`.
@@ -336,34 +337,45 @@ pub enum Relation {
     Handled,
 }
 
+/// What types and views are made of. The schemas of a process are there until it ends, so that whatever is made of them later can
+/// refer to them.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pub files: Files,
+    pub shapes: Vec<(Version, Shapes)>,
+    pub types: BTreeMap<String, Arc<Type>>,
+}
+
 /// All types, and the views of them: frozen, each when it is first asked for.
 #[derive(Debug)]
 pub struct Registry {
     /// What types and fields are for, once somebody asks.
     pub(super) texts: OnceLock<super::Descriptions>,
-    /// How types are shown to people, as JSON by name.
-    pub summaries: String,
+    summaries: OnceLock<String>,
     /// By canonical id.
-    pub types: BTreeMap<String, Arc<Type>>,
-    files: Files,
-    shapes: Vec<(Version, Shapes)>,
+    pub types: &'static BTreeMap<String, Arc<Type>>,
+    sources: &'static Sources,
     /// One per version and role.
     views: Vec<OnceLock<Arc<View>>>,
 }
 
 impl Registry {
-    pub(super) fn new(types: BTreeMap<String, Arc<Type>>, files: Files, shapes: Vec<(Version, Shapes)>) -> Self {
+    pub(super) fn new(sources: &'static Sources) -> Self {
         let views = (0..Version::ALL.len() * Role::ALL.len())
             .map(|_| OnceLock::new())
             .collect();
         Self {
-            summaries: super::summary::all(&files),
+            summaries: OnceLock::new(),
             texts: OnceLock::new(),
-            types,
-            files,
-            shapes,
+            types: &sources.types,
+            sources,
             views,
         }
+    }
+
+    /// How types are shown to people, as JSON by name.
+    pub fn summaries(&self) -> &str {
+        self.summaries.get_or_init(|| super::summary::all(&self.sources.files))
     }
 
     /// The type of this canonical id.
@@ -383,12 +395,12 @@ impl Registry {
         ty.served_as.map_or(view, |version| self.view(version, view.role))
     }
 
-    /// The view of a version and role. Made the first time, which takes some milliseconds.
+    /// The view of a version and role. Made the first time, which takes some milliseconds; its types when they are asked for.
     pub fn view(&self, version: Version, role: Role) -> &Arc<View> {
         let Some(cell) = self.views.get(view_index(version, role)) else {
             unreachable!("there is a cell for each version and role")
         };
-        cell.get_or_init(|| Arc::new(freeze::view(&self.files, &self.shapes, &self.types, version, role)))
+        cell.get_or_init(|| Arc::new(freeze::view(self.sources, version, role)))
     }
 
     /// All views, made if they were not yet.

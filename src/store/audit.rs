@@ -249,7 +249,7 @@ impl Tx<'_> {
         let packed = self
             .packer
             .pack(self.conn, || layout.sample(), (entry.request, entry.response))?;
-        let id = dialect::take_number(self.conn, "resource").map_err(failed)?;
+        let id = self.next_audit_number().map_err(failed)?;
         known!(
             Record = "INSERT INTO audit (id, account_id, created_ms, auth_type, user_id, identity_id, client_ip, event_type, \
                 resource_type, resource_id, response_code, runtime_ms, packing, bodies) \

@@ -96,7 +96,8 @@ impl Store {
         let manager = ConnectionManager::new(config.file.display().to_string());
         let readers = Pool::builder()
             .max_size(config.readers)
-            .min_idle(Some(1))
+            // A start waits for the one that it needs, not for one more.
+            .min_idle(Some(0))
             .test_on_check_out(false)
             .connection_timeout(Duration::from_secs(30))
             .connection_customizer(Box::new(ReadOnly {

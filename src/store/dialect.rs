@@ -9,7 +9,7 @@ use diesel::connection::SimpleConnection;
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{Bool, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 
 use super::statement::{Bound, fixed, known};
@@ -20,18 +20,28 @@ pub(super) type Conn = SqliteConnection;
 /// What statements are written for.
 pub(super) type Db = Sqlite;
 
-/// Begins a write transaction. At once, so that what it reads is still so when it writes.
-pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
-/// Ends one and keeps what it did.
-pub(super) const COMMIT: &str = "COMMIT";
+known!(
+    /// Begins a write transaction. At once, so that what it reads is still so when it writes.
+    pub(super) Begin = "BEGIN IMMEDIATE"
+);
+known!(
+    /// Ends one and keeps what it did.
+    pub(super) Commit = "COMMIT"
+);
 /// Ends one and takes back what it did.
 pub(super) const ROLLBACK: &str = "ROLLBACK";
-/// Begins the part of a transaction that one closure has to itself.
-pub(super) const BEGIN_PART: &str = "SAVEPOINT job";
-/// Takes back what this part did.
-pub(super) const TAKE_BACK_PART: &str = "ROLLBACK TO job";
-/// Ends this part.
-pub(super) const END_PART: &str = "RELEASE job";
+known!(
+    /// Begins the part of a transaction that one closure has to itself.
+    pub(super) BeginPart = "SAVEPOINT job"
+);
+known!(
+    /// Takes back what this part did.
+    pub(super) TakeBackPart = "ROLLBACK TO job"
+);
+known!(
+    /// Ends this part.
+    pub(super) EndPart = "RELEASE job"
+);
 
 /// A condition that no row meets.
 pub(super) const NEVER: &str = "0";
@@ -51,10 +61,9 @@ pub(super) const SELECTS_CONTAINERS: &str =
 /// What every connection is told first; `cache_kib` is its page cache.
 fn settings(cache_kib: u32) -> String {
     // The writer folds the log into the file by itself, at 16 MiB: a page that changes often is then copied once for
-    // many changes. A start after a crash reads that much at most. What a part of a transaction would have to take back is
-    // kept in memory: a file of its own would be written for each page that a closure touches first.
+    // many changes. A start after a crash reads that much at most.
     format!(
-        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib}; PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY;"
+        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib}; PRAGMA wal_autocheckpoint = 4000;"
     )
 }
 
@@ -129,30 +138,34 @@ pub(super) fn faults(conn: &mut Conn) -> QueryResult<Vec<String>> {
     Ok(faults.filter(|text| text != "ok").collect())
 }
 
-#[derive(QueryableByName)]
-struct Sequence {
-    #[diesel(sql_type = BigInt)]
-    seq: i64,
+diesel::table! {
+    sqlite_sequence (name) {
+        name -> Text,
+        seq -> BigInt,
+    }
 }
 
 /// The last number that a table gave to a row, deleted ones included; zero if it never had one.
 pub(super) fn last_number(conn: &mut Conn, table: &'static str) -> QueryResult<i64> {
-    let query = diesel::sql_query("SELECT seq FROM sqlite_sequence WHERE name = ?").bind::<Text, _>(table);
-    Ok(query.get_result::<Sequence>(conn).optional()?.map_or(0, |row| row.seq))
+    let found = last_numbers(conn)?;
+    let of_table = found.iter().find(|(name, _)| name == table);
+    Ok(of_table.map_or(0, |(_, last)| *last))
 }
 
-/// Takes the next number of a table's sequence for a row that is kept elsewhere. (`RETURNING` would make a table for it.)
-pub(super) fn take_number(conn: &mut Conn, table: &'static str) -> QueryResult<i64> {
-    known!(Take = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = ?");
-    known!(Taken = "SELECT seq FROM sqlite_sequence WHERE name = ?");
-    fixed(Take, [Bound::Text(table)]).execute(conn)?;
-    fixed(Taken, [Bound::Text(table)]).get_result(conn)
+/// The same for all tables that ever had a row.
+pub(super) fn last_numbers(conn: &mut Conn) -> QueryResult<Vec<(String, i64)>> {
+    sqlite_sequence::table
+        .select((sqlite_sequence::name, sqlite_sequence::seq))
+        .load(conn)
 }
 
-/// The number of the row that this connection inserted last.
-pub(super) fn inserted_number(conn: &mut Conn) -> QueryResult<i64> {
-    known!(Inserted = "SELECT last_insert_rowid()");
-    fixed(Inserted, []).get_result(conn)
+/// Notes the last number of a table's sequence, where its row is kept elsewhere. The table has given numbers before.
+pub(super) fn note_number(conn: &mut Conn, table: &'static str, last: i64) -> QueryResult<()> {
+    known!(Note = "UPDATE sqlite_sequence SET seq = ? WHERE name = ?");
+    match fixed(Note, [Bound::Int(last), Bound::Text(table)]).execute(conn)? {
+        0 => Err(diesel::result::Error::NotFound),
+        _ => Ok(()),
+    }
 }
 
 /// The value of a field in the JSON of a column. The name is the registry's; quotes keep any name a name.
@@ -275,7 +288,7 @@ mod tests {
         assert_eq!(last_number(&mut conn, "t"), Ok(0));
         conn.batch_execute("INSERT INTO t VALUES (7); DELETE FROM t").unwrap();
         assert_eq!(last_number(&mut conn, "t"), Ok(7));
-        assert_eq!(take_number(&mut conn, "t"), Ok(8));
+        assert_eq!(note_number(&mut conn, "t", 8), Ok(()));
         conn.batch_execute("INSERT INTO t DEFAULT VALUES").unwrap();
         assert_eq!(last_number(&mut conn, "t"), Ok(9));
     }

@@ -16,6 +16,7 @@ mod fence_tests;
 mod identity;
 mod layout;
 mod migrate;
+mod numbers;
 mod outbox;
 mod process;
 mod query;

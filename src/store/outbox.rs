@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::numbers::Sequence;
 use super::statement::{Bound, fixed, known};
 use super::tables::change_event;
 use super::{Store, Tx, dialect};
@@ -56,12 +57,16 @@ impl Store {
 impl Tx<'_> {
     /// Says that a resource changed, to subscribers and to whoever owns it.
     pub fn announce(&mut self, id: ResourceId, account: Option<ResourceId>) -> Result<()> {
-        known!(Announce = "INSERT INTO change_event (resource_id, account_id, created_ms) VALUES (?, ?, ?)");
+        known!(Announce = "INSERT INTO change_event (id, resource_id, account_id, created_ms) VALUES (?, ?, ?, ?)");
         let account = account.map(|account| account.0);
-        let values = [Bound::Int(id.0), Bound::MaybeInt(account), Bound::Int(self.now().0)];
-        fixed(Announce, values)
-            .execute(self.conn)
-            .map_err(|e| Error::internal("writing a change event", e))?;
+        let failed = |source| Error::internal("writing a change event", source);
+        let values = [
+            Bound::Int(self.next_number(Sequence::Event).map_err(failed)?),
+            Bound::Int(id.0),
+            Bound::MaybeInt(account),
+            Bound::Int(self.now().0),
+        ];
+        fixed(Announce, values).execute(self.conn).map_err(failed)?;
         self.has_announced = true;
         Ok(())
     }

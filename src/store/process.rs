@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::dialect::OneOf;
+use super::numbers::Sequence;
 use super::query::comparison;
 use super::resource::rows as resource;
 use super::statement::{Bound, fixed, known};
@@ -339,10 +340,13 @@ impl Tx<'_> {
     pub fn start_first_process(&mut self, new: &NewProcess<'_>) -> Result<i64> {
         let now = self.now();
         known!(
-            Start = "INSERT INTO process_instance (resource_id, process, run_after_ms, claimed_by, epoch, data, started_ms, \
-                attempts, message, exit_reason) VALUES (?, ?, ?, ?, ?, ?, ?, 0, '', '')"
+            Start = "INSERT INTO process_instance (id, resource_id, process, run_after_ms, claimed_by, epoch, data, started_ms, \
+                attempts, message, exit_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', '')"
         );
+        let failed = failed("asking for a process");
+        let id = self.next_number(Sequence::Process).map_err(&failed)?;
         let values = [
+            Bound::Int(id),
             Bound::Int(new.resource.id.0),
             Bound::Text(new.process),
             Bound::Int(now.0),
@@ -351,10 +355,7 @@ impl Tx<'_> {
             Bound::Text(new.data),
             Bound::Int(now.0),
         ];
-        let id = fixed(Start, values)
-            .execute(self.conn)
-            .and_then(|_| dialect::inserted_number(self.conn))
-            .map_err(failed("asking for a process"))?;
+        fixed(Start, values).execute(self.conn).map_err(failed)?;
         self.count_row();
         self.wake_process(new.resource, id, now);
         Ok(id)

@@ -85,8 +85,10 @@ pub(super) trait Known: 'static {
 
 /// Names the text of a statement.
 macro_rules! known {
-    ($name:ident = $text:expr) => {
-        struct $name;
+    ($(#[$about:meta])* $vis:vis $name:ident = $text:expr) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy)]
+        $vis struct $name;
         impl crate::store::statement::Known for $name {
             fn parts() -> &'static [&'static str] {
                 static PARTS: std::sync::OnceLock<Vec<&'static str>> = std::sync::OnceLock::new();

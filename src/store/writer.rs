@@ -17,8 +17,9 @@ use tokio::sync::{Semaphore, oneshot};
 use super::LayoutOf;
 use super::bodies::Packer;
 use super::cache::Written;
-use super::dialect::{self, Conn};
-use super::statement::Statement;
+use super::dialect::{self, Begin, BeginPart, Commit, Conn, EndPart, TakeBackPart};
+use super::numbers::Numbers;
+use super::statement::{Known, fixed};
 use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
 
 /// Closures in one commit take at most about this long together: a request behind them should not notice.
@@ -74,6 +75,7 @@ pub struct Tx<'a> {
     pub(super) conn: &'a mut Conn,
     pub(super) layout: &'a dyn LayoutOf,
     pub(super) packer: &'a mut Packer,
+    pub(super) numbers: &'a mut Numbers,
     pub(super) server_uuid: &'a str,
     pub(super) epoch: i64,
     now: Timestamp,
@@ -358,7 +360,7 @@ impl Loop {
 
     /// Runs as many closures as there is time for and commits them. `false` ends the writer.
     fn commit_group(&mut self, first: Job) -> bool {
-        if let Err(error) = self.run_statement(dialect::BEGIN) {
+        if let Err(error) = self.run_statement(Begin) {
             self.shared.is_stuck(error.to_string());
             return true;
         }
@@ -367,8 +369,9 @@ impl Loop {
         let mut told = Told::default();
         let mut next = Some(first);
         let mut has_written = false;
+        let mut numbers = Numbers::default();
         while let Some(job) = next.take() {
-            has_written |= self.run_one(job, &mut finished, &mut told);
+            has_written |= self.run_one(job, &mut numbers, &mut finished, &mut told);
             if began.elapsed() < COMMIT_BUDGET {
                 next = take(&mut self.shared.lock());
             }
@@ -378,7 +381,8 @@ impl Loop {
             self.shared.lock().is_dead = true;
             return false;
         }
-        let is_durable = match self.run_statement(dialect::COMMIT) {
+        let noted = numbers.note(&mut self.conn);
+        let is_durable = match noted.and_then(|()| self.run_statement(Commit)) {
             Ok(()) => {
                 if has_written {
                     self.shared.has_written();
@@ -403,20 +407,22 @@ impl Loop {
     }
 
     /// Begin, end and what is between them are the same few statements for every commit.
-    fn run_statement(&mut self, text: &'static str) -> QueryResult<()> {
-        Statement::new(text, Vec::new()).execute(&mut self.conn).map(|_| ())
+    fn run_statement<T: Known>(&mut self, text: T) -> QueryResult<()> {
+        fixed(text, []).execute(&mut self.conn).map(drop)
     }
 
     /// Runs a closure; whether it wrote something that is to stay.
-    fn run_one(&mut self, job: Job, finished: &mut Vec<Finish>, told: &mut Told) -> bool {
-        if let Err(error) = self.run_statement(dialect::BEGIN_PART) {
+    fn run_one(&mut self, job: Job, numbers: &mut Numbers, finished: &mut Vec<Finish>, told: &mut Told) -> bool {
+        if let Err(error) = self.run_statement(BeginPart) {
             self.shared.is_stuck(error.to_string());
             return false;
         }
+        let before = *numbers;
         let mut tx = Tx {
             conn: &mut self.conn,
             layout: &*self.layout,
             packer: &mut self.packer,
+            numbers,
             server_uuid: &self.server_uuid,
             epoch: self.epoch,
             now: self.clock.now(),
@@ -435,9 +441,10 @@ impl Loop {
             Ok(())
         } else {
             self.packer.settle(false);
-            self.run_statement(dialect::TAKE_BACK_PART)
+            *numbers = before;
+            self.run_statement(TakeBackPart)
         };
-        if let Err(error) = back.and_then(|()| self.run_statement(dialect::END_PART)) {
+        if let Err(error) = back.and_then(|()| self.run_statement(EndPart)) {
             self.shared.is_stuck(error.to_string());
         }
         if keep {

@@ -7,7 +7,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::web;
 
 use super::ApiState;
-use super::respond::{LetIn, Parts, client_ip};
+use super::respond::{LetIn, Parts};
 use crate::api::accounts::{identities, local_auth, token};
 use crate::api::live;
 use crate::api::pages::{beside, openapi, receivers, scripts};
@@ -34,6 +34,7 @@ pub async fn answer(
         route,
         query,
         base,
+        client_ip,
         ..
     } = parts;
     let headers = request.headers();
@@ -63,7 +64,7 @@ pub async fn answer(
         return Err(Error::bug("let in as nobody"));
     };
     if receivers::is_call(&route.target) {
-        return receivers::execute(&state.engine, verb, query, body, &client_ip(request, state)).await;
+        return receivers::execute(&state.engine, verb, query, body, client_ip).await;
     }
     if token::is_asked(&route.target) {
         let request = token::Login {
@@ -78,8 +79,7 @@ pub async fn answer(
         return token::answer(&request, body).await;
     }
     let view = state.engine.view(scope).clone();
-    let client_ip = client_ip(request, state);
-    let asked = audit::asked(&view, &route.target, verb, query, &body, &client_ip);
+    let asked = audit::asked(&view, &route.target, verb, query, &body, client_ip);
     scope.attempt = asked.and_then(|asked| state.engine.attempt(&asked));
     let (scope, view) = (&*scope, &view);
     let call = Call {
@@ -101,7 +101,7 @@ pub async fn answer(
         sockets: &state.sockets,
         response: &mut let_in.socket,
     };
-    serve(&call, &route.target, state, shake, body, &client_ip).await
+    serve(&call, &route.target, state, shake, body, client_ip).await
 }
 
 /// Says who asks. Whoever wants to log in is nobody yet.

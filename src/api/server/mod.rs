@@ -144,7 +144,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
 
 /// A file of the explorer, or what it tells of the types.
 async fn asset(request: HttpRequest, path: web::Path<(String, String)>, state: web::Data<ApiState>) -> HttpResponse {
-    match html::serve_summaries(&request, &state.engine.registry().summaries) {
+    match html::serve_summaries(&request, state.engine.registry().summaries()) {
         Some(summaries) => summaries,
         None => html::asset(request, path).await,
     }

@@ -44,6 +44,8 @@ pub struct Parts<'r> {
     pub query: Query<'r>,
     /// What links begin with.
     pub base: Base,
+    /// Where it comes from, or nothing.
+    pub client_ip: String,
     /// Whether to answer with a page.
     is_page: bool,
 }
@@ -85,6 +87,7 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
         route,
         query,
         base,
+        client_ip: client_ip(request, state),
         is_page,
     };
     if let Some(script) = joining(&parts, state) {
@@ -124,9 +127,8 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     let told = let_in.scope.as_ref().filter(|_| !is_unreadable);
     told.into_iter().for_each(|scope| put_identity(headers, scope));
     // Also whoever is turned away is told where it seems to come from.
-    let client_ip = client_ip(request, state);
-    if !client_ip.is_empty() {
-        put(headers, &CLIENT_IP, &client_ip);
+    if !parts.client_ip.is_empty() {
+        put(headers, &CLIENT_IP, &parts.client_ip);
     }
     response
 }
@@ -251,7 +253,7 @@ async fn kept(asked: &HeaderMap, status: StatusCode, coding: Option<Coding>, bod
 }
 
 /// Where a request comes from, or nothing.
-pub fn client_ip(request: &HttpRequest, state: &ApiState) -> String {
+fn client_ip(request: &HttpRequest, state: &ApiState) -> String {
     address::client(request, &state.trusted_proxies)
         .map(|ip| ip.to_string())
         .unwrap_or_default()

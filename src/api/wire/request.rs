@@ -219,6 +219,7 @@ pub fn parse_body(headers: &HeaderMap, body: &[u8], query: &Query<'_>) -> Result
         return Ok(input);
     }
     match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) if input.is_empty() => Ok(fields),
         Ok(Value::Object(fields)) => {
             input.extend(fields);
             Ok(input)

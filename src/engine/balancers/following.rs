@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::engine::core::{Core, notes};
 use crate::engine::instances::InstanceNotes;
 use crate::model::{Resource, ResourceId, Result};
+use crate::runtime::Runtime;
 
 use super::keeping::{Kept, Next, go_on};
 
@@ -19,6 +20,11 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
+    /// No engine can have a balancer: what happens meanwhile is not read. Who gets one that can looks at all that is there.
+    pub(crate) fn rest(&mut self) {
+        self.read = None;
+    }
+
     /// Finds containers that are balancers now, and says which projects' rows changed.
     pub(crate) fn follow(&mut self, core: &Core) -> Result<()> {
         let Some(read) = self.read else {
@@ -43,6 +49,11 @@ impl Follower {
         core.balancers.outdate(&projects);
         Ok(())
     }
+}
+
+/// Whether one of these engines can have a balancer.
+pub(crate) fn can_balance(runtimes: &[(ResourceId, Arc<dyn Runtime>)]) -> bool {
+    runtimes.iter().any(|(_, runtime)| runtime.capabilities().balancers)
 }
 
 /// A row that may be a balancer's container.
@@ -99,8 +110,14 @@ impl BalancerKeeper {
     /// # Errors
     /// What the last one that could not go on says.
     pub async fn turn(&mut self) -> Result<()> {
-        self.follower.follow(&self.core)?;
-        for (host, _) in self.core.runtimes() {
+        let runtimes = self.core.runtimes();
+        if !can_balance(&runtimes) {
+            self.follower.rest();
+            self.seen.clear();
+        } else {
+            self.follower.follow(&self.core)?;
+        }
+        for (host, _) in runtimes {
             if self.seen.insert(host) {
                 survey(&self.core, host)?;
             }

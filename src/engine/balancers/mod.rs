@@ -10,5 +10,5 @@ mod rows;
 mod table;
 
 pub use following::BalancerKeeper;
-pub(crate) use following::{Follower, survey};
+pub(crate) use following::{Follower, can_balance, survey};
 pub(crate) use keeping::{Kept, Next};

@@ -75,7 +75,7 @@ pub(crate) fn row_from_input(ty: &Type, account: ResourceId, input: &Input) -> R
     for (name, value) in input {
         let Some(field) = ty.fields.get(name) else { continue };
         match field.source {
-            Source::Fields => fields.set(name, value)?,
+            Source::Fields => fields.set_value(name, value)?,
             Source::Column(Column::Name) => new.name = value.as_str().unwrap_or_default().to_owned(),
             // What a generic object is called is its maker's affair.
             Source::Column(Column::Kind) if ty.id == "genericObject" => {

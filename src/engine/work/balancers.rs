@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::engine::balancers::{Follower, Kept, Next, survey};
+use crate::engine::balancers::{Follower, Kept, Next, can_balance, survey};
 use crate::engine::core::{Core, Reader};
 use crate::model::ResourceId;
 
@@ -36,8 +36,15 @@ pub(super) async fn keep_balancers(core: Arc<Core>) {
             _ = again.tick() => core.balancers.doubt_all(),
         }
         tokio::time::sleep(PAUSE).await;
-        core.loops.ran("balancers", core.now(), follower.follow(&core));
-        for (host, _) in core.runtimes() {
+        let runtimes = core.runtimes();
+        if !can_balance(&runtimes) {
+            follower.rest();
+            seen.clear();
+            core.loops.ran("balancers", core.now(), Ok(()));
+        } else {
+            core.loops.ran("balancers", core.now(), follower.follow(&core));
+        }
+        for (host, _) in runtimes {
             if !seen.contains(&host) {
                 let found = survey(&core, host);
                 if found.is_ok() {

@@ -8,6 +8,8 @@ use crate::store::Process;
 
 impl Core {
     /// Runs the handler of a process. A process without one only changes the state.
+    ///
+    /// What the rooms do is boxed: it takes tens of kilobytes, which would be moved about for each process, plain ones too.
     pub(super) async fn handle(&self, process: &Process, row: &Resource) -> Result<Outcome> {
         let machine = self.machine_of_row(row)?;
         if edge(machine, process, row).is_none() {
@@ -15,12 +17,12 @@ impl Core {
             return Ok(Outcome::done());
         }
         match Room::of(&row.root, &row.kind) {
-            Room::Access => access::handle(self, process, row).await,
-            Room::Accounts => accounts::handle(self, process, row).await,
-            Room::Drivers => drivers::handle(self, process, row).await,
-            Room::Instances => instances::handle(self, process, row, services::let_container_go).await,
-            Room::Services => services::handle(self, process, row).await,
-            Room::Hosts => hosts::handle(self, process, row).await,
+            Room::Access => Box::pin(access::handle(self, process, row)).await,
+            Room::Accounts => Box::pin(accounts::handle(self, process, row)).await,
+            Room::Drivers => Box::pin(drivers::handle(self, process, row)).await,
+            Room::Instances => Box::pin(instances::handle(self, process, row, services::let_container_go)).await,
+            Room::Services => Box::pin(services::handle(self, process, row)).await,
+            Room::Hosts => Box::pin(hosts::handle(self, process, row)).await,
             Room::Tasks | Room::Plain => Ok(Outcome::done()),
         }
     }
@@ -36,14 +38,14 @@ impl Core {
 
     async fn look_at_row(&self, row: &Resource) -> Result<()> {
         match Room::of(&row.root, &row.kind) {
-            Room::Services => services::look_at(self, row).await,
-            Room::Hosts => hosts::look_at(self, row).await,
+            Room::Services => Box::pin(services::look_at(self, row)).await,
+            Room::Hosts => Box::pin(hosts::look_at(self, row)).await,
             Room::Instances if row.root == "instance" => {
                 if row.parent_id.is_none() {
                     // For the services that select it.
                     self.wake_selecting(row.account_id)?;
                 }
-                self.look_at_container(row).await
+                Box::pin(self.look_at_container(row)).await
             }
             _ => Ok(()),
         }

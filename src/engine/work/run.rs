@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced_as_read, request, short_name};
 use crate::model::{Error, ErrorKind, Resource, Result, State};
+use crate::schema::Machine;
 use crate::store::{Changes, Process, Tx, Wake, exit};
 
 impl Core {
@@ -62,10 +63,18 @@ impl Core {
         }
     }
 
+    /// How long what a process removes can still be read. Asking for it is asking the database: only for those that may remove.
+    fn keep_removed_by(&self, process: &Process, machine: &Machine) -> Duration {
+        match machine.may_end(short_name(process), State::REMOVED) {
+            true => self.keep_removed(),
+            false => Duration::ZERO,
+        }
+    }
+
     /// `row` is as it was when the handler began; what is written goes by how it is now.
     async fn settle(&self, process: Process, row: Resource, outcome: Outcome) -> Result<()> {
         let machine = self.machine_of_row(&row)?.clone();
-        let keep_removed = self.keep_removed();
+        let keep_removed = self.keep_removed_by(&process, &machine);
         let owner = self.owner_of(&row);
         let log = (row.root == "service")
             .then(|| self.service_log(row.id, &process))

@@ -6,9 +6,9 @@
 use diesel::prelude::*;
 
 use super::{Changes, NewResource, failed};
-use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
+use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::store::cache::Written;
-use crate::store::dialect::{self, Conn};
+use crate::store::dialect::Conn;
 use crate::store::statement::{Bound, Statement, fixed, known};
 use crate::store::{Tx, audit};
 use table::{resource, resource_state};
@@ -97,30 +97,13 @@ pub(in crate::store) mod rows {
 /// Columns and what they get.
 type Assignments<'a> = Vec<(&'static str, Option<Bound<'a>>)>;
 
-/// What changes of a row's state.
-fn of_state(changes: &Changes) -> Assignments<'_> {
-    let texts = [
-        ("state", changes.state.map(State::as_str)),
-        ("health", changes.health.as_deref()),
-        ("message", changes.message.as_deref()),
-    ];
-    let mut all: Assignments<'_> = texts
-        .into_iter()
-        .filter_map(|(column, value)| Some((column, Some(Bound::Text(value?)))))
-        .collect();
-    if let Some(progress) = changes.progress {
-        all.push(("progress", progress.map(|p| Bound::Int(p.into()))));
-    }
-    all
-}
-
-/// What changes of the rest.
-fn of_row<'a>(changes: &'a Changes, packed: Option<&'a (String, String)>) -> Assignments<'a> {
+/// What changes of a row beside its state; the fields, if they were packed anew.
+fn of_row<'a>(changes: &'a Changes, packed: Option<(&'a str, &'a str)>) -> Assignments<'a> {
     let texts = [
         ("kind", changes.kind.as_deref()),
         ("name", changes.name.as_deref()),
-        ("fields", packed.map(|p| p.0.as_str())),
-        ("cuts", packed.map(|p| p.1.as_str())),
+        ("fields", packed.map(|(fields, _)| fields)),
+        ("cuts", packed.map(|(_, cuts)| cuts)),
         ("internal", changes.internal.as_deref()),
     ];
     let numbers = [
@@ -217,15 +200,17 @@ impl Tx<'_> {
         } else {
             new.internal
         };
-        // Without a number it gets the next one.
         known!(
             Insert = "INSERT INTO resource (id, root, kind, account_id, parent_id, host_id, uuid, name, created_ms, fields, cuts, \
                 internal, old_state, old_health, old_message, old_version) \
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '', 0)"
         );
+        let id = self
+            .resource_number(new.id.map(|id| id.0))
+            .map_err(failed("numbering a resource"))?;
         let number = |id: Option<ResourceId>| Bound::MaybeInt(id.map(|id| id.0));
         let values = [
-            number(new.id),
+            Bound::Int(id),
             Bound::Text(&new.root),
             Bound::Text(&new.kind),
             number(new.account_id),
@@ -238,15 +223,12 @@ impl Tx<'_> {
             Bound::Text(&cuts),
             Bound::Text(&internal),
         ];
-        let id: i64 = fixed(Insert, values)
-            .execute(self.conn)
-            .and_then(|_| dialect::inserted_number(self.conn))
-            .map_err(|e| match e {
-                diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _) => {
-                    Error::invalid("NotUnique", "uuid")
-                }
-                other => Error::internal("inserting a resource", other),
-            })?;
+        fixed(Insert, values).execute(self.conn).map_err(|e| match e {
+            diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _) => {
+                Error::invalid("NotUnique", "uuid")
+            }
+            other => Error::internal("inserting a resource", other),
+        })?;
         known!(
             InsertState =
                 "INSERT INTO resource_state (resource_id, state, health, message, version) VALUES (?, ?, ?, '', 1)"
@@ -303,12 +285,14 @@ impl Tx<'_> {
             .as_ref()
             .map(|f| self.layout.pack(&row.root, &row.kind, f))
             .transpose()?;
+        let is_packed = packed.is_some();
+        let new = changed(row, changes, packed);
         if row.root == audit::ROOT {
             self.change_audit(row, patched.as_ref(), [changes.removed, changes.purge_after])?;
         } else {
-            self.write_changes(row, changes, packed.as_ref())?;
+            let fields = is_packed.then_some((&*new.fields, &*new.cuts));
+            self.write_changes(row, &new, of_row(changes, fields))?;
         }
-        let new = changed(row, changes, packed);
         self.note_written(Written::changed(&new));
         self.touch(&row.root);
         self.count_row();
@@ -316,19 +300,27 @@ impl Tx<'_> {
         Ok(new)
     }
 
-    fn write_changes(&mut self, row: &Resource, changes: &Changes, packed: Option<&(String, String)>) -> Result<()> {
-        let changed = update(
-            "UPDATE resource_state SET version = version + 1",
-            of_state(changes),
-            " WHERE resource_id = ? AND version = ?",
-            &[row.id.0, row.version],
-        )
-        .execute(self.conn)
-        .map_err(failed("changing a state"))?;
+    /// `new` is `row` with the changes, `rest` what of them is not of its state.
+    fn write_changes(&mut self, row: &Resource, new: &Resource, rest: Assignments<'_>) -> Result<()> {
+        // All of it, changed or not: the version says that the rest is as it was read.
+        known!(
+            ChangeState = "UPDATE resource_state SET version = version + 1, state = ?, health = ?, message = ?, progress = ? \
+                WHERE resource_id = ? AND version = ?"
+        );
+        let values = [
+            Bound::Text(new.state.as_str()),
+            Bound::Text(&new.health),
+            Bound::Text(&new.message),
+            Bound::MaybeInt(new.progress.map(i64::from)),
+            Bound::Int(row.id.0),
+            Bound::Int(row.version),
+        ];
+        let changed = fixed(ChangeState, values)
+            .execute(self.conn)
+            .map_err(failed("changing a state"))?;
         if changed == 0 {
             return Err(Error::conflict("the resource changed meanwhile"));
         }
-        let rest = of_row(changes, packed);
         if !rest.is_empty() {
             update("UPDATE resource SET ", rest, " WHERE id = ?", &[row.id.0])
                 .execute(self.conn)

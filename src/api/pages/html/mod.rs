@@ -74,7 +74,7 @@ pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8])
                 foreign_policy(&script, &style, &nonce),
             )
         }
-        None => (own(page, json, &engine.registry().summaries), own_policy(page.origin)),
+        None => (own(page, json, engine.registry().summaries()), own_policy(page.origin)),
     };
     let mut response = HttpResponse::new(status);
     let headers = response.headers_mut();
