@@ -148,6 +148,12 @@ pub struct Agent {
     /// The file (PEM) with the one authority that is believed about the server. [default: /var/lib/rancher/etc/ssl/ca.crt if it is there, else the system's]
     #[arg(long, env = "DROVER_AGENT_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// The fingerprint (SHA-1 or SHA-256) of the certificate of the one authority that is believed; where no file has it, the server is asked for it, at /v1/scripts/ca.crt.
+    #[arg(long, env = "CA_FINGERPRINT", value_name = "HEX")]
+    pub ca_fingerprint: Option<String>,
+    /// The same by the SHA-256 of the file that has the certificate.
+    #[arg(long, env = "CA_CHECKSUM", value_name = "HEX")]
+    pub ca_checksum: Option<String>,
     /// Labels for the host, as KEY=VALUE, joined by &.
     #[arg(long, env = "CATTLE_HOST_LABELS", value_name = "LABELS")]
     pub labels: Option<String>,

@@ -16,6 +16,8 @@ pub(super) async fn dial(flags: cli::Agent) -> Result<(), Failure> {
         address: flags.address.map(|address| address.to_string()),
         name: flags.name,
         ca: flags.ca,
+        ca_fingerprint: flags.ca_fingerprint,
+        ca_checksum: flags.ca_checksum,
         labels: config::host_labels(flags.labels.as_deref().unwrap_or_default())?,
     };
     agent::prepare(&options)?;
