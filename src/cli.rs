@@ -10,10 +10,8 @@ use std::str::FromStr;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::VERSION;
 pub use file::{ConfigFile, parse, read};
-
-/// The version and the commit it was made from.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DROVER_COMMIT"), ")");
 
 /// The Rancher 1.x resource API over Docker, in one binary.
 #[derive(Debug, Parser)]
@@ -84,6 +82,34 @@ pub enum Command {
     Netd(Box<Netd>),
     /// Keep the HAProxy of a balancer as it is to be, from inside of its container; the server runs it by itself.
     #[command(hide = true)]
+    Balancer {
+        /// What to do.
+        #[command(subcommand)]
+        command: BalancerCommand,
+    },
+}
+
+/// What runs in containers.
+#[derive(Debug, Parser)]
+#[command(name = "drover-netd", version = VERSION)]
+struct Inside {
+    /// What to do.
+    #[command(subcommand)]
+    command: InsideCommand,
+}
+
+/// What the arguments of `drover-netd` say. What clap refuses, it says itself, and ends the program.
+pub fn inside() -> InsideCommand {
+    Inside::parse().command
+}
+
+/// What is done in containers.
+#[derive(Debug, Subcommand)]
+pub enum InsideCommand {
+    /// Answer names and metadata to the containers of a project, from a container among them.
+    #[command(args_conflicts_with_subcommands = true)]
+    Netd(Box<Netd>),
+    /// Keep the HAProxy of a balancer as it is to be, from inside of its container.
     Balancer {
         /// What to do.
         #[command(subcommand)]
