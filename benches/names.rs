@@ -1,4 +1,4 @@
-//! `drover netd` as a process: how much memory it takes, how many names it answers, and what a change costs it.
+//! The name server, `drover-netd`, as a process: how much memory it takes, how many names it answers, and what a change costs it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -41,7 +41,7 @@ impl Netd {
         command.args([
             "-c",
             "0",
-            env!("CARGO_BIN_EXE_drover"),
+            env!("CARGO_BIN_EXE_drover-netd"),
             "netd",
             "--table",
             &table,

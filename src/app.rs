@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,8 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
-use crate::balancer;
-use crate::cli::{self, BalancerCommand, Cli, Command, Place, Serve, Switch};
+use crate::cli::{self, Cli, Command, InsideCommand, Place, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
 use crate::failure::{Failure, Status};
@@ -72,18 +72,39 @@ pub fn run_as_told() -> Result<(), Failure> {
     run_to_the_end(cli::parse().map_err(Failure::config)?)
 }
 
+/// Says what went wrong, and how a program ends by it.
+pub fn exit_code(ended: Result<(), Failure>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "drover: {failure}");
+            ExitCode::from(failure.status.code())
+        }
+    }
+}
+
 /// Does what the command line says, on as many threads as that takes.
 pub fn run_to_the_end(cli: Cli) -> Result<(), Failure> {
-    let mut threads = match &cli.command {
+    let threads = match &cli.command {
         // It is small: one for each project.
         Command::Netd(_) | Command::Balancer { .. } => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    let runtime = threads
+    started(threads)?.block_on(run(cli))
+}
+
+/// Does what the command line of `drover-netd` says.
+pub fn run_in_container() -> Result<(), Failure> {
+    let command = cli::inside();
+    // It knows nothing of the rest of the program, so that the linker leaves that out.
+    started(tokio::runtime::Builder::new_current_thread())?.block_on(elsewhere::inside(command))
+}
+
+fn started(mut threads: tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    threads
         .enable_all()
         .build()
-        .map_err(|e| Failure::new(Status::Internal, format!("cannot start: {e}")))?;
-    runtime.block_on(run(cli))
+        .map_err(|e| Failure::new(Status::Internal, format!("cannot start: {e}")))
 }
 
 /// Does what the command line says.
@@ -112,10 +133,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Backup { place, file } => files::backup(&place, &file),
         Command::Restore { place, file } => files::restore(&place, &file).await,
-        Command::Netd(flags) => elsewhere::names(*flags).await,
-        Command::Balancer {
-            command: BalancerCommand::Feed,
-        } => balancer::feed(),
+        Command::Netd(flags) => elsewhere::inside(InsideCommand::Netd(flags)).await,
+        Command::Balancer { command } => elsewhere::inside(InsideCommand::Balancer { command }).await,
         Command::Agent(flags) => elsewhere::dial(*flags).await,
     }
 }
@@ -278,7 +297,7 @@ fn greet(address: SocketAddr, file: &Path, migrated: &SchemaState, containers: &
     };
     say(&format!(
         "drover {}\n  listening on  http://{address}\n  database      {}{migrations}\n  containers    {}\n  start with    http://{address}/v2-beta",
-        cli::VERSION,
+        crate::VERSION,
         file.display(),
         containers.join("\n                "),
     ));

@@ -10,10 +10,8 @@ use std::str::FromStr;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::VERSION;
 pub use file::{ConfigFile, parse, read};
-
-/// The version and the commit it was made from.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DROVER_COMMIT"), ")");
 
 /// The Rancher 1.x resource API over Docker, in one binary.
 #[derive(Debug, Parser)]
@@ -91,6 +89,34 @@ pub enum Command {
     },
 }
 
+/// What runs in containers.
+#[derive(Debug, Parser)]
+#[command(name = "drover-netd", version = VERSION)]
+struct Inside {
+    /// What to do.
+    #[command(subcommand)]
+    command: InsideCommand,
+}
+
+/// What the arguments of `drover-netd` say. What clap refuses, it says itself, and ends the program.
+pub fn inside() -> InsideCommand {
+    Inside::parse().command
+}
+
+/// What is done in containers.
+#[derive(Debug, Subcommand)]
+pub enum InsideCommand {
+    /// Answer names and metadata to the containers of a project, from a container among them.
+    #[command(args_conflicts_with_subcommands = true)]
+    Netd(Box<Netd>),
+    /// Keep the HAProxy of a balancer as it is to be, from inside of its container.
+    Balancer {
+        /// What to do.
+        #[command(subcommand)]
+        command: BalancerCommand,
+    },
+}
+
 /// What to do with a file of `--config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -148,6 +174,12 @@ pub struct Agent {
     /// The file (PEM) with the one authority that is believed about the server. [default: /var/lib/rancher/etc/ssl/ca.crt if it is there, else the system's]
     #[arg(long, env = "DROVER_AGENT_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// The fingerprint (SHA-1 or SHA-256) of the certificate of the one authority that is believed; where no file has it, the server is asked for it, at /v1/scripts/ca.crt.
+    #[arg(long, env = "CA_FINGERPRINT", value_name = "HEX")]
+    pub ca_fingerprint: Option<String>,
+    /// The same by the SHA-256 of the file that has the certificate.
+    #[arg(long, env = "CA_CHECKSUM", value_name = "HEX")]
+    pub ca_checksum: Option<String>,
     /// Labels for the host, as KEY=VALUE, joined by &.
     #[arg(long, env = "CATTLE_HOST_LABELS", value_name = "LABELS")]
     pub labels: Option<String>,

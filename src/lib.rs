@@ -9,6 +9,9 @@
     )
 )]
 
+/// The version and the commit it was made from.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DROVER_COMMIT"), ")");
+
 pub mod agent;
 pub mod api;
 pub mod app;

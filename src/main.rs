@@ -5,11 +5,5 @@ use std::process::ExitCode;
 use drover::app;
 
 fn main() -> ExitCode {
-    match app::run_as_told() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("drover: {failure}");
-            ExitCode::from(failure.status.code())
-        }
-    }
+    app::exit_code(app::run_as_told())
 }

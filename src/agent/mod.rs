@@ -1,8 +1,8 @@
 //! The agent: `drover agent`, which has the Docker Engine of its machine driven by a server that cannot reach it. It dials the
 //! server, joins with a registration token, and leads what comes by the tunnel to the engine's socket, and nowhere else.
 //!
-//! `place` reads where the server is, `trust` by whose word it is believed, `memory` keeps the key that the agent was given, `session` is one connection. What goes
-//! through, the agent does not look at.
+//! `place` reads where the server is, `trust` by whose word it is believed, `told` asks it for its authority, `memory` keeps
+//! the key that the agent was given, `session` is one connection. What goes through, the agent does not look at.
 
 #![expect(clippy::disallowed_methods, reason = "an agent waits before it dials again")]
 
@@ -19,11 +19,13 @@ use crate::tunnel::Hello;
 mod memory;
 mod place;
 mod session;
+mod told;
 mod trust;
 
 use memory::Memory;
 use place::Place;
 use session::{Ended, Login};
+use trust::{Named, Trust};
 
 /// Between two attempts: the first wait, doubled up to the last.
 const WAIT_FIRST: Duration = Duration::from_millis(500);
@@ -44,6 +46,10 @@ pub struct Options {
     pub name: Option<String>,
     /// The one file of authorities that is believed about the server; none for the system's.
     pub ca: Option<PathBuf>,
+    /// The digest of the certificate of the one authority that is believed.
+    pub ca_fingerprint: Option<String>,
+    /// The digest of the file with its certificate.
+    pub ca_checksum: Option<String>,
     /// Labels for the host.
     pub labels: BTreeMap<String, String>,
 }
@@ -68,9 +74,10 @@ pub fn prepare(options: &Options) -> Result<(), Failure> {
 pub async fn run(options: Options) -> Result<(), Failure> {
     let socket = place::socket(&options.docker)?;
     let given = options.url.as_deref().map(Place::parse).transpose()?;
-    let connector = trust::connector(trust::file(options.ca).as_deref())?;
+    let named = Named::parse(options.ca_fingerprint.as_deref(), options.ca_checksum.as_deref())?;
     let mut memory = Memory::open(&options.state_dir)?;
     let place = memory.server(given)?;
+    let mut trust = Trust::new(options.ca, named, &place)?;
     if place.is_plain() {
         say("the server is not asked by TLS: whoever is on the way can take this machine over");
     }
@@ -86,7 +93,12 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         let login = memory.login(&place)?;
         let ended = tokio::select! {
             () = &mut stop => return Ok(()),
-            ended = session::run(&place, connector.as_ref(), &login, &hello, &socket, &memory) => ended,
+            ended = async {
+                match trust.connector(&place).await {
+                    Ok(connector) => session::run(&place, connector.as_ref(), &login, &hello, &socket, &memory).await,
+                    Err(ended) => ended,
+                }
+            } => ended,
         };
         match ended {
             Ended::Given(welcome) => {

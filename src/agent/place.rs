@@ -53,6 +53,16 @@ impl Place {
         format!("{}/v2-beta/{PATH}", self.base.replacen("http", "ws", 1))
     }
 
+    /// Where the server tells who its authority is.
+    pub fn authority(&self) -> String {
+        format!("{}/v1/scripts/ca.crt", self.base)
+    }
+
+    /// Whether the server is asked by TLS.
+    pub fn is_by_tls(&self) -> bool {
+        self.base.starts_with("https://")
+    }
+
     /// Whether others on the way can read and change what is said.
     pub fn is_plain(&self) -> bool {
         let rest = self.base.strip_prefix("http://").unwrap_or_default();

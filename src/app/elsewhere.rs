@@ -2,7 +2,8 @@
 
 use super::hold;
 use crate::agent;
-use crate::cli::{self, NetdCommand};
+use crate::balancer;
+use crate::cli::{self, BalancerCommand, InsideCommand, NetdCommand};
 use crate::config;
 use crate::failure::Failure;
 use crate::netd;
@@ -16,6 +17,8 @@ pub(super) async fn dial(flags: cli::Agent) -> Result<(), Failure> {
         address: flags.address.map(|address| address.to_string()),
         name: flags.name,
         ca: flags.ca,
+        ca_fingerprint: flags.ca_fingerprint,
+        ca_checksum: flags.ca_checksum,
         labels: config::host_labels(flags.labels.as_deref().unwrap_or_default())?,
     };
     agent::prepare(&options)?;
@@ -29,8 +32,18 @@ pub(super) async fn dial(flags: cli::Agent) -> Result<(), Failure> {
     agent::run(options).await
 }
 
+/// What runs in containers.
+pub(super) async fn inside(command: InsideCommand) -> Result<(), Failure> {
+    match command {
+        InsideCommand::Netd(flags) => names(*flags).await,
+        InsideCommand::Balancer {
+            command: BalancerCommand::Feed,
+        } => balancer::feed(),
+    }
+}
+
 /// The name server, or what feeds it.
-pub(super) async fn names(flags: cli::Netd) -> Result<(), Failure> {
+async fn names(flags: cli::Netd) -> Result<(), Failure> {
     match flags.command {
         Some(NetdCommand::Feed { feed }) => netd::feed(&feed),
         Some(NetdCommand::Hold) => netd::hold().await,

@@ -104,6 +104,59 @@ async fn a_row_says_who_asked_for_what_and_what_came_of_it() {
 }
 
 #[actix_web::test]
+async fn a_row_leads_to_what_was_changed_and_to_who_changed_it() {
+    let world = World::new().await;
+    let stack = world.stack("shop").await;
+    world
+        .post("stacks", json!({"name": "shop"}))
+        .await
+        .refused(422, "NotUnique");
+    world
+        .put("1st9%22%7Dx", json!({"description": "of none"}))
+        .await
+        .refused(404, "Not Found");
+    world
+        .put("/v2-beta/settings/api.host", json!({"value": "http://h"}))
+        .await
+        .ok();
+    for (log, resource) in [
+        ("/v2-beta/auditlogs", format!("/v2-beta/stacks/{stack}")),
+        (
+            "/v2-beta/projects/1a5/auditlogs",
+            format!("/v2-beta/projects/1a5/stacks/{stack}"),
+        ),
+        (
+            "/v1/projects/1a5/auditlogs",
+            format!("/v1/projects/1a5/environments/{}", stack.replacen("1st", "1e", 1)),
+        ),
+    ] {
+        let rows = world.list(&format!("{log}?sort=id&resourceType=stack")).await;
+        let path = |row: &Value, link: &str| {
+            let url = row["links"][link].as_str().unwrap_or_default();
+            url.find("/v").map_or(String::new(), |at| url[at..].to_owned())
+        };
+        assert_eq!(path(&rows[0], "resource"), resource, "{}", rows[0]);
+        world
+            .get(&resource)
+            .await
+            .expect(200, json!({"name": "shop", "state": "active"}));
+        let identity = path(&rows[0], "authenticatedAsIdentity");
+        assert!(identity.ends_with("/identities/1i!rancher_id:1"), "{identity}");
+        world
+            .get(&identity)
+            .await
+            .expect(200, json!({"id": "1i!rancher_id:1a1", "type": "identity"}));
+        // Nothing was made, and nothing is led to.
+        assert_eq!(path(&rows[1], "resource"), "", "{}", rows[1]);
+        // What a client wrote in a path stays a part of it.
+        assert!(path(&rows[2], "resource").ends_with("/1st9%22%7Dx"), "{}", rows[2]);
+    }
+    let rows = world.list("/v2-beta/auditlogs?resourceType=setting").await;
+    let url = text(&rows[0]["links"], "resource");
+    assert!(url.ends_with("/v2-beta/settings/api.host"), "{url}");
+}
+
+#[actix_web::test]
 async fn in_the_names_of_events_a_project_is_an_environment_and_a_stack_stays_a_stack() {
     let world = World::new().await;
     let made = world

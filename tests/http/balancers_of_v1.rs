@@ -132,6 +132,40 @@ async fn links_with_ports_are_rules() {
 }
 
 #[actix_web::test]
+async fn a_port_that_has_rules_keeps_their_protocol() {
+    let w = World::new().await;
+    let stack = w.stack("s").await;
+    let environment = stack.replacen("1st", "1e", 1);
+    let (a, b) = (target(&w, &stack, "a").await, target(&w, &stack, "b").await);
+    let made = balancer(&w, &environment, json!({})).await;
+    let id = text(&made, "id").to_owned();
+    let rule =
+        |port: u16, protocol: &str| json!({"sourcePort": port, "protocol": protocol, "serviceId": a, "targetPort": 1});
+    let config = json!({"portRules": [rule(80, "tcp"), rule(443, "tls")]});
+    w.put(&id, json!({ "lbConfig": config })).await.ok();
+    w.settle().await;
+    let link = json!({"serviceLink": {"serviceId": b, "ports": ["80=2", "443=3"]}});
+    w.act(&v1(&id), "addservicelink", link).await.ok();
+    w.settle().await;
+    let of_b = [format!("80 tcp {b}:2 -"), format!("443 tls {b}:3 -")];
+    assert_eq!(rules(&w, &id).await[2..], of_b);
+    // What is not read leads nowhere by its host name.
+    let link = json!({"serviceLink": {"serviceId": b, "ports": ["80:b.example=9"]}});
+    w.act(&v1(&id), "addservicelink", link)
+        .await
+        .refused(422, "InvalidOption");
+    // All said anew, it is the same still; without any rule it begins as before.
+    let links = json!({"serviceLinks": [{"serviceId": a, "ports": ["80=4"]}]});
+    w.act(&v1(&id), "setservicelinks", links).await.ok();
+    w.settle().await;
+    assert_eq!(rules(&w, &id).await, [format!("80 tcp {a}:4 -")]);
+    let link = json!({"serviceLink": {"serviceId": b, "ports": ["443=5"]}});
+    w.act(&v1(&id), "addservicelink", link).await.ok();
+    w.settle().await;
+    assert_eq!(rules(&w, &id).await[1..], [format!("443 https {b}:5 -")]);
+}
+
+#[actix_web::test]
 async fn fields_of_v1_are_what_lb_config_says() {
     let w = World::new().await;
     let stack = w.stack("s").await;

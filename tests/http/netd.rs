@@ -48,8 +48,13 @@ fn table() -> Table {
     }
 }
 
+/// The name server is the program of its own, and what feeds it is the whole one: either does what the other does.
 fn drover(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_drover"));
+    let program = match arguments.first() {
+        Some(&"feed") => env!("CARGO_BIN_EXE_drover"),
+        _ => env!("CARGO_BIN_EXE_drover-netd"),
+    };
+    let mut command = Command::new(program);
     command
         .arg("netd")
         .args(arguments)

@@ -41,6 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("main", &["app", "cli"]),
+    ("netd_main", &["app"]),
     ("lib", &[]),
 ];
 

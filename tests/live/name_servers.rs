@@ -289,7 +289,9 @@ fn an_upgrade_of_the_program_replaces_the_name_server() {
     let image = |id: &str| world.docker.inspect(id)["Config"]["Image"].as_str().unwrap().to_owned();
     let old = name_servers(&world).remove(0);
     let old_image = image(&old);
-    // The same program with a byte more is another one.
+    let version = |id: &str| world.docker.run(&["exec", id, "/drover-netd", "--version"]);
+    assert!(version(&old).starts_with("drover-netd "), "the small program");
+    // The same program with a byte more is another one, and beside it there is nothing.
     let folder = tempfile::tempdir().unwrap();
     let newer = folder.path().join("drover");
     let mut bytes = std::fs::read(env!("CARGO_BIN_EXE_drover")).unwrap();
@@ -308,6 +310,8 @@ fn an_upgrade_of_the_program_replaces_the_name_server() {
     });
     let image = world.docker.inspect(&new)["Config"]["Image"].clone();
     assert_ne!(image, json!(old_image));
+    let version = world.docker.run(&["exec", &new, "/drover-netd", "--version"]);
+    assert!(version.starts_with("drover 0."), "{version}");
     wait_addresses(&world, "newer-client-1", "db", &db, PATIENCE);
     wait_until("the old image to be gone", PATIENCE, || {
         let images = world

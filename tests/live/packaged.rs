@@ -32,6 +32,7 @@ fn import(docker: &Docker) {
     let libraries = needs.split_whitespace().filter(|word| word.starts_with('/'));
     let files = libraries.map(|path| (path, path)).chain([
         (program, "/usr/bin/drover"),
+        (env!("CARGO_BIN_EXE_drover-netd"), "/usr/bin/drover-netd"),
         (
             "/etc/ssl/certs/ca-certificates.crt",
             "/etc/ssl/certs/ca-certificates.crt",

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::chosen::Chosen;
-use super::registration;
+use super::{audit, registration};
 use crate::engine::{Allowed, Derived, Engine, Rights, Scope};
 use crate::http::json::push_key;
 use crate::model::{Resource, ResourceId, Result};
@@ -135,6 +135,7 @@ impl<'a> Writer<'a> {
         let start = out.len();
         render::resource(out, &context, row, state, derived, offered);
         registration::finish(out, start, self, row);
+        audit::point(out, start, self, row);
         if let Some(chosen) = self.chosen {
             chosen.cut(out, start);
         }

@@ -77,6 +77,7 @@ pub struct ApiState {
     openapi: SchemaCache,
     rancher_version: HeaderValue,
     ui: Option<html::Folder>,
+    summaries: html::Summaries,
 }
 
 impl ApiState {
@@ -100,6 +101,7 @@ impl ApiState {
             sockets,
             tunnels: options.tunnels.clone(),
             openapi: SchemaCache::default(),
+            summaries: html::Summaries::new(engine.registry().clone()),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
             engine,
         }
@@ -144,7 +146,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<ApiState>) {
 
 /// A file of the explorer, or what it tells of the types.
 async fn asset(request: HttpRequest, path: web::Path<(String, String)>, state: web::Data<ApiState>) -> HttpResponse {
-    match html::serve_summaries(&request, state.engine.registry().summaries()) {
+    match state.summaries.serve(&request) {
         Some(summaries) => summaries,
         None => html::asset(request, path).await,
     }

@@ -221,6 +221,7 @@ fn page(
         origin: &parts.base.origin,
         schemas,
         docs: docs.as_deref(),
+        summaries: state.summaries.address(),
         user: scope.map_or("", |scope| scope.user.name.as_str()),
         position: position.filter(|_| scope.is_some()),
         is_root: parts.route.target == Target::Root,

@@ -109,12 +109,47 @@ fn is_older(section: &str) -> bool {
     matches!(section.split_whitespace().next(), Some("global" | "defaults"))
 }
 
-/// The ports that a balancer listens on: those that are published, and those that are only exposed.
-fn ports_of(fields: &Input) -> Vec<PortSpec> {
+/// A port that a balancer listens on.
+struct Listener {
+    source: u16,
+    target: u16,
+    protocol: String,
+}
+
+/// The ports that a balancer listens on: those that are published, and those that are only exposed. A port speaks what its
+/// rules say, for it has one protocol; where it has none yet HTTP, in TLS where the label says that this ends here.
+// Quirk: before there were rules, `80:80/tcp` was TCP and `80:80` HTTP (cattle: `LoadBalancerInfoDaoImpl.getListeners`). Ports are
+// kept with their protocol since, whoever wrote them without, so that nothing tells one from the other any more.
+fn listeners_of(fields: &Input) -> Vec<Listener> {
     let launch = fields.get("launchConfig").unwrap_or(&Value::Null);
+    let label = launch
+        .get("labels")
+        .and_then(|labels| labels.get(LABEL_SSL_PORTS)?.as_str());
+    let spoken = |port: u16| {
+        let of_port = |rule: &&Value| rule.get("sourcePort").and_then(Value::as_u64) == Some(port.into());
+        rules_of(fields).iter().find(of_port)?.get("protocol")?.as_str()
+    };
     let lists = ["ports", "expose"].map(|field| launch.get(field).and_then(Value::as_array));
     let texts = lists.into_iter().flatten().flatten().filter_map(Value::as_str);
-    texts.filter_map(|text| PortSpec::parse(text).ok()).collect()
+    let listener = |text: &str| {
+        let port = PortSpec::parse(text).ok()?;
+        let source = port.public.unwrap_or(port.private);
+        let protocol = if is_ssl_port(label, source) { "https" } else { "http" };
+        Some(Listener {
+            source,
+            target: port.private,
+            protocol: spoken(source).unwrap_or(protocol).to_owned(),
+        })
+    };
+    texts.filter_map(listener).collect()
+}
+
+/// The rules that a balancer has.
+fn rules_of(fields: &Input) -> &[Value] {
+    fields
+        .get("lbConfig")
+        .and_then(|config| config.get("portRules")?.as_array())
+        .map_or(&[], Vec::as_slice)
 }
 
 /// The rules that a link of v1 stands for: for each port of the balancer those of its entries, or one for all.
@@ -136,16 +171,11 @@ fn rules_of_link(fields: &Input, link: &Value) -> Result<Vec<Value>> {
         true => vec![OlderTarget::default()],
         false => targets,
     };
-    let label = fields
-        .get("launchConfig")
-        .and_then(|launch| launch.get("labels")?.get(LABEL_SSL_PORTS)?.as_str());
     let mut rules = Vec::new();
-    for port in ports_of(fields) {
-        let source = port.public.unwrap_or(port.private);
-        let protocol = if is_ssl_port(label, source) { "https" } else { "http" };
-        for target in targets.iter().filter(|t| t.source.is_none_or(|at| at == source)) {
-            let mut rule = json!({"type": "portRule", "sourcePort": source, "protocol": protocol, "serviceId": service,
-                "targetPort": target.port.unwrap_or(port.private)});
+    for port in listeners_of(fields) {
+        for target in targets.iter().filter(|t| t.source.is_none_or(|at| at == port.source)) {
+            let mut rule = json!({"type": "portRule", "sourcePort": port.source, "protocol": port.protocol, "serviceId": service,
+                "targetPort": target.port.unwrap_or(port.target)});
             for (field, text) in [("hostname", &target.hostname), ("path", &target.path)] {
                 if let (Some(text), Some(rule)) = (text, rule.as_object_mut()) {
                     rule.insert(field.to_owned(), json!(text));
@@ -159,10 +189,7 @@ fn rules_of_link(fields: &Input, link: &Value) -> Result<Vec<Value>> {
 
 /// What an action on links of v1 makes of the rules of a balancer. Those of a selector stay.
 fn changed_rules(fields: &Input, action: &str, input: &Input) -> Result<Vec<Value>> {
-    let old = fields
-        .get("lbConfig")
-        .and_then(|config| config.get("portRules")?.as_array());
-    let mut rules = old.cloned().unwrap_or_default();
+    let mut rules = rules_of(fields).to_vec();
     let target = |rule: &Value| rule.get("serviceId").and_then(Value::as_str).and_then(parse_reference);
     let links: Vec<Value> = match action {
         "setservicelinks" => {
@@ -202,7 +229,7 @@ pub(super) async fn act(
     input: &Input,
 ) -> Result<Option<Answer>> {
     let is_balancer = ServiceKind::of(&row.kind) == ServiceKind::LoadBalancer;
-    if scope.version != Version::V1 || !is_balancer || ports_of(&fields_of(row)?).is_empty() {
+    if scope.version != Version::V1 || !is_balancer || listeners_of(&fields_of(row)?).is_empty() {
         return Ok(None);
     }
     let view = core.registry.view(Version::V2Beta, Role::Project);

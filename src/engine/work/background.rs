@@ -23,7 +23,8 @@ const TELL_PAUSE: Duration = Duration::from_millis(3);
 /// The time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
-/// Changes of names that are committed in this time are looked at together, and those of one project are told once in this one.
+/// Changes of names that are committed in this time are looked at together, and one project is told of them no more often than
+/// once in this one: what comes after a rest is told at once.
 const NAMES_PAUSE: Duration = Duration::from_millis(10);
 const TABLE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -183,7 +184,7 @@ async fn keep_name_server(core: Arc<Core>, served: Served) {
         let began = tokio::time::Instant::now();
         let stepped = kept.step(&core).await;
         // Of thousands of containers a table takes a while to make: it leaves others the larger part of the time.
-        let pause = TABLE_PAUSE.max(began.elapsed() * 2);
+        let rested = tokio::time::Instant::now() + TABLE_PAUSE.max(began.elapsed() * 2);
         let next = match &stepped {
             Ok(next) => {
                 wait = NAMES_FIRST;
@@ -203,7 +204,7 @@ async fn keep_name_server(core: Arc<Core>, served: Served) {
             Next::News => news.notified().await,
             Next::After(time) => drop(tokio::time::timeout(time, news.notified()).await),
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep_until(rested).await;
     }
     core.loops.forget(&name);
 }

@@ -1,9 +1,11 @@
-//! The image of name servers: this very program, and the libraries that it runs with. It is made of what runs here, so
-//! it needs no registry, and is another one as soon as the program is.
+//! The image of name servers: `drover-netd` where it lies beside this program, else this very program, and the libraries that
+//! it runs with. It is made of what runs here, so it needs no registry, and is another one as soon as the program is.
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::stream::{self, Stream};
@@ -13,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::tape::{self, Access, Member};
 use super::{Docker, Inner, LONG, SHORT, failure, forgive_gone};
+use crate::VERSION;
 use crate::runtime::{Error, Result};
 
 /// Nobody, on all systems that have one.
@@ -25,6 +28,12 @@ pub(super) const PROGRAM: &str = "/drover-netd";
 /// What name servers keep is here.
 pub(super) const DATA: &str = "/data";
 
+/// What of this program is needed in containers, as a program of its own: a fifth of its size, and a third of its memory.
+const PART: &str = "drover-netd";
+
+/// This very program, whatever has taken its place since it was started.
+const RUNNING: &str = "/proc/self/exe";
+
 const REPOSITORY: &str = "drover-net";
 
 /// Read and sent at a time.
@@ -35,6 +44,8 @@ pub(super) struct Image {
     /// The tag tells one program from another.
     pub(super) reference: String,
     parts: Vec<Part>,
+    /// A program that is not the running one is read as it was found, whatever takes its place.
+    _held: Option<File>,
 }
 
 /// A file of this machine, and where it is to be.
@@ -126,17 +137,20 @@ async fn known(docker: &Inner) -> Result<Image> {
         )));
     }
     let reading = tokio::task::spawn_blocking(|| {
-        let parts = parts()?;
+        let held = std::fs::read_link(RUNNING).ok().and_then(|own| part_of(&own));
+        let program = held.as_ref().map_or_else(|| RUNNING.into(), open_path);
+        let parts = parts(&program)?;
         let tag = digest(&parts)?;
-        Ok::<_, io::Error>((parts, tag))
+        Ok::<_, io::Error>((parts, tag, held))
     });
-    let (parts, tag) = reading
+    let (parts, tag, held) = reading
         .await
         .map_err(|e| Error::Failed(e.to_string()))?
         .map_err(|e| Error::Failed(format!("the program cannot be read: {e}")))?;
     Ok(Image {
         reference: format!("{REPOSITORY}:{tag}"),
         parts,
+        _held: held,
     })
 }
 
@@ -232,10 +246,31 @@ fn write_archive(
     send(after)
 }
 
-/// The program, what loads it, and the libraries that are mapped now. A program that was replaced meanwhile is still
-/// read as it runs.
-fn parts() -> io::Result<Vec<Part>> {
-    let program = Path::new("/proc/self/exe");
+/// A file that is open, by a path.
+fn open_path(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// What lies beside a program as the part of it that containers need, if it was made with it.
+fn part_of(program: &Path) -> Option<File> {
+    let beside = program.with_file_name(PART);
+    let file = File::open(&beside).ok()?;
+    let said = Command::new(&beside)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    let own = format!("{PART} {VERSION}\n");
+    if said.is_ok_and(|said| said.status.success() && said.stdout == own.as_bytes()) {
+        return Some(file);
+    }
+    log::warn!("{} is not of this build, and is not used", beside.display());
+    None
+}
+
+/// A program, what loads it, and the libraries that are mapped now. A program that was replaced meanwhile is still read as
+/// it was.
+fn parts(program: &Path) -> io::Result<Vec<Part>> {
     let mut parts = vec![Part {
         from: program.to_owned(),
         path: PROGRAM.to_owned(),
@@ -350,8 +385,33 @@ mod tests {
     }
 
     #[test]
+    fn only_what_was_made_with_a_program_stands_for_it_in_containers() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (own, beside) = (folder.path().join("drover"), folder.path().join(PART));
+        assert!(part_of(&own).is_none());
+        let says = |words: &str| {
+            // The other one has its place taken, as an upgrade does it.
+            let new = folder.path().join("new");
+            std::fs::write(&new, format!("#!/bin/sh\necho '{words}'\n")).unwrap();
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+            std::fs::rename(&new, &beside).unwrap();
+        };
+        says("drover-netd 0.0.1 (another)");
+        assert!(part_of(&own).is_none());
+        says(&format!("{PART} {VERSION}"));
+        let held = part_of(&own).unwrap();
+        says("drover-netd 0.0.1 (another)");
+        let read = std::fs::read_to_string(open_path(&held)).unwrap();
+        assert!(read.contains(VERSION), "{read}");
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(part_of(&own).is_none());
+    }
+
+    #[test]
     fn the_parts_of_this_program_have_it_and_its_loader_and_one_digest() {
-        let parts = parts().unwrap();
+        let parts = parts(Path::new(RUNNING)).unwrap();
         assert_eq!(parts[0].path, PROGRAM);
         if cfg!(target_env = "gnu") {
             assert!(parts.iter().any(|part| part.path.contains("/ld-")));

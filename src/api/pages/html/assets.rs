@@ -4,7 +4,7 @@
 //! served to everybody.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,6 +12,7 @@ use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
 use crate::http::encoding::{Coding, Kept};
+use crate::schema::Registry;
 
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/web/explorer");
 static VENDOR: Dir = include_dir!("$CARGO_MANIFEST_DIR/web/vendor");
@@ -64,19 +65,52 @@ fn hex(hash: Sha256) -> String {
     hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
-/// Where the summaries of the types are: their digest is their own, as a folder of the operator may add to them.
-pub fn summaries_address(summaries: &str) -> String {
-    let digest = hex(Sha256::new_with_prefix(summaries));
-    ["/static/", &digest, "/", SUMMARIES].concat()
+/// What is told of the types, as a file: where it is and what it is packed as are worked out once, when they are first asked for.
+#[derive(Debug)]
+pub struct Summaries {
+    registry: Arc<Registry>,
+    text: OnceLock<Kept>,
+    address: OnceLock<String>,
 }
 
-/// The summaries of the types, if that is what is asked for.
-pub fn serve_summaries(request: &HttpRequest, summaries: &str) -> Option<HttpResponse> {
-    if request.path() != summaries_address(summaries) {
-        return None;
+/// The text that the registry has, without a copy of it.
+struct Text(Arc<Registry>);
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.0.summaries().as_bytes()
     }
-    let file = Kept::new(summaries.to_owned());
-    Some(kept(request, &file, "application/json; charset=utf-8"))
+}
+
+impl Summaries {
+    /// Of these types.
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self {
+            registry,
+            text: OnceLock::new(),
+            address: OnceLock::new(),
+        }
+    }
+
+    /// A start does not wait for them: they are written when somebody asks.
+    fn text(&self) -> &Kept {
+        let make = || Kept::new(web::Bytes::from_owner(Text(self.registry.clone())));
+        self.text.get_or_init(make)
+    }
+
+    /// Where they are: their digest is their own, as a folder of the operator may add to them.
+    pub fn address(&self) -> &str {
+        self.address.get_or_init(|| {
+            let digest = hex(Sha256::new_with_prefix(self.text().plain()));
+            ["/static/", &digest, "/", SUMMARIES].concat()
+        })
+    }
+
+    /// The summaries, if they are what is asked for.
+    pub fn serve(&self, request: &HttpRequest) -> Option<HttpResponse> {
+        let is_asked = request.path().ends_with(SUMMARIES) && request.path() == self.address();
+        is_asked.then(|| kept(request, self.text(), "application/json; charset=utf-8"))
+    }
 }
 
 /// What a page's head loads. All modules that it needs are named, so that the browser need not find one through the other.
@@ -127,6 +161,10 @@ fn kept(request: &HttpRequest, file: &Kept, kind: &str) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::body::MessageBody as _;
+    use actix_web::http::header::ACCEPT_ENCODING;
+    use actix_web::test::TestRequest;
+
     use super::*;
 
     /// What a browser reads of all of it, compressed; the terminal only when a shell is opened.
@@ -145,6 +183,29 @@ mod tests {
         for name in [SCRIPT, STYLE, "icon.svg"] {
             assert!(FILES.get_file(name).is_some(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_told_of_the_types_is_packed_once_and_served_at_its_own_address_only() {
+        let registry = Registry::load(None).unwrap_or_else(|error| unreachable!("the schemas fit: {error:?}"));
+        let summaries = Summaries::new(Arc::new(registry));
+        let ask = |path: &str| {
+            let request = TestRequest::with_uri(path).insert_header((ACCEPT_ENCODING, "gzip"));
+            let answer = summaries.serve(&request.to_http_request())?;
+            answer.into_body().try_into_bytes().ok()
+        };
+        let address = summaries.address().to_owned();
+        let (first, second) = (ask(&address).unwrap_or_default(), ask(&address).unwrap_or_default());
+        assert!(!first.is_empty() && first.len() < summaries.text().plain().len() / 3);
+        assert_eq!(first.as_ptr(), second.as_ptr(), "packed anew");
+        for other in [
+            "/static/0123456789abcdef/summaries.json",
+            "/static/0123456789abcdef/main.js",
+            "/summaries.json",
+        ] {
+            assert!(ask(other).is_none(), "{other}");
+        }
+        assert!(ask(&address.replace(SUMMARIES, STYLE)).is_none());
     }
 
     #[test]

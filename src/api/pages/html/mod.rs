@@ -6,7 +6,7 @@
 mod assets;
 mod folder;
 
-pub use assets::{serve as asset, serve_summaries};
+pub use assets::{Summaries, serve as asset};
 pub use folder::Folder;
 
 use actix_web::HttpResponse;
@@ -31,6 +31,8 @@ pub struct Page<'p> {
     pub schemas: &'p str,
     /// What the fields mean, for roles that see it.
     pub docs: Option<&'p str>,
+    /// Where the summaries of the types are.
+    pub summaries: &'p str,
     /// The name of who is logged in; empty for nobody.
     pub user: &'p str,
     /// Up to where events had been told before the answer was made: from there a page goes on.
@@ -74,7 +76,7 @@ pub fn answer(engine: &Engine, page: &Page<'_>, status: StatusCode, json: &[u8])
                 foreign_policy(&script, &style, &nonce),
             )
         }
-        None => (own(page, json, engine.registry().summaries()), own_policy(page.origin)),
+        None => (own(page, json), own_policy(page.origin)),
     };
     let mut response = HttpResponse::new(status);
     let headers = response.headers_mut();
@@ -99,7 +101,7 @@ fn is_address(url: &str) -> bool {
 }
 
 /// Our own explorer.
-fn own(page: &Page<'_>, json: &str, summaries: &str) -> String {
+fn own(page: &Page<'_>, json: &str) -> String {
     let mut out = String::with_capacity(json.len() + json.len() / 8 + 4096);
     out.push_str(
         "<!DOCTYPE html>\n<!-- For JSON send the header \"Accept: application/json\", or add ?_format=json. -->\n",
@@ -123,7 +125,7 @@ fn own(page: &Page<'_>, json: &str, summaries: &str) -> String {
     };
     put("schemas", Some(page.schemas));
     put("docs", page.docs);
-    put("summaries", Some(&assets::summaries_address(summaries)));
+    put("summaries", Some(page.summaries));
     put("user", Some(page.user));
     put("server", Some(env!("CARGO_PKG_VERSION")));
     put("view", Some(if page.is_root { "server" } else { "api" }));
@@ -301,6 +303,7 @@ mod tests {
             origin: "http://h",
             schemas: "http://h/v1/schemas",
             docs: Some("http://h/v1/d"),
+            summaries: "/static/s",
             user: "a</script>",
             position: None,
             is_root: false,
