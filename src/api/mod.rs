@@ -12,6 +12,6 @@ mod server;
 mod wire;
 
 pub use pages::html::Folder as UiFolder;
-pub use server::{ApiOptions, ApiState, configure};
+pub use server::{ApiOptions, ApiState, Shared, configure};
 
 pub use crate::http::sockets::SocketLimits;

@@ -92,8 +92,28 @@ impl Drop for Arriving {
     }
 }
 
+/// The same where a body may be twice as long: a config of Docker's is sent as base64.
+pub async fn read_long(
+    headers: &HeaderMap,
+    payload: &mut web::Payload,
+    patience: Duration,
+    arriving: Arriving,
+) -> Result<Vec<u8>> {
+    read_within(2 * LIMIT, headers, payload, patience, arriving).await
+}
+
 /// Takes the whole body in; 413 if it is too long, 408 if it takes longer than `patience`.
 pub async fn read(
+    headers: &HeaderMap,
+    payload: &mut web::Payload,
+    patience: Duration,
+    arriving: Arriving,
+) -> Result<Vec<u8>> {
+    read_within(LIMIT, headers, payload, patience, arriving).await
+}
+
+async fn read_within(
+    limit: usize,
     headers: &HeaderMap,
     payload: &mut web::Payload,
     patience: Duration,
@@ -103,7 +123,7 @@ pub async fn read(
         .get(CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > LIMIT) {
+    if announced.is_some_and(|length| length > limit) {
         return Err(Error::new(ErrorKind::TooLarge));
     }
     // What comes from a connection that could become a WebSocket does not end with the body.
@@ -118,7 +138,7 @@ pub async fn read(
             let Some(piece) = payload.next().await else { break };
             // The client went away or sent a broken encoding.
             let piece = piece.map_err(|_| unreadable("the body cannot be read"))?;
-            if body.len() + piece.len() > LIMIT {
+            if body.len() + piece.len() > limit {
                 return Err(Error::new(ErrorKind::TooLarge));
             }
             arriving.grow(piece.len())?;

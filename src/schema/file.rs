@@ -165,6 +165,8 @@ pub(super) struct TransitionLine {
     pub versions: Vec<Version>,
     #[serde(default)]
     pub joins: bool,
+    #[serde(default)]
+    pub anew: Vec<String>,
 }
 
 /// `common.json`: named groups of fields that types take over.

@@ -149,6 +149,7 @@ impl<'a> Unfrozen<'a> {
                     done: State::of(&t.done),
                     versions: t.versions.clone(),
                     joins: t.joins,
+                    anew: t.anew.iter().map(|state| State::of(state)).collect(),
                 })
                 .collect(),
             then: file.then.iter().map(|(a, b)| (a.clone(), b.clone())).collect(),

@@ -117,6 +117,11 @@ fn check_machine(name: &str, file: &ProcessFile, problems: &mut Vec<Problem>) {
             say(format!("never leaves {state} for removed"));
         }
     }
+    for state in file.transitions.iter().flat_map(|t| &t.anew) {
+        if !reachable.contains(state.as_str()) {
+            say(format!("leads anew from {state}, to which it never comes"));
+        }
+    }
     for (process, next) in &file.then {
         for process in [process, next] {
             if !file.transitions.iter().any(|t| t.process == *process) {

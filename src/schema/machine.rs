@@ -28,6 +28,8 @@ pub struct Transition {
     pub versions: Vec<super::Version>,
     /// It starts no process of its own but wakes the one that runs (a scale change during an upgrade).
     pub joins: bool,
+    /// States from which the engine may lead the same way anew, though nobody may ask for it there.
+    pub anew: Vec<State>,
 }
 
 impl Machine {
@@ -36,6 +38,14 @@ impl Machine {
         self.transitions
             .iter()
             .find(|t| t.process == process && t.from.contains(&state))
+    }
+
+    /// The state in which `process` is led anew from `state`, if it may be.
+    pub fn anew(&self, process: &str, state: State) -> Option<State> {
+        self.transitions
+            .iter()
+            .find(|t| t.process == process && t.anew.contains(&state))
+            .map(|t| t.via)
     }
 
     /// The edge on which `process` is while in `via`.

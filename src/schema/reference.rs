@@ -162,10 +162,15 @@ pub fn states_md(registry: &Registry) -> String {
             };
             let versions: Vec<_> = t.versions.iter().map(|v| v.as_str()).collect();
             let joins = if t.joins { " (joins the running process)" } else { "" };
+            let anew: Vec<_> = t.anew.iter().map(|state| state.as_str()).collect();
+            let anew = match anew.is_empty() {
+                true => String::new(),
+                false => format!("; anew by the engine itself from {}", anew.join(", ")),
+            };
             let (process, via, done) = (&t.process, &t.via, &t.done);
             let _ = writeln!(
                 out,
-                "| {process}{joins} | {from} | {via} | {done} | {} |",
+                "| {process}{joins} | {from}{anew} | {via} | {done} | {} |",
                 versions.join(", ")
             );
         }

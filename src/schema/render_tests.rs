@@ -23,6 +23,7 @@ fn machine() -> Option<Arc<Machine>> {
         done: State::of(done),
         versions: Vec::new(),
         joins: false,
+        anew: Vec::new(),
     };
     let transitions = vec![
         edge("create", "requested", "registering", "inactive"),

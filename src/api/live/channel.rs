@@ -378,12 +378,7 @@ impl Channel {
     fn is_of_kind(&self, row: &Resource) -> bool {
         let kinds = &self.class.kinds;
         let own = self.engine.registry().type_of(&row.root, &row.kind);
-        kinds.is_empty()
-            || own.is_some_and(|ty| {
-                kinds
-                    .iter()
-                    .any(|kind| crate::api::wire::call::is_kind(&self.engine, &ty.id, kind))
-            })
+        kinds.is_empty() || own.is_some_and(|ty| kinds.iter().any(|kind| self.engine.is_kind(&ty.id, kind)))
     }
 }
 

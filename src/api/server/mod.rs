@@ -60,10 +60,26 @@ impl Default for ApiOptions {
     }
 }
 
+/// What interfaces of other servers share with this one.
+pub struct Shared {
+    /// Lets requests in.
+    pub gate: Arc<Gate>,
+    /// Keeps pages of other sites out.
+    pub guard: Guard,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// How long a body may take to arrive.
+    pub body_patience: Duration,
+    /// Counts what arrives.
+    pub intake: Arc<body::Intake>,
+    /// Counts what stays open.
+    pub sockets: Arc<Admission>,
+}
+
 /// What all requests share.
 pub struct ApiState {
     engine: Arc<Engine>,
-    gate: Gate,
+    gate: Arc<Gate>,
     guard: Guard,
     trusted_proxies: Vec<IpAddr>,
     body_patience: Duration,
@@ -88,7 +104,7 @@ impl ApiState {
             .and_then(|v| HeaderValue::try_from(v).ok());
         let sockets = Admission::new(options.sockets);
         Self {
-            gate: Gate::new(engine.clone()),
+            gate: Arc::new(Gate::new(engine.clone())),
             guard: Guard::new(&options.allowed_hosts),
             trusted_proxies: options.trusted_proxies.clone(),
             body_patience: options.body_patience,
@@ -104,6 +120,18 @@ impl ApiState {
             summaries: html::Summaries::new(engine.registry().clone()),
             rancher_version: version.unwrap_or(HeaderValue::from_static(RANCHER_VERSION)),
             engine,
+        }
+    }
+
+    /// What interfaces of other servers share with this one: who is let in, and how much is taken in at a time.
+    pub fn shared(&self) -> Shared {
+        Shared {
+            gate: self.gate.clone(),
+            guard: self.guard.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            body_patience: self.body_patience,
+            intake: self.intake.clone(),
+            sockets: self.sockets.clone(),
         }
     }
 

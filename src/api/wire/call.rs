@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 
 use super::request::{Base, Query, Verb};
 use super::route::{PathId, letters_fit};
-use crate::engine::{Engine, Filter, Input, ListQuery, Scope};
+use crate::engine::{Checked, Engine, Input, Scope};
 use crate::http::encoding::Kept;
 use crate::http::json::{push_key, push_str};
-use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, WireId};
-use crate::schema::validate::{self, Purpose, Refs};
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
+use crate::schema::validate::Purpose;
 use crate::schema::{TypeView, View, render};
 
 /// A request that has been let in.
@@ -165,18 +165,13 @@ impl Call<'_> {
         purpose: Purpose,
         own: Option<ResourceId>,
     ) -> Result<Input> {
-        let rows = Rows {
-            engine: self.engine.clone(),
-            scope: self.scope.clone(),
+        let asked = Checked {
+            views: [view.clone(), self.view.clone()],
             ty: ty.clone(),
+            purpose,
             own,
         };
-        if !ty.input_fields().values().any(|f| f.unique) {
-            return validate::input_by([view, self.view], ty, &body, purpose, &rows);
-        }
-        // Uniqueness is asked by a list.
-        let (view, other, ty) = (view.clone(), self.view.clone(), ty.clone());
-        block(move || validate::input_by([&view, &other], &ty, &body, purpose, &rows)).await
+        self.engine.validate(self.scope, asked, body).await
     }
 }
 
@@ -185,59 +180,6 @@ pub async fn block<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 
     web::block(work)
         .await
         .map_err(|e| Error::internal("waiting for a blocking thread", e))?
-}
-
-/// What validation asks, answered by the engine.
-struct Rows {
-    engine: Arc<Engine>,
-    scope: Scope,
-    ty: Arc<TypeView>,
-    own: Option<ResourceId>,
-}
-
-impl Refs for Rows {
-    fn exists(&self, kind: &str, wire: &str) -> Result<bool> {
-        let Some(wire) = WireId::parse(wire) else {
-            return Ok(false);
-        };
-        let Some(row) = self.engine.find(&self.scope, wire.id)? else {
-            return Ok(false);
-        };
-        let is_kind = self
-            .engine
-            .registry()
-            .type_of(&row.root, &row.kind)
-            .is_some_and(|ty| is_kind(&self.engine, &ty.id, kind));
-        Ok(row.removed.is_none() && is_kind)
-    }
-
-    fn is_taken(&self, field: &str, value: &str) -> Result<bool> {
-        let filter = Filter {
-            field: field.to_owned(),
-            modifier: "eq".to_owned(),
-            value: value.to_owned(),
-        };
-        // Two: one of them may be the row itself.
-        let query = ListQuery {
-            filters: vec![filter],
-            limit: 2,
-            ..ListQuery::default()
-        };
-        let page = self.engine.list(&self.scope, &self.ty, &query)?;
-        Ok(page.rows.iter().any(|row| Some(row.id) != self.own))
-    }
-}
-
-/// Whether `kind` is `wanted` or derived from it; an empty `wanted` is anything.
-pub fn is_kind(engine: &Engine, kind: &str, wanted: &str) -> bool {
-    let mut next = Some(kind);
-    while let Some(kind) = next {
-        if wanted.is_empty() || kind == wanted {
-            return true;
-        }
-        next = engine.registry().find_type(kind).and_then(|t| t.parent.as_deref());
-    }
-    false
 }
 
 /// Writes an object that is no row: `id` null, no links.

@@ -43,8 +43,11 @@ pub(crate) async fn update(
 
 pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource) -> Result<Resource> {
     match row.root.as_str() {
-        "certificate" => core.remove_row(scope, ty, row.id, certificates::check_unused).await,
-        _ => core.remove_row(scope, ty, row.id, unchecked).await,
+        "certificate" => {
+            core.remove_row(scope, &ty.def, row.id, certificates::check_unused)
+                .await
+        }
+        _ => core.remove_row(scope, &ty.def, row.id, unchecked).await,
     }
 }
 

@@ -22,10 +22,10 @@ pub(crate) async fn create(
         "userPreference" => preferences::create(core, scope, ty, given.unwrap_or(scope.user.id), input).await,
         // A person's own; public ones are there from the start.
         "projectTemplate" => {
-            core.create_plain(scope, ty, given.unwrap_or(scope.user.id), input)
+            core.create_plain(scope, &ty.def, given.unwrap_or(scope.user.id), input)
                 .await
         }
-        _ => core.create_plain(scope, ty, account, input).await,
+        _ => core.create_plain(scope, &ty.def, account, input).await,
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Reso
             removal.await
         }
         _ => {
-            core.remove_row(scope, ty, id, |tx, row| people::check_leaving(tx, row, "delete"))
+            core.remove_row(scope, &ty.def, id, |tx, row| people::check_leaving(tx, row, "delete"))
                 .await
         }
     }

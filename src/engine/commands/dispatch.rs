@@ -76,7 +76,7 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: Inp
         Room::Services => services::create(core, scope, ty, account, input).await.map(one),
         Room::Instances => instances::create(core, scope, ty, account, input).await,
         Room::Hosts => hosts::create(core, scope, ty, account, input).await.map(one),
-        Room::Drivers | Room::Tasks | Room::Plain => core.create_plain(scope, ty, account, input).await.map(one),
+        Room::Drivers | Room::Tasks | Room::Plain => core.create_plain(scope, &ty.def, account, input).await.map(one),
     }
 }
 
@@ -112,7 +112,7 @@ pub(crate) async fn delete(core: &Core, scope: &Scope, ty: &TypeView, id: Resour
         Room::Services => services::remove(core, scope, ty, &row).await,
         Room::Instances => instances::remove(core, scope, ty, &row).await,
         Room::Access => access::remove(core, scope, ty, &row).await,
-        Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => core.remove_row(scope, ty, id, unchecked).await,
+        Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => core.remove_row(scope, &ty.def, id, unchecked).await,
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) use ids::{SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim
 pub use loops::LoopStatus;
 pub(crate) use monitor::millis;
 pub(crate) use name_servers::{ChangedRows, Served, Serving};
-pub(crate) use process::{Outcome, back_off, edge, fenced, fenced_as_read, qualified, request, short_name};
+pub(crate) use process::{Outcome, back_off, edge, fenced, fenced_as_read, qualified, request, short_name, supersede};
 pub use process_list::{ProcessDefinition, ProcessInstance, ProcessPage, StateTransition};
 pub(crate) use queue::{Key, Queue};
 pub use request::{Account, Answer, AuthType, Derived, Filter, Input, ListQuery, Page, Proof, Reach, Scope, Setting};

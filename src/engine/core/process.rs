@@ -60,13 +60,35 @@ pub(crate) fn request(
         tx.wake_processes_of(&row)?;
         return Ok(row);
     }
+    changes.state = Some(edge.via);
+    begin(tx, row, process, data, changes)
+}
+
+/// The same where the row is on its way to what `process` leads to, or has come there, and is to be led there anew: from a state that
+/// the machine has between the begin and the end of such a process. Whatever ran is pre-empted.
+pub(crate) fn supersede(
+    tx: &mut Tx<'_>,
+    machine: &Machine,
+    row: &Resource,
+    process: &str,
+    data: &str,
+    mut changes: Changes,
+) -> Result<Resource> {
+    let Some(via) = machine.anew(process, row.state) else {
+        return request(tx, machine, row, process, data, changes);
+    };
+    changes.state = Some(via);
+    begin(tx, row, process, data, changes)
+}
+
+/// Ends what runs on a row, and begins a process in the state that `changes` say.
+fn begin(tx: &mut Tx<'_>, row: &Resource, process: &str, data: &str, mut changes: Changes) -> Result<Resource> {
     if row.root == "service" {
         for open in tx.open_processes_of(row.id)? {
             end_log(tx, row, open.id)?;
         }
     }
     tx.pre_empt(row.id)?;
-    changes.state = Some(edge.via);
     changes.message.get_or_insert_default();
     changes.progress = Some(None);
     let row = tx.update_if(row, &changes)?;

@@ -133,22 +133,33 @@ pub(crate) struct Update {
     moves: bool,
 }
 
+/// The fields whose change starts the process `update`.
+fn scheduled_of(ty: &TypeView) -> Vec<String> {
+    let fields = ty.input_fields().iter();
+    fields
+        .filter(|(_, f)| f.schedule_update)
+        .map(|(n, _)| n.clone())
+        .collect()
+}
+
 /// Refuses a new name of a row.
 pub(crate) type NameRule = fn(&mut Tx<'_>, &Resource, &str) -> Result<()>;
 
 impl Update {
     /// As the type has it: any name is free.
     pub(crate) fn of(ty: &TypeView) -> Self {
-        let scheduled = ty
-            .input_fields()
-            .iter()
-            .filter(|(_, f)| f.schedule_update)
-            .map(|(n, _)| n.clone())
-            .collect();
         Self {
-            def: ty.def.clone(),
-            machine: ty.def.machine.clone(),
-            scheduled,
+            scheduled: scheduled_of(ty),
+            ..Self::plain(&ty.def)
+        }
+    }
+
+    /// Fields as such: no process follows.
+    pub(crate) fn plain(def: &Arc<Type>) -> Self {
+        Self {
+            def: def.clone(),
+            machine: def.machine.clone(),
+            scheduled: Vec::new(),
             check_name: |_, _, _| Ok(()),
             moves: false,
         }
@@ -255,12 +266,12 @@ impl Core {
     pub(crate) async fn create_plain(
         &self,
         scope: &Scope,
-        ty: &TypeView,
+        def: &Arc<Type>,
         account: ResourceId,
         input: Input,
     ) -> Result<Resource> {
-        let new = row_from_input(&ty.def, account, &input)?;
-        let machine = ty.def.machine.clone();
+        let new = row_from_input(def, account, &input)?;
+        let machine = def.machine.clone();
         self.write_for(scope, move |tx| insert_and_start(tx, machine.as_deref(), new))
             .await
     }
@@ -307,11 +318,17 @@ impl Core {
     }
 
     /// DELETE: the process `remove` is asked for, if `check` allows it. What has no such process goes at once.
-    pub(crate) async fn remove_row<F>(&self, scope: &Scope, ty: &TypeView, id: ResourceId, check: F) -> Result<Resource>
+    pub(crate) async fn remove_row<F>(
+        &self,
+        scope: &Scope,
+        def: &Arc<Type>,
+        id: ResourceId,
+        check: F,
+    ) -> Result<Resource>
     where
         F: FnOnce(&mut Tx<'_>, &Resource) -> Result<()> + Send + 'static,
     {
-        let (machine, keep) = (ty.def.machine.clone(), self.keep_removed());
+        let (machine, keep) = (def.machine.clone(), self.keep_removed());
         self.write_for(scope, move |tx| {
             let row = tx.get(id)?;
             check(tx, &row)?;

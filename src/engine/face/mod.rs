@@ -3,7 +3,9 @@
 
 mod access;
 mod background;
+mod dialects;
 mod events;
+mod input;
 mod receivers;
 mod streams;
 mod tunnels;
@@ -23,6 +25,8 @@ use crate::store::Tally;
 use std::sync::Arc;
 
 pub use background::Opened;
+pub use dialects::Unit;
+pub use input::Checked;
 pub use streams::StreamTicket;
 pub use tunnels::DialledAgent;
 

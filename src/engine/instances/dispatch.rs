@@ -29,7 +29,10 @@ pub(crate) async fn create(
         "genericObject" => pull_tasks::create(core, scope, ty, account, &input)
             .await
             .map(|row| vec![row]),
-        _ => core.create_plain(scope, ty, account, input).await.map(|row| vec![row]),
+        _ => core
+            .create_plain(scope, &ty.def, account, input)
+            .await
+            .map(|row| vec![row]),
     }
 }
 
@@ -78,7 +81,7 @@ fn check_port(core: &Core, row: &Resource, input: &Input) -> Result<()> {
 pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource) -> Result<Resource> {
     let (id, machine) = (row.id, ty.def.machine.clone());
     let Some(machine) = machine.filter(|m| row.root == "instance" && m.has_process("remove")) else {
-        return core.remove_row(scope, ty, id, unchecked).await;
+        return core.remove_row(scope, &ty.def, id, unchecked).await;
     };
     core.write_for(scope, move |tx| {
         let row = tx.get(id)?;

@@ -51,8 +51,10 @@ pub(crate) async fn update(
 
 pub(crate) async fn remove(core: &Core, scope: &Scope, ty: &TypeView, row: &Resource) -> Result<Resource> {
     let users = core.driver_users()?;
-    core.remove_row(scope, ty, row.id, move |tx, row| drivers::check_unused(tx, &users, row))
-        .await
+    core.remove_row(scope, &ty.def, row.id, move |tx, row| {
+        drivers::check_unused(tx, &users, row)
+    })
+    .await
 }
 
 pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str, input: Input) -> Result<Answer> {

@@ -6,6 +6,7 @@ mod balancing;
 mod balancing_of_v1;
 mod configs;
 mod dependencies;
+mod deploy;
 mod dispatch;
 mod execute;
 mod files;
@@ -31,6 +32,8 @@ mod upgrade;
 mod upgrade_merge;
 mod watched;
 
+pub(crate) use deploy::deploy;
+pub use deploy::{Deploy, FASTER};
 pub(crate) use dispatch::{act, create, handle, look_at, remove, update};
 pub use files::StackFiles;
 pub(crate) use files::files_of;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::engine::core::{Answer, Core, Input, Scope, not_available, notes, request, write_notes};
+use crate::engine::core::{Answer, Core, Input, Scope, not_available, notes, request, supersede, write_notes};
 use crate::engine::instances::check_own_key;
 use crate::model::own_labels::UpgradePolicy;
 use crate::model::{Error, Fields, Resource, Result, ServiceKind};
@@ -78,6 +78,10 @@ async fn accept_in_service(core: &Core, scope: &Scope, row: &Resource, mut strat
 pub(crate) struct Upgrade {
     strategy: Config,
     finishes: bool,
+    /// Fields that are written with it.
+    beside: Input,
+    /// Whether it takes the place of an upgrade or a rollback that is on its way, or not decided upon.
+    supersedes: bool,
 }
 
 /// What an upgrade knows beside its strategy.
@@ -127,12 +131,23 @@ impl Upgrade {
         Ok(Self {
             strategy,
             finishes: false,
+            beside: Input::new(),
+            supersedes: false,
         })
     }
 
     /// The same, finished by itself when all are upgraded.
     pub(super) fn finishing(self) -> Self {
         Self { finishes: true, ..self }
+    }
+
+    /// The same that takes the place of one which is on its way, and is written together with other fields.
+    pub(super) fn superseding(self, beside: Input) -> Self {
+        Self {
+            supersedes: true,
+            beside,
+            ..self
+        }
     }
 
     /// Writes the new configurations, keeps the old ones, and asks for the process. `range` is where ports are drawn.
@@ -149,6 +164,16 @@ impl Upgrade {
         let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing an upgrade", e))?;
         let mut strategy = self.strategy;
         let mut fields = Fields::parse(&row.fields)?;
+        let mut new_name = None;
+        for (field, value) in &self.beside {
+            match (field.as_str(), value.as_str()) {
+                ("name", Some(name)) => new_name = Some(name.to_owned()).filter(|name| *name != row.name),
+                _ => fields.set(field, value)?,
+            }
+        }
+        if let Some(name) = &new_name {
+            names::check_name_free(tx, row, name)?;
+        }
         let merged = merge(&row.name, &fields, &strategy)?;
         configs::check_complete(&row.name, merged.primary.as_ref(), &merged.sidekicks)?;
         names::check_names_free_of_sidekicks(tx, row, &merged.sidekicks)?;
@@ -171,11 +196,15 @@ impl Upgrade {
             &json!({"type": "serviceUpgrade", "inServiceStrategy": strategy, "toServiceStrategy": null}),
         )?;
         let changes = Changes {
+            name: new_name,
             fields: Some(fields),
             internal: Some(write_notes(&note)?),
             ..Changes::default()
         };
-        request(tx, machine, row, "upgrade", &data, changes)
+        match self.supersedes {
+            true => supersede(tx, machine, row, "upgrade", &data, changes),
+            false => request(tx, machine, row, "upgrade", &data, changes),
+        }
     }
 }
 

@@ -85,6 +85,30 @@ impl Store {
         children_on(&mut *self.reader()?, parent, root)
     }
 
+    /// The newest rows of this root that an account has, or had, at most so many; those in `parent` alone, if one is given.
+    pub fn history(
+        &self,
+        account: ResourceId,
+        parent: Option<ResourceId>,
+        root: &str,
+        most: u32,
+    ) -> Result<Vec<Resource>> {
+        let mut query = resource::whole()
+            .filter(resource::account_id.eq(account.0))
+            .filter(resource::root.eq(root))
+            .order(resource::id.desc())
+            .limit(i64::from(most))
+            .select(ResourceRow::as_select())
+            .into_boxed();
+        if let Some(parent) = parent {
+            query = query.filter(resource::parent_id.eq(parent.0));
+        }
+        let rows: Vec<ResourceRow> = query
+            .load(&mut *self.reader()?)
+            .map_err(failed("reading what there was"))?;
+        Ok(rows.into_iter().map(Resource::from).collect())
+    }
+
     /// All live rows of this root, of one account or of all, by id.
     pub fn all(&self, root: &str, account: Option<ResourceId>) -> Result<Vec<Resource>> {
         all_on(&mut *self.reader()?, root, account)
