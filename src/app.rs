@@ -13,7 +13,7 @@ use fs4::fs_std::FileExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::api::{self, ApiOptions, ApiState, SocketLimits, UiFolder};
+use crate::api::{ApiOptions, ApiState, SocketLimits, UiFolder};
 use crate::cli::{self, Cli, Command, InsideCommand, Place, Serve, Switch};
 use crate::config::{self, BootstrapKey};
 use crate::engine::{Engine, EngineConfig, Opened, Simulators};
@@ -28,6 +28,7 @@ use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 use crate::tunnel::Hub;
 
 mod database;
+mod dialects;
 mod doctor;
 mod elsewhere;
 mod engines;
@@ -212,7 +213,10 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     }
     let state = web::Data::new(ApiState::new(engine.clone(), &api_options(serve, ui, hub)));
     let sockets = state.clone();
-    let server = HttpServer::new(move || App::new().configure(|c| api::configure(c, state.clone())))
+    let docker = dialects::make_docker(&engine, &state);
+    let beside = dialects::serve_socket(serve, &docker, &mut aside)?;
+    let configured = dialects::beside_rancher(serve, docker, state);
+    let server = HttpServer::new(move || App::new().configure(configured.clone()))
         .keep_alive(IDLE)
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .worker_max_blocking_threads(BLOCKING_THREADS)
@@ -230,6 +234,9 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         }
         // These would go on for as long as the requests that were taken are waited for.
         sockets.close_sockets();
+        if let Some(beside) = beside {
+            beside.stop(false).await;
+        }
         handle.stop(!found_lost.load(Ordering::Acquire)).await;
     });
     // Ends after the requests it has taken.

@@ -329,6 +329,19 @@ pub struct Serve {
     /// A folder with a single-page application, Rancher's UI for one, to serve at / instead of our own page.
     #[arg(long, env = "DROVER_UI_DIR", value_name = "DIR")]
     pub ui_dir: Option<PathBuf>,
+    /// Interfaces of other servers beside Rancher's, each under its name: docker, or none.
+    #[arg(
+        long,
+        env = "DROVER_DIALECTS",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "docker",
+        value_name = "NAMES"
+    )]
+    pub dialects: Vec<Dialect>,
+    /// A Unix socket for Docker's interface alone, for DOCKER_HOST=unix://PATH; its owner and its group may use it.
+    #[arg(long, env = "DROVER_DOCKER_API_SOCKET", value_name = "PATH")]
+    pub docker_api_socket: Option<PathBuf>,
     /// What to log, as in RUST_LOG.
     #[arg(
         long,
@@ -349,6 +362,15 @@ pub enum Switch {
     On,
     /// No.
     Off,
+}
+
+/// The interface of another server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    /// The Docker Engine's services, at /docker.
+    Docker,
+    /// No other than Rancher's.
+    None,
 }
 
 /// A text that is shown nowhere.

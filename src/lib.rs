@@ -20,6 +20,7 @@ pub mod balancer;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod dialects;
 pub mod engine;
 pub mod failure;
 pub mod http;

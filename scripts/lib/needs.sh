@@ -9,6 +9,8 @@ clients_dir="$target_dir/venv"
 
 # The clients under test, unmodified, in the last versions ever published.
 clients=(cattle==0.5.4 gdapi-python==0.5.3)
+# Docker's own library.
+clients+=(docker==7.2.0)
 # What asks for everything that the OpenAPI documents describe.
 clients+=(schemathesis==4.32.5)
 # What drives the browser.

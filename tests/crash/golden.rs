@@ -70,6 +70,7 @@ fn label(step: &Step) -> String {
         Step::Hear => "the engine is compared".to_owned(),
         Step::Pass(seconds) => format!("{seconds} seconds pass"),
         Step::Settle => "what is due is done".to_owned(),
+        Step::Deploy { service, image } => format!("{service} is updated to {image} by Docker's interface"),
         Step::Rest => "until nothing happens any more".to_owned(),
     }
 }

@@ -13,6 +13,7 @@ use actix_web::{App, test, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
+use drover::dialects::docker;
 use drover::engine::{Attachment, BalancerKeeper, Connect, Engine, EngineConfig, NameKeeper, Simulators};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
@@ -60,6 +61,8 @@ pub enum Step {
         name: &'static str,
         body: Value,
     },
+    /// A service is updated to an image by Docker's interface; repeated without an answer unless it is on its way there.
+    Deploy { service: &'static str, image: &'static str },
     /// DELETE.
     Delete { path: &'static str, name: &'static str },
     /// A container of the engine dies, as if its process had crashed.
@@ -357,6 +360,7 @@ impl World {
                     .await
                     .map(drop)
             }
+            Step::Deploy { service, image } => self.deploy(service, image).await,
             Step::Delete { path, name } => {
                 let url = self.url(path, name);
                 if again
@@ -372,6 +376,22 @@ impl World {
                     .map(drop)
             }
         }
+    }
+
+    async fn deploy(&self, service: &str, image: &str) -> Result<(), Died> {
+        let url = format!("/docker/projects/1a5/services/{service}");
+        let (_, found) = self.send(Method::GET, &url, None).await;
+        let mut spec = found["Spec"].clone();
+        let own = &mut spec["TaskTemplate"]["ContainerSpec"]["Image"];
+        if *own == image {
+            return Ok(());
+        }
+        *own = json!(image);
+        spec["UpdateConfig"] = json!({"Parallelism": 1, "Monitor": 1_000_000_000, "FailureAction": "rollback"});
+        let url = format!("{url}/update?version={}", found["Version"]["Index"]);
+        self.ask(Method::POST, &url, Some(spec), &[StatusCode::OK])
+            .await
+            .map(drop)
     }
 
     async fn create(&mut self, path: &str, name: &'static str, body: &Value, again: bool) -> Result<(), Died> {
@@ -480,8 +500,19 @@ impl World {
     }
 
     async fn send(&self, method: Method, url: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let state = self.server.as_ref().expect("a server runs").1.clone();
-        let app = test::init_service(App::new().configure(|c| configure(c, state))).await;
+        let (engine, state) = self.server.as_ref().expect("a server runs");
+        let shared = state.shared();
+        let parts = docker::Parts {
+            gate: shared.gate,
+            guard: shared.guard,
+            trusted_proxies: shared.trusted_proxies,
+            body_patience: shared.body_patience,
+            intake: shared.intake,
+            sockets: shared.sockets,
+        };
+        let docker = web::Data::new(docker::DockerApi::new(engine.clone(), parts));
+        let app = App::new().configure(|c| docker::configure(c, docker));
+        let app = test::init_service(app.configure(|c| configure(c, state.clone()))).await;
         let mut request = test::TestRequest::default()
             .method(method)
             .uri(url)

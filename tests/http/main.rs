@@ -20,6 +20,7 @@ mod contract;
 mod credentials;
 mod declared_volumes;
 mod dependencies;
+mod docker_services;
 mod docker_socket;
 mod documents;
 mod drivers;

@@ -13,6 +13,7 @@ use actix_web::http::{Method, header};
 use actix_web::{App, test, web};
 use diesel::prelude::*;
 use drover::api::{ApiOptions, ApiState, configure};
+use drover::dialects::docker;
 use drover::engine::{Attachment, Connect, Engine, EngineConfig, Simulators};
 use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
@@ -318,10 +319,28 @@ impl World {
         self.send_with(method, path, &[], body).await
     }
 
+    /// Puts all interfaces into an application.
+    fn configure(&self, config: &mut web::ServiceConfig) {
+        let shared = self.state.shared();
+        let parts = docker::Parts {
+            gate: shared.gate,
+            guard: shared.guard,
+            trusted_proxies: shared.trusted_proxies,
+            body_patience: shared.body_patience,
+            intake: shared.intake,
+            sockets: shared.sockets,
+        };
+        docker::configure(
+            config,
+            web::Data::new(docker::DockerApi::new(self.engine.clone(), parts)),
+        );
+        configure(config, self.state.clone());
+    }
+
     /// The same with headers of its own.
     pub async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
         let uri = uri(path);
-        let app = test::init_service(App::new().configure(|c| configure(c, self.state.clone()))).await;
+        let app = test::init_service(App::new().configure(|c| self.configure(c))).await;
         let mut request = test::TestRequest::default()
             .method(method.clone())
             .uri(&uri)

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("auth", &["engine", "schema", "secret", "model"]),
     ("http", &["model"]),
     ("api", &["auth", "http", "engine", "schema", "tunnel", "model"]),
+    ("dialects", &["auth", "http", "engine", "schema", "model"]),
     ("tunnel", &[]),
     ("agent", &["tunnel", "failure", "model"]),
     ("netd", &["failure", "model", "probe"]),
@@ -36,8 +37,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "agent", "api", "auth", "keyfile", "tunnel", "engine", "store", "runtime", "schema", "secret", "model",
-            "netd", "balancer", "cli", "config", "failure",
+            "agent", "api", "auth", "dialects", "keyfile", "tunnel", "engine", "store", "runtime", "schema", "secret",
+            "model", "netd", "balancer", "cli", "config", "failure",
         ],
     ),
     ("main", &["app", "cli"]),
@@ -50,7 +51,7 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("bollard", &["runtime"]),
-    ("actix_web", &["api", "http", "app"]),
+    ("actix_web", &["api", "dialects", "http", "app"]),
     ("actix_ws", &["api"]),
     ("bytestring", &["api"]),
     ("argon2", &["secret"]),

@@ -22,6 +22,7 @@ mod clients;
 mod compose;
 mod containers;
 mod crash;
+mod docker_api;
 mod engines;
 mod full_disk;
 mod fuzz;

@@ -1,0 +1,83 @@
+//! The interfaces of other servers beside Rancher's: made, and given a socket of their own where that is asked for.
+
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use tokio::task::JoinSet;
+
+use crate::api::{self, ApiState};
+use crate::cli::{Dialect, Serve};
+use crate::dialects::docker::{self, DockerApi, Parts};
+use crate::engine::Engine;
+use crate::failure::{Failure, Status};
+
+/// Who may use the socket: its owner and its group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Docker's, which shares with Rancher's who is let in and how much is taken in.
+pub fn make_docker(engine: &Arc<Engine>, api: &ApiState) -> web::Data<DockerApi> {
+    let shared = api.shared();
+    let parts = Parts {
+        gate: shared.gate,
+        guard: shared.guard,
+        trusted_proxies: shared.trusted_proxies,
+        body_patience: shared.body_patience,
+        intake: shared.intake,
+        sockets: shared.sockets,
+    };
+    web::Data::new(DockerApi::new(engine.clone(), parts))
+}
+
+/// All interfaces of the main address: the others under their mounts, if they are wanted, and Rancher's.
+pub fn beside_rancher(
+    serve: &Serve,
+    docker: web::Data<DockerApi>,
+    api: web::Data<ApiState>,
+) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
+    let docker = serve.dialects.contains(&Dialect::Docker).then_some(docker);
+    move |config| {
+        if let Some(docker) = &docker {
+            docker::configure(config, docker.clone());
+        }
+        api::configure(config, api.clone());
+    }
+}
+
+/// Serves Docker's at a socket of its own, if that is asked for, among what is done `aside`; what stops it.
+pub fn serve_socket(
+    serve: &Serve,
+    state: &web::Data<DockerApi>,
+    aside: &mut JoinSet<()>,
+) -> Result<Option<ServerHandle>, Failure> {
+    let Some(path) = &serve.docker_api_socket else {
+        return Ok(None);
+    };
+    let (listener, state) = (socket(path)?, state.clone());
+    let server = HttpServer::new(move || App::new().configure(|c| docker::configure_alone(c, state.clone())))
+        .workers(1)
+        .disable_signals()
+        .listen_uds(listener)
+        .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {}: {e}", path.display())))?
+        .run();
+    let handle = server.handle();
+    aside.spawn(async move { drop(server.await) });
+    Ok(Some(handle))
+}
+
+/// A socket at this path; one that is left over from a server that is gone is taken away.
+fn socket(path: &Path) -> Result<UnixListener, Failure> {
+    let cannot =
+        |error: std::io::Error| Failure::new(Status::Port, format!("cannot listen on {}: {error}", path.display()));
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path).map_err(cannot)?;
+    }
+    let listener = UnixListener::bind(path).map_err(cannot)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE)).map_err(cannot)?;
+    listener.set_nonblocking(true).map_err(cannot)?;
+    Ok(listener)
+}

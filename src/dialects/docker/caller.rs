@@ -1,0 +1,223 @@
+//! One caller in one project: what it may, and the rows that Docker's objects are here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::ids::Ids;
+use super::project::Others;
+use super::refusal::{Outcome, Refusal};
+use crate::engine::{Asked, Engine, Input, Scope};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
+use crate::schema::{Type, TypeView, View};
+
+/// A caller that was let in.
+pub struct Caller {
+    /// Does what is asked.
+    pub engine: Arc<Engine>,
+    /// Who asks.
+    pub scope: Scope,
+    /// What there is for it.
+    pub view: Arc<View>,
+    /// How rows are called here.
+    pub ids: Arc<Ids>,
+    /// Where it asks from, or empty.
+    pub client_ip: String,
+}
+
+/// What is asked of a collection or a row of Rancher's that stands behind an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// To see.
+    Read,
+    /// To make.
+    Create,
+    /// To change.
+    Update,
+    /// To remove.
+    Remove,
+}
+
+/// Fields of containers as Docker calls them, and as launch configurations do.
+const CONTAINER_FIELDS: [(&str, &str); 12] = [
+    ("Env", "environment"),
+    ("Command", "entryPoint"),
+    ("Args", "command"),
+    ("Labels", "labels"),
+    ("Mounts", "dataVolumes"),
+    ("Secrets", "secrets"),
+    ("Hosts", "extraHosts"),
+    ("User", "user"),
+    ("Dir", "workingDir"),
+    ("Hostname", "hostname"),
+    ("Sysctls", "sysctls"),
+    ("DNSConfig", "dns"),
+];
+
+impl Caller {
+    /// The type behind an object, if the caller may do that to its rows.
+    pub fn may(&self, kind: &str, deed: Deed) -> Outcome<Arc<TypeView>> {
+        let ty = self.view.find_by_kind(kind);
+        let has = |ty: &&Arc<TypeView>| {
+            let (methods, method) = match deed {
+                Deed::Read => (&ty.collection_methods, "GET"),
+                Deed::Create => (&ty.collection_methods, "POST"),
+                Deed::Update => (&ty.resource_methods, "PUT"),
+                Deed::Remove => (&ty.resource_methods, "DELETE"),
+            };
+            methods.iter().any(|m| m == method)
+        };
+        let forbidden = || {
+            let why = format!("this role may not do that to a {kind}");
+            Refusal::from(Error::new(ErrorKind::Forbidden).with_message(why))
+        };
+        ty.filter(has).cloned().ok_or_else(forbidden)
+    }
+
+    /// Takes out of a service's or a task's description what the caller's view of launch configurations does not show.
+    pub fn trim(&self, spec: &mut Value) {
+        let task = if spec.get("TaskTemplate").is_some() {
+            "/TaskTemplate/ContainerSpec"
+        } else {
+            "/ContainerSpec"
+        };
+        if let Some(Value::Object(container)) = spec.pointer_mut(task) {
+            for (field, native) in CONTAINER_FIELDS {
+                if !self.shows(native) {
+                    container.shift_remove(field);
+                }
+            }
+        }
+    }
+
+    /// Whether the caller's view of launch configurations has a field.
+    pub fn shows(&self, native: &str) -> bool {
+        let launch = self.view.find_by_kind("launchConfig");
+        launch.is_some_and(|launch| launch.fields.contains_key(native))
+    }
+
+    /// Notes for the audit log what is asked for.
+    pub fn note(&mut self, ty: &Type, id: Option<&Resource>, operation: &str, body: &Input) {
+        let id = id.map(|row| self.engine.wire_id(row));
+        let asked = Asked {
+            ty,
+            id: id.as_deref(),
+            operation,
+            body,
+            client_ip: &self.client_ip,
+        };
+        self.scope.attempt = self.engine.attempt(&asked);
+    }
+
+    /// All rows of a root in the project. In the pool of blocking threads.
+    pub async fn rows(&self, root: &'static str) -> Result<Vec<Resource>> {
+        let (engine, scope) = (self.engine.clone(), self.scope.clone());
+        tokio::task::spawn_blocking(move || engine.rows(&scope, root))
+            .await
+            .map_err(|e| Error::internal("waiting for a blocking thread", e))?
+    }
+
+    /// The names of the stacks.
+    pub async fn stacks(&self) -> Result<HashMap<ResourceId, String>> {
+        let stacks = self.rows("stack").await?;
+        Ok(stacks.into_iter().map(|stack| (stack.id, stack.name)).collect())
+    }
+
+    /// The object of a path among `all`: by its id, by its name, by what its id begins with.
+    pub fn pick<'r>(
+        &self,
+        all: &'r [Resource],
+        what: &str,
+        wanted: &str,
+        name: impl Fn(&Resource) -> String,
+    ) -> Outcome<&'r Resource> {
+        if let Some(id) = self.ids.row(wanted)
+            && let Some(row) = all.iter().find(|row| row.id == id)
+        {
+            return Ok(row);
+        }
+        if let Some(row) = all
+            .iter()
+            .find(|row| name(row) == wanted || self.engine.wire_id(row) == wanted)
+        {
+            return Ok(row);
+        }
+        let mut begun = all
+            .iter()
+            .filter(|row| !wanted.is_empty() && self.ids.of(row.id).starts_with(wanted));
+        match (begun.next(), begun.next()) {
+            (Some(row), None) => Ok(row),
+            (Some(_), Some(_)) => Err(Refusal::bad(format!("{what} {wanted} is ambiguous (2 matches found)"))),
+            (None, _) => Err(Refusal::missing(what, wanted)),
+        }
+    }
+
+    /// Those rows of a root that are not on their way out.
+    pub async fn lasting(&self, root: &'static str) -> Result<Vec<Resource>> {
+        let mut rows = self.rows(root).await?;
+        rows.retain(|row| !matches!(row.state, State::REMOVING | State::REMOVED | State::PURGED));
+        Ok(rows)
+    }
+}
+
+/// One level of a row's fields.
+pub fn fields(row: &Resource) -> Result<Fields> {
+    Fields::parse(&row.fields)
+}
+
+/// An object in a row's fields; empty if there is none.
+pub fn object(fields: &Fields, name: &str) -> Result<Map<String, Value>> {
+    Ok(fields.read(name)?.unwrap_or_default())
+}
+
+/// The rows that a service may name, read before it is translated.
+pub struct Named<'c> {
+    caller: &'c Caller,
+    secrets: Vec<Resource>,
+    hosts: Vec<Resource>,
+}
+
+impl<'c> Named<'c> {
+    /// Reads them.
+    pub async fn read(caller: &'c Caller) -> Result<Self> {
+        Ok(Self {
+            caller,
+            secrets: caller.lasting("secret").await?,
+            hosts: caller.lasting("host").await?,
+        })
+    }
+}
+
+impl Others for Named<'_> {
+    fn secret(&self, id: &str) -> Outcome<String> {
+        let row = self.caller.pick(&self.secrets, "secret", id, |row| row.name.clone());
+        row.map(|row| self.caller.engine.wire_id(row))
+            .map_err(|_| Refusal::argument(format!("secret not found: {id}")))
+    }
+
+    fn simulates(&self) -> bool {
+        self.hosts.iter().any(|host| self.caller.engine.is_simulated(host))
+    }
+
+    fn node(&self, by: &str, value: &str) -> Outcome<String> {
+        let is_it = |row: &&Resource| match by {
+            "node.id" => self.caller.ids.row(value) == Some(row.id),
+            _ => hostname(row) == value,
+        };
+        let row = self.hosts.iter().find(is_it);
+        row.map(|row| self.caller.engine.wire_id(row))
+            .ok_or_else(|| Refusal::not_built(format!("Placement.Constraints: no node has {by} {value}")))
+    }
+}
+
+/// What a host is called.
+pub fn hostname(row: &Resource) -> String {
+    let own = fields(row).ok().and_then(|fields| fields.text("hostname"));
+    own.filter(|name| !name.is_empty()).unwrap_or_else(|| row.name.clone())
+}
+
+/// Labels in a row's fields.
+pub fn labels(fields: &Fields, name: &str) -> Result<BTreeMap<String, String>> {
+    fields.texts(name)
+}

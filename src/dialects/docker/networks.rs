@@ -1,0 +1,185 @@
+//! Networks. All containers of a project are on one; those that Docker's clients make are names for it.
+
+use serde_json::{Map, Value, json};
+
+use super::caller::{Caller, Deed, fields, labels};
+use super::keys::canonical;
+use super::query::Query;
+use super::record::nanos;
+use super::refusal::{Outcome, Refusal};
+use super::spec::ServiceSpec;
+use super::things::hidden;
+use crate::engine::Input;
+use crate::model::Resource;
+use actix_web::http::StatusCode;
+
+/// The root of networks that Docker's clients made.
+const OWN: &str = "dockerNetwork";
+const LABELS: &str = "dockerLabels";
+/// Networks that there are without being made, by name: what they are for is the engine's own affair here.
+const BUILT_IN: [(&str, &str); 1] = [("ingress", "overlay")];
+
+/// Puts ids in the place of names, as Docker keeps them.
+pub async fn resolve(caller: &Caller, spec: &mut ServiceSpec) -> Outcome<()> {
+    if spec.networks.is_empty() && spec.task_template.networks.is_empty() {
+        return Ok(());
+    }
+    let rows = caller.lasting(OWN).await?;
+    for network in spec.networks.iter_mut().chain(&mut spec.task_template.networks) {
+        let found = caller.pick(&rows, "network", &network.target, |row| row.name.clone());
+        let missing = |_| {
+            let words = format!("network {} not found", network.target);
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, words)
+        };
+        network.target = caller.ids.of(found.map_err(missing)?.id);
+    }
+    Ok(())
+}
+
+/// `GET /networks`.
+pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
+    caller.may("network", Deed::Read)?;
+    let filters = query.filters(&["id", "name", "label", "driver", "scope", "type", "dangling"])?;
+    let is_asked = |one: &Value, own: &std::collections::BTreeMap<String, String>| {
+        let text = |name: &str| one[name].as_str().unwrap_or_default();
+        filters.fits("id", |id| text("Id").starts_with(id))
+            && filters.fits("name", |name| text("Name").contains(name))
+            && filters.fits("driver", |driver| text("Driver") == driver)
+            && filters.fits("scope", |scope| text("Scope") == scope)
+            && filters.fits("type", |kind| (kind == "builtin") == (one["Ingress"] == true))
+            && filters.labels("label", own)
+    };
+    let mut out: Vec<Value> = BUILT_IN
+        .iter()
+        .map(built_in)
+        .filter(|one| is_asked(one, &Default::default()))
+        .collect();
+    for row in caller.lasting(OWN).await? {
+        let one = shown(caller, &row)?;
+        if is_asked(&one, &labels(&fields(&row)?, LABELS)?) {
+            out.push(one);
+        }
+    }
+    Ok(Value::Array(out))
+}
+
+/// `GET /networks/{id}`.
+pub async fn inspect(caller: &Caller, id: &str) -> Outcome<Value> {
+    caller.may("network", Deed::Read)?;
+    if let Some(network) = BUILT_IN.iter().find(|(name, _)| *name == id) {
+        return Ok(built_in(network));
+    }
+    let rows = caller.lasting(OWN).await?;
+    shown(caller, pick(caller, &rows, id)?)
+}
+
+fn pick<'r>(caller: &Caller, rows: &'r [Resource], id: &str) -> Outcome<&'r Resource> {
+    caller.pick(rows, "network", id, |row| row.name.clone())
+}
+
+/// `POST /networks/create`.
+pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
+    caller.may("service", Deed::Create)?;
+    let body = canonical(body);
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let is_on = |name: &str| body.get(name) == Some(&Value::Bool(true));
+    let name = text("Name");
+    if name.is_empty() || name.len() > 63 || name.contains('/') {
+        return Err(Refusal::bad(format!("invalid network name {name:?}")));
+    }
+    if !matches!(text("Driver"), "" | "overlay" | "bridge") {
+        let words = format!("plugin {:?} not found", text("Driver"));
+        return Err(Refusal::new(StatusCode::NOT_FOUND, words));
+    }
+    // A project has one network: what would set one apart from the others would not be so.
+    for field in ["Internal", "Ingress", "EnableIPv6", "ConfigOnly"] {
+        if is_on(field) {
+            return Err(Refusal::not_built(format!(
+                "{field}: all containers of a project share one network"
+            )));
+        }
+    }
+    let has_subnets = body
+        .pointer("/IPAM/Config")
+        .and_then(Value::as_array)
+        .is_some_and(|all| !all.is_empty());
+    if has_subnets {
+        return Err(Refusal::not_built("IPAM.Config: addresses are the project network's"));
+    }
+    let rows = caller.lasting(OWN).await?;
+    if BUILT_IN.iter().any(|(own, _)| *own == name) || rows.iter().any(|row| row.name == name) {
+        let words = format!("network with name {name} already exists");
+        return Err(Refusal::new(StatusCode::CONFLICT, words));
+    }
+    let input = Input::from_iter([
+        ("name".to_owned(), json!(name)),
+        (
+            "driver".to_owned(),
+            json!(if text("Driver").is_empty() {
+                "overlay"
+            } else {
+                text("Driver")
+            }),
+        ),
+        ("attachable".to_owned(), json!(is_on("Attachable"))),
+        ("options".to_owned(), body.get("Options").cloned().unwrap_or(json!({}))),
+        (LABELS.to_owned(), body.get("Labels").cloned().unwrap_or(json!({}))),
+    ]);
+    let def = hidden(caller, OWN)?;
+    caller.note(&def, None, "create", &input);
+    let row = caller.engine.create_row(&caller.scope, OWN, input).await?;
+    Ok(json!({"Id": caller.ids.of(row.id), "Warning": ""}))
+}
+
+/// `DELETE /networks/{id}`.
+pub async fn remove(caller: &mut Caller, id: &str) -> Outcome<()> {
+    caller.may("service", Deed::Remove)?;
+    let rows = caller.lasting(OWN).await?;
+    let row = pick(caller, &rows, id)?.clone();
+    let own = caller.ids.of(row.id);
+    for service in super::services::all(caller).await? {
+        let spec = &service.spec;
+        if spec
+            .networks
+            .iter()
+            .chain(&spec.task_template.networks)
+            .any(|network| network.target == own)
+        {
+            let service = caller.ids.of(service.row.id);
+            let words =
+                format!("rpc error: code = FailedPrecondition desc = network {own} is in use by service {service}");
+            return Err(Refusal::bad(words));
+        }
+    }
+    let def = hidden(caller, OWN)?;
+    caller.note(&def, Some(&row), "delete", &Input::new());
+    caller.engine.remove_row(&caller.scope, &row).await?;
+    Ok(())
+}
+
+fn built_in((name, driver): &(&str, &str)) -> Value {
+    Value::Object(network(name, name, driver, "0001-01-01T00:00:00Z", true))
+}
+
+fn network(id: &str, name: &str, driver: &str, created: &str, is_ingress: bool) -> Map<String, Value> {
+    let scope = if driver == "bridge" { "local" } else { "swarm" };
+    let whole = json!({
+        "Name": name, "Id": id, "Created": created, "Scope": scope, "Driver": driver, "EnableIPv6": false,
+        "IPAM": {"Driver": "default", "Options": null, "Config": []}, "Internal": false, "Attachable": false,
+        "Ingress": is_ingress, "ConfigFrom": {"Network": ""}, "ConfigOnly": false, "Containers": {}, "Options": {}, "Labels": {},
+    });
+    whole.as_object().cloned().unwrap_or_default()
+}
+
+fn shown(caller: &Caller, row: &Resource) -> Outcome<Value> {
+    let own = fields(row)?;
+    let driver = own.text("driver").unwrap_or_default();
+    let mut out = network(&caller.ids.of(row.id), &row.name, &driver, &nanos(row.created), false);
+    out.insert(
+        "Attachable".into(),
+        json!(own.read::<bool>("attachable")?.unwrap_or(false)),
+    );
+    out.insert("Options".into(), json!(labels(&own, "options")?));
+    out.insert("Labels".into(), json!(labels(&own, LABELS)?));
+    Ok(Value::Object(out))
+}

@@ -1,0 +1,432 @@
+//! Services: listed, made, read, changed, removed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::caller::{Caller, Deed, Named, fields};
+use super::check;
+use super::keys::canonical;
+use super::networks;
+use super::pace::strategy;
+use super::project::{NAMESPACE, Native, name_in_stack, project};
+use super::query::Query;
+use super::record::{DEFAULT_STACK, FIELD, Kept, Rollout, Service, written};
+use super::refusal::{Outcome, Refusal};
+use super::spec::{ServiceSpec, UpdateConfig};
+use super::tasks;
+use crate::engine::{Checked, Deploy, FASTER, Filter, Input, ListQuery};
+use crate::model::id::random_uuid;
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Timestamp};
+use crate::schema::TypeView;
+use crate::schema::validate::Purpose;
+
+/// `GET /services`.
+pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
+    caller.may("service", Deed::Read)?;
+    let filters = query.filters(&["id", "name", "label", "mode", "runtime"])?;
+    let wants_status = query.truth("status")?;
+    let with_defaults = query.truth("insertDefaults")?;
+    let mut all = all(caller).await?;
+    all.retain(|service| {
+        filters.fits("id", |id| caller.ids.of(service.row.id).starts_with(id))
+            && filters.fits("name", |name| service.spec.name.starts_with(name))
+            && filters.fits("mode", |mode| service.mode() == mode)
+            && filters.fits("runtime", |runtime| runtime == "container")
+            && filters.labels("label", &service.spec.labels)
+    });
+    all.sort_by_cached_key(|service| caller.ids.of(service.row.id));
+    let tally = match wants_status {
+        true => tasks::tally(caller).await?,
+        false => tasks::Tallies::default(),
+    };
+    let mut out = Vec::with_capacity(all.len());
+    for service in &all {
+        let mut one = whole(caller, service, with_defaults).await?;
+        if wants_status {
+            one.insert("ServiceStatus".into(), tally.of(service));
+        }
+        out.push(Value::Object(one));
+    }
+    Ok(Value::Array(out))
+}
+
+/// `GET /services/{id}`.
+pub async fn inspect(caller: &Caller, id: &str, query: &Query) -> Outcome<Value> {
+    caller.may("service", Deed::Read)?;
+    let with_defaults = query.truth("insertDefaults")?;
+    let service = find(caller, id).await?;
+    Ok(Value::Object(whole(caller, &service, with_defaults).await?))
+}
+
+async fn whole(caller: &Caller, service: &Service, with_defaults: bool) -> Outcome<Map<String, Value>> {
+    let mut out = service.to_json(caller, with_defaults)?;
+    let is_updated = service.kept.as_ref().is_some_and(|kept| kept.rollout.is_some());
+    if is_updated {
+        let status = service.update_status(None);
+        let is_over = status
+            .as_ref()
+            .and_then(|s| s["State"].as_str())
+            .is_some_and(|s| s.ends_with("completed"));
+        let status = match is_over {
+            true => service.update_status(ended(caller, &service.row).await?),
+            false => status,
+        };
+        out.extend(status.map(|status| ("UpdateStatus".to_owned(), status)));
+    }
+    Ok(out)
+}
+
+/// When the last update of a service ended, by its log.
+async fn ended(caller: &Caller, row: &Resource) -> Outcome<Option<Timestamp>> {
+    let Some(ty) = caller.view.find_by_kind("serviceLog").cloned() else {
+        return Ok(None);
+    };
+    let filter = |field: &str, value: String| Filter {
+        field: field.to_owned(),
+        modifier: "eq".to_owned(),
+        value,
+    };
+    let asked = ListQuery {
+        filters: vec![
+            filter("serviceId", caller.engine.wire_id(row)),
+            filter("eventType", "service.upgrade".to_owned()),
+        ],
+        sort: Some("id".to_owned()),
+        descending: true,
+        limit: 1,
+        ..ListQuery::default()
+    };
+    let (engine, scope) = (caller.engine.clone(), caller.scope.clone());
+    let page = tokio::task::spawn_blocking(move || engine.list(&scope, &ty, &asked))
+        .await
+        .map_err(|e| Error::internal("waiting for a blocking thread", e))??;
+    let last = page.rows.first().map(|row| fields(row)).transpose()?;
+    Ok(last
+        .and_then(|last| last.text("endTime"))
+        .and_then(|text| Timestamp::parse(&text)))
+}
+
+/// All services that Docker's clients see: no balancers, no services without containers, nothing of the system's.
+pub async fn all(caller: &Caller) -> Outcome<Vec<Service>> {
+    let stacks = caller.stacks().await?;
+    let rows = caller.lasting("service").await?;
+    let mut services = Vec::with_capacity(rows.len());
+    for row in rows {
+        if is_shown(&row)? {
+            services.push(Service::read(row, &stacks)?);
+        }
+    }
+    Ok(services)
+}
+
+fn is_shown(row: &Resource) -> Outcome<bool> {
+    let own = fields(row)?;
+    let is_system: bool = own.read("system")?.unwrap_or(false);
+    Ok(row.kind == "service" && !is_system && own.get("launchConfig").is_some_and(|text| text != "null"))
+}
+
+/// The service of a path: by its id, which needs no look at the others, by its name, or by how its id begins.
+pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Service> {
+    let missing = || Refusal::missing("service", wanted);
+    if let Some(id) = caller.ids.row(wanted)
+        && let Some(row) = caller.engine.row(&caller.scope, "service", id)?
+        && is_shown(&row)?
+        && row.state != crate::model::State::REMOVING
+    {
+        let stack = row
+            .parent_id
+            .map(|id| caller.engine.row(&caller.scope, "stack", id))
+            .transpose()?
+            .flatten();
+        let stacks: HashMap<ResourceId, String> = stack.into_iter().map(|stack| (stack.id, stack.name)).collect();
+        return Ok(Service::read(row, &stacks)?);
+    }
+    let mut services = all(caller).await?;
+    let names: HashMap<ResourceId, String> = services.iter().map(|s| (s.row.id, s.spec.name.clone())).collect();
+    let rows: Vec<Resource> = services.iter().map(|service| service.row.clone()).collect();
+    let found = caller.pick(&rows, "service", wanted, |row| {
+        names.get(&row.id).cloned().unwrap_or_default()
+    })?;
+    let at = services.iter().position(|service| service.row.id == found.id);
+    at.map(|at| services.swap_remove(at)).ok_or_else(missing)
+}
+
+/// `POST /services/create`.
+pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
+    let ty = caller.may("service", Deed::Create)?;
+    let mut spec = parse(body)?;
+    if spec.name.is_empty() {
+        spec.name = format!("service-{}", short_name());
+    }
+    let mut spec = check::settled(spec)?;
+    let others = all(caller).await?;
+    if others
+        .iter()
+        .any(|other| other.spec.name.eq_ignore_ascii_case(&spec.name))
+    {
+        return Err(Refusal::taken("service", &spec.name));
+    }
+    check_ports(caller, &spec, &others, None)?;
+    networks::resolve(caller, &mut spec).await?;
+    let native = project(&spec, &Named::read(caller).await?)?;
+    let stack = spec
+        .labels
+        .get(NAMESPACE)
+        .map_or(DEFAULT_STACK, String::as_str)
+        .to_owned();
+    let stack = stack_of(caller, &stack).await?;
+    let name = free_name(&spec, stack.id, &others);
+    let kept = Kept {
+        index: 1,
+        updated_at: caller.engine.now().0,
+        native_name: name.clone(),
+        spec,
+        ..Kept::default()
+    };
+    let mut sent = json!({
+        "name": name, "stackId": caller.engine.wire_id(&stack), "startOnCreate": true, "launchConfig": native.launch,
+    });
+    if let (Some(sent), Some(scale)) = (sent.as_object_mut(), native.scale) {
+        sent.insert("scale".into(), json!(scale));
+    }
+    let mut input = validated(caller, &ty, sent, Purpose::Create, None).await?;
+    caller.note(&ty.def, None, "create", &input);
+    input.insert(FIELD.into(), written(&kept)?);
+    let made = caller.engine.create(&caller.scope, &ty, input).await?;
+    let row = made
+        .first()
+        .ok_or_else(|| Error::bug("a service was made, and is not there"))?;
+    Ok(json!({"ID": caller.ids.of(row.id)}))
+}
+
+/// `POST /services/{id}/update`.
+pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -> Outcome<Value> {
+    let ty = caller.may("service", Deed::Update)?;
+    let index = query.version("service")?;
+    let service = find(caller, id).await?;
+    if index != service.index() {
+        return Err(Refusal::stale());
+    }
+    let sent = parse(body)?;
+    let is_rollback = match query.first("rollback").unwrap_or_default() {
+        "" => false,
+        "previous" => true,
+        other => {
+            let words = format!("unrecognized rollback option {other}");
+            return Err(Refusal::new(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR, words));
+        }
+    };
+    let mut spec = wanted(caller, &service, sent, is_rollback)?;
+    let others = all(caller).await?;
+    let is_renamed = spec.name != service.spec.name;
+    let is_taken = |other: &Service| other.row.id != service.row.id && other.spec.name.eq_ignore_ascii_case(&spec.name);
+    if is_renamed && others.iter().any(is_taken) {
+        return Err(Refusal::taken("service", &spec.name));
+    }
+    check_ports(caller, &spec, &others, Some(service.row.id))?;
+    networks::resolve(caller, &mut spec).await?;
+    let native = project(&spec, &Named::read(caller).await?)?;
+    let is_anew = spec.task_template != service.spec.task_template
+        || spec.endpoint_spec.as_ref().map(|e| &e.ports) != service.spec.endpoint_spec.as_ref().map(|e| &e.ports);
+    let policy = match is_rollback {
+        true => spec.rollback_config.clone(),
+        false => spec.update_config.clone(),
+    };
+    let scale = native.scale;
+    let strategy = match is_anew {
+        true => Some(validated_strategy(caller, &native, policy.as_ref()).await?),
+        false => None,
+    };
+    let mut sent = Map::new();
+    sent.extend(scale.map(|scale| ("scale".to_owned(), json!(scale))));
+    let mut native_name = service.row.name.clone();
+    if let (true, Some(stack)) = (is_renamed, service.row.parent_id) {
+        native_name = free_name(&spec, stack, &others);
+        sent.insert("name".into(), json!(native_name));
+    }
+    let kept = after(caller, &service, spec, native_name, (is_anew, is_rollback));
+    let mut changed = validated(caller, &ty, Value::Object(sent), Purpose::Update, Some(service.row.id)).await?;
+    let operation = if is_anew { "upgrade" } else { "update" };
+    caller.note(&ty.def, Some(&service.row), operation, &changed);
+    changed.insert(FIELD.into(), written(&kept)?);
+    let deploy = Deploy {
+        fields: changed,
+        strategy,
+        fence: (FIELD, service.stored.clone()),
+    };
+    match caller.engine.deploy(&caller.scope, &ty, &service.row, deploy).await {
+        Ok(_) => Ok(json!({"Warnings": null})),
+        Err(error) if error.code.as_deref() == Some(FASTER) => Err(Refusal::stale()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a service is to be: what was sent, or what it was before.
+fn wanted(caller: &Caller, service: &Service, sent: ServiceSpec, is_rollback: bool) -> Outcome<ServiceSpec> {
+    if is_rollback {
+        check::settled(sent)?;
+        let previous = service.kept.as_ref().and_then(|kept| kept.previous.clone());
+        return previous.ok_or_else(|| {
+            let id = caller.ids.of(service.row.id);
+            let words =
+                format!("rpc error: code = FailedPrecondition desc = service {id} does not have a previous spec");
+            Refusal::bad(words)
+        });
+    }
+    let unimplemented = |what: &str| Refusal::not_built(format!("rpc error: code = Unimplemented desc = {what}"));
+    // Swarm renames nothing; what its clients' documents show as an example, a new name, works here.
+    if sent.name.is_empty() {
+        return Err(unimplemented("renaming services is not supported"));
+    }
+    let spec = check::settled(sent)?;
+    let is_global = |spec: &ServiceSpec| spec.mode.as_ref().is_some_and(|mode| mode.global.is_some());
+    match is_global(&spec) == is_global(&service.spec) {
+        true => Ok(spec),
+        false => Err(unimplemented("service mode change is not allowed")),
+    }
+}
+
+/// What is kept once a service is changed.
+fn after(
+    caller: &Caller,
+    service: &Service,
+    spec: ServiceSpec,
+    native_name: String,
+    (is_anew, is_rollback): (bool, bool),
+) -> Kept {
+    let now = caller.engine.now().0;
+    let before = service.kept.as_ref();
+    let rollout = Rollout {
+        began_at: now,
+        is_rollback,
+    };
+    Kept {
+        spec,
+        previous: Some(service.spec.clone()),
+        index: service.index() + 1,
+        updated_at: now,
+        rollout: match is_anew {
+            true => Some(rollout),
+            false => before.and_then(|kept| kept.rollout.clone()),
+        },
+        native_name,
+    }
+}
+
+/// `DELETE /services/{id}`.
+pub async fn remove(caller: &mut Caller, id: &str) -> Outcome<()> {
+    let ty = caller.may("service", Deed::Remove)?;
+    let service = find(caller, id).await?;
+    caller.note(&ty.def, Some(&service.row), "delete", &Input::new());
+    caller.engine.delete(&caller.scope, &ty, service.row.id).await?;
+    Ok(())
+}
+
+/// A body as a service.
+fn parse(body: Value) -> Outcome<ServiceSpec> {
+    serde_json::from_value(canonical(body)).map_err(|e| Refusal::bad(format!("json: cannot unmarshal: {e}")))
+}
+
+/// A published port is one service's alone.
+fn check_ports(caller: &Caller, spec: &ServiceSpec, others: &[Service], own: Option<ResourceId>) -> Outcome<()> {
+    let wanted = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
+    for port in wanted.filter(|port| port.published_port != 0) {
+        let has = |other: &&Service| {
+            let same = |taken: &super::synth::Published| {
+                taken.published == port.published_port && taken.protocol == port.protocol
+            };
+            Some(other.row.id) != own && other.ports.iter().any(same)
+        };
+        if let Some(other) = others.iter().find(has) {
+            let (name, id) = (&other.spec.name, caller.ids.of(other.row.id));
+            return Err(Refusal::argument(format!(
+                "port '{}' is already in use by service '{name}' ({id}) as an {} port",
+                port.published_port, port.publish_mode
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The stack of this name, made if there is none.
+async fn stack_of(caller: &Caller, name: &str) -> Outcome<Resource> {
+    let named = |stacks: Vec<Resource>| stacks.into_iter().find(|stack| stack.name == name);
+    if let Some(stack) = named(caller.lasting("stack").await?) {
+        return Ok(stack);
+    }
+    let ty = caller.may("stack", Deed::Create)?;
+    let input = validated(caller, &ty, json!({"name": name}), Purpose::Create, None).await;
+    let made = match input {
+        Ok(input) => caller
+            .engine
+            .create(&caller.scope, &ty, input)
+            .await
+            .map_err(Refusal::from),
+        Err(refusal) => Err(refusal),
+    };
+    match made {
+        Ok(made) => made
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::bug("a stack was made, and is not there").into()),
+        // Somebody else was faster.
+        Err(refusal) => named(caller.lasting("stack").await?).ok_or(refusal),
+    }
+}
+
+/// What nobody gave a name is called.
+fn short_name() -> String {
+    let uuid = random_uuid().simple().to_string();
+    uuid.chars().take(12).collect()
+}
+
+/// What the engine calls a service: its name without that of its stack, and without what names of the engine's cannot have.
+fn free_name(spec: &ServiceSpec, stack: ResourceId, others: &[Service]) -> String {
+    let base = name_in_stack(spec).replace('_', "-");
+    let is_taken = |name: &str| {
+        let in_stack = others.iter().filter(|other| other.row.parent_id == Some(stack));
+        in_stack
+            .into_iter()
+            .any(|other| other.row.name.eq_ignore_ascii_case(name))
+    };
+    let more = (2..).map(|n| format!("{}-{n}", base.get(..base.len().min(55)).unwrap_or(&base)));
+    std::iter::once(base.clone())
+        .chain(more)
+        .find(|name| !is_taken(name))
+        .unwrap_or(base)
+}
+
+/// What counts of a body in Rancher's words.
+pub async fn validated(
+    caller: &Caller,
+    ty: &Arc<TypeView>,
+    body: Value,
+    purpose: Purpose,
+    own: Option<ResourceId>,
+) -> Outcome<Input> {
+    let Value::Object(body) = body else {
+        return Err(Error::bug("a body that is no object").into());
+    };
+    let how = Checked {
+        views: [caller.view.clone(), caller.view.clone()],
+        ty: ty.clone(),
+        purpose,
+        own,
+    };
+    Ok(caller.engine.validate(&caller.scope, how, body).await?)
+}
+
+async fn validated_strategy(
+    caller: &Caller,
+    native: &Native,
+    policy: Option<&UpdateConfig>,
+) -> Outcome<Map<String, Value>> {
+    let ty = caller.view.find_by_kind("serviceUpgrade").cloned();
+    let ty = ty.ok_or_else(|| Error::new(ErrorKind::Forbidden))?;
+    let sent = json!({"inServiceStrategy": strategy(native.launch.clone(), policy, native.scale)});
+    let input = validated(caller, &ty, sent, Purpose::Create, None).await?;
+    let strategy = input.get("inServiceStrategy").and_then(Value::as_object).cloned();
+    strategy.ok_or_else(|| Error::bug("an upgrade without its strategy").into())
+}

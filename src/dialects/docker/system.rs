@@ -1,0 +1,126 @@
+//! What the server says of itself: its version, itself as a swarm, and what it does not do.
+
+use serde_json::{Value, json};
+
+use super::API_VERSION;
+use super::caller::{Caller, Deed, hostname};
+use super::record::nanos;
+use super::refusal::Outcome;
+use super::tasks;
+use crate::model::Timestamp;
+
+/// The least version that clients may speak.
+pub const LEAST: &str = "1.24";
+/// The engine whose answers are given.
+pub const ENGINE: &str = "20.10.24";
+
+/// `GET /version`.
+pub fn version() -> Value {
+    let (os, arch, build) = ("linux", architecture(), env!("CARGO_PKG_VERSION"));
+    json!({
+        "Platform": {"Name": "Drover"},
+        "Components": [{
+            "Name": "Engine", "Version": ENGINE,
+            "Details": {"ApiVersion": API_VERSION, "Arch": arch, "BuildTime": "", "Experimental": "false", "GitCommit": build,
+                "GoVersion": "", "KernelVersion": "", "MinAPIVersion": LEAST, "Os": os},
+        }],
+        "Version": ENGINE, "ApiVersion": API_VERSION, "MinAPIVersion": LEAST, "GitCommit": build, "GoVersion": "", "Os": os,
+        "Arch": arch, "KernelVersion": "", "BuildTime": "",
+    })
+}
+
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// `GET /info`.
+pub async fn info(caller: &Caller) -> Outcome<Value> {
+    caller.may("host", Deed::Read)?;
+    let hosts = caller.lasting("host").await?;
+    let tally = tasks::states(caller).await?;
+    let first = hosts.first();
+    let number = |name: &str| {
+        let all = hosts
+            .iter()
+            .filter_map(|host| super::caller::fields(host).ok()?.read::<i64>(name).ok()?);
+        all.sum::<i64>()
+    };
+    let address = first
+        .and_then(|host| super::caller::fields(host).ok()?.text("agentIpAddress"))
+        .unwrap_or_default();
+    let node = first.map(|host| caller.ids.of(host.id)).unwrap_or_default();
+    let managers: Vec<Value> = hosts
+        .iter()
+        .map(|host| {
+            let own = super::caller::fields(host)
+                .ok()
+                .and_then(|own| own.text("agentIpAddress"));
+            json!({"NodeID": caller.ids.of(host.id), "Addr": format!("{}:2377", own.unwrap_or_default())})
+        })
+        .collect();
+    let swarm = json!({
+        "NodeID": node, "NodeAddr": address, "LocalNodeState": "active", "ControlAvailable": true, "Error": "",
+        "RemoteManagers": managers, "Nodes": hosts.len(), "Managers": hosts.len(), "Cluster": cluster(caller)?,
+    });
+    let counted = json!({
+        "ID": caller.engine.server_uuid(), "Containers": tally.all, "ContainersRunning": tally.running, "ContainersPaused": 0,
+        "ContainersStopped": tally.all.saturating_sub(tally.running), "Images": 0, "Name": first.map(hostname).unwrap_or_default(),
+        "NCPU": number("milliCpu") / 1_000, "MemTotal": number("memory"), "ServerVersion": ENGINE, "Swarm": swarm,
+    });
+    let (mut out, said) = (counted.as_object().cloned().unwrap_or_default(), everywhere());
+    out.extend(said.as_object().cloned().unwrap_or_default());
+    Ok(Value::Object(out))
+}
+
+/// What is the same of all projects.
+fn everywhere() -> Value {
+    json!({
+        "Driver": "overlay2", "DriverStatus": [], "LoggingDriver": "json-file", "CgroupDriver": "systemd",
+        "Plugins": {"Volume": ["local"], "Network": ["bridge", "overlay"], "Authorization": null, "Log": ["json-file"]},
+        "MemoryLimit": true, "SwapLimit": true, "CpuCfsPeriod": true, "CpuCfsQuota": true, "PidsLimit": true, "Debug": false,
+        "OperatingSystem": "Drover", "OSType": "linux", "Architecture": std::env::consts::ARCH, "KernelVersion": "",
+        "DockerRootDir": "/var/lib/docker", "Labels": [], "ExperimentalBuild": false, "Runtimes": {}, "DefaultRuntime": "runc",
+        "LiveRestoreEnabled": false, "Isolation": "", "InitBinary": "docker-init", "SecurityOptions": [], "Warnings": null,
+    })
+}
+
+/// The swarm, as far as there is one: `GET /swarm` has its join tokens beside it, and here there are none to join by.
+fn cluster(caller: &Caller) -> Outcome<Value> {
+    let project = caller.engine.find(&caller.scope, caller.scope.effective.id)?;
+    let created = nanos(project.map_or(Timestamp(0), |project| project.created));
+    let policy = json!({"SnapshotInterval": 10_000, "KeepOldSnapshots": 0, "LogEntriesForSlowFollowers": 500, "ElectionTick": 10,
+        "HeartbeatTick": 1});
+    Ok(json!({
+        "ID": caller.ids.of(caller.scope.effective.id), "Version": {"Index": 1}, "CreatedAt": created, "UpdatedAt": created,
+        "Spec": {
+            "Name": "default", "Labels": {}, "Orchestration": {"TaskHistoryRetentionLimit": 5}, "Raft": policy,
+            "Dispatcher": {"HeartbeatPeriod": 5_000_000_000_i64}, "CAConfig": {"NodeCertExpiry": 7_776_000_000_000_000_i64},
+            "TaskDefaults": {}, "EncryptionConfig": {"AutoLockManagers": false},
+        },
+        "TLSInfo": {}, "RootRotationInProgress": false, "DefaultAddrPool": null, "SubnetSize": 0, "DataPathPort": 4_789,
+    }))
+}
+
+/// `GET /swarm`.
+pub async fn swarm(caller: &Caller) -> Outcome<Value> {
+    caller.may("host", Deed::Read)?;
+    let mut swarm = cluster(caller)?;
+    if let Some(swarm) = swarm.as_object_mut() {
+        // Hosts join in another way, and by other tokens.
+        swarm.insert("JoinTokens".into(), json!({"Worker": "", "Manager": ""}));
+    }
+    Ok(swarm)
+}
+
+/// `POST /swarm/init`: there is a swarm already, and whoever asks for one has it. The id of its first node.
+pub async fn init(caller: &Caller) -> Outcome<Value> {
+    caller.may("host", Deed::Read)?;
+    let hosts = caller.lasting("host").await?;
+    Ok(json!(
+        hosts.first().map(|host| caller.ids.of(host.id)).unwrap_or_default()
+    ))
+}

@@ -1,0 +1,368 @@
+//! Tasks: the containers of services, those that are gone too.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Map, Value, json};
+
+use super::caller::{Caller, Deed, fields};
+use super::query::{Filters, Query};
+use super::record::{Service, nanos, written};
+use super::refusal::{Outcome, Refusal};
+use super::services;
+use crate::engine::Unit;
+use crate::model::{Error, Resource, ResourceId, Result, State};
+
+/// So many of a slot that are gone are remembered, as swarm does.
+const HISTORY: usize = 5;
+/// The most containers that are looked at.
+const MOST: u32 = 3_000;
+
+/// A container as a task.
+struct Task {
+    row: Resource,
+    unit: Unit,
+    /// What Docker calls its state.
+    state: &'static str,
+    /// Whether it is meant to run.
+    is_wanted: bool,
+    /// Of which launch configuration it is.
+    version: String,
+    /// What the engine calls it.
+    external_id: String,
+}
+
+/// How many containers of services run, and how many there are to be.
+#[derive(Debug, Default)]
+pub struct Tallies(HashMap<ResourceId, u64>, u64);
+
+impl Tallies {
+    /// `ServiceStatus`.
+    pub fn of(&self, service: &Service) -> Value {
+        let running = self.0.get(&service.row.id).copied().unwrap_or(0);
+        let replicas = service.spec.mode.as_ref().and_then(|mode| mode.replicated.as_ref());
+        let desired = replicas.map_or(self.1, |replicated| replicated.replicas.unwrap_or(1));
+        json!({"RunningTasks": running, "DesiredTasks": desired, "CompletedTasks": 0})
+    }
+}
+
+/// Counts the running containers of all services of the project.
+pub async fn tally(caller: &Caller) -> Outcome<Tallies> {
+    let mut running = HashMap::new();
+    for row in caller.rows("instance").await? {
+        let is_well = matches!(row.health.as_str(), "" | "healthy" | "updating-healthy");
+        let is_running = matches!(row.state, State::RUNNING | State::UPDATING_RUNNING) && is_well;
+        if let (Some(service), true) = (row.parent_id, is_running) {
+            *running.entry(service).or_insert(0) += 1;
+        }
+    }
+    let hosts = caller.lasting("host").await?;
+    let active = hosts.iter().filter(|host| host.state == State::ACTIVE).count();
+    Ok(Tallies(running, u64::try_from(active).unwrap_or(0)))
+}
+
+/// How many containers a project has.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct States {
+    /// In all.
+    pub all: usize,
+    /// That run.
+    pub running: usize,
+}
+
+/// Counts the containers of the project.
+pub async fn states(caller: &Caller) -> Outcome<States> {
+    let rows = caller.lasting("instance").await?;
+    Ok(States {
+        all: rows.len(),
+        running: rows.iter().filter(|row| row.state == State::RUNNING).count(),
+    })
+}
+
+/// `GET /tasks`.
+pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
+    caller.may("container", Deed::Read)?;
+    let known = [
+        "id",
+        "name",
+        "service",
+        "node",
+        "label",
+        "desired-state",
+        "_up-to-date",
+        "runtime",
+    ];
+    let filters = query.filters(&known)?;
+    let services = asked_services(caller, &filters).await?;
+    let hosts = asked_hosts(caller, &filters).await?;
+    let mut out = Vec::new();
+    let of_one = services
+        .first()
+        .filter(|_| services.len() == 1)
+        .map(|service| service.row.id);
+    let mut rows: HashMap<Option<ResourceId>, Vec<Resource>> = HashMap::new();
+    for row in read(caller, of_one).await? {
+        rows.entry(row.parent_id).or_default().push(row);
+    }
+    for service in &services {
+        let own = rows.remove(&Some(service.row.id)).unwrap_or_default();
+        for task in of_rows(caller, service, own)? {
+            if is_asked(caller, service, &task, &filters, hosts.as_deref()) {
+                out.push(shown(caller, service, &task)?);
+            }
+        }
+    }
+    Ok(Value::Array(out))
+}
+
+/// `GET /tasks/{id}`.
+pub async fn inspect(caller: &Caller, id: &str) -> Outcome<Value> {
+    let (service, task) = find(caller, id).await?;
+    shown(caller, &service, &task)
+}
+
+/// The container of a task, and its service.
+pub async fn container(caller: &Caller, id: &str) -> Outcome<(Service, Resource)> {
+    let (service, task) = find(caller, id).await?;
+    Ok((service, task.row))
+}
+
+/// The containers of a service that can be asked for what they wrote, with the numbers of their slots.
+pub async fn containers(caller: &Caller, service: &Service) -> Outcome<Vec<Resource>> {
+    let tasks = of_service(caller, service).await?;
+    Ok(tasks
+        .into_iter()
+        .filter(|task| task.row.removed.is_none())
+        .map(|task| task.row)
+        .collect())
+}
+
+async fn find(caller: &Caller, id: &str) -> Outcome<(Service, Task)> {
+    caller.may("container", Deed::Read)?;
+    let mut rows: HashMap<Option<ResourceId>, Vec<Resource>> = HashMap::new();
+    for row in read(caller, None).await? {
+        rows.entry(row.parent_id).or_default().push(row);
+    }
+    for service in services::all(caller).await? {
+        let own = rows.remove(&Some(service.row.id)).unwrap_or_default();
+        let tasks = of_rows(caller, &service, own)?;
+        let is_it = |task: &Task| {
+            caller.ids.of(task.row.id) == id || (id.len() > 2 && caller.ids.of(task.row.id).starts_with(id))
+        };
+        if let Some(task) = tasks.into_iter().find(is_it) {
+            return Ok((service, task));
+        }
+    }
+    Err(Refusal::missing("task", id))
+}
+
+async fn asked_services(caller: &Caller, filters: &Filters) -> Outcome<Vec<Service>> {
+    let Some(wanted) = filters.of("service") else {
+        return services::all(caller).await;
+    };
+    let mut found: Vec<Service> = Vec::new();
+    for name in wanted {
+        let service = services::find(caller, name).await?;
+        if !found.iter().any(|other| other.row.id == service.row.id) {
+            found.push(service);
+        }
+    }
+    Ok(found)
+}
+
+async fn asked_hosts(caller: &Caller, filters: &Filters) -> Outcome<Option<Vec<ResourceId>>> {
+    let Some(wanted) = filters.of("node") else {
+        return Ok(None);
+    };
+    let hosts = caller.lasting("host").await?;
+    let found = wanted.iter().map(|name| {
+        caller
+            .pick(&hosts, "node", name, super::caller::hostname)
+            .map(|row| row.id)
+    });
+    found.collect::<Outcome<Vec<_>>>().map(Some)
+}
+
+fn is_asked(caller: &Caller, service: &Service, task: &Task, filters: &Filters, hosts: Option<&[ResourceId]>) -> bool {
+    let name = name_of(caller, service, task);
+    let desired = if task.is_wanted { "running" } else { "shutdown" };
+    let labels = service
+        .spec
+        .task_template
+        .container_spec
+        .as_ref()
+        .map(|c| c.labels.clone());
+    filters.fits("id", |id| caller.ids.of(task.row.id).starts_with(id))
+        && filters.fits("name", |wanted| name.starts_with(wanted))
+        && filters.fits("desired-state", |state| state == desired)
+        && filters.fits("runtime", |runtime| runtime == "container")
+        && filters.fits("_up-to-date", |is| {
+            (is == "true" || is == "1") == is_up_to_date(service, task)
+        })
+        && filters.labels("label", &labels.unwrap_or_default())
+        && hosts.is_none_or(|hosts| task.row.host_id.is_some_and(|host| hosts.contains(&host)))
+}
+
+fn is_up_to_date(service: &Service, task: &Task) -> bool {
+    let launch = fields(&service.row).and_then(|own| super::caller::object(&own, "launchConfig"));
+    let version = launch
+        .ok()
+        .and_then(|launch| launch.get("version").and_then(Value::as_str).map(str::to_owned));
+    task.is_wanted && version.is_none_or(|version| version == task.version)
+}
+
+fn name_of(caller: &Caller, service: &Service, task: &Task) -> String {
+    match (service.mode(), task.row.host_id) {
+        ("global", Some(host)) => format!("{}.{}", service.spec.name, caller.ids.of(host)),
+        _ => format!("{}.{}", service.spec.name, task.unit.index),
+    }
+}
+
+/// The containers that there are and were, the newest first: of one service, or of all.
+async fn read(caller: &Caller, parent: Option<ResourceId>) -> Result<Vec<Resource>> {
+    let (engine, scope) = (caller.engine.clone(), caller.scope.clone());
+    tokio::task::spawn_blocking(move || engine.history(&scope, parent, "instance", MOST))
+        .await
+        .map_err(|e| Error::internal("waiting for a blocking thread", e))?
+}
+
+async fn of_service(caller: &Caller, service: &Service) -> Result<Vec<Task>> {
+    of_rows(caller, service, read(caller, Some(service.row.id)).await?)
+}
+
+/// The tasks of a service by slot, those that are gone behind those that are there.
+fn of_rows(caller: &Caller, service: &Service, rows: Vec<Resource>) -> Result<Vec<Task>> {
+    let mut gone: BTreeMap<(u32, Option<ResourceId>), usize> = BTreeMap::new();
+    let mut tasks = Vec::new();
+    for row in rows {
+        let task = Task::read(caller, row)?;
+        // A sidekick is a part of its unit; Docker has no word for it.
+        if task.unit.config.is_some() {
+            continue;
+        }
+        let slot = match service.mode() {
+            "global" => (0, task.row.host_id),
+            _ => (task.unit.index, None),
+        };
+        if !task.is_wanted {
+            let seen = gone.entry(slot).or_insert(0);
+            *seen += 1;
+            if *seen > HISTORY {
+                continue;
+            }
+        }
+        tasks.push(task);
+    }
+    tasks.sort_by_key(|task| (task.unit.index, !task.is_wanted, std::cmp::Reverse(task.row.id)));
+    Ok(tasks)
+}
+
+impl Task {
+    fn read(caller: &Caller, row: Resource) -> Result<Self> {
+        let own = fields(&row)?;
+        let unit = caller.engine.unit_of(&row);
+        let (state, is_wanted) = state_of(&row, &unit);
+        Ok(Self {
+            state,
+            is_wanted,
+            version: own.text("version").unwrap_or_default(),
+            external_id: own.text("externalId").unwrap_or_default(),
+            unit,
+            row,
+        })
+    }
+}
+
+/// What Docker calls a container's state, and whether it is meant to run.
+fn state_of(row: &Resource, unit: &Unit) -> (&'static str, bool) {
+    let ended = match unit.exit_code {
+        _ if row.state == State::ERROR => "failed",
+        Some(0) if unit.ended_by_itself => "complete",
+        Some(code) if code != 0 && unit.ended_by_itself => "failed",
+        _ => "shutdown",
+    };
+    if row.removed.is_some() {
+        return (ended, false);
+    }
+    match row.state {
+        State::REQUESTED | State::REGISTERING | State::CREATING | State::CREATED => match row.host_id {
+            None => ("pending", true),
+            Some(_) => ("preparing", true),
+        },
+        State::STARTING | State::RESTARTING => ("starting", true),
+        State::RUNNING | State::UPDATING_RUNNING => match row.health.as_str() {
+            "initializing" | "reinitializing" => ("starting", true),
+            _ => ("running", true),
+        },
+        State::STOPPING | State::REMOVING => ("running", false),
+        State::STOPPED | State::UPDATING_STOPPED => (ended, unit.ended_by_itself && !matches!(ended, "complete")),
+        _ => (ended, false),
+    }
+}
+
+fn shown(caller: &Caller, service: &Service, task: &Task) -> Outcome<Value> {
+    let row = &task.row;
+    let own = fields(row)?;
+    let template = &service.spec.task_template;
+    let mut out = Map::new();
+    out.insert("ID".into(), json!(caller.ids.of(row.id)));
+    out.insert("Version".into(), json!({"Index": row.version}));
+    out.insert("CreatedAt".into(), json!(nanos(row.created)));
+    let since = unit_time(task).unwrap_or_else(|| nanos(row.created));
+    out.insert("UpdatedAt".into(), json!(since));
+    out.insert("Labels".into(), json!({}));
+    let mut spec = written(template)?;
+    caller.trim(&mut spec);
+    if let (Some(image), Some(container)) = (own.text("imageUuid"), spec.pointer_mut("/ContainerSpec/Image")) {
+        *container = json!(image.strip_prefix("docker:").unwrap_or(&image));
+    }
+    out.insert("Spec".into(), spec);
+    out.insert("ServiceID".into(), json!(caller.ids.of(service.row.id)));
+    if service.mode() == "replicated" {
+        out.insert("Slot".into(), json!(task.unit.index));
+    }
+    if let Some(host) = row.host_id {
+        out.insert("NodeID".into(), json!(caller.ids.of(host)));
+    }
+    let message = match task.state {
+        "running" => "started",
+        "complete" | "failed" => "finished",
+        other => other,
+    };
+    let mut status = json!({"Timestamp": since, "State": task.state, "Message": message});
+    if let Some(status) = status.as_object_mut() {
+        if let Some(words) = trouble(task) {
+            status.insert("Err".into(), json!(words));
+        }
+        if !task.external_id.is_empty() {
+            let code = task.unit.exit_code.unwrap_or(0);
+            let made = json!({"ContainerID": task.external_id, "PID": 0, "ExitCode": code});
+            status.insert("ContainerStatus".into(), made);
+        }
+        status.insert("PortStatus".into(), json!({}));
+    }
+    out.insert("Status".into(), status);
+    let desired = if task.is_wanted { "running" } else { "shutdown" };
+    out.insert("DesiredState".into(), json!(desired));
+    Ok(Value::Object(out))
+}
+
+fn unit_time(task: &Task) -> Option<String> {
+    let at = match task.state {
+        "running" | "starting" => task.unit.up_since,
+        _ => task.unit.exited_at.or(task.row.removed).or(task.unit.up_since),
+    };
+    at.map(nanos)
+}
+
+/// Why it does not run, in the engine's words.
+fn trouble(task: &Task) -> Option<String> {
+    match task
+        .unit
+        .exit_code
+        .filter(|code| *code != 0 && task.unit.ended_by_itself)
+    {
+        _ if !task.row.message.is_empty() && task.state != "running" => Some(task.row.message.clone()),
+        Some(code) => Some(format!("task: non-zero exit ({code})")),
+        None => None,
+    }
+}

@@ -1,0 +1,253 @@
+//! Secrets and configs: a name, labels, and data that is set once.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::caller::{Caller, Deed, fields, labels};
+use super::keys::canonical;
+use super::query::Query;
+use super::record::nanos;
+use super::refusal::{Outcome, Refusal};
+use super::services::validated;
+use crate::engine::Input;
+use crate::model::{Error, Resource};
+use crate::schema::Type;
+use crate::schema::validate::Purpose;
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thing {
+    /// Sealed, and never shown.
+    Secret,
+    /// Shown to whoever may see it.
+    Config,
+}
+
+/// The field of labels.
+const LABELS: &str = "dockerLabels";
+/// The longest data of a secret, in bytes.
+const LONGEST_SECRET: usize = 500 * 1024;
+/// The longest data of a config, in bytes.
+const LONGEST_CONFIG: usize = 1_000 * 1024;
+
+impl Thing {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Config => "config",
+        }
+    }
+
+    /// The root of its rows.
+    fn root(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Config => "dockerConfig",
+        }
+    }
+}
+
+/// `GET /secrets`, `GET /configs`.
+pub async fn list(caller: &Caller, thing: Thing, query: &Query) -> Outcome<Value> {
+    caller.may("secret", Deed::Read)?;
+    let filters = query.filters(&["id", "name", "names", "label"])?;
+    let mut out = Vec::new();
+    for row in caller.lasting(thing.root()).await? {
+        let own = labels(&fields(&row)?, LABELS)?;
+        let is_asked = filters.fits("id", |id| caller.ids.of(row.id).starts_with(id))
+            && filters.fits("name", |name| row.name.starts_with(name))
+            && filters.fits("names", |name| row.name == name)
+            && filters.labels("label", &own);
+        if is_asked {
+            out.push(shown(caller, thing, &row)?);
+        }
+    }
+    Ok(Value::Array(out))
+}
+
+/// `GET /secrets/{id}`, `GET /configs/{id}`.
+pub async fn inspect(caller: &Caller, thing: Thing, id: &str) -> Outcome<Value> {
+    caller.may("secret", Deed::Read)?;
+    let rows = caller.lasting(thing.root()).await?;
+    let row = caller.pick(&rows, thing.name(), id, |row| row.name.clone())?;
+    shown(caller, thing, row)
+}
+
+/// `POST /secrets/create`, `POST /configs/create`.
+pub async fn create(caller: &mut Caller, thing: Thing, body: Value) -> Outcome<Value> {
+    let ty = caller.may("secret", Deed::Create)?;
+    let body = canonical(body);
+    let name = checked_name(&body)?;
+    let driver = body.get("Driver").is_some_and(|driver| *driver != json!({}));
+    if driver
+        || body
+            .get("Templating")
+            .is_some_and(|driver| driver.get("Name").is_some())
+    {
+        return Err(Refusal::not_built(
+            "Driver, Templating: drivers are not part of this build",
+        ));
+    }
+    let data = body.get("Data").and_then(Value::as_str).unwrap_or_default();
+    let bytes = STANDARD
+        .decode(data)
+        .map_err(|e| Refusal::bad(format!("illegal base64 data: {e}")))?;
+    let longest = match thing {
+        Thing::Secret => LONGEST_SECRET,
+        Thing::Config => LONGEST_CONFIG,
+    };
+    if bytes.is_empty() || bytes.len() > longest {
+        let (kind, longest) = (thing.name(), longest / 1024);
+        return Err(Refusal::argument(format!(
+            "{kind} data must be larger than 0 and less than {longest} KiB"
+        )));
+    }
+    let rows = caller.lasting(thing.root()).await?;
+    if rows.iter().any(|row| row.name.eq_ignore_ascii_case(&name)) {
+        return Err(Refusal::taken(thing.name(), &name));
+    }
+    let own = body.get("Labels").cloned().unwrap_or(json!({}));
+    let row = match thing {
+        Thing::Secret => {
+            let sent = json!({"name": name, "value": data});
+            let mut input = validated(caller, &ty, sent, Purpose::Create, None).await?;
+            caller.note(&ty.def, None, "create", &named(&name));
+            input.insert(LABELS.into(), own);
+            let made = caller.engine.create(&caller.scope, &ty, input).await?;
+            made.into_iter().next().ok_or_else(Refusal::nowhere)?
+        }
+        Thing::Config => {
+            let def = hidden(caller, thing.root())?;
+            caller.note(&def, None, "create", &named(&name));
+            let input = Input::from_iter([
+                ("name".to_owned(), json!(name)),
+                ("data".to_owned(), json!(data)),
+                (LABELS.to_owned(), own),
+            ]);
+            caller.engine.create_row(&caller.scope, thing.root(), input).await?
+        }
+    };
+    Ok(json!({"ID": caller.ids.of(row.id)}))
+}
+
+/// `POST /secrets/{id}/update`, `POST /configs/{id}/update`: labels can be changed, and nothing else.
+pub async fn update(caller: &mut Caller, thing: Thing, id: &str, query: &Query, body: Value) -> Outcome<()> {
+    caller.may("secret", Deed::Create)?;
+    let version = query.version(thing.name())?;
+    let rows = caller.lasting(thing.root()).await?;
+    let row = caller.pick(&rows, thing.name(), id, |row| row.name.clone())?;
+    if version != row.version.unsigned_abs() {
+        return Err(Refusal::stale());
+    }
+    let body = canonical(body);
+    let name = body.get("Name").and_then(Value::as_str).unwrap_or_default();
+    let data = body.get("Data").and_then(Value::as_str);
+    let is_own = |data: &str| -> Outcome<bool> {
+        Ok(match thing {
+            Thing::Secret => caller.engine.is_secret_value(row, data)?,
+            Thing::Config => fields(row)?.text("data").as_deref() == Some(data),
+        })
+    };
+    let is_same_data = data.map(is_own).transpose()?.unwrap_or(true);
+    let is_same = is_same_data && (name.is_empty() || name == row.name);
+    if !is_same {
+        return Err(Refusal::argument("only updates to Labels are allowed"));
+    }
+    let labels = body.get("Labels").cloned().unwrap_or(json!({}));
+    let input = Input::from_iter([(LABELS.to_owned(), labels)]);
+    caller.engine.write_row(&caller.scope, row, input).await?;
+    Ok(())
+}
+
+/// `DELETE /secrets/{id}`, `DELETE /configs/{id}`.
+pub async fn remove(caller: &mut Caller, thing: Thing, id: &str) -> Outcome<()> {
+    let ty = caller.may("secret", Deed::Remove)?;
+    let rows = caller.lasting(thing.root()).await?;
+    let row = caller.pick(&rows, thing.name(), id, |row| row.name.clone())?.clone();
+    let users = users(caller, thing, &row).await?;
+    if !users.is_empty() {
+        let (kind, name) = (thing.name(), &row.name);
+        return Err(Refusal::argument(format!(
+            "{kind} '{name}' is in use by the following service{}: {}",
+            if users.len() > 1 { "s" } else { "" },
+            users.join(", ")
+        )));
+    }
+    match thing {
+        Thing::Secret => {
+            caller.note(&ty.def, Some(&row), "delete", &Input::new());
+            caller.engine.delete(&caller.scope, &ty, row.id).await?;
+        }
+        Thing::Config => {
+            let def = hidden(caller, thing.root())?;
+            caller.note(&def, Some(&row), "delete", &Input::new());
+            caller.engine.remove_row(&caller.scope, &row).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A type that no view of Rancher's shows.
+pub fn hidden(caller: &Caller, root: &str) -> Outcome<Arc<Type>> {
+    let def = caller.engine.registry().find_type(root).cloned();
+    def.ok_or_else(|| Error::bug("a type is not there").into())
+}
+
+/// The names of the services that use it.
+async fn users(caller: &Caller, thing: Thing, row: &Resource) -> Outcome<Vec<String>> {
+    let (id, wire) = (caller.ids.of(row.id), caller.engine.wire_id(row));
+    let mut users = Vec::new();
+    for service in super::services::all(caller).await? {
+        let container = service.spec.task_template.container_spec.as_ref();
+        let uses = container.is_some_and(|container| match thing {
+            Thing::Secret => container.secrets.iter().any(|secret| secret.secret_id == id),
+            Thing::Config => container.configs.iter().any(|config| config.config_id == id),
+        });
+        if uses || service.row.fields.contains(&format!("\"secretId\":\"{wire}\"")) {
+            users.push(service.spec.name);
+        }
+    }
+    Ok(users)
+}
+
+fn checked_name(body: &Value) -> Outcome<String> {
+    let name = body.get("Name").and_then(Value::as_str).unwrap_or_default();
+    if name.is_empty() {
+        return Err(Refusal::argument("name must be provided"));
+    }
+    let is_known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let is_edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let is_good =
+        name.len() <= 64 && name.chars().all(is_known) && is_edge(name.chars().next()) && is_edge(name.chars().last());
+    match is_good {
+        true => Ok(name.to_owned()),
+        false => Err(Refusal::argument(
+            "invalid name, only 64 [a-zA-Z0-9-_.] characters allowed, and the start and end character must be [a-zA-Z0-9]",
+        )),
+    }
+}
+
+/// What the audit log reads of it: never its data.
+fn named(name: &str) -> Input {
+    Input::from_iter([("name".to_owned(), json!(name))])
+}
+
+fn shown(caller: &Caller, thing: Thing, row: &Resource) -> Outcome<Value> {
+    let own = fields(row)?;
+    let mut spec = Map::new();
+    spec.insert("Name".into(), json!(row.name));
+    spec.insert("Labels".into(), json!(labels(&own, LABELS)?));
+    if thing == Thing::Config {
+        spec.insert("Data".into(), json!(own.text("data").unwrap_or_default()));
+    }
+    Ok(json!({
+        "ID": caller.ids.of(row.id),
+        "Version": {"Index": row.version},
+        "CreatedAt": nanos(row.created),
+        "UpdatedAt": nanos(row.created),
+        "Spec": spec,
+    }))
+}

@@ -1,0 +1,6 @@
+//! Interfaces of other servers over the same engine: each has its paths, its errors and its translation, and nothing else.
+//!
+//! What a service does is the engine's; what HTTP is stands in `http`, who may enter in `auth`. No interface here knows another
+//! one, or Rancher's.
+
+pub mod docker;
