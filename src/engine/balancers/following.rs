@@ -111,13 +111,14 @@ impl BalancerKeeper {
     /// What the last one that could not go on says.
     pub async fn turn(&mut self) -> Result<()> {
         let runtimes = self.core.runtimes();
-        if !can_balance(&runtimes) {
+        let is_at_work = can_balance(&runtimes);
+        if is_at_work {
+            self.follower.follow(&self.core)?;
+        } else {
             self.follower.rest();
             self.seen.clear();
-        } else {
-            self.follower.follow(&self.core)?;
         }
-        for (host, _) in runtimes {
+        for (host, _) in runtimes.into_iter().filter(|_| is_at_work) {
             if self.seen.insert(host) {
                 survey(&self.core, host)?;
             }

@@ -37,14 +37,16 @@ pub(super) async fn keep_balancers(core: Arc<Core>) {
         }
         tokio::time::sleep(PAUSE).await;
         let runtimes = core.runtimes();
-        if !can_balance(&runtimes) {
+        let is_at_work = can_balance(&runtimes);
+        if is_at_work {
+            core.loops.ran("balancers", core.now(), follower.follow(&core));
+        } else {
+            // Whoever can balance later looks at all hosts then.
             follower.rest();
             seen.clear();
             core.loops.ran("balancers", core.now(), Ok(()));
-        } else {
-            core.loops.ran("balancers", core.now(), follower.follow(&core));
         }
-        for (host, _) in runtimes {
+        for (host, _) in runtimes.into_iter().filter(|_| is_at_work) {
             if !seen.contains(&host) {
                 let found = survey(&core, host);
                 if found.is_ok() {
