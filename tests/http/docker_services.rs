@@ -331,8 +331,7 @@ async fn what_is_changed_elsewhere_shows_here() {
 
     // What was made there is whole here, and hidden is what Docker has no word for.
     let stack = w.stack("shop").await;
-    let made =
-        json!({"scale": 1, "launchConfig": {"imageUuid": "sim:api:1", "environment": {"K": "v"}, "ports": ["80"]}});
+    let made = json!({"scale": 1, "launchConfig": {"imageUuid": "sim:api:1", "environment": {"K": "v"}, "labels": {"a": null}, "ulimits": [{"name": "nofile", "soft": 10}], "logConfig": {}, "ports": ["80"]}});
     w.running(&stack, "api", made).await;
     let balancer = json!({"type": "externalService", "name": "out", "stackId": stack, "hostname": "example.org"});
     w.post("externalservices", balancer).await.ok();
@@ -413,6 +412,32 @@ async fn names_are_the_projects_and_refusals_are_dockers() {
         let answer = said(post(&w, "/services/create", spec.clone()).await, status);
         assert!(answer.starts_with(words), "{spec}: {answer}");
     }
+    // Numbers at their ends are refused or taken; nothing falls over.
+    for container in [
+        json!({"Image": "sim:a", "StopGracePeriod": i64::MAX}),
+        json!({"Image": "sim:a", "StopGracePeriod": -1}),
+        json!({"Image": "sim:a", "Healthcheck": {"Test": ["CMD", "a"], "Interval": i64::MAX, "StartPeriod": i64::MAX, "Retries": i64::MAX}}),
+        json!({"Image": "sim:a", "Mounts": [{"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": i64::MIN, "Mode": u32::MAX}}]}),
+        json!({"Image": "sim:a", "Env": ["=x", "A=\u{0}", "A=1", "A=2"]}),
+        json!({"Image": "sim:\u{0}"}),
+        json!({"Image": "sim:a", "Ulimits": [{"Name": "", "Hard": i64::MAX, "Soft": i64::MIN}]}),
+    ] {
+        let limits = json!({"Limits": {"NanoCPUs": i64::MAX, "MemoryBytes": i64::MAX, "Pids": i64::MIN}});
+        let task = json!({"ContainerSpec": container, "Resources": limits});
+        let answer = post(&w, "/services/create", json!({"Name": "ends", "TaskTemplate": task})).await;
+        assert!(
+            answer.status < 500 || answer.status == 501,
+            "{container}: {} {}",
+            answer.status,
+            answer.body
+        );
+        if answer.status == 201 {
+            get(&w, "/services?status=1").await.expect(200, json!([{}, {}]));
+            get(&w, "/tasks").await.ok();
+            delete(&w, "/services/ends").await.ok();
+            w.settle().await;
+        }
+    }
     for (path, status, words) in [
         (
             "update",
@@ -446,6 +471,20 @@ async fn names_are_the_projects_and_refusals_are_dockers() {
     let bad = get(&w, "/services?filters=%7B%22colour%22%3A%5B%22red%22%5D%7D").await;
     assert_eq!(said(bad, 400), "Invalid filter 'colour'");
     assert_eq!(w.list("services").await.len(), 1, "what is refused changes nothing");
+    let log = w
+        .get("/v2-beta/auditlogs?eventType=api.service.create&limit=100")
+        .await
+        .ok();
+    let codes: Vec<i64> = log["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|row| row["responseCode"].as_i64())
+        .collect();
+    assert!(
+        [201, 409, 400].iter().all(|code| codes.contains(code)),
+        "the audit log has them: {codes:?}"
+    );
     // A new name, as documents of Docker's clients show it.
     let ports = json!({"Ports": [{"TargetPort": 80, "PublishedPort": 8081}]});
     update(&w, &id, web(json!({"Name": "new_name", "EndpointSpec": ports})))

@@ -98,6 +98,9 @@ fn settle_container(container: &mut ContainerSpec) -> Outcome<()> {
     if container.isolation.is_empty() {
         container.isolation = "default".to_owned();
     }
+    if container.stop_grace_period.is_some_and(|grace| grace < 0) {
+        return Err(Refusal::argument("ContainerSpec: StopGracePeriod cannot be negative"));
+    }
     for mount in &container.mounts {
         if !matches!(mount.kind.as_str(), "bind" | "volume" | "tmpfs") {
             return Err(Refusal::bad(format!("invalid MountType: {:?}", mount.kind)));

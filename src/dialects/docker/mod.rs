@@ -190,7 +190,35 @@ async fn answer(
         }
         _ => Vec::new(),
     };
-    dispatch(request.method(), &route.rest, state, &mut caller, &query, sent).await
+    let outcome = dispatch(request.method(), &route.rest, state, &mut caller, &query, sent).await;
+    if let Err(refusal) = &outcome {
+        record(&caller, refusal).await;
+    }
+    outcome
+}
+
+/// Writes down in the audit log that a change was refused.
+async fn record(caller: &Caller, refusal: &Refusal) {
+    if caller
+        .scope
+        .attempt
+        .as_ref()
+        .is_none_or(|attempt| attempt.is_recorded())
+    {
+        return;
+    }
+    let said = json!({"message": refusal.message}).to_string();
+    let recorded = caller
+        .engine
+        .record(&caller.scope, refusal.status.as_u16(), Some(said))
+        .await;
+    if let Err(error) = recorded {
+        log::error!(
+            "the audit log misses a request answered {}: {}",
+            refusal.status,
+            error.chain()
+        );
+    }
 }
 
 /// Who asks. A cookie opens nothing here, and neither does a parameter.

@@ -185,7 +185,7 @@ fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simul
     }
     put_list(launch, "groupAdd", container.groups.clone());
     if let Some(grace) = container.stop_grace_period {
-        launch.insert("stopTimeout".into(), json!((grace + SECOND - 1) / SECOND));
+        launch.insert("stopTimeout".into(), json!(grace.saturating_add(SECOND - 1) / SECOND));
     }
     Ok(())
 }
@@ -360,7 +360,7 @@ fn put_health(launch: &mut Map<String, Value>, labels: &mut Map<String, Value>, 
         json!({
             // A check has to have one, and a command asks none.
             "port": 1, "interval": interval, "responseTimeout": millis(check.timeout, 30_000), "healthyThreshold": 1,
-            "unhealthyThreshold": retries, "initializingTimeout": millis(check.start_period, 0) + interval * retries,
+            "unhealthyThreshold": retries, "initializingTimeout": interval.saturating_mul(retries).saturating_add(millis(check.start_period, 0)),
             "strategy": "recreate",
         }),
     );

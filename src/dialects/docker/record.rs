@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::caller::{Caller, fields, object};
 use super::check;
+use super::keys::canonical;
 use super::project::{NAMESPACE, Others, project};
 use super::refusal::Outcome;
 use super::spec::ServiceSpec;
@@ -104,7 +105,9 @@ impl Service {
             None => (synth::synthesise(&name, &labels, &launch, scale(&own, &launch)?), false),
             Some(kept) => shown(kept, &name, &launch, scale(&own, &launch)?)?,
         };
-        let spec = serde_json::from_value(spec).map_err(|e| Error::internal("writing a service as Docker does", e))?;
+        // What is null, or of no name that Docker knows, is as good as absent.
+        let spec = serde_json::from_value(canonical(spec))
+            .map_err(|e| Error::internal("writing a service as Docker does", e))?;
         Ok(Self {
             row,
             stored,

@@ -157,6 +157,7 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Service> {
 pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
     let ty = caller.may("service", Deed::Create)?;
     let mut spec = parse(body)?;
+    caller.note(&ty.def, None, "create", &named(&spec.name));
     if spec.name.is_empty() {
         spec.name = format!("service-{}", short_name());
     }
@@ -206,6 +207,7 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     let ty = caller.may("service", Deed::Update)?;
     let index = query.version("service")?;
     let service = find(caller, id).await?;
+    caller.note(&ty.def, Some(&service.row), "update", &named(&service.spec.name));
     if index != service.index() {
         return Err(Refusal::stale());
     }
@@ -374,6 +376,11 @@ async fn stack_of(caller: &Caller, name: &str) -> Outcome<Resource> {
         // Somebody else was faster.
         Err(refusal) => named(caller.lasting("stack").await?).ok_or(refusal),
     }
+}
+
+/// What the audit log reads of a service before it is known to be in order.
+fn named(name: &str) -> Input {
+    Input::from_iter([("name".to_owned(), json!(name))])
 }
 
 /// What nobody gave a name is called.

@@ -156,7 +156,7 @@ fn put_program(out: &mut Map<String, Value>, launch: &Map<String, Value>) {
     }
     set(out, "StopSignal", "stopSignal");
     if let Some(seconds) = number(launch, "stopTimeout") {
-        out.insert("StopGracePeriod".into(), json!(seconds * SECOND));
+        out.insert("StopGracePeriod".into(), json!(seconds.saturating_mul(SECOND)));
     }
 }
 
@@ -195,7 +195,7 @@ fn mount(text: &str) -> Value {
 fn put_surroundings(out: &mut Map<String, Value>, launch: &Map<String, Value>) {
     let command = label(launch, "io.drover.health.command");
     if let (Some(command), Some(Value::Object(check))) = (command, launch.get("healthCheck")) {
-        let nanos = |field: &str| number(check, field).unwrap_or(0) * 1_000_000;
+        let nanos = |field: &str| number(check, field).unwrap_or(0).saturating_mul(1_000_000);
         let retries = number(check, "unhealthyThreshold").unwrap_or(0);
         let mut own = json!({"Test": ["CMD-SHELL", command]});
         if let Some(own) = own.as_object_mut() {
@@ -257,7 +257,7 @@ fn resources(launch: &Map<String, Value>) -> Option<Value> {
     set(&mut limits, "MemoryBytes", number(launch, "memory"));
     set(&mut limits, "Pids", number(launch, "pidsLimit"));
     let mut reserved = Map::new();
-    let processors = number(launch, "milliCpuReservation").map(|milli| milli * 1_000_000);
+    let processors = number(launch, "milliCpuReservation").map(|milli| milli.saturating_mul(1_000_000));
     set(&mut reserved, "NanoCPUs", processors);
     set(&mut reserved, "MemoryBytes", number(launch, "memoryReservation"));
     match limits.is_empty() && reserved.is_empty() {
