@@ -538,12 +538,21 @@ async fn secrets_configs_and_networks_are_what_services_name() {
     }
     let network = post(&w, "/networks/create", json!({"Name": "front", "Driver": "overlay"})).await;
     let network = text(&network.expect(201, json!({"Warning": ""})), "Id").to_owned();
-    assert_eq!(
-        post(&w, "/networks/create", json!({"Name": "x", "Internal": true}))
-            .await
-            .status,
-        501
-    );
+    let many: serde_json::Map<String, Value> = (0..101).map(|n| (format!("l{n}"), json!("x"))).collect();
+    for (body, status) in [
+        (json!({"Name": "x", "Internal": true}), 501),
+        (json!({"Name": "x", "ConfigFrom": {"Network": "front"}}), 501),
+        (json!({"Name": "x", "IPAM": {"Driver": "mine"}}), 501),
+        (json!({"Name": "a\u{0}b"}), 400),
+        (json!({"Name": "x", "Labels": many}), 400),
+        (json!({"Name": "x", "Labels": {"a": 1}}), 400),
+        (json!({"Name": "x", "Labels": "a"}), 400),
+    ] {
+        let answer = post(&w, "/networks/create", body.clone()).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+    }
+    let unknown = get(&w, "/networks?filters=%7B%22dangling%22%3A%5B%22true%22%5D%7D").await;
+    assert_eq!(unknown.status, 400, "no filter is taken and ignored");
     let file = json!({"Name": "key", "UID": "0", "GID": "0", "Mode": 292});
     let reference = json!([{"SecretID": secret, "SecretName": "key", "File": file}]);
     let spec = web(json!({"Networks": [{"Target": "front"}],

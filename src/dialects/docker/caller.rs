@@ -12,6 +12,9 @@ use crate::engine::{Asked, Engine, Input, Scope};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::{Type, TypeView, View};
 
+/// The most labels of an object.
+pub const MOST_LABELS: usize = 100;
+
 /// A caller that was let in.
 pub struct Caller {
     /// Does what is asked.
@@ -73,6 +76,17 @@ impl Caller {
             Refusal::from(Error::new(ErrorKind::Forbidden).with_message(why))
         };
         ty.filter(has).cloned().ok_or_else(forbidden)
+    }
+
+    /// 403 unless the caller's view of a type has this action.
+    pub fn may_act(&self, ty: &TypeView, action: &str) -> Outcome<()> {
+        match ty.actions.contains_key(action) {
+            true => Ok(()),
+            false => {
+                let why = format!("this role may not {action} a {}", ty.id);
+                Err(Error::new(ErrorKind::Forbidden).with_message(why).into())
+            }
+        }
     }
 
     /// Takes out of a service's or a task's description what the caller's view of launch configurations does not show.
@@ -220,4 +234,31 @@ pub fn hostname(row: &Resource) -> String {
 /// Labels in a row's fields.
 pub fn labels(fields: &Fields, name: &str) -> Result<BTreeMap<String, String>> {
     fields.texts(name)
+}
+
+/// What the audit log reads of an object before it is known to be in order, or of which it must not have more.
+pub fn named(name: &str) -> Input {
+    Input::from_iter([("name".to_owned(), Value::from(name))])
+}
+
+/// The labels of a body.
+pub fn given_labels(body: &Value) -> Outcome<Value> {
+    let given = body.get("Labels").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+    let Some(labels) = given.as_object() else {
+        return Err(Refusal::bad("json: cannot unmarshal: Labels are no object"));
+    };
+    if labels.len() > MOST_LABELS {
+        return Err(Refusal::argument(format!("Labels: at most {MOST_LABELS}")));
+    }
+    match labels.values().all(Value::is_string) {
+        true => Ok(given),
+        false => Err(Refusal::bad("json: cannot unmarshal: a label is no text")),
+    }
+}
+
+/// Whether a secret, a config or a network may be called so.
+pub fn is_plain_name(name: &str) -> bool {
+    let is_known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let is_edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    name.len() <= 64 && name.chars().all(is_known) && is_edge(name.chars().next()) && is_edge(name.chars().last())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::caller::MOST_LABELS;
 use super::refusal::{Outcome, Refusal};
 use super::spec::{
     ContainerSpec, EndpointSpec, Mode, PortConfig, Replicated, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig,
@@ -9,8 +10,6 @@ use super::spec::{
 
 /// Billionths of a second in a second.
 pub const SECOND: i64 = 1_000_000_000;
-/// The most labels of a service.
-const MOST_LABELS: usize = 100;
 /// The longest that is kept of a service, in bytes of JSON.
 const LONGEST: usize = 256 * 1024;
 /// The longest name of a service.

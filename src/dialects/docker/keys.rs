@@ -141,6 +141,7 @@ const KNOWN: &[&str] = &[
     "IPRange",
     "ConfigOnly",
     "ConfigFrom",
+    "Network",
 ];
 
 /// The same with the names as Docker writes them, without what is null, and without what Docker does not know.

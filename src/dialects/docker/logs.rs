@@ -125,6 +125,7 @@ async fn answer(
 /// The log of a container; none if it has not got as far as to have one.
 async fn open(caller: &Caller, container: &Resource, wanted: &Wanted) -> Outcome<Option<Pieces>> {
     let ty = caller.may("container", super::caller::Deed::Read)?;
+    caller.may_act(&ty, "logs")?;
     if !caller.engine.offers(caller.scope.version, &ty, container, "logs") {
         return Ok(None);
     }

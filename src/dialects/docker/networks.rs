@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::caller::{Caller, Deed, fields, labels};
+use super::caller::{Caller, Deed, fields, given_labels, is_plain_name, labels};
 use super::keys::canonical;
 use super::query::Query;
 use super::record::nanos;
@@ -39,7 +39,7 @@ pub async fn resolve(caller: &Caller, spec: &mut ServiceSpec) -> Outcome<()> {
 /// `GET /networks`.
 pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
     caller.may("network", Deed::Read)?;
-    let filters = query.filters(&["id", "name", "label", "driver", "scope", "type", "dangling"])?;
+    let filters = query.filters(&["id", "name", "label", "driver", "scope", "type"])?;
     let is_asked = |one: &Value, own: &std::collections::BTreeMap<String, String>| {
         let text = |name: &str| one[name].as_str().unwrap_or_default();
         filters.fits("id", |id| text("Id").starts_with(id))
@@ -84,7 +84,7 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let is_on = |name: &str| body.get(name) == Some(&Value::Bool(true));
     let name = text("Name");
-    if name.is_empty() || name.len() > 63 || name.contains('/') {
+    if !is_plain_name(name) {
         return Err(Refusal::bad(format!("invalid network name {name:?}")));
     }
     if !matches!(text("Driver"), "" | "overlay" | "bridge") {
@@ -98,6 +98,16 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
                 "{field}: all containers of a project share one network"
             )));
         }
+    }
+    let takes_over = body
+        .pointer("/ConfigFrom/Network")
+        .and_then(Value::as_str)
+        .is_some_and(|from| !from.is_empty());
+    let ipam = body.pointer("/IPAM/Driver").and_then(Value::as_str).unwrap_or_default();
+    if takes_over || !matches!(ipam, "" | "default") {
+        return Err(Refusal::not_built(
+            "ConfigFrom, IPAM.Driver: addresses are the project network's",
+        ));
     }
     let has_subnets = body
         .pointer("/IPAM/Config")
@@ -123,7 +133,7 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
         ),
         ("attachable".to_owned(), json!(is_on("Attachable"))),
         ("options".to_owned(), body.get("Options").cloned().unwrap_or(json!({}))),
-        (LABELS.to_owned(), body.get("Labels").cloned().unwrap_or(json!({}))),
+        (LABELS.to_owned(), given_labels(&body)?),
     ]);
     let def = hidden(caller, OWN)?;
     caller.note(&def, None, "create", &input);

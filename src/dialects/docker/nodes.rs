@@ -10,7 +10,7 @@ use super::query::Query;
 use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
 use super::services::validated;
-use crate::engine::{Answer, Input};
+use crate::engine::Input;
 use crate::model::{Resource, State};
 use crate::schema::validate::Purpose;
 
@@ -96,15 +96,11 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
         ("activate", State::ACTIVE) | ("deactivate", State::INACTIVE) => return Ok(()),
         (action, _) => action,
     };
+    caller.may_act(&ty, action)?;
     caller.note(&ty.def, Some(&row), action, &Input::new());
-    let acted = caller
-        .engine
-        .act(&caller.scope, &ty, row.id, action, Input::new())
-        .await?;
-    match acted {
-        Answer::Accepted(_) | Answer::Done(_) => Ok(()),
-        Answer::Object(..) | Answer::Rows(..) | Answer::Access { .. } => Ok(()),
-    }
+    let acted = caller.engine.act(&caller.scope, &ty, row.id, action, Input::new());
+    acted.await?;
+    Ok(())
 }
 
 /// The action that leads to how a host is.

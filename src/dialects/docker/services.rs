@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::caller::{Caller, Deed, Named, fields};
+use super::caller::{Caller, Deed, Named, fields, named};
 use super::check;
 use super::keys::canonical;
 use super::networks;
@@ -238,7 +238,10 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     };
     let scale = native.scale;
     let strategy = match is_anew {
-        true => Some(validated_strategy(caller, &native, policy.as_ref()).await?),
+        true => {
+            caller.may_act(&ty, "upgrade")?;
+            Some(validated_strategy(caller, &native, policy.as_ref()).await?)
+        }
         false => None,
     };
     let mut sent = Map::new();
@@ -376,11 +379,6 @@ async fn stack_of(caller: &Caller, name: &str) -> Outcome<Resource> {
         // Somebody else was faster.
         Err(refusal) => named(caller.lasting("stack").await?).ok_or(refusal),
     }
-}
-
-/// What the audit log reads of a service before it is known to be in order.
-fn named(name: &str) -> Input {
-    Input::from_iter([("name".to_owned(), json!(name))])
 }
 
 /// What nobody gave a name is called.

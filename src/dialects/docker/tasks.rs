@@ -99,10 +99,7 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
         .first()
         .filter(|_| services.len() == 1)
         .map(|service| service.row.id);
-    let mut rows: HashMap<Option<ResourceId>, Vec<Resource>> = HashMap::new();
-    for row in read(caller, of_one).await? {
-        rows.entry(row.parent_id).or_default().push(row);
-    }
+    let mut rows = by_service(read(caller, of_one).await?);
     for service in &services {
         let own = rows.remove(&Some(service.row.id)).unwrap_or_default();
         for task in of_rows(caller, service, own)? {
@@ -138,10 +135,7 @@ pub async fn containers(caller: &Caller, service: &Service) -> Outcome<Vec<Resou
 
 async fn find(caller: &Caller, id: &str) -> Outcome<(Service, Task)> {
     caller.may("container", Deed::Read)?;
-    let mut rows: HashMap<Option<ResourceId>, Vec<Resource>> = HashMap::new();
-    for row in read(caller, None).await? {
-        rows.entry(row.parent_id).or_default().push(row);
-    }
+    let mut rows = by_service(read(caller, None).await?);
     for service in services::all(caller).await? {
         let own = rows.remove(&Some(service.row.id)).unwrap_or_default();
         let tasks = of_rows(caller, &service, own)?;
@@ -223,6 +217,14 @@ async fn read(caller: &Caller, parent: Option<ResourceId>) -> Result<Vec<Resourc
     tokio::task::spawn_blocking(move || engine.history(&scope, parent, "instance", MOST))
         .await
         .map_err(|e| Error::internal("waiting for a blocking thread", e))?
+}
+
+fn by_service(rows: Vec<Resource>) -> HashMap<Option<ResourceId>, Vec<Resource>> {
+    let mut all: HashMap<_, Vec<Resource>> = HashMap::new();
+    for row in rows {
+        all.entry(row.parent_id).or_default().push(row);
+    }
+    all
 }
 
 async fn of_service(caller: &Caller, service: &Service) -> Result<Vec<Task>> {

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::caller::{Caller, Deed, fields, labels};
+use super::caller::{Caller, Deed, fields, given_labels, is_plain_name, labels, named};
 use super::keys::canonical;
 use super::query::Query;
 use super::record::nanos;
@@ -109,7 +109,7 @@ pub async fn create(caller: &mut Caller, thing: Thing, body: Value) -> Outcome<V
     if rows.iter().any(|row| row.name.eq_ignore_ascii_case(&name)) {
         return Err(Refusal::taken(thing.name(), &name));
     }
-    let own = body.get("Labels").cloned().unwrap_or(json!({}));
+    let own = given_labels(&body)?;
     let row = match thing {
         Thing::Secret => {
             let sent = json!({"name": name, "value": data});
@@ -156,9 +156,10 @@ pub async fn update(caller: &mut Caller, thing: Thing, id: &str, query: &Query, 
     if !is_same {
         return Err(Refusal::argument("only updates to Labels are allowed"));
     }
-    let labels = body.get("Labels").cloned().unwrap_or(json!({}));
-    let input = Input::from_iter([(LABELS.to_owned(), labels)]);
-    caller.engine.write_row(&caller.scope, row, input).await?;
+    let input = Input::from_iter([(LABELS.to_owned(), given_labels(&body)?)]);
+    let (row, def) = (row.clone(), hidden(caller, thing.root())?);
+    caller.note(&def, Some(&row), "update", &named(&row.name));
+    caller.engine.write_row(&caller.scope, &row, input).await?;
     Ok(())
 }
 
@@ -218,21 +219,12 @@ fn checked_name(body: &Value) -> Outcome<String> {
     if name.is_empty() {
         return Err(Refusal::argument("name must be provided"));
     }
-    let is_known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let is_edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    let is_good =
-        name.len() <= 64 && name.chars().all(is_known) && is_edge(name.chars().next()) && is_edge(name.chars().last());
-    match is_good {
+    match is_plain_name(name) {
         true => Ok(name.to_owned()),
         false => Err(Refusal::argument(
             "invalid name, only 64 [a-zA-Z0-9-_.] characters allowed, and the start and end character must be [a-zA-Z0-9]",
         )),
     }
-}
-
-/// What the audit log reads of it: never its data.
-fn named(name: &str) -> Input {
-    Input::from_iter([("name".to_owned(), json!(name))])
 }
 
 fn shown(caller: &Caller, thing: Thing, row: &Resource) -> Outcome<Value> {
