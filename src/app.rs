@@ -2,7 +2,6 @@
 //! The only place that constructs concrete runtimes.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,13 +25,16 @@ use crate::schema::Registry;
 use crate::secret::Keeper;
 use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
 use crate::tunnel::Hub;
+use listening::{AllOpen, Doors};
 
+mod certificates;
 mod database;
 mod dialects;
 mod doctor;
 mod elsewhere;
 mod engines;
 mod files;
+mod listening;
 mod logging;
 mod schemas;
 mod tunnels;
@@ -174,22 +176,15 @@ fn hold(path: &Path, taken: impl FnOnce() -> String) -> Result<std::fs::File, Fa
 async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     config::log_filter(serve)?;
     logging::start(serve);
-    let address = config::listen_address(serve)?;
+    let file = config::database_file(&serve.place)?;
+    let doors = listening::asked_for(serve, Some(&listening::folder_of(&file)))?;
     let keys = config::bootstrap_keys(serve)?;
-    let may_be_open = config::may_be_open(serve, address);
-    let engine_config = EngineConfig {
-        network_pool: serve.network_pool.clone(),
-        may_be_open,
-        host_address: serve.host_address,
-        simulators: Some(simulators()),
-        ..EngineConfig::default()
-    };
+    let engine_config = configured_engine(serve, doors.too_open(serve).is_none());
     check_pool(&engine_config)?;
     let open_ui =
         |dir: &Path| UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())));
     let ui = config::ui_dir(serve).map(open_ui).transpose()?;
     let registry = schemas::to_start(serve.schemas.as_deref())?;
-    let file = config::database_file(&serve.place)?;
     let _lock = lock(&file)?;
     let clock = Arc::new(SystemClock);
     let hub = Arc::new(Hub::new(file.with_extension("agents")));
@@ -201,11 +196,10 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     )
     .await?;
     let engine = Arc::new(opened.engine);
-    control_access(serve, &engine, &keys, address).await?;
-    let listener = TcpListener::bind(address).map_err(|e| cannot_listen(address, &e))?;
-    let address = listener.local_addr().unwrap_or(address);
+    control_access(serve, &engine, &keys, &doors).await?;
+    let open = doors.open()?;
     let found = engines::attach(serve, &engine, clock).await?;
-    greet(address, &file, &opened.migrated, &found.words);
+    greet(&open, &file, &opened.migrated, &found.words);
     let life = engine.start();
     let mut aside = JoinSet::new();
     if let Some(docker) = found.awaited {
@@ -214,16 +208,22 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let state = web::Data::new(ApiState::new(engine.clone(), &api_options(serve, ui, hub)));
     let sockets = state.clone();
     let docker = dialects::make_docker(&engine, &state);
-    let beside = dialects::serve_socket(serve, &docker, &mut aside)?;
+    let beside = dialects::serve_apart(serve, open.docker, &docker, &mut aside)?;
     let configured = dialects::beside_rancher(serve, docker, state);
-    let server = HttpServer::new(move || App::new().configure(configured.clone()))
+    let mut server = HttpServer::new(move || App::new().configure(configured.clone()))
         .keep_alive(IDLE)
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .worker_max_blocking_threads(BLOCKING_THREADS)
-        .disable_signals()
-        .listen(listener)
-        .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {address}: {e}")))?
-        .run();
+        .disable_signals();
+    for open in [Some(open.main), open.secured].into_iter().flatten() {
+        let unheard = open.unheard();
+        server = match open.tls {
+            None => server.listen(open.listener),
+            Some(tls) => server.listen_rustls_0_23(open.listener, tls),
+        }
+        .map_err(unheard)?;
+    }
+    let server = server.run();
     let handle = server.handle();
     let (watched, is_lost) = (engine.clone(), Arc::new(AtomicBool::new(false)));
     let found_lost = is_lost.clone();
@@ -234,8 +234,8 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         }
         // These would go on for as long as the requests that were taken are waited for.
         sockets.close_sockets();
-        if let Some(beside) = beside {
-            beside.stop(false).await;
+        for server in beside {
+            server.stop(false).await;
         }
         handle.stop(!found_lost.load(Ordering::Acquire)).await;
     });
@@ -246,6 +246,16 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     life.stop().await;
     close(engine, &file, is_lost.load(Ordering::Acquire)).await?;
     ended.map_err(|e| Failure::new(Status::Internal, format!("serving: {e}")))
+}
+
+fn configured_engine(serve: &Serve, may_be_open: bool) -> EngineConfig {
+    EngineConfig {
+        network_pool: serve.network_pool.clone(),
+        may_be_open,
+        host_address: serve.host_address,
+        simulators: Some(simulators()),
+        ..EngineConfig::default()
+    }
 }
 
 fn api_options(serve: &Serve, ui: Option<UiFolder>, hub: Arc<Hub>) -> ApiOptions {
@@ -264,18 +274,6 @@ fn check_pool(config: &EngineConfig) -> Result<(), Failure> {
     config
         .check()
         .map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))
-}
-
-fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
-    let why = match error.kind() {
-        std::io::ErrorKind::AddrInUse => "Another program uses the port: choose another with --listen.",
-        std::io::ErrorKind::AddrNotAvailable => {
-            "No network interface of this machine has that address: choose another with --listen, 0.0.0.0 for all there are."
-        }
-        std::io::ErrorKind::PermissionDenied => "Ports below 1024 are for root: choose a higher one with --listen.",
-        _ => "Choose another with --listen.",
-    };
-    Failure::new(Status::Port, format!("cannot listen on {address}: {error}. {why}"))
 }
 
 /// The last thing of all: folds the log of the database into its file, if that is still the database's.
@@ -297,13 +295,20 @@ async fn close(engine: Arc<Engine>, file: &Path, is_lost: bool) -> Result<(), Fa
 }
 
 /// Says what was started, and where to begin.
-fn greet(address: SocketAddr, file: &Path, migrated: &SchemaState, containers: &[String]) {
+fn greet(open: &AllOpen, file: &Path, migrated: &SchemaState, containers: &[String]) {
     let migrations = match migrated {
         SchemaState::Migrated(n) => format!(" ({n} migration(s) applied)"),
         SchemaState::Current => String::new(),
     };
+    let main = open.main.url();
+    let mut listening = main.clone();
+    for (more, what) in [(&open.secured, ""), (&open.docker, " (Docker's interface)")] {
+        if let Some(more) = more {
+            listening.push_str(&format!("\n                {}{what}", more.url()));
+        }
+    }
     say(&format!(
-        "drover {}\n  listening on  http://{address}\n  database      {}{migrations}\n  containers    {}\n  start with    http://{address}/v2-beta",
+        "drover {}\n  listening on  {listening}\n  database      {}{migrations}\n  containers    {}\n  start with    {main}/v2-beta",
         crate::VERSION,
         file.display(),
         containers.join("\n                "),
@@ -321,12 +326,9 @@ async fn open(
     clock: Arc<dyn Clock>,
     config: EngineConfig,
 ) -> Result<Opened, Failure> {
-    let folder = file
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = listening::folder_of(file);
     let variable = std::env::var(keyfile::VARIABLE).ok();
-    let key = keyfile::find(folder, variable.as_deref())?;
+    let key = keyfile::find(&folder, variable.as_deref())?;
     files::make_private(file)?;
     let config = EngineConfig {
         secrets: Arc::new(Keeper::new(&key.bytes)),
@@ -355,12 +357,7 @@ async fn open(
 }
 
 /// Does what the flags say about who may ask for what, and refuses to be open where others can reach the server.
-async fn control_access(
-    serve: &Serve,
-    engine: &Engine,
-    keys: &[BootstrapKey],
-    address: SocketAddr,
-) -> Result<(), Failure> {
+async fn control_access(serve: &Serve, engine: &Engine, keys: &[BootstrapKey], doors: &Doors) -> Result<(), Failure> {
     for key in keys {
         let set = engine
             .set_bootstrap_key(&key.account, key.access.clone(), &key.secret)
@@ -380,25 +377,23 @@ async fn control_access(
             .require_proof(true)
             .await
             .map_err(|e| broken("turning access control on", e))?,
-        Some(Switch::Off) if config::may_be_open(serve, address) => {
-            engine
+        Some(Switch::Off) => match doors.too_open(serve) {
+            Some(address) => return Err(config::too_open(address)),
+            None => engine
                 .require_proof(false)
                 .await
-                .map_err(|e| broken("turning access control off", e))?;
-        }
-        Some(Switch::Off) => return Err(config::too_open(address)),
+                .map_err(|e| broken("turning access control off", e))?,
+        },
         None => {}
     }
     let is_on = engine.policy().map_err(|e| broken("reading the settings", e))?.is_on;
-    if !is_on && !config::may_be_open(serve, address) {
+    if let Some(address) = doors.too_open(serve).filter(|_| !is_on) {
         return Err(config::too_open(address));
     }
-    match is_on {
-        false if address.ip().is_loopback() => {
-            log::info!("access control is off: whoever is on this machine controls Docker, which is root");
-        }
-        false => log::warn!("access control is off: whoever reaches {address} controls Docker, which is root"),
-        true => {}
+    match doors.outward() {
+        _ if is_on => {}
+        None => log::info!("access control is off: whoever is on this machine controls Docker, which is root"),
+        Some(address) => log::warn!("access control is off: whoever reaches {address} controls Docker, which is root"),
     }
     if is_on
         && !engine

@@ -1,6 +1,7 @@
 //! The command line: each flag with its environment variable, and the file that says what flags can say.
 
 mod file;
+mod tls;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,6 +13,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::VERSION;
 pub use file::{ConfigFile, parse, read};
+pub use tls::Tls;
 
 /// The Rancher 1.x resource API over Docker, in one binary.
 #[derive(Debug, Parser)]
@@ -342,6 +344,12 @@ pub struct Serve {
     /// A Unix socket for Docker's interface alone, for DOCKER_HOST=unix://PATH; its owner and its group may use it.
     #[arg(long, env = "DROVER_DOCKER_API_SOCKET", value_name = "PATH")]
     pub docker_api_socket: Option<PathBuf>,
+    /// The group of that socket, by its name or number. [default: the one that the server runs as]
+    #[arg(long, env = "DROVER_DOCKER_API_SOCKET_GROUP", value_name = "GROUP")]
+    pub docker_api_socket_group: Option<String>,
+    /// Where TLS is spoken.
+    #[command(flatten)]
+    pub tls: Tls,
     /// What to log, as in RUST_LOG.
     #[arg(
         long,

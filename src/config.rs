@@ -89,7 +89,7 @@ pub fn bootstrap_keys(serve: &Serve) -> Result<Vec<BootstrapKey>, Failure> {
 }
 
 /// The text of a file that not everybody on the machine can read.
-fn read_private(path: &str) -> Result<String, String> {
+pub fn read_private(path: impl AsRef<Path>) -> Result<String, String> {
     let mut file = std::fs::File::open(path).map_err(|e| e.to_string())?;
     let mode = file.metadata().map_err(|e| e.to_string())?.permissions().mode();
     if mode & 0o007 != 0 {

@@ -15,6 +15,8 @@ use crate::dialects::docker::{self, DockerApi, Parts};
 use crate::engine::Engine;
 use crate::failure::{Failure, Status};
 
+use super::listening::Open;
+
 /// Who may use the socket: its owner and its group.
 const SOCKET_MODE: u32 = 0o660;
 
@@ -47,37 +49,69 @@ pub fn beside_rancher(
     }
 }
 
-/// Serves Docker's at a socket of its own, if that is asked for, among what is done `aside`; what stops it.
-pub fn serve_socket(
+/// Serves Docker's where it is alone: at a socket, and at an address of its own, each if that is asked for, among what is done
+/// `aside`; what stops them.
+pub fn serve_apart(
     serve: &Serve,
+    open: Option<Open>,
     state: &web::Data<DockerApi>,
     aside: &mut JoinSet<()>,
-) -> Result<Option<ServerHandle>, Failure> {
-    let Some(path) = &serve.docker_api_socket else {
-        return Ok(None);
-    };
-    let (listener, state) = (socket(path)?, state.clone());
-    let server = HttpServer::new(move || App::new().configure(|c| docker::configure_alone(c, state.clone())))
-        .workers(1)
-        .disable_signals()
-        .listen_uds(listener)
-        .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {}: {e}", path.display())))?
-        .run();
-    let handle = server.handle();
-    aside.spawn(async move { drop(server.await) });
-    Ok(Some(handle))
+) -> Result<Vec<ServerHandle>, Failure> {
+    let mut handles = Vec::new();
+    if let Some(path) = &serve.docker_api_socket {
+        let (listener, state) = (socket(path, serve.docker_api_socket_group.as_deref())?, state.clone());
+        let server = HttpServer::new(move || App::new().configure(|c| docker::configure_alone(c, state.clone())))
+            .workers(1)
+            .disable_signals()
+            .listen_uds(listener)
+            .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {}: {e}", path.display())))?
+            .run();
+        handles.push(server.handle());
+        aside.spawn(async move { drop(server.await) });
+    }
+    if let Some(open) = open {
+        let state = state.clone();
+        let server = HttpServer::new(move || App::new().configure(|c| docker::configure_at_root(c, state.clone())))
+            .workers(1)
+            .disable_signals();
+        let unheard = open.unheard();
+        let server = match open.tls {
+            None => server.listen(open.listener),
+            Some(tls) => server.listen_rustls_0_23(open.listener, tls),
+        };
+        let server = server.map_err(unheard)?.run();
+        handles.push(server.handle());
+        aside.spawn(async move { drop(server.await) });
+    }
+    Ok(handles)
 }
 
-/// A socket at this path; one that is left over from a server that is gone is taken away.
-fn socket(path: &Path) -> Result<UnixListener, Failure> {
+/// A socket at this path, of this group; one that is left over from a server that is gone is taken away.
+fn socket(path: &Path, group: Option<&str>) -> Result<UnixListener, Failure> {
     let cannot =
         |error: std::io::Error| Failure::new(Status::Port, format!("cannot listen on {}: {error}", path.display()));
+    let group = group.map(group_number).transpose()?;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
         std::fs::remove_file(path).map_err(cannot)?;
     }
     let listener = UnixListener::bind(path).map_err(cannot)?;
+    if group.is_some() {
+        std::os::unix::fs::chown(path, None, group).map_err(cannot)?;
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE)).map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
     Ok(listener)
+}
+
+/// The number of a group that is named, or numbered.
+fn group_number(text: &str) -> Result<u32, Failure> {
+    let flag = "--docker-api-socket-group";
+    match nix::unistd::Group::from_name(text) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => text
+            .parse()
+            .map_err(|_| Failure::config(format!("{flag}: there is no group {text:?}"))),
+        Err(e) => Err(Failure::config(format!("{flag} {text:?}: {e}"))),
+    }
 }

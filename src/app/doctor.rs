@@ -1,6 +1,6 @@
 //! `drover doctor`: looks at what a server needs here, and says of each thing whether it is as it should be. Changes nothing.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Command, ConfigCommand, ConfigFile, Serve};
@@ -14,6 +14,7 @@ use crate::runtime::docker::Docker;
 use crate::store::Store;
 
 use super::engines::{LOCAL_SOCKET, describe};
+use super::listening::{self, Door};
 use super::{UiFolder, cannot_open, check_pool, hold, say, schemas};
 
 /// Below this a database can be in the way of itself; bytes.
@@ -212,12 +213,16 @@ fn disk(folder: &Path, findings: &mut Findings) {
 }
 
 fn port(serve: &Serve, is_served: bool, findings: &mut Findings) {
-    let address = match config::listen_address(serve) {
-        Ok(address) => address,
-        Err(failure) => return findings.note(Verdict::Wrong, "port", failure.to_string()),
-    };
-    let is_guarded = serve.access_control == Some(crate::cli::Switch::On);
-    match TcpListener::bind(address) {
+    match listening::asked_for(serve, None) {
+        Err(failure) => findings.note(Verdict::Wrong, "port", failure.to_string()),
+        Ok(doors) => doors.all().for_each(|door| one_port(serve, door, is_served, findings)),
+    }
+}
+
+fn one_port(serve: &Serve, door: &Door, is_served: bool, findings: &mut Findings) {
+    let (address, flag) = (door.address, door.flag);
+    let is_guarded = serve.access_control == Some(crate::cli::Switch::On) || door.asks_for_certificates;
+    match door.try_out() {
         Err(e) if is_served && e.kind() == std::io::ErrorKind::AddrInUse => {
             findings.note(
                 Verdict::Fine,
@@ -228,21 +233,21 @@ fn port(serve: &Serve, is_served: bool, findings: &mut Findings) {
         Err(e) => findings.note(
             Verdict::Wrong,
             "port",
-            format!("{address} cannot be listened on: {e}. Choose another with --listen."),
+            format!("{address} cannot be listened on: {e}. Choose another with {flag}."),
         ),
-        Ok(_) if config::may_be_open(serve, address) && !address.ip().is_loopback() && !is_guarded => findings.note(
+        Ok(()) if config::may_be_open(serve, address) && !address.ip().is_loopback() && !is_guarded => findings.note(
             Verdict::Doubtful,
             "port",
             format!(
                 "{address} is free; unless access control is on, whoever reaches it controls Docker, which is root"
             ),
         ),
-        Ok(_) if !config::may_be_open(serve, address) && !is_guarded => findings.note(
+        Ok(()) if !config::may_be_open(serve, address) && !is_guarded => findings.note(
             Verdict::Doubtful,
             "port",
             format!("{address} is free; others can reach it, so a server starts there only with access control on"),
         ),
-        Ok(_) => findings.note(Verdict::Fine, "port", format!("{address} is free")),
+        Ok(()) => findings.note(Verdict::Fine, "port", format!("{address} is free")),
     }
 }
 

@@ -37,8 +37,9 @@ fn address_of(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port)
 }
 
-/// Scheme, host and port as the client sees them. Forwarded values count only if they are well-formed.
-pub fn origin(headers: &HeaderMap) -> String {
+/// Scheme, host and port as the client sees them. Forwarded values count only if they are well-formed. `is_secured` says that the
+/// connection itself is in TLS.
+pub fn origin(headers: &HeaderMap, is_secured: bool) -> String {
     let host = first_item(headers, HOST.as_str())
         .filter(|h| is_host(h))
         .unwrap_or("localhost");
@@ -48,8 +49,9 @@ pub fn origin(headers: &HeaderMap) -> String {
         Some(p) if p.eq_ignore_ascii_case("http") => Some("http"),
         _ => (port == Some("443")).then_some("https"),
     };
+    let own = if is_secured { "https" } else { "http" };
     let mut out = String::with_capacity(host.len() + 16);
-    out.push_str(proto.unwrap_or("http"));
+    out.push_str(proto.unwrap_or(own));
     out.push_str("://");
     let (host, port) = match proto {
         None => split_port(host),
@@ -63,7 +65,7 @@ pub fn origin(headers: &HeaderMap) -> String {
     };
     push_lower(&mut out, host);
     // 443 without a known protocol would be plain HTTP on that port: only then it has to stay.
-    if let Some(port) = port.filter(|p| *p != "80" && (*p != "443" || proto.is_none())) {
+    if let Some(port) = port.filter(|p| *p != "80" && (*p != "443" || (proto.is_none() && !is_secured))) {
         out.push(':');
         out.push_str(port);
     }
@@ -166,7 +168,15 @@ mod tests {
             ),
         ];
         for (list, expected) in cases {
-            assert_eq!(origin(&headers(list)), expected, "{list:?}");
+            assert_eq!(origin(&headers(list), false), expected, "{list:?}");
+        }
+        let secured: [(&[(&str, &str)], &str); 3] = [
+            (&[("host", "h:8443")], "https://h:8443"),
+            (&[("host", "h:443")], "https://h"),
+            (&[("host", "h:8443"), ("x-forwarded-proto", "http")], "http://h:8443"),
+        ];
+        for (list, expected) in secured {
+            assert_eq!(origin(&headers(list), true), expected, "{list:?}");
         }
     }
 

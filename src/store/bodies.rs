@@ -23,8 +23,9 @@ const PLAIN: i64 = 0;
 const ALONE: i64 = 1;
 /// Shorter ones are not worth it.
 const SHORTEST: usize = 64;
-/// How hard the packer tries: the least, as a request waits for it.
-const LEVEL: i32 = 1;
+/// How hard the packer tries: less than the least that counts as one. What repeats the sample is found all the same, and the rest is
+/// not worth a code of its own, which costs more than all else.
+const LEVEL: i32 = -1;
 /// Both bodies together are no longer than this.
 const LONGEST: usize = 1024 * 1024;
 /// Parts what was asked from what was answered: JSON text has no such byte.

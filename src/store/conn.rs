@@ -8,10 +8,11 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
 
 use super::bodies::Unpacker;
-use super::cache::{Cache, Written};
+use super::cache::Cache;
 use super::dialect::{self, Conn};
 use super::identity::Identity;
 use super::migrate::{MigrateError, SchemaState, migrate};
+use super::started::{ProcessNote, Started};
 use super::tables::server;
 use super::writer::{Tx, Wake, Writer};
 use super::{LayoutOf, Priority, WriteFault, audit};
@@ -71,6 +72,7 @@ pub struct Store {
     pub(super) identity: Identity,
     pub(super) unpacker: Arc<Unpacker>,
     pub(super) cache: Arc<Cache>,
+    pub(super) started: Arc<Started>,
     server_uuid: String,
     epoch: i64,
 }
@@ -106,10 +108,12 @@ impl Store {
             .build(manager)
             .map_err(|e| failed(Box::new(e)))?;
         let cache = Arc::new(Cache::default());
-        let changed = cache.clone();
+        let started = Arc::new(Started::default());
+        let (changed, asked) = (cache.clone(), started.clone());
         // First of all, so that whoever is woken by a commit reads what it wrote.
-        let after_commit = Box::new(move |written: Vec<Written>, wakes: Vec<Wake>| {
+        let after_commit = Box::new(move |written, processes: Vec<ProcessNote>, wakes: Vec<Wake>| {
             changed.take_over(written);
+            asked.take_over(processes);
             if !wakes.is_empty() {
                 after_commit(wakes);
             }
@@ -123,6 +127,7 @@ impl Store {
                 identity,
                 unpacker: Arc::default(),
                 cache,
+                started,
                 server_uuid,
                 epoch,
             },

@@ -23,6 +23,7 @@ mod query;
 mod resource;
 mod session;
 mod setting;
+mod started;
 mod statement;
 mod sweep;
 mod tables;

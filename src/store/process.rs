@@ -10,6 +10,7 @@ use super::dialect::OneOf;
 use super::numbers::Sequence;
 use super::query::comparison;
 use super::resource::rows as resource;
+use super::started::{ProcessNote, just_asked};
 use super::statement::{Bound, fixed, known};
 use super::tables::process_instance;
 use super::{Scalar, Store, Tx, Wake, dialect};
@@ -230,6 +231,14 @@ impl Store {
             .map_err(failed("reading a process"))
     }
 
+    /// The same for whoever is to run it: one that was asked for just now is not read.
+    pub fn process_to_run(&self, id: i64) -> Result<Option<Process>> {
+        match self.started.take(id) {
+            Some(process) => Ok(Some(process)),
+            None => self.find_process(id),
+        }
+    }
+
     /// The open processes of a resource.
     pub fn open_processes_of(&self, resource: ResourceId) -> Result<Vec<Process>> {
         process_instance::table
@@ -356,6 +365,8 @@ impl Tx<'_> {
             Bound::Int(now.0),
         ];
         fixed(Start, values).execute(self.conn).map_err(failed)?;
+        let asked = just_asked(id, new, now, (self.server_uuid, self.epoch));
+        self.note_process(ProcessNote::Asked(asked));
         self.count_row();
         self.wake_process(new.resource, id, now);
         Ok(id)
@@ -424,6 +435,7 @@ impl Tx<'_> {
         fixed(End, values)
             .execute(self.conn)
             .map_err(failed("ending a process"))?;
+        self.note_process(ProcessNote::Changed(id));
         Ok(())
     }
 
@@ -441,6 +453,7 @@ impl Tx<'_> {
         fixed(PreEmpt, values)
             .execute(self.conn)
             .map_err(failed("ending processes"))?;
+        self.note_process(ProcessNote::EndedOf(resource));
         Ok(())
     }
 
@@ -456,6 +469,7 @@ impl Tx<'_> {
         fixed(Defer, values)
             .execute(self.conn)
             .map_err(failed("deferring a process"))?;
+        self.note_process(ProcessNote::Changed(id));
         self.wake(Wake::Process { id, at, account: None });
         Ok(())
     }
@@ -466,6 +480,7 @@ impl Tx<'_> {
             .set(process_instance::data.eq(data))
             .execute(self.conn)
             .map_err(failed("writing a process's data"))?;
+        self.note_process(ProcessNote::Changed(id));
         Ok(())
     }
 

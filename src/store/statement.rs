@@ -118,6 +118,11 @@ impl<T: Known, const N: usize> QueryFragment<Db> for Fixed<'_, T, N> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
         walk(T::parts().iter().copied(), &self.values, out)
     }
+
+    /// It is always so; finding out would be walking through it once more, each time.
+    fn is_safe_to_cache_prepared(&self, _: &Db) -> QueryResult<bool> {
+        Ok(true)
+    }
 }
 
 impl<T: Known, const N: usize> QueryId for Fixed<'_, T, N> {

@@ -19,6 +19,7 @@ use super::bodies::Packer;
 use super::cache::Written;
 use super::dialect::{self, Begin, BeginPart, Commit, Conn, EndPart, TakeBackPart};
 use super::numbers::Numbers;
+use super::started::ProcessNote;
 use super::statement::{Known, fixed};
 use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
 
@@ -81,6 +82,7 @@ pub struct Tx<'a> {
     now: Timestamp,
     wakes: Vec<Wake>,
     changed: Vec<Written>,
+    processes: Vec<ProcessNote>,
     written: usize,
     /// Why it could not write.
     stuck: Option<String>,
@@ -122,6 +124,11 @@ impl Tx<'_> {
         self.changed.push(what);
     }
 
+    /// Notes what was done to processes.
+    pub(super) fn note_process(&mut self, what: ProcessNote) {
+        self.processes.push(what);
+    }
+
     /// Counts a row that was made or changed.
     pub(super) fn count_row(&mut self) {
         self.written += 1;
@@ -145,8 +152,8 @@ impl Tx<'_> {
     }
 }
 
-/// What is done with the rows that a commit changed, and with what its closures want woken.
-pub(super) type AfterCommit = Box<dyn Fn(Vec<Written>, Vec<Wake>) + Send + Sync>;
+/// What is done with the rows and the processes that a commit changed, and with what its closures want woken.
+pub(super) type AfterCommit = Box<dyn Fn(Vec<Written>, Vec<ProcessNote>, Vec<Wake>) + Send + Sync>;
 type Finish = Box<dyn FnOnce(bool) + Send>;
 type Job = Box<dyn FnOnce(&mut Tx<'_>) -> (bool, Finish) + Send>;
 
@@ -309,6 +316,7 @@ impl Drop for Writer {
 #[derive(Default)]
 struct Told {
     changed: Vec<Written>,
+    processes: Vec<ProcessNote>,
     wakes: Vec<Wake>,
 }
 
@@ -398,7 +406,7 @@ impl Loop {
         self.packer.settle(is_durable);
         // Before anybody is told: who then waits for what follows finds it in the queue.
         if is_durable {
-            (self.after_commit)(told.changed, told.wakes);
+            (self.after_commit)(told.changed, told.processes, told.wakes);
         }
         for finish in finished {
             finish(is_durable);
@@ -428,12 +436,14 @@ impl Loop {
             now: self.clock.now(),
             wakes: Vec::new(),
             changed: Vec::new(),
+            processes: Vec::new(),
             written: 0,
             stuck: None,
             has_announced: false,
         };
         let (keep, finish) = job(&mut tx);
-        let (woken, changed, has_announced, written) = (tx.wakes, tx.changed, tx.has_announced, tx.written);
+        let (woken, changed, processes) = (tx.wakes, tx.changed, tx.processes);
+        let (has_announced, written) = (tx.has_announced, tx.written);
         if let Some(why) = tx.stuck {
             self.shared.is_stuck(why);
         }
@@ -449,6 +459,7 @@ impl Loop {
         }
         if keep {
             told.changed.extend(changed);
+            told.processes.extend(processes);
             told.wakes.extend(woken);
             if has_announced {
                 told.wakes.push(Wake::Outbox);

@@ -31,5 +31,6 @@ mod moved;
 mod process;
 mod resume;
 mod scenarios;
+mod secured;
 mod unattended;
 mod world;

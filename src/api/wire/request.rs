@@ -150,9 +150,9 @@ pub struct Base {
 }
 
 impl Base {
-    /// From the headers and the path.
-    pub fn new(headers: &HeaderMap, route: &Route<'_>) -> Self {
-        let origin = origin(headers);
+    /// From the headers and the path, and whether the connection is in TLS.
+    pub fn new(headers: &HeaderMap, is_secured: bool, route: &Route<'_>) -> Self {
+        let origin = origin(headers, is_secured);
         let root = root(&origin, route.prefix(), route.project.as_deref());
         Self { origin, root }
     }
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_root_of_links_keeps_the_project_of_the_path() {
-        let root_of = |path| Base::new(&headers(&[("host", "h")]), &route::parse(path).unwrap()).root;
+        let root_of = |path| Base::new(&headers(&[("host", "h")]), false, &route::parse(path).unwrap()).root;
         assert_eq!(
             root_of("/v2-beta/projects/1A5/services"),
             "http://h/v2-beta/projects/1a5"

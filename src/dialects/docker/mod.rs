@@ -71,8 +71,8 @@ pub struct DockerApi {
 /// Where a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Door {
-    /// By the main address.
-    Main,
+    /// By an address: the main one, or one of its own.
+    Address,
     /// By a socket of its own.
     Socket,
 }
@@ -120,6 +120,16 @@ pub fn configure_alone(config: &mut web::ServiceConfig, state: web::Data<DockerA
     config.app_data(state).default_service(web::to(alone));
 }
 
+/// Puts it at the root of an application whose clients come by an address: what names they ask for tells pages of other sites.
+pub fn configure_at_root(config: &mut web::ServiceConfig, state: web::Data<DockerApi>) {
+    config.app_data(state).default_service(web::to(at_root));
+}
+
+async fn at_root(request: HttpRequest, payload: web::Payload, state: web::Data<DockerApi>) -> HttpResponse {
+    let path = request.path().to_owned();
+    serve(&request, payload, &state, &path, Door::Address).await
+}
+
 async fn alone(request: HttpRequest, payload: web::Payload, state: web::Data<DockerApi>) -> HttpResponse {
     let path = request.path().to_owned();
     serve(&request, payload, &state, &path, Door::Socket).await
@@ -127,7 +137,7 @@ async fn alone(request: HttpRequest, payload: web::Payload, state: web::Data<Doc
 
 async fn mounted(request: HttpRequest, payload: web::Payload, state: web::Data<DockerApi>) -> HttpResponse {
     let path = request.path().strip_prefix(MOUNT).unwrap_or_default().to_owned();
-    serve(&request, payload, &state, &path, Door::Main).await
+    serve(&request, payload, &state, &path, Door::Address).await
 }
 
 async fn serve(
@@ -156,7 +166,7 @@ async fn serve(
 
 /// While access is open, pages of other sites are kept out. A socket's own file says who may open it.
 fn host_is_known(request: &HttpRequest, state: &DockerApi, door: Door) -> Outcome<()> {
-    if door == Door::Main && !state.engine.policy()?.is_on {
+    if door == Door::Address && !state.engine.policy()?.is_on {
         state.guard.check(request.headers())?;
     }
     Ok(())

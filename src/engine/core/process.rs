@@ -183,4 +183,39 @@ mod tests {
         assert_eq!(Some(&new), read.as_ref());
         assert_eq!(Some(new), core.store.find(id).unwrap());
     }
+
+    #[tokio::test]
+    async fn what_is_to_run_is_what_was_written_and_nothing_that_is_over() {
+        let (_folder, core) = testkit::empty();
+        let ask = |name: &'static str, data: &'static str| {
+            let core = &core;
+            async move {
+                let row = testkit::insert(core, "service", State::ACTIVE, Fields::default()).await;
+                let asked = row.clone();
+                let id = core
+                    .write(move |tx| {
+                        tx.start_process(&NewProcess {
+                            resource: &asked,
+                            process: name,
+                            data,
+                        })
+                    })
+                    .await
+                    .unwrap();
+                (row, id)
+            }
+        };
+        let (_, id) = ask("service.update", r#"{"a":1}"#).await;
+        let written = core.store.find_process(id).unwrap();
+        assert!(written.is_some());
+        assert_eq!(core.store.process_to_run(id).unwrap(), written, "as it is kept");
+        assert_eq!(core.store.process_to_run(id).unwrap(), written, "as it is read");
+        let (row, id) = ask("service.update", "{}").await;
+        core.write(move |tx| tx.pre_empt(row.id)).await.unwrap();
+        let over = core.store.process_to_run(id).unwrap().unwrap();
+        assert_eq!(over.exit_reason, crate::store::exit::STATE_CHANGED);
+        let (_, id) = ask("service.update", "{}").await;
+        core.write(move |tx| tx.set_process_data(id, "[]")).await.unwrap();
+        assert_eq!(core.store.process_to_run(id).unwrap().unwrap().data, "[]");
+    }
 }

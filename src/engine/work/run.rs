@@ -10,7 +10,7 @@ use crate::store::{Changes, Process, Tx, Wake, exit};
 impl Core {
     /// Runs one open process once and writes how it ended.
     pub(crate) async fn run_process(&self, id: i64) {
-        let process = match self.store.find_process(id) {
+        let process = match self.store.process_to_run(id) {
             Ok(Some(process)) if process.ended_ms.is_none() => process,
             Ok(_) => return,
             Err(error) => return self.run_later(id, "reading", &error),
