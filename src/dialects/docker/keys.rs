@@ -142,6 +142,9 @@ const KNOWN: &[&str] = &[
     "ConfigOnly",
     "ConfigFrom",
     "Network",
+    "Container",
+    "EndpointConfig",
+    "ClusterVolumeSpec",
 ];
 
 /// The same with the names as Docker writes them, without what is null, and without what Docker does not know.

@@ -24,6 +24,7 @@ mod synth;
 mod system;
 mod tasks;
 mod things;
+mod volumes;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -186,25 +187,38 @@ async fn answer(
     if route.rest == ["version"] && *request.method() == Method::GET {
         return Ok(json(StatusCode::OK, &system::version()));
     }
-    let mut caller = admit(request, state, route.project).await?;
+    if route.rest == ["auth"] && *request.method() == Method::POST {
+        let shown = system::authorization(&read_body(request, payload, state, &[]).await?)?;
+        admit(request, state, route.project, Some(&shown)).await?;
+        return Ok(json(StatusCode::OK, &system::logged_in()));
+    }
+    let mut caller = admit(request, state, route.project, None).await?;
     let query = Query::parse(request.query_string());
-    let sent = match (request.method(), payload.as_mut()) {
-        (&Method::POST, Some(payload)) => {
-            let client = address::client(request, &state.trusted_proxies).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-            let intake = state.intake.open(client);
-            let (headers, patience) = (request.headers(), state.body_patience);
-            match route.rest.first() {
-                Some(&"configs" | &"secrets") => body::read_long(headers, payload, patience, intake).await?,
-                _ => body::read(headers, payload, patience, intake).await?,
-            }
-        }
-        _ => Vec::new(),
-    };
+    let sent = read_body(request, payload, state, &route.rest).await?;
     let outcome = dispatch(request.method(), &route.rest, state, &mut caller, &query, sent).await;
     if let Err(refusal) = &outcome {
         record(&caller, refusal).await;
     }
     outcome
+}
+
+/// The body of a request that may have one.
+async fn read_body(
+    request: &HttpRequest,
+    payload: &mut Option<web::Payload>,
+    state: &DockerApi,
+    rest: &[&str],
+) -> Outcome<Vec<u8>> {
+    let Some(payload) = payload.as_mut().filter(|_| *request.method() == Method::POST) else {
+        return Ok(Vec::new());
+    };
+    let client = address::client(request, &state.trusted_proxies).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let intake = state.intake.open(client);
+    let (headers, patience) = (request.headers(), state.body_patience);
+    Ok(match rest.first() {
+        Some(&"configs" | &"secrets") => body::read_long(headers, payload, patience, intake).await?,
+        _ => body::read(headers, payload, patience, intake).await?,
+    })
 }
 
 /// Writes down in the audit log that a change was refused.
@@ -231,17 +245,23 @@ async fn record(caller: &Caller, refusal: &Refusal) {
     }
 }
 
-/// Who asks. A cookie opens nothing here, and neither does a parameter.
-async fn admit(request: &HttpRequest, state: &DockerApi, project: Option<&str>) -> Outcome<Caller> {
+/// Who asks, by the header or by what is `shown` in its place, which then has to be good. A cookie opens nothing here, and neither
+/// does a parameter.
+async fn admit(
+    request: &HttpRequest,
+    state: &DockerApi,
+    project: Option<&str>,
+    shown: Option<&str>,
+) -> Outcome<Caller> {
     let headers = request.headers();
     let client = address::client(request, &state.trusted_proxies);
     let presented = Presented {
-        authorization: one_text(headers, AUTHORIZATION.as_str()),
+        authorization: shown.or_else(|| one_text(headers, AUTHORIZATION.as_str())),
         cookie: None,
         parameter: None,
         project,
         client_key: None,
-        enforce: false,
+        enforce: shown.is_some(),
         client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     };
     let admitted = state.gate.admit(Version::V2Beta, &presented).await?;
@@ -299,6 +319,17 @@ async fn dispatch(
             networks::remove(caller, id).await?;
             Ok(HttpResponse::NoContent().finish())
         }
+        ("POST", ["volumes", "create"]) => made(volumes::create(caller, parsed(&sent)?).await?),
+        ("POST", ["volumes", "prune"]) => fine(volumes::prune(caller, query).await?),
+        ("DELETE", ["volumes", name]) => {
+            volumes::remove(caller, name, query).await?;
+            Ok(HttpResponse::NoContent().finish())
+        }
+        ("POST", ["networks", id, "connect"]) => {
+            networks::connect(caller, id, parsed(&sent)?).await?;
+            Ok(HttpResponse::Ok().finish())
+        }
+        ("POST", ["swarm", what @ ("join" | "update" | "unlock")]) => Err(system::other_swarm(what)),
         ("POST", ["swarm", "init"]) => fine(system::init(caller).await?),
         ("POST", ["swarm", "leave"]) => Ok(HttpResponse::Ok().finish()),
         ("POST", known) if is_dockers(known) => Err(not_built(known)),
@@ -311,6 +342,10 @@ async fn read(rest: &[&str], state: &DockerApi, caller: &Caller, query: &Query) 
     match rest {
         ["info"] => fine(system::info(caller).await?),
         ["swarm"] => fine(system::swarm(caller).await?),
+        // It is not locked, so there is no key.
+        ["swarm", "unlockkey"] => fine(json!({"UnlockKey": ""})),
+        ["volumes"] => fine(volumes::list(caller, query).await?),
+        ["volumes", name] => fine(volumes::inspect(caller, name).await?),
         ["services"] => fine(services::list(caller, query).await?),
         ["services", id] => fine(services::inspect(caller, id, query).await?),
         ["services", id, "logs"] => logs::of_service(state, caller, id, query).await,
@@ -338,10 +373,9 @@ fn is_dockers(rest: &[&str]) -> bool {
     matches!(
         rest,
         [
-            "events" | "images" | "volumes" | "containers" | "exec" | "build" | "plugins" | "system" | "auth",
+            "events" | "images" | "containers" | "exec" | "build" | "plugins" | "system" | "auth",
             ..
-        ] | ["swarm", "join" | "update" | "unlock" | "unlockkey"]
-            | ["networks", _, "connect" | "disconnect"]
+        ] | ["networks", _, "disconnect"]
     )
 }
 

@@ -77,6 +77,24 @@ fn pick<'r>(caller: &Caller, rows: &'r [Resource], id: &str) -> Outcome<&'r Reso
     caller.pick(rows, "network", id, |row| row.name.clone())
 }
 
+/// `POST /networks/{id}/connect`: a container of the project is on its network, whatever that is called.
+pub async fn connect(caller: &Caller, id: &str, body: Value) -> Outcome<()> {
+    caller.may("network", Deed::Read)?;
+    inspect(caller, id).await?;
+    let body = canonical(body);
+    let wanted = body.get("Container").and_then(Value::as_str).unwrap_or_default();
+    let settings = body.get("EndpointConfig").and_then(Value::as_object);
+    let said = |value: &Value| {
+        !matches!(value, Value::Null | Value::Bool(false)) && *value != json!("") && *value != json!({})
+    };
+    if let Some((field, _)) = settings.into_iter().flatten().find(|(_, value)| said(value)) {
+        return Err(Refusal::not_built(format!(
+            "EndpointConfig.{field}: names and addresses of containers are the project network's"
+        )));
+    }
+    super::containers::find(caller, wanted).await.map(drop)
+}
+
 /// `POST /networks/create`.
 pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
     caller.may("service", Deed::Create)?;

@@ -102,11 +102,22 @@ impl Filters {
 
     /// Whether labels have all that the filter `name` asks for, as `key` or `key=value`.
     pub fn labels(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        let has = |wanted: &String| match wanted.split_once('=') {
-            None => labels.contains_key(wanted),
-            Some((key, value)) => labels.get(key).is_some_and(|own| own == value),
-        };
-        self.of(name).is_none_or(|wanted| wanted.iter().all(has))
+        self.of(name)
+            .is_none_or(|wanted| wanted.iter().all(|wanted| has(labels, wanted)))
+    }
+
+    /// Whether labels have nothing of what the filter `name` asks for.
+    pub fn lacks(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        self.of(name)
+            .is_none_or(|wanted| !wanted.iter().any(|wanted| has(labels, wanted)))
+    }
+}
+
+/// Whether labels have this `key` or `key=value`.
+fn has(labels: &BTreeMap<String, String>, wanted: &str) -> bool {
+    match wanted.split_once('=') {
+        None => labels.contains_key(wanted),
+        Some((key, value)) => labels.get(key).is_some_and(|own| own == value),
     }
 }
 

@@ -1,11 +1,14 @@
 //! What the server says of itself: its version, itself as a swarm, and what it does not do.
 
+use actix_web::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::API_VERSION;
 use super::caller::{Caller, Deed, hostname};
 use super::record::nanos;
-use super::refusal::Outcome;
+use super::refusal::{Outcome, Refusal};
 use super::tasks;
 use crate::model::Timestamp;
 
@@ -123,4 +126,29 @@ pub async fn init(caller: &Caller) -> Outcome<Value> {
     Ok(json!(
         hosts.first().map(|host| caller.ids.of(host.id)).unwrap_or_default()
     ))
+}
+
+/// What asks for another swarm, or for this one to be as it is not: in a swarm's own words, where it has any.
+pub fn other_swarm(what: &str) -> Refusal {
+    match what {
+        "join" => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one.",
+        ),
+        "unlock" => Refusal::new(StatusCode::CONFLICT, "swarm is not locked"),
+        _ => Refusal::not_built("a swarm's own settings are not part of this build: hosts join at /v2-beta"),
+    }
+}
+
+/// What `POST /auth` is sent, as the header that says the same.
+pub fn authorization(sent: &[u8]) -> Outcome<String> {
+    let body: Value = serde_json::from_slice(sent).map_err(|e| Refusal::bad(format!("invalid JSON: {e}")))?;
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let pair = format!("{}:{}", text("username"), text("password"));
+    Ok(format!("Basic {}", STANDARD.encode(pair)))
+}
+
+/// What it is answered if a key of this server was sent.
+pub fn logged_in() -> Value {
+    json!({"Status": "Login Succeeded", "IdentityToken": ""})
 }
