@@ -195,21 +195,21 @@ pub(super) fn is_one_of(expression: &str, texts: &[String]) -> (String, String) 
     )
 }
 
-/// `column IN (…)`: however many ids there are, the text is the same.
-#[derive(Debug, Clone)]
-pub(super) struct OneOf {
-    column: &'static str,
+/// `column IN (…)`: however many ids there are, the text is the same, and is put together once per connection.
+#[derive(Debug, Clone, QueryId)]
+pub(super) struct OneOf<C> {
+    column: C,
     list: String,
 }
 
-impl OneOf {
-    /// `column` is a column's name, never anything else.
-    pub(super) fn new(column: &'static str, ids: &[ResourceId]) -> Self {
+impl<C> OneOf<C> {
+    /// That the column is one of these.
+    pub(super) fn new(column: C, ids: &[ResourceId]) -> Self {
         Self::numbers(column, ids.iter().map(|id| id.0))
     }
 
     /// The same for numbers that are of no resource.
-    pub(super) fn numbers(column: &'static str, numbers: impl ExactSizeIterator<Item = i64>) -> Self {
+    pub(super) fn numbers(column: C, numbers: impl ExactSizeIterator<Item = i64>) -> Self {
         let mut list = String::with_capacity(numbers.len() * 8 + 2);
         list.push('[');
         for (at, number) in numbers.enumerate() {
@@ -223,31 +223,26 @@ impl OneOf {
     }
 }
 
-impl Expression for OneOf {
+impl<C> Expression for OneOf<C> {
     type SqlType = Bool;
 }
 
-impl<T> AppearsOnTable<T> for OneOf {}
+impl<C, T> AppearsOnTable<T> for OneOf<C> {}
 
-impl<T> SelectableExpression<T> for OneOf {}
+impl<C, T> SelectableExpression<T> for OneOf<C> {}
 
-impl<G> ValidGrouping<G> for OneOf {
+impl<C, G> ValidGrouping<G> for OneOf<C> {
     type IsAggregate = is_aggregate::No;
 }
 
-impl QueryFragment<Db> for OneOf {
+impl<C: QueryFragment<Db>> QueryFragment<Db> for OneOf<C> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        out.push_sql(self.column);
+        self.column.walk_ast(out.reborrow())?;
         out.push_sql(" IN (SELECT value FROM json_each(");
         out.push_bind_param::<Text, _>(&self.list)?;
         out.push_sql("))");
         Ok(())
     }
-}
-
-impl QueryId for OneOf {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 #[cfg(test)]
@@ -269,7 +264,7 @@ mod tests {
         let mut found = |ids: &[i64]| -> Vec<i64> {
             let ids: Vec<ResourceId> = ids.iter().map(|i| ResourceId(*i)).collect();
             change_event::table
-                .filter(OneOf::new("resource_id", &ids))
+                .filter(OneOf::new(change_event::resource_id, &ids))
                 .select(change_event::id)
                 .load(&mut conn)
                 .unwrap()

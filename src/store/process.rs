@@ -215,7 +215,7 @@ impl Store {
     /// The names of those among these that are open.
     pub fn names_of_open_processes(&self, ids: &[i64]) -> Result<Vec<String>> {
         process_instance::table
-            .filter(OneOf::numbers("process_instance.id", ids.iter().copied()))
+            .filter(OneOf::numbers(process_instance::id, ids.iter().copied()))
             .filter(process_instance::ended_ms.is_null())
             .select(process_instance::process)
             .load(&mut *self.reader()?)
@@ -252,7 +252,7 @@ impl Store {
     /// Whose these processes are: each with the account of what it is done to, nobody's with 0.
     pub fn accounts_of_processes(&self, ids: &[i64]) -> Result<Vec<(i64, i64)>> {
         let rows: Vec<(i64, Option<i64>)> = resource::with_processes()
-            .filter(OneOf::numbers("process_instance.id", ids.iter().copied()))
+            .filter(OneOf::numbers(process_instance::id, ids.iter().copied()))
             .select((process_instance::id, resource::account_id))
             .load(&mut *self.reader()?)
             .map_err(failed("reading whose processes are"))?;
@@ -262,7 +262,7 @@ impl Store {
     /// The same for resources.
     pub fn accounts_of_rows(&self, ids: &[ResourceId]) -> Result<Vec<(i64, i64)>> {
         let rows: Vec<(i64, Option<i64>)> = resource::all()
-            .filter(OneOf::new("id", ids))
+            .filter(OneOf::new(resource::id, ids))
             .select((resource::id, resource::account_id))
             .load(&mut *self.reader()?)
             .map_err(failed("reading whose resources are"))?;

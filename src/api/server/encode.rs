@@ -35,8 +35,10 @@ const LONG: usize = 64 * 1024;
 /// In which way the answer to a request goes out; none: as it is.
 pub fn coding(parts: &Parts<'_>, view: Option<&View>, status: StatusCode) -> Option<Coding> {
     let verb = Verb::of(parts.request.method(), &parts.query);
-    let is_open = verb == Verb::Get && status == StatusCode::OK && view.is_some_and(|view| may_be_short(parts, view));
-    is_open.then(|| Coding::accepted(parts.request.headers())).flatten()
+    let is_asked = verb == Verb::Get && status == StatusCode::OK;
+    let coding = is_asked.then(|| Coding::accepted(parts.request.headers())).flatten();
+    // Asked last, as it looks at each field of a type.
+    coding.filter(|_| view.is_some_and(|view| may_be_short(parts, view)))
 }
 
 /// Whether the length of what is at a path may be known.

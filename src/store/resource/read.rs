@@ -53,7 +53,7 @@ pub(in crate::store) fn many_on(conn: &mut Conn, ids: &[ResourceId]) -> Result<V
         [only] => Ok(find_on(conn, *only)?.into_iter().collect()),
         several => {
             let rows: Vec<ResourceRow> = resource::whole()
-                .filter(OneOf::new("id", several))
+                .filter(OneOf::new(resource::id, several))
                 .order(resource::id)
                 .select(ResourceRow::as_select())
                 .load(conn)
@@ -116,9 +116,25 @@ impl Store {
 
     /// Rows by ids, removed ones too, in order of id.
     pub fn many(&self, ids: &[ResourceId]) -> Result<Vec<Resource>> {
-        let mut conn = self.reader()?;
-        let rows = many_on(&mut conn, ids)?;
-        audit::add_found(&mut conn, &self.unpacker, ids, rows)
+        let (mut kept, mut others) = (Vec::new(), Vec::new());
+        for id in ids {
+            match self.cache.peek(*id) {
+                Some(row) => kept.push(row),
+                None => others.push(*id),
+            }
+        }
+        let mut rows = Vec::new();
+        if !others.is_empty() {
+            let mut conn = self.reader()?;
+            let read = many_on(&mut conn, &others)?;
+            rows = audit::add_found(&mut conn, &self.unpacker, &others, read)?;
+        }
+        if !kept.is_empty() {
+            rows.extend(kept.into_iter().map(Arc::unwrap_or_clone));
+            rows.sort_unstable_by_key(|row| row.id);
+            rows.dedup_by_key(|row| row.id);
+        }
+        Ok(rows)
     }
 
     /// `(parent, id)` of the live rows of this root that live in one of `parents`.
@@ -129,7 +145,7 @@ impl Store {
         let mut conn = self.reader()?;
         // Sorted here: asked to sort by id, SQLite walks the index of the whole root instead.
         let mut pairs: Vec<(Option<i64>, i64)> = resource::all()
-            .filter(OneOf::new("parent_id", parents))
+            .filter(OneOf::new(resource::parent_id, parents))
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
             .select((resource::parent_id, resource::id))
@@ -150,7 +166,7 @@ impl Store {
         }
         let mut conn = self.reader()?;
         let mut rows: Vec<Columns> = resource::whole()
-            .filter(OneOf::new("host_id", hosts))
+            .filter(OneOf::new(resource::host_id, hosts))
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
             .select((
@@ -189,7 +205,7 @@ impl Store {
             return Ok(found);
         }
         let read: Vec<i64> = resource::whole()
-            .filter(OneOf::new("id", &others))
+            .filter(OneOf::new(resource::id, &others))
             .filter(resource::root.eq(root))
             .filter(resource::removed_ms.is_null())
             .select(resource::id)
@@ -202,7 +218,7 @@ impl Store {
     /// Whether one of these rows is in this state. Nothing else is read of them.
     pub fn any_is(&self, ids: &[ResourceId], state: State) -> Result<bool> {
         let found: Vec<i64> = resource::whole()
-            .filter(OneOf::new("id", ids))
+            .filter(OneOf::new(resource::id, ids))
             .filter(resource::now::state.eq(state.as_str()))
             .select(resource::id)
             .limit(1)

@@ -60,17 +60,15 @@ impl Store {
             };
             return Ok(found);
         }
-        let known = match direction {
-            Direction::From => "from_id",
-            Direction::To => "to_id",
-        };
-        let pairs: Vec<(i64, i64)> = resource_ref::table
+        let all = resource_ref::table
             .filter(resource_ref::field.eq(field))
-            .filter(OneOf::new(known, ids))
             .select((resource_ref::from_id, resource_ref::to_id))
-            .order((resource_ref::from_id, resource_ref::to_id))
-            .load(&mut conn)
-            .map_err(failed("reading references"))?;
+            .order((resource_ref::from_id, resource_ref::to_id));
+        let pairs: QueryResult<Vec<(i64, i64)>> = match direction {
+            Direction::From => all.filter(OneOf::new(resource_ref::from_id, ids)).load(&mut conn),
+            Direction::To => all.filter(OneOf::new(resource_ref::to_id, ids)).load(&mut conn),
+        };
+        let pairs = pairs.map_err(failed("reading references"))?;
         Ok(pairs.into_iter().map(|(a, b)| (ResourceId(a), ResourceId(b))).collect())
     }
 }
