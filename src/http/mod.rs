@@ -6,6 +6,7 @@
 pub mod address;
 pub mod body;
 pub mod browser;
+pub mod bursts;
 pub mod encoding;
 #[cfg(test)]
 pub mod fixture;

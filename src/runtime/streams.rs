@@ -90,6 +90,20 @@ pub enum Piece {
     Terminal(Bytes),
 }
 
+impl Piece {
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Out(bytes) | Self::Err(bytes) | Self::Terminal(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What was written, as it comes; it ends with the container's process, or with the command.
 pub type Pieces = BoxStream<'static, Result<Piece>>;
 
