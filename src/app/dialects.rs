@@ -1,11 +1,12 @@
 //! The interfaces of other servers beside Rancher's: made, and given a socket of their own where that is asked for.
 
+use std::any::Any;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::{App, HttpServer, web};
 use tokio::task::JoinSet;
 
@@ -47,6 +48,16 @@ pub fn beside_rancher(
     }
 }
 
+/// What is done with each connection to the main address.
+pub fn on_connect(serve: &Serve) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
+    let is_wanted = serve.dialects.contains(&Dialect::Docker);
+    move |connection, beside| {
+        if is_wanted {
+            docker::keep_spare(connection, beside);
+        }
+    }
+}
+
 /// Serves Docker's at a socket of its own, if that is asked for, among what is done `aside`; what stops it.
 pub fn serve_socket(
     serve: &Serve,
@@ -59,6 +70,7 @@ pub fn serve_socket(
     let (listener, state) = (socket(path)?, state.clone());
     let server = HttpServer::new(move || App::new().configure(|c| docker::configure_alone(c, state.clone())))
         .workers(1)
+        .on_connect(docker::keep_spare)
         .disable_signals()
         .listen_uds(listener)
         .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {}: {e}", path.display())))?

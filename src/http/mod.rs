@@ -16,3 +16,4 @@ pub mod json;
 pub mod path;
 pub mod pieces;
 pub mod sockets;
+pub mod taken;

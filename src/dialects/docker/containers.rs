@@ -79,7 +79,7 @@ pub async fn inspect(caller: &Caller, wanted: &str) -> Outcome<Value> {
 }
 
 /// A container by how its engine's id begins, or by its name.
-async fn find(caller: &Caller, wanted: &str) -> Outcome<Resource> {
+pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Resource> {
     let missing = || {
         Refusal::new(
             actix_web::http::StatusCode::NOT_FOUND,

@@ -6,7 +6,14 @@
 
 mod caller;
 mod check;
+mod container_stats;
 mod containers;
+mod event_filters;
+mod event_kinds;
+mod events;
+mod exec;
+mod exec_run;
+mod frames;
 mod ids;
 mod keys;
 mod logs;
@@ -39,9 +46,11 @@ use crate::engine::Engine;
 use crate::http::guard::Guard;
 use crate::http::headers::one_text;
 use crate::http::sockets::Admission;
+pub use crate::http::taken::keep_spare;
 use crate::http::{address, body, path};
 use crate::schema::Version;
 use caller::Caller;
+use exec::Execs;
 use ids::Ids;
 use query::Query;
 use refusal::{Outcome, Refusal};
@@ -66,6 +75,7 @@ pub struct DockerApi {
     intake: Arc<body::Intake>,
     sockets: Arc<Admission>,
     ids: Arc<Ids>,
+    execs: Execs,
 }
 
 /// Where a request came in.
@@ -105,6 +115,7 @@ impl DockerApi {
             body_patience: parts.body_patience,
             intake: parts.intake,
             sockets: parts.sockets,
+            execs: Execs::default(),
             ids,
         }
     }
@@ -190,15 +201,19 @@ async fn answer(
         }
         _ => Vec::new(),
     };
-    let outcome = dispatch(request.method(), &route.rest, state, &mut caller, &query, sent).await;
-    if let Err(refusal) = &outcome {
-        record(&caller, refusal).await;
+    let outcome = match (request.method(), route.rest.as_slice()) {
+        (&Method::POST, ["exec", id, "start"]) => exec_run::start(request, state, &caller, id, &parsed(&sent)?).await,
+        (method, rest) => dispatch(method, rest, state, &mut caller, &query, sent).await,
+    };
+    match &outcome {
+        Ok(answer) => record(&caller, answer.status(), None).await,
+        Err(refusal) => record(&caller, refusal.status, Some(&refusal.message)).await,
     }
     outcome
 }
 
-/// Writes down in the audit log that a change was refused.
-async fn record(caller: &Caller, refusal: &Refusal) {
+/// Writes the audit row of a request that wrote none with a change: it was refused, or there was nothing to change.
+async fn record(caller: &Caller, status: StatusCode, refusal: Option<&str>) {
     if caller
         .scope
         .attempt
@@ -207,17 +222,10 @@ async fn record(caller: &Caller, refusal: &Refusal) {
     {
         return;
     }
-    let said = json!({"message": refusal.message}).to_string();
-    let recorded = caller
-        .engine
-        .record(&caller.scope, refusal.status.as_u16(), Some(said))
-        .await;
+    let said = refusal.map(|words| json!({"message": words}).to_string());
+    let recorded = caller.engine.record(&caller.scope, status.as_u16(), said).await;
     if let Err(error) = recorded {
-        log::error!(
-            "the audit log misses a request answered {}: {}",
-            refusal.status,
-            error.chain()
-        );
+        log::error!("the audit log misses a request answered {status}: {}", error.chain());
     }
 }
 
@@ -289,6 +297,11 @@ async fn dispatch(
             networks::remove(caller, id).await?;
             Ok(HttpResponse::NoContent().finish())
         }
+        ("POST", ["containers", id, "exec"]) => made(exec::create(state, caller, id, parsed(&sent)?).await?),
+        ("POST", ["exec", id, "resize"]) => {
+            exec::resize(state, caller, id, query).await?;
+            Ok(HttpResponse::Ok().finish())
+        }
         ("POST", ["swarm", "init"]) => fine(system::init(caller).await?),
         ("POST", ["swarm", "leave"]) => Ok(HttpResponse::Ok().finish()),
         ("POST", known) if is_dockers(known) => Err(not_built(known)),
@@ -314,6 +327,10 @@ async fn read(rest: &[&str], state: &DockerApi, caller: &Caller, query: &Query) 
         ["networks"] => fine(networks::list(caller, query).await?),
         ["networks", id] => fine(networks::inspect(caller, id).await?),
         ["containers", "json"] => fine(containers::list(caller, query).await?),
+        ["events"] => events::follow(state, caller, query).await,
+        ["containers", id, "logs"] => logs::of_container(state, caller, id, query).await,
+        ["containers", id, "stats"] => container_stats::answer(state, caller, id, query).await,
+        ["exec", id, "json"] => fine(exec::inspect(state, caller, id).await?),
         ["containers", id, "json"] => fine(containers::inspect(caller, id).await?),
         ["distribution", .., "json"] => Err(Refusal::not_built(
             "registries are asked by the engines, not by this build",
@@ -328,7 +345,7 @@ fn is_dockers(rest: &[&str]) -> bool {
     matches!(
         rest,
         [
-            "events" | "images" | "volumes" | "containers" | "exec" | "build" | "plugins" | "system" | "auth",
+            "images" | "volumes" | "containers" | "exec" | "build" | "plugins" | "system" | "auth",
             ..
         ] | ["swarm", "join" | "update" | "unlock" | "unlockkey"]
             | ["networks", _, "connect" | "disconnect"]

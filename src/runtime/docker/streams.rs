@@ -8,7 +8,7 @@ use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, Star
 use futures_util::{Stream, StreamExt};
 
 use super::failure::failure;
-use super::{Inner, SHORT, log_stream};
+use super::{Inner, SHORT, commands, log_stream};
 use crate::runtime::streams::{ExecWanted, LogsWanted, Piece, Pieces, Running, Terminal};
 use crate::runtime::{Error, Result};
 
@@ -31,6 +31,9 @@ pub(super) async fn execute(docker: &Arc<Inner>, uuid: &str, wanted: &ExecWanted
         attach_stderr: Some(wanted.stdout),
         tty: Some(wanted.tty),
         cmd: Some(wanted.command.clone()),
+        user: wanted.user.clone(),
+        working_dir: wanted.folder.clone(),
+        env: Some(wanted.environment.clone()).filter(|env| !env.is_empty()),
         ..CreateExecOptions::default()
     };
     let made = docker.call(SHORT, docker.api()?.create_exec(&id, options)).await?;
@@ -92,5 +95,9 @@ impl Terminal for Window {
         };
         let docker = &self.docker;
         docker.call(SHORT, docker.api()?.resize_exec(&self.exec, size)).await
+    }
+
+    async fn exit_code(&self) -> Result<Option<i64>> {
+        commands::exit_code(&self.docker, &self.exec).await
     }
 }
