@@ -211,6 +211,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let beside = dialects::serve_apart(serve, open.docker, &docker, &mut aside)?;
     let configured = dialects::beside_rancher(serve, docker, state);
     let mut server = HttpServer::new(move || App::new().configure(configured.clone()))
+        .on_connect(dialects::on_connect(serve))
         .keep_alive(IDLE)
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .worker_max_blocking_threads(BLOCKING_THREADS)

@@ -1,11 +1,12 @@
 //! The interfaces of other servers beside Rancher's: made, and given a socket of their own where that is asked for.
 
+use std::any::Any;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::{App, HttpServer, web};
 use tokio::task::JoinSet;
 
@@ -49,6 +50,16 @@ pub fn beside_rancher(
     }
 }
 
+/// What is done with each connection to the main address.
+pub fn on_connect(serve: &Serve) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
+    let is_wanted = serve.dialects.contains(&Dialect::Docker);
+    move |connection, beside| {
+        if is_wanted {
+            docker::keep_spare(connection, beside);
+        }
+    }
+}
+
 /// Serves Docker's where it is alone: at a socket, and at an address of its own, each if that is asked for, among what is done
 /// `aside`; what stops them.
 pub fn serve_apart(
@@ -62,6 +73,7 @@ pub fn serve_apart(
         let (listener, state) = (socket(path, serve.docker_api_socket_group.as_deref())?, state.clone());
         let server = HttpServer::new(move || App::new().configure(|c| docker::configure_alone(c, state.clone())))
             .workers(1)
+            .on_connect(docker::keep_spare)
             .disable_signals()
             .listen_uds(listener)
             .map_err(|e| Failure::new(Status::Port, format!("cannot listen on {}: {e}", path.display())))?
@@ -73,6 +85,8 @@ pub fn serve_apart(
         let state = state.clone();
         let server = HttpServer::new(move || App::new().configure(|c| docker::configure_at_root(c, state.clone())))
             .workers(1)
+            .on_connect(docker::keep_spare)
+            .on_connect(docker::keep_spare)
             .disable_signals();
         let unheard = open.unheard();
         let server = match open.tls {

@@ -9,8 +9,12 @@ use crate::cli::{LogFormat, Serve};
 /// Where the web server says what came over a connection that was no HTTP. Anybody can send that.
 const CONNECTIONS: &str = "actix_http::h1";
 
-/// What it says of that begins so; the rest it says there is about us.
-const OF_CLIENTS: [&str; 2] = ["stream error: ", "MAX_BUFFER_SIZE"];
+/// What it says of that begins so, and of connections that were taken out of HTTP; the rest it says there is about us.
+const OF_CLIENTS: [&str; 3] = [
+    "stream error: ",
+    "MAX_BUFFER_SIZE",
+    "Response payload stream error: WasTaken",
+];
 
 /// Starts writing the log.
 #[expect(

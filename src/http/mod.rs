@@ -6,6 +6,7 @@
 pub mod address;
 pub mod body;
 pub mod browser;
+pub mod bursts;
 pub mod encoding;
 #[cfg(test)]
 pub mod fixture;
@@ -15,3 +16,4 @@ pub mod json;
 pub mod path;
 pub mod pieces;
 pub mod sockets;
+pub mod taken;

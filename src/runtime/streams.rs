@@ -39,6 +39,15 @@ pub struct ExecWanted {
     pub stdin: bool,
     /// What it writes is wanted.
     pub stdout: bool,
+    /// Who runs it; none is who runs the container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The folder that it begins in; none is the container's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Variables beside the container's, as `NAME=value`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<String>,
 }
 
 /// A port of a container that is to be reached through the server.
@@ -90,6 +99,20 @@ pub enum Piece {
     Terminal(Bytes),
 }
 
+impl Piece {
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Out(bytes) | Self::Err(bytes) | Self::Terminal(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What was written, as it comes; it ends with the container's process, or with the command.
 pub type Pieces = BoxStream<'static, Result<Piece>>;
 
@@ -99,13 +122,16 @@ pub struct Running {
     pub output: Pieces,
     /// What it reads. Closed, it reads an end.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
-    /// Its terminal.
+    /// Its terminal, and its end.
     pub terminal: Box<dyn Terminal>,
 }
 
-/// The terminal of a command.
+/// The terminal of a command, and how it ended.
 #[async_trait]
 pub trait Terminal: Send + Sync {
     /// Tells it how large the window is; without effect where there is no terminal.
     async fn resize(&self, columns: u16, rows: u16) -> Result<()>;
+
+    /// With what the command ended; none while it runs.
+    async fn exit_code(&self) -> Result<Option<i64>>;
 }

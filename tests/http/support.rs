@@ -321,6 +321,12 @@ impl World {
 
     /// Puts all interfaces into an application.
     fn configure(&self, config: &mut web::ServiceConfig) {
+        docker::configure(config, self.docker());
+        configure(config, self.state.clone());
+    }
+
+    /// Docker's interface over this world.
+    pub fn docker(&self) -> web::Data<docker::DockerApi> {
         let shared = self.state.shared();
         let parts = docker::Parts {
             gate: shared.gate,
@@ -330,11 +336,7 @@ impl World {
             intake: shared.intake,
             sockets: shared.sockets,
         };
-        docker::configure(
-            config,
-            web::Data::new(docker::DockerApi::new(self.engine.clone(), parts)),
-        );
-        configure(config, self.state.clone());
+        web::Data::new(docker::DockerApi::new(self.engine.clone(), parts))
     }
 
     /// The same with headers of its own.

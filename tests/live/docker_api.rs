@@ -188,6 +188,101 @@ fn a_stack_of_a_compose_file_is_deployed_changed_and_removed() {
 }
 
 #[test]
+fn the_command_line_of_docker_looks_into_containers() {
+    let Some(world) = World::start() else { return };
+    let client = client(&world);
+    world.remember_stack("default");
+    let script = "echo begun; trap 'exit 0' TERM; while :; do sleep 1; done";
+    let mut events = std::process::Command::new("docker");
+    events.args(["--host", &client.url, "events", "--format", "{{.Type}} {{.Action}}"]);
+    let mut events = events.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    client.run(&[
+        "service",
+        "create",
+        "--quiet",
+        "--name",
+        "seen",
+        "drover-test/web:1",
+        "sh",
+        "-c",
+        script,
+    ]);
+    let id = world.docker.containers("default")[0].id.clone();
+    let said = client.output(&[
+        "exec",
+        "-e",
+        "A=b",
+        "-w",
+        "/tmp",
+        "-u",
+        "worker",
+        &id,
+        "sh",
+        "-c",
+        "echo $A; pwd; id -un; exit 5",
+    ]);
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "b\n/tmp\nworker\n", "{said:?}");
+    assert_eq!(said.status.code(), Some(5));
+    // What is typed, and no less of it than all.
+    let much = "x".repeat(3_000_000);
+    let mut cat = std::process::Command::new("docker");
+    cat.args([
+        "--host",
+        &client.url,
+        "exec",
+        "-i",
+        &id,
+        "sh",
+        "-c",
+        "wc -c; echo done >&2",
+    ]);
+    cat.stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped());
+    let mut cat = cat.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut typed = cat.stdin.take().unwrap();
+    std::io::Write::write_all(&mut typed, much.as_bytes()).unwrap();
+    drop(typed);
+    let read = cat.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&read.stdout).trim(), "3000000", "{read:?}");
+    assert_eq!(String::from_utf8_lossy(&read.stderr), "done\n");
+    let refused = client.output(&["exec", "--privileged", &id, "true"]);
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("Privileged"),
+        "{refused:?}"
+    );
+
+    wait_until("the log", PATIENCE, || match client.run(&["logs", &id]) {
+        log if log == "begun" => Ok(()),
+        log => Err(log),
+    });
+    let stats = client.run(&[
+        "stats",
+        "--no-stream",
+        "--format",
+        "{{.Name}} {{.MemUsage}} {{.CPUPerc}}",
+        &id,
+    ]);
+    assert!(stats.starts_with("default-seen-1 ") && stats.ends_with('%'), "{stats}");
+    client.run(&["service", "rm", "seen"]);
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(events.stdout.take().unwrap()));
+    let mut told = Vec::new();
+    while !told.contains(&"container destroy".to_owned()) {
+        told.push(lines.next().expect("it goes on").unwrap());
+    }
+    for expected in [
+        "service create",
+        "container create",
+        "container start",
+        "service remove",
+        "container die",
+    ] {
+        assert!(told.iter().any(|one| one == expected), "{expected}: {told:?}");
+    }
+    events.kill().unwrap();
+    events.wait().unwrap();
+}
+
+#[test]
 fn the_docker_library_of_python_drives_services() {
     let Some(world) = World::start() else { return };
     world.remember_stack("default");

@@ -6,7 +6,13 @@ URL is the server's, such as tcp://127.0.0.1:8080/docker; both images print some
 a traceback.
 """
 
+import fcntl
+import os
+import pty
+import struct
+import subprocess
 import sys
+import termios
 import time
 
 import docker
@@ -106,12 +112,77 @@ def by_models(client, image):
     assert not [one for one in client.secrets.list() if one.name == "py-secret"]
 
 
+def in_containers(client, image):
+    """Commands in a task's container, its log, what it uses, and what happens meanwhile."""
+    events = client.events(decode=True, filters={"type": ["service", "container"]})
+    script = "echo said; echo wrong >&2; trap 'exit 0' TERM; while :; do sleep 1; done"
+    service = client.services.create(image, name="py-exec", command="sh", args=["-c", script])
+    until("a task", lambda: tasks(client.api, "py-exec"))
+    container = client.containers.get(tasks(client.api, "py-exec")[0]["Status"]["ContainerStatus"]["ContainerID"])
+    assert container.exec_run(["sh", "-c", "echo out; echo err >&2; exit 3"], demux=True) == (3, (b"out\n", b"err\n"))
+    said = container.exec_run("sh -c 'echo $A; pwd; id -un'", environment={"A": "b"}, workdir="/tmp", user="worker")
+    assert said == (0, b"b\n/tmp\nworker\n"), said
+    assert container.exec_run("tty", tty=True).output.startswith(b"/dev/pts/")
+    pieces = container.exec_run("sh -c 'echo 1; sleep 1; echo 2'", stream=True).output
+    assert b"".join(pieces) == b"1\n2\n"
+    assert container.exec_run("sleep 1000", detach=True).output == ""
+    _, socket = container.exec_run("cat", stdin=True, socket=True)
+    socket._sock.sendall(b"typed\n")
+    framed = b""
+    while not framed.endswith(b"typed\n"):
+        framed += socket._sock.recv(100)
+    socket.close()
+    until("the log", lambda: container.logs() in (b"said\nwrong\n", b"wrong\nsaid\n"))
+    assert container.logs(stdout=False) == b"wrong\n" and container.logs(tail=0) == b""
+    followed = container.logs(stream=True, follow=True, stderr=False)
+    assert next(followed) == b"said\n"
+    used = container.stats(stream=False)
+    assert used["id"] == container.id and used["memory_stats"]["limit"] > 0, used
+    assert used["cpu_stats"]["system_cpu_usage"] > used["precpu_stats"]["system_cpu_usage"] > 0, used
+    service.remove()
+    told = []
+    for event in events:
+        told.append((event["Type"], event["Action"], event["Actor"]["Attributes"]["name"]))
+        if event["Action"] == "destroy":
+            break
+    for expected in (("service", "create"), ("container", "create"), ("container", "start"), ("service", "remove"), ("container", "die")):
+        assert expected in [one[:2] for one in told], (expected, told)
+    assert {name for kind, _, name in told if kind == "service"} == {"py-exec"}, told
+
+
+def in_a_terminal(client, url, image):
+    """Docker's command line in a terminal, as somebody sits before it."""
+    service = client.services.create(image, name="py-tty", command="sleep", args=["100000"])
+    until("a task", lambda: tasks(client.api, "py-tty"))
+    container = tasks(client.api, "py-tty")[0]["Status"]["ContainerStatus"]["ContainerID"]
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
+    command = ["docker", "--host", url, "exec", "-it", container, "sh"]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    said = b""
+
+    def read_until(words):
+        nonlocal said
+        while words not in said:
+            said += os.read(ours, 1000)
+
+    read_until(b"# ")
+    os.write(ours, b"until stty size | grep 99; do sleep 0.1; done\n")
+    read_until(b"33 99")
+    os.write(ours, b"exit 7\n")
+    assert process.wait(TIMEOUT) == 7, said
+    service.remove()
+
+
 def main():
     url, image, newer = sys.argv[1:]
     client = docker.DockerClient(base_url=url, version="auto")
     assert client.version()["ApiVersion"] == "1.41"
     by_low_level(client.api, image, newer)
     by_models(client, image)
+    in_containers(client, image)
+    in_a_terminal(client, url, image)
 
 
 main()

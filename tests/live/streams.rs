@@ -143,6 +143,32 @@ fn logs_come_as_they_are_written_and_shells_do_what_is_typed() {
     assert!(last.ends_with(" at last"), "{last}");
 }
 
+#[test]
+fn many_lines_at_once_are_a_frame_each_in_their_order() {
+    let Some(world) = World::start() else { return };
+    let stack = world.stack("loud");
+    let mut config = launch("busybox:1");
+    let script = "seq 1 20000; echo é; printf 'no end'; trap 'exit 0' TERM; while :; do sleep 0.2; done";
+    config["command"] = json!(["sh", "-c", script]);
+    let service = world.active_service(&stack, "loud", json!({"launchConfig": config}));
+    let instances = world.api.get(service["links"]["instances"].as_str().unwrap());
+    let container = instances["data"][0].clone();
+    let runtime = Runtime::new().unwrap();
+    let wanted = json!({"follow": true, "lines": null, "timestamps": false});
+    let mut log = Stream::open(&runtime, &world.api.action(&container, "logs", wanted));
+    for n in 1..=20_000 {
+        assert_eq!(log.frame(), Some(format!("01 {n}")));
+    }
+    assert_eq!(log.frame().as_deref(), Some("01 é"));
+    // The engine writes down a line without an end when the container ends, and does not always tell it to who follows.
+    world.api.action(&service, "deactivate", json!({}));
+    while log.frame().is_some() {}
+    let wanted = json!({"follow": false, "lines": 1, "timestamps": false});
+    let mut log = Stream::open(&runtime, &world.api.action(&container, "logs", wanted));
+    assert_eq!(log.frame().as_deref(), Some("01 no end"));
+    assert_eq!(log.frame(), None);
+}
+
 /// The next look at each of these, by their members' paths.
 fn look(stream: &mut Stream<'_>, id: &str) -> Value {
     loop {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::interval;
 
 use super::streams::{BEAT, End, MAX_PIECE, Socket};
+use super::written::TextFrames;
 use crate::engine::Bytestream;
 
 /// Frames that may wait for the engine to read them.
@@ -35,7 +36,7 @@ impl Socket {
                     Ok(0) => break End::Said,
                     Ok(length) => {
                         let bytes = piece.get(..length).unwrap_or_default();
-                        if !self.send(vec![STANDARD.encode(bytes)]).await {
+                        if !self.send(TextFrames::of([STANDARD.encode(bytes)])).await {
                             break End::Gone;
                         }
                     }

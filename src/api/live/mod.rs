@@ -18,6 +18,7 @@ mod socket;
 mod streams;
 mod subscribe;
 mod tunnel;
+mod written;
 
 pub use channel::Hub;
 pub use proxy::{PATH as PORTS, carry};

@@ -7,11 +7,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::body::MessageBody as _;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{CloseCode, CloseReason, Message, MessageStream, Session};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytestring::ByteString;
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -19,7 +20,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::interval;
 
 use super::proxy;
+use super::written::{FRAME, TextFrames, Written};
 use crate::engine::{Engine, Look, Looks, OpenStream, Piece, Pieces, Running, Sample, Terminal};
+use crate::http::bursts::{Bursts, bursts};
 use crate::http::headers::is_websocket;
 use crate::http::sockets::{Admission, Place};
 use crate::model::{Error, ErrorKind, Result};
@@ -32,6 +35,8 @@ const MAX_LINE: usize = 16 * 1024;
 pub(super) const MAX_PIECE: usize = 4096;
 /// Frames that may wait for a command to read them.
 const TYPED: usize = 4;
+/// So much of a log goes out at once.
+const MOST_AT_ONCE: usize = 64 * 1024;
 /// How long what was typed last is waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between two pings.
@@ -92,8 +97,16 @@ impl Streams {
         let stream = self.engine.open_stream(&ticket).await?;
         let (response, session, messages) =
             actix_ws::handle(request, payload).map_err(|e| no_handshake(e.to_string()))?;
+        let mut frames = None;
+        let response = response.map_body(|_, session| {
+            let (body, sender) = Written::around(session);
+            frames = Some(sender);
+            body.boxed()
+        });
+        let frames = frames.ok_or_else(|| Error::bug("an answer without a body"))?;
         let socket = Socket {
             session,
+            frames,
             messages: messages.max_frame_size(MAX_FRAME),
             stopping: self.stopping.subscribe(),
             _place: place,
@@ -111,10 +124,12 @@ impl Streams {
 }
 
 /// What is sent, as it comes; or why it ends too early.
-type Frames = Pin<Box<dyn Stream<Item = std::result::Result<Vec<String>, String>> + Send>>;
+type Frames = Pin<Box<dyn Stream<Item = std::result::Result<TextFrames, String>> + Send>>;
 
 pub(super) struct Socket {
     pub(super) session: Session,
+    /// To the client, whole frames at a time.
+    frames: mpsc::Sender<Bytes>,
     pub(super) messages: MessageStream,
     pub(super) stopping: watch::Receiver<bool>,
     _place: Place,
@@ -135,25 +150,20 @@ pub(super) enum End {
 impl Socket {
     /// Sends a log until it ends.
     async fn tell(self, pieces: Pieces) {
-        let lines = stream::unfold(
-            (pieces, Lines::default(), false),
-            |(mut pieces, mut lines, ended)| async move {
-                let frames = match pieces.next().await {
-                    _ if ended => return None,
-                    Some(Ok(piece)) => Ok(lines.of(&piece)),
-                    Some(Err(error)) => Err(error.to_string()),
-                    None => return Some((Ok(lines.rest()), (pieces, lines, true))),
-                };
-                Some((frames, (pieces, lines, false)))
-            },
-        );
-        self.read_out(Box::pin(lines)).await;
+        let log = Log {
+            pieces: bursts(pieces, MOST_AT_ONCE, |piece| piece.as_ref().map_or(0, Piece::len)),
+            lines: Lines::default(),
+            broken: None,
+            has_ended: false,
+        };
+        let frames = stream::unfold(log, |mut log| async move { Some((log.next().await?, log)) });
+        self.read_out(Box::pin(frames)).await;
     }
 
     /// Sends what containers or hosts use.
     async fn show(self, looks: Looks) {
         let frames = looks.map(|looks| match looks {
-            Ok(looks) => Ok(vec![looks_frame(&looks)]),
+            Ok(looks) => Ok(TextFrames::of([looks_frame(&looks)])),
             Err(error) => Err(error.to_string()),
         });
         self.read_out(Box::pin(frames)).await;
@@ -201,8 +211,8 @@ impl Socket {
             tokio::select! {
                 piece = output.next() => match piece {
                     Some(Ok(Piece::Out(bytes) | Piece::Err(bytes) | Piece::Terminal(bytes))) => {
-                        let frames = bytes.chunks(MAX_PIECE).map(|piece| STANDARD.encode(piece)).collect();
-                        if !self.send(frames).await {
+                        let frames = bytes.chunks(MAX_PIECE).map(|piece| STANDARD.encode(piece));
+                        if !self.send(TextFrames::of(frames)).await {
                             break End::Gone;
                         }
                     }
@@ -244,13 +254,8 @@ impl Socket {
     }
 
     /// Sends frames; `false` if the client is gone.
-    pub(super) async fn send(&mut self, frames: Vec<String>) -> bool {
-        for frame in frames {
-            if self.session.text(ByteString::from(frame)).await.is_err() {
-                return false;
-            }
-        }
-        true
+    pub(super) async fn send(&mut self, frames: TextFrames) -> bool {
+        frames.is_empty() || self.frames.send(frames.into_bytes()).await.is_ok()
     }
 
     /// Takes what a client says beside text; `false` if it is gone.
@@ -303,7 +308,45 @@ fn window(text: &str) -> Option<(u16, u16)> {
     Some((columns.trim().parse().ok()?, rows.trim().parse().ok()?))
 }
 
-/// What of a log's lines has come, for standard output and standard error apart.
+/// A log that is read out.
+struct Log {
+    pieces: Bursts<Pieces>,
+    lines: Lines,
+    /// Why it breaks off, behind what came before.
+    broken: Option<String>,
+    has_ended: bool,
+}
+
+impl Log {
+    /// The frames of the lines that are whole now.
+    async fn next(&mut self) -> Option<std::result::Result<TextFrames, String>> {
+        if let Some(why) = self.broken.take() {
+            return Some(Err(why));
+        }
+        if self.has_ended {
+            return None;
+        }
+        let mut frames = TextFrames::default();
+        let Some(burst) = self.pieces.next().await else {
+            self.has_ended = true;
+            self.lines.rest(&mut frames);
+            return Some(Ok(frames));
+        };
+        frames.make_room(burst.iter().flatten().map(|piece| piece.len() + FRAME).sum());
+        for piece in burst {
+            match piece {
+                Ok(piece) => self.lines.add(&piece, &mut frames),
+                Err(error) => {
+                    self.broken = Some(error.to_string());
+                    break;
+                }
+            }
+        }
+        Some(Ok(frames))
+    }
+}
+
+/// What of a log's lines has begun and not ended, for standard output and standard error apart.
 #[derive(Default)]
 struct Lines {
     out: Vec<u8>,
@@ -311,31 +354,51 @@ struct Lines {
     terminal: Vec<u8>,
 }
 
+/// What each line begins with: a version, where it was written, and a space.
+const TERMINAL: &str = "00 ";
+const OUT: &str = "01 ";
+const ERR: &str = "02 ";
+
 impl Lines {
-    /// The frames of the lines that are whole now: a version, where it was written, a space, and the line.
-    fn of(&mut self, piece: &Piece) -> Vec<String> {
+    /// Writes a frame of each line that is whole now.
+    fn add(&mut self, piece: &Piece, frames: &mut TextFrames) {
         let (kind, begun, bytes) = match piece {
-            Piece::Terminal(bytes) => ('0', &mut self.terminal, bytes),
-            Piece::Out(bytes) => ('1', &mut self.out, bytes),
-            Piece::Err(bytes) => ('2', &mut self.err, bytes),
+            Piece::Terminal(bytes) => (TERMINAL, &mut self.terminal, bytes),
+            Piece::Out(bytes) => (OUT, &mut self.out, bytes),
+            Piece::Err(bytes) => (ERR, &mut self.err, bytes),
         };
-        let mut frames = Vec::new();
+        // Nearly always: whole lines of text.
+        if begun.is_empty()
+            && let Ok(text) = std::str::from_utf8(bytes)
+            && text.ends_with('\n')
+        {
+            for line in text.split_terminator('\n') {
+                frames.push([kind, line]);
+            }
+            return;
+        }
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let is_whole = part.ends_with(b"\n");
             begun.extend_from_slice(part);
-            if part.ends_with(b"\n") || begun.len() >= MAX_LINE {
-                frames.push(frame(kind, begun));
+            if is_whole || begun.len() >= MAX_LINE {
+                push_line(frames, kind, begun);
                 begun.clear();
             }
         }
-        frames
     }
 
-    /// The frames of lines that never ended.
-    fn rest(&mut self) -> Vec<String> {
-        let all = [('0', &self.terminal), ('1', &self.out), ('2', &self.err)];
-        let begun = all.into_iter().filter(|(_, line)| !line.is_empty());
-        begun.map(|(kind, line)| frame(kind, line)).collect()
+    /// Writes frames of the lines that never ended.
+    fn rest(&mut self, frames: &mut TextFrames) {
+        let all = [(TERMINAL, &self.terminal), (OUT, &self.out), (ERR, &self.err)];
+        for (kind, line) in all.into_iter().filter(|(_, line)| !line.is_empty()) {
+            push_line(frames, kind, line);
+        }
     }
+}
+
+fn push_line(frames: &mut TextFrames, kind: &str, line: &[u8]) {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    frames.push([kind, &String::from_utf8_lossy(line)]);
 }
 
 /// A list, each with its id, as Rancher's agents send it.
@@ -356,31 +419,45 @@ fn looks_frame(looks: &[Look]) -> String {
     serde_json::to_string(&items.collect::<Vec<_>>()).unwrap_or_default()
 }
 
-fn frame(kind: char, line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    format!("0{kind} {}", String::from_utf8_lossy(line))
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
     use super::*;
 
     #[test]
     fn lines_are_framed_when_they_are_whole() {
         let mut lines = Lines::default();
-        let out = |text: &'static str| Piece::Out(text.into());
-        assert_eq!(lines.of(&out("a 1\nb")), ["01 a 1"]);
-        assert_eq!(lines.of(&Piece::Err("x\n".into())), ["02 x"]);
-        assert_eq!(lines.of(&out(" 2\n\n")), ["01 b 2", "01 "]);
-        assert_eq!(lines.of(&Piece::Terminal("end".into())), Vec::<String>::new());
-        assert_eq!(lines.rest(), ["00 end"]);
+        let mut of = |piece: Piece| {
+            let mut frames = TextFrames::default();
+            lines.add(&piece, &mut frames);
+            texts(frames)
+        };
+        assert_eq!(of(Piece::Out("a 1\nb".into())), ["01 a 1"]);
+        assert_eq!(of(Piece::Err("x\n".into())), ["02 x"]);
+        assert_eq!(of(Piece::Out(" 2\n\n".into())), ["01 b 2", "01 "]);
+        assert_eq!(of(Piece::Terminal("end".into())), Vec::<String>::new());
         let long = vec![b'x'; MAX_LINE + 1];
-        assert_eq!(
-            lines.of(&Piece::Out(long.into())).len(),
-            1,
-            "no line is waited for without end"
-        );
-        assert_eq!(lines.of(&Piece::Err(b"\xff\n".to_vec().into())), ["02 \u{fffd}"]);
+        let frames = of(Piece::Out(long.into()));
+        assert_eq!(frames.len(), 1, "no line is waited for without end");
+        assert_eq!(of(Piece::Err(b"\xff\n".to_vec().into())), ["02 \u{fffd}"]);
+        let mut rest = TextFrames::default();
+        lines.rest(&mut rest);
+        assert_eq!(texts(rest), ["00 end"]);
+    }
+
+    /// The texts of frames of fewer than 64 KiB.
+    fn texts(frames: TextFrames) -> Vec<String> {
+        let (bytes, mut at, mut all) = (frames.into_bytes(), 0, Vec::new());
+        while at < bytes.len() {
+            let (begin, length) = match bytes[at + 1] {
+                126 => (at + 4, usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]))),
+                short => (at + 2, usize::from(short)),
+            };
+            at = begin + length;
+            all.push(String::from_utf8(bytes[begin..at].to_vec()).unwrap());
+        }
+        all
     }
 
     #[test]

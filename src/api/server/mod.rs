@@ -22,7 +22,9 @@ use crate::api::wire::request::Query;
 use crate::auth::Gate;
 use crate::engine::Engine;
 use crate::http::guard::Guard;
+use crate::http::headers::is_websocket;
 use crate::http::sockets::{Admission, SocketLimits};
+use crate::http::taken::give_up_spare;
 use crate::http::{address, body};
 use crate::tunnel::Hub;
 
@@ -182,6 +184,7 @@ async fn asset(request: HttpRequest, path: web::Path<(String, String)>, state: w
 
 /// A request to a port of a container: its token says all, too.
 async fn proxy(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
+    give_up_spare(&request);
     let mut payload = Some(payload);
     let carried = match respond::check_host(&request, &state) {
         Ok(_) => {
@@ -202,6 +205,9 @@ fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
 
 /// Every request of the API.
 async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
+    if is_websocket(request.headers()) {
+        give_up_spare(&request);
+    }
     let mut payload = Some(payload);
     let response = respond::respond(&request, &mut payload, &state).await;
     body::holding(response, payload)
@@ -209,6 +215,7 @@ async fn serve(request: HttpRequest, payload: web::Payload, state: web::Data<Api
 
 /// A stream of a container: its token says all, so nobody is asked for a login.
 async fn stream(request: HttpRequest, payload: web::Payload, state: web::Data<ApiState>) -> HttpResponse {
+    give_up_spare(&request);
     let query = Query::parse(request.query_string());
     let path = request.path().trim_start_matches("/v1/").trim_end_matches('/');
     let token = query.first("token").unwrap_or_default();

@@ -16,6 +16,7 @@ use crate::schema::{Type, TypeView, View};
 pub const MOST_LABELS: usize = 100;
 
 /// A caller that was let in.
+#[derive(Clone)]
 pub struct Caller {
     /// Does what is asked.
     pub engine: Arc<Engine>,

@@ -5,22 +5,29 @@ use std::pin::Pin;
 use actix_web::body::BodyStream;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, body::MessageBody as _};
+use bytes::BytesMut;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde_json::json;
 
 use super::DockerApi;
-use super::caller::Caller;
+use super::caller::{Caller, Deed};
+use super::containers;
+use super::frames::{Outputs, framed as framed_whole};
 use super::query::Query;
 use super::record::Service;
 use super::refusal::{Outcome, Refusal};
 use super::{services, tasks};
 use crate::engine::{Answer, Input, OpenStream, Piece, Pieces};
+use crate::http::bursts::bursts;
 use crate::http::sockets::Place;
 use crate::model::{Error, Resource, Result};
 use actix_web::http::StatusCode;
 
 /// The most containers whose logs go into one answer.
 const MOST: usize = 100;
+
+/// So much of a log goes out at once.
+const MOST_AT_ONCE: usize = 64 * 1024;
 
 /// What is wanted of a log.
 struct Wanted {
@@ -75,6 +82,41 @@ pub async fn of_task(state: &DockerApi, caller: &Caller, id: &str, query: &Query
     answer(state, caller, &service, vec![container], &wanted).await
 }
 
+/// `GET /containers/{id}/logs`.
+pub async fn of_container(state: &DockerApi, caller: &Caller, id: &str, query: &Query) -> Outcome<HttpResponse> {
+    let ty = caller.may("container", Deed::Read)?;
+    caller.may_act(&ty, "logs")?;
+    let row = containers::find(caller, id).await?;
+    let wanted = Wanted::read(query).map_err(|refusal| Refusal {
+        status: StatusCode::BAD_REQUEST,
+        ..refusal
+    })?;
+    if query.first("until").is_some_and(|until| !matches!(until, "" | "0")) {
+        return Err(Refusal::not_built("until: a log is read to its end in this build"));
+    }
+    // One that has not got as far has an empty one.
+    let Some(pieces) = open(caller, &row, &wanted).await? else {
+        return Ok(HttpResponse::Ok().finish());
+    };
+    let place = state.sockets.admit(caller.scope.user.id)?;
+    let outputs = Outputs {
+        out: wanted.out,
+        err: wanted.err,
+    };
+    let told = bursts(pieces, MOST_AT_ONCE, |piece| piece.as_ref().map_or(0, Piece::len));
+    let frames = told.map(move |burst| {
+        let _held = &place;
+        let mut all = BytesMut::new();
+        for piece in burst {
+            // What has been said stays said: the log ends here.
+            let piece = piece.map_err(|error| std::io::Error::other(error.to_string()))?;
+            all.extend(framed_whole(piece, outputs));
+        }
+        Ok::<_, std::io::Error>(all.freeze())
+    });
+    Ok(HttpResponse::with_body(StatusCode::OK, BodyStream::new(frames).boxed()))
+}
+
 async fn answer(
     state: &DockerApi,
     caller: &Caller,
@@ -124,7 +166,7 @@ async fn answer(
 
 /// The log of a container; none if it has not got as far as to have one.
 async fn open(caller: &Caller, container: &Resource, wanted: &Wanted) -> Outcome<Option<Pieces>> {
-    let ty = caller.may("container", super::caller::Deed::Read)?;
+    let ty = caller.may("container", Deed::Read)?;
     caller.may_act(&ty, "logs")?;
     if !caller.engine.offers(caller.scope.version, &ty, container, "logs") {
         return Ok(None);

@@ -6,7 +6,14 @@
 
 mod caller;
 mod check;
+mod container_stats;
 mod containers;
+mod event_filters;
+mod event_kinds;
+mod events;
+mod exec;
+mod exec_run;
+mod frames;
 mod ids;
 mod keys;
 mod logs;
@@ -40,9 +47,11 @@ use crate::engine::Engine;
 use crate::http::guard::Guard;
 use crate::http::headers::one_text;
 use crate::http::sockets::Admission;
+pub use crate::http::taken::keep_spare;
 use crate::http::{address, body, path};
 use crate::schema::Version;
 use caller::Caller;
+use exec::Execs;
 use ids::Ids;
 use query::Query;
 use refusal::{Outcome, Refusal};
@@ -67,6 +76,7 @@ pub struct DockerApi {
     intake: Arc<body::Intake>,
     sockets: Arc<Admission>,
     ids: Arc<Ids>,
+    execs: Execs,
 }
 
 /// Where a request came in.
@@ -106,6 +116,7 @@ impl DockerApi {
             body_patience: parts.body_patience,
             intake: parts.intake,
             sockets: parts.sockets,
+            execs: Execs::default(),
             ids,
         }
     }
@@ -195,9 +206,13 @@ async fn answer(
     let mut caller = admit(request, state, route.project, None).await?;
     let query = Query::parse(request.query_string());
     let sent = read_body(request, payload, state, &route.rest).await?;
-    let outcome = dispatch(request.method(), &route.rest, state, &mut caller, &query, sent).await;
-    if let Err(refusal) = &outcome {
-        record(&caller, refusal).await;
+    let outcome = match (request.method(), route.rest.as_slice()) {
+        (&Method::POST, ["exec", id, "start"]) => exec_run::start(request, state, &caller, id, &parsed(&sent)?).await,
+        (method, rest) => dispatch(method, rest, state, &mut caller, &query, sent).await,
+    };
+    match &outcome {
+        Ok(answer) => record(&caller, answer.status(), None).await,
+        Err(refusal) => record(&caller, refusal.status, Some(&refusal.message)).await,
     }
     outcome
 }
@@ -221,8 +236,8 @@ async fn read_body(
     })
 }
 
-/// Writes down in the audit log that a change was refused.
-async fn record(caller: &Caller, refusal: &Refusal) {
+/// Writes the audit row of a request that wrote none with a change: it was refused, or there was nothing to change.
+async fn record(caller: &Caller, status: StatusCode, refusal: Option<&str>) {
     if caller
         .scope
         .attempt
@@ -231,17 +246,10 @@ async fn record(caller: &Caller, refusal: &Refusal) {
     {
         return;
     }
-    let said = json!({"message": refusal.message}).to_string();
-    let recorded = caller
-        .engine
-        .record(&caller.scope, refusal.status.as_u16(), Some(said))
-        .await;
+    let said = refusal.map(|words| json!({"message": words}).to_string());
+    let recorded = caller.engine.record(&caller.scope, status.as_u16(), said).await;
     if let Err(error) = recorded {
-        log::error!(
-            "the audit log misses a request answered {}: {}",
-            refusal.status,
-            error.chain()
-        );
+        log::error!("the audit log misses a request answered {status}: {}", error.chain());
     }
 }
 
@@ -330,6 +338,11 @@ async fn dispatch(
             Ok(HttpResponse::Ok().finish())
         }
         ("POST", ["swarm", what @ ("join" | "update" | "unlock")]) => Err(system::other_swarm(what)),
+        ("POST", ["containers", id, "exec"]) => made(exec::create(state, caller, id, parsed(&sent)?).await?),
+        ("POST", ["exec", id, "resize"]) => {
+            exec::resize(state, caller, id, query).await?;
+            Ok(HttpResponse::Ok().finish())
+        }
         ("POST", ["swarm", "init"]) => fine(system::init(caller).await?),
         ("POST", ["swarm", "leave"]) => Ok(HttpResponse::Ok().finish()),
         ("POST", known) if is_dockers(known) => Err(not_built(known)),
@@ -359,6 +372,10 @@ async fn read(rest: &[&str], state: &DockerApi, caller: &Caller, query: &Query) 
         ["networks"] => fine(networks::list(caller, query).await?),
         ["networks", id] => fine(networks::inspect(caller, id).await?),
         ["containers", "json"] => fine(containers::list(caller, query).await?),
+        ["events"] => events::follow(state, caller, query).await,
+        ["containers", id, "logs"] => logs::of_container(state, caller, id, query).await,
+        ["containers", id, "stats"] => container_stats::answer(state, caller, id, query).await,
+        ["exec", id, "json"] => fine(exec::inspect(state, caller, id).await?),
         ["containers", id, "json"] => fine(containers::inspect(caller, id).await?),
         ["distribution", .., "json"] => Err(Refusal::not_built(
             "registries are asked by the engines, not by this build",
@@ -373,7 +390,7 @@ fn is_dockers(rest: &[&str]) -> bool {
     matches!(
         rest,
         [
-            "events" | "images" | "containers" | "exec" | "build" | "plugins" | "system" | "auth",
+            "images" | "containers" | "exec" | "build" | "plugins" | "system" | "auth",
             ..
         ] | ["networks", _, "disconnect"]
     )

@@ -133,6 +133,9 @@ mod tests {
             tty: true,
             stdin: true,
             stdout: true,
+            user: None,
+            folder: None,
+            environment: Vec::new(),
         });
         let token = core.stream_token(ResourceId(7), ResourceId(9), wanted.clone()).unwrap();
         assert_eq!(token.matches('.').count(), 2, "{token}");

@@ -78,7 +78,17 @@ fn exec_wanted(input: &Input) -> Result<ExecWanted> {
     if command.iter().any(|word| word.contains('\0')) {
         return Err(Error::invalid("InvalidCharacters", "command"));
     }
+    let text = |name: &str| input.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let variables = input.get("environment").and_then(Value::as_array);
+    // What follows has no word in Rancher's action, which takes no such fields; other interfaces have them.
     Ok(ExecWanted {
+        user: text("user").map(str::to_owned),
+        folder: text("workingDir").map(str::to_owned),
+        environment: variables
+            .into_iter()
+            .flatten()
+            .filter_map(|each| each.as_str().map(str::to_owned))
+            .collect(),
         command,
         tty: flag(input, "tty"),
         stdin: flag(input, "attachStdin"),

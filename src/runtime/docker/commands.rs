@@ -91,7 +91,7 @@ async fn run(docker: &Inner, uuid: &str, command: &str, limit: Duration) -> Resu
 }
 
 /// How a command ended; none if it still runs.
-async fn exit_code(docker: &Inner, exec: &str) -> Result<Option<i64>> {
+pub(super) async fn exit_code(docker: &Inner, exec: &str) -> Result<Option<i64>> {
     let found = docker.call(SHORT, docker.api()?.inspect_exec(exec)).await?;
     Ok(found.exit_code.filter(|_| found.running == Some(false)))
 }

@@ -36,6 +36,7 @@ mod commands;
 mod events;
 mod failure;
 mod image;
+mod log_stream;
 mod looking;
 mod machine;
 mod name_feed;
@@ -53,6 +54,7 @@ mod streams;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod unwatched;
 mod way;
 
 /// The label whose value is the server that owns a container, network or volume.

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
-use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::{Stream, StreamExt};
 
 use super::failure::failure;
-use super::{Inner, SHORT};
+use super::{Inner, SHORT, commands, log_stream};
 use crate::runtime::streams::{ExecWanted, LogsWanted, Piece, Pieces, Running, Terminal};
 use crate::runtime::{Error, Result};
 
@@ -18,19 +17,10 @@ const PIECE: usize = 4096;
 
 pub(super) async fn logs(docker: &Inner, uuid: &str, wanted: &LogsWanted) -> Result<Pieces> {
     let id = external_id(docker, uuid).await?;
-    let lines = wanted.lines.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
-    let options = LogsOptionsBuilder::default()
-        .follow(wanted.follow)
-        .stdout(true)
-        .stderr(true)
-        .timestamps(wanted.timestamps)
-        .tail(&lines);
-    let options = match wanted.since.map(i32::try_from) {
-        Some(Ok(since)) => options.since(since),
-        Some(Err(_)) => return Err(Error::Failed("since is no time that the engine knows".to_owned())),
-        None => options,
-    };
-    Ok(pieces(docker.api()?.logs(&id, Some(options.build()))))
+    if wanted.since.is_some_and(|since| i32::try_from(since).is_err()) {
+        return Err(Error::Failed("since is no time that the engine knows".to_owned()));
+    }
+    log_stream::open(docker, &id, wanted).await
 }
 
 pub(super) async fn execute(docker: &Arc<Inner>, uuid: &str, wanted: &ExecWanted) -> Result<Running> {
@@ -41,6 +31,9 @@ pub(super) async fn execute(docker: &Arc<Inner>, uuid: &str, wanted: &ExecWanted
         attach_stderr: Some(wanted.stdout),
         tty: Some(wanted.tty),
         cmd: Some(wanted.command.clone()),
+        user: wanted.user.clone(),
+        working_dir: wanted.folder.clone(),
+        env: Some(wanted.environment.clone()).filter(|env| !env.is_empty()),
         ..CreateExecOptions::default()
     };
     let made = docker.call(SHORT, docker.api()?.create_exec(&id, options)).await?;
@@ -102,5 +95,9 @@ impl Terminal for Window {
         };
         let docker = &self.docker;
         docker.call(SHORT, docker.api()?.resize_exec(&self.exec, size)).await
+    }
+
+    async fn exit_code(&self) -> Result<Option<i64>> {
+        commands::exit_code(&self.docker, &self.exec).await
     }
 }

@@ -1,6 +1,9 @@
 //! Logs and commands of simulated containers: a container has said that it was started, and a command gives back what it is
 //! given.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -74,10 +77,21 @@ impl Sim {
         });
         let all = stream::iter([Ok(first)]).chain(rest);
         let stdout = wanted.stdout;
+        let end = Ended::default();
+        let ends = end.0.clone();
+        let all = all.filter(move |_| std::future::ready(stdout)).map(Some);
+        let all = all.chain(stream::once(async move {
+            ends.store(true, Ordering::Release);
+            None
+        }));
+        let terminal = NoWindow {
+            end,
+            code: exit_code(&wanted.command),
+        };
         Ok(Running {
-            output: all.filter(move |_| std::future::ready(stdout)).boxed(),
+            output: all.filter_map(std::future::ready).boxed(),
             input: Box::pin(input),
-            terminal: Box::new(NoWindow),
+            terminal: Box::new(terminal),
         })
     }
 }
@@ -86,11 +100,30 @@ pub(super) fn gone(uuid: &str) -> Error {
     Error::Gone(format!("there is no container {uuid}"))
 }
 
-struct NoWindow;
+/// Whether what a command writes has come to its end.
+#[derive(Default)]
+struct Ended(Arc<AtomicBool>);
+
+struct NoWindow {
+    end: Ended,
+    code: i64,
+}
+
+/// `exit 3` ends with 3, and all else with 0.
+fn exit_code(command: &[String]) -> i64 {
+    match command {
+        [word, code] if word == "exit" => code.parse().unwrap_or(0),
+        _ => 0,
+    }
+}
 
 #[async_trait]
 impl Terminal for NoWindow {
     async fn resize(&self, _: u16, _: u16) -> Result<()> {
         Ok(())
+    }
+
+    async fn exit_code(&self) -> Result<Option<i64>> {
+        Ok(self.end.0.load(Ordering::Acquire).then_some(self.code))
     }
 }
