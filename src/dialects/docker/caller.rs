@@ -25,6 +25,8 @@ pub struct Caller {
     pub view: Arc<View>,
     /// How rows are called here.
     pub ids: Arc<Ids>,
+    /// The version of Docker's interface that the path named.
+    pub version: Option<(u32, u32)>,
     /// Where it asks from, or empty.
     pub client_ip: String,
 }

@@ -8,14 +8,18 @@ mod caller;
 mod check;
 mod containers;
 mod ids;
+mod image;
 mod keys;
+mod limits;
 mod logs;
 mod networks;
 mod nodes;
 mod pace;
 mod project;
 mod query;
+mod reader;
 mod record;
+mod references;
 mod refusal;
 mod route;
 mod services;
@@ -29,7 +33,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, SERVER};
+use actix_web::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, SERVER, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -176,7 +182,7 @@ async fn answer(
     if route.rest == ["version"] && *request.method() == Method::GET {
         return Ok(json(StatusCode::OK, &system::version()));
     }
-    let mut caller = admit(request, state, route.project).await?;
+    let mut caller = admit(request, state, &route).await?;
     let query = Query::parse(request.query_string());
     let sent = match (request.method(), payload.as_mut()) {
         (&Method::POST, Some(payload)) => {
@@ -222,14 +228,14 @@ async fn record(caller: &Caller, refusal: &Refusal) {
 }
 
 /// Who asks. A cookie opens nothing here, and neither does a parameter.
-async fn admit(request: &HttpRequest, state: &DockerApi, project: Option<&str>) -> Outcome<Caller> {
+async fn admit(request: &HttpRequest, state: &DockerApi, route: &route::Route<'_>) -> Outcome<Caller> {
     let headers = request.headers();
     let client = address::client(request, &state.trusted_proxies);
     let presented = Presented {
         authorization: one_text(headers, AUTHORIZATION.as_str()),
         cookie: None,
         parameter: None,
-        project,
+        project: route.project,
         client_key: None,
         enforce: false,
         client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -245,6 +251,7 @@ async fn admit(request: &HttpRequest, state: &DockerApi, project: Option<&str>) 
         view,
         scope,
         ids: state.ids.clone(),
+        version: route.version,
         client_ip: client.map(|ip| ip.to_string()).unwrap_or_default(),
     })
 }
@@ -258,33 +265,37 @@ async fn dispatch(
     query: &Query,
     sent: Vec<u8>,
 ) -> Outcome<HttpResponse> {
-    let is_read = matches!(*method, Method::GET | Method::HEAD);
-    if is_read {
+    if *method == Method::GET {
         return read(rest, state, caller, query).await;
     }
+    let body_of = |what: &str| reader::body(&sent, what);
     match (method.as_str(), rest) {
-        ("POST", ["services", "create"]) => made(services::create(caller, parsed(&sent)?).await?),
-        ("POST", ["services", id, "update"]) => fine(services::update(caller, id, query, parsed(&sent)?).await?),
+        ("POST", ["services", "create"]) => made(services::create(caller, body_of("swarm.ServiceSpec")?).await?),
+        ("POST", ["services", id, "update"]) => {
+            fine(services::update(caller, id, query, body_of("swarm.ServiceSpec")?).await?)
+        }
         ("DELETE", ["services", id]) => {
             services::remove(caller, id).await?;
             Ok(HttpResponse::Ok().finish())
         }
         ("POST", ["nodes", id, "update"]) => {
-            nodes::update(caller, id, query, parsed(&sent)?).await?;
+            nodes::update(caller, id, query, body_of("swarm.NodeSpec")?).await?;
             Ok(HttpResponse::Ok().finish())
         }
         ("POST", [kind @ ("secrets" | "configs"), "create"]) => {
-            made(things::create(caller, thing(kind), parsed(&sent)?).await?)
+            made(things::create(caller, thing(kind), body_of(thing(kind).go_type())?).await?)
         }
         ("POST", [kind @ ("secrets" | "configs"), id, "update"]) => {
-            things::update(caller, thing(kind), id, query, parsed(&sent)?).await?;
+            things::update(caller, thing(kind), id, query, body_of(thing(kind).go_type())?).await?;
             Ok(HttpResponse::Ok().finish())
         }
         ("DELETE", [kind @ ("secrets" | "configs"), id]) => {
             things::remove(caller, thing(kind), id).await?;
             Ok(HttpResponse::NoContent().finish())
         }
-        ("POST", ["networks", "create"]) => made(networks::create(caller, parsed(&sent)?).await?),
+        ("POST", ["networks", "create"]) => {
+            made(networks::create(caller, body_of("types.NetworkCreateRequest")?).await?)
+        }
         ("DELETE", ["networks", id]) => {
             networks::remove(caller, id).await?;
             Ok(HttpResponse::NoContent().finish())
@@ -292,7 +303,10 @@ async fn dispatch(
         ("POST", ["swarm", "init"]) => fine(system::init(caller).await?),
         ("POST", ["swarm", "leave"]) => Ok(HttpResponse::Ok().finish()),
         ("POST", known) if is_dockers(known) => Err(not_built(known)),
-        ("DELETE", ["nodes", ..]) => Err(Refusal::not_built("hosts are removed at /v2-beta/hosts in this build")),
+        ("POST", ["swarm", "join"]) => Err(system::is_in_one()),
+        ("POST", ["swarm", "unlock"]) => Err(system::is_not_locked()),
+        ("POST", ["swarm", "update"]) => Err(system::not_updated(query)),
+        ("DELETE", ["nodes", id]) => Err(nodes::not_removed(caller, id).await?),
         _ => Err(Refusal::nowhere()),
     }
 }
@@ -301,6 +315,8 @@ async fn read(rest: &[&str], state: &DockerApi, caller: &Caller, query: &Query) 
     match rest {
         ["info"] => fine(system::info(caller).await?),
         ["swarm"] => fine(system::swarm(caller).await?),
+        // Nothing here is locked.
+        ["swarm", "unlockkey"] => fine(json!({"UnlockKey": ""})),
         ["services"] => fine(services::list(caller, query).await?),
         ["services", id] => fine(services::inspect(caller, id, query).await?),
         ["services", id, "logs"] => logs::of_service(state, caller, id, query).await,
@@ -312,7 +328,7 @@ async fn read(rest: &[&str], state: &DockerApi, caller: &Caller, query: &Query) 
         [kind @ ("secrets" | "configs")] => fine(things::list(caller, thing(kind), query).await?),
         [kind @ ("secrets" | "configs"), id] => fine(things::inspect(caller, thing(kind), id).await?),
         ["networks"] => fine(networks::list(caller, query).await?),
-        ["networks", id] => fine(networks::inspect(caller, id).await?),
+        ["networks", id] => fine(networks::inspect(caller, id, query).await?),
         ["containers", "json"] => fine(containers::list(caller, query).await?),
         ["containers", id, "json"] => fine(containers::inspect(caller, id).await?),
         ["distribution", .., "json"] => Err(Refusal::not_built(
@@ -330,8 +346,7 @@ fn is_dockers(rest: &[&str]) -> bool {
         [
             "events" | "images" | "volumes" | "containers" | "exec" | "build" | "plugins" | "system" | "auth",
             ..
-        ] | ["swarm", "join" | "update" | "unlock" | "unlockkey"]
-            | ["networks", _, "connect" | "disconnect"]
+        ] | ["networks", _, "connect" | "disconnect"]
     )
 }
 
@@ -343,18 +358,6 @@ fn thing(segment: &str) -> Thing {
     match segment {
         "configs" => Thing::Config,
         _ => Thing::Secret,
-    }
-}
-
-/// A body as JSON; nothing is as good as an empty object.
-fn parsed(sent: &[u8]) -> Outcome<Value> {
-    if sent.iter().all(u8::is_ascii_whitespace) {
-        return Ok(json!({}));
-    }
-    let body: Value = serde_json::from_slice(sent).map_err(|e| Refusal::bad(format!("invalid JSON: {e}")))?;
-    match body {
-        Value::Object(_) => Ok(body),
-        _ => Err(Refusal::bad("json: cannot unmarshal into Go value: not an object")),
     }
 }
 
@@ -384,6 +387,7 @@ fn refused(refusal: &Refusal) -> HttpResponse {
     if refusal.is_plain {
         return HttpResponse::build(refusal.status)
             .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .body(format!("{}\n", refusal.message));
     }
     json(refusal.status, &json!({"message": refusal.message}))

@@ -10,12 +10,14 @@ use super::check;
 use super::keys::canonical;
 use super::project::{NAMESPACE, Others, project};
 use super::refusal::Outcome;
-use super::spec::ServiceSpec;
+use super::spec::{PortConfig, ServiceSpec};
 use super::synth::{self, Published};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State, Timestamp};
 
 /// The field of a service that it is kept in. No view of Rancher's shows it.
 pub const FIELD: &str = "dockerSpec";
+/// How the message of a service begins whose upgrade failed and led back.
+const ROLLED_BACK: &str = "Upgrade rolled back";
 /// The stack of services that belong to none.
 pub const DEFAULT_STACK: &str = "default";
 
@@ -35,6 +37,22 @@ pub struct Kept {
     pub rollout: Option<Rollout>,
     /// What the engine calls it: under another name it was renamed elsewhere.
     pub native_name: String,
+}
+
+impl Kept {
+    /// Whether the last update failed, and led back by itself.
+    fn went_back(&self, row: &Resource) -> bool {
+        let is_forth = self.rollout.as_ref().is_some_and(|rollout| !rollout.is_rollback);
+        is_forth && (row.state == State::ROLLING_BACK || row.message.starts_with(ROLLED_BACK))
+    }
+
+    /// What was before is what is now, and before it there was nothing.
+    fn go_back(&mut self) {
+        if let Some(previous) = self.previous.take() {
+            self.spec = previous;
+            self.index += 1;
+        }
+    }
 }
 
 /// An update that makes containers anew.
@@ -85,10 +103,13 @@ impl Service {
     pub fn read(row: Resource, stacks: &HashMap<ResourceId, String>) -> Result<Self> {
         let own = fields(&row)?;
         let stored: Value = own.read(FIELD)?.unwrap_or_default();
-        let kept: Option<Kept> = match &stored {
+        let mut kept: Option<Kept> = match &stored {
             Value::Null => None,
             stored => Some(Kept::deserialize(stored).map_err(|e| Error::internal("reading a service of Docker's", e))?),
         };
+        if let Some(kept) = kept.as_mut().filter(|kept| kept.went_back(&row)) {
+            kept.go_back();
+        }
         let launch = object(&own, "launchConfig")?;
         let stack = row
             .parent_id
@@ -154,26 +175,39 @@ impl Service {
     }
 
     fn endpoint(&self) -> Result<Value> {
-        let Some(spec) = &self.spec.endpoint_spec else {
+        // A swarm gives an endpoint to what has something to be reached by.
+        let has_networks = !self.spec.networks.is_empty() || !self.spec.task_template.networks.is_empty();
+        let given = self.spec.endpoint_spec.as_ref();
+        let Some(spec) = given.filter(|spec| has_networks || !spec.ports.is_empty()) else {
             return Ok(json!({"Spec": {}}));
         };
         let mut out = json!({"Spec": written(spec)?});
-        let mode = |port: &Published| {
-            let same =
-                |given: &&super::spec::PortConfig| given.target_port == port.target && given.protocol == port.protocol;
-            let given = spec.ports.iter().find(same).map(|given| given.publish_mode.clone());
-            given
-                .filter(|mode| !mode.is_empty())
-                .unwrap_or_else(|| "ingress".to_owned())
-        };
         let ports = self.ports.iter().map(|port| {
-            json!({"Protocol": port.protocol, "TargetPort": port.target, "PublishedPort": port.published, "PublishMode": mode(port)})
+            written(&PortConfig {
+                name: self.given(port).map(|given| given.name.clone()).unwrap_or_default(),
+                protocol: port.protocol.clone(),
+                target_port: port.target,
+                published_port: port.published,
+                publish_mode: self.publish_mode(port).to_owned(),
+            })
         });
-        let ports: Vec<Value> = ports.collect();
+        let ports: Vec<Value> = ports.collect::<Result<_>>()?;
         if let Some(out) = out.as_object_mut().filter(|_| !ports.is_empty()) {
             out.insert("Ports".into(), Value::Array(ports));
         }
         Ok(out)
+    }
+
+    /// How a port of it was asked for.
+    fn given(&self, port: &Published) -> Option<&PortConfig> {
+        let same = |given: &&PortConfig| given.target_port == port.target && given.protocol == port.protocol;
+        self.spec.endpoint_spec.as_ref()?.ports.iter().find(same)
+    }
+
+    /// By whom a port of it is published: `ingress`, `host`.
+    pub fn publish_mode(&self, port: &Published) -> &str {
+        let mode = self.given(port).map_or("", |given| given.publish_mode.as_str());
+        if mode.is_empty() { "ingress" } else { mode }
     }
 
     /// How its last update goes; none if there was none. `ended` is when the process of it ended.
@@ -181,7 +215,7 @@ impl Service {
         let rollout = self.kept.as_ref()?.rollout.as_ref()?;
         let row = &self.row;
         let (back, message) = (rollout.is_rollback, row.message.as_str());
-        let rolled_back = message.starts_with("Upgrade rolled back");
+        let rolled_back = message.starts_with(ROLLED_BACK);
         let paused = message.starts_with("Upgrade paused") || row.state == State::CANCELED_UPGRADE;
         let failed = "due to failure or early termination of task";
         let (state, words) = match row.state {
