@@ -102,3 +102,36 @@ async fn a_name_is_free_as_soon_as_its_service_is_asked_to_go() {
     let listed = get(&w, "/services").await.ok();
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed:#}");
 }
+
+#[actix_web::test]
+async fn a_service_is_changed_before_it_has_come_up() {
+    let w = World::new().await;
+    let id = post(&w, "/services/create", web(json!({})))
+        .await
+        .expect(201, json!({}));
+    let id = text(&id, "ID");
+    let spec = web(json!({"TaskTemplate": {"ContainerSpec": {"Image": "sim:other"}}}));
+    let answer = post(&w, &format!("/services/{id}/update?version=1"), spec).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let now = until(&w, id, "completed").await;
+    assert_eq!(now["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"], "sim:other");
+    let tasks = get(&w, "/tasks").await.ok();
+    assert_eq!(
+        (
+            &tasks[0]["Status"]["State"],
+            &tasks[0]["Spec"]["ContainerSpec"]["Image"]
+        ),
+        (&json!("running"), &json!("sim:other"))
+    );
+    assert_eq!(w.list("services").await[0]["state"], "active");
+}
+
+#[actix_web::test]
+async fn a_secret_is_made_again_as_soon_as_it_is_removed() {
+    let w = World::new().await;
+    for _ in 0..3 {
+        let body = json!({"Name": "key", "Data": "eA=="});
+        post(&w, "/secrets/create", body).await.expect(201, json!({}));
+        assert_eq!(delete(&w, "/secrets/KEY").await.status, 204);
+    }
+}

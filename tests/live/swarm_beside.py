@@ -18,6 +18,8 @@ import time
 import urllib.parse
 
 PATIENCE = 20
+# How a line of ON_PURPOSE ends that is not needed each time.
+SOMETIMES = ", sometimes"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 CONTAINER = re.compile(r"\b[0-9a-f]{64}\b")
 ID = re.compile(r"\b[0-9a-z]{25}\b")
@@ -252,7 +254,7 @@ class Purposes:
         return False
 
     def unused(self):
-        return [line for _, line in self.lines if not self.used[line]]
+        return [line for _, line in self.lines if not self.used[line] and not line.endswith(SOMETIMES)]
 
 
 def fits(pattern, text):

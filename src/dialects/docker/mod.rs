@@ -301,7 +301,11 @@ async fn dispatch(
             Ok(HttpResponse::NoContent().finish())
         }
         ("POST", ["swarm", "init"]) => fine(system::init(caller).await?),
-        ("POST", ["swarm", "leave"]) => Ok(HttpResponse::Ok().finish()),
+        ("POST", ["swarm", "leave"]) => match query.is_on("force") {
+            // Nothing is left, and whoever means it is content.
+            true => Ok(HttpResponse::Ok().finish()),
+            false => Err(system::is_last()),
+        },
         ("POST", known) if is_dockers(known) => Err(not_built(known)),
         ("POST", ["swarm", "join"]) => Err(system::is_in_one()),
         ("POST", ["swarm", "unlock"]) => Err(system::is_not_locked()),

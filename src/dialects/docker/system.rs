@@ -160,3 +160,10 @@ pub fn not_updated(query: &Query) -> Refusal {
         Ok(_) => Refusal::not_built("/swarm/update is not part of this build"),
     }
 }
+
+/// `POST /swarm/leave` of one who does not insist.
+pub fn is_last() -> Refusal {
+    let words = "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all \
+                 current state of the swarm. Use `--force` to ignore this message. ";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words)
+}

@@ -229,10 +229,20 @@ fn is_up_to_date(service: &Service, task: &Task) -> bool {
 }
 
 fn name_of(caller: &Caller, service: &Service, task: &Task) -> String {
-    match (service.mode(), task.row.host_id) {
+    name_in(caller, service, &task.row, &task.unit)
+}
+
+fn name_in(caller: &Caller, service: &Service, row: &Resource, unit: &Unit) -> String {
+    match (service.mode(), row.host_id) {
         ("global", Some(host)) => format!("{}.{}", service.spec.name, caller.ids.of(host)),
-        _ => format!("{}.{}", service.spec.name, task.unit.index),
+        _ => format!("{}.{}", service.spec.name, unit.index),
     }
+}
+
+/// What a swarm would call a container of a service.
+pub fn container_name(caller: &Caller, service: &Service, row: &Resource) -> String {
+    let unit = caller.engine.unit_of(row);
+    format!("{}.{}", name_in(caller, service, row, &unit), caller.ids.of(row.id))
 }
 
 /// The containers that there are and were, the newest first: of one service, or of all.
