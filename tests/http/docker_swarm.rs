@@ -135,3 +135,47 @@ async fn a_secret_is_made_again_as_soon_as_it_is_removed() {
         assert_eq!(delete(&w, "/secrets/KEY").await.status, 204);
     }
 }
+
+#[actix_web::test]
+async fn a_stack_that_was_made_here_goes_with_its_last_service() {
+    let w = World::new().await;
+    let named =
+        |name: &str| web(json!({"Name": format!("shop_{name}"), "Labels": {"com.docker.stack.namespace": "shop"}}));
+    let stacks = async || -> Vec<String> {
+        for _ in 0..8 {
+            w.advance(Duration::from_millis(500)).await;
+        }
+        let rows = w.list("stacks?system=false").await;
+        rows.iter()
+            .map(|row| text(row, "name").to_owned())
+            .filter(|name| name != "Default")
+            .collect()
+    };
+    for _ in 0..2 {
+        made(&w, named("a")).await;
+        made(&w, named("b")).await;
+        delete(&w, "/services/shop_a").await.ok();
+        assert_eq!(stacks().await, ["shop"]);
+        delete(&w, "/services/shop_b").await.ok();
+        assert!(stacks().await.is_empty());
+    }
+    made(&w, named("a")).await;
+    delete(&w, "/services/shop_a").await.ok();
+    post(&w, "/services/create", named("a")).await.expect(201, json!({}));
+    assert_eq!(stacks().await, ["shop"], "it is used again before it went");
+    made(&w, web(json!({}))).await;
+    delete(&w, "/services/web").await.ok();
+    assert_eq!(
+        stacks().await,
+        ["shop", "default"],
+        "what belongs to no stack has one all the same"
+    );
+    w.post("stacks", json!({"name": "native"})).await.expect(201, json!({}));
+    made(
+        &w,
+        web(json!({"Name": "native_a", "Labels": {"com.docker.stack.namespace": "native"}})),
+    )
+    .await;
+    delete(&w, "/services/native_a").await.ok();
+    assert_eq!(stacks().await, ["shop", "default", "native"]);
+}

@@ -15,16 +15,16 @@ pub fn is_reference(text: &str) -> bool {
 }
 
 fn is_name(name: &str) -> bool {
-    let path = match name.split_once('/') {
-        // A first part with a dot, a colon or a capital letter is a registry.
-        Some((host, rest)) if host == "localhost" || host.contains(['.', ':']) || host.to_ascii_lowercase() != host => {
-            if !is_host(host) {
-                return false;
+    let path =
+        match name.split_once('/') {
+            // A first part with a dot, a colon or a capital letter is a registry.
+            Some((host, rest))
+                if host == "localhost" || host.contains(['.', ':']) || host.to_ascii_lowercase() != host =>
+            {
+                if is_host(host) { rest } else { name }
             }
-            rest
-        }
-        _ => name,
-    };
+            _ => name,
+        };
     name.len() <= 255 && path.split('/').all(is_component)
 }
 

@@ -24,6 +24,7 @@ mod refusal;
 mod route;
 mod services;
 mod spec;
+mod stacks;
 mod synth;
 mod system;
 mod tasks;

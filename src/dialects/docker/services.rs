@@ -17,6 +17,7 @@ use super::record::{DEFAULT_STACK, FIELD, Kept, Rollout, Service, written};
 use super::references;
 use super::refusal::{Outcome, Refusal};
 use super::spec::{Mode, ServiceSpec, UpdateConfig};
+use super::stacks;
 use super::synth::Published;
 use super::tasks;
 use crate::engine::{Checked, Deploy, FASTER, Filter, Input, ListQuery};
@@ -186,7 +187,7 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
         .get(NAMESPACE)
         .map_or(DEFAULT_STACK, String::as_str)
         .to_owned();
-    let stack = stack_of(caller, &stack).await?;
+    let stack = stacks::of_name(caller, &stack).await?;
     let name = free_name(caller, &spec, stack.id).await?;
     let kept = Kept {
         index: 1,
@@ -350,7 +351,7 @@ pub async fn remove(caller: &mut Caller, id: &str) -> Outcome<()> {
     let service = find(caller, id).await?;
     caller.note(&ty.def, Some(&service.row), "delete", &Input::new());
     caller.engine.delete(&caller.scope, &ty, service.row.id).await?;
-    Ok(())
+    stacks::left(caller, &service.row).await
 }
 
 /// A body as a service.
@@ -380,32 +381,6 @@ fn check_ports(caller: &Caller, spec: &ServiceSpec, others: &[Service], own: Opt
         }
     }
     Ok(())
-}
-
-/// The stack of this name, made if there is none.
-async fn stack_of(caller: &Caller, name: &str) -> Outcome<Resource> {
-    let named = |stacks: Vec<Resource>| stacks.into_iter().find(|stack| stack.name == name);
-    if let Some(stack) = named(caller.lasting("stack").await?) {
-        return Ok(stack);
-    }
-    let ty = caller.may("stack", Deed::Create)?;
-    let input = validated(caller, &ty, json!({"name": name}), Purpose::Create, None).await;
-    let made = match input {
-        Ok(input) => caller
-            .engine
-            .create(&caller.scope, &ty, input)
-            .await
-            .map_err(Refusal::from),
-        Err(refusal) => Err(refusal),
-    };
-    match made {
-        Ok(made) => made
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::bug("a stack was made, and is not there").into()),
-        // Somebody else was faster.
-        Err(refusal) => named(caller.lasting("stack").await?).ok_or(refusal),
-    }
 }
 
 /// What nobody gave a name is called.
