@@ -98,9 +98,10 @@ impl Caller {
         } else {
             "/ContainerSpec"
         };
+        let launch = self.view.find_by_kind("launchConfig");
         if let Some(Value::Object(container)) = spec.pointer_mut(task) {
             for (field, native) in CONTAINER_FIELDS {
-                if !self.shows(native) {
+                if !launch.is_some_and(|launch| launch.fields.contains_key(native)) {
                     container.shift_remove(field);
                 }
             }

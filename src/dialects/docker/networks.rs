@@ -92,7 +92,7 @@ pub async fn inspect(caller: &Caller, id: &str, query: &Query) -> Outcome<Value>
         }
     };
     match query.first("scope").filter(|scope| !scope.is_empty()) {
-        Some(scope) if found["Scope"] != scope => Err(Refusal::missing("network", id)),
+        Some(scope) if found.get("Scope").is_none_or(|own| own != scope) => Err(Refusal::missing("network", id)),
         _ => Ok(found),
     }
 }

@@ -102,6 +102,11 @@ impl Service {
     /// Reads a row; `stacks` are the names of all.
     pub fn read(row: Resource, stacks: &HashMap<ResourceId, String>) -> Result<Self> {
         let own = fields(&row)?;
+        Self::of(row, &own, stacks)
+    }
+
+    /// The same of a row whose fields were parsed.
+    pub fn of(row: Resource, own: &Fields, stacks: &HashMap<ResourceId, String>) -> Result<Self> {
         let stored: Value = own.read(FIELD)?.unwrap_or_default();
         let mut kept: Option<Kept> = match &stored {
             Value::Null => None,
@@ -110,7 +115,7 @@ impl Service {
         if let Some(kept) = kept.as_mut().filter(|kept| kept.went_back(&row)) {
             kept.go_back();
         }
-        let launch = object(&own, "launchConfig")?;
+        let launch = object(own, "launchConfig")?;
         let stack = row
             .parent_id
             .and_then(|id| stacks.get(&id))
@@ -122,13 +127,18 @@ impl Service {
             _ => name,
         };
         let ports = synth::ports(&launch);
-        let (spec, differs) = match &kept {
-            None => (synth::synthesise(&name, &labels, &launch, scale(&own, &launch)?), false),
-            Some(kept) => shown(kept, &name, &launch, scale(&own, &launch)?)?,
+        let scale = scale(own, &launch)?;
+        let changed = match &kept {
+            None => Some(synth::synthesise(&name, &labels, &launch, scale)),
+            Some(kept) => shown(kept, &name, &launch, scale)?,
         };
-        // What is null, or of no name that Docker knows, is as good as absent.
-        let spec = serde_json::from_value(canonical(spec))
-            .map_err(|e| Error::internal("writing a service as Docker does", e))?;
+        let differs = kept.is_some() && changed.is_some();
+        let spec = match (changed, &kept) {
+            (None, Some(kept)) => kept.spec.clone(),
+            // What is null, or of no name that Docker knows, is as good as absent.
+            (changed, _) => serde_json::from_value(canonical(changed.unwrap_or_default()))
+                .map_err(|e| Error::internal("writing a service as Docker does", e))?,
+        };
         Ok(Self {
             row,
             stored,
@@ -250,11 +260,10 @@ impl Service {
     }
 }
 
-/// What is kept, with what was changed elsewhere, and whether anything was.
-fn shown(kept: &Kept, name: &str, launch: &Map<String, Value>, scale: Option<i64>) -> Result<(Value, bool)> {
-    let given = written(&kept.spec)?;
+/// What is kept, with what was changed elsewhere; none if nothing was.
+fn shown(kept: &Kept, name: &str, launch: &Map<String, Value>, scale: Option<i64>) -> Result<Option<Value>> {
     let Ok(then) = project(&kept.spec, &Whoever) else {
-        return Ok((given, false));
+        return Ok(None);
     };
     let labels = BTreeMap::new();
     let to_scale = then.scale.and_then(|scale| i64::try_from(scale).ok());
@@ -263,8 +272,10 @@ fn shown(kept: &Kept, name: &str, launch: &Map<String, Value>, scale: Option<i64
     let mut launch = launch.clone();
     undraw(&mut launch, &then_ports);
     let now = synth::synthesise(name, &labels, &launch, scale);
-    let merged = synth::overlay(&given, &then, &now);
-    Ok((merged, then != now))
+    match then == now {
+        true => Ok(None),
+        false => Ok(Some(synth::overlay(&written(&kept.spec)?, &then, &now))),
+    }
 }
 
 /// Takes drawn ports back out: a port that was to be any is not asked for as the one that it became.

@@ -22,7 +22,7 @@ use super::synth::Published;
 use super::tasks;
 use crate::engine::{Checked, Deploy, FASTER, Filter, Input, ListQuery};
 use crate::model::id::random_uuid;
-use crate::model::{Error, ErrorKind, Resource, ResourceId, Timestamp};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Timestamp};
 use crate::schema::TypeView;
 use crate::schema::validate::Purpose;
 
@@ -121,15 +121,15 @@ pub async fn all(caller: &Caller) -> Outcome<Vec<Service>> {
     let rows = caller.lasting("service").await?;
     let mut services = Vec::with_capacity(rows.len());
     for row in rows {
-        if is_shown(&row)? {
-            services.push(Service::read(row, &stacks)?);
+        let own = fields(&row)?;
+        if is_shown(&row, &own)? {
+            services.push(Service::of(row, &own, &stacks)?);
         }
     }
     Ok(services)
 }
 
-fn is_shown(row: &Resource) -> Outcome<bool> {
-    let own = fields(row)?;
+fn is_shown(row: &Resource, own: &Fields) -> Outcome<bool> {
     let is_system: bool = own.read("system")?.unwrap_or(false);
     Ok(row.kind == "service" && !is_system && own.get("launchConfig").is_some_and(|text| text != "null"))
 }
@@ -139,7 +139,7 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Service> {
     let missing = || Refusal::missing("service", wanted);
     if let Some(id) = caller.ids.row(wanted)
         && let Some(row) = caller.engine.row(&caller.scope, "service", id)?
-        && is_shown(&row)?
+        && is_shown(&row, &fields(&row)?)?
         && row.state != crate::model::State::REMOVING
     {
         let stack = row
@@ -150,7 +150,7 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Service> {
         let stacks: HashMap<ResourceId, String> = stack.into_iter().map(|stack| (stack.id, stack.name)).collect();
         return Ok(Service::read(row, &stacks)?);
     }
-    let mut services = all(caller).await?;
+    let mut services = maybe(caller, wanted).await?;
     let names: HashMap<ResourceId, String> = services.iter().map(|s| (s.row.id, s.spec.name.clone())).collect();
     let rows: Vec<Resource> = services.iter().map(|service| service.row.clone()).collect();
     let found = caller.pick(&rows, "service", wanted, |row| {
@@ -158,6 +158,22 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Service> {
     })?;
     let at = services.iter().position(|service| service.row.id == found.id);
     at.map(|at| services.swap_remove(at)).ok_or_else(missing)
+}
+
+/// Those that may be meant by a word: whose id begins so, or that may be called so. What is kept of a service has its name in it.
+async fn maybe(caller: &Caller, wanted: &str) -> Outcome<Vec<Service>> {
+    let stacks = caller.stacks().await?;
+    let mut services = Vec::new();
+    for row in caller.lasting("service").await? {
+        let is_called = wanted.ends_with(row.name.as_str()) || row.fields.contains(wanted);
+        if is_called || caller.ids.of(row.id).starts_with(wanted) || caller.engine.wire_id(&row) == wanted {
+            let own = fields(&row)?;
+            if is_shown(&row, &own)? {
+                services.push(Service::of(row, &own, &stacks)?);
+            }
+        }
+    }
+    Ok(services)
 }
 
 /// `POST /services/create`.
