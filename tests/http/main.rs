@@ -22,8 +22,8 @@ mod declared_volumes;
 mod dependencies;
 mod docker_services;
 mod docker_socket;
-
 mod docker_streams;
+mod docker_swarm;
 mod docker_volumes;
 mod documents;
 mod drivers;

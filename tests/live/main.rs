@@ -40,4 +40,5 @@ mod soak;
 mod staying_up;
 mod streams;
 mod support;
+mod swarm_beside;
 mod upgrades;

@@ -26,6 +26,8 @@ pub struct Caller {
     pub view: Arc<View>,
     /// How rows are called here.
     pub ids: Arc<Ids>,
+    /// The version of Docker's interface that the path named.
+    pub version: Option<(u32, u32)>,
     /// Where it asks from, or empty.
     pub client_ip: String,
 }
@@ -97,9 +99,10 @@ impl Caller {
         } else {
             "/ContainerSpec"
         };
+        let launch = self.view.find_by_kind("launchConfig");
         if let Some(Value::Object(container)) = spec.pointer_mut(task) {
             for (field, native) in CONTAINER_FIELDS {
-                if !self.shows(native) {
+                if !launch.is_some_and(|launch| launch.fields.contains_key(native)) {
                     container.shift_remove(field);
                 }
             }

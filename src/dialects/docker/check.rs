@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::caller::MOST_LABELS;
+use super::image::is_reference;
+use super::limits;
 use super::refusal::{Outcome, Refusal};
 use super::spec::{
-    ContainerSpec, EndpointSpec, Mode, PortConfig, Replicated, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig,
+    BindOptions, ContainerSpec, EndpointSpec, Mode, PortConfig, Replicated, RestartPolicy, ServiceSpec, TaskSpec,
+    UpdateConfig,
 };
 
 /// Billionths of a second in a second.
@@ -17,8 +20,9 @@ const LONGEST_NAME: usize = 63;
 
 /// The service as it is kept: checked, and with what Docker adds.
 pub fn settled(mut spec: ServiceSpec) -> Outcome<ServiceSpec> {
-    check_name(&spec.name)?;
     settle_task(&mut spec.task_template)?;
+    check_name(&spec.name)?;
+    check_task(&spec.task_template)?;
     spec.mode = Some(settled_mode(spec.mode.take())?);
     if let Some(policy) = &mut spec.update_config {
         settle_policy(policy, "update")?;
@@ -56,40 +60,51 @@ pub fn check_name(name: &str) -> Outcome<()> {
 }
 
 fn settle_task(task: &mut TaskSpec) -> Outcome<()> {
-    let is_container = matches!(task.runtime.as_str(), "" | "container");
-    let Some(container) = task
-        .container_spec
-        .as_mut()
-        .filter(|_| is_container && task.plugin_spec.is_none())
-    else {
+    match task.runtime.as_str() {
+        "" | "container" => {}
+        "plugin" => return Err(Refusal::bad("mismatched Runtime and *Spec fields")),
+        _ => return Err(Refusal::bad("unsupported runtime")),
+    }
+    let Some(container) = task.container_spec.as_mut() else {
         return Err(Refusal::bad("mismatched Runtime and *Spec fields"));
     };
-    check_image(&container.image)?;
     settle_container(container)?;
-    if let Some(policy) = &task.restart_policy {
+    if let Some(policy) = &mut task.restart_policy {
         check_restart(policy)?;
+        if policy.condition.is_empty() {
+            policy.condition = "any".to_owned();
+        }
     }
+    if let Some(placement) = &mut task.placement {
+        placement.max_replicas = placement.max_replicas.filter(|most| *most > 0);
+    }
+    // Of a container it says nothing.
+    task.plugin_spec = None;
     task.runtime = "container".to_owned();
     Ok(())
 }
 
-fn check_image(image: &str) -> Outcome<()> {
+fn check_task(task: &TaskSpec) -> Outcome<()> {
+    if let Some(resources) = &task.resources {
+        limits::check_resources(resources)?;
+    }
+    if let Some(placement) = &task.placement {
+        limits::check_placement(placement)?;
+    }
+    let container = task.container_spec.as_ref();
+    let image = container.map_or("", |container| container.image.as_str());
     if image.is_empty() {
         return Err(Refusal::argument("ContainerSpec: image reference must be provided"));
     }
-    let path = image.split('@').next().unwrap_or_default();
-    let path = match path.rsplit_once(':') {
-        Some((path, tag)) if !tag.contains('/') => path,
-        _ => path,
-    };
-    let name = path.split_once('/').map_or(path, |(_, rest)| rest);
-    let is_known = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
-    let is_good = image.chars().all(is_known) && !path.is_empty() && !name.chars().any(|c| c.is_ascii_uppercase());
-    match is_good {
-        true => Ok(()),
-        false => Err(Refusal::argument(format!(
+    // Images of the simulator say what is to become of them behind this.
+    if !image.starts_with("sim:") && !is_reference(image) {
+        return Err(Refusal::argument(format!(
             "ContainerSpec: {image:?} is not a valid repository/tag"
-        ))),
+        )));
+    }
+    match container.and_then(|container| container.healthcheck.as_ref()) {
+        Some(check) => limits::check_health(check),
+        None => Ok(()),
     }
 }
 
@@ -100,7 +115,13 @@ fn settle_container(container: &mut ContainerSpec) -> Outcome<()> {
     if container.stop_grace_period.is_some_and(|grace| grace < 0) {
         return Err(Refusal::argument("ContainerSpec: StopGracePeriod cannot be negative"));
     }
-    for mount in &container.mounts {
+    for mount in &mut container.mounts {
+        // Where nothing is said of a bind nothing is kept, and how exact one is was said to engines of other systems.
+        mount.bind_options = mount
+            .bind_options
+            .take()
+            .filter(|options| *options != BindOptions::default());
+        mount.consistency = String::new();
         if !matches!(mount.kind.as_str(), "bind" | "volume" | "tmpfs") {
             return Err(Refusal::bad(format!("invalid MountType: {:?}", mount.kind)));
         }
@@ -158,13 +179,16 @@ fn settled_mode(mode: Option<Mode>) -> Outcome<Mode> {
 }
 
 fn settle_policy(policy: &mut UpdateConfig, what: &str) -> Outcome<()> {
+    if policy.failure_action.is_empty() {
+        policy.failure_action = "pause".to_owned();
+    }
     let actions: &[&str] = match what {
-        "update" => &["", "pause", "continue", "rollback"],
-        _ => &["", "pause", "continue"],
+        "update" => &["pause", "continue", "rollback"],
+        _ => &["pause", "continue"],
     };
     if !actions.contains(&policy.failure_action.as_str()) {
         return Err(Refusal::bad(format!(
-            "unrecognized {what} failure action {}",
+            "unrecognized update failure action {}",
             policy.failure_action
         )));
     }
@@ -172,24 +196,24 @@ fn settle_policy(policy: &mut UpdateConfig, what: &str) -> Outcome<()> {
         policy.order = "stop-first".to_owned();
     }
     if !matches!(policy.order.as_str(), "stop-first" | "start-first") {
-        return Err(Refusal::bad(format!("unrecognized {what} order {}", policy.order)));
+        return Err(Refusal::bad(format!("unrecognized update order {}", policy.order)));
     }
-    if policy.delay < 0 || policy.monitor < 0 {
-        return Err(Refusal::argument(format!(
-            "TaskTemplate: {what}-delay cannot be negative"
-        )));
+    for (name, time) in [("delay", policy.delay), ("monitor", policy.monitor)] {
+        if time < 0 {
+            return Err(Refusal::argument(format!("TaskSpec: {what}-{name} cannot be negative")));
+        }
     }
     match policy.max_failure_ratio.0.as_f64() {
         Some(ratio) if (0.0..=1.0).contains(&ratio) => Ok(()),
         _ => Err(Refusal::argument(format!(
-            "TaskTemplate: {what}-maxfailureratio cannot be less than 0 or bigger than 1"
+            "TaskSpec: {what}-maxfailureratio cannot be less than 0 or bigger than 1"
         ))),
     }
 }
 
 fn settle_endpoint(endpoint: &mut EndpointSpec) -> Outcome<()> {
     if !matches!(endpoint.mode.as_str(), "" | "vip" | "dnsrr") {
-        return Err(Refusal::bad(format!("invalid Endpoint.Mode: {:?}", endpoint.mode)));
+        return Err(Refusal::bad(format!("invalid resolution mode: {:?}", endpoint.mode)));
     }
     for port in &mut endpoint.ports {
         for (field, default) in [(&mut port.protocol, "tcp"), (&mut port.publish_mode, "ingress")] {
@@ -205,7 +229,7 @@ fn settle_endpoint(endpoint: &mut EndpointSpec) -> Outcome<()> {
             "EndpointSpec: port published with ingress mode can't be used with dnsrr mode",
         ));
     }
-    if endpoint.mode.is_empty() && has_ingress {
+    if endpoint.mode.is_empty() {
         endpoint.mode = "vip".to_owned();
     }
     let mut published = BTreeMap::new();
@@ -251,8 +275,12 @@ pub fn with_defaults(mut spec: ServiceSpec) -> ServiceSpec {
         order: "stop-first".to_owned(),
         ..UpdateConfig::default()
     };
-    spec.update_config.get_or_insert_with(default);
-    spec.rollback_config.get_or_insert_with(default);
+    for policy in [&mut spec.update_config, &mut spec.rollback_config] {
+        let policy = policy.get_or_insert_with(default);
+        if policy.monitor == 0 {
+            policy.monitor = 5 * SECOND;
+        }
+    }
     spec
 }
 
@@ -282,7 +310,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             more["UpdateConfig"],
-            json!({"Parallelism": 2, "MaxFailureRatio": 0, "Order": "stop-first"})
+            json!({"Parallelism": 2, "FailureAction": "pause", "MaxFailureRatio": 0, "Order": "stop-first"})
         );
         let port = json!({"Protocol": "tcp", "TargetPort": 80, "PublishMode": "ingress"});
         assert_eq!(more["EndpointSpec"], json!({"Mode": "vip", "Ports": [port]}));
@@ -343,9 +371,6 @@ mod tests {
             );
         }
         assert!(settle(json!({"Name": "a_b-c"})).is_ok());
-        assert!(
-            settle(json!({"TaskTemplate": {"ContainerSpec": {"Image": "reg.Example:5000/a/b:v1@sha256:ab"}}})).is_ok()
-        );
         assert_eq!(settle(json!({"Mode": {"GlobalJob": {}}})).unwrap_err().status, 501);
     }
 }

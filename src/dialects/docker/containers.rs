@@ -1,34 +1,46 @@
 //! Containers, as far as clients of services look at them.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::caller::{Caller, Deed, fields, object};
 use super::query::Query;
-use super::record::nanos;
+use super::record::{Service, nanos};
 use super::refusal::{Outcome, Refusal};
-use crate::model::{Resource, State};
+use super::tasks;
+use crate::model::{Resource, ResourceId, State};
 
 /// `GET /containers/json`.
 pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
     caller.may("container", Deed::Read)?;
     let filters = query.filters(&["id", "name", "label", "status"])?;
     let all = query.is_on("all");
+    let services = super::services::all(caller).await?;
+    let services: HashMap<ResourceId, Service> =
+        services.into_iter().map(|service| (service.row.id, service)).collect();
     let mut out = Vec::new();
     for row in caller.lasting("instance").await? {
         let own = fields(&row)?;
         let labels = own.texts("labels")?;
         let id = own.text("externalId").unwrap_or_default();
         let is_running = row.state == State::RUNNING;
+        let service = row.parent_id.and_then(|parent| services.get(&parent));
+        // By the name that a swarm would give it, and by its own.
+        let names = service
+            .map(|service| tasks::container_name(caller, service, &row))
+            .into_iter();
+        let names: Vec<String> = names.chain([row.name.clone()]).map(|name| format!("/{name}")).collect();
         let is_asked = (all || is_running)
             && !id.is_empty()
             && filters.fits("id", |wanted| id.starts_with(wanted))
-            && filters.fits("name", |wanted| row.name.contains(wanted.trim_start_matches('/')))
+            && filters.fits("name", |wanted| names.iter().any(|name| name.contains(wanted)))
             && filters.fits("status", |status| status == word(&row))
             && filters.labels("label", &labels);
         if is_asked {
             let image = own.text("imageUuid").unwrap_or_default();
             out.push(json!({
-                "Id": id, "Names": [format!("/{}", row.name)], "Image": image.trim_start_matches("docker:"), "ImageID": "",
+                "Id": id, "Names": names, "Image": image.trim_start_matches("docker:"), "ImageID": "",
                 "Command": "", "Created": row.created.0 / 1_000, "Ports": [], "Labels": labels, "State": word(&row),
                 "Status": word(&row), "HostConfig": {"NetworkMode": "default"}, "NetworkSettings": {"Networks": {}}, "Mounts": [],
             }));

@@ -162,7 +162,9 @@ pub fn canonical(value: Value) -> Value {
 }
 
 fn field(key: &str, value: Value) -> Option<(String, Value)> {
-    let name = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(key))?;
+    // Most are written as they are.
+    let exact = KNOWN.iter().find(|known| **known == key);
+    let name = exact.or_else(|| KNOWN.iter().find(|known| known.eq_ignore_ascii_case(key)))?;
     let value = match value {
         Value::Null => return None,
         Value::Object(own) if FREE.contains(name) => Value::Object(texts(own)),

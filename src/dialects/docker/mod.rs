@@ -15,18 +15,23 @@ mod exec;
 mod exec_run;
 mod frames;
 mod ids;
+mod image;
 mod keys;
+mod limits;
 mod logs;
 mod networks;
 mod nodes;
 mod pace;
 mod project;
 mod query;
+mod reader;
 mod record;
+mod references;
 mod refusal;
 mod route;
 mod services;
 mod spec;
+mod stacks;
 mod synth;
 mod system;
 mod tasks;
@@ -37,7 +42,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, SERVER};
+use actix_web::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, SERVER, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -200,14 +207,23 @@ async fn answer(
     }
     if route.rest == ["auth"] && *request.method() == Method::POST {
         let shown = system::authorization(&read_body(request, payload, state, &[]).await?)?;
-        admit(request, state, route.project, Some(&shown)).await?;
+        admit(request, state, &route, Some(&shown)).await?;
         return Ok(json(StatusCode::OK, &system::logged_in()));
     }
-    let mut caller = admit(request, state, route.project, None).await?;
+    let mut caller = admit(request, state, &route, None).await?;
     let query = Query::parse(request.query_string());
     let sent = read_body(request, payload, state, &route.rest).await?;
     let outcome = match (request.method(), route.rest.as_slice()) {
-        (&Method::POST, ["exec", id, "start"]) => exec_run::start(request, state, &caller, id, &parsed(&sent)?).await,
+        (&Method::POST, ["exec", id, "start"]) => {
+            exec_run::start(
+                request,
+                state,
+                &caller,
+                id,
+                &reader::body(&sent, "types.ExecStartCheck")?,
+            )
+            .await
+        }
         (method, rest) => dispatch(method, rest, state, &mut caller, &query, sent).await,
     };
     match &outcome {
@@ -258,7 +274,7 @@ async fn record(caller: &Caller, status: StatusCode, refusal: Option<&str>) {
 async fn admit(
     request: &HttpRequest,
     state: &DockerApi,
-    project: Option<&str>,
+    route: &route::Route<'_>,
     shown: Option<&str>,
 ) -> Outcome<Caller> {
     let headers = request.headers();
@@ -267,7 +283,7 @@ async fn admit(
         authorization: shown.or_else(|| one_text(headers, AUTHORIZATION.as_str())),
         cookie: None,
         parameter: None,
-        project,
+        project: route.project,
         client_key: None,
         enforce: shown.is_some(),
         client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -283,6 +299,7 @@ async fn admit(
         view,
         scope,
         ids: state.ids.clone(),
+        version: route.version,
         client_ip: client.map(|ip| ip.to_string()).unwrap_or_default(),
     })
 }
@@ -296,57 +313,69 @@ async fn dispatch(
     query: &Query,
     sent: Vec<u8>,
 ) -> Outcome<HttpResponse> {
-    let is_read = matches!(*method, Method::GET | Method::HEAD);
-    if is_read {
+    if *method == Method::GET {
         return read(rest, state, caller, query).await;
     }
+    let body_of = |what: &str| reader::body(&sent, what);
     match (method.as_str(), rest) {
-        ("POST", ["services", "create"]) => made(services::create(caller, parsed(&sent)?).await?),
-        ("POST", ["services", id, "update"]) => fine(services::update(caller, id, query, parsed(&sent)?).await?),
+        ("POST", ["services", "create"]) => made(services::create(caller, body_of("swarm.ServiceSpec")?).await?),
+        ("POST", ["services", id, "update"]) => {
+            fine(services::update(caller, id, query, body_of("swarm.ServiceSpec")?).await?)
+        }
         ("DELETE", ["services", id]) => {
             services::remove(caller, id).await?;
             Ok(HttpResponse::Ok().finish())
         }
         ("POST", ["nodes", id, "update"]) => {
-            nodes::update(caller, id, query, parsed(&sent)?).await?;
+            nodes::update(caller, id, query, body_of("swarm.NodeSpec")?).await?;
             Ok(HttpResponse::Ok().finish())
         }
         ("POST", [kind @ ("secrets" | "configs"), "create"]) => {
-            made(things::create(caller, thing(kind), parsed(&sent)?).await?)
+            made(things::create(caller, thing(kind), body_of(thing(kind).go_type())?).await?)
         }
         ("POST", [kind @ ("secrets" | "configs"), id, "update"]) => {
-            things::update(caller, thing(kind), id, query, parsed(&sent)?).await?;
+            things::update(caller, thing(kind), id, query, body_of(thing(kind).go_type())?).await?;
             Ok(HttpResponse::Ok().finish())
         }
         ("DELETE", [kind @ ("secrets" | "configs"), id]) => {
             things::remove(caller, thing(kind), id).await?;
             Ok(HttpResponse::NoContent().finish())
         }
-        ("POST", ["networks", "create"]) => made(networks::create(caller, parsed(&sent)?).await?),
+        ("POST", ["networks", "create"]) => {
+            made(networks::create(caller, body_of("types.NetworkCreateRequest")?).await?)
+        }
         ("DELETE", ["networks", id]) => {
             networks::remove(caller, id).await?;
             Ok(HttpResponse::NoContent().finish())
         }
-        ("POST", ["volumes", "create"]) => made(volumes::create(caller, parsed(&sent)?).await?),
+        ("POST", ["volumes", "create"]) => made(volumes::create(caller, body_of("volume.VolumeCreateBody")?).await?),
         ("POST", ["volumes", "prune"]) => fine(volumes::prune(caller, query).await?),
         ("DELETE", ["volumes", name]) => {
             volumes::remove(caller, name, query).await?;
             Ok(HttpResponse::NoContent().finish())
         }
         ("POST", ["networks", id, "connect"]) => {
-            networks::connect(caller, id, parsed(&sent)?).await?;
+            networks::connect(caller, id, body_of("types.NetworkConnect")?).await?;
             Ok(HttpResponse::Ok().finish())
         }
-        ("POST", ["swarm", what @ ("join" | "update" | "unlock")]) => Err(system::other_swarm(what)),
-        ("POST", ["containers", id, "exec"]) => made(exec::create(state, caller, id, parsed(&sent)?).await?),
+        ("POST", ["containers", id, "exec"]) => {
+            made(exec::create(state, caller, id, body_of("types.ExecConfig")?).await?)
+        }
         ("POST", ["exec", id, "resize"]) => {
             exec::resize(state, caller, id, query).await?;
             Ok(HttpResponse::Ok().finish())
         }
         ("POST", ["swarm", "init"]) => fine(system::init(caller).await?),
-        ("POST", ["swarm", "leave"]) => Ok(HttpResponse::Ok().finish()),
+        ("POST", ["swarm", "leave"]) => match query.is_on("force") {
+            // Nothing is left, and whoever means it is content.
+            true => Ok(HttpResponse::Ok().finish()),
+            false => Err(system::is_last()),
+        },
         ("POST", known) if is_dockers(known) => Err(not_built(known)),
-        ("DELETE", ["nodes", ..]) => Err(Refusal::not_built("hosts are removed at /v2-beta/hosts in this build")),
+        ("POST", ["swarm", "join"]) => Err(system::is_in_one()),
+        ("POST", ["swarm", "unlock"]) => Err(system::is_not_locked()),
+        ("POST", ["swarm", "update"]) => Err(system::not_updated(query)),
+        ("DELETE", ["nodes", id]) => Err(nodes::not_removed(caller, id).await?),
         _ => Err(Refusal::nowhere()),
     }
 }
@@ -370,7 +399,7 @@ async fn read(rest: &[&str], state: &DockerApi, caller: &Caller, query: &Query) 
         [kind @ ("secrets" | "configs")] => fine(things::list(caller, thing(kind), query).await?),
         [kind @ ("secrets" | "configs"), id] => fine(things::inspect(caller, thing(kind), id).await?),
         ["networks"] => fine(networks::list(caller, query).await?),
-        ["networks", id] => fine(networks::inspect(caller, id).await?),
+        ["networks", id] => fine(networks::inspect(caller, id, query).await?),
         ["containers", "json"] => fine(containers::list(caller, query).await?),
         ["events"] => events::follow(state, caller, query).await,
         ["containers", id, "logs"] => logs::of_container(state, caller, id, query).await,
@@ -407,18 +436,6 @@ fn thing(segment: &str) -> Thing {
     }
 }
 
-/// A body as JSON; nothing is as good as an empty object.
-fn parsed(sent: &[u8]) -> Outcome<Value> {
-    if sent.iter().all(u8::is_ascii_whitespace) {
-        return Ok(json!({}));
-    }
-    let body: Value = serde_json::from_slice(sent).map_err(|e| Refusal::bad(format!("invalid JSON: {e}")))?;
-    match body {
-        Value::Object(_) => Ok(body),
-        _ => Err(Refusal::bad("json: cannot unmarshal into Go value: not an object")),
-    }
-}
-
 fn fine(body: Value) -> Outcome<HttpResponse> {
     Ok(json(StatusCode::OK, &body))
 }
@@ -445,6 +462,7 @@ fn refused(refusal: &Refusal) -> HttpResponse {
     if refusal.is_plain {
         return HttpResponse::build(refusal.status)
             .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .body(format!("{}\n", refusal.message));
     }
     json(refusal.status, &json!({"message": refusal.message}))

@@ -1,23 +1,28 @@
 //! Networks. All containers of a project are on one; those that Docker's clients make are names for it.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::caller::{Caller, Deed, fields, given_labels, is_plain_name, labels};
+use super::check::check_name;
 use super::keys::canonical;
-use super::query::Query;
+use super::query::{Filters, Query};
+use super::reader;
 use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
 use super::spec::ServiceSpec;
 use super::things::hidden;
 use crate::engine::Input;
-use crate::model::Resource;
+use crate::model::{Resource, ResourceId};
 use actix_web::http::StatusCode;
 
 /// The root of networks that Docker's clients made.
 const OWN: &str = "dockerNetwork";
 const LABELS: &str = "dockerLabels";
 /// Networks that there are without being made, by name: what they are for is the engine's own affair here.
-const BUILT_IN: [(&str, &str); 1] = [("ingress", "overlay")];
+const BUILT_IN: [(&str, &str); 1] = [(INGRESS, "overlay")];
+const INGRESS: &str = "ingress";
 
 /// Puts ids in the place of names, as Docker keeps them.
 pub async fn resolve(caller: &Caller, spec: &mut ServiceSpec) -> Outcome<()> {
@@ -39,19 +44,31 @@ pub async fn resolve(caller: &Caller, spec: &mut ServiceSpec) -> Outcome<()> {
 /// `GET /networks`.
 pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
     caller.may("network", Deed::Read)?;
-    let filters = query.filters(&["id", "name", "label", "driver", "scope", "type"])?;
+    let filters = query.filters(&["id", "name", "label", "driver", "scope", "type", "dangling"])?;
+    check_filters(&filters)?;
+    let used = match filters.of("dangling") {
+        None => HashSet::new(),
+        Some(_) => used(caller).await?,
+    };
     let is_asked = |one: &Value, own: &std::collections::BTreeMap<String, String>| {
         let text = |name: &str| one[name].as_str().unwrap_or_default();
         filters.fits("id", |id| text("Id").starts_with(id))
-            && filters.fits("name", |name| text("Name").contains(name))
+            && filters.fits("name", |name| match text("Scope") {
+                // Those of a swarm are found by their whole names.
+                "swarm" => text("Name") == name,
+                _ => text("Name").contains(name),
+            })
             && filters.fits("driver", |driver| text("Driver") == driver)
             && filters.fits("scope", |scope| text("Scope") == scope)
             && filters.fits("type", |kind| (kind == "builtin") == (one["Ingress"] == true))
+            && filters.fits("dangling", |on| {
+                (text("Name") != INGRESS && !used.contains(text("Id"))) == matches!(on, "true" | "1")
+            })
             && filters.labels("label", own)
     };
     let mut out: Vec<Value> = BUILT_IN
         .iter()
-        .map(built_in)
+        .map(|network| built_in(caller, network))
         .filter(|one| is_asked(one, &Default::default()))
         .collect();
     for row in caller.lasting(OWN).await? {
@@ -64,13 +81,48 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
 }
 
 /// `GET /networks/{id}`.
-pub async fn inspect(caller: &Caller, id: &str) -> Outcome<Value> {
+pub async fn inspect(caller: &Caller, id: &str, query: &Query) -> Outcome<Value> {
     caller.may("network", Deed::Read)?;
-    if let Some(network) = BUILT_IN.iter().find(|(name, _)| *name == id) {
-        return Ok(built_in(network));
+    let is_it = |name: &str| name == id || ingress(caller) == id;
+    let found = match BUILT_IN.iter().find(|(name, _)| is_it(name)) {
+        Some(network) => built_in(caller, network),
+        None => {
+            let rows = caller.lasting(OWN).await?;
+            shown(caller, pick(caller, &rows, id)?)?
+        }
+    };
+    match query.first("scope").filter(|scope| !scope.is_empty()) {
+        Some(scope) if found.get("Scope").is_none_or(|own| own != scope) => Err(Refusal::missing("network", id)),
+        _ => Ok(found),
     }
-    let rows = caller.lasting(OWN).await?;
-    shown(caller, pick(caller, &rows, id)?)
+}
+
+fn check_filters(filters: &Filters) -> Outcome<()> {
+    let strange = |name: &str, known: &[&str]| {
+        let values = filters.of(name).unwrap_or_default();
+        values.iter().find(|value| !known.contains(&value.as_str())).cloned()
+    };
+    if let Some(other) = strange("type", &["builtin", "custom"]) {
+        let words = format!("invalid filter: 'type'='{other}'");
+        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, words));
+    }
+    match strange("dangling", &["true", "1", "false", "0"]) {
+        None => Ok(()),
+        Some(_) => Err(Refusal::bad(
+            "invalid value for filter 'dangling', must be \"true\" (or \"1\"), or \"false\" (or \"0\")",
+        )),
+    }
+}
+
+/// The ids of networks that services name.
+async fn used(caller: &Caller) -> Outcome<HashSet<String>> {
+    let mut used = HashSet::new();
+    for service in super::services::all(caller).await? {
+        let spec = service.spec;
+        let named = spec.networks.into_iter().chain(spec.task_template.networks);
+        used.extend(named.map(|network| network.target));
+    }
+    Ok(used)
 }
 
 fn pick<'r>(caller: &Caller, rows: &'r [Resource], id: &str) -> Outcome<&'r Resource> {
@@ -80,7 +132,7 @@ fn pick<'r>(caller: &Caller, rows: &'r [Resource], id: &str) -> Outcome<&'r Reso
 /// `POST /networks/{id}/connect`: a container of the project is on its network, whatever that is called.
 pub async fn connect(caller: &Caller, id: &str, body: Value) -> Outcome<()> {
     caller.may("network", Deed::Read)?;
-    inspect(caller, id).await?;
+    inspect(caller, id, &Query::parse("")).await?;
     let body = canonical(body);
     let wanted = body.get("Container").and_then(Value::as_str).unwrap_or_default();
     let settings = body.get("EndpointConfig").and_then(Value::as_object);
@@ -99,19 +151,70 @@ pub async fn connect(caller: &Caller, id: &str, body: Value) -> Outcome<()> {
 pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
     caller.may("service", Deed::Create)?;
     let body = canonical(body);
+    let types = [
+        ("Name", "string"),
+        ("Labels", "map[string]string"),
+        ("Driver", "string"),
+        ("Options", "map[string]string"),
+        ("Internal", "bool"),
+        ("Attachable", "bool"),
+    ];
+    reader::check_types(&body, "NetworkCreateRequest", &types)?;
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
-    let is_on = |name: &str| body.get(name) == Some(&Value::Bool(true));
     let name = text("Name");
-    if !is_plain_name(name) {
-        return Err(Refusal::bad(format!("invalid network name {name:?}")));
+    if name.is_empty() {
+        let words = "invalid name: ";
+        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, words));
     }
-    if !matches!(text("Driver"), "" | "overlay" | "bridge") {
-        let words = format!("plugin {:?} not found", text("Driver"));
-        return Err(Refusal::new(StatusCode::NOT_FOUND, words));
+    let labels = given_labels(&body)?;
+    match text("Driver") {
+        "" | "overlay" => check_name(name)?,
+        "bridge" if is_plain_name(name) => {}
+        "bridge" => return Err(Refusal::bad(format!("invalid network name {name:?}"))),
+        other => {
+            let words = format!("plugin {other:?} not found");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, words));
+        }
     }
+    check_apart(&body)?;
+    let rows = caller.lasting(OWN).await?;
+    if BUILT_IN.iter().any(|(own, _)| *own == name) || rows.iter().any(|row| row.name == name) {
+        let words = format!("network with name {name} already exists");
+        return Err(Refusal::new(StatusCode::CONFLICT, words));
+    }
+    if rows.iter().any(|row| row.name.eq_ignore_ascii_case(name)) {
+        let words = "rpc error: code = Unknown desc = name conflicts with an existing object";
+        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, words));
+    }
+    let input = Input::from_iter([
+        ("name".to_owned(), json!(name)),
+        (
+            "driver".to_owned(),
+            json!(if text("Driver").is_empty() {
+                "overlay"
+            } else {
+                text("Driver")
+            }),
+        ),
+        ("attachable".to_owned(), json!(is_on(&body, "Attachable"))),
+        ("options".to_owned(), body.get("Options").cloned().unwrap_or(json!({}))),
+        (LABELS.to_owned(), labels),
+    ]);
+    let def = hidden(caller, OWN)?;
+    caller.note(&def, None, "create", &input);
+    let row = caller.engine.create_row(&caller.scope, OWN, input).await?;
+    Ok(json!({"Id": caller.ids.of(row.id), "Warning": ""}))
+}
+
+fn is_on(body: &Value, name: &str) -> bool {
+    body.get(name) == Some(&Value::Bool(true))
+}
+
+/// Refuses what would set one network apart from others.
+fn check_apart(body: &Value) -> Outcome<()> {
     // A project has one network: what would set one apart from the others would not be so.
     for field in ["Internal", "Ingress", "EnableIPv6", "ConfigOnly"] {
-        if is_on(field) {
+        if is_on(body, field) {
             return Err(Refusal::not_built(format!(
                 "{field}: all containers of a project share one network"
             )));
@@ -134,29 +237,7 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
     if has_subnets {
         return Err(Refusal::not_built("IPAM.Config: addresses are the project network's"));
     }
-    let rows = caller.lasting(OWN).await?;
-    if BUILT_IN.iter().any(|(own, _)| *own == name) || rows.iter().any(|row| row.name == name) {
-        let words = format!("network with name {name} already exists");
-        return Err(Refusal::new(StatusCode::CONFLICT, words));
-    }
-    let input = Input::from_iter([
-        ("name".to_owned(), json!(name)),
-        (
-            "driver".to_owned(),
-            json!(if text("Driver").is_empty() {
-                "overlay"
-            } else {
-                text("Driver")
-            }),
-        ),
-        ("attachable".to_owned(), json!(is_on("Attachable"))),
-        ("options".to_owned(), body.get("Options").cloned().unwrap_or(json!({}))),
-        (LABELS.to_owned(), given_labels(&body)?),
-    ]);
-    let def = hidden(caller, OWN)?;
-    caller.note(&def, None, "create", &input);
-    let row = caller.engine.create_row(&caller.scope, OWN, input).await?;
-    Ok(json!({"Id": caller.ids.of(row.id), "Warning": ""}))
+    Ok(())
 }
 
 /// `DELETE /networks/{id}`.
@@ -185,8 +266,13 @@ pub async fn remove(caller: &mut Caller, id: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn built_in((name, driver): &(&str, &str)) -> Value {
-    Value::Object(network(name, name, driver, "0001-01-01T00:00:00Z", true))
+/// The id of the network that has no row.
+fn ingress(caller: &Caller) -> String {
+    caller.ids.of(ResourceId(0))
+}
+
+fn built_in(caller: &Caller, (name, driver): &(&str, &str)) -> Value {
+    Value::Object(network(&ingress(caller), name, driver, "0001-01-01T00:00:00Z", true))
 }
 
 fn network(id: &str, name: &str, driver: &str, created: &str, is_ingress: bool) -> Map<String, Value> {
@@ -194,7 +280,7 @@ fn network(id: &str, name: &str, driver: &str, created: &str, is_ingress: bool) 
     let whole = json!({
         "Name": name, "Id": id, "Created": created, "Scope": scope, "Driver": driver, "EnableIPv6": false,
         "IPAM": {"Driver": "default", "Options": null, "Config": []}, "Internal": false, "Attachable": false,
-        "Ingress": is_ingress, "ConfigFrom": {"Network": ""}, "ConfigOnly": false, "Containers": {}, "Options": {}, "Labels": {},
+        "Ingress": is_ingress, "ConfigFrom": {"Network": ""}, "ConfigOnly": false, "Containers": null, "Options": {}, "Labels": null,
     });
     whole.as_object().cloned().unwrap_or_default()
 }
@@ -208,6 +294,9 @@ fn shown(caller: &Caller, row: &Resource) -> Outcome<Value> {
         json!(own.read::<bool>("attachable")?.unwrap_or(false)),
     );
     out.insert("Options".into(), json!(labels(&own, "options")?));
-    out.insert("Labels".into(), json!(labels(&own, LABELS)?));
+    let labels = labels(&own, LABELS)?;
+    if !labels.is_empty() {
+        out.insert("Labels".into(), json!(labels));
+    }
     Ok(Value::Object(out))
 }

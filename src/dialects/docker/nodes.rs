@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::caller::{Caller, Deed, fields, hostname, labels};
+use super::caller::{Caller, Deed, fields, given_labels, hostname, labels};
 use super::keys::canonical;
 use super::query::Query;
+use super::reader;
 use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
 use super::services::validated;
@@ -14,20 +15,27 @@ use crate::engine::Input;
 use crate::model::{Resource, State};
 use crate::schema::validate::Purpose;
 
+/// The field of a host that says that it was emptied, if it takes nothing.
+const EVACUATED: &str = "evacuated";
+
 /// `GET /nodes`.
 pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
     caller.may("host", Deed::Read)?;
     let filters = query.filters(&["id", "name", "label", "node.label", "role", "membership"])?;
+    filters.check("role", &["manager", "worker"])?;
+    filters.check("membership", &["accepted", "pending"])?;
     let mut out = Vec::new();
     let hosts = caller.lasting("host").await?;
     let leader = hosts.first().map(|host| host.id);
     for row in &hosts {
-        let own = labels(&fields(row)?, "labels")?;
+        let (engines, own): (BTreeMap<_, _>, BTreeMap<_, _>) = labels(&fields(row)?, "labels")?
+            .into_iter()
+            .partition(|(key, _)| is_engines(key));
         let is_asked = filters.fits("id", |id| caller.ids.of(row.id).starts_with(id))
             && filters.fits("name", |name| hostname(row).starts_with(name))
-            && filters.fits("role", |role| role == "manager")
-            && filters.fits("membership", |membership| membership == "accepted")
-            && filters.labels("label", &BTreeMap::new())
+            && filters.fits("role", |role| role.eq_ignore_ascii_case("manager"))
+            && filters.fits("membership", |membership| membership.eq_ignore_ascii_case("accepted"))
+            && filters.labels("label", &engines)
             && filters.labels("node.label", &own);
         if is_asked {
             out.push(shown(caller, row, leader == Some(row.id))?);
@@ -36,79 +44,103 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
     Ok(Value::Array(out))
 }
 
-/// `GET /nodes/{id}`; `self` is the first.
+/// `GET /nodes/{id}`.
 pub async fn inspect(caller: &Caller, id: &str) -> Outcome<Value> {
     caller.may("host", Deed::Read)?;
     let hosts = caller.lasting("host").await?;
-    let row = pick(caller, &hosts, id)?;
+    let row = caller.pick(&hosts, "node", id, hostname)?;
     let is_leader = hosts.first().is_some_and(|first| first.id == row.id);
     shown(caller, row, is_leader)
 }
 
-fn pick<'r>(caller: &Caller, hosts: &'r [Resource], id: &str) -> Outcome<&'r Resource> {
-    match (id, hosts.first()) {
-        ("self", Some(first)) => Ok(first),
-        _ => caller.pick(hosts, "node", id, hostname),
-    }
+/// `DELETE /nodes/{id}`: hosts go elsewhere.
+pub async fn not_removed(caller: &Caller, id: &str) -> Outcome<Refusal> {
+    caller.may("host", Deed::Read)?;
+    caller.pick(&caller.lasting("host").await?, "node", id, hostname)?;
+    Ok(Refusal::not_built("hosts are removed at /v2-beta/hosts in this build"))
 }
 
 /// `POST /nodes/{id}/update`.
 pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -> Outcome<()> {
     let ty = caller.may("host", Deed::Update)?;
+    let body = canonical(body);
+    let types = [
+        ("Role", "string"),
+        ("Availability", "string"),
+        ("Labels", "map[string]string"),
+    ];
+    reader::check_types(&body, "NodeSpec", &types)?;
     let version = query.version("node")?;
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let role = text("Role").to_ascii_lowercase();
+    if !matches!(role.as_str(), "manager" | "worker") {
+        return Err(Refusal::bad(format!("invalid Role: {:?}", text("Role"))));
+    }
+    let wanted = text("Availability").to_ascii_lowercase();
+    if !matches!(wanted.as_str(), "active" | "pause" | "drain") {
+        let words = format!("invalid Availability: {:?}", text("Availability"));
+        return Err(Refusal::bad(words));
+    }
     let hosts = caller.lasting("host").await?;
-    let row = pick(caller, &hosts, id)?.clone();
+    let row = caller.pick(&hosts, "node", id, hostname)?.clone();
     if version != index(&row) {
         return Err(Refusal::stale());
     }
-    let body = canonical(body);
-    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    if !matches!(text("Role").as_str(), "manager" | "") {
+    if role == "worker" {
         return Err(Refusal::not_built("Role: every node is a manager here"));
     }
-    let wanted = match text("Availability").as_str() {
-        "active" | "" => "activate",
-        "pause" => "deactivate",
-        "drain" => "evacuate",
-        other => return Err(Refusal::bad(format!("invalid Availability: {other:?}"))),
-    };
-    let own = fields(&row)?;
+    // One that is on its way somewhere is asked again once it is there, as where somebody else was faster.
+    if !matches!(row.state, State::ACTIVE | State::INACTIVE) {
+        return Err(Refusal::stale());
+    }
     let mut new = Map::new();
     // What this server itself says of a host is not Docker's to take away.
-    let kept = labels(&own, "labels")?
+    let kept = labels(&fields(&row)?, "labels")?
         .into_iter()
-        .filter(|(key, _)| key.starts_with("io."));
+        .filter(|(key, _)| is_engines(key));
     new.extend(kept.map(|(key, value)| (key, json!(value))));
-    new.extend(
-        body.get("Labels")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default(),
-    );
+    new.extend(given_labels(&body)?.as_object().cloned().unwrap_or_default());
     let changed = validated(caller, &ty, json!({"labels": new}), Purpose::Update, Some(row.id)).await?;
-    caller.note(&ty.def, Some(&row), "update", &changed);
-    let row = caller.engine.update(&caller.scope, &ty, row.id, changed).await?;
-    if wanted == availability(&row) {
+    let was = availability(&row)?;
+    let Some(action) = leads_to(was, &wanted) else {
+        caller.note(&ty.def, Some(&row), "update", &changed);
+        let row = caller.engine.update(&caller.scope, &ty, row.id, changed).await?;
+        if was != wanted {
+            let input = Input::from_iter([(EVACUATED.to_owned(), json!(false))]);
+            caller.engine.write_row(&caller.scope, &row, input).await?;
+        }
         return Ok(());
-    }
-    // A host that is drained is empty and takes nothing: what is on it leaves once it is not active.
-    let action = match (wanted, row.state) {
-        ("activate", State::ACTIVE) | ("deactivate", State::INACTIVE) => return Ok(()),
-        (action, _) => action,
     };
     caller.may_act(&ty, action)?;
-    caller.note(&ty.def, Some(&row), action, &Input::new());
-    let acted = caller.engine.act(&caller.scope, &ty, row.id, action, Input::new());
-    acted.await?;
+    caller.note(&ty.def, Some(&row), action, &changed);
+    let labels = changed.get("labels").cloned().unwrap_or_default();
+    caller.engine.change_host(&caller.scope, &row, action, labels).await?;
     Ok(())
 }
 
-/// The action that leads to how a host is.
-fn availability(row: &Resource) -> &'static str {
-    match row.state {
-        State::INACTIVE | State::DEACTIVATING => "deactivate",
-        _ => "activate",
+/// The action by which a host comes to this availability. One that is drained takes nothing new, as one that is paused.
+fn leads_to(was: &str, wanted: &str) -> Option<&'static str> {
+    match (was, wanted) {
+        (was, wanted) if was == wanted => None,
+        (_, "active") => Some("activate"),
+        (_, "drain") => Some("evacuate"),
+        ("drain", _) => None,
+        _ => Some("deactivate"),
     }
+}
+
+/// What a host says of its engine, as labels of its own.
+fn is_engines(label: &str) -> bool {
+    label.starts_with("io.rancher.") || label.starts_with("io.drover.")
+}
+
+/// What a host takes: all, nothing new, or nothing.
+fn availability(row: &Resource) -> Outcome<&'static str> {
+    Ok(match row.state {
+        State::INACTIVE | State::DEACTIVATING if fields(row)?.read(EVACUATED)? == Some(true) => "drain",
+        State::INACTIVE | State::DEACTIVATING => "pause",
+        _ => "active",
+    })
 }
 
 /// Only what Docker's clients can change counts: its labels, and whether it takes containers.
@@ -118,7 +150,9 @@ fn index(row: &Resource) -> u64 {
 
 fn shown(caller: &Caller, row: &Resource, is_leader: bool) -> Outcome<Value> {
     let own = fields(row)?;
-    let labels = labels(&own, "labels")?;
+    let (engines, labels): (BTreeMap<_, _>, BTreeMap<_, _>) = labels(&own, "labels")?
+        .into_iter()
+        .partition(|(key, _)| is_engines(key));
     let address = own.text("agentIpAddress").unwrap_or_default();
     let number = |name: &str| own.read::<i64>(name).ok().flatten().unwrap_or(0);
     let info: Value = own.read("info")?.unwrap_or_default();
@@ -132,10 +166,6 @@ fn shown(caller: &Caller, row: &Resource, is_leader: bool) -> Outcome<Value> {
         .next()
         .unwrap_or_default()
         .to_owned();
-    let availability = match row.state {
-        State::INACTIVE | State::DEACTIVATING => "pause",
-        _ => "active",
-    };
     let is_there = matches!(own.text("agentState").as_deref(), None | Some("" | "active"))
         && matches!(
             row.state,
@@ -146,7 +176,7 @@ fn shown(caller: &Caller, row: &Resource, is_leader: bool) -> Outcome<Value> {
         "Version": {"Index": index(row)},
         "CreatedAt": nanos(row.created),
         "UpdatedAt": nanos(row.created),
-        "Spec": {"Labels": labels, "Role": "manager", "Availability": availability},
+        "Spec": {"Labels": labels, "Role": "manager", "Availability": availability(row)?},
         "Description": {
             "Hostname": hostname(row),
             "Platform": {"Architecture": "x86_64", "OS": "linux"},
@@ -154,7 +184,7 @@ fn shown(caller: &Caller, row: &Resource, is_leader: bool) -> Outcome<Value> {
                 "NanoCPUs": number("milliCpu").saturating_mul(1_000_000),
                 "MemoryBytes": number("memory"),
             },
-            "Engine": {"EngineVersion": engine},
+            "Engine": {"EngineVersion": engine, "Labels": engines},
             "TLSInfo": {},
         },
         "Status": {"State": if is_there { "ready" } else { "down" }, "Addr": address},

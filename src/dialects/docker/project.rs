@@ -291,7 +291,7 @@ fn put_surroundings(launch: &mut Map<String, Value>, container: &ContainerSpec) 
         put_list(launch, "dnsSearch", dns.search.clone());
         put_list(launch, "dnsOpt", dns.options.clone());
     }
-    let capability = |name: &String| name.trim_start_matches("CAP_").to_owned();
+    let capability = |name: &String| name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned();
     put_list(
         launch,
         "capAdd",

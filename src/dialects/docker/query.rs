@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::form_urlencoded;
 
+use super::reader;
 use super::refusal::{Outcome, Refusal};
 use actix_web::http::StatusCode;
 
@@ -49,35 +50,59 @@ impl Query {
     /// The number of a version, which has to be given.
     pub fn version(&self, what: &str) -> Outcome<u64> {
         let text = self.first("version").unwrap_or_default();
-        text.parse().map_err(|_| {
+        let is_number = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+        let why = if is_number {
+            "value out of range"
+        } else {
+            "invalid syntax"
+        };
+        let parsed = text.parse().ok().filter(|_| is_number);
+        parsed.ok_or_else(|| {
             Refusal::bad(format!(
-                "invalid {what} version '{text}': strconv.ParseUint: parsing {text:?}: invalid syntax"
+                "invalid {what} version '{text}': strconv.ParseUint: parsing {text:?}: {why}"
             ))
         })
     }
 
-    /// The filters; those whose names are not among `known` are refused.
+    /// The filters; those whose names are not among `known` are refused, and so is, with 500, what is no JSON.
     pub fn filters(&self, known: &[&str]) -> Outcome<Filters> {
+        self.filters_or(known, StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The same with another status for what is no JSON.
+    pub fn filters_or(&self, known: &[&str], broken: StatusCode) -> Outcome<Filters> {
         let Some(text) = self.first("filters").filter(|text| !text.is_empty()) else {
             return Ok(Filters::default());
         };
-        let broken = |why: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why);
-        let all: BTreeMap<String, Value> =
-            serde_json::from_str(text).map_err(|e| broken(format!("invalid filters: {e}")))?;
+        let refuse = |why: String| Refusal::new(broken, why);
+        let of_type = |value: &Value, ty: &str| {
+            let kind = reader::kind(value);
+            refuse(format!("json: cannot unmarshal {kind} into Go value of type {ty}"))
+        };
+        let read: Value = serde_json::from_str(text)
+            .map_err(|e| refuse(reader::words(text.as_bytes(), &e, "unexpected end of JSON input")))?;
+        let all = match read {
+            Value::Null => Map::new(),
+            Value::Object(all) => all,
+            other => return Err(of_type(&other, "map[string]map[string]bool")),
+        };
         let mut filters = BTreeMap::new();
         for (name, values) in all {
+            let values = match values {
+                Value::Null => Vec::new(),
+                Value::Array(list) if list.iter().all(Value::is_string) => {
+                    list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+                }
+                // Whether a value is said to be on or off makes no difference to Docker.
+                Value::Object(set) => match set.values().find(|on| !on.is_boolean()) {
+                    Some(other) => return Err(of_type(other, "bool")),
+                    None => set.into_iter().map(|(key, _)| key).collect(),
+                },
+                other => return Err(of_type(&other, "map[string]bool")),
+            };
             if !known.contains(&name.as_str()) {
                 return Err(Refusal::bad(format!("Invalid filter '{name}'")));
             }
-            let values = match values {
-                Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-                Value::Object(set) => set
-                    .into_iter()
-                    .filter(|(_, on)| *on != Value::Bool(false))
-                    .map(|(key, _)| key)
-                    .collect(),
-                _ => return Err(broken(format!("invalid filter {name}"))),
-            };
             filters.insert(name, values);
         }
         Ok(Filters(filters))
@@ -100,6 +125,18 @@ impl Filters {
             .is_none_or(|values| values.iter().any(|value| is_it(value)))
     }
 
+    /// 500, as Docker has it, unless all values of a filter are among these, in whatever case.
+    pub fn check(&self, name: &str, known: &[&str]) -> Outcome<()> {
+        let is_strange = |value: &&String| !known.iter().any(|known| known.eq_ignore_ascii_case(value));
+        match self.of(name).and_then(|values| values.iter().find(is_strange)) {
+            None => Ok(()),
+            Some(other) => {
+                let words = format!("Invalid {name} filter: '{other}'");
+                Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, words))
+            }
+        }
+    }
+
     /// Whether labels have all that the filter `name` asks for, as `key` or `key=value`.
     pub fn labels(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         self.of(name)
@@ -117,6 +154,7 @@ impl Filters {
 fn has(labels: &BTreeMap<String, String>, wanted: &str) -> bool {
     match wanted.split_once('=') {
         None => labels.contains_key(wanted),
+        Some((key, "")) => labels.contains_key(key),
         Some((key, value)) => labels.get(key).is_some_and(|own| own == value),
     }
 }
@@ -137,7 +175,33 @@ mod tests {
             assert!(filters.fits("id", |_| false));
         }
         let refused = |text: &str| Query::parse(text).filters(&["name"]).unwrap_err();
-        assert_eq!(refused("filters={").status, 500);
+        for (text, said) in [
+            ("{", "unexpected end of JSON input"),
+            ("{}x", "invalid character 'x' after top-level value"),
+            (
+                "[]",
+                "json: cannot unmarshal array into Go value of type map[string]map[string]bool",
+            ),
+            (
+                r#"{"name":"a"}"#,
+                "json: cannot unmarshal string into Go value of type map[string]bool",
+            ),
+            (
+                r#"{"name":[1]}"#,
+                "json: cannot unmarshal array into Go value of type map[string]bool",
+            ),
+            (
+                r#"{"name":{"a":1}}"#,
+                "json: cannot unmarshal number into Go value of type bool",
+            ),
+        ] {
+            let refusal = refused(&format!("filters={text}"));
+            assert_eq!(
+                (refusal.status.as_u16(), refusal.message.as_str()),
+                (500, said),
+                "{text}"
+            );
+        }
         let unknown = refused("filters=%7B%22colour%22%3A%5B%22red%22%5D%7D");
         assert_eq!(
             (unknown.status.as_u16(), unknown.message.as_str()),

@@ -10,12 +10,14 @@ use super::check;
 use super::keys::canonical;
 use super::project::{NAMESPACE, Others, project};
 use super::refusal::Outcome;
-use super::spec::ServiceSpec;
+use super::spec::{PortConfig, ServiceSpec};
 use super::synth::{self, Published};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State, Timestamp};
 
 /// The field of a service that it is kept in. No view of Rancher's shows it.
 pub const FIELD: &str = "dockerSpec";
+/// How the message of a service begins whose upgrade failed and led back.
+const ROLLED_BACK: &str = "Upgrade rolled back";
 /// The stack of services that belong to none.
 pub const DEFAULT_STACK: &str = "default";
 
@@ -35,6 +37,22 @@ pub struct Kept {
     pub rollout: Option<Rollout>,
     /// What the engine calls it: under another name it was renamed elsewhere.
     pub native_name: String,
+}
+
+impl Kept {
+    /// Whether the last update failed, and led back by itself.
+    fn went_back(&self, row: &Resource) -> bool {
+        let is_forth = self.rollout.as_ref().is_some_and(|rollout| !rollout.is_rollback);
+        is_forth && (row.state == State::ROLLING_BACK || row.message.starts_with(ROLLED_BACK))
+    }
+
+    /// What was before is what is now, and before it there was nothing.
+    fn go_back(&mut self) {
+        if let Some(previous) = self.previous.take() {
+            self.spec = previous;
+            self.index += 1;
+        }
+    }
 }
 
 /// An update that makes containers anew.
@@ -84,12 +102,20 @@ impl Service {
     /// Reads a row; `stacks` are the names of all.
     pub fn read(row: Resource, stacks: &HashMap<ResourceId, String>) -> Result<Self> {
         let own = fields(&row)?;
+        Self::of(row, &own, stacks)
+    }
+
+    /// The same of a row whose fields were parsed.
+    pub fn of(row: Resource, own: &Fields, stacks: &HashMap<ResourceId, String>) -> Result<Self> {
         let stored: Value = own.read(FIELD)?.unwrap_or_default();
-        let kept: Option<Kept> = match &stored {
+        let mut kept: Option<Kept> = match &stored {
             Value::Null => None,
             stored => Some(Kept::deserialize(stored).map_err(|e| Error::internal("reading a service of Docker's", e))?),
         };
-        let launch = object(&own, "launchConfig")?;
+        if let Some(kept) = kept.as_mut().filter(|kept| kept.went_back(&row)) {
+            kept.go_back();
+        }
+        let launch = object(own, "launchConfig")?;
         let stack = row
             .parent_id
             .and_then(|id| stacks.get(&id))
@@ -101,13 +127,18 @@ impl Service {
             _ => name,
         };
         let ports = synth::ports(&launch);
-        let (spec, differs) = match &kept {
-            None => (synth::synthesise(&name, &labels, &launch, scale(&own, &launch)?), false),
-            Some(kept) => shown(kept, &name, &launch, scale(&own, &launch)?)?,
+        let scale = scale(own, &launch)?;
+        let changed = match &kept {
+            None => Some(synth::synthesise(&name, &labels, &launch, scale)),
+            Some(kept) => shown(kept, &name, &launch, scale)?,
         };
-        // What is null, or of no name that Docker knows, is as good as absent.
-        let spec = serde_json::from_value(canonical(spec))
-            .map_err(|e| Error::internal("writing a service as Docker does", e))?;
+        let differs = kept.is_some() && changed.is_some();
+        let spec = match (changed, &kept) {
+            (None, Some(kept)) => kept.spec.clone(),
+            // What is null, or of no name that Docker knows, is as good as absent.
+            (changed, _) => serde_json::from_value(canonical(changed.unwrap_or_default()))
+                .map_err(|e| Error::internal("writing a service as Docker does", e))?,
+        };
         Ok(Self {
             row,
             stored,
@@ -154,26 +185,39 @@ impl Service {
     }
 
     fn endpoint(&self) -> Result<Value> {
-        let Some(spec) = &self.spec.endpoint_spec else {
+        // A swarm gives an endpoint to what has something to be reached by.
+        let has_networks = !self.spec.networks.is_empty() || !self.spec.task_template.networks.is_empty();
+        let given = self.spec.endpoint_spec.as_ref();
+        let Some(spec) = given.filter(|spec| has_networks || !spec.ports.is_empty()) else {
             return Ok(json!({"Spec": {}}));
         };
         let mut out = json!({"Spec": written(spec)?});
-        let mode = |port: &Published| {
-            let same =
-                |given: &&super::spec::PortConfig| given.target_port == port.target && given.protocol == port.protocol;
-            let given = spec.ports.iter().find(same).map(|given| given.publish_mode.clone());
-            given
-                .filter(|mode| !mode.is_empty())
-                .unwrap_or_else(|| "ingress".to_owned())
-        };
         let ports = self.ports.iter().map(|port| {
-            json!({"Protocol": port.protocol, "TargetPort": port.target, "PublishedPort": port.published, "PublishMode": mode(port)})
+            written(&PortConfig {
+                name: self.given(port).map(|given| given.name.clone()).unwrap_or_default(),
+                protocol: port.protocol.clone(),
+                target_port: port.target,
+                published_port: port.published,
+                publish_mode: self.publish_mode(port).to_owned(),
+            })
         });
-        let ports: Vec<Value> = ports.collect();
+        let ports: Vec<Value> = ports.collect::<Result<_>>()?;
         if let Some(out) = out.as_object_mut().filter(|_| !ports.is_empty()) {
             out.insert("Ports".into(), Value::Array(ports));
         }
         Ok(out)
+    }
+
+    /// How a port of it was asked for.
+    fn given(&self, port: &Published) -> Option<&PortConfig> {
+        let same = |given: &&PortConfig| given.target_port == port.target && given.protocol == port.protocol;
+        self.spec.endpoint_spec.as_ref()?.ports.iter().find(same)
+    }
+
+    /// By whom a port of it is published: `ingress`, `host`.
+    pub fn publish_mode(&self, port: &Published) -> &str {
+        let mode = self.given(port).map_or("", |given| given.publish_mode.as_str());
+        if mode.is_empty() { "ingress" } else { mode }
     }
 
     /// How its last update goes; none if there was none. `ended` is when the process of it ended.
@@ -181,7 +225,7 @@ impl Service {
         let rollout = self.kept.as_ref()?.rollout.as_ref()?;
         let row = &self.row;
         let (back, message) = (rollout.is_rollback, row.message.as_str());
-        let rolled_back = message.starts_with("Upgrade rolled back");
+        let rolled_back = message.starts_with(ROLLED_BACK);
         let paused = message.starts_with("Upgrade paused") || row.state == State::CANCELED_UPGRADE;
         let failed = "due to failure or early termination of task";
         let (state, words) = match row.state {
@@ -216,11 +260,10 @@ impl Service {
     }
 }
 
-/// What is kept, with what was changed elsewhere, and whether anything was.
-fn shown(kept: &Kept, name: &str, launch: &Map<String, Value>, scale: Option<i64>) -> Result<(Value, bool)> {
-    let given = written(&kept.spec)?;
+/// What is kept, with what was changed elsewhere; none if nothing was.
+fn shown(kept: &Kept, name: &str, launch: &Map<String, Value>, scale: Option<i64>) -> Result<Option<Value>> {
     let Ok(then) = project(&kept.spec, &Whoever) else {
-        return Ok((given, false));
+        return Ok(None);
     };
     let labels = BTreeMap::new();
     let to_scale = then.scale.and_then(|scale| i64::try_from(scale).ok());
@@ -229,8 +272,10 @@ fn shown(kept: &Kept, name: &str, launch: &Map<String, Value>, scale: Option<i64
     let mut launch = launch.clone();
     undraw(&mut launch, &then_ports);
     let now = synth::synthesise(name, &labels, &launch, scale);
-    let merged = synth::overlay(&given, &then, &now);
-    Ok((merged, then != now))
+    match then == now {
+        true => Ok(None),
+        false => Ok(Some(synth::overlay(&written(&kept.spec)?, &then, &now))),
+    }
 }
 
 /// Takes drawn ports back out: a port that was to be any is not asked for as the one that it became.

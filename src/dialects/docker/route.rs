@@ -9,6 +9,8 @@ use super::system::LEAST;
 pub struct Route<'p> {
     /// The project it names.
     pub project: Option<&'p str>,
+    /// The version it names.
+    pub version: Option<(u32, u32)>,
     /// The rest, by segments.
     pub rest: Vec<&'p str>,
 }
@@ -26,11 +28,16 @@ pub fn parse(path: &str) -> Outcome<Route<'_>> {
         project = Some(*id);
         rest.drain(..2);
     }
-    if let Some((major, minor)) = rest.first().and_then(|first| version(first)) {
+    let version = rest.first().and_then(|first| version(first));
+    if let Some((major, minor)) = version {
         check(major, minor)?;
         rest.remove(0);
     }
-    Ok(Route { project, rest })
+    // Docker takes `/services/` for another path than `/services`.
+    match path.ends_with('/') && !rest.is_empty() {
+        true => Err(Refusal::nowhere()),
+        false => Ok(Route { project, version, rest }),
+    }
 }
 
 /// `v1.41`: never `v1`, which is Rancher's.
@@ -67,14 +74,20 @@ mod tests {
 
     #[test]
     fn project_and_version_stand_before_what_is_asked_for() {
-        for (path, project, rest) in [
-            ("/_ping", None, vec!["_ping"]),
-            ("/v1.41/services/create", None, vec!["services", "create"]),
-            ("/projects/1a7/v1.24/nodes", Some("1a7"), vec!["nodes"]),
-            ("/v1/services", None, vec!["v1", "services"]),
+        for (path, project, version, rest) in [
+            ("/_ping", None, None, vec!["_ping"]),
+            (
+                "/v1.41/services/create",
+                None,
+                Some((1, 41)),
+                vec!["services", "create"],
+            ),
+            ("/projects/1a7/v1.24/nodes", Some("1a7"), Some((1, 24)), vec!["nodes"]),
+            ("/v1/services", None, None, vec!["v1", "services"]),
         ] {
-            assert_eq!(parse(path).unwrap(), Route { project, rest }, "{path}");
+            assert_eq!(parse(path).unwrap(), Route { project, version, rest }, "{path}");
         }
+        assert_eq!(parse("/v1.41/services/").unwrap_err().status, 404);
         let new = parse("/v1.99/x").unwrap_err();
         assert_eq!(
             new.message,

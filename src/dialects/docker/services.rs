@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::caller::{Caller, Deed, Named, fields, named};
@@ -13,21 +14,27 @@ use super::pace::strategy;
 use super::project::{NAMESPACE, Native, name_in_stack, project};
 use super::query::Query;
 use super::record::{DEFAULT_STACK, FIELD, Kept, Rollout, Service, written};
+use super::references;
 use super::refusal::{Outcome, Refusal};
-use super::spec::{ServiceSpec, UpdateConfig};
+use super::spec::{Mode, ServiceSpec, UpdateConfig};
+use super::stacks;
+use super::synth::Published;
 use super::tasks;
 use crate::engine::{Checked, Deploy, FASTER, Filter, Input, ListQuery};
 use crate::model::id::random_uuid;
-use crate::model::{Error, ErrorKind, Resource, ResourceId, Timestamp};
+use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Timestamp};
 use crate::schema::TypeView;
 use crate::schema::validate::Purpose;
+
+/// The first version of Docker's interface in whose lists services say how many tasks run.
+const WITH_STATUS: (u32, u32) = (1, 41);
 
 /// `GET /services`.
 pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
     caller.may("service", Deed::Read)?;
-    let filters = query.filters(&["id", "name", "label", "mode", "runtime"])?;
-    let wants_status = query.truth("status")?;
-    let with_defaults = query.truth("insertDefaults")?;
+    let known = ["id", "name", "label", "mode", "runtime"];
+    let filters = query.filters_or(&known, StatusCode::BAD_REQUEST)?;
+    let wants_status = query.truth("status")? && caller.version.is_none_or(|version| version >= WITH_STATUS);
     let mut all = all(caller).await?;
     all.retain(|service| {
         filters.fits("id", |id| caller.ids.of(service.row.id).starts_with(id))
@@ -43,7 +50,7 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
     };
     let mut out = Vec::with_capacity(all.len());
     for service in &all {
-        let mut one = whole(caller, service, with_defaults).await?;
+        let mut one = whole(caller, service, false).await?;
         if wants_status {
             one.insert("ServiceStatus".into(), tally.of(service));
         }
@@ -114,15 +121,15 @@ pub async fn all(caller: &Caller) -> Outcome<Vec<Service>> {
     let rows = caller.lasting("service").await?;
     let mut services = Vec::with_capacity(rows.len());
     for row in rows {
-        if is_shown(&row)? {
-            services.push(Service::read(row, &stacks)?);
+        let own = fields(&row)?;
+        if is_shown(&row, &own)? {
+            services.push(Service::of(row, &own, &stacks)?);
         }
     }
     Ok(services)
 }
 
-fn is_shown(row: &Resource) -> Outcome<bool> {
-    let own = fields(row)?;
+fn is_shown(row: &Resource, own: &Fields) -> Outcome<bool> {
     let is_system: bool = own.read("system")?.unwrap_or(false);
     Ok(row.kind == "service" && !is_system && own.get("launchConfig").is_some_and(|text| text != "null"))
 }
@@ -132,7 +139,7 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Service> {
     let missing = || Refusal::missing("service", wanted);
     if let Some(id) = caller.ids.row(wanted)
         && let Some(row) = caller.engine.row(&caller.scope, "service", id)?
-        && is_shown(&row)?
+        && is_shown(&row, &fields(&row)?)?
         && row.state != crate::model::State::REMOVING
     {
         let stack = row
@@ -143,7 +150,7 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Service> {
         let stacks: HashMap<ResourceId, String> = stack.into_iter().map(|stack| (stack.id, stack.name)).collect();
         return Ok(Service::read(row, &stacks)?);
     }
-    let mut services = all(caller).await?;
+    let mut services = maybe(caller, wanted).await?;
     let names: HashMap<ResourceId, String> = services.iter().map(|s| (s.row.id, s.spec.name.clone())).collect();
     let rows: Vec<Resource> = services.iter().map(|service| service.row.clone()).collect();
     let found = caller.pick(&rows, "service", wanted, |row| {
@@ -151,6 +158,22 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Service> {
     })?;
     let at = services.iter().position(|service| service.row.id == found.id);
     at.map(|at| services.swap_remove(at)).ok_or_else(missing)
+}
+
+/// Those that may be meant by a word: whose id begins so, or that may be called so. What is kept of a service has its name in it.
+async fn maybe(caller: &Caller, wanted: &str) -> Outcome<Vec<Service>> {
+    let stacks = caller.stacks().await?;
+    let mut services = Vec::new();
+    for row in caller.lasting("service").await? {
+        let is_called = wanted.ends_with(row.name.as_str()) || row.fields.contains(wanted);
+        if is_called || caller.ids.of(row.id).starts_with(wanted) || caller.engine.wire_id(&row) == wanted {
+            let own = fields(&row)?;
+            if is_shown(&row, &own)? {
+                services.push(Service::of(row, &own, &stacks)?);
+            }
+        }
+    }
+    Ok(services)
 }
 
 /// `POST /services/create`.
@@ -171,14 +194,17 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
     }
     check_ports(caller, &spec, &others, None)?;
     networks::resolve(caller, &mut spec).await?;
+    if let Some(container) = &spec.task_template.container_spec {
+        references::check(caller, container).await?;
+    }
     let native = project(&spec, &Named::read(caller).await?)?;
     let stack = spec
         .labels
         .get(NAMESPACE)
         .map_or(DEFAULT_STACK, String::as_str)
         .to_owned();
-    let stack = stack_of(caller, &stack).await?;
-    let name = free_name(&spec, stack.id, &others);
+    let stack = stacks::of_name(caller, &stack).await?;
+    let name = free_name(caller, &spec, stack.id).await?;
     let kept = Kept {
         index: 1,
         updated_at: caller.engine.now().0,
@@ -205,22 +231,15 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
 /// `POST /services/{id}/update`.
 pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -> Outcome<Value> {
     let ty = caller.may("service", Deed::Update)?;
+    let sent = parse(body)?;
     let index = query.version("service")?;
     let service = find(caller, id).await?;
     caller.note(&ty.def, Some(&service.row), "update", &named(&service.spec.name));
+    let is_rollback = options(query)?;
+    let mut spec = wanted(caller, &service, sent, is_rollback)?;
     if index != service.index() {
         return Err(Refusal::stale());
     }
-    let sent = parse(body)?;
-    let is_rollback = match query.first("rollback").unwrap_or_default() {
-        "" => false,
-        "previous" => true,
-        other => {
-            let words = format!("unrecognized rollback option {other}");
-            return Err(Refusal::new(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR, words));
-        }
-    };
-    let mut spec = wanted(caller, &service, sent, is_rollback)?;
     let others = all(caller).await?;
     let is_renamed = spec.name != service.spec.name;
     let is_taken = |other: &Service| other.row.id != service.row.id && other.spec.name.eq_ignore_ascii_case(&spec.name);
@@ -229,6 +248,9 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     }
     check_ports(caller, &spec, &others, Some(service.row.id))?;
     networks::resolve(caller, &mut spec).await?;
+    if let Some(container) = &spec.task_template.container_spec {
+        references::check(caller, container).await?;
+    }
     let native = project(&spec, &Named::read(caller).await?)?;
     let is_anew = spec.task_template != service.spec.task_template
         || spec.endpoint_spec.as_ref().map(|e| &e.ports) != service.spec.endpoint_spec.as_ref().map(|e| &e.ports);
@@ -248,7 +270,7 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     sent.extend(scale.map(|scale| ("scale".to_owned(), json!(scale))));
     let mut native_name = service.row.name.clone();
     if let (true, Some(stack)) = (is_renamed, service.row.parent_id) {
-        native_name = free_name(&spec, stack, &others);
+        native_name = free_name(caller, &spec, stack).await?;
         sent.insert("name".into(), json!(native_name));
     }
     let kept = after(caller, &service, spec, native_name, (is_anew, is_rollback));
@@ -268,8 +290,24 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     }
 }
 
+/// Whether an update leads back, by the parameters.
+fn options(query: &Query) -> Outcome<bool> {
+    let wrong = |words: String| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, words));
+    if !matches!(
+        query.first("registryAuthFrom").unwrap_or_default(),
+        "" | "spec" | "previous-spec"
+    ) {
+        return wrong("unsupported registryAuthFrom value".to_owned());
+    }
+    match query.first("rollback").unwrap_or_default() {
+        "" => Ok(false),
+        "previous" => Ok(true),
+        other => wrong(format!("unrecognized rollback option {other}")),
+    }
+}
+
 /// What a service is to be: what was sent, or what it was before.
-fn wanted(caller: &Caller, service: &Service, sent: ServiceSpec, is_rollback: bool) -> Outcome<ServiceSpec> {
+fn wanted(caller: &Caller, service: &Service, mut sent: ServiceSpec, is_rollback: bool) -> Outcome<ServiceSpec> {
     if is_rollback {
         check::settled(sent)?;
         let previous = service.kept.as_ref().and_then(|kept| kept.previous.clone());
@@ -281,11 +319,15 @@ fn wanted(caller: &Caller, service: &Service, sent: ServiceSpec, is_rollback: bo
         });
     }
     let unimplemented = |what: &str| Refusal::not_built(format!("rpc error: code = Unimplemented desc = {what}"));
-    // Swarm renames nothing; what its clients' documents show as an example, a new name, works here.
-    if sent.name.is_empty() {
-        return Err(unimplemented("renaming services is not supported"));
+    let has_no_name = sent.name.is_empty();
+    if has_no_name {
+        sent.name = service.spec.name.clone();
     }
     let spec = check::settled(sent)?;
+    // Swarm renames nothing; what its clients' documents show as an example, a new name, works here.
+    if has_no_name {
+        return Err(unimplemented("renaming services is not supported"));
+    }
     let is_global = |spec: &ServiceSpec| spec.mode.as_ref().is_some_and(|mode| mode.global.is_some());
     match is_global(&spec) == is_global(&service.spec) {
         true => Ok(spec),
@@ -302,7 +344,9 @@ fn after(
     (is_anew, is_rollback): (bool, bool),
 ) -> Kept {
     let now = caller.engine.now().0;
-    let before = service.kept.as_ref();
+    // Where nothing runs, nothing is made anew.
+    let runs = |spec: &ServiceSpec| spec.mode.as_ref().and_then(Mode::replicas) != Some(0);
+    let is_running = runs(&spec) && runs(&service.spec);
     let rollout = Rollout {
         began_at: now,
         is_rollback,
@@ -312,10 +356,7 @@ fn after(
         previous: Some(service.spec.clone()),
         index: service.index() + 1,
         updated_at: now,
-        rollout: match is_anew {
-            true => Some(rollout),
-            false => before.and_then(|kept| kept.rollout.clone()),
-        },
+        rollout: (is_rollback || is_anew && is_running).then_some(rollout),
         native_name,
     }
 }
@@ -326,7 +367,7 @@ pub async fn remove(caller: &mut Caller, id: &str) -> Outcome<()> {
     let service = find(caller, id).await?;
     caller.note(&ty.def, Some(&service.row), "delete", &Input::new());
     caller.engine.delete(&caller.scope, &ty, service.row.id).await?;
-    Ok(())
+    stacks::left(caller, &service.row).await
 }
 
 /// A body as a service.
@@ -334,51 +375,28 @@ fn parse(body: Value) -> Outcome<ServiceSpec> {
     serde_json::from_value(canonical(body)).map_err(|e| Refusal::bad(format!("json: cannot unmarshal: {e}")))
 }
 
-/// A published port is one service's alone.
+/// A published port is one service's alone, unless it is published by hosts for both.
 fn check_ports(caller: &Caller, spec: &ServiceSpec, others: &[Service], own: Option<ResourceId>) -> Outcome<()> {
     let wanted = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
     for port in wanted.filter(|port| port.published_port != 0) {
-        let has = |other: &&Service| {
-            let same = |taken: &super::synth::Published| {
-                taken.published == port.published_port && taken.protocol == port.protocol
+        for other in others.iter().filter(|other| Some(other.row.id) != own) {
+            let same = |taken: &&Published| taken.published == port.published_port && taken.protocol == port.protocol;
+            let Some(taken) = other.ports.iter().find(same) else {
+                continue;
             };
-            Some(other.row.id) != own && other.ports.iter().any(same)
-        };
-        if let Some(other) = others.iter().find(has) {
+            let how = match other.publish_mode(taken) {
+                "host" if port.publish_mode == "host" => continue,
+                "host" => "a host-published port",
+                _ => "an ingress port",
+            };
             let (name, id) = (&other.spec.name, caller.ids.of(other.row.id));
             return Err(Refusal::argument(format!(
-                "port '{}' is already in use by service '{name}' ({id}) as an {} port",
-                port.published_port, port.publish_mode
+                "port '{}' is already in use by service '{name}' ({id}) as {how}",
+                port.published_port
             )));
         }
     }
     Ok(())
-}
-
-/// The stack of this name, made if there is none.
-async fn stack_of(caller: &Caller, name: &str) -> Outcome<Resource> {
-    let named = |stacks: Vec<Resource>| stacks.into_iter().find(|stack| stack.name == name);
-    if let Some(stack) = named(caller.lasting("stack").await?) {
-        return Ok(stack);
-    }
-    let ty = caller.may("stack", Deed::Create)?;
-    let input = validated(caller, &ty, json!({"name": name}), Purpose::Create, None).await;
-    let made = match input {
-        Ok(input) => caller
-            .engine
-            .create(&caller.scope, &ty, input)
-            .await
-            .map_err(Refusal::from),
-        Err(refusal) => Err(refusal),
-    };
-    match made {
-        Ok(made) => made
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::bug("a stack was made, and is not there").into()),
-        // Somebody else was faster.
-        Err(refusal) => named(caller.lasting("stack").await?).ok_or(refusal),
-    }
 }
 
 /// What nobody gave a name is called.
@@ -387,20 +405,16 @@ fn short_name() -> String {
     uuid.chars().take(12).collect()
 }
 
-/// What the engine calls a service: its name without that of its stack, and without what names of the engine's cannot have.
-fn free_name(spec: &ServiceSpec, stack: ResourceId, others: &[Service]) -> String {
+/// What the engine calls a service: its name without that of its stack, and without what names of the engine's cannot have. What is
+/// on its way out, or no service to Docker, has a name, too.
+async fn free_name(caller: &Caller, spec: &ServiceSpec, stack: ResourceId) -> Outcome<String> {
+    let rows = caller.rows("service").await?;
     let base = name_in_stack(spec).replace('_', "-");
-    let is_taken = |name: &str| {
-        let in_stack = others.iter().filter(|other| other.row.parent_id == Some(stack));
-        in_stack
-            .into_iter()
-            .any(|other| other.row.name.eq_ignore_ascii_case(name))
-    };
+    let in_stack = rows.iter().filter(|row| row.parent_id == Some(stack));
+    let is_taken = |name: &str| in_stack.clone().any(|row| row.name.eq_ignore_ascii_case(name));
     let more = (2..).map(|n| format!("{}-{n}", base.get(..base.len().min(55)).unwrap_or(&base)));
-    std::iter::once(base.clone())
-        .chain(more)
-        .find(|name| !is_taken(name))
-        .unwrap_or(base)
+    let free = std::iter::once(base.clone()).chain(more).find(|name| !is_taken(name));
+    Ok(free.unwrap_or(base))
 }
 
 /// What counts of a body in Rancher's words.

@@ -355,6 +355,15 @@ pub struct Mode {
     pub global_job: Option<serde_json::Value>,
 }
 
+impl Mode {
+    /// How many there are to be; none where that is not a number.
+    pub fn replicas(&self) -> Option<u64> {
+        self.replicated
+            .as_ref()
+            .map(|replicated| replicated.replicas.unwrap_or(1))
+    }
+}
+
 /// `ReplicatedService`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -1,16 +1,17 @@
 //! What the server says of itself: its version, itself as a swarm, and what it does not do.
 
-use actix_web::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::API_VERSION;
 use super::caller::{Caller, Deed, hostname};
+use super::query::Query;
 use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
 use super::tasks;
 use crate::model::Timestamp;
+use actix_web::http::StatusCode;
 
 /// The least version that clients may speak.
 pub const LEAST: &str = "1.24";
@@ -73,10 +74,11 @@ pub async fn info(caller: &Caller) -> Outcome<Value> {
         "ID": caller.engine.server_uuid(), "Containers": tally.all, "ContainersRunning": tally.running, "ContainersPaused": 0,
         "ContainersStopped": tally.all.saturating_sub(tally.running), "Images": 0, "Name": first.map(hostname).unwrap_or_default(),
         "NCPU": number("milliCpu") / 1_000, "MemTotal": number("memory"), "ServerVersion": ENGINE, "Swarm": swarm,
+        "SystemTime": nanos(caller.engine.now()),
     });
-    let (mut out, said) = (counted.as_object().cloned().unwrap_or_default(), everywhere());
-    out.extend(said.as_object().cloned().unwrap_or_default());
-    Ok(Value::Object(out))
+    let all = [counted, everywhere(), of_no_engine()];
+    let all = all.into_iter().filter_map(|part| part.as_object().cloned());
+    Ok(Value::Object(all.flatten().collect()))
 }
 
 /// What is the same of all projects.
@@ -86,8 +88,21 @@ fn everywhere() -> Value {
         "Plugins": {"Volume": ["local"], "Network": ["bridge", "overlay"], "Authorization": null, "Log": ["json-file"]},
         "MemoryLimit": true, "SwapLimit": true, "CpuCfsPeriod": true, "CpuCfsQuota": true, "PidsLimit": true, "Debug": false,
         "OperatingSystem": "Drover", "OSType": "linux", "Architecture": std::env::consts::ARCH, "KernelVersion": "",
-        "DockerRootDir": "/var/lib/docker", "Labels": [], "ExperimentalBuild": false, "Runtimes": {}, "DefaultRuntime": "runc",
+        "DockerRootDir": "/var/lib/docker", "Labels": [], "ExperimentalBuild": false, "Runtimes": {"runc": {"path": "runc"}}, "DefaultRuntime": "runc",
         "LiveRestoreEnabled": false, "Isolation": "", "InitBinary": "docker-init", "SecurityOptions": [], "Warnings": null,
+    })
+}
+
+/// What an engine says of itself that this server knows nothing of.
+fn of_no_engine() -> Value {
+    json!({
+        "CPUShares": true, "CPUSet": true, "KernelMemory": true, "KernelMemoryTCP": true, "OomKillDisable": true, "IPv4Forwarding": true,
+        "BridgeNfIptables": true, "BridgeNfIp6tables": true, "CgroupVersion": "", "OSVersion": "", "NFd": 0, "NGoroutines": 0,
+        "NEventsListener": 0, "IndexServerAddress": "https://index.docker.io/v1/", "GenericResources": null, "HttpProxy": "", "HttpsProxy": "",
+        "NoProxy": "", "ContainerdCommit": {"ID": "", "Expected": ""}, "RuncCommit": {"ID": "", "Expected": ""},
+        "InitCommit": {"ID": "", "Expected": ""},
+        "RegistryConfig": {"AllowNondistributableArtifactsCIDRs": [], "AllowNondistributableArtifactsHostnames": [],
+            "InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": []},
     })
 }
 
@@ -104,7 +119,7 @@ fn cluster(caller: &Caller) -> Outcome<Value> {
             "Dispatcher": {"HeartbeatPeriod": 5_000_000_000_i64}, "CAConfig": {"NodeCertExpiry": 7_776_000_000_000_000_i64},
             "TaskDefaults": {}, "EncryptionConfig": {"AutoLockManagers": false},
         },
-        "TLSInfo": {}, "RootRotationInProgress": false, "DefaultAddrPool": null, "SubnetSize": 0, "DataPathPort": 4_789,
+        "TLSInfo": {}, "RootRotationInProgress": false, "DefaultAddrPool": null, "SubnetSize": 24, "DataPathPort": 4_789,
     }))
 }
 
@@ -128,16 +143,31 @@ pub async fn init(caller: &Caller) -> Outcome<Value> {
     ))
 }
 
-/// What asks for another swarm, or for this one to be as it is not: in a swarm's own words, where it has any.
-pub fn other_swarm(what: &str) -> Refusal {
-    match what {
-        "join" => Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one.",
-        ),
-        "unlock" => Refusal::new(StatusCode::CONFLICT, "swarm is not locked"),
-        _ => Refusal::not_built("a swarm's own settings are not part of this build: hosts join at /v2-beta"),
+/// `POST /swarm/join`: this is one swarm, and stays in it.
+pub fn is_in_one() -> Refusal {
+    let words =
+        "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one.";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words)
+}
+
+/// `POST /swarm/unlock`.
+pub fn is_not_locked() -> Refusal {
+    Refusal::new(StatusCode::CONFLICT, "swarm is not locked")
+}
+
+/// `POST /swarm/update`.
+pub fn not_updated(query: &Query) -> Refusal {
+    match query.version("swarm") {
+        Err(refusal) => refusal,
+        Ok(_) => Refusal::not_built("/swarm/update is not part of this build"),
     }
+}
+
+/// `POST /swarm/leave` of one who does not insist.
+pub fn is_last() -> Refusal {
+    let words = "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all \
+                 current state of the swarm. Use `--force` to ignore this message. ";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words)
 }
 
 /// What `POST /auth` is sent, as the header that says the same.

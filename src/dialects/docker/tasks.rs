@@ -1,6 +1,6 @@
 //! Tasks: the containers of services, those that are gone too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -9,13 +9,37 @@ use super::query::{Filters, Query};
 use super::record::{Service, nanos, written};
 use super::refusal::{Outcome, Refusal};
 use super::services;
+use super::spec::Mode;
 use crate::engine::Unit;
 use crate::model::{Error, Resource, ResourceId, Result, State};
 
 /// So many of a slot that are gone are remembered, as swarm does.
 const HISTORY: usize = 5;
+/// So many at most of what a service waits for are told.
+const MOST_PENDING: usize = 100;
+/// More than a service has slots.
+const SLOTS: i64 = 1 << 20;
 /// The most containers that are looked at.
 const MOST: u32 = 3_000;
+
+/// All states that Docker knows of tasks.
+const STATES: [&str; 15] = [
+    "new",
+    "allocated",
+    "pending",
+    "assigned",
+    "accepted",
+    "preparing",
+    "ready",
+    "starting",
+    "running",
+    "complete",
+    "shutdown",
+    "failed",
+    "rejected",
+    "remove",
+    "orphaned",
+];
 
 /// A container as a task.
 struct Task {
@@ -33,31 +57,37 @@ struct Task {
 
 /// How many containers of services run, and how many there are to be.
 #[derive(Debug, Default)]
-pub struct Tallies(HashMap<ResourceId, u64>, u64);
+pub struct Tallies {
+    /// That run.
+    running: HashMap<ResourceId, u64>,
+    /// That there are.
+    there: HashMap<ResourceId, u64>,
+}
 
 impl Tallies {
     /// `ServiceStatus`.
     pub fn of(&self, service: &Service) -> Value {
-        let running = self.0.get(&service.row.id).copied().unwrap_or(0);
-        let replicas = service.spec.mode.as_ref().and_then(|mode| mode.replicated.as_ref());
-        let desired = replicas.map_or(self.1, |replicated| replicated.replicas.unwrap_or(1));
+        let of = |counts: &HashMap<_, _>| counts.get(&service.row.id).copied().unwrap_or(0);
+        let running = of(&self.running);
+        // Of those on each host there are to be as many as the engine makes.
+        let desired = service.spec.mode.as_ref().and_then(Mode::replicas);
+        let desired = desired.unwrap_or_else(|| of(&self.there));
         json!({"RunningTasks": running, "DesiredTasks": desired, "CompletedTasks": 0})
     }
 }
 
 /// Counts the running containers of all services of the project.
 pub async fn tally(caller: &Caller) -> Outcome<Tallies> {
-    let mut running = HashMap::new();
-    for row in caller.rows("instance").await? {
+    let (mut running, mut there) = (HashMap::new(), HashMap::new());
+    for row in caller.lasting("instance").await? {
         let is_well = matches!(row.health.as_str(), "" | "healthy" | "updating-healthy");
         let is_running = matches!(row.state, State::RUNNING | State::UPDATING_RUNNING) && is_well;
-        if let (Some(service), true) = (row.parent_id, is_running) {
-            *running.entry(service).or_insert(0) += 1;
+        if let Some(service) = row.parent_id {
+            *running.entry(service).or_insert(0) += u64::from(is_running);
+            *there.entry(service).or_insert(0) += 1;
         }
     }
-    let hosts = caller.lasting("host").await?;
-    let active = hosts.iter().filter(|host| host.state == State::ACTIVE).count();
-    Ok(Tallies(running, u64::try_from(active).unwrap_or(0)))
+    Ok(Tallies { running, there })
 }
 
 /// How many containers a project has.
@@ -92,6 +122,7 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
         "runtime",
     ];
     let filters = query.filters(&known)?;
+    filters.check("desired-state", &STATES)?;
     let services = asked_services(caller, &filters).await?;
     let hosts = asked_hosts(caller, &filters).await?;
     let mut out = Vec::new();
@@ -179,20 +210,13 @@ async fn asked_hosts(caller: &Caller, filters: &Filters) -> Outcome<Option<Vec<R
 fn is_asked(caller: &Caller, service: &Service, task: &Task, filters: &Filters, hosts: Option<&[ResourceId]>) -> bool {
     let name = name_of(caller, service, task);
     let desired = if task.is_wanted { "running" } else { "shutdown" };
-    let labels = service
-        .spec
-        .task_template
-        .container_spec
-        .as_ref()
-        .map(|c| c.labels.clone());
     filters.fits("id", |id| caller.ids.of(task.row.id).starts_with(id))
         && filters.fits("name", |wanted| name.starts_with(wanted))
-        && filters.fits("desired-state", |state| state == desired)
+        && filters.fits("desired-state", |state| state.eq_ignore_ascii_case(desired))
         && filters.fits("runtime", |runtime| runtime == "container")
-        && filters.fits("_up-to-date", |is| {
-            (is == "true" || is == "1") == is_up_to_date(service, task)
-        })
-        && filters.labels("label", &labels.unwrap_or_default())
+        // Docker asks for those that are whatever is said.
+        && filters.fits("_up-to-date", |_| is_up_to_date(service, task))
+        && filters.labels("label", &service.spec.labels)
         && hosts.is_none_or(|hosts| task.row.host_id.is_some_and(|host| hosts.contains(&host)))
 }
 
@@ -205,10 +229,20 @@ fn is_up_to_date(service: &Service, task: &Task) -> bool {
 }
 
 fn name_of(caller: &Caller, service: &Service, task: &Task) -> String {
-    match (service.mode(), task.row.host_id) {
+    name_in(caller, service, &task.row, &task.unit)
+}
+
+fn name_in(caller: &Caller, service: &Service, row: &Resource, unit: &Unit) -> String {
+    match (service.mode(), row.host_id) {
         ("global", Some(host)) => format!("{}.{}", service.spec.name, caller.ids.of(host)),
-        _ => format!("{}.{}", service.spec.name, task.unit.index),
+        _ => format!("{}.{}", service.spec.name, unit.index),
     }
+}
+
+/// What a swarm would call a container of a service.
+pub fn container_name(caller: &Caller, service: &Service, row: &Resource) -> String {
+    let unit = caller.engine.unit_of(row);
+    format!("{}.{}", name_in(caller, service, row, &unit), caller.ids.of(row.id))
 }
 
 /// The containers that there are and were, the newest first: of one service, or of all.
@@ -234,17 +268,29 @@ async fn of_service(caller: &Caller, service: &Service) -> Result<Vec<Task>> {
 /// The tasks of a service by slot, those that are gone behind those that are there.
 fn of_rows(caller: &Caller, service: &Service, rows: Vec<Resource>) -> Result<Vec<Task>> {
     let mut gone: BTreeMap<(u32, Option<ResourceId>), usize> = BTreeMap::new();
+    let slot_of = |task: &Task| match service.mode() {
+        "global" => (0, task.row.host_id),
+        _ => (task.unit.index, None),
+    };
+    let policy = service.spec.task_template.restart_policy.as_ref();
+    let is_once = policy.is_some_and(|policy| policy.condition == "none");
+    let mut all = rows
+        .into_iter()
+        .map(|row| Task::read(caller, row, is_once))
+        .collect::<Result<Vec<_>>>()?;
+    // A sidekick is a part of its unit; Docker has no word for it.
+    all.retain(|task| task.unit.config.is_none());
+    all.extend(pending(caller, service, &all)?);
+    let kept: HashSet<_> = all
+        .iter()
+        .filter(|task| task.row.removed.is_none())
+        .map(slot_of)
+        .collect();
+    // Of a slot that is no more nothing is remembered, as swarm does.
+    all.retain(|task| kept.contains(&slot_of(task)));
     let mut tasks = Vec::new();
-    for row in rows {
-        let task = Task::read(caller, row)?;
-        // A sidekick is a part of its unit; Docker has no word for it.
-        if task.unit.config.is_some() {
-            continue;
-        }
-        let slot = match service.mode() {
-            "global" => (0, task.row.host_id),
-            _ => (task.unit.index, None),
-        };
+    for task in all {
+        let slot = slot_of(&task);
         if !task.is_wanted {
             let seen = gone.entry(slot).or_insert(0);
             *seen += 1;
@@ -258,11 +304,52 @@ fn of_rows(caller: &Caller, service: &Service, rows: Vec<Resource>) -> Result<Ve
     Ok(tasks)
 }
 
+/// What is wanted and is no container yet, as it finds no host: a task for each slot that is empty.
+fn pending(caller: &Caller, service: &Service, there: &[Task]) -> Result<Vec<Task>> {
+    let row = &service.row;
+    let is_on = !matches!(row.state, State::INACTIVE | State::DEACTIVATING | State::REMOVING);
+    let replicas = service.spec.mode.as_ref().and_then(Mode::replicas).filter(|_| is_on);
+    let taken: HashSet<u32> = there
+        .iter()
+        .filter(|task| task.row.removed.is_none())
+        .map(|task| task.unit.index)
+        .collect();
+    let slots = 1..=u32::try_from(replicas.unwrap_or(0)).unwrap_or(u32::MAX);
+    let launch = super::caller::object(&fields(row)?, "launchConfig")?;
+    let version = launch.get("version").and_then(Value::as_str).unwrap_or_default();
+    let empty = slots.filter(|slot| !taken.contains(slot)).take(MOST_PENDING);
+    let tasks = empty.map(|slot| {
+        let unplaced = Resource {
+            // No row has a number below zero.
+            id: ResourceId(-(row.id.0 * SLOTS + i64::from(slot))),
+            state: State::REQUESTED,
+            host_id: None,
+            parent_id: Some(row.id),
+            fields: "{}".into(),
+            internal: "{}".into(),
+            ..row.clone()
+        };
+        let unit = caller.engine.unit_of(&unplaced);
+        Task {
+            state: "pending",
+            is_wanted: true,
+            version: version.to_owned(),
+            external_id: String::new(),
+            unit: Unit { index: slot, ..unit },
+            row: unplaced,
+        }
+    });
+    Ok(tasks.collect())
+}
+
 impl Task {
-    fn read(caller: &Caller, row: Resource) -> Result<Self> {
+    fn read(caller: &Caller, row: Resource, is_once: bool) -> Result<Self> {
         let own = fields(&row)?;
         let unit = caller.engine.unit_of(&row);
-        let (state, is_wanted) = state_of(&row, &unit);
+        let (state, mut is_wanted) = state_of(&row, &unit);
+        // What is started once is not wanted to run again.
+        let is_over = matches!(row.state, State::STOPPED | State::UPDATING_STOPPED);
+        is_wanted &= !(is_over && is_once);
         Ok(Self {
             state,
             is_wanted,
@@ -313,6 +400,9 @@ fn shown(caller: &Caller, service: &Service, task: &Task) -> Outcome<Value> {
     out.insert("UpdatedAt".into(), json!(since));
     out.insert("Labels".into(), json!({}));
     let mut spec = written(template)?;
+    if let Some(spec) = spec.as_object_mut() {
+        spec.shift_remove("Runtime");
+    }
     caller.trim(&mut spec);
     if let (Some(image), Some(container)) = (own.text("imageUuid"), spec.pointer_mut("/ContainerSpec/Image")) {
         *container = json!(image.strip_prefix("docker:").unwrap_or(&image));
@@ -326,8 +416,9 @@ fn shown(caller: &Caller, service: &Service, task: &Task) -> Outcome<Value> {
         out.insert("NodeID".into(), json!(caller.ids.of(host)));
     }
     let message = match task.state {
-        "running" => "started",
-        "complete" | "failed" => "finished",
+        "running" | "failed" => "started",
+        "complete" => "finished",
+        "pending" => "pending task scheduling",
         other => other,
     };
     let mut status = json!({"Timestamp": since, "State": task.state, "Message": message});

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::caller::{Caller, Deed, fields, given_labels, is_plain_name, labels, named};
 use super::keys::canonical;
 use super::query::Query;
+use super::reader;
 use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
 use super::services::validated;
@@ -16,6 +17,7 @@ use crate::engine::Input;
 use crate::model::{Error, Resource};
 use crate::schema::Type;
 use crate::schema::validate::Purpose;
+use actix_web::http::StatusCode;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,15 +36,42 @@ const LONGEST_SECRET: usize = 500 * 1024;
 const LONGEST_CONFIG: usize = 1_000 * 1024;
 
 impl Thing {
-    fn name(self) -> &'static str {
+    /// What Docker calls one.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Secret => "secret",
             Self::Config => "config",
         }
     }
 
+    /// What Go calls the type of its body.
+    pub fn go_type(self) -> &'static str {
+        match self {
+            Self::Secret => "swarm.SecretSpec",
+            Self::Config => "swarm.ConfigSpec",
+        }
+    }
+
+    /// A body with the names as Docker writes them, and with members of their types.
+    fn body(self, sent: Value) -> Outcome<Value> {
+        let body = canonical(sent);
+        let what = self.go_type().trim_start_matches("swarm.");
+        let types = [("Name", "string"), ("Labels", "map[string]string"), ("Data", "[]uint8")];
+        reader::check_types(&body, what, &types)?;
+        Ok(body)
+    }
+
+    /// The one of a path among all: its name may be written in any case.
+    fn pick<'r>(self, caller: &Caller, rows: &'r [Resource], wanted: &str) -> Outcome<&'r Resource> {
+        let called = |row: &Resource| match row.name.eq_ignore_ascii_case(wanted) {
+            true => wanted.to_owned(),
+            false => row.name.clone(),
+        };
+        caller.pick(rows, self.name(), wanted, called)
+    }
+
     /// The root of its rows.
-    fn root(self) -> &'static str {
+    pub fn root(self) -> &'static str {
         match self {
             Self::Secret => "secret",
             Self::Config => "dockerConfig",
@@ -53,7 +82,11 @@ impl Thing {
 /// `GET /secrets`, `GET /configs`.
 pub async fn list(caller: &Caller, thing: Thing, query: &Query) -> Outcome<Value> {
     caller.may("secret", Deed::Read)?;
-    let filters = query.filters(&["id", "name", "names", "label"])?;
+    let known: &[&str] = match thing {
+        Thing::Secret => &["id", "name", "names", "label"],
+        Thing::Config => &["id", "name", "label"],
+    };
+    let filters = query.filters(known)?;
     let mut out = Vec::new();
     for row in caller.lasting(thing.root()).await? {
         let own = labels(&fields(&row)?, LABELS)?;
@@ -72,14 +105,14 @@ pub async fn list(caller: &Caller, thing: Thing, query: &Query) -> Outcome<Value
 pub async fn inspect(caller: &Caller, thing: Thing, id: &str) -> Outcome<Value> {
     caller.may("secret", Deed::Read)?;
     let rows = caller.lasting(thing.root()).await?;
-    let row = caller.pick(&rows, thing.name(), id, |row| row.name.clone())?;
+    let row = thing.pick(caller, &rows, id)?;
     shown(caller, thing, row)
 }
 
 /// `POST /secrets/create`, `POST /configs/create`.
 pub async fn create(caller: &mut Caller, thing: Thing, body: Value) -> Outcome<Value> {
     let ty = caller.may("secret", Deed::Create)?;
-    let body = canonical(body);
+    let body = thing.body(body)?;
     let name = checked_name(&body)?;
     let driver = body.get("Driver").is_some_and(|driver| *driver != json!({}));
     if driver
@@ -94,20 +127,24 @@ pub async fn create(caller: &mut Caller, thing: Thing, body: Value) -> Outcome<V
     let data = body.get("Data").and_then(Value::as_str).unwrap_or_default();
     let bytes = STANDARD
         .decode(data)
-        .map_err(|e| Refusal::bad(format!("illegal base64 data: {e}")))?;
+        .map_err(|e| Refusal::bad(format!("illegal base64 data at input byte {}", place_of(data, &e))))?;
     let longest = match thing {
         Thing::Secret => LONGEST_SECRET,
         Thing::Config => LONGEST_CONFIG,
     };
     if bytes.is_empty() || bytes.len() > longest {
-        let (kind, longest) = (thing.name(), longest / 1024);
+        let kind = thing.name();
         return Err(Refusal::argument(format!(
-            "{kind} data must be larger than 0 and less than {longest} KiB"
+            "{kind} data must be larger than 0 and less than {longest} bytes"
         )));
     }
     let rows = caller.lasting(thing.root()).await?;
     if rows.iter().any(|row| row.name.eq_ignore_ascii_case(&name)) {
-        return Err(Refusal::taken(thing.name(), &name));
+        let words = format!(
+            "rpc error: code = AlreadyExists desc = {} {name} already exists",
+            thing.name()
+        );
+        return Err(Refusal::new(StatusCode::CONFLICT, words));
     }
     let own = given_labels(&body)?;
     let row = match thing {
@@ -136,13 +173,12 @@ pub async fn create(caller: &mut Caller, thing: Thing, body: Value) -> Outcome<V
 /// `POST /secrets/{id}/update`, `POST /configs/{id}/update`: labels can be changed, and nothing else.
 pub async fn update(caller: &mut Caller, thing: Thing, id: &str, query: &Query, body: Value) -> Outcome<()> {
     caller.may("secret", Deed::Create)?;
-    let version = query.version(thing.name())?;
+    let body = thing.body(body)?;
+    let own = given_labels(&body)?;
+    let version = query.version(thing.name());
+    let version = version.map_err(|_| Refusal::bad(format!("invalid {} version", thing.name())))?;
     let rows = caller.lasting(thing.root()).await?;
-    let row = caller.pick(&rows, thing.name(), id, |row| row.name.clone())?;
-    if version != row.version.unsigned_abs() {
-        return Err(Refusal::stale());
-    }
-    let body = canonical(body);
+    let row = thing.pick(caller, &rows, id)?;
     let name = body.get("Name").and_then(Value::as_str).unwrap_or_default();
     let data = body.get("Data").and_then(Value::as_str);
     let is_own = |data: &str| -> Outcome<bool> {
@@ -152,11 +188,14 @@ pub async fn update(caller: &mut Caller, thing: Thing, id: &str, query: &Query, 
         })
     };
     let is_same_data = data.map(is_own).transpose()?.unwrap_or(true);
-    let is_same = is_same_data && (name.is_empty() || name == row.name);
+    let is_same = is_same_data && name == row.name;
     if !is_same {
         return Err(Refusal::argument("only updates to Labels are allowed"));
     }
-    let input = Input::from_iter([(LABELS.to_owned(), given_labels(&body)?)]);
+    if version != row.version.unsigned_abs() {
+        return Err(Refusal::stale());
+    }
+    let input = Input::from_iter([(LABELS.to_owned(), own)]);
     let (row, def) = (row.clone(), hidden(caller, thing.root())?);
     caller.note(&def, Some(&row), "update", &named(&row.name));
     caller.engine.write_row(&caller.scope, &row, input).await?;
@@ -167,7 +206,7 @@ pub async fn update(caller: &mut Caller, thing: Thing, id: &str, query: &Query, 
 pub async fn remove(caller: &mut Caller, thing: Thing, id: &str) -> Outcome<()> {
     let ty = caller.may("secret", Deed::Remove)?;
     let rows = caller.lasting(thing.root()).await?;
-    let row = caller.pick(&rows, thing.name(), id, |row| row.name.clone())?.clone();
+    let row = thing.pick(caller, &rows, id)?.clone();
     let users = users(caller, thing, &row).await?;
     if !users.is_empty() {
         let (kind, name) = (thing.name(), &row.name);
@@ -212,6 +251,14 @@ async fn users(caller: &Caller, thing: Thing, row: &Resource) -> Outcome<Vec<Str
         }
     }
     Ok(users)
+}
+
+/// Where base64 is wrong, as Go counts it: what ends too early is wrong from its last four on.
+fn place_of(data: &str, error: &base64::DecodeError) -> usize {
+    match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
+        _ => data.len().saturating_sub(1) / 4 * 4,
+    }
 }
 
 fn checked_name(body: &Value) -> Outcome<String> {

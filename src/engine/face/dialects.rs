@@ -1,9 +1,12 @@
 //! What other interfaces than Rancher's ask for: rows of a project by their root, things that no view of Rancher's shows, and services
 //! that are changed all at once.
 
+use serde_json::Value;
+
 use super::Engine;
 use crate::engine::access::SECRET_VALUE;
 use crate::engine::core::{DEFAULT_PROJECT, Input, Proof, Scope, Update, is_sim, notes, unchecked};
+use crate::engine::hosts;
 use crate::engine::instances::InstanceNotes;
 use crate::engine::services::{self, Deploy};
 use crate::model::{Error, Resource, ResourceId, Result, Timestamp};
@@ -86,6 +89,15 @@ impl Engine {
     pub async fn deploy(&self, scope: &Scope, ty: &TypeView, row: &Resource, deploy: Deploy) -> Result<Resource> {
         self.core.require(scope, row, "update")?;
         services::deploy(&self.core, scope, ty, row, deploy).await
+    }
+
+    /// Asks for `activate`, `deactivate` or `evacuate` of a host, which has these labels from then on.
+    ///
+    /// # Errors
+    /// 422 where the state of the host has no such action.
+    pub async fn change_host(&self, scope: &Scope, row: &Resource, action: &str, labels: Value) -> Result<Resource> {
+        self.core.require(scope, row, action)?;
+        hosts::ask(&self.core, scope, row, action, Some(labels)).await
     }
 
     /// How clients write the number of a row.

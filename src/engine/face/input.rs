@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::engine::core::{Filter, Input, ListQuery, Scope};
-use crate::model::{Error, ResourceId, Result, WireId};
+use crate::model::{Error, Resource, ResourceId, Result, State, WireId};
 use crate::schema::validate::{self, Purpose, Refs};
 use crate::schema::{TypeView, View};
 
@@ -93,13 +93,16 @@ impl Refs for Rows {
             modifier: "eq".to_owned(),
             value: value.to_owned(),
         };
-        // Two: one of them may be the row itself.
+        // More than two: one may be the row itself, and others may be on their way out.
         let query = ListQuery {
             filters: vec![filter],
-            limit: 2,
+            limit: 20,
             ..ListQuery::default()
         };
         let page = self.engine.list(&self.scope, &self.ty, &query)?;
-        Ok(page.rows.iter().any(|row| Some(row.id) != self.own))
+        // A container has its name until its engine has let go of it; of anything else nobody sees the name any more.
+        let is_in_the_way = |row: &Resource| row.state != State::REMOVING || row.root == "instance";
+        let mut others = page.rows.iter().filter(|row| Some(row.id) != self.own);
+        Ok(others.any(|row| is_in_the_way(row)))
     }
 }

@@ -9,6 +9,7 @@ use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::schema::TypeView;
 use crate::store::Process;
 
+use super::availability::ask;
 use super::{added, agents, registration};
 
 pub(crate) async fn create(
@@ -71,13 +72,13 @@ pub(crate) async fn act(core: &Core, scope: &Scope, row: &Resource, action: &str
     if row.root == "host" && action == "dockersocket" {
         return give_docker_socket(core, scope, row).await;
     }
-    match core
-        .start_action(scope, row, action, "{}".to_owned(), unchecked)
-        .await?
-    {
+    match (row.root.as_str(), action) {
         // What leaves a host is not waited for.
-        Answer::Accepted(row) if action == "evacuate" => Ok(Answer::Done(row)),
-        other => Ok(other),
+        ("host", "evacuate") => Ok(Answer::Done(Box::new(ask(core, scope, row, action, None).await?))),
+        ("host", "activate" | "deactivate") => {
+            Ok(Answer::Accepted(Box::new(ask(core, scope, row, action, None).await?)))
+        }
+        _ => core.start_action(scope, row, action, "{}".to_owned(), unchecked).await,
     }
 }
 

@@ -7,6 +7,7 @@ mod agent_life;
 mod agent_pings;
 mod agents;
 mod attaching;
+mod availability;
 mod dispatch;
 mod host;
 mod host_fields;
@@ -19,6 +20,7 @@ mod tunnels;
 mod watch;
 
 pub use attaching::Attachment;
+pub(crate) use availability::ask;
 pub(crate) use dispatch::{act, create, handle, look_at, update};
 pub(crate) use host::agent_state;
 pub(crate) use host_fields::derive;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::engine::core::{Core, Input, Scope, Update, apply_update, live};
 use crate::engine::instances::check_own_key;
-use crate::model::{Error, Fields, Resource, Result};
+use crate::model::{Error, Fields, Resource, Result, State};
 use crate::schema::TypeView;
 
 use super::names::check_name_free;
@@ -65,6 +65,10 @@ pub(crate) async fn deploy(
         }
         match upgrade {
             Some(upgrade) => upgrade.begin(tx, &machine, &row, range),
+            // One that is only about to be made is asked again in a moment.
+            None if row.state == State::REGISTERING => {
+                apply_update(tx, &update, &row, &fields).map_err(|error| error.with_code(FASTER))
+            }
             None => apply_update(tx, &update, &row, &fields),
         }
     })

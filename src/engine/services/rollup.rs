@@ -14,6 +14,11 @@ use super::snapshot::ServiceSnapshot;
 /// Where an engine is reached whose address is not known: it is this machine's own.
 const OWN_ADDRESS: &str = "127.0.0.1";
 
+/// Whether a stack was made for services that are gone.
+fn goes_when_empty(row: &Resource) -> Result<bool> {
+    Ok(Fields::parse(&row.fields)?.text("whenEmpty").as_deref() == Some("go"))
+}
+
 impl Core {
     pub(crate) async fn look_at_service(&self, row: &Resource) -> Result<()> {
         if row.removed.is_some() {
@@ -65,6 +70,9 @@ impl Core {
             return Ok(());
         }
         let services = self.store.states_of_children(row.id, "service")?;
+        if services.is_empty() && goes_when_empty(row)? {
+            return self.let_go(row).await;
+        }
         let there = services.iter().filter(|(state, _)| *state != State::REMOVING);
         let health = plan::stack_health(there.map(|(state, health)| (is_active_like(*state), health.as_str())));
         if row.health == health {
@@ -80,6 +88,22 @@ impl Core {
                         ..Changes::default()
                     },
                 )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a stack that was made for services which are gone, unless one came meanwhile.
+    async fn let_go(&self, row: &Resource) -> Result<()> {
+        let (id, machine) = (row.id, self.machine_of_row(row)?.clone());
+        self.write(move |tx| {
+            let Some(row) = tx.find(id)? else {
+                return Ok(());
+            };
+            let can_go = machine.start("remove", row.state).is_some() && goes_when_empty(&row)?;
+            if can_go && tx.children(id, "service")?.is_empty() {
+                request(tx, &machine, &row, "remove", "{}", Changes::default())?;
             }
             Ok(())
         })
