@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod files;
+
+pub use files::{CONFIG, ConfigFile, config_files, wants_configs};
+
 use super::launch::{LABEL_START_ONCE, LaunchConfig};
 use super::schedule::Schedule;
 use super::{Error, Result};

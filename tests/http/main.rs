@@ -22,6 +22,7 @@ mod declared_volumes;
 mod dependencies;
 mod docker_services;
 mod docker_socket;
+mod docker_specs;
 mod documents;
 mod drivers;
 mod effects;

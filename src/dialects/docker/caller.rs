@@ -43,13 +43,14 @@ pub enum Deed {
 }
 
 /// Fields of containers as Docker calls them, and as launch configurations do.
-const CONTAINER_FIELDS: [(&str, &str); 12] = [
+const CONTAINER_FIELDS: [(&str, &str); 13] = [
     ("Env", "environment"),
     ("Command", "entryPoint"),
     ("Args", "command"),
     ("Labels", "labels"),
     ("Mounts", "dataVolumes"),
     ("Secrets", "secrets"),
+    ("Configs", "secrets"),
     ("Hosts", "extraHosts"),
     ("User", "user"),
     ("Dir", "workingDir"),
@@ -189,6 +190,7 @@ pub fn object(fields: &Fields, name: &str) -> Result<Map<String, Value>> {
 pub struct Named<'c> {
     caller: &'c Caller,
     secrets: Vec<Resource>,
+    configs: Vec<Resource>,
     hosts: Vec<Resource>,
 }
 
@@ -198,6 +200,7 @@ impl<'c> Named<'c> {
         Ok(Self {
             caller,
             secrets: caller.lasting("secret").await?,
+            configs: caller.lasting("dockerConfig").await?,
             hosts: caller.lasting("host").await?,
         })
     }
@@ -208,6 +211,13 @@ impl Others for Named<'_> {
         let row = self.caller.pick(&self.secrets, "secret", id, |row| row.name.clone());
         row.map(|row| self.caller.engine.wire_id(row))
             .map_err(|_| Refusal::argument(format!("secret not found: {id}")))
+    }
+
+    fn config(&self, id: &str) -> Outcome<String> {
+        self.caller.may("secret", Deed::Read)?;
+        let row = self.caller.pick(&self.configs, "config", id, |row| row.name.clone());
+        row.map(|row| row.name.clone())
+            .map_err(|_| Refusal::argument(format!("config not found: {id}")))
     }
 
     fn simulates(&self) -> bool {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::caller::MOST_LABELS;
 use super::refusal::{Outcome, Refusal};
 use super::spec::{
-    ContainerSpec, EndpointSpec, Mode, PortConfig, Replicated, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig,
+    ContainerSpec, EndpointSpec, FileTarget, Mode, PortConfig, Replicated, RestartPolicy, ServiceSpec, TaskSpec,
+    UpdateConfig,
 };
 
 /// Billionths of a second in a second.
@@ -110,12 +111,37 @@ fn settle_container(container: &mut ContainerSpec) -> Outcome<()> {
             ));
         }
     }
+    let secrets = container
+        .secrets
+        .iter()
+        .map(|one| (&one.secret_name, one.file.as_ref()));
+    check_targets("secret", secrets)?;
+    let configs = container
+        .configs
+        .iter()
+        .map(|one| (&one.config_name, one.file.as_ref()));
+    check_targets("config", configs)?;
     let mut targets = BTreeMap::new();
     for mount in &container.mounts {
         if targets.insert(&mount.target, ()).is_some() {
             return Err(Refusal::argument(format!(
                 "ContainerSpec: duplicate mount point: {}",
                 mount.target
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Two things are not one file.
+fn check_targets<'f>(kind: &str, all: impl Iterator<Item = (&'f String, Option<&'f FileTarget>)>) -> Outcome<()> {
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, file) in all {
+        let Some(file) = file else { continue };
+        if let Some(other) = taken.insert(&file.name, name) {
+            return Err(Refusal::argument(format!(
+                "{kind} references '{other}' and '{name}' have a conflicting target: '{}'",
+                file.name
             )));
         }
     }

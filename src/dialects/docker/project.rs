@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::check::SECOND;
 use super::refusal::{Outcome, Refusal};
 use super::spec::{ContainerSpec, Healthcheck, Mount, Placement, Resources, RestartPolicy, ServiceSpec, TaskSpec};
+use crate::model::own_labels::CONFIG;
 
 /// Labels of the engine's and Rancher's own: these say what Docker says in fields.
 pub const OWN: [&str; 2] = ["io.rancher.", "io.drover."];
@@ -24,6 +25,8 @@ const CPU_PERIOD: i64 = 100_000;
 pub trait Others {
     /// The secret of an id, as a reference has it.
     fn secret(&self, id: &str) -> Outcome<String>;
+    /// The name of the config with an id.
+    fn config(&self, id: &str) -> Outcome<String>;
     /// Whether there are simulated hosts, which images of theirs are for.
     fn simulates(&self) -> bool;
     /// The host with this name, or with this id.
@@ -48,7 +51,9 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
     let mut labels: Map<String, Value> = Map::new();
     labels.extend(container.labels.iter().map(|(key, value)| (key.clone(), json!(value))));
     put_program(&mut launch, &container, others.simulates())?;
-    put_files(&mut launch, &container, others)?;
+    put_files(&mut launch, &container)?;
+    put_secrets(&mut launch, &container, others)?;
+    put_configs(&mut labels, &container, others)?;
     put_surroundings(&mut launch, &container);
     if let Some(resources) = &task.resources {
         put_resources(&mut launch, resources)?;
@@ -102,11 +107,8 @@ fn check_unbuilt(spec: &ServiceSpec, task: &TaskSpec, container: &ContainerSpec)
             ));
         }
     }
-    if !container.configs.is_empty() {
-        return Err(unbuilt(
-            "ContainerSpec.Configs",
-            "configs are kept, and not yet put into containers by this build",
-        ));
+    if container.configs.iter().any(|config| config.runtime.is_some()) {
+        return Err(unbuilt("ContainerSpec.Configs", "Runtime is not part of this build"));
     }
     if container.isolation != "default" && !container.isolation.is_empty() {
         return Err(unbuilt(
@@ -190,7 +192,7 @@ fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simul
     Ok(())
 }
 
-fn put_files(launch: &mut Map<String, Value>, container: &ContainerSpec, others: &dyn Others) -> Outcome<()> {
+fn put_files(launch: &mut Map<String, Value>, container: &ContainerSpec) -> Outcome<()> {
     let mut volumes = Vec::new();
     let mut tmpfs = Map::new();
     for mount in &container.mounts {
@@ -205,6 +207,11 @@ fn put_files(launch: &mut Map<String, Value>, container: &ContainerSpec, others:
     if !tmpfs.is_empty() {
         launch.insert("tmpfs".into(), Value::Object(tmpfs));
     }
+    Ok(())
+}
+
+/// Secrets are files below `/run/secrets`, or where they say.
+fn put_secrets(launch: &mut Map<String, Value>, container: &ContainerSpec, others: &dyn Others) -> Outcome<()> {
     let mut secrets = Vec::new();
     for reference in &container.secrets {
         let Some(file) = &reference.file else {
@@ -212,12 +219,6 @@ fn put_files(launch: &mut Map<String, Value>, container: &ContainerSpec, others:
                 "malformed secret reference, no secret target provided",
             ));
         };
-        if file.name.contains('/') {
-            return Err(unbuilt(
-                "ContainerSpec.Secrets",
-                &format!("{}: secrets are files of /run/secrets in this build", file.name),
-            ));
-        }
         secrets.push(json!({
             "secretId": others.secret(&reference.secret_id)?, "name": file.name, "uid": file.uid, "gid": file.gid,
             "mode": format!("{:o}", file.mode),
@@ -225,6 +226,26 @@ fn put_files(launch: &mut Map<String, Value>, container: &ContainerSpec, others:
     }
     if !secrets.is_empty() {
         launch.insert("secrets".into(), Value::Array(secrets));
+    }
+    Ok(())
+}
+
+/// Configs are files below the root, by labels that say which.
+fn put_configs(labels: &mut Map<String, Value>, container: &ContainerSpec, others: &dyn Others) -> Outcome<()> {
+    for reference in &container.configs {
+        let Some(file) = &reference.file else {
+            return Err(Refusal::argument(
+                "malformed config reference, no config target provided",
+            ));
+        };
+        let mut value = others.config(&reference.config_id)?;
+        for (field, id) in [("uid", &file.uid), ("gid", &file.gid)] {
+            if !id.is_empty() {
+                value.push_str(&format!(" {field}={id}"));
+            }
+        }
+        value.push_str(&format!(" mode={:o}", file.mode));
+        labels.insert(format!("{CONFIG}/{}", file.name.trim_start_matches('/')), json!(value));
     }
     Ok(())
 }

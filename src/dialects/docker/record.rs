@@ -71,6 +71,10 @@ impl Others for Whoever {
         Ok(String::new())
     }
 
+    fn config(&self, _id: &str) -> Outcome<String> {
+        Ok(String::new())
+    }
+
     fn simulates(&self) -> bool {
         false
     }

@@ -69,11 +69,13 @@ impl Core {
         } else {
             Vec::new()
         };
+        let (has_secrets, placed) = secrets::places(&launch).map_err(|e| SpecError::Impossible(e.to_string()))?;
         Ok(ContainerSpec {
             uuid: row.uuid.clone(),
             name,
             labels,
-            has_secrets: secrets::wants(&launch),
+            has_secrets,
+            placed,
             launch,
             network: attachment,
             ports,

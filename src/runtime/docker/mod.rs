@@ -310,7 +310,11 @@ impl Runtime for Docker {
             return Ok(there);
         }
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
-        let body = create_body(spec, &self.inner.server_uuid);
+        let mut body = create_body(spec, &self.inner.server_uuid);
+        let placed = secrets::placed(&self.inner, spec).await?;
+        if let Some(config) = &mut body.host_config {
+            config.mounts.get_or_insert_default().extend(placed);
+        }
         let id = match self
             .inner
             .call(LONG, self.inner.api()?.create_container(Some(options), body))

@@ -26,6 +26,7 @@ fn spec(launch: Value, network: NetworkAttachment) -> ContainerSpec {
         volumes_from: vec![],
         volume_mounts: vec![],
         has_secrets: false,
+        placed: vec![],
         files: vec![],
     }
 }

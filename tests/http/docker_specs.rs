@@ -1,0 +1,174 @@
+//! What Docker's clients say of a service that Rancher has no field for, and what becomes of it in containers.
+
+use serde_json::{Value, json};
+
+use crate::docker_services::{delete, get, made, post, show, update, web};
+use crate::support::{World, text};
+
+/// A service with more in its `ContainerSpec`.
+fn with(container: Value) -> Value {
+    let mut spec = web(json!({}));
+    for (key, value) in container.as_object().into_iter().flatten() {
+        spec["TaskTemplate"]["ContainerSpec"][key] = value.clone();
+    }
+    spec
+}
+
+async fn thing(w: &World, kind: &str, name: &str, data: &str) -> String {
+    let answer = post(w, &format!("/{kind}/create"), json!({"Name": name, "Data": data})).await;
+    text(&answer.expect(201, json!({})), "ID").to_owned()
+}
+
+/// The files that the newest container has: path, content, user, group and mode.
+async fn files(w: &World) -> Vec<(String, String, u32, u32, u32)> {
+    let rows = w.list("containers?sort=id&order=desc").await;
+    let files = w.sim().secrets_of(text(&rows[0], "uuid")).unwrap_or_default();
+    let one = |file: &drover::runtime::SecretFile| {
+        let (content, access) = (String::from_utf8_lossy(&file.content).into_owned(), file.access);
+        (file.name.clone(), content, access.uid, access.gid, access.mode)
+    };
+    files.iter().map(one).collect()
+}
+
+#[actix_web::test]
+async fn configs_and_secrets_are_files_wherever_they_are_to_be() {
+    let w = World::new().await;
+    let (key, site, other) = (
+        thing(&w, "secrets", "key", "aHVzaA==").await,
+        thing(&w, "configs", "site", "bGlzdGVu").await,
+        thing(&w, "configs", "other", "b3RoZXI=").await,
+    );
+    let file = |name: &str, uid: &str, mode: u32| json!({"Name": name, "UID": uid, "GID": "7", "Mode": mode});
+    let spec = with(json!({
+        "Secrets": [
+            {"SecretID": key, "SecretName": "key", "File": file("key", "0", 0o444)},
+            {"SecretID": key, "SecretName": "key", "File": file("/etc/key", "5", 0o400)},
+        ],
+        "Configs": [
+            {"ConfigID": site, "ConfigName": "site", "File": file("/etc/site.conf", "6", 0o440)},
+            {"ConfigID": other, "ConfigName": "other", "File": file("other", "0", 0o444)},
+        ],
+    }));
+    let id = made(&w, spec.clone()).await;
+    let of = |name: &str, content: &str, uid: u32, mode: u32| (name.to_owned(), content.to_owned(), uid, 7, mode);
+    let all = [
+        of("key", "hush", 0, 0o444),
+        of("/etc/key", "hush", 5, 0o400),
+        of("/etc/site.conf", "listen", 6, 0o440),
+        of("/other", "other", 0, 0o444),
+    ];
+    assert_eq!(files(&w).await, all);
+    let shown = show(&w, &id).await["Spec"]["TaskTemplate"]["ContainerSpec"].clone();
+    for field in ["Secrets", "Configs"] {
+        assert_eq!(shown[field], spec["TaskTemplate"]["ContainerSpec"][field]);
+    }
+    assert_eq!(shown.get("Labels"), None, "labels of ours are none of Docker's");
+    // What is in use stays.
+    let used = delete(&w, "/configs/site").await.expect(400, json!({}));
+    let words = "rpc error: code = InvalidArgument desc = config 'site' is in use by the following service: web";
+    assert_eq!(used["message"], words);
+    // A machine that was started anew has forgotten them.
+    w.sim().forget_secrets();
+    w.engine.resync().await.expect("a comparison");
+    assert_eq!(files(&w).await, all);
+
+    // Another config is another container.
+    let mut changed = spec.clone();
+    changed["TaskTemplate"]["ContainerSpec"]["Configs"] =
+        json!([{"ConfigID": other, "ConfigName": "other", "File": file("/etc/site.conf", "6", 0o440)}]);
+    update(&w, &id, changed).await.expect(200, json!({}));
+    crate::docker_services::until(&w, &id, "completed").await;
+    assert_eq!(files(&w).await[2], of("/etc/site.conf", "other", 6, 0o440));
+    assert_eq!(delete(&w, "/configs/site").await.status, 204);
+}
+
+#[actix_web::test]
+async fn files_that_cannot_be_are_refused() {
+    let w = World::new().await;
+    let (key, site) = (
+        thing(&w, "secrets", "key", "aHVzaA==").await,
+        thing(&w, "configs", "site", "bGlzdGVu").await,
+    );
+    let config =
+        |id: &str, name: &str| json!({"ConfigID": id, "ConfigName": "site", "File": {"Name": name, "Mode": 292}});
+    let secret = |name: &str| json!({"SecretID": key, "SecretName": "key", "File": {"Name": name, "Mode": 292}});
+    let desc = "rpc error: code = InvalidArgument desc = ";
+    for (container, status, words) in [
+        (
+            json!({"Configs": [config("none", "/a")]}),
+            400,
+            format!("{desc}config not found: none"),
+        ),
+        (
+            json!({"Configs": [{"ConfigID": site, "ConfigName": "site"}]}),
+            400,
+            format!("{desc}malformed config reference"),
+        ),
+        (
+            json!({"Configs": [config(&site, "/a"), config(&site, "/a")]}),
+            400,
+            format!("{desc}config references 'site' and 'site' have a conflicting target: '/a'"),
+        ),
+        (
+            json!({"Secrets": [secret("a"), secret("a")]}),
+            400,
+            format!("{desc}secret references 'key' and 'key' have a conflicting target: 'a'"),
+        ),
+        (
+            json!({"Configs": [{"ConfigID": site, "ConfigName": "site", "Runtime": {}}]}),
+            501,
+            "ContainerSpec.Configs: Runtime".to_owned(),
+        ),
+        (json!({"Configs": [config(&site, "/a/../b")]}), 400, String::new()),
+        (json!({"Secrets": [secret("../a")]}), 400, String::new()),
+        (
+            json!({"Configs": [config(&site, "/a")], "Secrets": [secret("/a")]}),
+            400,
+            String::new(),
+        ),
+    ] {
+        let answer = post(&w, "/services/create", with(container.clone())).await;
+        let said = text(&answer.expect(status, json!({})), "message").to_owned();
+        assert!(said.starts_with(&words), "{container}: {said}");
+    }
+    assert!(w.list("services").await.is_empty());
+}
+
+#[actix_web::test]
+async fn a_label_makes_a_config_a_file_for_any_client() {
+    let w = World::new().await;
+    thing(&w, "configs", "site", "bGlzdGVu").await;
+    let labels = json!({"io.drover.config./etc/site.conf": "site uid=3 mode=0400"});
+    let body = json!({"imageUuid": "sim:one", "name": "reader", "labels": labels});
+    let id = text(&w.post("containers", body).await.ok(), "id").to_owned();
+    w.wait(&id, "running").await;
+    let file = ("/etc/site.conf".to_owned(), "listen".to_owned(), 3, 0, 0o400);
+    assert_eq!(files(&w).await, [file]);
+    // It is there before the container is: the engine mounts it by itself.
+    let calls = w.sim().calls();
+    let at = |call: &str| calls.iter().position(|each| each.starts_with(call));
+    assert!(at("deliver_secrets") < at("create reader"), "{calls:?}");
+
+    let labels = json!({"io.drover.config.etc": "site"});
+    let body = json!({"imageUuid": "sim:one", "labels": labels});
+    w.post("containers", body).await.refused(422, "InvalidOption");
+    let labels = json!({"io.drover.config./etc/none": "none"});
+    let body = json!({"imageUuid": "sim:one", "labels": labels});
+    let id = text(&w.post("containers", body).await.ok(), "id").to_owned();
+    let row = w.wait(&id, "error").await;
+    assert!(
+        text(&row, "transitioningMessage").contains("config none is gone"),
+        "{row}"
+    );
+    // Whoever asks by a label uses it, too.
+    let stack = w.stack("shop").await;
+    let labels = json!({"io.drover.config./etc/site.conf": "site"});
+    let config = json!({"imageUuid": "sim:web", "labels": labels});
+    w.running(&stack, "web", json!({"launchConfig": config})).await;
+    let used = delete(&w, "/configs/site").await.expect(400, json!({}));
+    assert!(
+        text(&used, "message").ends_with("in use by the following service: shop_web"),
+        "{used}"
+    );
+    assert_eq!(get(&w, "/services").await.ok()[0]["Spec"]["Name"], "shop_web");
+}

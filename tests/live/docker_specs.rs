@@ -1,0 +1,108 @@
+//! What Docker's command line says of services that Rancher has no field for, in real containers.
+
+use crate::docker_api::client;
+use crate::support::{PATIENCE, World, wait_until};
+
+const COMPOSE: &str = r#"
+version: "3.7"
+services:
+  web:
+    image: drover-test/busybox:1
+    command: ["/start.sh"]
+    read_only: true
+    configs:
+      - {source: site, target: /etc/site/site.conf, uid: "12", gid: "34", mode: 0440}
+      - {source: start, target: /start.sh, mode: 0555}
+    secrets:
+      - {source: key, target: /etc/keys/key.pem, uid: "12", mode: 0400}
+      - key
+configs: {site: {file: ./site.conf}, start: {file: ./start.sh}}
+secrets: {key: {file: ./key.txt}}
+"#;
+
+/// It ends where a file is not there from the first moment on.
+const START: &str =
+    "#!/bin/sh\ncat /etc/site/site.conf /etc/keys/key.pem || exit 9\ntrap 'exit 0' TERM\nwhile :; do sleep 1; done\n";
+
+#[test]
+fn configs_and_secrets_of_a_stack_are_files_anywhere() {
+    let Some(mut world) = World::start() else { return };
+    let client = client(&world);
+    world.remember_stack("shop");
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("stack.yml", COMPOSE);
+    write("site.conf", "listen here");
+    write("start.sh", START);
+    write("key.txt", "hush");
+    let file = folder.path().join("stack.yml");
+    client.run(&["stack", "deploy", "--compose-file", file.to_str().unwrap(), "shop"]);
+    let found = world.wait_running("shop", &["shop-web-1"]).remove(0);
+    let exec = |command: &[&str]| world.docker.run(&[&["exec", &found.id], command].concat());
+    for (path, content, stat) in [
+        ("/etc/site/site.conf", "listen here", "12 34 440"),
+        ("/etc/keys/key.pem", "hush", "12 0 400"),
+        ("/run/secrets/key", "hush", "0 0 444"),
+        ("/start.sh", START.trim(), "0 0 555"),
+    ] {
+        assert_eq!(exec(&["cat", path]).trim(), content, "{path}");
+        assert_eq!(exec(&["stat", "-c", "%u %g %a", path]).trim(), stat, "{path}");
+        let written = world
+            .docker
+            .output(&["exec", &found.id, "sh", "-c", &format!("echo x > {path}")]);
+        assert!(!written.status.success(), "nobody changes {path} there");
+    }
+    for told in [
+        world.docker.run(&["inspect", &found.id]),
+        world.docker.run(&["diff", &found.id]),
+        world.log(),
+    ] {
+        assert!(!told.contains("hush") && !told.contains("listen here"), "{told}");
+    }
+    let volumes = world.api_at("v2-beta/projects/1a5").get("/volumes").to_string();
+    assert!(
+        !volumes.contains("drover-secrets") && !volumes.contains("/etc/site"),
+        "{volumes}"
+    );
+    let used = client.output(&["config", "rm", "shop_site"]);
+    let said = String::from_utf8_lossy(&used.stderr);
+    assert!(
+        said.contains("config 'shop_site' is in use by the following service: shop_web"),
+        "{said}"
+    );
+
+    // A container that ended is started again with all of them, and so is one that went while the server was killed.
+    let since = |id: &str| world.docker.inspect(id)["State"]["StartedAt"].clone();
+    let first = since(&found.id);
+    world.docker.run(&["kill", &found.id]);
+    let restarted = |world: &World| {
+        let now = world.docker.inspect(&found.id)["State"].clone();
+        match now["Running"] == true && now["StartedAt"] != first {
+            true => Ok(()),
+            false => Err(now),
+        }
+    };
+    wait_until("it runs again", PATIENCE, || restarted(&world));
+    world.kill_server();
+    world.docker.run(&["kill", &found.id]);
+    world.restart_server();
+    wait_until("it runs again after the server was away", PATIENCE, || {
+        let state = world.docker.inspect(&found.id)["State"]["Running"].clone();
+        (state == true).then_some(()).ok_or(state)
+    });
+    assert_eq!(
+        world
+            .docker
+            .run(&["exec", &found.id, "cat", "/etc/site/site.conf"])
+            .trim(),
+        "listen here"
+    );
+    client.run(&["stack", "rm", "shop"]);
+    wait_until("all is gone", PATIENCE, || {
+        let label = "label=io.drover.secrets";
+        let rest = world.docker.run(&["ps", "--all", "--quiet", "--filter", label])
+            + &world.docker.run(&["volume", "ls", "--quiet", "--filter", label])
+            + &client.run(&["config", "ls", "-q"]);
+        rest.trim().is_empty().then_some(()).ok_or(rest)
+    });
+}
