@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 mod files;
+mod restarts;
 
 pub use files::{CONFIG, ConfigFile, config_files, wants_configs};
+pub use restarts::{CONDITION, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, RestartRule, Restarts, WINDOW};
 
 use super::launch::{LABEL_START_ONCE, LaunchConfig};
 use super::schedule::Schedule;

@@ -7,7 +7,7 @@ use super::draft::{Draft, Reach};
 use super::naming::free_indexes;
 use super::roster::{Mode, Patience, Roster, sort_by_host, sort_by_number};
 use super::schedule::{Refusal, Scheduler};
-use super::unit::{Unit, group, has_fixed_ports, has_run_once, is_up, sort};
+use super::unit::{Unit, group, has_fixed_ports, is_over, is_up, sort};
 use super::*;
 
 /// So many units are made by one plan: however large a service, each of its plans is short.
@@ -324,7 +324,7 @@ fn is_shaky(draft: &Draft<'_>, instance: &Instance, config: &UnitConfig, patienc
 
 fn is_ready(draft: &Draft<'_>, instance: &Instance, config: &UnitConfig, patience: Patience) -> bool {
     let is_up = || instance.state == InstanceState::Running && !is_shaky(draft, instance, config, patience);
-    has_run_once(instance, config) || (is_up() && is_well(instance, config, patience))
+    is_over(instance, config) || (is_up() && is_well(instance, config, patience))
 }
 
 fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {
@@ -337,7 +337,7 @@ fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {
 
 fn needs_port(draft: &Draft<'_>, instance: &Instance) -> bool {
     let config = draft.shape.config_of(instance);
-    instance.state == InstanceState::Stopped && config.is_some_and(|c| has_fixed_ports(c) && !has_run_once(instance, c))
+    instance.state == InstanceState::Stopped && config.is_some_and(|c| has_fixed_ports(c) && !is_over(instance, c))
 }
 
 /// What shares the network or the volumes of something missing goes, to be made anew on top of its successor.
@@ -503,7 +503,7 @@ fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Schedul
     let mut started = vec![false; draft.shape.configs.len()];
     for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
         let Some(instance) = slot(unit, config) else { continue };
-        if instance.state != InstanceState::Stopped || has_run_once(instance, config) {
+        if instance.state != InstanceState::Stopped || is_over(instance, config) {
             continue;
         }
         let is_carried = |p: &usize| {
@@ -520,7 +520,7 @@ fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Schedul
             draft.wait_for(owner, "to stop");
             continue;
         }
-        if let Some(at) = instance.restart_at().filter(|at| *at > draft.now) {
+        if let Some(at) = instance.restart_at(&config.restarts).filter(|at| *at > draft.now) {
             draft.wait_until(at, instance, "to be started again");
             continue;
         }

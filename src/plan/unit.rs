@@ -166,14 +166,17 @@ pub(super) fn has_fixed_ports(config: &UnitConfig) -> bool {
     config.host_ports.iter().any(|p| p.public.is_some())
 }
 
-/// Whether a one-shot has done its work.
-pub(super) fn has_run_once(instance: &Instance, config: &UnitConfig) -> bool {
-    config.start_once
-        && instance.start_count >= 1
-        && matches!(instance.state, InstanceState::Stopped | InstanceState::Stopping)
+/// Whether the instance has ended, and is left so: a one-shot, or one whose rule says so.
+pub(super) fn is_over(instance: &Instance, config: &UnitConfig) -> bool {
+    let is_left = || {
+        let ended = instance.ended_at();
+        ended.is_some_and(|at| config.restarts.leaves(instance.exit_code, at, &instance.restarts))
+    };
+    matches!(instance.state, InstanceState::Stopped | InstanceState::Stopping)
+        && (config.start_once && instance.start_count >= 1 || is_left())
 }
 
 /// Whether the instance runs, or need not any more.
 pub(super) fn is_up(instance: &Instance, config: &UnitConfig) -> bool {
-    instance.state == InstanceState::Running || has_run_once(instance, config)
+    instance.state == InstanceState::Running || is_over(instance, config)
 }

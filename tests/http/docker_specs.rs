@@ -1,8 +1,10 @@
 //! What Docker's clients say of a service that Rancher has no field for, and what becomes of it in containers.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::docker_services::{delete, get, made, post, show, update, web};
+use crate::docker_services::{delete, get, made, native, post, show, update, web};
 use crate::support::{World, text};
 
 /// A service with more in its `ContainerSpec`.
@@ -171,4 +173,153 @@ async fn a_label_makes_a_config_a_file_for_any_client() {
         "{used}"
     );
     assert_eq!(get(&w, "/services").await.ok()[0]["Spec"]["Name"], "shop_web");
+}
+
+/// State, desired state and exit code of the only task.
+async fn task(w: &World) -> (String, String, Value) {
+    let tasks = get(w, "/tasks").await.ok();
+    assert_eq!(tasks.as_array().map(Vec::len), Some(1), "{tasks:#}");
+    let (status, desired) = (&tasks[0]["Status"], text(&tasks[0], "DesiredState"));
+    let code = status["ContainerStatus"]["ExitCode"].clone();
+    (text(status, "State").to_owned(), desired.to_owned(), code)
+}
+
+/// How often containers were started.
+fn starts(w: &World) -> usize {
+    w.sim()
+        .take_calls()
+        .iter()
+        .filter(|call| call.starts_with("start "))
+        .count()
+}
+
+#[actix_web::test]
+async fn a_restart_policy_says_what_becomes_of_whoever_ended() {
+    let second = 1_000_000_000_i64;
+    for (image, policy, expected, tries) in [
+        (
+            "sim:exit:0:500",
+            json!({"Condition": "none"}),
+            ("complete", "shutdown", 0),
+            1,
+        ),
+        (
+            "sim:exit:3:500",
+            json!({"Condition": "none"}),
+            ("failed", "shutdown", 3),
+            1,
+        ),
+        (
+            "sim:exit:0:500",
+            json!({"Condition": "on-failure"}),
+            ("complete", "shutdown", 0),
+            1,
+        ),
+        (
+            "sim:exit:3:500",
+            json!({"Condition": "on-failure", "Delay": second, "MaxAttempts": 3}),
+            ("failed", "shutdown", 3),
+            4,
+        ),
+        (
+            "sim:exit:0:500",
+            json!({"Condition": "any", "Delay": second, "MaxAttempts": 2, "Window": 600 * second}),
+            ("complete", "shutdown", 0),
+            3,
+        ),
+        // Two in three seconds are never had where each waits three.
+        (
+            "sim:exit:3:500",
+            json!({"Condition": "any", "Delay": 3 * second, "MaxAttempts": 2, "Window": 3 * second}),
+            ("", "running", 3),
+            9,
+        ),
+    ] {
+        let mut w = World::new().await;
+        let mut spec = web(json!({}));
+        spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(image);
+        spec["TaskTemplate"]["RestartPolicy"] = policy.clone();
+        let id = made(&w, spec).await;
+        for _ in 0..56 {
+            w.advance(Duration::from_millis(500)).await;
+        }
+        let (state, desired, code) = task(&w).await;
+        if !expected.0.is_empty() {
+            assert_eq!((state.as_str(), desired.as_str()), (expected.0, expected.1), "{policy}");
+            assert_eq!(code, expected.2, "{policy}");
+        }
+        let tried = starts(&w);
+        assert!(
+            tried.abs_diff(tries) <= usize::from(expected.0.is_empty()),
+            "{policy}: {tried} starts"
+        );
+        let shown = show(&w, &id).await["Spec"]["TaskTemplate"]["RestartPolicy"].clone();
+        crate::support::has(&shown, &policy, "as it was given");
+        // What is over stays over when the server starts anew.
+        if !expected.0.is_empty() {
+            w.restart().await;
+            w.advance(Duration::from_secs(60)).await;
+            assert_eq!(starts(&w), 0, "{policy}");
+            assert_eq!(task(&w).await.0, expected.0, "{policy}");
+            assert_eq!(native(&w).await["state"], "active");
+            let health = if expected.2 == 0 || policy["Condition"] == "none" {
+                "started-once"
+            } else {
+                "unhealthy"
+            };
+            if policy["Condition"] != "any" {
+                assert_eq!(native(&w).await["healthState"], health, "{policy}");
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn labels_say_the_same_of_services_of_rancher() {
+    let w = World::new().await;
+    let stack = w.stack("shop").await;
+    let rule = json!({"io.drover.restart.condition": "on-failure", "io.drover.restart.delay": "30s",
+        "io.drover.restart.max_attempts": "5"});
+    w.running(
+        &stack,
+        "web",
+        json!({"launchConfig": {"imageUuid": "sim:web", "labels": rule}}),
+    )
+    .await;
+    let uuid = w.uuid("shop-web-1").await;
+    starts(&w);
+    w.sim().exit(&uuid, 7);
+    w.pass().await;
+    w.advance(Duration::from_secs(28)).await;
+    assert_eq!(starts(&w), 0, "not before its time");
+    w.advance(Duration::from_secs(4)).await;
+    assert_eq!(starts(&w), 1);
+    // Whoever ended well stays so, until somebody starts it.
+    w.sim().exit(&uuid, 0);
+    w.pass().await;
+    w.advance(Duration::from_secs(60)).await;
+    assert_eq!(starts(&w), 0);
+    let row = w.list("containers").await.remove(0);
+    w.act(text(&row, "id"), "start", json!({})).await.ok();
+    w.wait(text(&row, "id"), "running").await;
+    assert_eq!(starts(&w), 1);
+    let shown = get(&w, "/services/shop_web").await.ok()["Spec"]["TaskTemplate"]["RestartPolicy"].clone();
+    assert_eq!(
+        shown,
+        json!({"Condition": "on-failure", "Delay": 30_000_000_000_i64, "MaxAttempts": 5})
+    );
+    for (label, value) in [
+        ("condition", "none"),
+        ("delay", "soon"),
+        ("window", "5s"),
+        ("times", "1"),
+    ] {
+        let labels = json!({format!("io.drover.restart.{label}"): value});
+        let body = json!({"name": "b", "stackId": stack, "launchConfig": {"imageUuid": "sim:web", "labels": labels}});
+        w.post("services", body).await.refused(422, "InvalidOption");
+    }
+    let policy = json!({"MaxAttempts": 101, "Window": 1_000_000_000});
+    let mut spec = web(json!({"Name": "b"}));
+    spec["TaskTemplate"]["RestartPolicy"] = policy;
+    assert_eq!(post(&w, "/services/create", spec).await.status, 501);
 }

@@ -106,3 +106,55 @@ fn configs_and_secrets_of_a_stack_are_files_anywhere() {
         rest.trim().is_empty().then_some(()).ok_or(rest)
     });
 }
+
+#[test]
+fn containers_are_started_again_as_their_policy_says() {
+    let Some(world) = World::start() else { return };
+    let client = client(&world);
+    world.remember_stack("default");
+    let create = |name: &str, policy: &[&str], script: &str| {
+        let begin = ["service", "create", "--detach", "--quiet", "--name", name];
+        client.run(&[&begin, policy, &["drover-test/busybox:1", "sh", "-c", script]].concat());
+    };
+    let of = |condition: &'static str| {
+        [
+            "--restart-condition",
+            condition,
+            "--restart-max-attempts",
+            "2",
+            "--restart-delay",
+            "1s",
+        ]
+    };
+    create("failing", &of("on-failure"), "echo tried >> /tries; cat /tries; exit 3");
+    create("ending", &of("on-failure"), "echo done");
+    create("never", &of("none"), "exit 4");
+    for (name, state, exit, begun) in [
+        ("failing", "Failed", 3, 3),
+        ("ending", "Complete", 0, 1),
+        ("never", "Failed", 4, 1),
+    ] {
+        wait_until("it is over", PATIENCE, || {
+            let said = client.run(&["service", "ps", "--format", "{{.DesiredState}} {{.CurrentState}}", name]);
+            match said.starts_with(&format!("Shutdown {state}")) {
+                true => Ok(()),
+                false => Err(said),
+            }
+        });
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let found = world
+            .docker
+            .run(&["ps", "--all", "--quiet", "--filter", &format!("name=default-{name}-1")]);
+        let state = world.docker.inspect(found.trim())["State"].clone();
+        assert_eq!(
+            (&state["Running"], &state["ExitCode"]),
+            (&false.into(), &exit.into()),
+            "{name}"
+        );
+        let lines = world.docker.run(&["logs", found.trim()]);
+        if name == "failing" {
+            assert_eq!(lines.matches("tried").count(), 1 + 2 + 3, "{begun} times: {lines}");
+        }
+    }
+    client.run(&["service", "rm", "failing", "ending", "never"]);
+}

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::check::SECOND;
 use super::refusal::{Outcome, Refusal};
 use super::spec::{ContainerSpec, Healthcheck, Mount, Placement, Resources, RestartPolicy, ServiceSpec, TaskSpec};
-use crate::model::own_labels::CONFIG;
+use crate::model::own_labels::{CONDITION, CONFIG, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, WINDOW};
 
 /// Labels of the engine's and Rancher's own: these say what Docker says in fields.
 pub const OWN: [&str; 2] = ["io.rancher.", "io.drover."];
@@ -397,31 +397,40 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// What becomes of a container that ended, by labels.
 fn put_restart(labels: &mut Map<String, Value>, policy: &RestartPolicy) -> Outcome<()> {
-    let field = "TaskTemplate.RestartPolicy";
     match policy.condition.as_str() {
         "none" => {
             labels.insert(START_ONCE.into(), json!("true"));
+            return Ok(());
         }
         "on-failure" => {
-            return Err(unbuilt(
-                field,
-                "the condition on-failure is not part of this build: any or none",
-            ));
+            labels.insert(CONDITION.into(), json!("on-failure"));
         }
         _ => {}
     }
-    // The engine starts again at once what ends, and ever later what keeps ending: that is within Docker's own delay.
-    let is_default = policy.delay.is_none_or(|delay| delay <= 5 * SECOND)
-        && policy.max_attempts == 0
-        && policy.window.is_none_or(|window| window == 0);
-    match is_default {
-        true => Ok(()),
-        false => Err(unbuilt(
-            field,
-            "a Delay of more than 5 s, MaxAttempts and Window are not part of this build",
-        )),
+    let time = |nanos: i64| json!(format!("{}ms", (nanos / 1_000_000).max(1)));
+    let given = |nanos: Option<i64>| nanos.filter(|nanos| *nanos > 0);
+    if let Some(delay) = given(policy.delay) {
+        labels.insert(DELAY.into(), time(delay));
     }
+    if policy.max_attempts == 0 {
+        return Ok(());
+    }
+    labels.insert(
+        MAX_ATTEMPTS.into(),
+        json!(policy.max_attempts.min(u32::MAX.into()).to_string()),
+    );
+    if let Some(window) = given(policy.window) {
+        if policy.max_attempts > MOST_IN_WINDOW.into() {
+            return Err(unbuilt(
+                "TaskTemplate.RestartPolicy",
+                &format!("a Window with MaxAttempts of more than {MOST_IN_WINDOW} is not part of this build"),
+            ));
+        }
+        labels.insert(WINDOW.into(), time(window));
+    }
+    Ok(())
 }
 
 fn put_placement(

@@ -2,11 +2,14 @@
 //! those that Docker's clients made.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::check::SECOND;
 use super::project::OWN;
+use crate::model::launch::LABEL_START_ONCE;
+use crate::model::own_labels::RestartRule;
 
 /// A launch configuration and a scale as a `ServiceSpec`. `scale` is none for one on each host.
 pub fn synthesise(
@@ -25,8 +28,8 @@ pub fn synthesise(
     if let Some(resources) = resources(launch) {
         task.insert("Resources".into(), resources);
     }
-    if label(launch, "io.rancher.container.start_once").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-        task.insert("RestartPolicy".into(), json!({"Condition": "none", "MaxAttempts": 0}));
+    if let Some(policy) = restart_policy(launch) {
+        task.insert("RestartPolicy".into(), policy);
     }
     if let Some(placement) = placement(launch) {
         task.insert("Placement".into(), placement);
@@ -264,6 +267,25 @@ fn resources(launch: &Map<String, Value>) -> Option<Value> {
         true => None,
         false => Some(json!({"Limits": limits, "Reservations": reserved})),
     }
+}
+
+fn restart_policy(launch: &Map<String, Value>) -> Option<Value> {
+    if label(launch, LABEL_START_ONCE).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+        return Some(json!({"Condition": "none", "MaxAttempts": 0}));
+    }
+    let labels: BTreeMap<String, String> = serde_json::from_value(launch.get("labels")?.clone()).ok()?;
+    let rule = RestartRule::checked(Some(&labels));
+    if rule == RestartRule::default() {
+        return None;
+    }
+    let condition = if rule.on_failure_only { "on-failure" } else { "any" };
+    let mut policy = json!({"Condition": condition, "MaxAttempts": rule.most.unwrap_or(0)});
+    let nanos = |time: Duration| json!(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
+    let times = [("Delay", rule.delay), ("Window", rule.window)];
+    for (name, time) in times.into_iter().filter_map(|(name, time)| Some((name, time?))) {
+        policy.as_object_mut()?.insert(name.into(), nanos(time));
+    }
+    Some(policy)
 }
 
 fn placement(launch: &Map<String, Value>) -> Option<Value> {

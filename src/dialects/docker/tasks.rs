@@ -296,7 +296,7 @@ fn state_of(row: &Resource, unit: &Unit) -> (&'static str, bool) {
             _ => ("running", true),
         },
         State::STOPPING | State::REMOVING => ("running", false),
-        State::STOPPED | State::UPDATING_STOPPED => (ended, unit.ended_by_itself && !matches!(ended, "complete")),
+        State::STOPPED | State::UPDATING_STOPPED => (ended, unit.ended_by_itself && !unit.is_over),
         _ => (ended, false),
     }
 }

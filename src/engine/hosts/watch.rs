@@ -211,8 +211,8 @@ impl Core {
                 let mut note: InstanceNotes = notes(&row);
                 if counts {
                     note.note_exit(exit_code, tx.now());
-                } else if note.scheduled_run.is_some() {
-                    note.exit_code = exit_code;
+                } else {
+                    note.note_end(exit_code, tx.now());
                 }
                 let changes = Changes {
                     internal: Some(write_notes(&note)?),

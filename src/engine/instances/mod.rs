@@ -35,7 +35,7 @@ mod volumes;
 pub(crate) use container_fields::derive;
 pub(crate) use container_rows::{
     InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_expose_map, insert_found_ports,
-    insert_service_container, launch_of, plan_health, plan_state,
+    insert_service_container, is_left, launch_of, plan_health, plan_state,
 };
 pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use declared_volumes::{engine_name, is_per_container, user_of_volume};

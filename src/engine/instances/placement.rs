@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::engine::core::{Core, fenced, is_sim};
 use crate::model::launch::{LABEL_START_ONCE, LaunchConfig, is_sim_image, parse_reference, texts};
+use crate::model::own_labels::RestartRule;
 use crate::model::port::PortSpec;
 use crate::model::{Resource, ResourceId, Result, State};
 use crate::plan;
@@ -26,6 +27,7 @@ impl Core {
             version: launch.version.clone().unwrap_or_else(|| "0".into()),
             is_sim: is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()),
             start_once: launch.has_label_true(LABEL_START_ONCE),
+            restarts: RestartRule::checked(launch.labels.as_ref()),
             health_checked: launch.check().is_some(),
             network_from: launch.network_launch_config.as_ref().map(by_name),
             volumes_from: launch

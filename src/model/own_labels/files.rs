@@ -118,7 +118,11 @@ mod tests {
             let said = files(path, value).unwrap_err().external.unwrap_or_default();
             assert!(said.contains(&format!("{CONFIG}{path}:")), "{path} {value}: {said}");
         }
-        let many = |count: usize| (0..count).map(|n| (format!("{CONFIG}/{n}"), "site".to_owned())).collect();
+        let many = |count: usize| {
+            (0..count)
+                .map(|n| (format!("{CONFIG}/{n}"), "site".to_owned()))
+                .collect()
+        };
         assert!(config_files(&many(MOST)).is_ok() && config_files(&many(MOST + 1)).is_err());
     }
 }

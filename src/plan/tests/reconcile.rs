@@ -118,6 +118,46 @@ fn a_stopped_instance_is_started_again_but_a_one_shot_is_not() {
 }
 
 #[test]
+fn what_ended_by_itself_follows_its_rule() {
+    let ended = |code: i64, count: u32| {
+        up(1).with(|w| {
+            let now = w.now;
+            let one = w.instance(1);
+            one.state = InstanceState::Stopped;
+            (one.exited_at, one.exit_code, one.restarts.count) = (Some(now), Some(code), count);
+        })
+    };
+    let failing = RestartRule {
+        on_failure_only: true,
+        delay: Some(Duration::from_secs(30)),
+        most: Some(2),
+        window: None,
+    };
+    let waits = "
+         wake after 30000 ms
+         working: Waiting for shop-web-1 to be started again";
+    for (case, code, count, expected) in [
+        ("ended well", 0, 0, "converged"),
+        ("failed", 3, 1, waits),
+        ("failed too often", 3, 2, "converged"),
+    ] {
+        let mut world = ended(code, count);
+        world.desired.configs[0].restarts = failing;
+        check_plan(case, &world, expected);
+    }
+    let mut world = ended(0, 0);
+    world.instance(1).exited_at = None;
+    world.desired.configs[0].restarts = failing;
+    check_plan(
+        "stopped by somebody",
+        &world,
+        "
+         start 1
+         working: Starting shop-web-1",
+    );
+}
+
+#[test]
 fn unhealthy_units_follow_the_strategy() {
     let ill = |strategy| {
         up(2).with(|w| {
