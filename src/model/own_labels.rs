@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod aliases;
 mod files;
+mod placement;
 mod restarts;
 
+pub use aliases::{ALIASES, aliases, check_aliases};
 pub use files::{CONFIG, ConfigFile, config_files, wants_configs};
+pub use placement::{HOST, MAX_PER_HOST, PlacementRule, SPREAD};
 pub use restarts::{CONDITION, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, RestartRule, Restarts, WINDOW};
 
 use super::launch::{LABEL_START_ONCE, LaunchConfig};
@@ -196,6 +200,7 @@ fn check_schedule(labels: &BTreeMap<String, String>) -> Result<()> {
 /// Checks the labels of a primary launch configuration. 422 that names the label if one says nothing that can be done.
 pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
     UpgradePolicy::of(labels)?;
+    PlacementRule::of(labels)?;
     check_schedule(labels)?;
     match labels.get(DEPENDS_ON).map(|value| value.trim()) {
         None | Some("healthy") => Ok(()),
@@ -205,10 +210,11 @@ pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
 
 /// The labels of a service are those of its primary: a sidekick that says more than its primary says nothing.
 pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
-    match labels
-        .keys()
-        .find(|key| key.starts_with(UPGRADE) || [DEPENDS_ON, SCHEDULE].contains(&key.as_str()))
-    {
+    match labels.keys().find(|key| {
+        key.starts_with(UPGRADE)
+            || key.starts_with(placement::SCHEDULER)
+            || [DEPENDS_ON, SCHEDULE].contains(&key.as_str())
+    }) {
         Some(label) => Err(bad(label, "belongs to the primary launch configuration")),
         None => Ok(()),
     }

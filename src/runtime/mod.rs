@@ -79,6 +79,8 @@ pub struct EngineInfo {
     pub os: String,
     /// The kernel's version.
     pub kernel: String,
+    /// What its processors are: `x86_64`; empty if it does not say.
+    pub architecture: String,
     /// The number of cores.
     pub cores: i64,
     /// How fast they are, in MHz, where that is known.

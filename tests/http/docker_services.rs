@@ -403,10 +403,10 @@ async fn names_are_the_projects_and_refusals_are_dockers() {
         (web(json!({"Name": "b", "Mode": {"ReplicatedJob": {}}})), 501, "jobs"),
         (
             web(
-                json!({"Name": "b", "TaskTemplate": {"ContainerSpec": {"Image": "sim:a"}, "Placement": {"MaxReplicas": 1}}}),
+                json!({"Name": "b", "TaskTemplate": {"ContainerSpec": {"Image": "sim:a"}, "Placement": {"Preferences": [{}]}}}),
             ),
             501,
-            "Placement: Preferences and MaxReplicas",
+            "Placement.Preferences: only Spread",
         ),
     ] {
         let answer = said(post(&w, "/services/create", spec.clone()).await, status);

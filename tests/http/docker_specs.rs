@@ -323,3 +323,132 @@ async fn labels_say_the_same_of_services_of_rancher() {
     spec["TaskTemplate"]["RestartPolicy"] = policy;
     assert_eq!(post(&w, "/services/create", spec).await.status, 501);
 }
+
+/// A service with this placement.
+fn placed(name: &str, placement: Value) -> Value {
+    let mut spec = web(json!({"Name": name}));
+    spec["TaskTemplate"]["Placement"] = placement;
+    spec
+}
+
+#[actix_web::test]
+async fn placement_says_where_and_how_many() {
+    let w = World::new().await;
+    let host = w.list("hosts").await.remove(0);
+    let labels = json!({"disk": "fast"});
+    w.put(text(&host, "id"), json!({"labels": labels})).await.ok();
+    w.settle().await;
+    let (node, name) = (
+        text(&get(&w, "/nodes").await.ok()[0], "ID").to_owned(),
+        text(&host, "hostname").to_owned(),
+    );
+    let one = |text: String| json!({"Constraints": [text]});
+    for (at, (placement, state)) in [
+        (one(format!("node.id == {node}")), "active"),
+        (one(format!("node.id != {node}")), "activating"),
+        (one("node.id == nobody".to_owned()), "activating"),
+        (one(format!("node.hostname == {name}")), "active"),
+        (one(format!("node.hostname != {name}")), "activating"),
+        (one("node.role == manager".to_owned()), "active"),
+        (one("node.role == worker".to_owned()), "activating"),
+        (one("node.role != worker".to_owned()), "active"),
+        (one("node.platform.os == linux".to_owned()), "active"),
+        (one("node.platform.os == windows".to_owned()), "activating"),
+        (one("node.platform.arch == arm64".to_owned()), "activating"),
+        (one("engine.labels.disk == fast".to_owned()), "active"),
+        (one("engine.labels.disk != fast".to_owned()), "activating"),
+        (json!({"MaxReplicas": 1}), "active"),
+        (
+            json!({"Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.disk"}}]}),
+            "active",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let service = format!("s{at}");
+        let id = made(&w, placed(&service, placement.clone())).await;
+        assert_eq!(
+            w.list(&format!("services?name={service}")).await[0]["state"],
+            state,
+            "{placement}"
+        );
+        assert_eq!(
+            show(&w, &id).await["Spec"]["TaskTemplate"]["Placement"],
+            placement,
+            "as it was given"
+        );
+    }
+    // The second one has no host.
+    let mut spec = placed("two", json!({"MaxReplicas": 1}));
+    spec["Mode"] = json!({"Replicated": {"Replicas": 2}});
+    made(&w, spec).await;
+    let row = w.list("services?name=two").await.remove(0);
+    assert!(
+        text(&row, "transitioningMessage").contains("at most 1 on a host"),
+        "{row}"
+    );
+    let states: Vec<Value> = w
+        .containers(text(&row, "id"))
+        .await
+        .iter()
+        .map(|one| one["state"].clone())
+        .collect();
+    assert_eq!(states, ["running"]);
+    // What labels say shows as Docker has it.
+    let stack = w.stack("shop").await;
+    let labels = json!({"io.drover.scheduler.max_per_host": "3", "io.drover.scheduler.spread": "zone",
+        "io.rancher.scheduler.affinity:host_label": "io.drover.host.arch=aarch64,disk=fast"});
+    w.service(
+        &stack,
+        "web",
+        json!({"launchConfig": {"imageUuid": "sim:web", "labels": labels}}),
+    )
+    .await;
+    let shown = get(&w, "/services/shop_web").await.ok()["Spec"]["TaskTemplate"]["Placement"].clone();
+    let constraints = json!(["node.platform.arch==aarch64", "node.labels.disk==fast"]);
+    let preferences = json!([{"Spread": {"SpreadDescriptor": "node.labels.zone"}}]);
+    assert_eq!(
+        shown,
+        json!({"Constraints": constraints, "Preferences": preferences, "MaxReplicas": 3})
+    );
+    for (placement, status) in [
+        (one("node.labels.a == b,c".to_owned()), 501),
+        (one("node.colour == red".to_owned()), 501),
+        (one("node.role".to_owned()), 400),
+        (
+            json!({"Preferences": [{"Spread": {"SpreadDescriptor": "node.role"}}]}),
+            501,
+        ),
+    ] {
+        let answer = post(&w, "/services/create", placed("bad", placement.clone())).await;
+        assert_eq!(answer.status, status, "{placement}");
+    }
+    let labels = json!({"io.drover.scheduler.max_per_host": "none"});
+    let body = json!({"name": "b", "stackId": stack, "launchConfig": {"imageUuid": "sim:web", "labels": labels}});
+    w.post("services", body).await.refused(422, "InvalidOption");
+}
+
+#[actix_web::test]
+async fn aliases_of_networks_are_names_of_the_service() {
+    let w = World::new().await;
+    post(&w, "/networks/create", json!({"Name": "front"})).await.ok();
+    let networks = |aliases: Value| json!([{"Target": "front", "Aliases": aliases}]);
+    let id = made(&w, web(json!({"Networks": networks(json!(["store", "web", "cache"]))}))).await;
+    assert_eq!(
+        native(&w).await["launchConfig"]["labels"]["io.drover.network.aliases"],
+        "cache,store"
+    );
+    assert_eq!(
+        show(&w, &id).await["Spec"]["Networks"][0]["Aliases"],
+        json!(["store", "web", "cache"])
+    );
+    // Other names are other containers.
+    update(&w, &id, web(json!({"Networks": networks(json!(["web"]))})))
+        .await
+        .expect(200, json!({}));
+    for (aliases, status) in [(json!(["a b"]), 400), (json!([""]), 400)] {
+        let spec = web(json!({"Name": "b", "Networks": networks(aliases)}));
+        assert_eq!(post(&w, "/services/create", spec).await.status, status);
+    }
+}

@@ -158,3 +158,73 @@ fn containers_are_started_again_as_their_policy_says() {
     }
     client.run(&["service", "rm", "failing", "ending", "never"]);
 }
+
+#[test]
+fn a_service_is_found_by_its_aliases_and_is_where_it_may_be() {
+    let Some(world) = World::start() else { return };
+    let client = client(&world);
+    world.remember_stack("default");
+    client.run(&["network", "create", "--driver", "overlay", "front"]);
+    let create = |name: &str, more: &[&str]| {
+        let begin = ["service", "create", "--detach", "--quiet", "--name", name];
+        client.run(&[&begin, more, &["drover-test/busybox:1", "sleep", "100000"]].concat());
+    };
+    let architecture = client.run(&[
+        "node",
+        "inspect",
+        "--format",
+        "{{.Description.Platform.Architecture}}",
+        "self",
+    ]);
+    let here = format!("node.platform.arch=={architecture}");
+    create(
+        "store",
+        &[
+            "--network",
+            "name=front,alias=shelf",
+            "--constraint",
+            &here,
+            "--replicas-max-per-node",
+            "1",
+        ],
+    );
+    create(
+        "asker",
+        &["--network", "front", "--placement-pref", "spread=node.labels.zone"],
+    );
+    create(
+        "elsewhere",
+        &[
+            "--constraint",
+            "node.platform.arch!=x86_64",
+            "--constraint",
+            "node.platform.arch!=aarch64",
+        ],
+    );
+    let running = world.wait_running("default", &["default-asker-1", "default-store-1"]);
+    let (asker, store) = (&running[0], &running[1]);
+    let address = world.docker.inspect(&store.id)["NetworkSettings"]["Networks"].clone();
+    let address = address
+        .as_object()
+        .and_then(|all| all.values().next())
+        .expect("a network")["IPAddress"]
+        .clone();
+    let address = address.as_str().expect("an address").to_owned();
+    for name in ["store", "shelf"] {
+        wait_until("the name to be known", PATIENCE, || {
+            let said = world.docker.output(&["exec", &asker.id, "nslookup", name]);
+            let said = String::from_utf8_lossy(&said.stdout).into_owned();
+            said.contains(&address).then_some(()).ok_or(said)
+        });
+    }
+    let replicas = client.run(&[
+        "service",
+        "ls",
+        "--filter",
+        "name=elsewhere",
+        "--format",
+        "{{.Replicas}}",
+    ]);
+    assert_eq!(replicas, "0/1");
+    client.run(&["service", "rm", "store", "asker", "elsewhere"]);
+}

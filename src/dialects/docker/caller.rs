@@ -224,14 +224,10 @@ impl Others for Named<'_> {
         self.hosts.iter().any(|host| self.caller.engine.is_simulated(host))
     }
 
-    fn node(&self, by: &str, value: &str) -> Outcome<String> {
-        let is_it = |row: &&Resource| match by {
-            "node.id" => self.caller.ids.row(value) == Some(row.id),
-            _ => hostname(row) == value,
-        };
-        let row = self.hosts.iter().find(is_it);
-        row.map(|row| self.caller.engine.wire_id(row))
-            .ok_or_else(|| Refusal::not_built(format!("Placement.Constraints: no node has {by} {value}")))
+    fn node(&self, id: &str) -> Option<String> {
+        let id = self.caller.ids.row(id)?;
+        let row = self.hosts.iter().find(|row| row.id == id)?;
+        Some(self.caller.engine.wire_id(row))
     }
 }
 

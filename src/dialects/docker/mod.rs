@@ -7,12 +7,14 @@
 mod caller;
 mod check;
 mod containers;
+mod files;
 mod ids;
 mod keys;
 mod logs;
 mod networks;
 mod nodes;
 mod pace;
+mod policies;
 mod project;
 mod query;
 mod record;

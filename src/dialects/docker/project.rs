@@ -5,18 +5,23 @@
 use serde_json::{Map, Value, json};
 
 use super::check::SECOND;
+use super::files::{put_configs, put_files, put_secrets};
+use super::policies::{put_placement, put_restart};
 use super::refusal::{Outcome, Refusal};
-use super::spec::{ContainerSpec, Healthcheck, Mount, Placement, Resources, RestartPolicy, ServiceSpec, TaskSpec};
-use crate::model::own_labels::{CONDITION, CONFIG, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, WINDOW};
+use super::spec::{ContainerSpec, Healthcheck, Resources, ServiceSpec, TaskSpec};
+use crate::model::own_labels::ALIASES;
 
 /// Labels of the engine's and Rancher's own: these say what Docker says in fields.
 pub const OWN: [&str; 2] = ["io.rancher.", "io.drover."];
 /// The label by which `docker stack` knows its services.
 pub const NAMESPACE: &str = "com.docker.stack.namespace";
 const GLOBAL: &str = "io.rancher.scheduler.global";
-const START_ONCE: &str = "io.rancher.container.start_once";
-const HOST_LABEL: &str = "io.rancher.scheduler.affinity:host_label";
-const HOST_LABEL_NE: &str = "io.rancher.scheduler.affinity:host_label_ne";
+/// The label of containers that run once.
+pub const START_ONCE: &str = "io.rancher.container.start_once";
+/// Which labels a host has to have.
+pub const HOST_LABEL: &str = "io.rancher.scheduler.affinity:host_label";
+/// Which it must not have.
+pub const HOST_LABEL_NE: &str = "io.rancher.scheduler.affinity:host_label_ne";
 const HEALTH_COMMAND: &str = "io.drover.health.command";
 /// Microseconds that a share of a processor is counted over.
 const CPU_PERIOD: i64 = 100_000;
@@ -29,8 +34,8 @@ pub trait Others {
     fn config(&self, id: &str) -> Outcome<String>;
     /// Whether there are simulated hosts, which images of theirs are for.
     fn simulates(&self) -> bool;
-    /// The host with this name, or with this id.
-    fn node(&self, by: &str, value: &str) -> Outcome<String>;
+    /// The host with an id, as rules about hosts call it.
+    fn node(&self, id: &str) -> Option<String>;
 }
 
 /// A service in the engine's words.
@@ -65,8 +70,9 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
         put_restart(&mut labels, policy)?;
     }
     if let Some(placement) = &task.placement {
-        put_placement(&mut launch, &mut labels, placement, others)?;
+        put_placement(&mut labels, placement, others)?;
     }
+    put_aliases(&mut labels, spec);
     if let Some(driver) = &task.log_driver {
         launch.insert(
             "logConfig".into(),
@@ -93,7 +99,8 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
     Ok(Native { launch, scale })
 }
 
-fn unbuilt(field: &str, why: &str) -> Refusal {
+/// A refusal of a field that has no counterpart.
+pub fn unbuilt(field: &str, why: &str) -> Refusal {
     Refusal::not_built(format!("{field}: {why}"))
 }
 
@@ -116,23 +123,31 @@ fn check_unbuilt(spec: &ServiceSpec, task: &TaskSpec, container: &ContainerSpec)
             "only Windows has others than default",
         ));
     }
-    // Services of a stack find each other by the names that they have in it; `docker stack` gives these as aliases.
-    let own = name_in_stack(spec);
-    for network in task.networks.iter().chain(&spec.networks) {
-        if let Some(alias) = network.aliases.iter().find(|alias| **alias != own) {
-            return Err(unbuilt(
-                "TaskTemplate.Networks",
-                &format!("the alias {alias:?} is not part of this build"),
-            ));
-        }
-        if !network.driver_opts.is_empty() {
-            return Err(unbuilt(
-                "TaskTemplate.Networks",
-                "driver options are not part of this build",
-            ));
-        }
+    let networks = task.networks.iter().chain(&spec.networks);
+    if networks.into_iter().any(|network| !network.driver_opts.is_empty()) {
+        return Err(unbuilt(
+            "TaskTemplate.Networks",
+            "driver options are not part of this build",
+        ));
     }
     Ok(())
+}
+
+/// Other names than the service's own. Services of a stack find each other by the names that they have in it; `docker stack` gives these
+/// as aliases.
+fn put_aliases(labels: &mut Map<String, Value>, spec: &ServiceSpec) {
+    let own = name_in_stack(spec);
+    let networks = spec.task_template.networks.iter().chain(&spec.networks);
+    let mut aliases: Vec<&str> = networks
+        .flat_map(|network| &network.aliases)
+        .map(String::as_str)
+        .filter(|alias| *alias != own)
+        .collect();
+    aliases.sort_unstable();
+    aliases.dedup();
+    if !aliases.is_empty() {
+        labels.insert(ALIASES.into(), json!(aliases.join(",")));
+    }
 }
 
 /// The name of a service without that of its stack.
@@ -190,112 +205,6 @@ fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simul
         launch.insert("stopTimeout".into(), json!(grace.saturating_add(SECOND - 1) / SECOND));
     }
     Ok(())
-}
-
-fn put_files(launch: &mut Map<String, Value>, container: &ContainerSpec) -> Outcome<()> {
-    let mut volumes = Vec::new();
-    let mut tmpfs = Map::new();
-    for mount in &container.mounts {
-        match mount.kind.as_str() {
-            "tmpfs" => {
-                tmpfs.insert(mount.target.clone(), json!(tmpfs_options(mount)));
-            }
-            _ => volumes.push(volume(mount)?),
-        }
-    }
-    put_list(launch, "dataVolumes", volumes);
-    if !tmpfs.is_empty() {
-        launch.insert("tmpfs".into(), Value::Object(tmpfs));
-    }
-    Ok(())
-}
-
-/// Secrets are files below `/run/secrets`, or where they say.
-fn put_secrets(launch: &mut Map<String, Value>, container: &ContainerSpec, others: &dyn Others) -> Outcome<()> {
-    let mut secrets = Vec::new();
-    for reference in &container.secrets {
-        let Some(file) = &reference.file else {
-            return Err(Refusal::argument(
-                "malformed secret reference, no secret target provided",
-            ));
-        };
-        secrets.push(json!({
-            "secretId": others.secret(&reference.secret_id)?, "name": file.name, "uid": file.uid, "gid": file.gid,
-            "mode": format!("{:o}", file.mode),
-        }));
-    }
-    if !secrets.is_empty() {
-        launch.insert("secrets".into(), Value::Array(secrets));
-    }
-    Ok(())
-}
-
-/// Configs are files below the root, by labels that say which.
-fn put_configs(labels: &mut Map<String, Value>, container: &ContainerSpec, others: &dyn Others) -> Outcome<()> {
-    for reference in &container.configs {
-        let Some(file) = &reference.file else {
-            return Err(Refusal::argument(
-                "malformed config reference, no config target provided",
-            ));
-        };
-        let mut value = others.config(&reference.config_id)?;
-        for (field, id) in [("uid", &file.uid), ("gid", &file.gid)] {
-            if !id.is_empty() {
-                value.push_str(&format!(" {field}={id}"));
-            }
-        }
-        value.push_str(&format!(" mode={:o}", file.mode));
-        labels.insert(format!("{CONFIG}/{}", file.name.trim_start_matches('/')), json!(value));
-    }
-    Ok(())
-}
-
-fn volume(mount: &Mount) -> Outcome<String> {
-    let bind = mount.bind_options.clone().unwrap_or_default();
-    let volume = mount.volume_options.clone().unwrap_or_default();
-    let field = "ContainerSpec.Mounts";
-    if bind.non_recursive || !matches!(bind.propagation.as_str(), "" | "rprivate") {
-        return Err(unbuilt(
-            field,
-            "propagation and NonRecursive are not part of this build",
-        ));
-    }
-    let driver = volume.driver_config.clone().unwrap_or_default();
-    if volume.no_copy || !matches!(driver.name.as_str(), "" | "local") || !driver.options.is_empty() {
-        return Err(unbuilt(
-            field,
-            "NoCopy and drivers of volumes are not part of this build",
-        ));
-    }
-    if mount.kind == "bind" && !mount.source.starts_with('/') {
-        return Err(Refusal::argument(format!(
-            "ContainerSpec: invalid bind mount source, must be an absolute path: {}",
-            mount.source
-        )));
-    }
-    let suffix = if mount.read_only { ":ro" } else { "" };
-    Ok(match mount.source.as_str() {
-        "" => mount.target.clone(),
-        source => format!("{source}:{}{suffix}", mount.target),
-    })
-}
-
-fn tmpfs_options(mount: &Mount) -> String {
-    let options = mount.tmpfs_options.clone().unwrap_or_default();
-    let size = options
-        .size_bytes
-        .filter(|size| *size > 0)
-        .map(|size| format!("size={size}"));
-    let mode = options
-        .mode
-        .filter(|mode| *mode > 0)
-        .map(|mode| format!("mode={mode:o}"));
-    let read_only = mount.read_only.then(|| "ro".to_owned());
-    [read_only, size, mode]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(",")
 }
 
 /// What is around it: names, capabilities, limits that are no amounts.
@@ -397,95 +306,8 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// What becomes of a container that ended, by labels.
-fn put_restart(labels: &mut Map<String, Value>, policy: &RestartPolicy) -> Outcome<()> {
-    match policy.condition.as_str() {
-        "none" => {
-            labels.insert(START_ONCE.into(), json!("true"));
-            return Ok(());
-        }
-        "on-failure" => {
-            labels.insert(CONDITION.into(), json!("on-failure"));
-        }
-        _ => {}
-    }
-    let time = |nanos: i64| json!(format!("{}ms", (nanos / 1_000_000).max(1)));
-    let given = |nanos: Option<i64>| nanos.filter(|nanos| *nanos > 0);
-    if let Some(delay) = given(policy.delay) {
-        labels.insert(DELAY.into(), time(delay));
-    }
-    if policy.max_attempts == 0 {
-        return Ok(());
-    }
-    labels.insert(
-        MAX_ATTEMPTS.into(),
-        json!(policy.max_attempts.min(u32::MAX.into()).to_string()),
-    );
-    if let Some(window) = given(policy.window) {
-        if policy.max_attempts > MOST_IN_WINDOW.into() {
-            return Err(unbuilt(
-                "TaskTemplate.RestartPolicy",
-                &format!("a Window with MaxAttempts of more than {MOST_IN_WINDOW} is not part of this build"),
-            ));
-        }
-        labels.insert(WINDOW.into(), time(window));
-    }
-    Ok(())
-}
-
-fn put_placement(
-    launch: &mut Map<String, Value>,
-    labels: &mut Map<String, Value>,
-    placement: &Placement,
-    others: &dyn Others,
-) -> Outcome<()> {
-    if !placement.preferences.is_empty() || placement.max_replicas.is_some_and(|max| max > 0) {
-        return Err(unbuilt(
-            "Placement",
-            "Preferences and MaxReplicas are not part of this build",
-        ));
-    }
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for text in &placement.constraints {
-        let (key, is_same, value) = constraint(text)?;
-        match (key.split_once("node.labels."), key, is_same) {
-            (Some((_, label)), _, true) => with.push(format!("{label}={value}")),
-            (Some((_, label)), _, false) => without.push(format!("{label}={value}")),
-            (None, "node.hostname" | "node.id", true) => {
-                launch.insert("requestedHostId".into(), json!(others.node(key, value)?));
-            }
-            // Each host of this server is what Docker calls a manager, on Linux.
-            (None, "node.role", _) if is_same == (value == "manager") => {}
-            (None, "node.platform.os", _) if is_same == (value == "linux") => {}
-            _ => {
-                return Err(unbuilt(
-                    "Placement.Constraints",
-                    &format!("{text:?} is not part of this build"),
-                ));
-            }
-        }
-    }
-    for (label, all) in [(HOST_LABEL, with), (HOST_LABEL_NE, without)] {
-        if !all.is_empty() {
-            labels.insert(label.into(), json!(all.join(",")));
-        }
-    }
-    Ok(())
-}
-
-/// `key == value`, or `key != value`.
-fn constraint(text: &str) -> Outcome<(&str, bool, &str)> {
-    let parts = text.split_once("==").map(|(key, value)| (key, true, value));
-    let parts = parts.or_else(|| text.split_once("!=").map(|(key, value)| (key, false, value)));
-    let (key, is_same, value) = parts.ok_or_else(|| {
-        Refusal::argument(format!(
-            "constraint expected one operator from ==, !=: {text:?} has none"
-        ))
-    })?;
-    Ok((key.trim(), is_same, value.trim()))
-}
-
-fn put_list(launch: &mut Map<String, Value>, field: &str, all: Vec<String>) {
+/// A list, unless it is empty.
+pub fn put_list(launch: &mut Map<String, Value>, field: &str, all: Vec<String>) {
     if !all.is_empty() {
         launch.insert(field.into(), json!(all));
     }

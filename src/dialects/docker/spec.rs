@@ -312,11 +312,26 @@ pub struct Placement {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub preferences: Vec<serde_json::Value>,
+    pub preferences: Vec<Preference>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_replicas: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
+}
+
+/// `PlacementPreference`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Preference {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+}
+
+/// `SpreadOver`: a label of nodes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Spread {
+    pub spread_descriptor: String,
 }
 
 /// `Platform`.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::check::SECOND;
 use super::project::OWN;
 use crate::model::launch::LABEL_START_ONCE;
-use crate::model::own_labels::RestartRule;
+use crate::model::own_labels::{HOST, PlacementRule, RestartRule};
 
 /// A launch configuration and a scale as a `ServiceSpec`. `scale` is none for one on each host.
 pub fn synthesise(
@@ -296,12 +296,35 @@ fn placement(launch: &Map<String, Value>) -> Option<Value> {
     ] {
         let pairs = label(launch, name).into_iter().flat_map(|text| text.split(','));
         let pairs = pairs.filter_map(|pair| pair.split_once('='));
-        all.extend(pairs.map(|(key, value)| format!("node.labels.{key}{sign}{value}")));
+        all.extend(pairs.filter_map(|(key, value)| Some(format!("{}{sign}{value}", node_key(key)?))));
     }
-    match all.is_empty() {
-        true => None,
-        false => Some(json!({"Constraints": all})),
+    let labels: BTreeMap<String, String> = launch
+        .get("labels")
+        .and_then(|labels| serde_json::from_value(labels.clone()).ok())
+        .unwrap_or_default();
+    let rule = PlacementRule::checked(&labels);
+    let spread = rule.spread.iter();
+    let spread: Vec<Value> = spread
+        .map(|label| json!({"Spread": {"SpreadDescriptor": format!("node.labels.{label}")}}))
+        .collect();
+    let mut out = Map::new();
+    put(&mut out, "Constraints", all);
+    put(&mut out, "Preferences", spread);
+    if let Some(most) = rule.max_per_host {
+        out.insert("MaxReplicas".into(), json!(most));
     }
+    (!out.is_empty()).then_some(Value::Object(out))
+}
+
+/// What Docker calls what a rule finds of a host; nothing for its id, which differs.
+fn node_key(label: &str) -> Option<String> {
+    Some(match label.strip_prefix(HOST) {
+        Some("id") => return None,
+        Some("name") => "node.hostname".to_owned(),
+        Some("role") => "node.role".to_owned(),
+        Some(of) => format!("node.platform.{of}"),
+        None => format!("node.labels.{label}"),
+    })
 }
 
 /// A port of a service, as it is published now.

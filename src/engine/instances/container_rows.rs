@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::engine::core::{Core, new_row, write_notes};
 use crate::engine::labels;
 use crate::model::id::new_uuid;
-use crate::model::launch::{LABEL_START_ONCE, LaunchConfig};
-use crate::model::own_labels::{RestartRule, Restarts};
+use crate::model::launch::LaunchConfig;
+use crate::model::own_labels::Restarts;
 use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State, Timestamp};
 use crate::plan;
@@ -102,44 +102,6 @@ fn is_zero(value: &u32) -> bool {
 
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-impl InstanceNotes {
-    /// It ended by itself: one more time, if it was soon after its start.
-    pub(crate) fn note_exit(&mut self, code: Option<i64>, now: Timestamp) {
-        let is_short = self.up_since.is_some_and(|up| now.since(up) < plan::STEADY);
-        self.exits = if is_short { self.exits.saturating_add(1) } else { 0 };
-        self.exited_at = Some(now);
-        self.exit_code = code;
-    }
-
-    /// It starts: once more, where that is counted and it ended by itself before.
-    pub(crate) fn note_start(&mut self, rule: &RestartRule, now: Timestamp) {
-        let ended = self.exited_at.filter(|at| self.up_since.is_none_or(|up| *at >= up));
-        if rule.most.is_some() && ended.is_some() {
-            rule.note(&mut self.restarts, now);
-        }
-        self.up_since = Some(now);
-    }
-
-    /// It ended by itself, and that is all there is to it.
-    pub(crate) fn note_end(&mut self, code: Option<i64>, now: Timestamp) {
-        self.exited_at = Some(now);
-        self.exit_code = code;
-    }
-
-    /// How it keeps ending, for people; nothing if it does not.
-    pub(crate) fn exits_in_words(&self) -> Option<String> {
-        let code = match self.exit_code {
-            Some(code) => format!("exited with code {code}"),
-            None => "exited".to_owned(),
-        };
-        match self.exits {
-            0 => None,
-            1 => Some(code),
-            times => Some(format!("{code}, {times} times in a row")),
-        }
-    }
 }
 
 /// What planning reads of a container's own fields.
@@ -473,14 +435,6 @@ pub(crate) fn insert_expose_map(
 pub(crate) fn launch_of(row: &Resource) -> Result<LaunchConfig> {
     serde_json::from_str(&row.fields)
         .map_err(|e| Error::internal(format!("reading the launch configuration of {}", row.id), e))
-}
-
-/// Whether a container of a service that ended by itself is left as it is.
-pub(crate) fn is_left(row: &Resource, note: &InstanceNotes) -> bool {
-    let Ok(launch) = launch_of(row) else { return false };
-    let rule = RestartRule::checked(launch.labels.as_ref());
-    let ended = note.exited_at;
-    launch.has_label_true(LABEL_START_ONCE) || ended.is_some_and(|at| rule.leaves(note.exit_code, at, &note.restarts))
 }
 
 /// The host name that the labels of a container ask for: its name.

@@ -9,6 +9,7 @@ mod containers;
 mod declared_volumes;
 mod dispatch;
 mod docker_socket;
+mod ending;
 mod env_rules;
 mod failing;
 mod granted;
@@ -35,12 +36,13 @@ mod volumes;
 pub(crate) use container_fields::derive;
 pub(crate) use container_rows::{
     InstanceFacts, InstanceNotes, InstanceTypes, Wanted, insert_expose_map, insert_found_ports,
-    insert_service_container, is_left, launch_of, plan_health, plan_state,
+    insert_service_container, launch_of, plan_health, plan_state,
 };
 pub(crate) use containers::{check_launch, check_ports};
 pub(crate) use declared_volumes::{engine_name, is_per_container, user_of_volume};
 pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use docker_socket::give_access as give_docker_socket;
+pub(crate) use ending::is_left;
 pub(crate) use granted::{NAME_SERVER, wants_names};
 pub(crate) use naming::{domains, search_list};
 pub(crate) use own_key::{check_own_key, refuse_own_key};

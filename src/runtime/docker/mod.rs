@@ -253,6 +253,7 @@ impl Runtime for Docker {
             version: info.server_version.unwrap_or_default(),
             os: info.operating_system.unwrap_or_default(),
             kernel: info.kernel_version.unwrap_or_default(),
+            architecture: info.architecture.unwrap_or_default(),
             cores: info.ncpu.unwrap_or_default(),
             memory_bytes: info.mem_total.unwrap_or_default(),
             labels: info.labels.iter().flatten().map(label).collect(),

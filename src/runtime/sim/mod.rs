@@ -230,6 +230,7 @@ impl Runtime for Sim {
             version: "sim".to_owned(),
             os: "Simulator".to_owned(),
             kernel: "sim".to_owned(),
+            architecture: String::new(),
             cores: 4,
             memory_bytes: MEMORY_BYTES,
             labels: BTreeMap::new(),
