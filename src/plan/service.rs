@@ -234,7 +234,7 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
             let missing = usize::try_from(wanted)
                 .unwrap_or(usize::MAX)
                 .saturating_sub(roster.kept.len());
-            vec![None; missing.min(UNITS_A_ROUND)]
+            vec![None; missing.min(UNITS_A_ROUND).min(room_of_job(draft, roster))]
         }
         Scale::Global => {
             let served: BTreeSet<ResourceId> = roster.kept.iter().filter_map(Unit::host).collect();
@@ -295,6 +295,20 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
     }
 }
 
+/// How many more units of a job may begin.
+fn room_of_job(draft: &Draft<'_>, roster: &Roster<'_>) -> usize {
+    let Some(most) = draft.shape.job.max_concurrent else {
+        return usize::MAX;
+    };
+    let goes_on = |unit: &&Unit<'_>| {
+        let primary = unit.live.iter().find(|i| i.config.is_none());
+        let is_over = |i: &&Instance| draft.shape.config_of(i).is_some_and(|config| is_over(i, config));
+        !primary.copied().is_some_and(|i| is_over(&i))
+    };
+    let going = roster.kept.iter().filter(goes_on).count();
+    usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(going)
+}
+
 fn slot<'a>(unit: &Unit<'a>, config: &UnitConfig) -> Option<&'a Instance> {
     unit.live.iter().find(|i| i.config == config.name).copied()
 }
@@ -324,7 +338,13 @@ fn is_shaky(draft: &Draft<'_>, instance: &Instance, config: &UnitConfig, patienc
 
 fn is_ready(draft: &Draft<'_>, instance: &Instance, config: &UnitConfig, patience: Patience) -> bool {
     let is_up = || instance.state == InstanceState::Running && !is_shaky(draft, instance, config, patience);
-    is_over(instance, config) || (is_up() && is_well(instance, config, patience))
+    let serves = || !is_of_job(draft, config) && is_up() && is_well(instance, config, patience);
+    is_over(instance, config) || serves()
+}
+
+/// Whether it has to end: the primary of a job.
+fn is_of_job(draft: &Draft<'_>, config: &UnitConfig) -> bool {
+    draft.shape.job.is_job && config.name.is_none()
 }
 
 fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {
@@ -551,6 +571,7 @@ fn await_ready<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, patience: Patience) {
         match instance.state {
             _ if is_ready(draft, instance, config, patience) => {}
             InstanceState::Starting => draft.wait_for(instance, "to start"),
+            InstanceState::Running if is_of_job(draft, config) => draft.wait_for(instance, "to succeed"),
             InstanceState::Running if is_shaky(draft, instance, config, patience) => {
                 if let Some(at) = instance.steady_at() {
                     draft.wait_until(at, instance, "to stay up");

@@ -82,6 +82,8 @@ pub(super) fn sort(units: &mut [Unit<'_>]) {
 /// The configurations of a unit, providers before those that depend on them.
 #[derive(Debug)]
 pub(super) struct UnitShape<'a> {
+    /// Of the primary: whether a unit is ready only when it is over, and how many go on at once.
+    pub(super) job: JobRule,
     /// In start order.
     pub(super) configs: Vec<&'a UnitConfig>,
     /// For each of `configs`: the places of the ones it depends on directly.
@@ -120,7 +122,11 @@ impl<'a> UnitShape<'a> {
                     .collect()
             })
             .collect();
+        let primary = configs.iter().find(|config| config.name.is_none());
         Self {
+            job: primary
+                .map(|primary| JobRule::checked(&primary.labels))
+                .unwrap_or_default(),
             configs: ordered,
             providers,
         }

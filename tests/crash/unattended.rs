@@ -85,3 +85,21 @@ fn a_container_that_ended_is_started_again_as_often_as_its_rule_says() {
     let then = [ends(), ends()].concat();
     matrix("ended", active(json!({"launchConfig": config})), then);
 }
+
+#[test]
+fn a_job_runs_each_of_its_containers_once() {
+    let labels = json!({"io.drover.job": "true", "io.drover.job.max_concurrent": "1"});
+    let job = json!({"scale": 2, "launchConfig": {"imageUuid": "sim:one", "labels": labels}});
+    let before = vec![stack(), create("web", job), Step::Rest];
+    let then = vec![
+        activate(),
+        Step::Settle,
+        Step::Exit("front-web-1"),
+        Step::Hear,
+        Step::Settle,
+        Step::Exit("front-web-2"),
+        Step::Hear,
+        Step::Rest,
+    ];
+    matrix("job", before, then);
+}

@@ -400,7 +400,11 @@ async fn names_are_the_projects_and_refusals_are_dockers() {
             400,
             "json: cannot unmarshal",
         ),
-        (web(json!({"Name": "b", "Mode": {"ReplicatedJob": {}}})), 501, "jobs"),
+        (
+            web(json!({"Name": "b", "Mode": {"ReplicatedJob": {}}, "UpdateConfig": {}})),
+            400,
+            "rpc error: code = InvalidArgument desc = Jobs may not have an update config",
+        ),
         (
             web(
                 json!({"Name": "b", "TaskTemplate": {"ContainerSpec": {"Image": "sim:a"}, "Placement": {"Preferences": [{}]}}}),

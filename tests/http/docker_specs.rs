@@ -452,3 +452,196 @@ async fn aliases_of_networks_are_names_of_the_service() {
         assert_eq!(post(&w, "/services/create", spec).await.status, status);
     }
 }
+
+#[actix_web::test]
+async fn mounts_and_variables_are_what_an_engine_can_take() {
+    let w = World::new().await;
+    let driver = json!({"Name": "local", "Options": {"type": "tmpfs", "device": "tmpfs"}});
+    let mounts = json!([
+        {"Type": "bind", "Source": "/tmp", "Target": "/a", "ReadOnly": true, "BindOptions": {"Propagation": "rslave"}},
+        {"Type": "bind", "Source": "/tmp", "Target": "/b", "BindOptions": {"Propagation": "rprivate"}},
+        {"Type": "volume", "Source": "data", "Target": "/c", "VolumeOptions": {"NoCopy": true}},
+        {"Type": "volume", "Source": "made", "Target": "/d", "VolumeOptions": {"DriverConfig": driver}},
+    ]);
+    let id = made(&w, with(json!({"Mounts": mounts, "Env": ["B=1", "PATH"]}))).await;
+    let launch = native(&w).await["launchConfig"].clone();
+    assert_eq!(
+        launch["dataVolumes"],
+        json!(["/tmp:/a:ro,rslave", "/tmp:/b", "data:/c:nocopy", "made:/d"])
+    );
+    assert_eq!(launch["environment"], json!({"B": "1"}));
+    let labels = json!({"io.drover.environment.unset": "PATH",
+        "io.drover.volume.made": r#"{"driver":"local","options":{"device":"tmpfs","type":"tmpfs"}}"#});
+    assert_eq!(launch["labels"], labels);
+    let shown = show(&w, &id).await["Spec"]["TaskTemplate"]["ContainerSpec"].clone();
+    assert_eq!((&shown["Mounts"], &shown["Env"]), (&mounts, &json!(["B=1", "PATH"])));
+    let volume = |mount: Value| json!({"Mounts": [mount]});
+    for (container, status) in [
+        (
+            volume(json!({"Type": "bind", "Source": "/tmp", "Target": "/a", "BindOptions": {"Propagation": "odd"}})),
+            400,
+        ),
+        (
+            volume(json!({"Type": "bind", "Source": "/tmp", "Target": "/a", "BindOptions": {"NonRecursive": true}})),
+            501,
+        ),
+        (
+            volume(json!({"Type": "volume", "Target": "/a", "VolumeOptions": {"DriverConfig": {"Name": "nfs"}}})),
+            501,
+        ),
+    ] {
+        let mut spec = with(container.clone());
+        spec["Name"] = json!("b");
+        assert_eq!(post(&w, "/services/create", spec).await.status, status, "{container}");
+    }
+    for (label, value) in [("environment.unset", "A=1"), ("volume.data", "nfs")] {
+        let labels = json!({format!("io.drover.{label}"): value});
+        let body = json!({"imageUuid": "sim:web", "labels": labels});
+        w.post("containers", body).await.refused(422, "InvalidOption");
+    }
+}
+
+fn job(name: &str, image: &str, mode: Value) -> Value {
+    let mut spec = web(json!({"Name": name, "Mode": mode}));
+    spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(image);
+    spec
+}
+
+/// A job's `ServiceStatus`, in its order.
+async fn tally(w: &World) -> [i64; 3] {
+    let all = get(w, "/services?status=true").await.ok();
+    ["RunningTasks", "DesiredTasks", "CompletedTasks"].map(|name| all[0]["ServiceStatus"][name].as_i64().unwrap_or(-1))
+}
+
+/// The states of all tasks and what is wanted of them.
+async fn states(w: &World) -> Vec<String> {
+    let tasks = get(w, "/tasks").await.ok();
+    let one = |task: &Value| format!("{} {}", text(&task["Status"], "State"), text(task, "DesiredState"));
+    tasks.as_array().into_iter().flatten().map(one).collect()
+}
+
+#[actix_web::test]
+async fn a_job_runs_until_it_has_succeeded_so_often() {
+    let mut w = World::new().await;
+    let mode = json!({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 5}});
+    let id = text(
+        &post(&w, "/services/create", job("job", "sim:exit:0:10000", mode.clone()))
+            .await
+            .ok(),
+        "ID",
+    )
+    .to_owned();
+    w.settle().await;
+    let shown = show(&w, &id).await;
+    assert_eq!(
+        (&shown["Spec"]["Mode"], &shown["JobStatus"]["JobIteration"]),
+        (&mode, &json!({}))
+    );
+    assert!(shown["JobStatus"]["LastExecution"].is_string());
+    assert_eq!(tally(&w).await, [2, 2, 0]);
+    assert_eq!(states(&w).await, ["running complete"; 2]);
+    assert_eq!(native(&w).await["state"], "activating");
+    let mut most = 0;
+    for _ in 0..40 {
+        w.advance(Duration::from_secs(1)).await;
+        most = most.max(tally(&w).await[0]);
+    }
+    assert_eq!((most, tally(&w).await), (2, [0, 2, 5]));
+    assert_eq!(states(&w).await, ["complete complete"; 5]);
+    assert_eq!(
+        (&native(&w).await["state"], &native(&w).await["healthState"]),
+        (&json!("active"), &json!("started-once"))
+    );
+    assert_eq!(starts(&w), 5);
+    w.restart().await;
+    w.advance(Duration::from_secs(60)).await;
+    assert_eq!(starts(&w), 0, "what is done is done");
+
+    // More of the same is added; a change runs all of it again.
+    let more = json!({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 6}});
+    update(&w, &id, job("job", "sim:exit:0:10000", more.clone()))
+        .await
+        .expect(200, json!({}));
+    w.advance(Duration::from_secs(20)).await;
+    assert_eq!((tally(&w).await, starts(&w)), ([0, 2, 6], 1));
+    update(&w, &id, job("job", "sim:exit:0:9000", more))
+        .await
+        .expect(200, json!({}));
+    let shown = show(&w, &id).await;
+    assert_eq!(shown["JobStatus"]["JobIteration"], json!({"Index": 1}));
+    assert_eq!(shown.get("UpdateStatus"), None);
+    let mut most = 0;
+    for _ in 0..60 {
+        w.advance(Duration::from_secs(1)).await;
+        most = most.max(tally(&w).await[0]);
+    }
+    assert_eq!((most, tally(&w).await, starts(&w)), (2, [0, 2, 6], 6));
+    assert_eq!(native(&w).await["state"], "active");
+    let newest = get(&w, "/tasks?filters=%7B%22_up-to-date%22%3A%7B%22true%22%3Atrue%7D%7D")
+        .await
+        .ok();
+    assert_eq!(newest.as_array().map(Vec::len), Some(6));
+    assert_eq!(newest[0]["JobIteration"], json!({"Index": 1}));
+    let slots: Vec<Option<i64>> = newest
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|task| task["Slot"].as_i64())
+        .collect();
+    assert_eq!(
+        slots,
+        [None, Some(1), Some(2), Some(3), Some(4), Some(5)],
+        "as its clients count them"
+    );
+    let listed = get(&w, "/services?filters=%7B%22mode%22%3A%5B%22replicated-job%22%5D%7D")
+        .await
+        .ok();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    let other = update(&w, &id, web(json!({"Name": "job"})))
+        .await
+        .expect(501, json!({}));
+    assert!(text(&other, "message").ends_with("service mode change is not allowed"));
+}
+
+#[actix_web::test]
+async fn a_job_that_fails_is_tried_again_as_its_policy_says() {
+    for (policy, tries) in [
+        (json!({"Condition": "any", "Delay": 1_000_000_000, "MaxAttempts": 2}), 3),
+        (json!({"Condition": "none"}), 1),
+    ] {
+        let w = World::new().await;
+        let mut spec = job("job", "sim:exit:4:500", json!({"GlobalJob": {}}));
+        spec["TaskTemplate"]["RestartPolicy"] = policy.clone();
+        let id = made(&w, spec).await;
+        w.advance(Duration::from_secs(30)).await;
+        assert_eq!((starts(&w), tally(&w).await), (tries, [0, 1, 0]), "{policy}");
+        assert_eq!(states(&w).await, ["failed shutdown"], "{policy}");
+        assert_eq!(show(&w, &id).await["Spec"]["Mode"], json!({"GlobalJob": {}}));
+        assert_eq!(native(&w).await["state"], "active");
+    }
+    let w = World::new().await;
+    made(&w, job("job", "sim:exit:0:500", json!({"GlobalJob": {}}))).await;
+    w.advance(Duration::from_secs(30)).await;
+    assert_eq!((starts(&w), tally(&w).await), (1, [0, 0, 1]));
+    let task = get(&w, "/tasks").await.ok()[0].clone();
+    assert_eq!((task.get("Slot"), &task["DesiredState"]), (None, &json!("complete")));
+    // The same by labels.
+    let stack = w.stack("shop").await;
+    let labels = json!({"io.drover.job": "true", "io.drover.job.max_concurrent": "1"});
+    let config = json!({"imageUuid": "sim:exit:0:500", "labels": labels});
+    w.running(&stack, "web", json!({"scale": 3, "launchConfig": config}))
+        .await;
+    let shown = get(&w, "/services/shop_web").await.ok()["Spec"].clone();
+    assert_eq!(
+        shown["Mode"],
+        json!({"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 3}})
+    );
+    assert_eq!(shown["TaskTemplate"].get("RestartPolicy"), None);
+    for labels in [
+        json!({"io.drover.job": "yes"}),
+        json!({"io.drover.job.max_concurrent": "1"}),
+    ] {
+        let body = json!({"name": "b", "stackId": stack, "launchConfig": {"imageUuid": "sim:web", "labels": labels}});
+        w.post("services", body).await.refused(422, "InvalidOption");
+    }
+}

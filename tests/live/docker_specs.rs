@@ -1,7 +1,9 @@
 //! What Docker's command line says of services that Rancher has no field for, in real containers.
 
+use serde_json::json;
+
 use crate::docker_api::client;
-use crate::support::{PATIENCE, World, wait_until};
+use crate::support::{PATIENCE, World, launch, wait_until};
 
 const COMPOSE: &str = r#"
 version: "3.7"
@@ -227,4 +229,137 @@ fn a_service_is_found_by_its_aliases_and_is_where_it_may_be() {
     ]);
     assert_eq!(replicas, "0/1");
     client.run(&["service", "rm", "store", "asker", "elsewhere"]);
+}
+
+#[test]
+fn volumes_are_made_by_their_drivers_and_variables_taken_out() {
+    let Some(world) = World::start() else { return };
+    let client = client(&world);
+    world.remember_stack("default");
+    let memory = "type=volume,source=drover-test-memory,target=/m,volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=tmpfs";
+    let plain = "type=volume,source=drover-test-plain,target=/etc,volume-nocopy";
+    let bind = "type=bind,source=/tmp,target=/t,readonly,bind-propagation=private";
+    let begin = [
+        "service",
+        "create",
+        "--detach",
+        "--quiet",
+        "--name",
+        "mounts",
+        "--env",
+        "DROVER_TEST_NOT_SET",
+    ];
+    let mounts = ["--mount", memory, "--mount", plain, "--mount", bind];
+    client.run(&[&begin[..], &mounts, &["drover-test/busybox:1", "sleep", "100000"]].concat());
+    let found = world.wait_running("default", &["default-mounts-1"]).remove(0);
+    let exec = |command: &[&str]| world.docker.run(&[&["exec", &found.id], command].concat());
+    assert!(
+        exec(&["grep", " /m ", "/proc/mounts"]).contains("tmpfs"),
+        "its driver made it"
+    );
+    let copied = exec(&["sh", "-c", "ls /etc/passwd || true"]);
+    assert_eq!(copied.trim(), "", "nothing of the image was copied");
+    let all = world.docker.inspect(&found.id)["Mounts"].clone();
+    let tmp = all
+        .as_array()
+        .and_then(|all| all.iter().find(|one| one["Destination"] == "/t"))
+        .expect("a bind");
+    assert_eq!(
+        (&tmp["RW"], &tmp["Propagation"]),
+        (&false.into(), &"private".into()),
+        "{all}"
+    );
+    assert!(!exec(&["env"]).contains("DROVER_TEST_NOT_SET"));
+    client.run(&["service", "rm", "mounts"]);
+    wait_until("nothing to be left", PATIENCE, || {
+        match world.docker.containers("default") {
+            left if left.is_empty() => Ok(()),
+            left => Err(left),
+        }
+    });
+    world
+        .docker
+        .run(&["volume", "rm", "drover-test-memory", "drover-test-plain"]);
+}
+
+#[test]
+fn jobs_run_until_they_have_succeeded() {
+    let Some(world) = World::start() else { return };
+    let client = client(&world);
+    world.remember_stack("default");
+    let job = [
+        "service",
+        "create",
+        "--quiet",
+        "--name",
+        "job",
+        "--mode",
+        "replicated-job",
+        "--max-concurrent",
+        "2",
+        "--replicas",
+        "3",
+    ];
+    // Not detached: the command ends when the job has.
+    client.run(&[&job[..], &["drover-test/busybox:1", "sh", "-c", "sleep 2; echo done"]].concat());
+    let list = [
+        "service",
+        "ls",
+        "--filter",
+        "name=job",
+        "--format",
+        "{{.Mode}} {{.Replicas}}",
+    ];
+    assert_eq!(client.run(&list), "replicated job 0/2 (3/3 completed)");
+    let tasks = client.run(&[
+        "service",
+        "ps",
+        "--format",
+        "{{.Name}} {{.DesiredState}} {{.CurrentState}}",
+        "job",
+    ]);
+    assert_eq!(tasks.matches("Complete Complete").count(), 3, "{tasks}");
+    let ids = |world: &World| {
+        world
+            .docker
+            .run(&["ps", "--all", "--quiet", "--filter", "name=default-job-"])
+    };
+    let first = ids(&world);
+    assert_eq!(first.lines().count(), 3);
+    client.run(&["service", "update", "--quiet", "--force", "job"]);
+    assert_eq!(client.run(&list), "replicated job 0/2 (3/3 completed)");
+    let inspected = client.run(&[
+        "service",
+        "inspect",
+        "--format",
+        "{{.JobStatus.JobIteration.Index}}",
+        "job",
+    ]);
+    assert_eq!(inspected, "1");
+    wait_until("the first ones to go", PATIENCE, || {
+        let now = ids(&world);
+        let is_new = now.lines().count() == 3 && !now.lines().any(|id| first.contains(id));
+        is_new.then_some(()).ok_or(now)
+    });
+    client.run(&[
+        "service",
+        "create",
+        "--quiet",
+        "--name",
+        "each",
+        "--mode",
+        "global-job",
+        "drover-test/busybox:1",
+        "true",
+    ]);
+    let each = client.run(&[
+        "service",
+        "ls",
+        "--filter",
+        "name=each",
+        "--format",
+        "{{.Mode}} {{.Replicas}}",
+    ]);
+    assert_eq!(each, "global job 0/0 (1/1 completed)");
+    client.run(&["service", "rm", "job", "each"]);
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::caller::MOST_LABELS;
 use super::refusal::{Outcome, Refusal};
 use super::spec::{
-    ContainerSpec, EndpointSpec, FileTarget, Mode, PortConfig, Replicated, RestartPolicy, ServiceSpec, TaskSpec,
-    UpdateConfig,
+    ContainerSpec, EndpointSpec, FileTarget, Mode, PortConfig, Replicated, ReplicatedJob, RestartPolicy, ServiceSpec,
+    TaskSpec, UpdateConfig,
 };
 
 /// Billionths of a second in a second.
@@ -21,6 +21,9 @@ pub fn settled(mut spec: ServiceSpec) -> Outcome<ServiceSpec> {
     check_name(&spec.name)?;
     settle_task(&mut spec.task_template)?;
     spec.mode = Some(settled_mode(spec.mode.take())?);
+    if spec.update_config.is_some() && spec.mode.as_ref().is_some_and(Mode::is_job) {
+        return Err(Refusal::argument("Jobs may not have an update config"));
+    }
     if let Some(policy) = &mut spec.update_config {
         settle_policy(policy, "update")?;
     }
@@ -166,13 +169,18 @@ fn settled_mode(mode: Option<Mode>) -> Outcome<Mode> {
     if given.iter().filter(|is_given| **is_given).count() > 1 {
         return Err(Refusal::bad("must specify only one service mode"));
     }
-    if mode.replicated_job.is_some() || mode.global_job.is_some() {
-        return Err(Refusal::not_built(
-            "jobs (Mode.ReplicatedJob, Mode.GlobalJob) are not part of this build",
-        ));
-    }
-    if mode.global.is_some() {
+    if mode.global.is_some() || mode.global_job.is_some() {
         return Ok(mode);
+    }
+    if let Some(job) = mode.replicated_job {
+        let at_once = job.max_concurrent.unwrap_or(1);
+        return Ok(Mode {
+            replicated_job: Some(ReplicatedJob {
+                max_concurrent: Some(at_once),
+                total_completions: Some(job.total_completions.unwrap_or(at_once)),
+            }),
+            ..Mode::default()
+        });
     }
     let replicas = mode.replicated.and_then(|replicated| replicated.replicas).unwrap_or(1);
     Ok(Mode {
@@ -277,7 +285,10 @@ pub fn with_defaults(mut spec: ServiceSpec) -> ServiceSpec {
         order: "stop-first".to_owned(),
         ..UpdateConfig::default()
     };
-    spec.update_config.get_or_insert_with(default);
+    // Whoever sends back what it has read is not refused for it.
+    if !spec.mode.as_ref().is_some_and(Mode::is_job) {
+        spec.update_config.get_or_insert_with(default);
+    }
     spec.rollback_config.get_or_insert_with(default);
     spec
 }
@@ -372,6 +383,13 @@ mod tests {
         assert!(
             settle(json!({"TaskTemplate": {"ContainerSpec": {"Image": "reg.Example:5000/a/b:v1@sha256:ab"}}})).is_ok()
         );
-        assert_eq!(settle(json!({"Mode": {"GlobalJob": {}}})).unwrap_err().status, 501);
+        let job = |mode: Value| settle(json!({"Mode": mode})).unwrap()["Mode"].clone();
+        let of = |at_once: u64, all: u64| json!({"ReplicatedJob": {"MaxConcurrent": at_once, "TotalCompletions": all}});
+        assert_eq!(job(json!({"GlobalJob": {}})), json!({"GlobalJob": {}}));
+        assert_eq!(job(json!({"ReplicatedJob": {}})), of(1, 1));
+        assert_eq!(job(json!({"ReplicatedJob": {"MaxConcurrent": 2}})), of(2, 2));
+        assert_eq!(job(json!({"ReplicatedJob": {"TotalCompletions": 4}})), of(1, 4));
+        let updated = settle(json!({"Mode": {"GlobalJob": {}}, "UpdateConfig": {"Parallelism": 1}})).unwrap_err();
+        assert!(updated.message.ends_with("Jobs may not have an update config"));
     }
 }

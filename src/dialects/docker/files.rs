@@ -5,10 +5,14 @@ use serde_json::{Map, Value, json};
 use super::project::{Others, put_list, unbuilt};
 use super::refusal::{Outcome, Refusal};
 use super::spec::{ContainerSpec, Mount};
-use crate::model::own_labels::CONFIG;
+use crate::model::own_labels::{CONFIG, VOLUME, VolumeMaker};
 
 /// What is mounted.
-pub fn put_files(launch: &mut Map<String, Value>, container: &ContainerSpec) -> Outcome<()> {
+pub fn put_files(
+    launch: &mut Map<String, Value>,
+    labels: &mut Map<String, Value>,
+    container: &ContainerSpec,
+) -> Outcome<()> {
     let mut volumes = Vec::new();
     let mut tmpfs = Map::new();
     for mount in &container.mounts {
@@ -16,7 +20,10 @@ pub fn put_files(launch: &mut Map<String, Value>, container: &ContainerSpec) -> 
             "tmpfs" => {
                 tmpfs.insert(mount.target.clone(), json!(tmpfs_options(mount)));
             }
-            _ => volumes.push(volume(mount)?),
+            _ => {
+                volumes.push(volume(mount)?);
+                put_maker(labels, mount)?;
+            }
         }
     }
     put_list(launch, "dataVolumes", volumes);
@@ -70,18 +77,17 @@ fn volume(mount: &Mount) -> Outcome<String> {
     let bind = mount.bind_options.clone().unwrap_or_default();
     let volume = mount.volume_options.clone().unwrap_or_default();
     let field = "ContainerSpec.Mounts";
-    if bind.non_recursive || !matches!(bind.propagation.as_str(), "" | "rprivate") {
-        return Err(unbuilt(
-            field,
-            "propagation and NonRecursive are not part of this build",
-        ));
+    if bind.non_recursive {
+        return Err(unbuilt(field, "NonRecursive is not part of this build"));
     }
-    let driver = volume.driver_config.clone().unwrap_or_default();
-    if volume.no_copy || !matches!(driver.name.as_str(), "" | "local") || !driver.options.is_empty() {
-        return Err(unbuilt(
-            field,
-            "NoCopy and drivers of volumes are not part of this build",
-        ));
+    if !matches!(
+        bind.propagation.as_str(),
+        "" | "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave"
+    ) {
+        return Err(Refusal::bad(format!(
+            "invalid MountPropagation: {:?}",
+            bind.propagation
+        )));
     }
     if mount.kind == "bind" && !mount.source.starts_with('/') {
         return Err(Refusal::argument(format!(
@@ -89,11 +95,43 @@ fn volume(mount: &Mount) -> Outcome<String> {
             mount.source
         )));
     }
-    let suffix = if mount.read_only { ":ro" } else { "" };
+    // What is so in any case is not said.
+    let propagation = Some(bind.propagation.as_str()).filter(|word| !matches!(*word, "" | "rprivate"));
+    let words = [
+        mount.read_only.then_some("ro"),
+        propagation.filter(|_| mount.kind == "bind"),
+        (volume.no_copy && mount.kind == "volume").then_some("nocopy"),
+    ];
+    let words: Vec<&str> = words.into_iter().flatten().collect();
+    let suffix = if words.is_empty() {
+        String::new()
+    } else {
+        format!(":{}", words.join(","))
+    };
     Ok(match mount.source.as_str() {
         "" => mount.target.clone(),
         source => format!("{source}:{}{suffix}", mount.target),
     })
+}
+
+/// The driver of a volume, by a label that says how it is made.
+fn put_maker(labels: &mut Map<String, Value>, mount: &Mount) -> Outcome<()> {
+    let driver = mount.volume_options.clone().and_then(|options| options.driver_config);
+    let driver = driver.filter(|driver| !matches!(driver.name.as_str(), "" | "local") || !driver.options.is_empty());
+    let Some(driver) = driver.filter(|_| mount.kind == "volume") else {
+        return Ok(());
+    };
+    if mount.source.is_empty() {
+        let why = "a driver for a volume without a name is not part of this build";
+        return Err(unbuilt("ContainerSpec.Mounts", why));
+    }
+    let maker = VolumeMaker {
+        driver: driver.name,
+        options: driver.options,
+    };
+    let maker = super::record::written(&maker)?;
+    labels.insert(format!("{VOLUME}{}", mount.source), json!(maker.to_string()));
+    Ok(())
 }
 
 fn tmpfs_options(mount: &Mount) -> String {

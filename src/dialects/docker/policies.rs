@@ -8,13 +8,14 @@ use super::spec::{Placement, RestartPolicy};
 use crate::model::own_labels::{CONDITION, DELAY, HOST, MAX_ATTEMPTS, MAX_PER_HOST, MOST_IN_WINDOW, SPREAD, WINDOW};
 
 /// What becomes of a container that ended, by labels.
-pub fn put_restart(labels: &mut Map<String, Value>, policy: &RestartPolicy) -> Outcome<()> {
+pub fn put_restart(labels: &mut Map<String, Value>, policy: &RestartPolicy, is_job: bool) -> Outcome<()> {
     match policy.condition.as_str() {
         "none" => {
             labels.insert(START_ONCE.into(), json!("true"));
             return Ok(());
         }
-        "on-failure" => {
+        // A job is over when it has succeeded, whatever its policy says.
+        "on-failure" if !is_job => {
             labels.insert(CONDITION.into(), json!("on-failure"));
         }
         _ => {}

@@ -8,8 +8,8 @@ use super::check::SECOND;
 use super::files::{put_configs, put_files, put_secrets};
 use super::policies::{put_placement, put_restart};
 use super::refusal::{Outcome, Refusal};
-use super::spec::{ContainerSpec, Healthcheck, Resources, ServiceSpec, TaskSpec};
-use crate::model::own_labels::ALIASES;
+use super::spec::{ContainerSpec, Healthcheck, Mode, Resources, ServiceSpec, TaskSpec};
+use crate::model::own_labels::{ALIASES, JOB, MAX_CONCURRENT, UNSET};
 
 /// Labels of the engine's and Rancher's own: these say what Docker says in fields.
 pub const OWN: [&str; 2] = ["io.rancher.", "io.drover."];
@@ -55,8 +55,9 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
     let mut launch = Map::new();
     let mut labels: Map<String, Value> = Map::new();
     labels.extend(container.labels.iter().map(|(key, value)| (key.clone(), json!(value))));
-    put_program(&mut launch, &container, others.simulates())?;
-    put_files(&mut launch, &container)?;
+    put_program(&mut launch, &container, others.simulates());
+    put_environment(&mut launch, &mut labels, &container);
+    put_files(&mut launch, &mut labels, &container)?;
     put_secrets(&mut launch, &container, others)?;
     put_configs(&mut labels, &container, others)?;
     put_surroundings(&mut launch, &container);
@@ -66,8 +67,9 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
     if let Some(check) = &container.healthcheck {
         put_health(&mut launch, &mut labels, check)?;
     }
+    let is_job = spec.mode.as_ref().is_some_and(Mode::is_job);
     if let Some(policy) = &task.restart_policy {
-        put_restart(&mut labels, policy)?;
+        put_restart(&mut labels, policy, is_job)?;
     }
     if let Some(placement) = &task.placement {
         put_placement(&mut labels, placement, others)?;
@@ -88,15 +90,29 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
         .collect();
     put_list(&mut launch, "ports", ports);
     let mode = spec.mode.clone().unwrap_or_default();
-    let scale = match mode.global {
-        Some(_) => {
-            labels.insert(GLOBAL.into(), json!("true"));
-            None
-        }
-        None => Some(mode.replicated.and_then(|replicated| replicated.replicas).unwrap_or(1)),
-    };
+    let scale = put_mode(&mut labels, mode);
     launch.insert("labels".into(), Value::Object(labels));
     Ok(Native { launch, scale })
+}
+
+/// Over which hosts, until when; and how many, unless that is one on each host.
+fn put_mode(labels: &mut Map<String, Value>, mode: Mode) -> Option<u64> {
+    if mode.is_job() {
+        labels.insert(JOB.into(), json!("true"));
+    }
+    if mode.global.is_some() || mode.global_job.is_some() {
+        labels.insert(GLOBAL.into(), json!("true"));
+        return None;
+    }
+    let Some(job) = mode.replicated_job else {
+        return Some(mode.replicated.and_then(|replicated| replicated.replicas).unwrap_or(1));
+    };
+    let at_once = job.max_concurrent.unwrap_or(1).clamp(1, u32::MAX.into());
+    labels.insert(MAX_CONCURRENT.into(), json!(at_once.to_string()));
+    // None at once are none at all.
+    Some(job.total_completions.unwrap_or(at_once))
+        .filter(|_| job.max_concurrent != Some(0))
+        .or(Some(0))
 }
 
 /// A refusal of a field that has no counterpart.
@@ -158,8 +174,8 @@ pub fn name_in_stack(spec: &ServiceSpec) -> &str {
         .unwrap_or(&spec.name)
 }
 
-/// What runs: image, words, environment.
-fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simulates: bool) -> Outcome<()> {
+/// What runs: image, words, switches.
+fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simulates: bool) {
     let image = match simulates && container.image.starts_with("sim:") {
         true => container.image.clone(),
         false => format!("docker:{}", container.image),
@@ -167,19 +183,6 @@ fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simul
     launch.insert("imageUuid".into(), json!(image));
     put_list(launch, "entryPoint", container.command.clone());
     put_list(launch, "command", container.args.clone());
-    let mut environment = Map::new();
-    for line in &container.env {
-        let Some((key, value)) = line.split_once('=') else {
-            return Err(unbuilt(
-                "ContainerSpec.Env",
-                &format!("{line:?} has no value: taking a variable out of an image is not part of this build"),
-            ));
-        };
-        environment.insert(key.to_owned(), json!(value));
-    }
-    if !environment.is_empty() {
-        launch.insert("environment".into(), Value::Object(environment));
-    }
     for (field, text) in [
         ("workingDir", &container.dir),
         ("user", &container.user),
@@ -204,7 +207,24 @@ fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simul
     if let Some(grace) = container.stop_grace_period {
         launch.insert("stopTimeout".into(), json!(grace.saturating_add(SECOND - 1) / SECOND));
     }
-    Ok(())
+}
+
+/// Variables: those without a value are taken out of what the image sets.
+fn put_environment(launch: &mut Map<String, Value>, labels: &mut Map<String, Value>, container: &ContainerSpec) {
+    let mut environment = Map::new();
+    let mut unset = Vec::new();
+    for line in &container.env {
+        match line.split_once('=') {
+            Some((key, value)) => drop(environment.insert(key.to_owned(), json!(value))),
+            None => unset.push(line.as_str()),
+        }
+    }
+    if !environment.is_empty() {
+        launch.insert("environment".into(), Value::Object(environment));
+    }
+    if !unset.is_empty() {
+        labels.insert(UNSET.into(), json!(unset.join(",")));
+    }
 }
 
 /// What is around it: names, capabilities, limits that are no amounts.

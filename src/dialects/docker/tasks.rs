@@ -31,33 +31,53 @@ struct Task {
     external_id: String,
 }
 
-/// How many containers of services run, and how many there are to be.
+/// How many containers of services run and have completed, and how many there are to be.
 #[derive(Debug, Default)]
-pub struct Tallies(HashMap<ResourceId, u64>, u64);
+pub struct Tallies {
+    running: HashMap<ResourceId, u64>,
+    /// By version, too: what a job did before it was asked for again does not count.
+    completed: HashMap<(ResourceId, String), u64>,
+    hosts: u64,
+}
 
 impl Tallies {
     /// `ServiceStatus`.
     pub fn of(&self, service: &Service) -> Value {
-        let running = self.0.get(&service.row.id).copied().unwrap_or(0);
-        let replicas = service.spec.mode.as_ref().and_then(|mode| mode.replicated.as_ref());
-        let desired = replicas.map_or(self.1, |replicated| replicated.replicas.unwrap_or(1));
-        json!({"RunningTasks": running, "DesiredTasks": desired, "CompletedTasks": 0})
+        let id = service.row.id;
+        let running = self.running.get(&id).copied().unwrap_or(0);
+        let mode = service.spec.mode.clone().unwrap_or_default();
+        let completed = match mode.is_job() {
+            true => self.completed.get(&(id, version_of(service))).copied().unwrap_or(0),
+            false => 0,
+        };
+        let desired = match (mode.replicated, mode.replicated_job) {
+            (Some(replicated), _) => replicated.replicas.unwrap_or(1),
+            (_, Some(job)) => job.max_concurrent.unwrap_or(1),
+            _ => self.hosts.saturating_sub(completed),
+        };
+        json!({"RunningTasks": running, "DesiredTasks": desired, "CompletedTasks": completed})
     }
 }
 
-/// Counts the running containers of all services of the project.
+/// Counts the containers of all services of the project.
 pub async fn tally(caller: &Caller) -> Outcome<Tallies> {
-    let mut running = HashMap::new();
+    let mut tallies = Tallies::default();
     for row in caller.rows("instance").await? {
+        let Some(service) = row.parent_id else { continue };
         let is_well = matches!(row.health.as_str(), "" | "healthy" | "updating-healthy");
-        let is_running = matches!(row.state, State::RUNNING | State::UPDATING_RUNNING) && is_well;
-        if let (Some(service), true) = (row.parent_id, is_running) {
-            *running.entry(service).or_insert(0) += 1;
+        if matches!(row.state, State::RUNNING | State::UPDATING_RUNNING) && is_well {
+            *tallies.running.entry(service).or_insert(0) += 1;
+        } else if row.state == State::STOPPED {
+            let task = Task::read(caller, row)?;
+            if task.state == "complete" && task.unit.config.is_none() {
+                *tallies.completed.entry((service, task.version)).or_insert(0) += 1;
+            }
         }
     }
     let hosts = caller.lasting("host").await?;
     let active = hosts.iter().filter(|host| host.state == State::ACTIVE).count();
-    Ok(Tallies(running, u64::try_from(active).unwrap_or(0)))
+    tallies.hosts = u64::try_from(active).unwrap_or(0);
+    Ok(tallies)
 }
 
 /// How many containers a project has.
@@ -178,7 +198,7 @@ async fn asked_hosts(caller: &Caller, filters: &Filters) -> Outcome<Option<Vec<R
 
 fn is_asked(caller: &Caller, service: &Service, task: &Task, filters: &Filters, hosts: Option<&[ResourceId]>) -> bool {
     let name = name_of(caller, service, task);
-    let desired = if task.is_wanted { "running" } else { "shutdown" };
+    let desired = desired_state(service, task);
     let labels = service
         .spec
         .task_template
@@ -197,16 +217,20 @@ fn is_asked(caller: &Caller, service: &Service, task: &Task, filters: &Filters, 
 }
 
 fn is_up_to_date(service: &Service, task: &Task) -> bool {
+    let version = version_of(service);
+    (task.is_wanted || service.is_job()) && (version.is_empty() || version == task.version)
+}
+
+/// Of which launch configuration its containers are to be; empty if that is not known.
+fn version_of(service: &Service) -> String {
     let launch = fields(&service.row).and_then(|own| super::caller::object(&own, "launchConfig"));
-    let version = launch
-        .ok()
-        .and_then(|launch| launch.get("version").and_then(Value::as_str).map(str::to_owned));
-    task.is_wanted && version.is_none_or(|version| version == task.version)
+    let version = launch.ok().and_then(|mut launch| launch.shift_remove("version"));
+    version.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn name_of(caller: &Caller, service: &Service, task: &Task) -> String {
     match (service.mode(), task.row.host_id) {
-        ("global", Some(host)) => format!("{}.{}", service.spec.name, caller.ids.of(host)),
+        ("global" | "global-job", Some(host)) => format!("{}.{}", service.spec.name, caller.ids.of(host)),
         _ => format!("{}.{}", service.spec.name, task.unit.index),
     }
 }
@@ -242,7 +266,7 @@ fn of_rows(caller: &Caller, service: &Service, rows: Vec<Resource>) -> Result<Ve
             continue;
         }
         let slot = match service.mode() {
-            "global" => (0, task.row.host_id),
+            "global" | "global-job" => (0, task.row.host_id),
             _ => (task.unit.index, None),
         };
         if !task.is_wanted {
@@ -319,9 +343,13 @@ fn shown(caller: &Caller, service: &Service, task: &Task) -> Outcome<Value> {
     }
     out.insert("Spec".into(), spec);
     out.insert("ServiceID".into(), json!(caller.ids.of(service.row.id)));
-    if service.mode() == "replicated" {
-        out.insert("Slot".into(), json!(task.unit.index));
-    }
+    // The slots of a job begin with 0, which is left out: so its clients count them.
+    let slot = match service.mode() {
+        "replicated" => Some(task.unit.index),
+        "replicated-job" => task.unit.index.checked_sub(1).filter(|slot| *slot > 0),
+        _ => None,
+    };
+    out.extend(slot.map(|slot| ("Slot".to_owned(), json!(slot))));
     if let Some(host) = row.host_id {
         out.insert("NodeID".into(), json!(caller.ids.of(host)));
     }
@@ -343,9 +371,20 @@ fn shown(caller: &Caller, service: &Service, task: &Task) -> Outcome<Value> {
         status.insert("PortStatus".into(), json!({}));
     }
     out.insert("Status".into(), status);
-    let desired = if task.is_wanted { "running" } else { "shutdown" };
-    out.insert("DesiredState".into(), json!(desired));
+    out.insert("DesiredState".into(), json!(desired_state(service, task)));
+    if service.is_job() {
+        out.insert("JobIteration".into(), service.iteration());
+    }
     Ok(Value::Object(out))
+}
+
+/// What is wanted of a task.
+fn desired_state(service: &Service, task: &Task) -> &'static str {
+    match task.is_wanted {
+        _ if service.is_job() && (task.is_wanted || task.state == "complete") => "complete",
+        true => "running",
+        false => "shutdown",
+    }
 }
 
 fn unit_time(task: &Task) -> Option<String> {

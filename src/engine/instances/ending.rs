@@ -27,6 +27,7 @@ impl InstanceNotes {
 
     /// It ended by itself, and that is all there is to it.
     pub(crate) fn note_end(&mut self, code: Option<i64>, now: Timestamp) {
+        self.exits = 0;
         self.exited_at = Some(now);
         self.exit_code = code;
     }

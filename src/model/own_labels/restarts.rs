@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{bad, parse_duration};
+use super::{JobRule, bad, parse_duration};
 use crate::model::launch::LABEL_START_ONCE;
 use crate::model::{Result, Timestamp};
 
@@ -66,8 +66,12 @@ impl RestartRule {
     pub fn of(labels: &BTreeMap<String, String>) -> Result<Self> {
         let known = [CONDITION, DELAY, MAX_ATTEMPTS, WINDOW];
         let mut given = labels.keys().filter(|key| key.starts_with(RESTART)).peekable();
+        let is_job = JobRule::checked(labels).is_job;
         let Some(first) = given.peek() else {
-            return Ok(Self::default());
+            return Ok(Self {
+                on_failure_only: is_job,
+                ..Self::default()
+            });
         };
         let runs_once = |value: &String| value.eq_ignore_ascii_case("true");
         if labels.get(LABEL_START_ONCE).is_some_and(runs_once) {
@@ -83,7 +87,8 @@ impl RestartRule {
             label(name).map(|text| time(text).ok_or_else(why)).transpose()
         };
         let on_failure_only = match label(CONDITION) {
-            None | Some("any") => false,
+            None => is_job,
+            Some("any") => false,
             Some("on-failure") => true,
             Some(_) => {
                 return Err(bad(
