@@ -277,6 +277,15 @@ fn volumes_are_made_by_their_drivers_and_variables_taken_out() {
             left => Err(left),
         }
     });
+    // What the engine itself would set can be left out, too.
+    let stack = world.stack("bare");
+    let mut config = launch("busybox:1");
+    config["labels"] = json!({"io.drover.environment.unset": "HOSTNAME"});
+    config["command"] = json!(["sleep", "100000"]);
+    world.active_service(&stack, "one", json!({"launchConfig": config}));
+    let found = world.wait_running("bare", &["bare-one-1"]).remove(0);
+    let env = world.docker.run(&["exec", &found.id, "env"]);
+    assert!(env.contains("PATH=") && !env.contains("HOSTNAME="), "{env}");
     world
         .docker
         .run(&["volume", "rm", "drover-test-memory", "drover-test-plain"]);
