@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::launch::LaunchConfig;
+use super::own_labels::volume_makers;
 
 /// A `hostPolicy`. Without any allowance containers have what an engine gives everybody, and nothing of the host's.
 #[expect(
@@ -163,8 +164,22 @@ impl HostPolicy {
                 USUAL_LOGS.contains(&log.as_str()) || names(&self.log_drivers, &log),
             ),
             ("volumeDriver", self.allows_driver(&volumes, false)),
+            ("labels", self.allows_makers(launch)),
         ];
         checks.iter().find(|(_, may)| !may).map(|(field, _)| *field)
+    }
+
+    /// Whether volumes may be made as labels say.
+    fn allows_makers(&self, launch: &LaunchConfig) -> bool {
+        let mut makers = launch.labels.iter().flat_map(volume_makers);
+        makers.all(|maker| {
+            let driver = if maker.driver.is_empty() {
+                "local"
+            } else {
+                &maker.driver
+            };
+            self.allows_driver(driver, !maker.options.is_empty())
+        })
     }
 
     fn allows_device(&self, text: &str) -> bool {
@@ -327,6 +342,11 @@ mod tests {
                 json!({"logDrivers": ["syslog"]}),
             ),
             ("volumeDriver", json!("nfs"), json!({"volumeDrivers": ["nfs"]})),
+            (
+                "labels",
+                json!({"io.drover.volume.data": r#"{"options": {"type": "none", "o": "bind", "device": "/"}}"#}),
+                json!({"volumeDrivers": ["local"]}),
+            ),
         ] {
             let launch = json!({field: value});
             assert_eq!(refused(json!({}), launch.clone()), Some(field), "{launch}");

@@ -3,6 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod aliases;
+mod files;
+mod jobs;
+mod placement;
+mod restarts;
+mod surroundings;
+
+pub use aliases::{ALIASES, aliases, check_aliases};
+pub use files::{CONFIG, ConfigFile, config_files, wants_configs};
+pub use jobs::{JOB, JobRule, MAX_CONCURRENT};
+pub use placement::{HOST, MAX_PER_HOST, PlacementRule, SPREAD};
+pub use restarts::{CONDITION, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, RestartRule, Restarts, WINDOW};
+pub use surroundings::{UNSET, VOLUME, VolumeMaker, check_surroundings, unset, volume_maker, volume_makers};
+
 use super::launch::{LABEL_START_ONCE, LaunchConfig};
 use super::schedule::Schedule;
 use super::{Error, Result};
@@ -190,6 +204,8 @@ fn check_schedule(labels: &BTreeMap<String, String>) -> Result<()> {
 /// Checks the labels of a primary launch configuration. 422 that names the label if one says nothing that can be done.
 pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
     UpgradePolicy::of(labels)?;
+    PlacementRule::of(labels)?;
+    JobRule::of(labels)?;
     check_schedule(labels)?;
     match labels.get(DEPENDS_ON).map(|value| value.trim()) {
         None | Some("healthy") => Ok(()),
@@ -199,10 +215,12 @@ pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
 
 /// The labels of a service are those of its primary: a sidekick that says more than its primary says nothing.
 pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
-    match labels
-        .keys()
-        .find(|key| key.starts_with(UPGRADE) || [DEPENDS_ON, SCHEDULE].contains(&key.as_str()))
-    {
+    match labels.keys().find(|key| {
+        key.starts_with(UPGRADE)
+            || key.starts_with(placement::SCHEDULER)
+            || key.starts_with(JOB)
+            || [DEPENDS_ON, SCHEDULE].contains(&key.as_str())
+    }) {
         Some(label) => Err(bad(label, "belongs to the primary launch configuration")),
         None => Ok(()),
     }

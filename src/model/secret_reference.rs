@@ -10,7 +10,7 @@ use super::{Error, Result};
 pub struct SecretReference {
     /// Wire id of the secret.
     pub secret_id: Option<String>,
-    /// The file's name; none is the secret's.
+    /// The file's path, below the folder of secrets or from the root on; none is the secret's name.
     pub name: Option<String>,
     /// The number of the user that owns it; none is 0.
     pub uid: Option<String>,
@@ -34,8 +34,12 @@ pub struct FileAccess {
 /// What everybody may: to read.
 const READABLE: u32 = 0o444;
 const ALL_BITS: u32 = 0o7777;
-/// The longest name of a file that file systems have.
-const MAX_NAME: usize = 90;
+/// Where secrets are in containers, unless they say otherwise.
+pub const FOLDER: &str = "/run/secrets";
+/// The longest path below it: it is a part of an archive.
+const LONGEST_BELOW: usize = 90;
+/// The longest path from the root on.
+const LONGEST_PATH: usize = 512;
 
 impl SecretReference {
     /// Checks what a client sent.
@@ -47,7 +51,7 @@ impl SecretReference {
             return Err(Error::invalid("MissingRequired", "secretId"));
         }
         if let Some(name) = self.name.as_deref().filter(|name| !name.is_empty()) {
-            check_name(name)?;
+            place_of(name).ok_or_else(no_file)?;
         }
         self.access().map(drop)
     }
@@ -75,29 +79,43 @@ impl SecretReference {
         })
     }
 
-    /// The file's name.
+    /// The file's place, as [`place_of`] has it.
     ///
     /// # Errors
-    /// 422 if neither the reference nor the secret has one that a file can have.
-    pub fn file_name<'n>(&'n self, of_secret: &'n str) -> Result<&'n str> {
-        let name = self
-            .name
-            .as_deref()
-            .filter(|name| !name.is_empty())
-            .unwrap_or(of_secret);
-        check_name(name).map(|()| name)
+    /// 422 if neither the reference nor the secret says one that a file can have.
+    pub fn place(&self, of_secret: &str) -> Result<String> {
+        let place = match self.name.as_deref().filter(|name| !name.is_empty()) {
+            Some(name) => place_of(name),
+            None => place_of(of_secret).filter(|place| !place.contains('/')),
+        };
+        place.ok_or_else(no_file)
     }
 }
 
-/// A name of a file in one folder.
-fn check_name(name: &str) -> Result<()> {
-    let is_plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']) && name.len() <= MAX_NAME;
-    match is_plain {
-        true => Ok(()),
-        false => {
-            Err(Error::invalid("InvalidFormat", "name").with_message("a secret's name is that of a file in one folder"))
-        }
-    }
+/// Where a file is that is to be at this path: below the folder of secrets, where the path leads there or does not begin with a
+/// slash; else the whole path. None if no file can be there.
+pub fn place_of(path: &str) -> Option<String> {
+    let below = path.strip_prefix(FOLDER).and_then(|rest| rest.strip_prefix('/'));
+    let place = below.unwrap_or(path);
+    let longest = if place.starts_with('/') {
+        LONGEST_PATH
+    } else {
+        LONGEST_BELOW
+    };
+    let mut parts = place.strip_prefix('/').unwrap_or(place).split('/');
+    let is_plain = place.len() <= longest
+        && place != FOLDER
+        && parts.all(|part| !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_control()));
+    // A name that the place of other files begins with is for the runtime.
+    (is_plain && !place.starts_with(PLACED)).then(|| place.to_owned())
+}
+
+/// Below the folder of secrets, what is for files at other places.
+pub const PLACED: &str = ".placed";
+
+fn no_file() -> Error {
+    let why = "a secret's name is the path of a file, below /run/secrets or from the root on";
+    Error::invalid("InvalidFormat", "name").with_message(why)
 }
 
 #[cfg(test)]
@@ -114,7 +132,7 @@ mod tests {
     fn a_reference_says_who_may_read_which_file() {
         let plain = reference(serde_json::json!({"secretId": "1se1"}));
         assert!(plain.check().is_ok());
-        assert_eq!(plain.file_name("key").unwrap(), "key");
+        assert_eq!(plain.place("key").unwrap(), "key");
         assert_eq!(
             plain.access().unwrap(),
             FileAccess {
@@ -125,7 +143,7 @@ mod tests {
         );
         let given = serde_json::json!({"secretId": "1se1", "name": "k", "uid": "12", "gid": "13", "mode": "0400"});
         let given = reference(given);
-        assert_eq!(given.file_name("key").unwrap(), "k");
+        assert_eq!(given.place("key").unwrap(), "k");
         assert_eq!(
             given.access().unwrap(),
             FileAccess {
@@ -134,7 +152,29 @@ mod tests {
                 mode: 0o400
             }
         );
-        assert!(plain.file_name("a/b").is_err());
+        assert!(plain.place("a/b").is_err() && plain.place("/b").is_err());
+    }
+
+    #[test]
+    fn a_file_is_below_the_folder_or_anywhere() {
+        for (path, place) in [
+            ("a", Some("a")),
+            ("a/b", Some("a/b")),
+            ("/run/secrets/a/b", Some("a/b")),
+            ("/run/secretsx", Some("/run/secretsx")),
+            ("/etc/a b.conf", Some("/etc/a b.conf")),
+            ("/run/secrets", None),
+            ("/run/secrets/", None),
+            (".placed/0", None),
+            ("/", None),
+            ("", None),
+            ("/a//b", None),
+            ("/a/../b", None),
+            ("a\n", None),
+        ] {
+            assert_eq!(place_of(path).as_deref(), place, "{path}");
+        }
+        assert_eq!(place_of(&"x".repeat(91)), None);
     }
 
     #[test]

@@ -137,6 +137,8 @@ pub struct UnitConfig {
     pub is_sim: bool,
     /// Runs once; a stopped one that ran is as good as running.
     pub start_once: bool,
+    /// What becomes of those that ended by themselves.
+    pub restarts: RestartRule,
     /// Whether instances have to become healthy.
     pub health_checked: bool,
     /// The configuration whose network namespace it joins (none of its own; `Some(None)` is the primary).

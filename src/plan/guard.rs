@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, Reach};
 use super::roster::Roster;
-use super::unit::{group, has_run_once};
+use super::unit::{group, is_over};
 use super::*;
 
 /// Notes what fails, and says whether the upgrade goes on: too many failures hold it, or end it.
@@ -97,7 +97,8 @@ fn fails(draft: &Draft<'_>, instance: &Instance, guard: Guard) -> bool {
     };
     let is_new = !instance.is_parked && instance.create_index > draft.observed.trial.from;
     // What happens on a host that does not answer says nothing of the version.
-    if !is_new || draft.link(instance.host) != Reach::Up || has_run_once(instance, config) {
+    let went_well = || is_over(instance, config) && (config.start_once || instance.exit_code == Some(0));
+    if !is_new || draft.link(instance.host) != Reach::Up || went_well() {
         return false;
     }
     let ended_soon = || {

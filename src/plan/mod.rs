@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::launch::HealthCheck;
+use crate::model::own_labels::{JobRule, PlacementRule, RestartRule, Restarts};
 use crate::model::port::PortSpec;
 use crate::model::{ResourceId, Timestamp};
 

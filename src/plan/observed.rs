@@ -57,8 +57,12 @@ pub struct Instance {
     pub up_since: Option<Timestamp>,
     /// How often in a row it ended by itself soon after a start.
     pub exits: u32,
-    /// When it last did.
+    /// When it last ended by itself.
     pub exited_at: Option<Timestamp>,
+    /// How that went.
+    pub exit_code: Option<i64>,
+    /// How often it was started again after such an end.
+    pub restarts: Restarts,
     /// How often in a row one in its place could not be started at all, itself included.
     pub failures: u32,
     /// When it was given up.
@@ -82,9 +86,17 @@ impl Instance {
         self.state == InstanceState::Running && self.steady_at().is_some_and(|at| at > now)
     }
 
+    /// When it last ended by itself, if it was not started since.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        self.exited_at.filter(|at| self.up_since.is_none_or(|up| *at >= up))
+    }
+
     /// When it may be started again.
-    pub fn restart_at(&self) -> Option<Timestamp> {
-        after(self.exited_at?, self.exits)
+    pub fn restart_at(&self, rule: &RestartRule) -> Option<Timestamp> {
+        match rule.delay {
+            Some(delay) => self.ended_at().map(|at| at.plus(delay)),
+            None => after(self.exited_at?, self.exits),
+        }
     }
 
     /// When another one may be made in its place, as it could not be started.

@@ -34,6 +34,7 @@ pub(super) struct Scheduler<'a> {
     ports: Vec<&'a PortSpec>,
     memory: i64,
     milli_cpu: i64,
+    own: PlacementRule,
     /// Sorted by id.
     places: Vec<Place<'a>>,
 }
@@ -80,6 +81,11 @@ impl<'a> Scheduler<'a> {
                 .collect(),
             memory: desired.configs.iter().map(|c| c.memory_reservation).sum(),
             milli_cpu: desired.configs.iter().map(|c| c.milli_cpu_reservation).sum(),
+            own: desired
+                .configs
+                .first()
+                .map(|primary| PlacementRule::checked(&primary.labels))
+                .unwrap_or_default(),
             rules,
             places: Vec::new(),
         };
@@ -128,13 +134,13 @@ impl<'a> Scheduler<'a> {
         if !self.has_active_host() && self.away().next().is_none() && self.requested.is_empty() {
             return Err(Refusal::NoHost);
         }
-        let evenly = self.desired.moving() != Moves::Stay;
+        let evenly = self.desired.moving() != Moves::Stay || !self.own.spread.is_empty();
         let best = |rules: usize, leaving: Leaving| {
             self.places
                 .iter()
                 .filter(|p| Some(p.host.id) != avoid)
                 .filter(|p| self.fits(p, of, rules) && self.has_room(p) && self.ports_free(p, of, leaving))
-                .min_by_key(|p| (if evenly { p.own } else { 0 }, p.load, p.host.id))
+                .min_by_key(|p| (self.nearby(p), if evenly { p.own } else { 0 }, p.load, p.host.id))
         };
         // Soft rules are dropped one at a time, the last one first.
         if let Some(place) = (hard..=self.rules.len())
@@ -338,6 +344,11 @@ impl<'a> Scheduler<'a> {
     }
 
     fn meets(&self, place: &Place<'a>, of: Option<&Unit<'a>>, rules: usize) -> bool {
+        let is_here = of.is_some_and(|u| u.live.iter().any(|i| i.host == Some(place.host.id)));
+        let others = place.own.saturating_sub(u32::from(is_here));
+        if self.own.max_per_host.is_some_and(|most| others >= most) {
+            return false;
+        }
         if !self.requested.is_empty() || self.rules.is_empty() {
             return true;
         }
@@ -352,6 +363,24 @@ impl<'a> Scheduler<'a> {
                     .is_some_and(|u| rule.field != Subject::HostLabel && matches_own_unit(rule, self.desired, u.index));
                 (matches.saturating_sub(u32::from(own)) > 0) != rule.is_negated
             })
+    }
+
+    /// How many units of the service are where the host is, by each label that is spread over, the wider places first.
+    fn nearby(&self, place: &Place<'a>) -> Vec<u32> {
+        let value = |of: &Place<'a>, label: &String| {
+            let mut labels = of.host.labels.iter();
+            labels
+                .find(|(key, _)| key.eq_ignore_ascii_case(label))
+                .map(|(_, value)| value.clone())
+        };
+        let mut near: Vec<&Place<'a>> = self.places.iter().collect();
+        let mut counts = Vec::with_capacity(self.own.spread.len());
+        for label in &self.own.spread {
+            let here = value(place, label);
+            near.retain(|other| value(other, label) == here);
+            counts.push(near.iter().map(|other| other.own).sum());
+        }
+        counts
     }
 
     fn has_room(&self, place: &Place<'a>) -> bool {
@@ -392,6 +421,7 @@ impl<'a> Scheduler<'a> {
             .map(ToString::to_string)
             .collect();
         needs.extend(self.ports.iter().map(|p| format!("port {p}")));
+        needs.extend(self.own.max_per_host.map(|most| format!("at most {most} on a host")));
         if self.memory > 0 {
             needs.push(format!("{} bytes of memory", self.memory));
         }

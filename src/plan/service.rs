@@ -7,7 +7,7 @@ use super::draft::{Draft, Reach};
 use super::naming::free_indexes;
 use super::roster::{Mode, Patience, Roster, sort_by_host, sort_by_number};
 use super::schedule::{Refusal, Scheduler};
-use super::unit::{Unit, group, has_fixed_ports, has_run_once, is_up, sort};
+use super::unit::{Unit, group, has_fixed_ports, is_over, is_up, sort};
 use super::*;
 
 /// So many units are made by one plan: however large a service, each of its plans is short.
@@ -234,7 +234,7 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
             let missing = usize::try_from(wanted)
                 .unwrap_or(usize::MAX)
                 .saturating_sub(roster.kept.len());
-            vec![None; missing.min(UNITS_A_ROUND)]
+            vec![None; missing.min(UNITS_A_ROUND).min(room_of_job(draft, roster))]
         }
         Scale::Global => {
             let served: BTreeSet<ResourceId> = roster.kept.iter().filter_map(Unit::host).collect();
@@ -295,6 +295,20 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
     }
 }
 
+/// How many more units of a job may begin.
+fn room_of_job(draft: &Draft<'_>, roster: &Roster<'_>) -> usize {
+    let Some(most) = draft.shape.job.max_concurrent else {
+        return usize::MAX;
+    };
+    let goes_on = |unit: &&Unit<'_>| {
+        let primary = unit.live.iter().find(|i| i.config.is_none());
+        let is_over = |i: &&Instance| draft.shape.config_of(i).is_some_and(|config| is_over(i, config));
+        !primary.copied().is_some_and(|i| is_over(&i))
+    };
+    let going = roster.kept.iter().filter(goes_on).count();
+    usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(going)
+}
+
 fn slot<'a>(unit: &Unit<'a>, config: &UnitConfig) -> Option<&'a Instance> {
     unit.live.iter().find(|i| i.config == config.name).copied()
 }
@@ -324,7 +338,13 @@ fn is_shaky(draft: &Draft<'_>, instance: &Instance, config: &UnitConfig, patienc
 
 fn is_ready(draft: &Draft<'_>, instance: &Instance, config: &UnitConfig, patience: Patience) -> bool {
     let is_up = || instance.state == InstanceState::Running && !is_shaky(draft, instance, config, patience);
-    has_run_once(instance, config) || (is_up() && is_well(instance, config, patience))
+    let serves = || !is_of_job(draft, config) && is_up() && is_well(instance, config, patience);
+    is_over(instance, config) || serves()
+}
+
+/// Whether it has to end: the primary of a job.
+fn is_of_job(draft: &Draft<'_>, config: &UnitConfig) -> bool {
+    draft.shape.job.is_job && config.name.is_none()
 }
 
 fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {
@@ -337,7 +357,7 @@ fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {
 
 fn needs_port(draft: &Draft<'_>, instance: &Instance) -> bool {
     let config = draft.shape.config_of(instance);
-    instance.state == InstanceState::Stopped && config.is_some_and(|c| has_fixed_ports(c) && !has_run_once(instance, c))
+    instance.state == InstanceState::Stopped && config.is_some_and(|c| has_fixed_ports(c) && !is_over(instance, c))
 }
 
 /// What shares the network or the volumes of something missing goes, to be made anew on top of its successor.
@@ -503,7 +523,7 @@ fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Schedul
     let mut started = vec![false; draft.shape.configs.len()];
     for (at, config) in draft.shape.configs.clone().into_iter().enumerate() {
         let Some(instance) = slot(unit, config) else { continue };
-        if instance.state != InstanceState::Stopped || has_run_once(instance, config) {
+        if instance.state != InstanceState::Stopped || is_over(instance, config) {
             continue;
         }
         let is_carried = |p: &usize| {
@@ -520,7 +540,7 @@ fn start_stopped<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, scheduler: &Schedul
             draft.wait_for(owner, "to stop");
             continue;
         }
-        if let Some(at) = instance.restart_at().filter(|at| *at > draft.now) {
+        if let Some(at) = instance.restart_at(&config.restarts).filter(|at| *at > draft.now) {
             draft.wait_until(at, instance, "to be started again");
             continue;
         }
@@ -551,6 +571,7 @@ fn await_ready<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, patience: Patience) {
         match instance.state {
             _ if is_ready(draft, instance, config, patience) => {}
             InstanceState::Starting => draft.wait_for(instance, "to start"),
+            InstanceState::Running if is_of_job(draft, config) => draft.wait_for(instance, "to succeed"),
             InstanceState::Running if is_shaky(draft, instance, config, patience) => {
                 if let Some(at) = instance.steady_at() {
                     draft.wait_until(at, instance, "to stay up");

@@ -82,6 +82,8 @@ pub(super) fn sort(units: &mut [Unit<'_>]) {
 /// The configurations of a unit, providers before those that depend on them.
 #[derive(Debug)]
 pub(super) struct UnitShape<'a> {
+    /// Of the primary: whether a unit is ready only when it is over, and how many go on at once.
+    pub(super) job: JobRule,
     /// In start order.
     pub(super) configs: Vec<&'a UnitConfig>,
     /// For each of `configs`: the places of the ones it depends on directly.
@@ -120,7 +122,11 @@ impl<'a> UnitShape<'a> {
                     .collect()
             })
             .collect();
+        let primary = configs.iter().find(|config| config.name.is_none());
         Self {
+            job: primary
+                .map(|primary| JobRule::checked(&primary.labels))
+                .unwrap_or_default(),
             configs: ordered,
             providers,
         }
@@ -166,14 +172,17 @@ pub(super) fn has_fixed_ports(config: &UnitConfig) -> bool {
     config.host_ports.iter().any(|p| p.public.is_some())
 }
 
-/// Whether a one-shot has done its work.
-pub(super) fn has_run_once(instance: &Instance, config: &UnitConfig) -> bool {
-    config.start_once
-        && instance.start_count >= 1
-        && matches!(instance.state, InstanceState::Stopped | InstanceState::Stopping)
+/// Whether the instance has ended, and is left so: a one-shot, or one whose rule says so.
+pub(super) fn is_over(instance: &Instance, config: &UnitConfig) -> bool {
+    let is_left = || {
+        let ended = instance.ended_at();
+        ended.is_some_and(|at| config.restarts.leaves(instance.exit_code, at, &instance.restarts))
+    };
+    matches!(instance.state, InstanceState::Stopped | InstanceState::Stopping)
+        && (config.start_once && instance.start_count >= 1 || is_left())
 }
 
 /// Whether the instance runs, or need not any more.
 pub(super) fn is_up(instance: &Instance, config: &UnitConfig) -> bool {
-    instance.state == InstanceState::Running || has_run_once(instance, config)
+    instance.state == InstanceState::Running || is_over(instance, config)
 }

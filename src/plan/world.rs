@@ -26,6 +26,7 @@ pub(super) fn config(name: Option<&str>) -> UnitConfig {
         version: "v0".into(),
         is_sim: false,
         start_once: false,
+        restarts: RestartRule::default(),
         health_checked: false,
         network_from: None,
         volumes_from: Vec::new(),
@@ -123,6 +124,8 @@ impl World {
             up_since: None,
             exits: 0,
             exited_at: None,
+            exit_code: None,
+            restarts: Restarts::default(),
             failures: 0,
             failed_at: None,
         });

@@ -79,6 +79,8 @@ pub struct EngineInfo {
     pub os: String,
     /// The kernel's version.
     pub kernel: String,
+    /// What its processors are: `x86_64`; empty if it does not say.
+    pub architecture: String,
     /// The number of cores.
     pub cores: i64,
     /// How fast they are, in MHz, where that is known.
@@ -145,17 +147,19 @@ pub struct ContainerSpec {
     pub volume_mounts: Vec<(String, String)>,
     /// Whether it has a folder of secrets, which is filled before each start.
     pub has_secrets: bool,
+    /// The paths of files outside of that folder that come with secrets, in the order in which those are delivered.
+    pub placed: Vec<String>,
     /// What it has to have before it starts.
     pub files: Vec<FileSpec>,
 }
 
 /// Where secrets are in containers.
-pub const SECRETS: &str = "/run/secrets";
+pub const SECRETS: &str = crate::model::secret_reference::FOLDER;
 
-/// A file in [`SECRETS`].
+/// A secret or a config as a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretFile {
-    /// Its name there.
+    /// Its path below [`SECRETS`], or from the root on.
     pub name: String,
     /// What nobody else may see.
     pub content: Vec<u8>,
@@ -389,7 +393,7 @@ pub trait Runtime: Send + Sync {
     async fn remove_network(&self, project_uuid: &str) -> Result<()>;
     /// Creates the container, unless one with this uuid is there already; returns it either way.
     async fn create(&self, spec: &ContainerSpec) -> Result<Found>;
-    /// Fills the folder of secrets of a container that is there, running or not. They are in memory, of the engine's machine, for
+    /// Fills the folder of secrets of a container that is there, running or not, or is about to be made. They are in memory, of the engine's machine, for
     /// as long as that runs and nobody takes them back.
     async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()>;
     /// Takes a container's secrets back; where there are none that is fine. Once the container is gone, so is their folder.

@@ -65,6 +65,7 @@ fn label(step: &Step) -> String {
         Step::Put { path, name, body } => format!("change {name} of {path} to {body}"),
         Step::Delete { path, name } => format!("delete {name} of {path}"),
         Step::Kill(name) => format!("{name} dies"),
+        Step::Exit(name) => format!("{name} ends"),
         Step::Forget(name) => format!("{name} vanishes"),
         Step::Ail(name) => format!("{name} falls ill"),
         Step::Hear => "the engine is compared".to_owned(),

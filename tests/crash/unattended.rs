@@ -66,3 +66,40 @@ fn a_receiver_that_scales() {
     before.push(Step::Rest);
     matrix("receiver", before, vec![Step::Call("grow"), Step::Rest]);
 }
+
+#[test]
+fn a_container_that_ended_is_started_again_as_often_as_its_rule_says() {
+    let rule = json!({"io.drover.restart.condition": "on-failure", "io.drover.restart.delay": "30s",
+        "io.drover.restart.max_attempts": "1", "io.drover.restart.window": "1h"});
+    let ends = || {
+        vec![
+            Step::Kill("front-web-1"),
+            Step::Hear,
+            Step::Settle,
+            Step::Pass(60),
+            Step::Rest,
+        ]
+    };
+    let config = json!({"imageUuid": "sim:one", "labels": rule});
+    // Once it comes back; the second time it stays as it is.
+    let then = [ends(), ends()].concat();
+    matrix("ended", active(json!({"launchConfig": config})), then);
+}
+
+#[test]
+fn a_job_runs_each_of_its_containers_once() {
+    let labels = json!({"io.drover.job": "true", "io.drover.job.max_concurrent": "1"});
+    let job = json!({"scale": 2, "launchConfig": {"imageUuid": "sim:one", "labels": labels}});
+    let before = vec![stack(), create("web", job), Step::Rest];
+    let then = vec![
+        activate(),
+        Step::Settle,
+        Step::Exit("front-web-1"),
+        Step::Hear,
+        Step::Settle,
+        Step::Exit("front-web-2"),
+        Step::Hear,
+        Step::Rest,
+    ];
+    matrix("job", before, then);
+}

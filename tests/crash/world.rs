@@ -67,6 +67,8 @@ pub enum Step {
     Delete { path: &'static str, name: &'static str },
     /// A container of the engine dies, as if its process had crashed.
     Kill(&'static str),
+    /// A container of the engine ends with 0.
+    Exit(&'static str),
     /// A container is removed from the engine by hand.
     Forget(&'static str),
     /// Probes of a container fail from now on.
@@ -338,6 +340,7 @@ impl World {
     pub async fn step(&mut self, step: &Step, again: bool) -> Result<(), Died> {
         match step {
             Step::Kill(name) => self.harm(name, |sim, uuid| assert!(sim.kill(uuid))),
+            Step::Exit(name) => self.harm(name, |sim, uuid| assert!(sim.exit(uuid, 0))),
             Step::Forget(name) => self.harm(name, |sim, uuid| assert!(sim.forget(uuid))),
             Step::Ail(name) => self.harm(name, |sim, uuid| sim.set_health(uuid, Health::Unhealthy)),
             Step::Hear => self.compare().await,

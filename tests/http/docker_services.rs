@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use crate::project_isolation::{scene, send};
 use crate::support::{Answer, World, text};
 
-pub async fn get(w: &World, path: &str) -> Answer {
+pub(crate) async fn get(w: &World, path: &str) -> Answer {
     w.get(&format!("/docker/v1.41{path}")).await
 }
 
-pub async fn post(w: &World, path: &str, body: Value) -> Answer {
+pub(crate) async fn post(w: &World, path: &str, body: Value) -> Answer {
     w.post(&format!("/docker/v1.41{path}"), body).await
 }
 
-pub async fn delete(w: &World, path: &str) -> Answer {
+pub(crate) async fn delete(w: &World, path: &str) -> Answer {
     w.send(Method::DELETE, &format!("/docker/v1.41{path}"), None).await
 }
 
-pub fn web(more: Value) -> Value {
+pub(crate) fn web(more: Value) -> Value {
     let mut spec =
         json!({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "sim:latest", "Args": ["sleep", "1000"]}}});
     for (key, value) in more.as_object().into_iter().flatten() {
@@ -30,7 +30,7 @@ pub fn web(more: Value) -> Value {
     spec
 }
 
-pub async fn made(w: &World, spec: Value) -> String {
+pub(crate) async fn made(w: &World, spec: Value) -> String {
     let answer = post(w, "/services/create", spec).await.expect(201, json!({}));
     for _ in 0..8 {
         w.advance(Duration::from_millis(500)).await;
@@ -38,11 +38,11 @@ pub async fn made(w: &World, spec: Value) -> String {
     text(&answer, "ID").to_owned()
 }
 
-pub async fn show(w: &World, id: &str) -> Value {
+pub(crate) async fn show(w: &World, id: &str) -> Value {
     get(w, &format!("/services/{id}")).await.expect(200, json!({}))
 }
 
-pub async fn update(w: &World, id: &str, spec: Value) -> Answer {
+pub(crate) async fn update(w: &World, id: &str, spec: Value) -> Answer {
     let index = show(w, id).await["Version"]["Index"].to_string();
     let answer = post(w, &format!("/services/{id}/update?version={index}"), spec).await;
     w.settle().await;
@@ -50,7 +50,7 @@ pub async fn update(w: &World, id: &str, spec: Value) -> Answer {
 }
 
 /// Lets time pass until the update of a service is in this state.
-pub async fn until(w: &World, id: &str, state: &str) -> Value {
+pub(crate) async fn until(w: &World, id: &str, state: &str) -> Value {
     for _ in 0..240 {
         let service = show(w, id).await;
         if service["UpdateStatus"]["State"] == state {
@@ -62,7 +62,7 @@ pub async fn until(w: &World, id: &str, state: &str) -> Value {
 }
 
 /// The same service as Rancher's clients see it.
-async fn native(w: &World) -> Value {
+pub(crate) async fn native(w: &World) -> Value {
     let rows = w.list("services").await;
     let [row] = rows.as_slice() else {
         panic!("not one service: {rows:?}")
@@ -404,13 +404,17 @@ async fn names_are_the_projects_and_refusals_are_dockers() {
             400,
             "json: cannot unmarshal",
         ),
-        (web(json!({"Name": "b", "Mode": {"ReplicatedJob": {}}})), 501, "jobs"),
+        (
+            web(json!({"Name": "b", "Mode": {"ReplicatedJob": {}}, "UpdateConfig": {}})),
+            400,
+            "rpc error: code = InvalidArgument desc = Jobs may not have an update config",
+        ),
         (
             web(
-                json!({"Name": "b", "TaskTemplate": {"ContainerSpec": {"Image": "sim:a"}, "Placement": {"MaxReplicas": 1}}}),
+                json!({"Name": "b", "TaskTemplate": {"ContainerSpec": {"Image": "sim:a"}, "Placement": {"Preferences": [{}]}}}),
             ),
             501,
-            "Placement: Preferences and MaxReplicas",
+            "Placement.Preferences: only Spread",
         ),
     ] {
         let answer = said(post(&w, "/services/create", spec.clone()).await, status);

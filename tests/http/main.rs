@@ -22,6 +22,7 @@ mod declared_volumes;
 mod dependencies;
 mod docker_services;
 mod docker_socket;
+mod docker_specs;
 mod docker_streams;
 mod docker_swarm;
 mod docker_volumes;

@@ -22,7 +22,7 @@ secrets: {key: {file: ./key.txt}}
 "#;
 
 /// Docker's command line, pointed at the server.
-fn client(world: &World) -> Docker {
+pub(crate) fn client(world: &World) -> Docker {
     let url = world.url("docker").replace("http://", "tcp://");
     Docker { url }
 }

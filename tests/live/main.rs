@@ -23,6 +23,7 @@ mod compose;
 mod containers;
 mod crash;
 mod docker_api;
+mod docker_specs;
 mod engines;
 mod full_disk;
 mod fuzz;

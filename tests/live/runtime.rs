@@ -128,6 +128,7 @@ impl Engine {
             volumes_from: vec![],
             volume_mounts: vec![],
             has_secrets: false,
+            placed: vec![],
             files: vec![],
         }
     }

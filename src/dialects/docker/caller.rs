@@ -46,13 +46,14 @@ pub enum Deed {
 }
 
 /// Fields of containers as Docker calls them, and as launch configurations do.
-const CONTAINER_FIELDS: [(&str, &str); 12] = [
+const CONTAINER_FIELDS: [(&str, &str); 13] = [
     ("Env", "environment"),
     ("Command", "entryPoint"),
     ("Args", "command"),
     ("Labels", "labels"),
     ("Mounts", "dataVolumes"),
     ("Secrets", "secrets"),
+    ("Configs", "secrets"),
     ("Hosts", "extraHosts"),
     ("User", "user"),
     ("Dir", "workingDir"),
@@ -193,6 +194,7 @@ pub fn object(fields: &Fields, name: &str) -> Result<Map<String, Value>> {
 pub struct Named<'c> {
     caller: &'c Caller,
     secrets: Vec<Resource>,
+    configs: Vec<Resource>,
     hosts: Vec<Resource>,
 }
 
@@ -202,6 +204,7 @@ impl<'c> Named<'c> {
         Ok(Self {
             caller,
             secrets: caller.lasting("secret").await?,
+            configs: caller.lasting("dockerConfig").await?,
             hosts: caller.lasting("host").await?,
         })
     }
@@ -214,18 +217,21 @@ impl Others for Named<'_> {
             .map_err(|_| Refusal::argument(format!("secret not found: {id}")))
     }
 
+    fn config(&self, id: &str) -> Outcome<String> {
+        self.caller.may("secret", Deed::Read)?;
+        let row = self.caller.pick(&self.configs, "config", id, |row| row.name.clone());
+        row.map(|row| row.name.clone())
+            .map_err(|_| Refusal::argument(format!("config not found: {id}")))
+    }
+
     fn simulates(&self) -> bool {
         self.hosts.iter().any(|host| self.caller.engine.is_simulated(host))
     }
 
-    fn node(&self, by: &str, value: &str) -> Outcome<String> {
-        let is_it = |row: &&Resource| match by {
-            "node.id" => self.caller.ids.row(value) == Some(row.id),
-            _ => hostname(row) == value,
-        };
-        let row = self.hosts.iter().find(is_it);
-        row.map(|row| self.caller.engine.wire_id(row))
-            .ok_or_else(|| Refusal::not_built(format!("Placement.Constraints: no node has {by} {value}")))
+    fn node(&self, id: &str) -> Option<String> {
+        let id = self.caller.ids.row(id)?;
+        let row = self.hosts.iter().find(|row| row.id == id)?;
+        Some(self.caller.engine.wire_id(row))
     }
 }
 

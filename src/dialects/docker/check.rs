@@ -7,8 +7,8 @@ use super::image::is_reference;
 use super::limits;
 use super::refusal::{Outcome, Refusal};
 use super::spec::{
-    BindOptions, ContainerSpec, EndpointSpec, Mode, PortConfig, Replicated, RestartPolicy, ServiceSpec, TaskSpec,
-    UpdateConfig,
+    BindOptions, ContainerSpec, EndpointSpec, FileTarget, Mode, PortConfig, Replicated, ReplicatedJob, RestartPolicy,
+    ServiceSpec, TaskSpec, UpdateConfig,
 };
 
 /// Billionths of a second in a second.
@@ -24,6 +24,9 @@ pub fn settled(mut spec: ServiceSpec) -> Outcome<ServiceSpec> {
     check_name(&spec.name)?;
     check_task(&spec.task_template)?;
     spec.mode = Some(settled_mode(spec.mode.take())?);
+    if spec.update_config.is_some() && spec.mode.as_ref().is_some_and(Mode::is_job) {
+        return Err(Refusal::argument("Jobs may not have an update config"));
+    }
     if let Some(policy) = &mut spec.update_config {
         settle_policy(policy, "update")?;
     }
@@ -131,12 +134,37 @@ fn settle_container(container: &mut ContainerSpec) -> Outcome<()> {
             ));
         }
     }
+    let secrets = container
+        .secrets
+        .iter()
+        .map(|one| (&one.secret_name, one.file.as_ref()));
+    check_targets("secret", secrets)?;
+    let configs = container
+        .configs
+        .iter()
+        .map(|one| (&one.config_name, one.file.as_ref()));
+    check_targets("config", configs)?;
     let mut targets = BTreeMap::new();
     for mount in &container.mounts {
         if targets.insert(&mount.target, ()).is_some() {
             return Err(Refusal::argument(format!(
                 "ContainerSpec: duplicate mount point: {}",
                 mount.target
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Two things are not one file.
+fn check_targets<'f>(kind: &str, all: impl Iterator<Item = (&'f String, Option<&'f FileTarget>)>) -> Outcome<()> {
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, file) in all {
+        let Some(file) = file else { continue };
+        if let Some(other) = taken.insert(&file.name, name) {
+            return Err(Refusal::argument(format!(
+                "{kind} references '{other}' and '{name}' have a conflicting target: '{}'",
+                file.name
             )));
         }
     }
@@ -161,13 +189,18 @@ fn settled_mode(mode: Option<Mode>) -> Outcome<Mode> {
     if given.iter().filter(|is_given| **is_given).count() > 1 {
         return Err(Refusal::bad("must specify only one service mode"));
     }
-    if mode.replicated_job.is_some() || mode.global_job.is_some() {
-        return Err(Refusal::not_built(
-            "jobs (Mode.ReplicatedJob, Mode.GlobalJob) are not part of this build",
-        ));
-    }
-    if mode.global.is_some() {
+    if mode.global.is_some() || mode.global_job.is_some() {
         return Ok(mode);
+    }
+    if let Some(job) = mode.replicated_job {
+        let at_once = job.max_concurrent.unwrap_or(1);
+        return Ok(Mode {
+            replicated_job: Some(ReplicatedJob {
+                max_concurrent: Some(at_once),
+                total_completions: Some(job.total_completions.unwrap_or(at_once)),
+            }),
+            ..Mode::default()
+        });
     }
     let replicas = mode.replicated.and_then(|replicated| replicated.replicas).unwrap_or(1);
     Ok(Mode {
@@ -275,8 +308,15 @@ pub fn with_defaults(mut spec: ServiceSpec) -> ServiceSpec {
         order: "stop-first".to_owned(),
         ..UpdateConfig::default()
     };
-    for policy in [&mut spec.update_config, &mut spec.rollback_config] {
-        let policy = policy.get_or_insert_with(default);
+    // Whoever sends back what it has read is not refused for it.
+    if !spec.mode.as_ref().is_some_and(Mode::is_job) {
+        spec.update_config.get_or_insert_with(default);
+    }
+    spec.rollback_config.get_or_insert_with(default);
+    for policy in [&mut spec.update_config, &mut spec.rollback_config]
+        .into_iter()
+        .flatten()
+    {
         if policy.monitor == 0 {
             policy.monitor = 5 * SECOND;
         }
@@ -371,6 +411,16 @@ mod tests {
             );
         }
         assert!(settle(json!({"Name": "a_b-c"})).is_ok());
-        assert_eq!(settle(json!({"Mode": {"GlobalJob": {}}})).unwrap_err().status, 501);
+        assert!(
+            settle(json!({"TaskTemplate": {"ContainerSpec": {"Image": "reg.Example:5000/a/b:v1@sha256:ab"}}})).is_ok()
+        );
+        let job = |mode: Value| settle(json!({"Mode": mode})).unwrap()["Mode"].clone();
+        let of = |at_once: u64, all: u64| json!({"ReplicatedJob": {"MaxConcurrent": at_once, "TotalCompletions": all}});
+        assert_eq!(job(json!({"GlobalJob": {}})), json!({"GlobalJob": {}}));
+        assert_eq!(job(json!({"ReplicatedJob": {}})), of(1, 1));
+        assert_eq!(job(json!({"ReplicatedJob": {"MaxConcurrent": 2}})), of(2, 2));
+        assert_eq!(job(json!({"ReplicatedJob": {"TotalCompletions": 4}})), of(1, 4));
+        let updated = settle(json!({"Mode": {"GlobalJob": {}}, "UpdateConfig": {"Parallelism": 1}})).unwrap_err();
+        assert!(updated.message.ends_with("Jobs may not have an update config"));
     }
 }

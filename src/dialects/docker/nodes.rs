@@ -166,6 +166,10 @@ fn shown(caller: &Caller, row: &Resource, is_leader: bool) -> Outcome<Value> {
         .next()
         .unwrap_or_default()
         .to_owned();
+    let architecture = info
+        .pointer("/osInfo/architecture")
+        .and_then(Value::as_str)
+        .unwrap_or("x86_64");
     let is_there = matches!(own.text("agentState").as_deref(), None | Some("" | "active"))
         && matches!(
             row.state,
@@ -179,7 +183,7 @@ fn shown(caller: &Caller, row: &Resource, is_leader: bool) -> Outcome<Value> {
         "Spec": {"Labels": labels, "Role": "manager", "Availability": availability(row)?},
         "Description": {
             "Hostname": hostname(row),
-            "Platform": {"Architecture": "x86_64", "OS": "linux"},
+            "Platform": {"Architecture": architecture, "OS": "linux"},
             "Resources": {
                 "NanoCPUs": number("milliCpu").saturating_mul(1_000_000),
                 "MemoryBytes": number("memory"),

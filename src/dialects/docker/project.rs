@@ -5,17 +5,23 @@
 use serde_json::{Map, Value, json};
 
 use super::check::SECOND;
+use super::files::{put_configs, put_files, put_secrets};
+use super::policies::{put_placement, put_restart};
 use super::refusal::{Outcome, Refusal};
-use super::spec::{ContainerSpec, Healthcheck, Mount, Placement, Resources, RestartPolicy, ServiceSpec, TaskSpec};
+use super::spec::{ContainerSpec, Healthcheck, Mode, Resources, ServiceSpec, TaskSpec};
+use crate::model::own_labels::{ALIASES, JOB, MAX_CONCURRENT, UNSET};
 
 /// Labels of the engine's and Rancher's own: these say what Docker says in fields.
 pub const OWN: [&str; 2] = ["io.rancher.", "io.drover."];
 /// The label by which `docker stack` knows its services.
 pub const NAMESPACE: &str = "com.docker.stack.namespace";
 const GLOBAL: &str = "io.rancher.scheduler.global";
-const START_ONCE: &str = "io.rancher.container.start_once";
-const HOST_LABEL: &str = "io.rancher.scheduler.affinity:host_label";
-const HOST_LABEL_NE: &str = "io.rancher.scheduler.affinity:host_label_ne";
+/// The label of containers that run once.
+pub const START_ONCE: &str = "io.rancher.container.start_once";
+/// Which labels a host has to have.
+pub const HOST_LABEL: &str = "io.rancher.scheduler.affinity:host_label";
+/// Which it must not have.
+pub const HOST_LABEL_NE: &str = "io.rancher.scheduler.affinity:host_label_ne";
 const HEALTH_COMMAND: &str = "io.drover.health.command";
 /// Microseconds that a share of a processor is counted over.
 const CPU_PERIOD: i64 = 100_000;
@@ -24,10 +30,12 @@ const CPU_PERIOD: i64 = 100_000;
 pub trait Others {
     /// The secret of an id, as a reference has it.
     fn secret(&self, id: &str) -> Outcome<String>;
+    /// The name of the config with an id.
+    fn config(&self, id: &str) -> Outcome<String>;
     /// Whether there are simulated hosts, which images of theirs are for.
     fn simulates(&self) -> bool;
-    /// The host with this name, or with this id.
-    fn node(&self, by: &str, value: &str) -> Outcome<String>;
+    /// The host with an id, as rules about hosts call it.
+    fn node(&self, id: &str) -> Option<String>;
 }
 
 /// A service in the engine's words.
@@ -47,8 +55,11 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
     let mut launch = Map::new();
     let mut labels: Map<String, Value> = Map::new();
     labels.extend(container.labels.iter().map(|(key, value)| (key.clone(), json!(value))));
-    put_program(&mut launch, &container, others.simulates())?;
-    put_files(&mut launch, &container, others)?;
+    put_program(&mut launch, &container, others.simulates());
+    put_environment(&mut launch, &mut labels, &container);
+    put_files(&mut launch, &mut labels, &container)?;
+    put_secrets(&mut launch, &container, others)?;
+    put_configs(&mut labels, &container, others)?;
     put_surroundings(&mut launch, &container);
     if let Some(resources) = &task.resources {
         put_resources(&mut launch, resources)?;
@@ -56,12 +67,14 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
     if let Some(check) = &container.healthcheck {
         put_health(&mut launch, &mut labels, check)?;
     }
+    let is_job = spec.mode.as_ref().is_some_and(Mode::is_job);
     if let Some(policy) = &task.restart_policy {
-        put_restart(&mut labels, policy)?;
+        put_restart(&mut labels, policy, is_job)?;
     }
     if let Some(placement) = &task.placement {
-        put_placement(&mut launch, &mut labels, placement, others)?;
+        put_placement(&mut labels, placement, others)?;
     }
+    put_aliases(&mut labels, spec);
     if let Some(driver) = &task.log_driver {
         launch.insert(
             "logConfig".into(),
@@ -77,18 +90,33 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
         .collect();
     put_list(&mut launch, "ports", ports);
     let mode = spec.mode.clone().unwrap_or_default();
-    let scale = match mode.global {
-        Some(_) => {
-            labels.insert(GLOBAL.into(), json!("true"));
-            None
-        }
-        None => Some(mode.replicated.and_then(|replicated| replicated.replicas).unwrap_or(1)),
-    };
+    let scale = put_mode(&mut labels, mode);
     launch.insert("labels".into(), Value::Object(labels));
     Ok(Native { launch, scale })
 }
 
-fn unbuilt(field: &str, why: &str) -> Refusal {
+/// Over which hosts, until when; and how many, unless that is one on each host.
+fn put_mode(labels: &mut Map<String, Value>, mode: Mode) -> Option<u64> {
+    if mode.is_job() {
+        labels.insert(JOB.into(), json!("true"));
+    }
+    if mode.global.is_some() || mode.global_job.is_some() {
+        labels.insert(GLOBAL.into(), json!("true"));
+        return None;
+    }
+    let Some(job) = mode.replicated_job else {
+        return Some(mode.replicated.and_then(|replicated| replicated.replicas).unwrap_or(1));
+    };
+    let at_once = job.max_concurrent.unwrap_or(1).clamp(1, u32::MAX.into());
+    labels.insert(MAX_CONCURRENT.into(), json!(at_once.to_string()));
+    // None at once are none at all.
+    Some(job.total_completions.unwrap_or(at_once))
+        .filter(|_| job.max_concurrent != Some(0))
+        .or(Some(0))
+}
+
+/// A refusal of a field that has no counterpart.
+pub fn unbuilt(field: &str, why: &str) -> Refusal {
     Refusal::not_built(format!("{field}: {why}"))
 }
 
@@ -102,11 +130,8 @@ fn check_unbuilt(spec: &ServiceSpec, task: &TaskSpec, container: &ContainerSpec)
             ));
         }
     }
-    if !container.configs.is_empty() {
-        return Err(unbuilt(
-            "ContainerSpec.Configs",
-            "configs are kept, and not yet put into containers by this build",
-        ));
+    if container.configs.iter().any(|config| config.runtime.is_some()) {
+        return Err(unbuilt("ContainerSpec.Configs", "Runtime is not part of this build"));
     }
     if container.isolation != "default" && !container.isolation.is_empty() {
         return Err(unbuilt(
@@ -114,23 +139,31 @@ fn check_unbuilt(spec: &ServiceSpec, task: &TaskSpec, container: &ContainerSpec)
             "only Windows has others than default",
         ));
     }
-    // Services of a stack find each other by the names that they have in it; `docker stack` gives these as aliases.
-    let own = name_in_stack(spec);
-    for network in task.networks.iter().chain(&spec.networks) {
-        if let Some(alias) = network.aliases.iter().find(|alias| **alias != own) {
-            return Err(unbuilt(
-                "TaskTemplate.Networks",
-                &format!("the alias {alias:?} is not part of this build"),
-            ));
-        }
-        if !network.driver_opts.is_empty() {
-            return Err(unbuilt(
-                "TaskTemplate.Networks",
-                "driver options are not part of this build",
-            ));
-        }
+    let networks = task.networks.iter().chain(&spec.networks);
+    if networks.into_iter().any(|network| !network.driver_opts.is_empty()) {
+        return Err(unbuilt(
+            "TaskTemplate.Networks",
+            "driver options are not part of this build",
+        ));
     }
     Ok(())
+}
+
+/// Other names than the service's own. Services of a stack find each other by the names that they have in it; `docker stack` gives these
+/// as aliases.
+fn put_aliases(labels: &mut Map<String, Value>, spec: &ServiceSpec) {
+    let own = name_in_stack(spec);
+    let networks = spec.task_template.networks.iter().chain(&spec.networks);
+    let mut aliases: Vec<&str> = networks
+        .flat_map(|network| &network.aliases)
+        .map(String::as_str)
+        .filter(|alias| *alias != own)
+        .collect();
+    aliases.sort_unstable();
+    aliases.dedup();
+    if !aliases.is_empty() {
+        labels.insert(ALIASES.into(), json!(aliases.join(",")));
+    }
 }
 
 /// The name of a service without that of its stack.
@@ -141,8 +174,8 @@ pub fn name_in_stack(spec: &ServiceSpec) -> &str {
         .unwrap_or(&spec.name)
 }
 
-/// What runs: image, words, environment.
-fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simulates: bool) -> Outcome<()> {
+/// What runs: image, words, switches.
+fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simulates: bool) {
     let image = match simulates && container.image.starts_with("sim:") {
         true => container.image.clone(),
         false => format!("docker:{}", container.image),
@@ -150,19 +183,6 @@ fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simul
     launch.insert("imageUuid".into(), json!(image));
     put_list(launch, "entryPoint", container.command.clone());
     put_list(launch, "command", container.args.clone());
-    let mut environment = Map::new();
-    for line in &container.env {
-        let Some((key, value)) = line.split_once('=') else {
-            return Err(unbuilt(
-                "ContainerSpec.Env",
-                &format!("{line:?} has no value: taking a variable out of an image is not part of this build"),
-            ));
-        };
-        environment.insert(key.to_owned(), json!(value));
-    }
-    if !environment.is_empty() {
-        launch.insert("environment".into(), Value::Object(environment));
-    }
     for (field, text) in [
         ("workingDir", &container.dir),
         ("user", &container.user),
@@ -187,94 +207,24 @@ fn put_program(launch: &mut Map<String, Value>, container: &ContainerSpec, simul
     if let Some(grace) = container.stop_grace_period {
         launch.insert("stopTimeout".into(), json!(grace.saturating_add(SECOND - 1) / SECOND));
     }
-    Ok(())
 }
 
-fn put_files(launch: &mut Map<String, Value>, container: &ContainerSpec, others: &dyn Others) -> Outcome<()> {
-    let mut volumes = Vec::new();
-    let mut tmpfs = Map::new();
-    for mount in &container.mounts {
-        match mount.kind.as_str() {
-            "tmpfs" => {
-                tmpfs.insert(mount.target.clone(), json!(tmpfs_options(mount)));
-            }
-            _ => volumes.push(volume(mount)?),
+/// Variables: those without a value are taken out of what the image sets.
+fn put_environment(launch: &mut Map<String, Value>, labels: &mut Map<String, Value>, container: &ContainerSpec) {
+    let mut environment = Map::new();
+    let mut unset = Vec::new();
+    for line in &container.env {
+        match line.split_once('=') {
+            Some((key, value)) => drop(environment.insert(key.to_owned(), json!(value))),
+            None => unset.push(line.as_str()),
         }
     }
-    put_list(launch, "dataVolumes", volumes);
-    if !tmpfs.is_empty() {
-        launch.insert("tmpfs".into(), Value::Object(tmpfs));
+    if !environment.is_empty() {
+        launch.insert("environment".into(), Value::Object(environment));
     }
-    let mut secrets = Vec::new();
-    for reference in &container.secrets {
-        let Some(file) = &reference.file else {
-            return Err(Refusal::argument(
-                "malformed secret reference, no secret target provided",
-            ));
-        };
-        if file.name.contains('/') {
-            return Err(unbuilt(
-                "ContainerSpec.Secrets",
-                &format!("{}: secrets are files of /run/secrets in this build", file.name),
-            ));
-        }
-        secrets.push(json!({
-            "secretId": others.secret(&reference.secret_id)?, "name": file.name, "uid": file.uid, "gid": file.gid,
-            "mode": format!("{:o}", file.mode),
-        }));
+    if !unset.is_empty() {
+        labels.insert(UNSET.into(), json!(unset.join(",")));
     }
-    if !secrets.is_empty() {
-        launch.insert("secrets".into(), Value::Array(secrets));
-    }
-    Ok(())
-}
-
-fn volume(mount: &Mount) -> Outcome<String> {
-    let bind = mount.bind_options.clone().unwrap_or_default();
-    let volume = mount.volume_options.clone().unwrap_or_default();
-    let field = "ContainerSpec.Mounts";
-    if bind.non_recursive || !matches!(bind.propagation.as_str(), "" | "rprivate") {
-        return Err(unbuilt(
-            field,
-            "propagation and NonRecursive are not part of this build",
-        ));
-    }
-    let driver = volume.driver_config.clone().unwrap_or_default();
-    if volume.no_copy || !matches!(driver.name.as_str(), "" | "local") || !driver.options.is_empty() {
-        return Err(unbuilt(
-            field,
-            "NoCopy and drivers of volumes are not part of this build",
-        ));
-    }
-    if mount.kind == "bind" && !mount.source.starts_with('/') {
-        return Err(Refusal::argument(format!(
-            "ContainerSpec: invalid bind mount source, must be an absolute path: {}",
-            mount.source
-        )));
-    }
-    let suffix = if mount.read_only { ":ro" } else { "" };
-    Ok(match mount.source.as_str() {
-        "" => mount.target.clone(),
-        source => format!("{source}:{}{suffix}", mount.target),
-    })
-}
-
-fn tmpfs_options(mount: &Mount) -> String {
-    let options = mount.tmpfs_options.clone().unwrap_or_default();
-    let size = options
-        .size_bytes
-        .filter(|size| *size > 0)
-        .map(|size| format!("size={size}"));
-    let mode = options
-        .mode
-        .filter(|mode| *mode > 0)
-        .map(|mode| format!("mode={mode:o}"));
-    let read_only = mount.read_only.then(|| "ro".to_owned());
-    [read_only, size, mode]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(",")
 }
 
 /// What is around it: names, capabilities, limits that are no amounts.
@@ -376,86 +326,8 @@ fn quoted(word: &str) -> String {
     }
 }
 
-fn put_restart(labels: &mut Map<String, Value>, policy: &RestartPolicy) -> Outcome<()> {
-    let field = "TaskTemplate.RestartPolicy";
-    match policy.condition.as_str() {
-        "none" => {
-            labels.insert(START_ONCE.into(), json!("true"));
-        }
-        "on-failure" => {
-            return Err(unbuilt(
-                field,
-                "the condition on-failure is not part of this build: any or none",
-            ));
-        }
-        _ => {}
-    }
-    // The engine starts again at once what ends, and ever later what keeps ending: that is within Docker's own delay.
-    let is_default = policy.delay.is_none_or(|delay| delay <= 5 * SECOND)
-        && policy.max_attempts == 0
-        && policy.window.is_none_or(|window| window == 0);
-    match is_default {
-        true => Ok(()),
-        false => Err(unbuilt(
-            field,
-            "a Delay of more than 5 s, MaxAttempts and Window are not part of this build",
-        )),
-    }
-}
-
-fn put_placement(
-    launch: &mut Map<String, Value>,
-    labels: &mut Map<String, Value>,
-    placement: &Placement,
-    others: &dyn Others,
-) -> Outcome<()> {
-    if !placement.preferences.is_empty() || placement.max_replicas.is_some_and(|max| max > 0) {
-        return Err(unbuilt(
-            "Placement",
-            "Preferences and MaxReplicas are not part of this build",
-        ));
-    }
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for text in &placement.constraints {
-        let (key, is_same, value) = constraint(text)?;
-        match (key.split_once("node.labels."), key, is_same) {
-            (Some((_, label)), _, true) => with.push(format!("{label}={value}")),
-            (Some((_, label)), _, false) => without.push(format!("{label}={value}")),
-            (None, "node.hostname" | "node.id", true) => {
-                launch.insert("requestedHostId".into(), json!(others.node(key, value)?));
-            }
-            // Each host of this server is what Docker calls a manager, on Linux.
-            (None, "node.role", _) if is_same == (value == "manager") => {}
-            (None, "node.platform.os", _) if is_same == (value == "linux") => {}
-            _ => {
-                return Err(unbuilt(
-                    "Placement.Constraints",
-                    &format!("{text:?} is not part of this build"),
-                ));
-            }
-        }
-    }
-    for (label, all) in [(HOST_LABEL, with), (HOST_LABEL_NE, without)] {
-        if !all.is_empty() {
-            labels.insert(label.into(), json!(all.join(",")));
-        }
-    }
-    Ok(())
-}
-
-/// `key == value`, or `key != value`.
-fn constraint(text: &str) -> Outcome<(&str, bool, &str)> {
-    let parts = text.split_once("==").map(|(key, value)| (key, true, value));
-    let parts = parts.or_else(|| text.split_once("!=").map(|(key, value)| (key, false, value)));
-    let (key, is_same, value) = parts.ok_or_else(|| {
-        Refusal::argument(format!(
-            "constraint expected one operator from ==, !=: {text:?} has none"
-        ))
-    })?;
-    Ok((key.trim(), is_same, value.trim()))
-}
-
-fn put_list(launch: &mut Map<String, Value>, field: &str, all: Vec<String>) {
+/// A list, unless it is empty.
+pub fn put_list(launch: &mut Map<String, Value>, field: &str, all: Vec<String>) {
     if !all.is_empty() {
         launch.insert(field.into(), json!(all));
     }

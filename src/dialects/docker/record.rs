@@ -10,7 +10,7 @@ use super::check;
 use super::keys::canonical;
 use super::project::{NAMESPACE, Others, project};
 use super::refusal::Outcome;
-use super::spec::{PortConfig, ServiceSpec};
+use super::spec::{Mode, PortConfig, ServiceSpec};
 use super::synth::{self, Published};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State, Timestamp};
 
@@ -35,6 +35,8 @@ pub struct Kept {
     pub updated_at: i64,
     /// The last update that made containers anew.
     pub rollout: Option<Rollout>,
+    /// How often a job was asked for again.
+    pub iteration: u64,
     /// What the engine calls it: under another name it was renamed elsewhere.
     pub native_name: String,
 }
@@ -89,12 +91,16 @@ impl Others for Whoever {
         Ok(String::new())
     }
 
+    fn config(&self, _id: &str) -> Outcome<String> {
+        Ok(String::new())
+    }
+
     fn simulates(&self) -> bool {
         false
     }
 
-    fn node(&self, _by: &str, _value: &str) -> Outcome<String> {
-        Ok(String::new())
+    fn node(&self, _id: &str) -> Option<String> {
+        None
     }
 }
 
@@ -253,10 +259,28 @@ impl Service {
 
     /// Its mode, as filters name it.
     pub fn mode(&self) -> &'static str {
-        match self.spec.mode.as_ref().is_some_and(|mode| mode.global.is_some()) {
-            true => "global",
-            false => "replicated",
+        self.spec.mode.as_ref().map_or("replicated", Mode::name)
+    }
+
+    /// Whether its containers run until they have succeeded.
+    pub fn is_job(&self) -> bool {
+        self.spec.mode.as_ref().is_some_and(Mode::is_job)
+    }
+
+    /// How often a job was asked for again: `JobIteration`.
+    pub fn iteration(&self) -> Value {
+        match self.kept.as_ref().map_or(0, |kept| kept.iteration) {
+            0 => json!({}),
+            index => json!({"Index": index}),
         }
+    }
+
+    /// `JobStatus`.
+    pub fn job_status(&self) -> Option<Value> {
+        let rollout = self.kept.as_ref().and_then(|kept| kept.rollout.as_ref());
+        let begun = rollout.map_or(self.row.created, |rollout| Timestamp(rollout.began_at));
+        self.is_job()
+            .then(|| json!({"JobIteration": self.iteration(), "LastExecution": nanos(begun)}))
     }
 }
 

@@ -69,7 +69,8 @@ pub async fn inspect(caller: &Caller, id: &str, query: &Query) -> Outcome<Value>
 
 async fn whole(caller: &Caller, service: &Service, with_defaults: bool) -> Outcome<Map<String, Value>> {
     let mut out = service.to_json(caller, with_defaults)?;
-    let is_updated = service.kept.as_ref().is_some_and(|kept| kept.rollout.is_some());
+    out.extend(service.job_status().map(|status| ("JobStatus".to_owned(), status)));
+    let is_updated = service.kept.as_ref().is_some_and(|kept| kept.rollout.is_some()) && !service.is_job();
     if is_updated {
         let status = service.update_status(None);
         let is_over = status
@@ -252,11 +253,17 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
         references::check(caller, container).await?;
     }
     let native = project(&spec, &Named::read(caller).await?)?;
+    let at_once = |spec: &ServiceSpec| spec.mode.as_ref()?.replicated_job.as_ref()?.max_concurrent;
     let is_anew = spec.task_template != service.spec.task_template
+        || at_once(&spec) != at_once(&service.spec)
         || spec.endpoint_spec.as_ref().map(|e| &e.ports) != service.spec.endpoint_spec.as_ref().map(|e| &e.ports);
     let policy = match is_rollback {
         true => spec.rollback_config.clone(),
         false => spec.update_config.clone(),
+    };
+    let policy = match service.is_job() {
+        true => Some(of_job(&spec)),
+        false => policy,
     };
     let scale = native.scale;
     let strategy = match is_anew {
@@ -328,10 +335,20 @@ fn wanted(caller: &Caller, service: &Service, mut sent: ServiceSpec, is_rollback
     if has_no_name {
         return Err(unimplemented("renaming services is not supported"));
     }
-    let is_global = |spec: &ServiceSpec| spec.mode.as_ref().is_some_and(|mode| mode.global.is_some());
-    match is_global(&spec) == is_global(&service.spec) {
+    let kind = |spec: &ServiceSpec| spec.mode.as_ref().map_or("replicated", Mode::name);
+    match kind(&spec) == kind(&service.spec) {
         true => Ok(spec),
         false => Err(unimplemented("service mode change is not allowed")),
+    }
+}
+
+/// How a job begins again: as many at once as may be, whatever becomes of them.
+fn of_job(spec: &ServiceSpec) -> UpdateConfig {
+    let job = spec.mode.as_ref().and_then(|mode| mode.replicated_job.as_ref());
+    UpdateConfig {
+        parallelism: job.and_then(|job| job.max_concurrent).unwrap_or(0),
+        failure_action: "continue".to_owned(),
+        ..UpdateConfig::default()
     }
 }
 
@@ -358,6 +375,7 @@ fn after(
         updated_at: now,
         rollout: (is_rollback || is_anew && is_running).then_some(rollout),
         native_name,
+        iteration: service.kept.as_ref().map_or(0, |kept| kept.iteration) + u64::from(is_anew && service.is_job()),
     }
 }
 

@@ -312,11 +312,26 @@ pub struct Placement {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub preferences: Vec<serde_json::Value>,
+    pub preferences: Vec<Preference>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_replicas: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
+}
+
+/// `PlacementPreference`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Preference {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+}
+
+/// `SpreadOver`: a label of nodes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Spread {
+    pub spread_descriptor: String,
 }
 
 /// `Platform`.
@@ -350,9 +365,9 @@ pub struct Mode {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub global: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub replicated_job: Option<serde_json::Value>,
+    pub replicated_job: Option<ReplicatedJob>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub global_job: Option<serde_json::Value>,
+    pub global_job: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl Mode {
@@ -370,6 +385,38 @@ impl Mode {
 pub struct Replicated {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u64>,
+}
+
+/// `ReplicatedJob`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ReplicatedJob {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_completions: Option<u64>,
+}
+
+impl Mode {
+    /// As filters name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self { global: Some(_), .. } => "global",
+            Self {
+                replicated_job: Some(_),
+                ..
+            } => "replicated-job",
+            Self {
+                global_job: Some(_), ..
+            } => "global-job",
+            _ => "replicated",
+        }
+    }
+
+    /// Whether its containers run until they have succeeded.
+    pub fn is_job(&self) -> bool {
+        self.replicated_job.is_some() || self.global_job.is_some()
+    }
 }
 
 /// `UpdateConfig`; times in nanoseconds.

@@ -2,11 +2,14 @@
 //! those that Docker's clients made.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::check::SECOND;
 use super::project::OWN;
+use crate::model::launch::LABEL_START_ONCE;
+use crate::model::own_labels::{CONDITION, DELAY, HOST, JobRule, MAX_ATTEMPTS, PlacementRule, RestartRule, WINDOW};
 
 /// A launch configuration and a scale as a `ServiceSpec`. `scale` is none for one on each host.
 pub fn synthesise(
@@ -25,8 +28,8 @@ pub fn synthesise(
     if let Some(resources) = resources(launch) {
         task.insert("Resources".into(), resources);
     }
-    if label(launch, "io.rancher.container.start_once").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-        task.insert("RestartPolicy".into(), json!({"Condition": "none", "MaxAttempts": 0}));
+    if let Some(policy) = restart_policy(launch) {
+        task.insert("RestartPolicy".into(), policy);
     }
     if let Some(placement) = placement(launch) {
         task.insert("Placement".into(), placement);
@@ -41,10 +44,7 @@ pub fn synthesise(
     }
     task.insert("ForceUpdate".into(), json!(0));
     task.insert("Runtime".into(), json!("container"));
-    let mode = match scale {
-        None => json!({"Global": {}}),
-        Some(scale) => json!({"Replicated": {"Replicas": scale.max(0)}}),
-    };
+    let mode = mode(launch, scale.map(|scale| scale.max(0)));
     let mut spec = Map::new();
     spec.insert("Name".into(), json!(name));
     spec.insert("Labels".into(), json!(labels));
@@ -167,27 +167,28 @@ fn put_files(out: &mut Map<String, Value>, launch: &Map<String, Value>) {
     put(out, "Mounts", mounts);
 }
 
-/// `source:target:ro`, `source:target` or `target`.
+/// `source:target:ro,rslave,nocopy`, `source:target` or `target`.
 fn mount(text: &str) -> Value {
-    let (text, is_read_only) = match text.strip_suffix(":ro") {
-        Some(text) => (text, true),
-        None => (text.strip_suffix(":rw").unwrap_or(text), false),
+    let mut parts = text.splitn(3, ':');
+    let first = parts.next().unwrap_or_default();
+    let (source, target) = match parts.next() {
+        Some(target) => (Some(first), target),
+        None => (None, first),
     };
+    let is_bind = source.is_some_and(|source| source.starts_with('/'));
     let mut mount = Map::new();
-    let kind = |is_path: bool| json!(if is_path { "bind" } else { "volume" });
-    match text.split_once(':') {
-        Some((source, target)) => {
-            mount.insert("Type".into(), kind(source.starts_with('/')));
-            mount.insert("Source".into(), json!(source));
-            mount.insert("Target".into(), json!(target));
-        }
-        None => {
-            mount.insert("Type".into(), kind(false));
-            mount.insert("Target".into(), json!(text));
-        }
-    }
-    if is_read_only {
-        mount.insert("ReadOnly".into(), json!(true));
+    mount.insert("Type".into(), json!(if is_bind { "bind" } else { "volume" }));
+    mount.extend(source.map(|source| ("Source".to_owned(), json!(source))));
+    mount.insert("Target".into(), json!(target));
+    for word in parts.next().into_iter().flat_map(|words| words.split(',')) {
+        match word {
+            "ro" => mount.insert("ReadOnly".into(), json!(true)),
+            "nocopy" => mount.insert("VolumeOptions".into(), json!({"NoCopy": true})),
+            "private" | "shared" | "rshared" | "slave" | "rslave" => {
+                mount.insert("BindOptions".into(), json!({"Propagation": word}))
+            }
+            _ => None,
+        };
     }
     Value::Object(mount)
 }
@@ -266,6 +267,48 @@ fn resources(launch: &Map<String, Value>) -> Option<Value> {
     }
 }
 
+fn mode(launch: &Map<String, Value>, scale: Option<i64>) -> Value {
+    let job = JobRule::checked(&labels(launch));
+    match (scale, job.is_job) {
+        (None, false) => json!({"Global": {}}),
+        (None, true) => json!({"GlobalJob": {}}),
+        (Some(scale), false) => json!({"Replicated": {"Replicas": scale}}),
+        (Some(scale), true) => {
+            let at_once = job.max_concurrent.map_or(scale, i64::from);
+            json!({"ReplicatedJob": {"MaxConcurrent": at_once, "TotalCompletions": scale}})
+        }
+    }
+}
+
+fn labels(launch: &Map<String, Value>) -> BTreeMap<String, String> {
+    let labels = launch.get("labels").cloned();
+    labels
+        .and_then(|labels| serde_json::from_value(labels).ok())
+        .unwrap_or_default()
+}
+
+fn restart_policy(launch: &Map<String, Value>) -> Option<Value> {
+    if label(launch, LABEL_START_ONCE).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+        return Some(json!({"Condition": "none", "MaxAttempts": 0}));
+    }
+    let labels = labels(launch);
+    let rule = RestartRule::checked(Some(&labels));
+    let is_said = labels
+        .keys()
+        .any(|key| [CONDITION, DELAY, MAX_ATTEMPTS, WINDOW].contains(&key.as_str()));
+    if !is_said {
+        return None;
+    }
+    let condition = if rule.on_failure_only { "on-failure" } else { "any" };
+    let mut policy = json!({"Condition": condition, "MaxAttempts": rule.most.unwrap_or(0)});
+    let nanos = |time: Duration| json!(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
+    let times = [("Delay", rule.delay), ("Window", rule.window)];
+    for (name, time) in times.into_iter().filter_map(|(name, time)| Some((name, time?))) {
+        policy.as_object_mut()?.insert(name.into(), nanos(time));
+    }
+    Some(policy)
+}
+
 fn placement(launch: &Map<String, Value>) -> Option<Value> {
     let mut all = Vec::new();
     for (name, sign) in [
@@ -274,12 +317,31 @@ fn placement(launch: &Map<String, Value>) -> Option<Value> {
     ] {
         let pairs = label(launch, name).into_iter().flat_map(|text| text.split(','));
         let pairs = pairs.filter_map(|pair| pair.split_once('='));
-        all.extend(pairs.map(|(key, value)| format!("node.labels.{key}{sign}{value}")));
+        all.extend(pairs.filter_map(|(key, value)| Some(format!("{}{sign}{value}", node_key(key)?))));
     }
-    match all.is_empty() {
-        true => None,
-        false => Some(json!({"Constraints": all})),
+    let rule = PlacementRule::checked(&labels(launch));
+    let spread = rule.spread.iter();
+    let spread: Vec<Value> = spread
+        .map(|label| json!({"Spread": {"SpreadDescriptor": format!("node.labels.{label}")}}))
+        .collect();
+    let mut out = Map::new();
+    put(&mut out, "Constraints", all);
+    put(&mut out, "Preferences", spread);
+    if let Some(most) = rule.max_per_host {
+        out.insert("MaxReplicas".into(), json!(most));
     }
+    (!out.is_empty()).then_some(Value::Object(out))
+}
+
+/// What Docker calls what a rule finds of a host; nothing for its id, which differs.
+fn node_key(label: &str) -> Option<String> {
+    Some(match label.strip_prefix(HOST) {
+        Some("id") => return None,
+        Some("name") => "node.hostname".to_owned(),
+        Some("role") => "node.role".to_owned(),
+        Some(of) => format!("node.platform.{of}"),
+        None => format!("node.labels.{label}"),
+    })
 }
 
 /// A port of a service, as it is published now.

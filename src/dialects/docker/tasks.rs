@@ -55,39 +55,54 @@ struct Task {
     external_id: String,
 }
 
-/// How many containers of services run, and how many there are to be.
+/// How many containers of services run and have completed, and how many there are to be.
 #[derive(Debug, Default)]
 pub struct Tallies {
     /// That run.
     running: HashMap<ResourceId, u64>,
     /// That there are.
     there: HashMap<ResourceId, u64>,
+    /// By version, too: what a job did before it was asked for again does not count.
+    completed: HashMap<(ResourceId, String), u64>,
 }
 
 impl Tallies {
     /// `ServiceStatus`.
     pub fn of(&self, service: &Service) -> Value {
-        let of = |counts: &HashMap<_, _>| counts.get(&service.row.id).copied().unwrap_or(0);
-        let running = of(&self.running);
-        // Of those on each host there are to be as many as the engine makes.
-        let desired = service.spec.mode.as_ref().and_then(Mode::replicas);
-        let desired = desired.unwrap_or_else(|| of(&self.there));
-        json!({"RunningTasks": running, "DesiredTasks": desired, "CompletedTasks": 0})
+        let id = service.row.id;
+        let of = |counts: &HashMap<_, _>| counts.get(&id).copied().unwrap_or(0);
+        let mode = service.spec.mode.clone().unwrap_or_default();
+        let completed = match mode.is_job() {
+            true => self.completed.get(&(id, version_of(service))).copied().unwrap_or(0),
+            false => 0,
+        };
+        let desired = match (mode.replicas(), mode.replicated_job) {
+            (Some(replicas), _) => replicas,
+            (_, Some(job)) => job.max_concurrent.unwrap_or(1),
+            // Of those on each host there are to be as many as the engine makes.
+            _ => of(&self.there).saturating_sub(completed),
+        };
+        json!({"RunningTasks": of(&self.running), "DesiredTasks": desired, "CompletedTasks": completed})
     }
 }
 
-/// Counts the running containers of all services of the project.
+/// Counts the containers of all services of the project.
 pub async fn tally(caller: &Caller) -> Outcome<Tallies> {
-    let (mut running, mut there) = (HashMap::new(), HashMap::new());
+    let mut tallies = Tallies::default();
     for row in caller.lasting("instance").await? {
+        let Some(service) = row.parent_id else { continue };
+        *tallies.there.entry(service).or_insert(0) += 1;
         let is_well = matches!(row.health.as_str(), "" | "healthy" | "updating-healthy");
-        let is_running = matches!(row.state, State::RUNNING | State::UPDATING_RUNNING) && is_well;
-        if let Some(service) = row.parent_id {
-            *running.entry(service).or_insert(0) += u64::from(is_running);
-            *there.entry(service).or_insert(0) += 1;
+        if matches!(row.state, State::RUNNING | State::UPDATING_RUNNING) && is_well {
+            *tallies.running.entry(service).or_insert(0) += 1;
+        } else if row.state == State::STOPPED {
+            let task = Task::read(caller, row, false)?;
+            if task.state == "complete" && task.unit.config.is_none() {
+                *tallies.completed.entry((service, task.version)).or_insert(0) += 1;
+            }
         }
     }
-    Ok(Tallies { running, there })
+    Ok(tallies)
 }
 
 /// How many containers a project has.
@@ -209,7 +224,7 @@ async fn asked_hosts(caller: &Caller, filters: &Filters) -> Outcome<Option<Vec<R
 
 fn is_asked(caller: &Caller, service: &Service, task: &Task, filters: &Filters, hosts: Option<&[ResourceId]>) -> bool {
     let name = name_of(caller, service, task);
-    let desired = if task.is_wanted { "running" } else { "shutdown" };
+    let desired = desired_state(service, task);
     filters.fits("id", |id| caller.ids.of(task.row.id).starts_with(id))
         && filters.fits("name", |wanted| name.starts_with(wanted))
         && filters.fits("desired-state", |state| state.eq_ignore_ascii_case(desired))
@@ -221,11 +236,15 @@ fn is_asked(caller: &Caller, service: &Service, task: &Task, filters: &Filters, 
 }
 
 fn is_up_to_date(service: &Service, task: &Task) -> bool {
+    let version = version_of(service);
+    (task.is_wanted || service.is_job()) && (version.is_empty() || version == task.version)
+}
+
+/// Of which launch configuration its containers are to be; empty if that is not known.
+fn version_of(service: &Service) -> String {
     let launch = fields(&service.row).and_then(|own| super::caller::object(&own, "launchConfig"));
-    let version = launch
-        .ok()
-        .and_then(|launch| launch.get("version").and_then(Value::as_str).map(str::to_owned));
-    task.is_wanted && version.is_none_or(|version| version == task.version)
+    let version = launch.ok().and_then(|mut launch| launch.shift_remove("version"));
+    version.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn name_of(caller: &Caller, service: &Service, task: &Task) -> String {
@@ -234,7 +253,7 @@ fn name_of(caller: &Caller, service: &Service, task: &Task) -> String {
 
 fn name_in(caller: &Caller, service: &Service, row: &Resource, unit: &Unit) -> String {
     match (service.mode(), row.host_id) {
-        ("global", Some(host)) => format!("{}.{}", service.spec.name, caller.ids.of(host)),
+        ("global" | "global-job", Some(host)) => format!("{}.{}", service.spec.name, caller.ids.of(host)),
         _ => format!("{}.{}", service.spec.name, unit.index),
     }
 }
@@ -269,7 +288,7 @@ async fn of_service(caller: &Caller, service: &Service) -> Result<Vec<Task>> {
 fn of_rows(caller: &Caller, service: &Service, rows: Vec<Resource>) -> Result<Vec<Task>> {
     let mut gone: BTreeMap<(u32, Option<ResourceId>), usize> = BTreeMap::new();
     let slot_of = |task: &Task| match service.mode() {
-        "global" => (0, task.row.host_id),
+        "global" | "global-job" => (0, task.row.host_id),
         _ => (task.unit.index, None),
     };
     let policy = service.spec.task_template.restart_policy.as_ref();
@@ -383,7 +402,7 @@ fn state_of(row: &Resource, unit: &Unit) -> (&'static str, bool) {
             _ => ("running", true),
         },
         State::STOPPING | State::REMOVING => ("running", false),
-        State::STOPPED | State::UPDATING_STOPPED => (ended, unit.ended_by_itself && !matches!(ended, "complete")),
+        State::STOPPED | State::UPDATING_STOPPED => (ended, unit.ended_by_itself && !unit.is_over),
         _ => (ended, false),
     }
 }
@@ -409,9 +428,13 @@ fn shown(caller: &Caller, service: &Service, task: &Task) -> Outcome<Value> {
     }
     out.insert("Spec".into(), spec);
     out.insert("ServiceID".into(), json!(caller.ids.of(service.row.id)));
-    if service.mode() == "replicated" {
-        out.insert("Slot".into(), json!(task.unit.index));
-    }
+    // The slots of a job begin with 0, which is left out: so its clients count them.
+    let slot = match service.mode() {
+        "replicated" => Some(task.unit.index),
+        "replicated-job" => task.unit.index.checked_sub(1).filter(|slot| *slot > 0),
+        _ => None,
+    };
+    out.extend(slot.map(|slot| ("Slot".to_owned(), json!(slot))));
     if let Some(host) = row.host_id {
         out.insert("NodeID".into(), json!(caller.ids.of(host)));
     }
@@ -434,9 +457,20 @@ fn shown(caller: &Caller, service: &Service, task: &Task) -> Outcome<Value> {
         status.insert("PortStatus".into(), json!({}));
     }
     out.insert("Status".into(), status);
-    let desired = if task.is_wanted { "running" } else { "shutdown" };
-    out.insert("DesiredState".into(), json!(desired));
+    out.insert("DesiredState".into(), json!(desired_state(service, task)));
+    if service.is_job() {
+        out.insert("JobIteration".into(), service.iteration());
+    }
     Ok(Value::Object(out))
+}
+
+/// What is wanted of a task.
+fn desired_state(service: &Service, task: &Task) -> &'static str {
+    match task.is_wanted {
+        _ if service.is_job() && (task.is_wanted || task.state == "complete") => "complete",
+        true => "running",
+        false => "shutdown",
+    }
 }
 
 fn unit_time(task: &Task) -> Option<String> {

@@ -14,6 +14,7 @@ use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
 use super::services::validated;
 use crate::engine::Input;
+use crate::model::own_labels::CONFIG;
 use crate::model::{Error, Resource};
 use crate::schema::Type;
 use crate::schema::validate::Purpose;
@@ -246,7 +247,12 @@ async fn users(caller: &Caller, thing: Thing, row: &Resource) -> Outcome<Vec<Str
             Thing::Secret => container.secrets.iter().any(|secret| secret.secret_id == id),
             Thing::Config => container.configs.iter().any(|config| config.config_id == id),
         });
-        if uses || service.row.fields.contains(&format!("\"secretId\":\"{wire}\"")) {
+        let fields = &service.row.fields;
+        let is_named = match thing {
+            Thing::Secret => fields.contains(&format!("\"secretId\":\"{wire}\"")),
+            Thing::Config => fields.contains(CONFIG) && labels_name(&service.row, &row.name)?,
+        };
+        if uses || is_named {
             users.push(service.spec.name);
         }
     }
@@ -259,6 +265,20 @@ fn place_of(data: &str, error: &base64::DecodeError) -> usize {
         base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
         _ => data.len().saturating_sub(1) / 4 * 4,
     }
+}
+
+/// Whether labels of a launch configuration make files of this config.
+fn labels_name(service: &Resource, config: &str) -> Outcome<bool> {
+    let own = fields(service)?;
+    let secondary: Option<Vec<Value>> = own.read("secondaryLaunchConfigs")?;
+    let mut launches: Vec<Value> = secondary.unwrap_or_default();
+    launches.extend(own.read::<Option<Value>>("launchConfig")?.flatten());
+    let labels = launches.iter().filter_map(|launch| launch.get("labels")?.as_object());
+    let mut values = labels
+        .flatten()
+        .filter(|(key, _)| key.starts_with(CONFIG))
+        .map(|(_, value)| value);
+    Ok(values.any(|value| value.as_str().and_then(|text| text.split_whitespace().next()) == Some(config)))
 }
 
 fn checked_name(body: &Value) -> Outcome<String> {

@@ -7,7 +7,7 @@ use super::Engine;
 use crate::engine::access::SECRET_VALUE;
 use crate::engine::core::{DEFAULT_PROJECT, Input, Proof, Scope, Update, is_sim, notes, unchecked};
 use crate::engine::hosts;
-use crate::engine::instances::InstanceNotes;
+use crate::engine::instances::{InstanceNotes, is_left};
 use crate::engine::services::{self, Deploy};
 use crate::model::{Error, Resource, ResourceId, Result, Timestamp};
 use crate::schema::TypeView;
@@ -27,6 +27,8 @@ pub struct Unit {
     pub exit_code: Option<i64>,
     /// Whether that was after its last start.
     pub ended_by_itself: bool,
+    /// Whether it has ended by itself and is left so.
+    pub is_over: bool,
 }
 
 impl Engine {
@@ -122,11 +124,13 @@ impl Engine {
     pub fn unit_of(&self, row: &Resource) -> Unit {
         let note: InstanceNotes = notes(row);
         let is_later = |at: Timestamp| note.up_since.is_none_or(|up| at >= up);
+        let ended_by_itself = note.exited_at.is_some_and(is_later);
         Unit {
+            is_over: ended_by_itself && is_left(row, &note),
             index: note.index,
             config: note.config,
             up_since: note.up_since,
-            ended_by_itself: note.exited_at.is_some_and(is_later),
+            ended_by_itself,
             exited_at: note.exited_at,
             exit_code: note.exit_code,
         }

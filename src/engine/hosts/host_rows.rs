@@ -34,10 +34,14 @@ pub(super) fn host_fields(mut fields: Fields, info: &EngineInfo) -> Result<Field
     if let (Some(model), Some(all)) = (&info.cpu_model, processors.as_object_mut()) {
         all.insert("modelName".into(), model.as_str().into());
     }
+    let mut os = json!({"dockerVersion": info.version, "kernelVersion": info.kernel, "operatingSystem": info.os, "distribution": info.os});
+    if let Some(all) = os.as_object_mut().filter(|_| !info.architecture.is_empty()) {
+        all.insert("architecture".into(), info.architecture.as_str().into());
+    }
     fields.set(
         "info",
         &json!({
-            "osInfo": {"dockerVersion": info.version, "kernelVersion": info.kernel, "operatingSystem": info.os, "distribution": info.os},
+            "osInfo": os,
             "cpuInfo": processors,
             "memoryInfo": {"memTotal": info.memory_bytes / 1_048_576},
         }),

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use crate::engine::core::{Core, Served, is_active_like, notes, request, write_notes};
 use crate::engine::instances::{BY_ITSELF, InstanceNotes, StopData, launch_of, plan_state, remove_data};
 use crate::model::launch::LABEL_START_ONCE;
+use crate::model::own_labels::RestartRule;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::plan::InstanceState;
 use crate::runtime::{self, Found, Life, Runtime, RuntimeEvent};
@@ -201,18 +202,19 @@ impl Core {
             ..StopData::default()
         };
         let data = serde_json::to_string(&data).map_err(|e| Error::internal("writing a stop request", e))?;
-        let counts = !launch.has_label_true(LABEL_START_ONCE);
         let exit_code = found.and_then(|f| f.exit_code);
+        let rule = RestartRule::checked(launch.labels.as_ref());
+        // Whoever has done its work is in nobody's way.
+        let is_done = launch.has_label_true(LABEL_START_ONCE) || rule.on_failure_only && exit_code == Some(0);
         self.write(move |tx| {
             let Some(row) = unchanged(tx, id, version)? else {
                 return Ok(());
             };
             if machine.start("stop", row.state).is_some() {
                 let mut note: InstanceNotes = notes(&row);
-                if counts {
-                    note.note_exit(exit_code, tx.now());
-                } else {
-                    (note.exit_code, note.exited_at) = (exit_code, Some(tx.now()));
+                match is_done {
+                    true => note.note_end(exit_code, tx.now()),
+                    false => note.note_exit(exit_code, tx.now()),
                 }
                 let changes = Changes {
                     internal: Some(write_notes(&note)?),

@@ -8,6 +8,7 @@ use crate::engine::core::{Core, new_row, write_notes};
 use crate::engine::labels;
 use crate::model::id::new_uuid;
 use crate::model::launch::LaunchConfig;
+use crate::model::own_labels::Restarts;
 use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State, Timestamp};
 use crate::plan;
@@ -63,6 +64,9 @@ pub(crate) struct InstanceNotes {
     /// When it last ended by itself, and with which code.
     pub(crate) exited_at: Option<Timestamp>,
     pub(crate) exit_code: Option<i64>,
+    /// How often it was started again after it had ended by itself.
+    #[serde(skip_serializing_if = "Restarts::is_none")]
+    pub(crate) restarts: Restarts,
     /// How often in a row one in its place could not be started, itself included.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) failures: u32,
@@ -98,29 +102,6 @@ fn is_zero(value: &u32) -> bool {
 
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-impl InstanceNotes {
-    /// It ended by itself: one more time, if it was soon after its start.
-    pub(crate) fn note_exit(&mut self, code: Option<i64>, now: Timestamp) {
-        let is_short = self.up_since.is_some_and(|up| now.since(up) < plan::STEADY);
-        self.exits = if is_short { self.exits.saturating_add(1) } else { 0 };
-        self.exited_at = Some(now);
-        self.exit_code = code;
-    }
-
-    /// How it keeps ending, for people; nothing if it does not.
-    pub(crate) fn exits_in_words(&self) -> Option<String> {
-        let code = match self.exit_code {
-            Some(code) => format!("exited with code {code}"),
-            None => "exited".to_owned(),
-        };
-        match self.exits {
-            0 => None,
-            1 => Some(code),
-            times => Some(format!("{code}, {times} times in a row")),
-        }
-    }
 }
 
 /// What planning reads of a container's own fields.

@@ -11,7 +11,7 @@ use crate::model::id::new_uuid;
 use crate::model::launch::{
     LaunchConfig, image_reference, is_dockerfile, is_none_image, is_remote, is_sim_image, texts,
 };
-use crate::model::own_labels::check_health_command;
+use crate::model::own_labels::{RestartRule, check_aliases, check_health_command, check_surroundings};
 use crate::model::port::PortSpec;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::{Type, TypeView};
@@ -172,6 +172,11 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
     let launch: LaunchConfig = serde_json::from_value(Value::Object(config.clone()))
         .map_err(|e| Error::invalid("InvalidFormat", "launchConfig").with_message(e.to_string()))?;
     check_health_command(&launch)?;
+    if let Some(labels) = &launch.labels {
+        RestartRule::of(labels)?;
+        check_aliases(labels)?;
+        check_surroundings(labels)?;
+    }
     let image = launch.image_uuid.as_deref();
     if image.is_some_and(|image| !is_none_image(image) && !image.starts_with("docker:") && !is_sim_image(image)) {
         return Err(Error::invalid("InvalidReference", "imageUuid"));

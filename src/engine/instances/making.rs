@@ -69,6 +69,12 @@ impl Core {
             Err(SpecError::Impossible(message)) => return self.start_failed(process, &row, message).await,
             Err(SpecError::Internal(error)) => return Err(error),
         };
+        // Files outside of the folder of secrets are mounted one by one: the engine asks for them as soon as it makes it.
+        if !spec.placed.is_empty()
+            && let Err(error) = self.deliver_secrets(&row, &launch, &*runtime).await
+        {
+            return self.start_failed(process, &row, error).await;
+        }
         let found = match runtime.create(&spec).await {
             Ok(found) => found,
             Err(runtime::Error::NameTaken(_)) => return self.rename(process, &row).await,

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::engine::core::{Core, fenced, is_sim};
 use crate::model::launch::{LABEL_START_ONCE, LaunchConfig, is_sim_image, parse_reference, texts};
+use crate::model::own_labels::{HOST, RestartRule};
 use crate::model::port::PortSpec;
 use crate::model::{Resource, ResourceId, Result, State};
 use crate::plan;
@@ -26,6 +27,7 @@ impl Core {
             version: launch.version.clone().unwrap_or_else(|| "0".into()),
             is_sim: is_sim_image(launch.image_uuid.as_deref().unwrap_or_default()),
             start_once: launch.has_label_true(LABEL_START_ONCE),
+            restarts: RestartRule::checked(launch.labels.as_ref()),
             health_checked: launch.check().is_some(),
             network_from: launch.network_launch_config.as_ref().map(by_name),
             volumes_from: launch
@@ -79,6 +81,7 @@ impl Core {
         } else {
             HashMap::new()
         };
+        let wire = |id| self.wire_id("host", id);
         let hosts = rows.into_iter().map(|row| {
             let fields: HostFields = serde_json::from_str(&row.fields).unwrap_or_default();
             let taken = reserved.get(&row.id).copied().unwrap_or_default();
@@ -94,7 +97,7 @@ impl Core {
                     .agent_state
                     .as_deref()
                     .is_some_and(|s| !s.is_empty() && s != "active"),
-                labels: fields.labels.unwrap_or_default(),
+                labels: asked_labels(&row, &fields, &wire(row.id)),
                 live_instances: load.get(&row.id).copied().unwrap_or(0),
                 bound_ports: ports.remove(&row.id).unwrap_or_default(),
                 neighbours: neighbours.remove(&row.id).unwrap_or_default(),
@@ -227,8 +230,42 @@ struct HostFields {
     #[serde(deserialize_with = "texts")]
     labels: Option<BTreeMap<String, String>>,
     agent_state: Option<String>,
+    hostname: Option<String>,
+    info: Option<HostInfo>,
     memory: Option<i64>,
     milli_cpu: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct HostInfo {
+    os_info: OsInfo,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct OsInfo {
+    architecture: Option<String>,
+}
+
+/// What rules about host labels find of a host: its labels, and what it is beside them.
+fn asked_labels(row: &Resource, fields: &HostFields, wire: &str) -> BTreeMap<String, String> {
+    let mut labels = fields.labels.clone().unwrap_or_default();
+    labels.retain(|key, _| !key.starts_with(HOST));
+    let name = fields.hostname.clone().filter(|name| !name.is_empty());
+    let architecture = fields.info.as_ref().and_then(|info| info.os_info.architecture.clone());
+    let known = [
+        ("id", Some(wire.to_owned())),
+        ("name", Some(name.unwrap_or_else(|| row.name.clone()))),
+        ("os", Some("linux".to_owned())),
+        ("role", Some("manager".to_owned())),
+        ("arch", architecture),
+    ];
+    let known = known
+        .into_iter()
+        .filter_map(|(key, value)| Some((format!("{HOST}{key}"), value?)));
+    labels.extend(known);
+    labels
 }
 
 #[derive(Debug, Default, Deserialize)]

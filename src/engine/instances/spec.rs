@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::core::{Core, notes};
 use crate::model::launch::{LaunchConfig, parse_reference};
+use crate::model::own_labels;
 use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, ServiceKind};
 use crate::runtime::{ContainerSpec, NetworkAttachment};
@@ -69,11 +70,13 @@ impl Core {
         } else {
             Vec::new()
         };
+        let (has_secrets, placed) = secrets::places(&launch).map_err(|e| SpecError::Impossible(e.to_string()))?;
         Ok(ContainerSpec {
             uuid: row.uuid.clone(),
             name,
             labels,
-            has_secrets: secrets::wants(&launch),
+            has_secrets,
+            placed,
             launch,
             network: attachment,
             ports,
@@ -165,6 +168,7 @@ impl Core {
             self.service_links(service, launch, &mut links)?;
         }
         let mut aliases = names.aliases;
+        aliases.extend(launch.labels.iter().flat_map(own_labels::aliases));
         aliases.extend(launch.net_alias.iter().flatten().cloned());
         // Docker writes `ndots:0`, by which a bare name is asked of the world before the search domains.
         launch.dns_opt.get_or_insert_with(|| vec!["ndots:1".into()]);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
 use crate::model::launch::{LABEL_PULL_IMAGE, LaunchConfig, parse_reference};
+use crate::model::own_labels::RestartRule;
 use crate::model::{Fields, Resource, Result, State};
 use crate::runtime::{self, Found, Life, Runtime};
 use crate::store::{Changes, Process};
@@ -114,15 +115,15 @@ impl Core {
                 "initializing"
             }
         });
-        let note = InstanceNotes {
+        let mut note = InstanceNotes {
             ran: true,
             mac: found.mac.clone(),
             started_at: found.started_at.clone(),
-            up_since: Some(self.now()),
             failures: 0,
             failed_at: None,
             ..note
         };
+        note.note_start(&RestartRule::checked(launch.labels.as_ref()), self.now());
         let changes = Changes {
             patch,
             internal: Some(write_notes(&note)?),

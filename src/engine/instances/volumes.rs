@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::engine::core::{Core, Input, Outcome, Scope, insert_and_start, new_row, request, row_from_input};
 use crate::engine::drivers::storage_driver;
 use crate::model::launch::{LaunchConfig, image_reference, is_sim_image, parse_reference};
+use crate::model::own_labels::volume_maker;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{Found, Runtime};
 use crate::schema::render::wire_id;
@@ -241,8 +242,13 @@ impl Core {
                 .map(|row| Fields::parse(&row.fields))
                 .transpose()?
                 .unwrap_or_default();
-            let options = fields.texts("driverOpts")?;
-            let own = fields.text("driver").filter(|d| !d.is_empty());
+            let mut options = fields.texts("driverOpts")?;
+            let mut own = fields.text("driver").filter(|d| !d.is_empty());
+            let labels = launch.labels.as_ref().filter(|_| own.is_none() && options.is_empty());
+            if let Some(maker) = labels.and_then(|labels| volume_maker(labels, name)) {
+                own = Some(maker.driver).filter(|d| !d.is_empty());
+                options = maker.options;
+            }
             match own.or(driver.map(str::to_owned)) {
                 Some(driver) => wanted.push((name.to_owned(), driver, options)),
                 None if !options.is_empty() => wanted.push((name.to_owned(), "local".into(), options)),

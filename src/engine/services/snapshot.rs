@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::engine::core::{Core, notes};
 use crate::engine::instances::{InstanceFacts, InstanceNotes, plan_health, plan_state};
 use crate::model::launch::{LABEL_GLOBAL, LABEL_START_ONCE, LaunchConfig, is_none_image};
-use crate::model::own_labels::{FailureAction, UpgradePolicy};
+use crate::model::own_labels::{FailureAction, RestartRule, UpgradePolicy};
 use crate::model::{Error, Resource, ResourceId, Result, ServiceKind, Timestamp};
 use crate::plan::{self, Batches, Desired, Goal, Guard, HealthStrategy, Observed, OnFailure, Scale, Trial};
 use crate::schema::limits::SCALE;
@@ -316,7 +316,17 @@ impl ServiceSnapshot {
             .iter()
             .map(|c| (c.launch.name.as_deref(), c.launch.has_label_true(LABEL_START_ONCE)))
             .collect();
-        let is_once = |i: &plan::Instance| once.get(&i.config.as_deref()).copied().unwrap_or(false);
+        let rules: HashMap<Option<&str>, RestartRule> = self
+            .configs
+            .iter()
+            .map(|c| (c.launch.name.as_deref(), RestartRule::checked(c.launch.labels.as_ref())))
+            .collect();
+        // Whoever ended well by a rule that leaves it so has done its work, too.
+        let is_done = |i: &plan::Instance| {
+            let rule = rules.get(&i.config.as_deref()).copied().unwrap_or_default();
+            rule.on_failure_only && i.exit_code == Some(0) && i.ended_at().is_some()
+        };
+        let is_once = |i: &plan::Instance| once.get(&i.config.as_deref()).copied().unwrap_or(false) || is_done(i);
         let active: HashMap<ResourceId, bool> = self.observed.hosts.iter().map(|h| (h.id, h.is_active)).collect();
         let members = self
             .observed
@@ -421,6 +431,8 @@ impl Core {
                 up_since: note.up_since,
                 exits: note.exits,
                 exited_at: note.exited_at,
+                exit_code: note.exit_code,
+                restarts: note.restarts,
                 failures: note.failures,
                 failed_at: note.failed_at,
             });

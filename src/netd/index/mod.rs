@@ -234,8 +234,21 @@ impl Index {
         }
         match self.services.known_as(name) {
             Some(service) => Some(Found::Records(self.records(service)?.into_owned())),
-            None => self.own_records(self.containers.named(name)?),
+            None => {
+                let own = self.containers.named(name).and_then(|id| self.own_records(id));
+                own.or_else(|| self.also_known(name))
+            }
         }
+    }
+
+    /// What services are found under that have a name beside their own: what all of them stand for.
+    fn also_known(&self, name: &str) -> Option<Found> {
+        let called = self.services.also_called(name).iter();
+        let mut all = Union::default();
+        let found = called
+            .filter_map(|id| self.records(*id))
+            .map(|records| all.add(&records));
+        (found.count() > 0).then_some(Found::Records(all.records))
     }
 
     /// What a container's own name stands for, whatever its state.

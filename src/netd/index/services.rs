@@ -1,11 +1,13 @@
 //! The services of an index, sidekicks among them.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::slots::{self, Slots};
 use super::{Records, plain};
 use crate::model::network_table::Service;
+use crate::model::own_labels;
 use crate::netd::packed::Words;
 
 /// The services of a project, and their orders.
@@ -18,6 +20,8 @@ pub struct Services {
     by_known_name: Vec<u32>,
     /// By stack and name. A sidekick's name is its own only beside no service of that name.
     by_path: Vec<u32>,
+    /// By other names than their own, alone and with the stack.
+    by_alias: BTreeMap<Box<str>, Vec<u32>>,
 }
 
 /// A service.
@@ -37,6 +41,8 @@ pub struct Held {
     pub containers: Box<[u32]>,
     /// What its links lead to.
     pub links: Box<[Link]>,
+    /// Its other names, alone and with its stack.
+    aliases: Box<[Box<str>]>,
     /// The uuid of its stack.
     pub stack_uuid: Box<str>,
     stack_name: Box<str>,
@@ -106,6 +112,11 @@ impl Services {
         self.first(&self.by_known_name, |s| &*s.known_name, name)
     }
 
+    /// Those that have a name beside their own.
+    pub fn also_called(&self, name: &str) -> &[u32] {
+        self.by_alias.get(name).map_or(&[], Vec::as_slice)
+    }
+
     /// The one that links mean by a path.
     pub fn at_path(&self, path: &str) -> Option<u32> {
         self.first(&self.by_path, |s| &*s.path, path)
@@ -156,8 +167,13 @@ impl Services {
             path: lower(path),
             name: lower(name),
         });
+        let aliases = own_labels::aliases(&s.labels).into_iter().flat_map(|alias| {
+            let in_stack = lower(&format!("{alias}.{}", s.stack_name));
+            [alias.into_boxed_str(), in_stack]
+        });
         let held = Held {
             links: links.collect(),
+            aliases: aliases.collect(),
             is_sidekick,
             is_alias: s.kind == "dnsService",
             is_checked: s.health_check.is_some(),
@@ -173,6 +189,13 @@ impl Services {
                 words.pack(&s)
             },
         };
+        for alias in &held.aliases {
+            let called = self.by_alias.entry(alias.clone()).or_default();
+            let at = called.partition_point(|other| self.slots.key(*other) < self.slots.key(id));
+            if called.get(at) != Some(&id) {
+                called.insert(at, id);
+            }
+        }
         self.slots.put(id, held);
     }
 
@@ -180,6 +203,14 @@ impl Services {
     pub fn take(&mut self, words: &mut Words, id: u32) -> Option<Box<[u32]>> {
         let held = self.slots.take(id)?;
         words.forget::<Service>(&held.packed);
+        for alias in &held.aliases {
+            if let Some(called) = self.by_alias.get_mut(alias) {
+                called.retain(|other| *other != id);
+                if called.is_empty() {
+                    self.by_alias.remove(alias);
+                }
+            }
+        }
         Some(held.containers)
     }
 

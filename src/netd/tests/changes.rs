@@ -95,6 +95,15 @@ fn service(nth: u8, bits: u64) -> (String, Service) {
         health_check: (bits >> 17 & 1 == 1).then(HealthCheck::default),
         metadata: json!({"a": [bits & 3, {"b": null}]}).as_object().unwrap().clone(),
         lb_config: (bits & 2 == 2).then(|| json!({"port_rules": []})),
+        labels: (bits >> 18 & 1 == 1)
+            .then(|| {
+                (
+                    "io.drover.network.aliases".to_owned(),
+                    format!("{}, also", pick(&NAMES, bits, 19)),
+                )
+            })
+            .into_iter()
+            .collect(),
         token: Some("secret".into()),
         ..Service::default()
     };

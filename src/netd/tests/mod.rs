@@ -5,6 +5,7 @@
 //! | Names | |
 //! |---|---|
 //! | `service.stack`, `sidekick.service.stack`, letters of any size | `services_answer_by_stack_and_alone_to_their_own_stack` |
+//! | other names of services, which the original had not | `services_answer_by_other_names_behind_all_of_their_own` |
 //! | a container's name, stopped ones too, on another's or the host's network | `containers_answer_by_name_whatever_their_state` |
 //! | links by name, with the target's stack, without a name, to the linking service alone; links of containers | `links_answer_to_whom_they_belong` |
 //! | several links to one service | `several_links_to_one_service_are_several_names`, `two_links_to_one_service_are_both_told` (http/told_names.rs) |

@@ -111,6 +111,34 @@ fn services_answer_by_stack_and_alone_to_their_own_stack() {
 }
 
 #[test]
+fn services_answer_by_other_names_behind_all_of_their_own() {
+    let mut w = World::new();
+    let also = |names: &str| {
+        let labels = [("io.drover.network.aliases".to_owned(), names.to_owned())].into();
+        move |s: &mut Service| s.labels = labels
+    };
+    w.with("web.App", 11, &["running"], also("front, Site, db"));
+    w.with("api.App", 12, &["running", "stopped"], also("front"));
+    w.with("db.App", 14, &["running"], |_| {});
+    w.with("web.Other", 15, &["running"], also("front, far"));
+    w.container("site", 20, |_| {});
+    let cases = [
+        // Those of the own stack come first.
+        ("14", "front", ".11 .12"),
+        ("15", "front", ".15"),
+        ("14", "FRONT.app.rancher.internal", ".11 .12"),
+        ("14", "front.other", ".15"),
+        ("20", "front", ".11 .12 .15"),
+        ("14", "far", ".15"),
+        ("14", "site.app", ".11"),
+        ("20", "site", ".20"),
+        ("14", "db", ".14"),
+        ("14", "nothing", "forward []"),
+    ];
+    answers(&w.index(), &cases);
+}
+
+#[test]
 fn containers_answer_by_name_whatever_their_state() {
     answers(
         &project(),

@@ -59,6 +59,57 @@ fn units_go_where_the_fewest_instances_are() {
 }
 
 #[test]
+fn no_host_gets_more_units_than_its_share() {
+    let mut world = World::new(Scale::Units(3)).with(|w| w.observed.hosts = vec![host(1), host(2)]);
+    world.observed.hosts[1].live_instances = 9;
+    world.desired.configs[0].labels = labels(&[("io.drover.scheduler.max_per_host", "1")]);
+    let needs = "Scheduling failed: No healthy hosts meet the resource constraints: at most 1 on a host";
+    check_plan(
+        "one on each",
+        &world,
+        &format!(
+            "
+         create shop-web-1 v0 in new unit 1 on host 1
+         create shop-web-2 v0 in new unit 2 on host 2
+         working: {needs}"
+        ),
+    );
+    world.desired.scale = Scale::Units(2);
+    check_story(
+        "whoever is there stands in nobody's way",
+        &mut world,
+        "
+         create shop-web-1 v0 in new unit 1 on host 1
+         create shop-web-2 v0 in new unit 2 on host 2
+         working: Creating shop-web-1
+         converged
+         1:web-1/v0@1 2:web-2/v0@2",
+    );
+}
+
+#[test]
+fn units_are_spread_over_the_values_of_labels() {
+    let mut world = World::new(Scale::Units(5)).with(|w| w.observed.hosts = (1..=4).map(host).collect());
+    for (at, zone) in ["a", "a", "a"].into_iter().enumerate() {
+        world.observed.hosts[at].labels = labels(&[("zone", zone)]);
+    }
+    // Whoever has no such label is a place of its own.
+    world.observed.hosts[3].live_instances = 9;
+    world.desired.configs[0].labels = labels(&[("io.drover.scheduler.spread", "Zone")]);
+    check_plan(
+        "half and half",
+        &world,
+        "
+         create shop-web-1 v0 in new unit 1 on host 1
+         create shop-web-2 v0 in new unit 2 on host 4
+         create shop-web-3 v0 in new unit 3 on host 2
+         create shop-web-4 v0 in new unit 4 on host 4
+         create shop-web-5 v0 in new unit 5 on host 3
+         working: Creating shop-web-1",
+    );
+}
+
+#[test]
 fn affinity_rules_choose_hosts() {
     let near = |label: &str, value: &str| {
         let mut world = World::new(Scale::Units(1)).with(|w| w.observed.hosts = vec![host(1), host(2), host(3)]);

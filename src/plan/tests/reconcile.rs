@@ -118,6 +118,90 @@ fn a_stopped_instance_is_started_again_but_a_one_shot_is_not() {
 }
 
 #[test]
+fn what_ended_by_itself_follows_its_rule() {
+    let ended = |code: i64, count: u32| {
+        up(1).with(|w| {
+            let now = w.now;
+            let one = w.instance(1);
+            one.state = InstanceState::Stopped;
+            (one.exited_at, one.exit_code, one.restarts.count) = (Some(now), Some(code), count);
+        })
+    };
+    let failing = RestartRule {
+        on_failure_only: true,
+        delay: Some(Duration::from_secs(30)),
+        most: Some(2),
+        window: None,
+    };
+    let waits = "
+         wake after 30000 ms
+         working: Waiting for shop-web-1 to be started again";
+    for (case, code, count, expected) in [
+        ("ended well", 0, 0, "converged"),
+        ("failed", 3, 1, waits),
+        ("failed too often", 3, 2, "converged"),
+    ] {
+        let mut world = ended(code, count);
+        world.desired.configs[0].restarts = failing;
+        check_plan(case, &world, expected);
+    }
+    let mut world = ended(0, 0);
+    world.instance(1).exited_at = None;
+    world.desired.configs[0].restarts = failing;
+    check_plan(
+        "stopped by somebody",
+        &world,
+        "
+         start 1
+         working: Starting shop-web-1",
+    );
+}
+
+#[test]
+fn so_many_units_of_a_job_go_on_at_once_until_each_has_succeeded() {
+    let mut world = World::new(Scale::Units(3));
+    world.desired.configs[0].labels = labels(&[("io.drover.job", "true"), ("io.drover.job.max_concurrent", "2")]);
+    world.desired.configs[0].restarts.on_failure_only = true;
+    check_plan(
+        "two of three",
+        &world,
+        "
+         create shop-web-1 v0 in new unit 1 on host 1
+         create shop-web-2 v0 in new unit 2 on host 1
+         working: Creating shop-web-1",
+    );
+    world.add("u1", 1, None, "v0", 1);
+    world.add("u2", 2, None, "v0", 1);
+    check_plan("both run", &world, "working: Waiting for shop-web-1 to succeed");
+    let end = |world: &mut World, id: i64, code: i64| {
+        let now = world.now;
+        let one = world.instance(id);
+        (one.state, one.exited_at, one.exit_code) = (InstanceState::Stopped, Some(now), Some(code));
+    };
+    let ids: Vec<i64> = world.observed.instances.iter().map(|i| i.id.0).collect();
+    end(&mut world, ids[0], 0);
+    check_plan(
+        "one has succeeded",
+        &world,
+        "
+         create shop-web-3 v0 in new unit 1 on host 1
+         working: Waiting for shop-web-2 to succeed",
+    );
+    end(&mut world, ids[1], 3);
+    check_plan(
+        "one has failed",
+        &world,
+        &format!(
+            "
+         start {}
+         create shop-web-3 v0 in new unit 1 on host 1
+         working: Starting shop-web-2",
+            ids[1]
+        ),
+    );
+}
+
+#[test]
 fn unhealthy_units_follow_the_strategy() {
     let ill = |strategy| {
         up(2).with(|w| {

@@ -255,6 +255,7 @@ impl Runtime for Docker {
             version: info.server_version.unwrap_or_default(),
             os: info.operating_system.unwrap_or_default(),
             kernel: info.kernel_version.unwrap_or_default(),
+            architecture: info.architecture.unwrap_or_default(),
             cores: info.ncpu.unwrap_or_default(),
             memory_bytes: info.mem_total.unwrap_or_default(),
             labels: info.labels.iter().flatten().map(label).collect(),
@@ -312,7 +313,11 @@ impl Runtime for Docker {
             return Ok(there);
         }
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
-        let body = create_body(spec, &self.inner.server_uuid);
+        let mut body = create_body(spec, &self.inner.server_uuid);
+        let placed = secrets::placed(&self.inner, spec).await?;
+        if let Some(config) = &mut body.host_config {
+            config.mounts.get_or_insert_default().extend(placed);
+        }
         let id = match self
             .inner
             .call(LONG, self.inner.api()?.create_container(Some(options), body))

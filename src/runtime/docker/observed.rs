@@ -189,7 +189,12 @@ fn mounts(points: Option<Vec<MountPoint>>) -> Vec<FoundMount> {
     let mut mounts: Vec<FoundMount> = points
         .unwrap_or_default()
         .into_iter()
-        .filter(|m| !m.name.as_deref().is_some_and(super::secrets::is_one))
+        .filter(|m| {
+            ![&m.name, &m.source]
+                .into_iter()
+                .flatten()
+                .any(|of| super::secrets::is_one(of))
+        })
         .map(|m| FoundMount {
             volume: m.name.filter(|n| !n.is_empty()),
             source: m.source.unwrap_or_default(),

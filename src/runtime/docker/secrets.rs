@@ -1,8 +1,9 @@
 //! A container's secrets: files in a volume that is memory, never on a disk and never in what an engine tells of a container.
 //! Such a volume is there as long as something that mounts it runs, so a container beside holds it: it was filled before the
-//! first process of the other begins, and is still full when the engine itself starts that anew.
+//! first process of the other begins, and is still full when the engine itself starts that anew. Files that are to be elsewhere than in
+//! the folder of secrets lie in the same volume, and are mounted one by one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bollard::models::{
     ContainerCreateBody, ContainerSummaryStateEnum, HostConfig, Mount, MountType, MountVolumeOptions,
@@ -15,7 +16,8 @@ use bollard::query_parameters::{
 
 use super::name_image::{self, OWNER, PROGRAM};
 use super::{Inner, LABEL_SECRETS, LABEL_SERVER, LONG, SHORT, forgive_gone, tape};
-use crate::runtime::{Error, Result, SECRETS, SecretFile};
+use crate::model::secret_reference::PLACED;
+use crate::runtime::{ContainerSpec, Error, Result, SECRETS, SecretFile};
 
 /// How such a volume is mounted. Its size is a bound, not what it takes.
 const OPTIONS: &str = "size=64m,mode=0755,nosuid,nodev,noexec";
@@ -36,10 +38,13 @@ pub(super) fn volume(uuid: &str) -> String {
     format!("drover-secrets-{uuid}")
 }
 
-/// Whether a volume is one of those: it is nobody's but its container's.
+/// Whether a volume, or what a path leads through, is one of those: it is nobody's but its container's.
 pub(super) fn is_one(volume: &str) -> bool {
-    volume
-        .strip_prefix("drover-secrets-")
+    volume.split('/').any(is_named_so)
+}
+
+fn is_named_so(name: &str) -> bool {
+    name.strip_prefix("drover-secrets-")
         .is_some_and(|uuid| uuid.len() == 36)
 }
 
@@ -76,19 +81,75 @@ pub(super) async fn deliver(docker: &Inner, uuid: &str, files: &[SecretFile]) ->
         other => other,
     };
     let holder = hold(docker, uuid).await.map_err(cannot)?;
-    let files = files.iter().map(|file| {
+    let archive = archive(files)?;
+    let options = UploadToContainerOptionsBuilder::default().path(SECRETS).build();
+    let body = bollard::body_full(archive.into());
+    let sending = docker.api()?.upload_to_container(&holder, Some(options), body);
+    docker.call(LONG, sending).await.map_err(cannot)
+}
+
+/// What the volume is to hold: each file with the folders that it is in.
+fn archive(files: &[SecretFile]) -> Result<Vec<u8>> {
+    let folder = |mode| tape::Access {
+        owner: 0,
+        group: 0,
+        mode,
+    };
+    let mut all = Vec::new();
+    let mut folders = HashSet::new();
+    let mut placed = 0;
+    if files.iter().any(|file| file.name.starts_with('/')) {
+        all.extend(tape::header(
+            &format!("{PLACED}/"),
+            tape::Member::Folder,
+            folder(0o700),
+        )?);
+    }
+    for file in files {
+        let path = match file.name.starts_with('/') {
+            true => {
+                placed += 1;
+                format!("{PLACED}/{}", placed - 1)
+            }
+            false => file.name.clone(),
+        };
+        if !file.name.starts_with('/') {
+            for (at, _) in path.match_indices('/') {
+                let above = path.get(..=at).unwrap_or_default();
+                if folders.insert(above.to_owned()) {
+                    all.extend(tape::header(above, tape::Member::Folder, folder(0o755))?);
+                }
+            }
+        }
         let access = tape::Access {
             owner: file.access.uid,
             group: file.access.gid,
             mode: file.access.mode,
         };
-        (file.name.as_str(), access, file.content.as_slice())
+        let size = file.content.len() as u64;
+        all.extend(tape::header(&path, tape::Member::File(size), access)?);
+        all.extend_from_slice(&file.content);
+        all.extend(tape::padding(size));
+    }
+    all.extend(tape::end());
+    Ok(all)
+}
+
+/// How files of the volume are mounted that are to be elsewhere. They have to be there already: the engine asks for them.
+pub(super) async fn placed(docker: &Inner, spec: &ContainerSpec) -> Result<Vec<Mount>> {
+    if spec.placed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let volume = volume(&spec.uuid);
+    let there = docker.call(SHORT, docker.api()?.inspect_volume(&volume)).await?;
+    let mounts = spec.placed.iter().enumerate().map(|(at, path)| Mount {
+        target: Some(path.clone()),
+        source: Some(format!("{}/{PLACED}/{at}", there.mountpoint)),
+        typ: Some(MountType::BIND),
+        read_only: Some(true),
+        ..Mount::default()
     });
-    let archive = tape::of_files(files)?;
-    let options = UploadToContainerOptionsBuilder::default().path(SECRETS).build();
-    let body = bollard::body_full(archive.into());
-    let sending = docker.api()?.upload_to_container(&holder, Some(options), body);
-    docker.call(LONG, sending).await.map_err(cannot)
+    Ok(mounts.collect())
 }
 
 /// Makes sure that the one who holds the volume runs.
@@ -212,6 +273,31 @@ mod tests {
         let uuid = "01890000-0000-7000-8000-000000000001";
         assert!(is_one(&volume(uuid)));
         assert!(!is_one("drover-secrets-mine") && !is_one("data"));
+        assert!(is_one(&format!(
+            "/var/lib/docker/volumes/{}/_data/.placed/0",
+            volume(uuid)
+        )));
+    }
+
+    #[test]
+    fn files_elsewhere_lie_apart_from_those_of_the_folder() {
+        let file = |name: &str| SecretFile {
+            name: name.to_owned(),
+            content: b"x".to_vec(),
+            access: crate::model::FileAccess {
+                uid: 1,
+                gid: 2,
+                mode: 0o400,
+            },
+        };
+        let archive = archive(&[file("/etc/a"), file("in/b"), file("/etc/c"), file("in/d")]).unwrap_or_default();
+        let names = archive
+            .chunks(512)
+            .filter(|block| block.get(257..262) == Some(b"ustar"));
+        let names: Vec<String> = names
+            .map(|block| String::from_utf8_lossy(&block[..100]).trim_end_matches('\0').to_owned())
+            .collect();
+        assert_eq!(names, [".placed/", ".placed/0", "in/", "in/b", ".placed/1", "in/d"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use bollard::models::{
 
 use super::{LABEL_SERVER, image, secrets};
 use crate::model::launch::{self, BlkioDeviceOption, LaunchConfig};
+use crate::model::own_labels;
 use crate::runtime::{ContainerSpec, NetworkAttachment};
 
 /// The unit of Docker's own health check.
@@ -32,10 +33,7 @@ pub fn create_body(spec: &ContainerSpec, server_uuid: &str) -> ContainerCreateBo
         image: launch.image_uuid.as_deref().map(image::reference),
         cmd: launch.command.clone(),
         entrypoint: launch.entry_point.clone(),
-        env: launch
-            .environment
-            .as_ref()
-            .map(|e| e.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+        env: environment(launch),
         working_dir: launch.working_dir.clone(),
         user: launch.user.clone(),
         hostname: hostname(spec),
@@ -60,6 +58,19 @@ pub fn create_body(spec: &ContainerSpec, server_uuid: &str) -> ContainerCreateBo
         networking_config: networking(spec),
         ..ContainerCreateBody::default()
     }
+}
+
+/// What is set; and, without a value, what the image sets and is taken out again.
+fn environment(launch: &LaunchConfig) -> Option<Vec<String>> {
+    let set = launch.environment.as_ref();
+    let is_set = |name: &&str| set.is_some_and(|set| set.contains_key(*name));
+    let unset = launch.labels.iter().flat_map(own_labels::unset);
+    let unset: Vec<String> = unset.filter(|name| !is_set(name)).map(str::to_owned).collect();
+    if set.is_none() && unset.is_empty() {
+        return None;
+    }
+    let set = set.into_iter().flatten().map(|(name, value)| format!("{name}={value}"));
+    Some(set.chain(unset).collect())
 }
 
 fn host_config(spec: &ContainerSpec) -> HostConfig {

@@ -230,6 +230,7 @@ impl Runtime for Sim {
             version: "sim".to_owned(),
             os: "Simulator".to_owned(),
             kernel: "sim".to_owned(),
+            architecture: String::new(),
             cores: 4,
             memory_bytes: MEMORY_BYTES,
             labels: BTreeMap::new(),
@@ -390,7 +391,6 @@ impl Runtime for Sim {
 
     async fn deliver_secrets(&self, uuid: &str, files: &[SecretFile]) -> Result<()> {
         let mut world = self.enter("deliver_secrets", Some(uuid))?;
-        world.state.get(uuid).ok_or_else(|| streams::gone(uuid))?;
         world.secrets.insert(uuid.to_owned(), files.to_vec());
         Ok(())
     }

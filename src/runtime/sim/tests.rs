@@ -26,6 +26,7 @@ fn spec(uuid: &str, image: &str, labels: &[(&str, &str)]) -> ContainerSpec {
         volumes_from: vec![],
         volume_mounts: vec![],
         has_secrets: false,
+        placed: vec![],
         files: vec![],
     }
 }

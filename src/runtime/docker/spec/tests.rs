@@ -26,6 +26,7 @@ fn spec(launch: Value, network: NetworkAttachment) -> ContainerSpec {
         volumes_from: vec![],
         volume_mounts: vec![],
         has_secrets: false,
+        placed: vec![],
         files: vec![],
     }
 }
@@ -57,6 +58,10 @@ fn each_field_of_a_container_reaches_its_place() {
         (json!({"imageUuid": "docker:nginx:1.9"}), json!({"Image": "nginx:1.9"})),
         (json!({"imageUuid": "nginx"}), json!({"Image": "nginx:latest"})),
         (json!({"command": ["a", "b c"]}), json!({"Cmd": ["a", "b c"]})),
+        (
+            json!({"environment": {"A": "1"}, "labels": {"io.drover.environment.unset": "PATH, A"}}),
+            json!({"Env": ["A=1", "PATH"]}),
+        ),
         (json!({"entryPoint": ["/e", "x"]}), json!({"Entrypoint": ["/e", "x"]})),
         (
             json!({"environment": {"K": "v", "EMPTY": "", "E": "a=b"}}),
