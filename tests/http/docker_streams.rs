@@ -83,7 +83,7 @@ impl Daemon {
     async fn ask_with(&self, headers: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
         let headers = format!("{CLOSE}{headers}");
         let mut open = self.open(method, path, &headers, &body.to_string()).await;
-        let body = String::from_utf8(open.to_end().await).expect("text");
+        let body = String::from_utf8(open.all_that_comes().await).expect("text");
         (open.status, serde_json::from_str(&body).unwrap_or(Value::Null))
     }
 
@@ -119,7 +119,7 @@ impl Open {
         }
     }
 
-    async fn to_end(&mut self) -> Vec<u8> {
+    async fn all_that_comes(&mut self) -> Vec<u8> {
         let read = tokio::time::timeout(DEADLINE, self.stream.read_to_end(&mut self.rest)).await;
         read.expect("an end in time").expect("an end");
         std::mem::take(&mut self.rest)
@@ -167,7 +167,7 @@ async fn a_command_is_made_started_and_looked_at() {
         "{}",
         open.head
     );
-    assert_eq!(open.to_end().await, frame(1, "exit 3\n"));
+    assert_eq!(open.all_that_comes().await, frame(1, "exit 3\n"));
     let after = daemon.look(&id).await;
     assert_eq!(
         (&after["Running"], &after["ExitCode"]),
@@ -230,7 +230,7 @@ async fn a_connection_carries_what_is_typed_from_when_it_was_upgraded() {
     assert_eq!(daemon.look(&id).await["Running"], true);
     // Who leaves is the end of a terminal's transmission.
     open.stream.shutdown().await.expect("it is open");
-    assert_eq!(open.to_end().await, b"");
+    assert_eq!(open.all_that_comes().await, b"");
     assert_eq!(daemon.look(&id).await["ExitCode"], 0);
 
     // More than all between a client and a command can keep, both ways.
@@ -307,9 +307,9 @@ async fn commands_are_a_projects_and_a_roles_own() {
     let scene = scene().await;
     let w = &scene.world;
     let daemon = Daemon::of(w);
-    let as_account = |account: &str| format!("Authorization: {}\r\n", login(account));
+    let header_of = |account: &str| format!("Authorization: {}\r\n", login(account));
     let exec = json!({"Cmd": ["exit", "0"], "AttachStdout": true});
-    let owners = as_account("1a5");
+    let owners = header_of("1a5");
     let (status, made) = daemon
         .ask_with(&owners, "POST", "/containers/front-web-1/exec", exec.clone())
         .await;
@@ -326,8 +326,8 @@ async fn commands_are_a_projects_and_a_roles_own() {
     }
     for (account, prefix, role) in &scene.strangers {
         let (headers, base) = match prefix.contains("/projects/") {
-            true => (as_account(account), format!("/docker/projects/{}/v1.41", scene.project)),
-            false if *role == Role::Project => (as_account(account), "/docker/v1.41".to_owned()),
+            true => (header_of(account), format!("/docker/projects/{}/v1.41", scene.project)),
+            false if *role == Role::Project => (header_of(account), "/docker/v1.41".to_owned()),
             false => continue,
         };
         let ask = async |method: &str, path: &str| {
@@ -364,11 +364,11 @@ async fn the_log_of_a_container_and_what_it_uses() {
         .open("GET", &format!("{path}/logs?stdout=1&stderr=1&tail=all"), CLOSE, "")
         .await;
     assert_eq!(log.status, 200, "{}", log.head);
-    let all = log.to_end().await;
+    let all = log.all_that_comes().await;
     let framed = frame(1, "teller started\n");
     assert!(all.windows(framed.len()).any(|part| part == framed), "{all:?}");
     let mut log = daemon.open("GET", &format!("{path}/logs?stderr=1"), CLOSE, "").await;
-    assert!(!String::from_utf8_lossy(&log.to_end().await).contains("started"));
+    assert!(!String::from_utf8_lossy(&log.all_that_comes().await).contains("started"));
     let (status, refusal) = daemon.ask("GET", &format!("{path}/logs"), json!({})).await;
     assert_eq!(status, 400, "{refusal}");
     // One that is followed goes on.
@@ -435,7 +435,7 @@ async fn what_happens_is_told_to_who_listens() {
     assert_eq!(status, 400);
     let mut past = daemon.open("GET", "/events?until=1000000000", CLOSE, "").await;
     assert_eq!(
-        (past.status, past.to_end().await.as_slice()),
+        (past.status, past.all_that_comes().await.as_slice()),
         (200, &b"0\r\n\r\n"[..]),
         "what was is not kept"
     );
