@@ -184,7 +184,7 @@ fn so_many_units_of_a_job_go_on_at_once_until_each_has_succeeded() {
         "one has succeeded",
         &world,
         "
-         create shop-web-3 v0 in new unit 1 on host 1
+         create shop-web-3 v0 in new unit 3 on host 1
          working: Waiting for shop-web-2 to succeed",
     );
     end(&mut world, ids[1], 3);
@@ -194,7 +194,7 @@ fn so_many_units_of_a_job_go_on_at_once_until_each_has_succeeded() {
         &format!(
             "
          start {}
-         create shop-web-3 v0 in new unit 1 on host 1
+         create shop-web-3 v0 in new unit 3 on host 1
          working: Starting shop-web-2",
             ids[1]
         ),
