@@ -99,7 +99,7 @@ async fn files_that_cannot_be_are_refused() {
         (
             json!({"Configs": [config("none", "/a")]}),
             400,
-            format!("{desc}config not found: none"),
+            format!("{desc}config not found: site"),
         ),
         (
             json!({"Configs": [{"ConfigID": site, "ConfigName": "site"}]}),
@@ -413,7 +413,7 @@ async fn placement_says_where_and_how_many() {
         json!({"Constraints": constraints, "Preferences": preferences, "MaxReplicas": 3})
     );
     for (placement, status) in [
-        (one("node.labels.a == b,c".to_owned()), 501),
+        (one("node.labels.a == b,c".to_owned()), 500),
         (one("node.colour == red".to_owned()), 501),
         (one("node.role".to_owned()), 400),
         (

@@ -89,10 +89,6 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     if role == "worker" {
         return Err(Refusal::not_built("Role: every node is a manager here"));
     }
-    // One that is on its way somewhere is asked again once it is there, as where somebody else was faster.
-    if !matches!(row.state, State::ACTIVE | State::INACTIVE) {
-        return Err(Refusal::stale());
-    }
     let mut new = Map::new();
     // What this server itself says of a host is not Docker's to take away.
     let kept = labels(&fields(&row)?, "labels")?
@@ -102,19 +98,25 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     new.extend(given_labels(&body)?.as_object().cloned().unwrap_or_default());
     let changed = validated(caller, &ty, json!({"labels": new}), Purpose::Update, Some(row.id)).await?;
     let was = availability(&row)?;
-    let Some(action) = leads_to(was, &wanted) else {
-        caller.note(&ty.def, Some(&row), "update", &changed);
-        let row = caller.engine.update(&caller.scope, &ty, row.id, changed).await?;
-        if was != wanted {
-            let input = Input::from_iter([(EVACUATED.to_owned(), json!(false))]);
-            caller.engine.write_row(&caller.scope, &row, input).await?;
-        }
-        return Ok(());
-    };
-    caller.may_act(&ty, action)?;
+    let action = leads_to(was, &wanted).unwrap_or("update");
+    if action != "update" {
+        caller.may_act(&ty, action)?;
+    }
     caller.note(&ty.def, Some(&row), action, &changed);
     let labels = changed.get("labels").cloned().unwrap_or_default();
-    caller.engine.change_host(&caller.scope, &row, action, labels).await?;
+    // Between two states labels cannot be written alone: that is asked again, as where somebody else was faster.
+    let is_settled = matches!(
+        row.state,
+        State::ACTIVE | State::INACTIVE | State::UPDATING_ACTIVE | State::UPDATING_INACTIVE
+    );
+    if action == "update" && !is_settled {
+        return Err(Refusal::stale());
+    }
+    let row = caller.engine.change_host(&caller.scope, &row, action, labels).await?;
+    if action == "update" && was != wanted {
+        let input = Input::from_iter([(EVACUATED.to_owned(), json!(false))]);
+        caller.engine.write_row(&caller.scope, &row, input).await?;
+    }
     Ok(())
 }
 
