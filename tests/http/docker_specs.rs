@@ -415,7 +415,7 @@ async fn placement_says_where_and_how_many() {
     for (placement, status) in [
         (one("node.labels.a == b,c".to_owned()), 500),
         (one("node.colour == red".to_owned()), 501),
-        (one("node.role".to_owned()), 400),
+        (one("node.role".to_owned()), 500),
         (
             json!({"Preferences": [{"Spread": {"SpreadDescriptor": "node.role"}}]}),
             501,

@@ -411,9 +411,6 @@ mod tests {
             );
         }
         assert!(settle(json!({"Name": "a_b-c"})).is_ok());
-        assert!(
-            settle(json!({"TaskTemplate": {"ContainerSpec": {"Image": "reg.Example:5000/a/b:v1@sha256:ab"}}})).is_ok()
-        );
         let job = |mode: Value| settle(json!({"Mode": mode})).unwrap()["Mode"].clone();
         let of = |at_once: u64, all: u64| json!({"ReplicatedJob": {"MaxConcurrent": at_once, "TotalCompletions": all}});
         assert_eq!(job(json!({"GlobalJob": {}})), json!({"GlobalJob": {}}));

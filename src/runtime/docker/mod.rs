@@ -407,14 +407,12 @@ impl Runtime for Docker {
     }
 
     async fn ensure_volume(&self, name: &str, driver: &str, options: &BTreeMap<String, String>) -> Result<()> {
+        let own = (LABEL_SERVER.to_owned(), self.inner.server_uuid.clone());
         let request = VolumeCreateRequest {
             name: Some(name.to_owned()),
             driver: Some(driver.to_owned()).filter(|d| !d.is_empty()),
             driver_opts: Some(options.iter().map(|(k, v)| (k.clone(), v.clone())).collect()),
-            labels: Some(HashMap::from([(
-                LABEL_SERVER.to_owned(),
-                self.inner.server_uuid.clone(),
-            )])),
+            labels: Some(HashMap::from([own])),
             ..VolumeCreateRequest::default()
         };
         self.inner
