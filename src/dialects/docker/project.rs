@@ -216,6 +216,8 @@ fn put_environment(launch: &mut Map<String, Value>, labels: &mut Map<String, Val
     for line in &container.env {
         match line.split_once('=') {
             Some((key, value)) => drop(environment.insert(key.to_owned(), json!(value))),
+            // An empty line names nothing.
+            None if line.is_empty() => {}
             None => unset.push(line.as_str()),
         }
     }
