@@ -207,7 +207,7 @@ pub fn against_floor(options: &Options, folder: &Path, filled: &Filled) -> Vec<F
                 server: &base,
                 request: Box::new(|n| load::get(&format!("/documents/{}", stored[scattered(n, stored.len())]))),
             },
-            Limit::AtLeast(0.7, 1.2),
+            Limit::AtLeast(1.0, 1.2),
         );
         figures.push(by_id);
         let list = compare(
@@ -226,7 +226,7 @@ pub fn against_floor(options: &Options, folder: &Path, filled: &Filled) -> Vec<F
                     ))
                 }),
             },
-            Limit::AtLeast(0.5, 0.8),
+            Limit::AtLeast(0.6, 0.85),
         );
         figures.push(list);
     }
@@ -242,7 +242,7 @@ pub fn against_floor(options: &Options, folder: &Path, filled: &Filled) -> Vec<F
             server: &base,
             request: Box::new(|_| load::post("/documents", &object)),
         },
-        Limit::AtLeast(0.25, 0.4),
+        Limit::AtLeast(0.3, 0.45),
     );
     figures.push(create);
     let written = |server: &Server, request: &dyn Fn(u64) -> Vec<u8>| {
@@ -258,7 +258,7 @@ pub fn against_floor(options: &Options, folder: &Path, filled: &Filled) -> Vec<F
         name: "bytes written per byte of a created object, 64 in flight".into(),
         value: Some(our_bytes / object.len() as f64),
         unit: "x",
-        limit: Limit::AtMost(8.0, 4.5),
+        limit: Limit::AtMost(6.0, 4.0),
         from: format!(
             "{our_bytes:.0} B for {} B; floor {:.1}x",
             object.len(),

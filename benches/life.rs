@@ -53,7 +53,7 @@ pub fn cold_start(folder: &Path, filled: &Filled) -> Vec<Figure> {
             name: format!("start to first answer, {rows} rows"),
             value: Some(median(&mut took)),
             unit: " ms",
-            limit: Limit::AtMost(100.0, 20.0),
+            limit: Limit::AtMost(25.0, 15.0),
             from: format!(
                 "median of {}; the first took {first:.1} ms, the longest {:.1} ms",
                 took.len(),
