@@ -6,11 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::json;
 
 use crate::process::{PATIENCE, drover, ended};
 
@@ -65,8 +67,22 @@ fn request(path: &str, host: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
 }
 
+/// A POST of JSON, with this said of the connection.
+fn post(path: &str, host: &str, body: &serde_json::Value, connection: &str) -> String {
+    let body = body.to_string();
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
 /// What is answered in TLS, to one who believes `authority` and may show a certificate; or why nothing is.
 fn ask(address: &str, path: &str, authority: &[u8], own: Option<(&str, &str)>) -> Result<String, String> {
+    send(address, &request(path, address), authority, own)
+}
+
+/// The same for a whole request.
+fn send(address: &str, request: &str, authority: &[u8], own: Option<(&str, &str)>) -> Result<String, String> {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(authority) {
         roots.add(root.expect("PEM")).expect("a certificate");
@@ -89,9 +105,7 @@ fn ask(address: &str, path: &str, authority: &[u8], own: Option<(&str, &str)>) -
     let stream = TcpStream::connect(address).map_err(|e| e.to_string())?;
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let mut stream = StreamOwned::new(client, stream);
-    stream
-        .write_all(request(path, address).as_bytes())
-        .map_err(|e| e.to_string())?;
+    stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Err(e) if answer.is_empty() => Err(e.to_string()),
@@ -211,6 +225,49 @@ fn dockers_interface_has_an_address_of_its_own_for_those_with_certificates() {
     let own = (text(&ours.cert), text(&ours.key));
     let answer = ask(&address, "/v2-beta", &authority, Some((&own.0, &own.1))).expect("an answer");
     assert!(answer.contains("page not found"), "{answer}");
+}
+
+#[test]
+fn a_command_writes_in_tls_what_it_writes_and_nothing_between() {
+    let place = tempfile::tempdir().expect("a folder");
+    let server = Server::start(
+        place.path(),
+        &["--docker-api-listen", "127.0.0.1:0", "--tls-self-signed"],
+    );
+    let authority = std::fs::read(place.path().join("data/tls.crt")).expect("it is kept");
+    let address = server.at(1);
+    let say = |request: &str| send(&address, request, &authority, None).expect("an answer");
+    let body_of = |answer: &str| -> serde_json::Value {
+        let body = answer.split_once("\r\n\r\n").expect("a body").1;
+        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"))
+    };
+    let spec = json!({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "sim:latest"}}});
+    let made = say(&post("/services/create", &address, &spec, "close"));
+    assert!(made.starts_with("HTTP/1.1 201"), "{made}");
+    let begun = Instant::now();
+    let id = loop {
+        let all = body_of(&say(&request("/containers/json", &address)));
+        match all[0]["Id"].as_str() {
+            Some(id) => break id.to_owned(),
+            None => assert!(begun.elapsed() < PATIENCE, "nothing runs"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let command = json!({"Cmd": ["echo", "hi"], "AttachStdout": true, "Tty": true});
+    let exec = body_of(&say(&post(
+        &format!("/containers/{id}/exec"),
+        &address,
+        &command,
+        "close",
+    )));
+    let path = format!("/exec/{}/start", exec["Id"].as_str().expect("an id"));
+    let started = say(&post(&path, &address, &json!({"Tty": true}), "Upgrade\r\nUpgrade: tcp"));
+    let (head, written) = started.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    assert!(!head.to_lowercase().contains("chunked"), "{head}");
+    let length = written.split_once("\r\n").map(|(first, _)| first);
+    let is_length = length.is_some_and(|first| usize::from_str_radix(first, 16).is_ok());
+    assert!(!written.is_empty() && !is_length, "{written:?}");
 }
 
 #[test]

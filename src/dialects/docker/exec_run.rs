@@ -147,7 +147,10 @@ impl Carried {
             answer.upgrade("tcp");
         }
         let body = BodyStream::new(Box::pin(body)).boxed();
-        answer.insert_header((CONTENT_TYPE, RAW)).body(body)
+        let mut answer = answer.insert_header((CONTENT_TYPE, RAW)).body(body);
+        // What follows an upgrade is no HTTP: no pieces with their lengths before them.
+        answer.head_mut().no_chunking(upgrades);
+        answer
     }
 
     /// Both ways over a connection, until the command ends or whoever reads is gone.
