@@ -90,12 +90,7 @@ impl UpgradePolicy {
     /// Reads the labels. 422 that names the label if one says nothing that can be done.
     pub fn of(labels: &BTreeMap<String, String>) -> Result<Self> {
         let known = [FAILURE_ACTION, MONITOR, MAX_FAILURE_RATIO, CANARY];
-        if let Some(other) = labels
-            .keys()
-            .find(|k| k.starts_with(UPGRADE) && !known.contains(&k.as_str()))
-        {
-            return Err(bad(other, "there is no such label"));
-        }
+        only_known(labels, UPGRADE, &known)?;
         let label = |name: &str| labels.get(name).map(|value| value.trim());
         let failure_action = match label(FAILURE_ACTION) {
             None | Some("continue") => FailureAction::Continue,
@@ -153,10 +148,7 @@ pub fn health_command(labels: &BTreeMap<String, String>) -> Option<&str> {
 /// Checks what a launch configuration of whatever place says of its health. 422 that names the label.
 pub fn check_health_command(launch: &LaunchConfig) -> Result<()> {
     let labels = launch.labels.clone().unwrap_or_default();
-    let known = labels.keys().filter(|key| key.starts_with(HEALTH));
-    if let Some(other) = known.into_iter().find(|key| *key != HEALTH_COMMAND) {
-        return Err(bad(other, "there is no such label"));
-    }
+    only_known(&labels, HEALTH, &[HEALTH_COMMAND])?;
     if !labels.contains_key(HEALTH_COMMAND) {
         return Ok(());
     }
@@ -227,6 +219,15 @@ pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
 }
 
 /// An error about a label.
+/// Refuses a label that begins so and is none of these.
+fn only_known(labels: &BTreeMap<String, String>, prefix: &str, known: &[&str]) -> Result<()> {
+    let mut given = labels.keys().filter(|key| key.starts_with(prefix));
+    match given.find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(other) => Err(bad(other, "there is no such label")),
+    }
+}
+
 fn bad(label: &str, why: &str) -> Error {
     Error::invalid("InvalidOption", FIELD).with_message(format!("label {label}: {why}"))
 }

@@ -18,6 +18,7 @@ mod desired;
 mod draft;
 mod guard;
 mod health;
+mod jobs;
 mod naming;
 mod observed;
 mod print;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::draft::{Draft, Reach};
+use super::jobs::{is_of_job, room_of_job};
 use super::naming::free_indexes;
 use super::roster::{Mode, Patience, Roster, sort_by_host, sort_by_number};
 use super::schedule::{Refusal, Scheduler};
@@ -295,20 +296,6 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
     }
 }
 
-/// How many more units of a job may begin.
-fn room_of_job(draft: &Draft<'_>, roster: &Roster<'_>) -> usize {
-    let Some(most) = draft.shape.job.max_concurrent else {
-        return usize::MAX;
-    };
-    let goes_on = |unit: &&Unit<'_>| {
-        let primary = unit.live.iter().find(|i| i.config.is_none());
-        let is_over = |i: &&Instance| draft.shape.config_of(i).is_some_and(|config| is_over(i, config));
-        !primary.copied().is_some_and(|i| is_over(&i))
-    };
-    let going = roster.kept.iter().filter(goes_on).count();
-    usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(going)
-}
-
 fn slot<'a>(unit: &Unit<'a>, config: &UnitConfig) -> Option<&'a Instance> {
     unit.live.iter().find(|i| i.config == config.name).copied()
 }
@@ -340,11 +327,6 @@ fn is_ready(draft: &Draft<'_>, instance: &Instance, config: &UnitConfig, patienc
     let is_up = || instance.state == InstanceState::Running && !is_shaky(draft, instance, config, patience);
     let serves = || !is_of_job(draft, config) && is_up() && is_well(instance, config, patience);
     is_over(instance, config) || serves()
-}
-
-/// Whether it has to end: the primary of a job.
-fn is_of_job(draft: &Draft<'_>, config: &UnitConfig) -> bool {
-    draft.shape.job.is_job && config.name.is_none()
 }
 
 fn is_complete(draft: &Draft<'_>, unit: &Unit<'_>, patience: Patience) -> bool {

@@ -22,19 +22,24 @@ struct Server {
     urls: Vec<String>,
 }
 
+/// The arguments of a server in this folder, and some more.
+fn serving<'a>(data: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let own = [
+        "serve",
+        "--docker",
+        "none",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        data,
+    ];
+    [&own[..], more].concat()
+}
+
 impl Server {
     fn start(folder: &Path, more: &[&str]) -> Self {
         let data = folder.join("data").display().to_string();
-        let mut arguments = vec![
-            "serve",
-            "--docker",
-            "none",
-            "--listen",
-            "127.0.0.1:0",
-            "--data-dir",
-            &data,
-        ];
-        arguments.extend(more);
+        let arguments = serving(&data, more);
         let mut child = drover(&arguments).spawn().expect("the program runs");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let urls = lines
@@ -335,16 +340,7 @@ fn what_does_not_fit_together_is_said_before_anything_is_done() {
             "there is no group",
         ),
     ] {
-        let mut arguments = vec![
-            "serve",
-            "--docker",
-            "none",
-            "--listen",
-            "127.0.0.1:0",
-            "--data-dir",
-            &data,
-        ];
-        arguments.extend(flags);
+        let arguments = serving(&data, flags);
         let (status, _, told) = ended(&arguments);
         assert_eq!(status, 78, "{flags:?}: {told}");
         assert!(told.contains(why), "{flags:?}: {told}");

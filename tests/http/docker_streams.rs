@@ -265,6 +265,9 @@ async fn commands_that_cannot_be_are_refused_as_docker_does() {
         (json!({"Cmd": "sh"}), 400, "invalid JSON"),
         (json!({"Cmd": ["a\u{0}b"]}), 400, "NUL"),
         (json!({"Cmd": ["sh"], "Privileged": true}), 501, "Privileged"),
+        // Whatever the case of a name.
+        (json!({"cmd": ["sh"], "privileged": true}), 501, "Privileged"),
+        (json!({"Cmd": ["sh"], "DetachKeys": "ctrl-x"}), 501, "DetachKeys"),
     ] {
         let (found, refusal) = daemon.ask("POST", &path, body.clone()).await;
         assert_eq!(found, status, "{body}: {refusal}");

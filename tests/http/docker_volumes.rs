@@ -147,6 +147,16 @@ async fn what_is_no_volume_is_refused_and_nothing_is_made() {
     assert_eq!(refused.status, 409, "{}", refused.body);
     let refused = get(&w, &format!("/volumes?{}", filters(json!({"colour": ["red"]})))).await;
     assert_eq!(refused.status, 400, "{}", refused.body);
+    let refused = get(&w, &format!("/volumes?{}", filters(json!({"dangling": ["perhaps"]})))).await;
+    assert_eq!(refused.status, 500, "{}", refused.body);
+    // Which volumes nobody named is known to later versions only.
+    let refused = post(
+        &w,
+        &format!("/volumes/prune?{}", filters(json!({"all": ["false"]}))),
+        json!({}),
+    )
+    .await;
+    assert_eq!(refused.status, 400, "{}", refused.body);
 }
 
 #[actix_web::test]

@@ -12,6 +12,7 @@ use super::DockerApi;
 use super::caller::{Caller, Deed, fields};
 use super::containers;
 use super::frames::Outputs;
+use super::keys::canonical;
 use super::query::Query;
 use super::refusal::{Outcome, Refusal};
 use crate::engine::{Answer, Input, Terminal};
@@ -91,7 +92,7 @@ impl Exec {
     pub fn outputs(&self) -> Outputs {
         let (out, err) = (self.has("AttachStdout"), self.has("AttachStderr"));
         // A terminal has one output.
-        let out = out || (err && self.has("Tty"));
+        let out = out || (err && self.has("TTY"));
         Outputs { out, err }
     }
 
@@ -125,6 +126,7 @@ fn is_on(body: &Value, name: &str) -> bool {
 pub async fn create(state: &DockerApi, caller: &mut Caller, wanted: &str, body: Value) -> Outcome<Value> {
     let ty = caller.may("container", Deed::Read)?;
     let row = containers::find(caller, wanted).await?;
+    let body = canonical(body);
     let input = input(&body)?;
     let mut noted = input.clone();
     // Values of variables are nothing for a log.
@@ -178,9 +180,12 @@ fn input(body: &Value) -> Outcome<Input> {
             "Privileged: a command has no more rights than its container in this build",
         ));
     }
+    if !text("DetachKeys").is_empty() {
+        return Err(Refusal::not_built("DetachKeys are not part of this build"));
+    }
     let output = is_on(body, "AttachStdout") || is_on(body, "AttachStderr");
     let input = json!({
-        "command": command, "environment": environment, "tty": is_on(body, "Tty"), "attachStdin": is_on(body, "AttachStdin"),
+        "command": command, "environment": environment, "tty": is_on(body, "TTY"), "attachStdin": is_on(body, "AttachStdin"),
         "attachStdout": output, "user": text("User"), "workingDir": text("WorkingDir"),
     });
     match input {
@@ -210,7 +215,7 @@ pub async fn inspect(state: &DockerApi, caller: &Caller, id: &str) -> Outcome<Va
         .map_or((Value::Null, &[][..]), |(first, rest)| (first.clone(), rest));
     let (out, err) = (exec.has("AttachStdout"), exec.has("AttachStderr"));
     let mut process = Map::new();
-    process.insert("tty".into(), json!(exec.has("Tty")));
+    process.insert("tty".into(), json!(exec.has("TTY")));
     process.insert("entrypoint".into(), first);
     process.insert("arguments".into(), json!(rest));
     process.insert("privileged".into(), json!(false));

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::caller::Caller;
 use super::exec::Exec;
 use super::frames::{Outputs, framed};
+use super::keys::canonical;
 use super::refusal::{Outcome, Refusal};
 use super::{API_VERSION, DockerApi};
 use crate::engine::{OpenStream, Pieces, Running};
@@ -34,8 +35,9 @@ pub async fn start(
     state: &DockerApi,
     caller: &Caller,
     id: &str,
-    body: &Value,
+    body: Value,
 ) -> Outcome<HttpResponse> {
+    let body = canonical(body);
     let exec = state.execs.find(caller, id)?;
     let is_detached = body.get("Detach").and_then(Value::as_bool) == Some(true);
     let place = state.sockets.admit(caller.scope.user.id)?;
@@ -47,7 +49,7 @@ pub async fn start(
         output: running.output,
         input: running.input,
         reads,
-        has_terminal: exec.has("Tty"),
+        has_terminal: exec.has("TTY"),
         outputs: exec.outputs(),
         _place: place,
     };

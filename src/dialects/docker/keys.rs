@@ -145,6 +145,14 @@ const KNOWN: &[&str] = &[
     "Container",
     "EndpointConfig",
     "ClusterVolumeSpec",
+    "Cmd",
+    "AttachStdin",
+    "AttachStdout",
+    "AttachStderr",
+    "Privileged",
+    "WorkingDir",
+    "DetachKeys",
+    "Detach",
 ];
 
 /// The same with the names as Docker writes them, without what is null, and without what Docker does not know.

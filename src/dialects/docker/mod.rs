@@ -222,7 +222,7 @@ async fn answer(
                 state,
                 &caller,
                 id,
-                &reader::body(&sent, "types.ExecStartCheck")?,
+                reader::body(&sent, "types.ExecStartCheck")?,
             )
             .await
         }

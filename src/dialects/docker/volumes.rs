@@ -67,6 +67,7 @@ impl All {
 pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
     caller.may("volume", Deed::Read)?;
     let filters = query.filters(&["dangling", "driver", "label", "name"])?;
+    filters.check("dangling", &["true", "false", "1", "0"])?;
     let all = All::read(caller).await?;
     let mut out = BTreeMap::new();
     for row in &all.rows {
@@ -153,7 +154,7 @@ pub async fn remove(caller: &mut Caller, name: &str, query: &Query) -> Outcome<(
 /// `POST /volumes/prune`: removes all that no container mounts.
 pub async fn prune(caller: &mut Caller, query: &Query) -> Outcome<Value> {
     caller.may("volume", Deed::Remove)?;
-    let filters = query.filters(&["label", "label!", "all"])?;
+    let filters = query.filters(&["label", "label!"])?;
     let all = All::read(caller).await?;
     let mut unused = Vec::new();
     for row in all.rows.into_iter().filter(|row| !all.users.contains_key(&row.id)) {

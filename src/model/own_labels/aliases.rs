@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::bad;
+use super::{bad, only_known};
 use crate::model::Result;
 
 /// What all labels about networks begin with.
@@ -23,9 +23,7 @@ pub fn aliases(labels: &BTreeMap<String, String>) -> Vec<String> {
 
 /// Checks the label of whatever launch configuration. 422 that names it.
 pub fn check_aliases(labels: &BTreeMap<String, String>) -> Result<()> {
-    if let Some(other) = labels.keys().find(|key| key.starts_with(NETWORK) && *key != ALIASES) {
-        return Err(bad(other, "there is no such label"));
-    }
+    only_known(labels, NETWORK, &[ALIASES])?;
     let Some(text) = labels.get(ALIASES) else {
         return Ok(());
     };

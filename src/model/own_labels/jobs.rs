@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::bad;
+use super::{bad, only_known};
 use crate::model::Result;
 
 /// `true`: each unit runs until it has succeeded.
@@ -25,10 +25,7 @@ impl JobRule {
     /// # Errors
     /// 422 that names the label if one says nothing that can be done.
     pub fn of(labels: &BTreeMap<String, String>) -> Result<Self> {
-        let mut given = labels.keys().filter(|key| key.starts_with(JOB));
-        if let Some(other) = given.find(|key| ![JOB, MAX_CONCURRENT].contains(&key.as_str())) {
-            return Err(bad(other, "there is no such label"));
-        }
+        only_known(labels, JOB, &[JOB, MAX_CONCURRENT])?;
         let is_job = match labels.get(JOB).map(|value| value.trim()) {
             None => false,
             Some("true") => true,

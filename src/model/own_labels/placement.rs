@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::bad;
+use super::{bad, only_known};
 use crate::model::Result;
 
 /// What all labels about places begin with.
@@ -33,10 +33,7 @@ impl PlacementRule {
     /// # Errors
     /// 422 that names the label if one says nothing that can be done.
     pub fn of(labels: &BTreeMap<String, String>) -> Result<Self> {
-        let mut given = labels.keys().filter(|key| key.starts_with(SCHEDULER));
-        if let Some(other) = given.find(|key| ![MAX_PER_HOST, SPREAD].contains(&key.as_str())) {
-            return Err(bad(other, "there is no such label"));
-        }
+        only_known(labels, SCHEDULER, &[MAX_PER_HOST, SPREAD])?;
         let most = labels.get(MAX_PER_HOST).map(|text| {
             let most = text.trim().parse().ok().filter(|most: &u32| *most > 0);
             most.ok_or_else(|| bad(MAX_PER_HOST, "is a number of containers, at least 1"))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobRule, bad, parse_duration};
+use super::{JobRule, bad, only_known, parse_duration};
 use crate::model::launch::LABEL_START_ONCE;
 use crate::model::{Result, Timestamp};
 
@@ -65,9 +65,8 @@ impl RestartRule {
     /// 422 that names the label if one says nothing that can be done.
     pub fn of(labels: &BTreeMap<String, String>) -> Result<Self> {
         let known = [CONDITION, DELAY, MAX_ATTEMPTS, WINDOW];
-        let mut given = labels.keys().filter(|key| key.starts_with(RESTART)).peekable();
         let is_job = JobRule::checked(labels).is_job;
-        let Some(first) = given.peek() else {
+        let Some(first) = labels.keys().find(|key| key.starts_with(RESTART)) else {
             return Ok(Self {
                 on_failure_only: is_job,
                 ..Self::default()
@@ -77,9 +76,7 @@ impl RestartRule {
         if labels.get(LABEL_START_ONCE).is_some_and(runs_once) {
             return Err(bad(first, "is not for containers that run once"));
         }
-        if let Some(other) = given.find(|key| !known.contains(&key.as_str())) {
-            return Err(bad(other, "there is no such label"));
-        }
+        only_known(labels, RESTART, &known)?;
         let label = |name: &str| labels.get(name).map(|value| value.trim());
         let time = |name: &str| {
             let time = |text| parse_duration(text).filter(|time| !time.is_zero());
