@@ -207,7 +207,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     }
     let state = web::Data::new(ApiState::new(engine.clone(), &api_options(serve, ui, hub)));
     let sockets = state.clone();
-    let docker = dialects::make_docker(&engine, &state);
+    let docker = dialects::dockers(&dialects::entry(&engine, &state));
     let beside = dialects::serve_apart(serve, open.docker, &docker, &mut aside)?;
     let configured = dialects::beside_rancher(serve, docker, state);
     let mut server = HttpServer::new(move || App::new().configure(configured.clone()))

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, ApiState};
 use crate::cli::{Dialect, Serve};
-use crate::dialects::docker::{self, DockerApi, Parts};
+use crate::dialects::docker::{self, DockerApi};
+use crate::dialects::entry::Entry;
 use crate::engine::Engine;
 use crate::failure::{Failure, Status};
 
@@ -21,18 +22,23 @@ use super::listening::Open;
 /// Who may use the socket: its owner and its group.
 const SOCKET_MODE: u32 = 0o660;
 
-/// Docker's, which shares with Rancher's who is let in and how much is taken in.
-pub fn make_docker(engine: &Arc<Engine>, api: &ApiState) -> web::Data<DockerApi> {
+/// How requests enter the others, who share with Rancher's who is let in and how much is taken in.
+pub fn entry(engine: &Arc<Engine>, api: &ApiState) -> Entry {
     let shared = api.shared();
-    let parts = Parts {
+    Entry {
+        engine: engine.clone(),
         gate: shared.gate,
         guard: shared.guard,
         trusted_proxies: shared.trusted_proxies,
         body_patience: shared.body_patience,
         intake: shared.intake,
         sockets: shared.sockets,
-    };
-    web::Data::new(DockerApi::new(engine.clone(), parts))
+    }
+}
+
+/// Docker's, which can be served in several places.
+pub fn dockers(entry: &Entry) -> web::Data<DockerApi> {
+    web::Data::new(DockerApi::new(entry.clone()))
 }
 
 /// All interfaces of the main address: the others under their mounts, if they are wanted, and Rancher's.
@@ -85,7 +91,6 @@ pub fn serve_apart(
         let state = state.clone();
         let server = HttpServer::new(move || App::new().configure(|c| docker::configure_at_root(c, state.clone())))
             .workers(1)
-            .on_connect(docker::keep_spare)
             .on_connect(docker::keep_spare)
             .disable_signals();
         let unheard = open.unheard();

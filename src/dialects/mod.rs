@@ -4,3 +4,4 @@
 //! one, or Rancher's.
 
 pub mod docker;
+pub mod entry;

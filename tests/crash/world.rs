@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
 use drover::dialects::docker;
+use drover::dialects::entry::Entry;
 use drover::engine::{Attachment, BalancerKeeper, Connect, Engine, EngineConfig, NameKeeper, Simulators};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
@@ -505,7 +506,8 @@ impl World {
     async fn send(&self, method: Method, url: &str, body: Option<Value>) -> (StatusCode, Value) {
         let (engine, state) = self.server.as_ref().expect("a server runs");
         let shared = state.shared();
-        let parts = docker::Parts {
+        let entry = Entry {
+            engine: engine.clone(),
             gate: shared.gate,
             guard: shared.guard,
             trusted_proxies: shared.trusted_proxies,
@@ -513,7 +515,7 @@ impl World {
             intake: shared.intake,
             sockets: shared.sockets,
         };
-        let docker = web::Data::new(docker::DockerApi::new(engine.clone(), parts));
+        let docker = web::Data::new(docker::DockerApi::new(entry));
         let app = App::new().configure(|c| docker::configure(c, docker));
         let app = test::init_service(app.configure(|c| configure(c, state.clone()))).await;
         let mut request = test::TestRequest::default()

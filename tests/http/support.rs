@@ -14,6 +14,7 @@ use actix_web::{App, test, web};
 use diesel::prelude::*;
 use drover::api::{ApiOptions, ApiState, configure};
 use drover::dialects::docker;
+use drover::dialects::entry::Entry;
 use drover::engine::{Attachment, Connect, Engine, EngineConfig, Simulators};
 use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
@@ -328,7 +329,8 @@ impl World {
     /// Docker's interface over this world.
     pub fn docker(&self) -> web::Data<docker::DockerApi> {
         let shared = self.state.shared();
-        let parts = docker::Parts {
+        let entry = Entry {
+            engine: self.engine.clone(),
             gate: shared.gate,
             guard: shared.guard,
             trusted_proxies: shared.trusted_proxies,
@@ -336,7 +338,7 @@ impl World {
             intake: shared.intake,
             sockets: shared.sockets,
         };
-        web::Data::new(docker::DockerApi::new(self.engine.clone(), parts))
+        web::Data::new(docker::DockerApi::new(entry))
     }
 
     /// The same with headers of its own.

@@ -30,7 +30,7 @@ pub async fn answer(state: &DockerApi, caller: &Caller, id: &str, query: &Query)
         return Ok(whole(&told.nothing()));
     };
     if is_followed {
-        let place = state.sockets.admit(caller.scope.user.id)?;
+        let place = state.entry.sockets.admit(caller.scope.user.id)?;
         let lines = looks.filter_map(move |looked| {
             let _held = &place;
             let line = match looked {

@@ -28,7 +28,7 @@ use crate::model::{Error, ResourceId, Result};
 /// `GET /events`.
 pub async fn follow(state: &DockerApi, caller: &Caller, query: &Query) -> Outcome<HttpResponse> {
     let wanted = Wanted::read(query)?;
-    let place = state.sockets.admit(caller.scope.user.id)?;
+    let place = state.entry.sockets.admit(caller.scope.user.id)?;
     let now = caller.engine.now();
     let end = wanted.left(now).map(|left| Instant::now() + left);
     let is_over = wanted.until.is_some_and(|until| until <= now);

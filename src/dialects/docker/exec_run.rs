@@ -40,7 +40,7 @@ pub async fn start(
     let body = canonical(body);
     let exec = state.execs.find(caller, id)?;
     let is_detached = body.get("Detach").and_then(Value::as_bool) == Some(true);
-    let place = state.sockets.admit(caller.scope.user.id)?;
+    let place = state.entry.sockets.admit(caller.scope.user.id)?;
     let upgrades = request.headers().contains_key(UPGRADE);
     let (path, token) = exec.token()?;
     let running = open(caller, &exec, path, &token).await?;

@@ -98,7 +98,7 @@ pub async fn of_container(state: &DockerApi, caller: &Caller, id: &str, query: &
     let Some(pieces) = open(caller, &row, &wanted).await? else {
         return Ok(HttpResponse::Ok().finish());
     };
-    let place = state.sockets.admit(caller.scope.user.id)?;
+    let place = state.entry.sockets.admit(caller.scope.user.id)?;
     let outputs = Outputs {
         out: wanted.out,
         err: wanted.err,
@@ -136,7 +136,7 @@ async fn answer(
         let Some(pieces) = open(caller, container, wanted).await? else {
             continue;
         };
-        places.push(state.sockets.admit(caller.scope.user.id)?);
+        places.push(state.entry.sockets.admit(caller.scope.user.id)?);
         let about = about(caller, service, container);
         let (out, err, details, timestamps) = (wanted.out, wanted.err, wanted.details, wanted.timestamps);
         let frames = pieces.filter_map(move |piece| {

@@ -40,25 +40,18 @@ mod tasks;
 mod things;
 mod volumes;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, SERVER, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, SERVER, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use crate::auth::{Gate, Presented};
-use crate::engine::Engine;
-use crate::http::guard::Guard;
-use crate::http::headers::one_text;
-use crate::http::sockets::Admission;
+use super::entry::{Claim, Entry};
 pub use crate::http::taken::keep_spare;
-use crate::http::{address, body, path};
-use crate::schema::Version;
+use crate::http::{body, path};
 use caller::Caller;
 use exec::Execs;
 use ids::Ids;
@@ -77,13 +70,7 @@ static EXPERIMENTAL: HeaderName = HeaderName::from_static("docker-experimental")
 
 /// What all requests share.
 pub struct DockerApi {
-    engine: Arc<Engine>,
-    gate: Arc<Gate>,
-    guard: Guard,
-    trusted_proxies: Vec<IpAddr>,
-    body_patience: Duration,
-    intake: Arc<body::Intake>,
-    sockets: Arc<Admission>,
+    entry: Entry,
     ids: Arc<Ids>,
     execs: Execs,
 }
@@ -97,36 +84,14 @@ enum Door {
     Socket,
 }
 
-/// What it needs of who serves it.
-pub struct Parts {
-    /// Lets requests in.
-    pub gate: Arc<Gate>,
-    /// Keeps pages of other sites out.
-    pub guard: Guard,
-    /// Peers whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpAddr>,
-    /// How long a body may take to arrive.
-    pub body_patience: Duration,
-    /// Counts what arrives.
-    pub intake: Arc<body::Intake>,
-    /// Counts what stays open.
-    pub sockets: Arc<Admission>,
-}
-
 impl DockerApi {
-    /// Over this engine.
-    pub fn new(engine: Arc<Engine>, parts: Parts) -> Self {
-        let ids = Arc::new(Ids::new(engine.server_uuid()));
+    /// Behind this entry.
+    pub fn new(entry: Entry) -> Self {
+        let ids = Arc::new(Ids::new(entry.engine.server_uuid()));
         Self {
-            engine,
-            gate: parts.gate,
-            guard: parts.guard,
-            trusted_proxies: parts.trusted_proxies,
-            body_patience: parts.body_patience,
-            intake: parts.intake,
-            sockets: parts.sockets,
-            execs: Execs::default(),
+            entry,
             ids,
+            execs: Execs::default(),
         }
     }
 }
@@ -187,10 +152,10 @@ async fn serve(
 
 /// While access is open, pages of other sites are kept out. A socket's own file says who may open it.
 fn host_is_known(request: &HttpRequest, state: &DockerApi, door: Door) -> Outcome<()> {
-    if door == Door::Address && !state.engine.policy()?.is_on {
-        state.guard.check(request.headers())?;
+    match door {
+        Door::Address => Ok(state.entry.guard_open(request)?),
+        Door::Socket => Ok(()),
     }
-    Ok(())
 }
 
 async fn answer(
@@ -229,8 +194,11 @@ async fn answer(
         (method, rest) => dispatch(method, rest, state, &mut caller, &query, sent).await,
     };
     match &outcome {
-        Ok(answer) => record(&caller, answer.status(), None).await,
-        Err(refusal) => record(&caller, refusal.status, Some(&refusal.message)).await,
+        Ok(answer) => state.entry.record(&caller.scope, answer.status(), None).await,
+        Err(refusal) => {
+            let said = json!({"message": refusal.message}).to_string();
+            state.entry.record(&caller.scope, refusal.status, Some(said)).await;
+        }
     }
     outcome
 }
@@ -245,59 +213,27 @@ async fn read_body(
     let Some(payload) = payload.as_mut().filter(|_| *request.method() == Method::POST) else {
         return Ok(Vec::new());
     };
-    let client = address::client(request, &state.trusted_proxies).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let intake = state.intake.open(client);
-    let (headers, patience) = (request.headers(), state.body_patience);
-    Ok(match rest.first() {
-        Some(&"configs" | &"secrets") => body::read_long(headers, payload, patience, intake).await?,
-        _ => body::read(headers, payload, patience, intake).await?,
-    })
+    let is_long = matches!(rest.first(), Some(&"configs" | &"secrets"));
+    Ok(state.entry.body(request, payload, is_long).await?)
 }
 
-/// Writes the audit row of a request that wrote none with a change: it was refused, or there was nothing to change.
-async fn record(caller: &Caller, status: StatusCode, refusal: Option<&str>) {
-    if caller
-        .scope
-        .attempt
-        .as_ref()
-        .is_none_or(|attempt| attempt.is_recorded())
-    {
-        return;
-    }
-    let said = refusal.map(|words| json!({"message": words}).to_string());
-    let recorded = caller.engine.record(&caller.scope, status.as_u16(), said).await;
-    if let Err(error) = recorded {
-        log::error!("the audit log misses a request answered {status}: {}", error.chain());
-    }
-}
-
-/// Who asks, by the header or by what is `shown` in its place, which then has to be good. A cookie opens nothing here, and neither
-/// does a parameter.
+/// Who asks, by the header or by what is `shown` in its place, which then has to be good.
 async fn admit(
     request: &HttpRequest,
     state: &DockerApi,
     route: &route::Route<'_>,
     shown: Option<&str>,
 ) -> Outcome<Caller> {
-    let headers = request.headers();
-    let client = address::client(request, &state.trusted_proxies);
-    let presented = Presented {
-        authorization: shown.or_else(|| one_text(headers, AUTHORIZATION.as_str())),
-        cookie: None,
-        parameter: None,
+    let claim = Claim {
+        shown,
         project: route.project,
-        client_key: None,
-        enforce: shown.is_some(),
-        client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        must_prove: false,
     };
-    let admitted = state.gate.admit(Version::V2Beta, &presented).await?;
-    if headers.contains_key(AUTHORIZATION) {
-        state.guard.check_origin(headers)?;
-    }
-    let scope = state.engine.in_one_project(admitted.scope)?;
-    let view = state.engine.view(&scope).clone();
+    let scope = state.entry.admit(request, claim).await?;
+    let view = state.entry.engine.view(&scope).clone();
+    let client = state.entry.client(request);
     Ok(Caller {
-        engine: state.engine.clone(),
+        engine: state.entry.engine.clone(),
         view,
         scope,
         ids: state.ids.clone(),
