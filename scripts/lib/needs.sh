@@ -18,6 +18,11 @@ clients+=(selenium==4.51.0)
 # What finds what people with a screen reader or weak eyes would stumble over.
 clients+=(axe-core-python==0.1.0)
 
+# The suites of tests that Docker's library brings along, of the last version that has all of swarms, and what they need.
+suites_dir="$target_dir/suites"
+suites=docker==6.1.3
+suites_need=(pytest==7.4.4 pytest-timeout==2.1.0 paramiko==5.1.0 requests==2.31.0 urllib3==1.26.20)
+
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
     exit 1
@@ -87,12 +92,25 @@ need_live_packages() {
     has docker || apt_install docker-cli
 }
 
-# Makes the virtual environment, unless a complete one is there: the mark is written last.
+# Makes the virtual environments, unless complete ones are there: the mark is written last.
 need_clients() {
+    need_suites
     local mark="$clients_dir/installed"
     [[ "$(cat "$mark" 2>/dev/null)" != "${clients[*]}" ]] || return 0
     rm -rf "$clients_dir"
     python3 -m venv "$clients_dir" >&2
     "$clients_dir/bin/pip" install --quiet --disable-pip-version-check "${clients[@]}" >&2
     printf '%s\n' "${clients[*]}" >"$mark"
+}
+
+need_suites() {
+    local mark="$suites_dir/installed"
+    [[ "$(cat "$mark" 2>/dev/null)" != "$suites ${suites_need[*]}" ]] || return 0
+    rm -rf "$suites_dir"
+    python3 -m venv "$suites_dir/venv" >&2
+    local pip=("$suites_dir/venv/bin/pip" --quiet --disable-pip-version-check)
+    "${pip[@]}" download --no-deps --no-binary docker --dest "$suites_dir" "$suites" >&2
+    tar --extract --gzip --file "$suites_dir"/docker-*.tar.gz --directory "$suites_dir"
+    "${pip[@]}" install "${suites_need[@]}" "$suites_dir"/docker-*.tar.gz >&2
+    printf '%s\n' "$suites ${suites_need[*]}" >"$mark"
 }

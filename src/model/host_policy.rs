@@ -227,7 +227,14 @@ impl HostPolicy {
         if SOCKETS.contains(&path.as_str()) {
             return self.docker_sock;
         }
-        let holds_sockets = SOCKETS.iter().any(|socket| covers(&path, socket));
+        // What is put into a template may be the name of a socket: then all that lies beside it counts.
+        let reached = match path.split_once("{{") {
+            Some((before, _)) => before
+                .rsplit_once('/')
+                .map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder }),
+            None => path.as_str(),
+        };
+        let holds_sockets = SOCKETS.iter().any(|socket| covers(reached, socket));
         let allows = |entry: &String| match entry.strip_suffix(":ro") {
             Some(entry) => is_read_only && covers(entry, &path),
             None => covers(entry, &path),

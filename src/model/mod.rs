@@ -4,6 +4,7 @@
 //! Nothing here does I/O, and nothing here knows SQL, Docker or HTTP.
 
 pub mod balancer_table;
+pub mod docker_ids;
 pub mod error;
 pub mod host_policy;
 pub mod id;
@@ -22,6 +23,7 @@ pub mod service;
 pub mod state;
 pub mod time;
 
+pub use docker_ids::DockerIds;
 pub use error::{Error, ErrorKind, Result};
 pub use host_policy::HostPolicy;
 pub use id::{ResourceId, WireId};

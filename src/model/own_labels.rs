@@ -9,6 +9,7 @@ mod jobs;
 mod placement;
 mod restarts;
 mod surroundings;
+mod templates;
 
 pub use aliases::{ALIASES, aliases, check_aliases};
 pub use files::{CONFIG, ConfigFile, config_files, wants_configs};
@@ -16,6 +17,9 @@ pub use jobs::{JOB, JobRule, MAX_CONCURRENT};
 pub use placement::{HOST, MAX_PER_HOST, PlacementRule, SPREAD};
 pub use restarts::{CONDITION, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, RestartRule, Restarts, WINDOW};
 pub use surroundings::{UNSET, VOLUME, VolumeMaker, check_surroundings, unset, volume_maker, volume_makers};
+pub use templates::{
+    TEMPLATES, TemplateIds, Word, check_templates, filled, is_template, plain_part, refuse_templates, template_ids,
+};
 
 use super::launch::{LABEL_START_ONCE, LaunchConfig};
 use super::schedule::Schedule;

@@ -17,6 +17,7 @@ pub use crate::model::probe::{Probe, ProbeResult};
 mod balancers;
 pub mod docker;
 mod engine_address;
+pub mod images;
 mod names;
 pub mod sim;
 pub mod stats;
@@ -29,6 +30,7 @@ use streams::{Bytestream, Connection, ExecWanted, LogsWanted, Pieces, Running};
 
 pub use balancers::{BalancerFeed, FileSpec};
 pub use engine_address::{ConnectEngine, EngineAddress, TlsTexts};
+pub use images::{AskedRegistry, ImageDetails, ImageFound, ImagePlatform, Images, RegistryImage};
 pub use names::{FirstTable, NameFeed, NameServerFound, NameServerSpec};
 
 /// What can go wrong in a runtime. The texts are the engine's own words and are shown to the user.
@@ -349,7 +351,7 @@ pub trait Tunnels: Send + Sync {
 
 /// One engine on which containers run.
 #[async_trait]
-pub trait Runtime: Send + Sync {
+pub trait Runtime: Images + Send + Sync {
     /// `docker` or `sim`: the host's kind.
     fn kind(&self) -> &'static str;
     /// What it can do.

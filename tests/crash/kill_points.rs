@@ -14,8 +14,9 @@ use drover::runtime::sim::Sim;
 use drover::runtime::stats::{Sample, Samples};
 use drover::runtime::streams::{Connection, ExecWanted, LogsWanted, Pieces, Running};
 use drover::runtime::{
-    BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, NameFeed, NameServerFound, NameServerSpec,
-    NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result, Runtime, RuntimeEvent,
+    AskedRegistry, BalancerFeed, Capabilities, ContainerSpec, EngineInfo, Error, Found, ImageDetails, ImageFound,
+    Images, NameFeed, NameServerFound, NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy,
+    RegistryAuth, Result, Runtime, RuntimeEvent,
 };
 use drover::store::WriteFault;
 use futures_util::stream::BoxStream;
@@ -149,6 +150,24 @@ fn dead() -> Error {
 pub struct Mortal {
     pub sim: Arc<Sim>,
     pub fate: Arc<Fate>,
+}
+
+#[async_trait]
+impl Images for Mortal {
+    async fn images(&self, with_all: bool) -> Result<Vec<ImageFound>> {
+        self.fate.alive()?;
+        self.sim.images(with_all).await
+    }
+
+    async fn image(&self, name: &str) -> Result<Option<ImageDetails>> {
+        self.fate.alive()?;
+        self.sim.image(name).await
+    }
+
+    async fn ask_registry(&self, image: &str, auth: Option<&RegistryAuth>) -> Result<AskedRegistry> {
+        self.fate.alive()?;
+        self.sim.ask_registry(image, auth).await
+    }
 }
 
 #[async_trait]

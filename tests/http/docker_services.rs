@@ -100,11 +100,7 @@ async fn clients_find_out_whom_they_talk_to() {
         ),
         ("/docker/v1.41/nothing", 404, "page not found"),
         ("/docker/v1.41/services/none", 404, "service none not found"),
-        (
-            "/docker/v1.41/images/json",
-            501,
-            "/images/json is not part of this build",
-        ),
+        ("/docker/v1.41/plugins", 501, "/plugins is not part of this build"),
     ] {
         let answer = w.get(path).await.expect(status, json!({}));
         assert_eq!(answer["message"], said, "{path}");

@@ -440,7 +440,7 @@ async fn what_happens_is_told_to_who_listens() {
     assert_eq!(
         (past.status, past.all_that_comes().await.as_slice()),
         (200, &b"0\r\n\r\n"[..]),
-        "what was is not kept"
+        "nobody asked for what was"
     );
     let mut all = daemon.open("GET", "/events", "", "").await;
     assert_eq!(all.status, 200);

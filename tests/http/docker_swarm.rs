@@ -179,3 +179,163 @@ async fn a_stack_that_was_made_here_goes_with_its_last_service() {
     delete(&w, "/services/native_a").await.ok();
     assert_eq!(stacks().await, ["shop", "default", "native"]);
 }
+
+#[actix_web::test]
+async fn what_of_a_swarm_has_an_effect_can_be_set() {
+    let w = World::new().await;
+    let swarm = get(&w, "/swarm").await.ok();
+    assert_eq!(swarm["Version"]["Index"], 1);
+    let mut spec = swarm["Spec"].clone();
+    spec["Labels"] = json!({"team": "shop"});
+    spec["Orchestration"]["TaskHistoryRetentionLimit"] = json!(1);
+    let answer = post(&w, "/swarm/update?version=1&rotateWorkerToken=false", spec.clone()).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let swarm = get(&w, "/swarm").await.ok();
+    assert_eq!((&swarm["Spec"], &swarm["Version"]["Index"]), (&spec, &json!(2)));
+    assert_eq!(get(&w, "/info").await.ok()["Swarm"]["Cluster"]["Spec"], spec);
+    assert!(
+        !w.show("projects/1a5").await.to_string().contains("shop"),
+        "no view of Rancher's has it"
+    );
+    for (query, body, status, said) in [
+        ("version=1", spec.clone(), 500, "update out of sequence"),
+        ("version=x", spec.clone(), 400, "invalid swarm version 'x'"),
+        (
+            "version=2&rotateManagerToken=true",
+            spec.clone(),
+            501,
+            "rotateManagerToken: ",
+        ),
+        (
+            "version=2",
+            json!({"Name": "other"}),
+            400,
+            "swarm spec must be named \"default\"",
+        ),
+        (
+            "version=2",
+            json!({"Raft": {"SnapshotInterval": 5000}}),
+            501,
+            "Raft.SnapshotInterval: ",
+        ),
+        (
+            "version=2",
+            json!({"EncryptionConfig": {"AutoLockManagers": true}}),
+            501,
+            "EncryptionConfig.AutoLockManagers: ",
+        ),
+        (
+            "version=2",
+            json!({"TaskDefaults": {"LogDriver": {"Name": "syslog"}}}),
+            501,
+            "TaskDefaults.LogDriver.Name: ",
+        ),
+        (
+            "version=2",
+            json!({"CAConfig": {"ExternalCAs": [{"URL": "x"}]}}),
+            501,
+            "CAConfig.ExternalCAs: ",
+        ),
+        (
+            "version=2",
+            json!({"Orchestration": {"TaskHistoryRetentionLimit": 1001}}),
+            400,
+            "at most 1000",
+        ),
+        ("version=2", json!({"Labels": {"a": 1}}), 400, "json: cannot unmarshal"),
+    ] {
+        let refused = post(&w, &format!("/swarm/update?{query}"), body.clone()).await;
+        assert_eq!(refused.status, status, "{query} {body}: {}", refused.body);
+        assert!(
+            text(&refused.body, "message").contains(said),
+            "{query} {body}: {}",
+            refused.body
+        );
+    }
+    assert_eq!(
+        get(&w, "/swarm").await.ok()["Version"]["Index"],
+        2,
+        "nothing was changed"
+    );
+
+    // Of a slot one task that is gone is remembered, where there would be two.
+    let id = made(&w, web(json!({}))).await;
+    for image in ["sim:one", "sim:two"] {
+        let spec = web(
+            json!({"TaskTemplate": {"ContainerSpec": {"Image": image}}, "UpdateConfig": {"Parallelism": 1, "Monitor": 1_000_000}}),
+        );
+        assert_eq!(update(&w, &id, spec).await.status, 200);
+        until(&w, &id, "completed").await;
+    }
+    let tasks = |answer: Value| answer.as_array().map_or(0, Vec::len);
+    assert_eq!(tasks(get(&w, "/tasks").await.ok()), 2);
+    // What is left out is as it is at first.
+    post(&w, "/swarm/update?version=2", json!({"orchestration": {}}))
+        .await
+        .expect(200, json!(""));
+    let swarm = get(&w, "/swarm").await.ok();
+    assert_eq!(
+        (&swarm["Spec"]["Labels"], &swarm["Spec"]["Orchestration"]),
+        (&json!({}), &json!({"TaskHistoryRetentionLimit": 5}))
+    );
+    assert_eq!(tasks(get(&w, "/tasks").await.ok()), 3);
+}
+
+#[actix_web::test]
+async fn a_swarm_is_had_as_it_is_or_not_at_all() {
+    let w = World::new().await;
+    let node = text(&get(&w, "/nodes").await.ok()[0], "ID").to_owned();
+    let as_is = json!({"ListenAddr": "0.0.0.0:2377", "SubnetSize": 24, "DefaultAddrPool": null, "Spec": get(&w, "/swarm").await.ok()["Spec"]});
+    for body in [json!({}), as_is] {
+        assert_eq!(post(&w, "/swarm/init", body).await.ok(), json!(node));
+    }
+    for (body, field) in [
+        (json!({"SubnetSize": 26}), "SubnetSize"),
+        (json!({"DefaultAddrPool": ["2.0.0.0/16"]}), "DefaultAddrPool"),
+        (json!({"DataPathPort": 4242}), "DataPathPort"),
+        (json!({"ForceNewCluster": true}), "ForceNewCluster"),
+        (
+            json!({"Spec": {"Raft": {"SnapshotInterval": 5000}}}),
+            "Raft.SnapshotInterval",
+        ),
+        (json!({"Spec": {"Labels": {"a": "b"}}}), "Spec"),
+    ] {
+        let refused = post(&w, "/swarm/init", body).await;
+        assert_eq!(refused.status, 501, "{field}: {}", refused.body);
+        assert!(
+            text(&refused.body, "message").starts_with(&format!("{field}: ")),
+            "{}",
+            refused.body
+        );
+    }
+}
+
+#[actix_web::test]
+async fn a_node_is_removed_when_it_is_down_or_somebody_insists() {
+    let w = World::with_hosts(&["one", "two"]).await;
+    let everywhere = web(json!({"Mode": {"Global": {}}}));
+    made(&w, everywhere).await;
+    let nodes = get(&w, "/nodes").await.ok();
+    let id = text(&nodes[1], "ID").to_owned();
+    let path = format!("/nodes/{id}");
+    let refused = delete(&w, &path).await;
+    let said = format!("rpc error: code = FailedPrecondition desc = node {id} is not down and can't be removed");
+    assert_eq!((refused.status, &refused.body["message"]), (400, &json!(said)));
+    assert_eq!(delete(&w, "/nodes/none?force=1").await.status, 404);
+    assert_eq!(delete(&w, &format!("{path}?force=true")).await.status, 200);
+    for _ in 0..20 {
+        w.advance(Duration::from_millis(500)).await;
+    }
+    let left = get(&w, "/nodes").await.ok();
+    assert_eq!(left.as_array().map(Vec::len), Some(1), "{left:#}");
+    assert_eq!(w.list("hosts").await.len(), 1);
+    assert_eq!(get(&w, "/tasks").await.ok().as_array().map(Vec::len), Some(1));
+    let last = format!("/nodes/{}?force=true", text(&left[0], "ID"));
+    let refused = delete(&w, &last).await;
+    assert_eq!(refused.status, 400);
+    assert!(
+        text(&refused.body, "message").contains("is a cluster manager"),
+        "{}",
+        refused.body
+    );
+}

@@ -13,13 +13,13 @@ fn basic(name: &str) -> String {
 }
 
 /// A server with access control on, keys of the superadmin, the admin and the Default project, and a project that was made after that.
-struct House {
-    w: World,
-    project: String,
+pub(crate) struct House {
+    pub(crate) w: World,
+    pub(crate) project: String,
 }
 
 impl House {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let w = World::new().await;
         for (account, key) in [("superadmin", "SUPER"), ("admin", "ADMIN"), ("1a5", "1a5")] {
             w.engine
@@ -49,7 +49,7 @@ impl House {
         house
     }
 
-    async fn send(&self, key: &str, method: Method, path: &str, body: Value) -> Answer {
+    pub(crate) async fn send(&self, key: &str, method: Method, path: &str, body: Value) -> Answer {
         let by = basic(key);
         self.w
             .send_with(method, path, &[("authorization", by.as_str())], Some(body))
@@ -57,12 +57,12 @@ impl House {
     }
 
     /// By the project's own key.
-    async fn post(&self, version: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, version: &str, path: &str, body: Value) -> Answer {
         let path = format!("/{version}/{path}");
         self.send(&self.project, Method::POST, &path, body).await
     }
 
-    async fn made(&self, path: &str, body: Value) -> String {
+    pub(crate) async fn made(&self, path: &str, body: Value) -> String {
         let made = self.post("v2-beta", path, body).await.ok();
         self.w.settle().await;
         text(&made, "id").to_owned()

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Docker, PATIENCE, World, run_script, wait_until};
+use crate::support::{Docker, PATIENCE, World, beside, real_part, run_script, wait_until};
 
 const COMPOSE: &str = r#"
 version: "3.7"
@@ -288,4 +288,33 @@ fn the_docker_library_of_python_drives_services() {
     world.remember_stack("default");
     let url = world.url("docker").replace("http://", "tcp://");
     run_script("docker_client.py", &[&url, "drover-test/web:1", "drover-test/web:2"]);
+}
+
+#[test]
+fn the_suites_of_dockers_library_pass_but_for_what_is_left_out_with_a_reason() {
+    let Some(world) = World::start() else { return };
+    let Some(python) = real_part("DROVER_TEST_PYTHON") else {
+        return;
+    };
+    world.remember_stack("default");
+    // What the suites run in is beside the environment of the other clients.
+    let target = std::path::Path::new(&python)
+        .ancestors()
+        .nth(3)
+        .expect("target/venv/bin/python");
+    let suites = target.join("suites");
+    let folder = suites.join("docker-6.1.3");
+    let its_python = suites.join("venv/bin/python");
+    for name in ["alpine:3.10", "busybox:latest"] {
+        world.docker.run(&["tag", "drover-test/busybox:1", name]);
+    }
+    let url = world.url("docker").replace("http://", "tcp://");
+    let left_out = beside("docker_suites_left_out.txt");
+    let arguments = [
+        folder.to_str().unwrap(),
+        its_python.to_str().unwrap(),
+        &url,
+        left_out.to_str().unwrap(),
+    ];
+    run_script("docker_suites.py", &arguments);
 }

@@ -372,3 +372,47 @@ fn jobs_run_until_they_have_succeeded() {
     assert_eq!(each, "global job 0/0 (1/1 completed)");
     client.run(&["service", "rm", "job", "each"]);
 }
+
+#[test]
+fn templates_are_filled_in_real_containers() {
+    let Some(world) = World::start() else { return };
+    let client = client(&world);
+    world.remember_stack("default");
+    client.run(&[
+        "service",
+        "create",
+        "--quiet",
+        "--no-resolve-image",
+        "--name",
+        "tpl",
+        "--replicas",
+        "2",
+        "--hostname",
+        "{{.Service.Name}}-{{.Task.Slot}}",
+        "--env",
+        "WHERE={{.Node.Hostname}} {{.Task.Name}}",
+        "--mount",
+        "type=volume,source=tpl-{{.Task.Slot}},target=/d",
+        "drover-test/busybox:1",
+    ]);
+    let node = client.run(&["node", "ls", "--format", "{{.Hostname}}"]);
+    let tasks = client.run(&["service", "ps", "--no-trunc", "--format", "{{.ID}} {{.Name}}", "tpl"]);
+    for found in world.wait_running("default", &["default-tpl-1", "default-tpl-2"]) {
+        let slot = found.name.rsplit('-').next().unwrap();
+        let exec = |command: &[&str]| world.docker.run(&[&["exec", &found.id], command].concat());
+        assert_eq!(exec(&["hostname"]), format!("tpl-{slot}"));
+        let task = tasks
+            .lines()
+            .find(|line| line.ends_with(&format!(" tpl.{slot}")))
+            .unwrap();
+        let id = task.split(' ').next().unwrap();
+        assert_eq!(exec(&["sh", "-c", "echo $WHERE"]), format!("{node} tpl.{slot}.{id}"));
+        let mount = &world.docker.inspect(&found.id)["Mounts"][0];
+        assert_eq!(mount["Name"], format!("tpl-{slot}"), "{mount:#}");
+    }
+    client.run(&["service", "rm", "tpl"]);
+    world.wait_gone("default");
+    for slot in [1, 2] {
+        world.docker.output(&["volume", "rm", &format!("tpl-{slot}")]);
+    }
+}

@@ -251,3 +251,48 @@ fn a_password_is_sent_to_its_own_registry_only() {
     let expected = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
     assert!(own.shown().contains(&expected), "its own registry gets it");
 }
+
+#[test]
+fn the_command_line_of_docker_learns_the_digest_of_an_image_from_its_registry() {
+    let Some(world) = World::start() else { return };
+    let registry = Registry::start();
+    registry.push(&world, "drover-test/web:1", "team/web:1");
+    credential(&world, &registry.address, PASSWORD);
+    world.remember_stack("default");
+    let client = crate::docker_api::client(&world);
+    let image = format!("{}/team/web:1", registry.address);
+    client.run(&["service", "create", "--quiet", "--name", "pinned", &image]);
+    let service = client.run(&["service", "inspect", "--format", "{{json .Spec}}", "pinned"]);
+    let spec: Value = serde_json::from_str(&service).unwrap();
+    let pinned = spec["TaskTemplate"]["ContainerSpec"]["Image"].as_str().unwrap();
+    assert!(pinned.starts_with(&format!("{image}@sha256:")), "{pinned}");
+    let running = world.wait_running("default", &["default-pinned-1"]);
+    let digests = world
+        .docker
+        .run(&["inspect", "--format", "{{.Config.Image}}", &running[0].id]);
+    assert_eq!(digests, pinned, "what runs is what the registry had");
+    // The engine has it by that digest, and without a tag.
+    let digest = pinned.split('@').nth(1).unwrap();
+    let listed = client.run(&["images", "--digests", "--format", "{{.Repository}} {{.Digest}}"]);
+    let expected = format!("{}/team/web {digest}", registry.address);
+    assert!(listed.lines().any(|line| line == expected), "{listed}");
+    let inspected = client.run(&["image", "inspect", "--format", "{{.Os}} {{json .Config.Cmd}}", pinned]);
+    assert_eq!(inspected, "linux [\"web\"]");
+
+    // A registry that is not there: what it is called is taken as it is, with a word about it.
+    let away = format!("127.0.0.1:{}/team/web:1", free_port());
+    let created = client.output(&["service", "create", "--detach", "--name", "unpinned", &away]);
+    assert!(created.status.success(), "{created:?}");
+    let said = String::from_utf8_lossy(&created.stderr);
+    assert!(said.contains("could not be accessed on a registry"), "{said}");
+    let path = format!("/distribution/{away}/json");
+    let (status, refused) = world.api_at("docker").send("GET", &path, None);
+    assert_eq!(status, 500, "{refused}");
+    assert!(
+        refused["message"].as_str().unwrap().contains("connection refused"),
+        "{refused}"
+    );
+    client.run(&["service", "rm", "pinned", "unpinned"]);
+    world.docker.run(&["rmi", "--force", pinned]);
+    assert!(!world.log().contains(PASSWORD), "the log has no password");
+}

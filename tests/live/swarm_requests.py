@@ -10,7 +10,7 @@ SECOND = 10**9
 
 
 def all_of_them(both):
-    for part in (system, broken_bodies, wrong_services, good_services, lists, updates, running, nodes, secrets_and_configs, networks):
+    for part in (system, swarm_settings, images, broken_bodies, wrong_services, good_services, lists, updates, running, nodes, secrets_and_configs, networks):
         part(both)
 
 
@@ -47,6 +47,48 @@ def system(both):
         ("/swarm/leave", None),
     ):
         both.ask("POST", path, body)
+
+
+def swarm_settings(both):
+    def change(what, alter, query=""):
+        answers = []
+        for side in both.sides:
+            now = side.get("/swarm")
+            spec = alter(now["Spec"])
+            answers.append(side.send("POST", f"/swarm/update?version={now['Version']['Index']}{query}", spec))
+        both.compare(f"the swarm is to {what}", answers)
+
+    def look(what):
+        both.ask("GET", "/swarm", part="Spec", what=f"what is set of the swarm {what}")
+
+    change("have labels", lambda spec: {**spec, "Labels": {"a": "b"}})
+    look("with labels")
+    change("remember less", lambda spec: {**spec, "Orchestration": {"TaskHistoryRetentionLimit": 2}})
+    look("that remembers less")
+    change("be called otherwise", lambda spec: {**spec, "Name": "other"})
+    change("have no name", lambda spec: {**spec, "Name": ""})
+    change("have numbers for labels", lambda spec: {**spec, "Labels": {"a": 1}})
+    change("rotate maybe", lambda spec: spec, "&rotateWorkerToken=bogus")
+    change("rotate nothing", lambda spec: spec, "&rotateWorkerToken=False&rotateManagerToken=0")
+    change("rotate its token", lambda spec: spec, "&rotateWorkerToken=true")
+    change("be as at first", lambda spec: {**spec, "Labels": {}, "Orchestration": {"TaskHistoryRetentionLimit": 5}})
+    look("as at first")
+    change("take pictures more often", lambda spec: {**spec, "Raft": {**spec["Raft"], "SnapshotInterval": 5000}})
+    change("take pictures as at first", lambda spec: {**spec, "Raft": {**spec["Raft"], "SnapshotInterval": 10000}})
+    look("as at first again")
+    both.ask("POST", "/swarm/update?version=99999", {})
+    both.ask("POST", "/swarm/update?version=1", "{")
+
+
+def images(both):
+    for name in ("drover-test/web:1", "none", "none:1", "a/b/none", "localhost:5000/none", "UPPER", "sha256:0123", "0123456789ab"):
+        both.ask("GET", f"/images/{name}/json")
+    for wanted in ({"reference": ["drover-test/web:1"]}, {"reference": ["drover-test/w*:1"]}, {"dangling": ["true"]}, {"dangling": ["maybe"]},
+                   {"colour": ["red"]}, {"since": ["none"]}, {"label": ["no=label"]}):
+        both.ask("GET", "/images/json?" + filters(**wanted))
+    both.ask("GET", "/images/json?filters=%7B")
+    for name in ("localhost:1/a", "localhost:1/a:2", "UPPER", "a:b:c"):
+        both.ask("GET", f"/distribution/{name}/json")
 
 
 def broken_bodies(both):

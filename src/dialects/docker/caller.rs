@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::ids::Ids;
 use super::project::Others;
 use super::refusal::{Outcome, Refusal};
 use crate::engine::{Asked, Engine, Input, Scope};
-use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
+use crate::model::{DockerIds, Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::{Type, TypeView, View};
 
 /// The most labels of an object.
@@ -25,7 +24,7 @@ pub struct Caller {
     /// What there is for it.
     pub view: Arc<View>,
     /// How rows are called here.
-    pub ids: Arc<Ids>,
+    pub ids: Arc<DockerIds>,
     /// The version of Docker's interface that the path named.
     pub version: Option<(u32, u32)>,
     /// Where it asks from, or empty.

@@ -68,6 +68,8 @@ impl Event {
 /// What is asked for.
 pub struct Wanted {
     filters: Filters,
+    /// From when on, if that is said.
+    pub since: Option<Timestamp>,
     /// When to end.
     pub until: Option<Timestamp>,
 }
@@ -79,9 +81,8 @@ impl Wanted {
     /// 400 for a filter or a time that Docker does not know.
     pub fn read(query: &Query) -> Outcome<Self> {
         let known = [&OBJECTS[..], &OTHERS].concat();
-        // What was is not kept: from then on is from now on.
-        time(query, "since")?;
         Ok(Self {
+            since: time(query, "since")?,
             filters: query.filters(&known)?,
             until: time(query, "until")?,
         })

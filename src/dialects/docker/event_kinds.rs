@@ -1,19 +1,20 @@
 //! What happened to the objects of a kind, from how they were and how they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use super::caller::{Caller, Deed, fields};
+use super::caller::{Caller, Deed, fields, hostname};
 use super::event_filters::Event;
 use super::query::Query;
+use super::record::Service;
 use super::refusal::Outcome;
 use super::things::{self, Thing};
 use super::{networks, nodes, services};
-use crate::model::{Resource, State, Timestamp};
+use crate::model::{Resource, ResourceId, State, Timestamp};
 
 /// The objects that are told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Services.
     Service,
@@ -68,8 +69,20 @@ impl Kind {
         }
     }
 
-    /// How they are now, as the caller sees them; none of those that it may not see.
-    pub async fn look(self, caller: &Caller) -> Outcome<Seen> {
+    /// The root of their rows.
+    pub fn root(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Node => "host",
+            Self::Secret => "secret",
+            Self::Config => "dockerConfig",
+            Self::Network => "dockerNetwork",
+            Self::Container => "instance",
+        }
+    }
+
+    /// Whether the caller may see them.
+    pub fn is_for(self, caller: &Caller) -> bool {
         let rancher = match self {
             Self::Service => "service",
             Self::Node => "host",
@@ -77,7 +90,35 @@ impl Kind {
             Self::Network => "network",
             Self::Container => "container",
         };
-        if caller.may(rancher, Deed::Read).is_err() {
+        caller.may(rancher, Deed::Read).is_ok()
+    }
+
+    /// The id of the object that a row is or was, and what is told of it; none if clients never see it.
+    pub fn of_row(
+        self,
+        caller: &Caller,
+        row: Resource,
+        stacks: &HashMap<ResourceId, String>,
+    ) -> Outcome<Option<(String, Value)>> {
+        let id = caller.ids.of(row.id);
+        let one = match self {
+            Self::Service => {
+                if !services::is_shown(&row, &fields(&row)?)? {
+                    return Ok(None);
+                }
+                json!({"Spec": {"Name": Service::read(row, stacks)?.spec.name}})
+            }
+            Self::Node => json!({"Description": {"Hostname": hostname(&row)}}),
+            Self::Secret | Self::Config => json!({"Spec": {"Name": row.name}}),
+            Self::Network => json!({"Name": row.name}),
+            Self::Container => return container(caller, &row),
+        };
+        Ok(Some((id, one)))
+    }
+
+    /// How they are now, as the caller sees them; none of those that it may not see.
+    pub async fn look(self, caller: &Caller) -> Outcome<Seen> {
+        if !self.is_for(caller) {
             return Ok(Seen::new());
         }
         let all = Query::parse("");
@@ -117,7 +158,8 @@ impl Kind {
         events
     }
 
-    fn event(self, id: &str, one: &Value, action: &'static str) -> Event {
+    /// Something that happened to one of them.
+    pub fn event(self, id: &str, one: &Value, action: &'static str) -> Event {
         let mut attributes = Map::new();
         if let (Self::Container, Some(labels)) = (self, one["labels"].as_object()) {
             attributes.extend(labels.clone());

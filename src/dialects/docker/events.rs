@@ -1,7 +1,7 @@
-//! What happens, told while somebody listens.
+//! What happened, and what happens while somebody listens.
 //!
 //! The engine's feed says which rows changed. What that is in Docker's words is found by comparing how objects were with how they
-//! are; what came and went between two looks is not told. Nothing is kept of what nobody listened to.
+//! are; what came and went between two looks is not told. What nobody listened to is told by what is kept of processes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,6 +19,7 @@ use super::DockerApi;
 use super::caller::Caller;
 use super::event_filters::Wanted;
 use super::event_kinds::{Kind, Seen};
+use super::past_events;
 use super::query::Query;
 use super::refusal::Outcome;
 use crate::engine::{Changed, News};
@@ -44,6 +45,12 @@ pub async fn follow(state: &DockerApi, caller: &Caller, query: &Query) -> Outcom
         end,
         _place: place,
     };
+    if let Some(since) = listener.wanted.since.filter(|since| *since <= now) {
+        let until = listener.wanted.until.map_or(now, |until| until.min(now));
+        let past = past_events::told(&listener.caller, since, until).await?;
+        let past = past.iter().filter(|(_, event)| listener.wanted.has(event));
+        listener.waiting.extend(past.map(|(at, event)| event.line(*at)));
+    }
     if !is_over {
         for kind in Kind::ALL {
             let seen = kind.look(&listener.caller).await?;
@@ -52,10 +59,10 @@ pub async fn follow(state: &DockerApi, caller: &Caller, query: &Query) -> Outcom
     }
     let lines = stream::unfold((listener, is_over), |(mut listener, is_over)| async move {
         let line = match is_over {
-            true => None,
+            true => listener.waiting.pop_front(),
             false => listener.next().await,
         };
-        line.map(|line| (Ok::<_, std::io::Error>(Bytes::from(line)), (listener, false)))
+        line.map(|line| (Ok::<_, std::io::Error>(Bytes::from(line)), (listener, is_over)))
     });
     let body = BodyStream::new(Box::pin(lines)).boxed();
     let mut answer = HttpResponse::build(StatusCode::OK);

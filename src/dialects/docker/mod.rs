@@ -15,15 +15,18 @@ mod exec;
 mod exec_run;
 mod files;
 mod frames;
-mod ids;
 mod image;
+mod images;
 mod keys;
 mod limits;
 mod logs;
+mod neighbours;
 mod networks;
 mod nodes;
 mod pace;
+mod past_events;
 mod policies;
+mod privileges;
 mod project;
 mod query;
 mod reader;
@@ -34,9 +37,11 @@ mod route;
 mod services;
 mod spec;
 mod stacks;
+mod swarm;
 mod synth;
 mod system;
 mod tasks;
+mod templates;
 mod things;
 mod volumes;
 
@@ -50,11 +55,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::entry::{Claim, Entry};
+use crate::http::headers::one_text;
 pub use crate::http::taken::keep_spare;
 use crate::http::{body, path};
+use crate::model::DockerIds;
 use caller::Caller;
 use exec::Execs;
-use ids::Ids;
 use query::Query;
 use refusal::{Outcome, Refusal};
 use things::Thing;
@@ -71,7 +77,7 @@ static EXPERIMENTAL: HeaderName = HeaderName::from_static("docker-experimental")
 /// What all requests share.
 pub struct DockerApi {
     entry: Entry,
-    ids: Arc<Ids>,
+    ids: Arc<DockerIds>,
     execs: Execs,
 }
 
@@ -87,7 +93,7 @@ enum Door {
 impl DockerApi {
     /// Behind this entry.
     pub fn new(entry: Entry) -> Self {
-        let ids = Arc::new(Ids::new(entry.engine.server_uuid()));
+        let ids = Arc::new(DockerIds::new(entry.engine.server_uuid()));
         Self {
             entry,
             ids,
@@ -190,6 +196,12 @@ async fn answer(
                 reader::body(&sent, "types.ExecStartCheck")?,
             )
             .await
+        }
+        (&Method::GET, ["distribution", name @ .., "json"]) => {
+            let shown = one_text(request.headers(), "x-registry-auth");
+            images::in_registry(&caller, &name.join("/"), shown)
+                .await
+                .and_then(fine)
         }
         (method, rest) => dispatch(method, rest, state, &mut caller, &query, sent).await,
     };
@@ -303,17 +315,18 @@ async fn dispatch(
             exec::resize(state, caller, id, query).await?;
             Ok(HttpResponse::Ok().finish())
         }
-        ("POST", ["swarm", "init"]) => fine(system::init(caller).await?),
-        ("POST", ["swarm", "leave"]) => match query.is_on("force") {
-            // Nothing is left, and whoever means it is content.
-            true => Ok(HttpResponse::Ok().finish()),
-            false => Err(system::is_last()),
+        ("POST", ["networks", id, "disconnect"]) => {
+            Err(networks::stays(caller, id, body_of("types.NetworkDisconnect")?).await?)
+        }
+        ("POST", ["swarm", what]) => match swarm::asked(caller, what, query, &sent).await? {
+            Some(body) => fine(body),
+            None => Ok(HttpResponse::Ok().finish()),
         },
         ("POST", known) if is_dockers(known) => Err(not_built(known)),
-        ("POST", ["swarm", "join"]) => Err(system::is_in_one()),
-        ("POST", ["swarm", "unlock"]) => Err(system::is_not_locked()),
-        ("POST", ["swarm", "update"]) => Err(system::not_updated(query)),
-        ("DELETE", ["nodes", id]) => Err(nodes::not_removed(caller, id).await?),
+        ("DELETE", ["nodes", id]) => {
+            nodes::remove(caller, id, query).await?;
+            Ok(HttpResponse::Ok().finish())
+        }
         _ => Err(Refusal::nowhere()),
     }
 }
@@ -321,7 +334,7 @@ async fn dispatch(
 async fn read(rest: &[&str], state: &DockerApi, caller: &Caller, query: &Query) -> Outcome<HttpResponse> {
     match rest {
         ["info"] => fine(system::info(caller).await?),
-        ["swarm"] => fine(system::swarm(caller).await?),
+        ["swarm"] => fine(swarm::inspect(caller).await?),
         // It is not locked, so there is no key.
         ["swarm", "unlockkey"] => fine(json!({"UnlockKey": ""})),
         ["volumes"] => fine(volumes::list(caller, query).await?),
@@ -344,9 +357,8 @@ async fn read(rest: &[&str], state: &DockerApi, caller: &Caller, query: &Query) 
         ["containers", id, "stats"] => container_stats::answer(state, caller, id, query).await,
         ["exec", id, "json"] => fine(exec::inspect(state, caller, id).await?),
         ["containers", id, "json"] => fine(containers::inspect(caller, id).await?),
-        ["distribution", .., "json"] => Err(Refusal::not_built(
-            "registries are asked by the engines, not by this build",
-        )),
+        ["images", "json"] => fine(images::list(caller, query).await?),
+        ["images", name @ .., "json"] => fine(images::inspect(caller, &name.join("/")).await?),
         known if is_dockers(known) => Err(not_built(known)),
         _ => Err(Refusal::nowhere()),
     }
@@ -359,7 +371,7 @@ fn is_dockers(rest: &[&str]) -> bool {
         [
             "images" | "containers" | "exec" | "build" | "plugins" | "system" | "auth",
             ..
-        ] | ["networks", _, "disconnect"]
+        ]
     )
 }
 

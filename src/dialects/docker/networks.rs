@@ -147,6 +147,24 @@ pub async fn connect(caller: &Caller, id: &str, body: Value) -> Outcome<()> {
     super::containers::find(caller, wanted).await.map(drop)
 }
 
+/// `POST /networks/{id}/disconnect`: a container stays on the network of its project, whatever that is called.
+pub async fn stays(caller: &Caller, id: &str, body: Value) -> Outcome<Refusal> {
+    caller.may("network", Deed::Read)?;
+    inspect(caller, id, &Query::parse("")).await?;
+    let body = canonical(body);
+    reader::check_types(
+        &body,
+        "NetworkDisconnect",
+        &[("Container", "string"), ("Force", "bool")],
+    )?;
+    let wanted = body.get("Container").and_then(Value::as_str).unwrap_or_default();
+    let row = super::containers::find(caller, wanted).await?;
+    Ok(Refusal::not_built(format!(
+        "Container: {} stays on the network of its project, which all names of networks stand for",
+        row.name
+    )))
+}
+
 /// `POST /networks/create`.
 pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
     caller.may("service", Deed::Create)?;

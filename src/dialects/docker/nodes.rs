@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::caller::{Caller, Deed, fields, given_labels, hostname, labels};
 use super::keys::canonical;
@@ -53,11 +54,28 @@ pub async fn inspect(caller: &Caller, id: &str) -> Outcome<Value> {
     shown(caller, row, is_leader)
 }
 
-/// `DELETE /nodes/{id}`: hosts go elsewhere.
-pub async fn not_removed(caller: &Caller, id: &str) -> Outcome<Refusal> {
-    caller.may("host", Deed::Read)?;
-    caller.pick(&caller.lasting("host").await?, "node", id, hostname)?;
-    Ok(Refusal::not_built("hosts are removed at /v2-beta/hosts in this build"))
+/// `DELETE /nodes/{id}`: a host that is down goes, and with `force` any but the last one, with all that runs on it.
+pub async fn remove(caller: &mut Caller, id: &str, query: &Query) -> Outcome<()> {
+    let ty = caller.may("host", Deed::Remove)?;
+    let hosts = caller.lasting("host").await?;
+    let row = caller.pick(&hosts, "node", id, hostname)?.clone();
+    let own = caller.ids.of(row.id);
+    let refuse = |why: String| {
+        let words = format!("rpc error: code = FailedPrecondition desc = node {own} {why}");
+        Err(Refusal::bad(words))
+    };
+    // As a swarm keeps its last manager.
+    if hosts.len() == 1 {
+        let why =
+            "is a cluster manager and is a member of the raft cluster. It must be demoted to worker before removal";
+        return refuse(why.to_owned());
+    }
+    if is_there(&row)? && !query.truth("force")? {
+        return refuse("is not down and can't be removed".to_owned());
+    }
+    caller.note(&ty.def, Some(&row), "delete", &Input::new());
+    caller.engine.remove_host(&caller.scope, &row).await?;
+    Ok(())
 }
 
 /// `POST /nodes/{id}/update`.
@@ -83,7 +101,7 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     }
     let hosts = caller.lasting("host").await?;
     let row = caller.pick(&hosts, "node", id, hostname)?.clone();
-    if version != index(&row) {
+    if version != index(&row)? {
         return Err(Refusal::stale());
     }
     if role == "worker" {
@@ -145,9 +163,32 @@ fn availability(row: &Resource) -> Outcome<&'static str> {
     })
 }
 
-/// Only what Docker's clients can change counts: its labels, and whether it takes containers.
-fn index(row: &Resource) -> u64 {
-    row.version.unsigned_abs()
+/// Whether its engine answers, as far as is known.
+fn is_there(row: &Resource) -> Outcome<bool> {
+    let agent = fields(row)?.text("agentState");
+    Ok(matches!(agent.as_deref(), None | Some("" | "active"))
+        && matches!(
+            row.state,
+            State::ACTIVE | State::INACTIVE | State::UPDATING_ACTIVE | State::UPDATING_INACTIVE
+        ))
+}
+
+/// The number that an update has to name. Only what Docker's clients can change counts, its labels and whether it takes containers:
+/// what they read is what the number is made of, so it does not change while the engine does what it was asked for.
+fn index(row: &Resource) -> Outcome<u64> {
+    let own: BTreeMap<_, _> = labels(&fields(row)?, "labels")?
+        .into_iter()
+        .filter(|(key, _)| !is_engines(key))
+        .collect();
+    let mut digest = Sha256::new();
+    for (key, value) in &own {
+        digest.update(format!("{}:{key}{}:{value}", key.len(), value.len()));
+    }
+    digest.update(availability(row)?);
+    // As much as every client takes for a number.
+    let digest = digest.finalize();
+    let number = digest.iter().take(4).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    Ok((number >> 1) + 1)
 }
 
 fn shown(caller: &Caller, row: &Resource, is_leader: bool) -> Outcome<Value> {
@@ -172,14 +213,10 @@ fn shown(caller: &Caller, row: &Resource, is_leader: bool) -> Outcome<Value> {
         .pointer("/osInfo/architecture")
         .and_then(Value::as_str)
         .unwrap_or("x86_64");
-    let is_there = matches!(own.text("agentState").as_deref(), None | Some("" | "active"))
-        && matches!(
-            row.state,
-            State::ACTIVE | State::INACTIVE | State::UPDATING_ACTIVE | State::UPDATING_INACTIVE
-        );
+    let is_there = is_there(row)?;
     let mut out = json!({
         "ID": caller.ids.of(row.id),
-        "Version": {"Index": index(row)},
+        "Version": {"Index": index(row)?},
         "CreatedAt": nanos(row.created),
         "UpdatedAt": nanos(row.created),
         "Spec": {"Labels": labels, "Role": "manager", "Availability": availability(row)?},

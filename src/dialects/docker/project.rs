@@ -9,7 +9,8 @@ use super::files::{put_configs, put_files, put_secrets};
 use super::policies::{put_placement, put_restart};
 use super::refusal::{Outcome, Refusal};
 use super::spec::{ContainerSpec, Healthcheck, Mode, Resources, ServiceSpec, TaskSpec};
-use crate::model::own_labels::{ALIASES, JOB, MAX_CONCURRENT, UNSET};
+use super::templates;
+use crate::model::own_labels::{ALIASES, JOB, MAX_CONCURRENT, TEMPLATES, UNSET};
 
 /// Labels of the engine's and Rancher's own: these say what Docker says in fields.
 pub const OWN: [&str; 2] = ["io.rancher.", "io.drover."];
@@ -55,6 +56,13 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
     let mut launch = Map::new();
     let mut labels: Map<String, Value> = Map::new();
     labels.extend(container.labels.iter().map(|(key, value)| (key.clone(), json!(value))));
+    let container = match templates::settled(&container, spec)? {
+        Some(settled) => {
+            labels.insert(TEMPLATES.into(), json!("docker"));
+            settled
+        }
+        None => container,
+    };
     put_program(&mut launch, &container, others.simulates());
     put_environment(&mut launch, &mut labels, &container);
     put_files(&mut launch, &mut labels, &container)?;
@@ -121,14 +129,12 @@ pub fn unbuilt(field: &str, why: &str) -> Refusal {
 }
 
 fn check_unbuilt(spec: &ServiceSpec, task: &TaskSpec, container: &ContainerSpec) -> Outcome<()> {
-    if let Some(privileges) = &container.privileges {
-        let selinux = privileges.selinux_context.clone().unwrap_or_default();
-        if privileges.credential_spec.is_some() || selinux != super::spec::SeLinuxContext::default() {
-            return Err(unbuilt(
-                "ContainerSpec.Privileges",
-                "credential specs and SELinux contexts are not part of this build",
-            ));
-        }
+    let privileges = container.privileges.as_ref();
+    if privileges.is_some_and(|privileges| privileges.credential_spec.is_some()) {
+        return Err(unbuilt(
+            "ContainerSpec.Privileges",
+            "credential specs are not part of this build",
+        ));
     }
     if container.configs.iter().any(|config| config.runtime.is_some()) {
         return Err(unbuilt("ContainerSpec.Configs", "Runtime is not part of this build"));
@@ -256,6 +262,10 @@ fn put_surroundings(launch: &mut Map<String, Value>, container: &ContainerSpec) 
     );
     if !container.sysctls.is_empty() {
         launch.insert("sysctls".into(), json!(container.sysctls));
+    }
+    let privileges = container.privileges.as_ref();
+    if let Some(context) = privileges.and_then(|privileges| privileges.selinux_context.as_ref()) {
+        put_list(launch, "securityOpt", context.options());
     }
     if !container.ulimits.is_empty() {
         let limits = container.ulimits.iter();

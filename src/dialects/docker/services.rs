@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::caller::{Caller, Deed, Named, fields, named};
 use super::check;
 use super::keys::canonical;
+use super::neighbours;
 use super::networks;
 use super::pace::strategy;
 use super::project::{NAMESPACE, Native, name_in_stack, project};
@@ -130,7 +131,8 @@ pub async fn all(caller: &Caller) -> Outcome<Vec<Service>> {
     Ok(services)
 }
 
-fn is_shown(row: &Resource, own: &Fields) -> Outcome<bool> {
+/// Whether Docker's clients see a service.
+pub fn is_shown(row: &Resource, own: &Fields) -> Outcome<bool> {
     let is_system: bool = own.read("system")?.unwrap_or(false);
     Ok(row.kind == "service" && !is_system && own.get("launchConfig").is_some_and(|text| text != "null"))
 }
@@ -186,7 +188,7 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
         spec.name = format!("service-{}", short_name());
     }
     let mut spec = check::settled(spec)?;
-    let others = all(caller).await?;
+    let others = neighbours::of(caller, &spec).await?;
     if others
         .iter()
         .any(|other| other.spec.name.eq_ignore_ascii_case(&spec.name))
@@ -241,7 +243,7 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     if index != service.index() {
         return Err(Refusal::stale());
     }
-    let others = all(caller).await?;
+    let others = neighbours::of(caller, &spec).await?;
     let is_renamed = spec.name != service.spec.name;
     let is_taken = |other: &Service| other.row.id != service.row.id && other.spec.name.eq_ignore_ascii_case(&spec.name);
     if is_renamed && others.iter().any(is_taken) {

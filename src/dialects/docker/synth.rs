@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::check::SECOND;
 use super::project::OWN;
+use super::spec::SeLinuxContext;
 use crate::model::launch::LABEL_START_ONCE;
 use crate::model::own_labels::{CONDITION, DELAY, HOST, JobRule, MAX_ATTEMPTS, PlacementRule, RestartRule, WINDOW};
 
@@ -153,6 +154,12 @@ fn put_program(out: &mut Map<String, Value>, launch: &Map<String, Value>) {
         if on(field) {
             out.insert(name.into(), json!(true));
         }
+    }
+    if let Some(context) = SeLinuxContext::of_options(&list(launch, "securityOpt")) {
+        out.insert(
+            "Privileges".into(),
+            json!({"CredentialSpec": null, "SELinuxContext": context}),
+        );
     }
     set(out, "StopSignal", "stopSignal");
     if let Some(seconds) = number(launch, "stopTimeout") {

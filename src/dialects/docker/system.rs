@@ -1,4 +1,4 @@
-//! What the server says of itself: its version, itself as a swarm, and what it does not do.
+//! What the server says of itself: its version, and itself as an engine.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,12 +6,9 @@ use serde_json::{Value, json};
 
 use super::API_VERSION;
 use super::caller::{Caller, Deed, hostname};
-use super::query::Query;
 use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
-use super::tasks;
-use crate::model::Timestamp;
-use actix_web::http::StatusCode;
+use super::{swarm, tasks};
 
 /// The least version that clients may speak.
 pub const LEAST: &str = "1.24";
@@ -46,6 +43,12 @@ pub async fn info(caller: &Caller) -> Outcome<Value> {
     caller.may("host", Deed::Read)?;
     let hosts = caller.lasting("host").await?;
     let tally = tasks::states(caller).await?;
+    // A host that does not answer is no reason to say nothing.
+    let images = caller
+        .engine
+        .images(&caller.scope, false)
+        .await
+        .map_or(0, |all| all.len());
     let first = hosts.first();
     let number = |name: &str| {
         let all = hosts
@@ -66,14 +69,14 @@ pub async fn info(caller: &Caller) -> Outcome<Value> {
             json!({"NodeID": caller.ids.of(host.id), "Addr": format!("{}:2377", own.unwrap_or_default())})
         })
         .collect();
-    let swarm = json!({
+    let own = json!({
         "NodeID": node, "NodeAddr": address, "LocalNodeState": "active", "ControlAvailable": true, "Error": "",
-        "RemoteManagers": managers, "Nodes": hosts.len(), "Managers": hosts.len(), "Cluster": cluster(caller)?,
+        "RemoteManagers": managers, "Nodes": hosts.len(), "Managers": hosts.len(), "Cluster": swarm::cluster(caller)?,
     });
     let counted = json!({
         "ID": caller.engine.server_uuid(), "Containers": tally.all, "ContainersRunning": tally.running, "ContainersPaused": 0,
-        "ContainersStopped": tally.all.saturating_sub(tally.running), "Images": 0, "Name": first.map(hostname).unwrap_or_default(),
-        "NCPU": number("milliCpu") / 1_000, "MemTotal": number("memory"), "ServerVersion": ENGINE, "Swarm": swarm,
+        "ContainersStopped": tally.all.saturating_sub(tally.running), "Images": images, "Name": first.map(hostname).unwrap_or_default(),
+        "NCPU": number("milliCpu") / 1_000, "MemTotal": number("memory"), "ServerVersion": ENGINE, "Swarm": own,
         "SystemTime": nanos(caller.engine.now()),
     });
     let all = [counted, everywhere(), of_no_engine()];
@@ -104,70 +107,6 @@ fn of_no_engine() -> Value {
         "RegistryConfig": {"AllowNondistributableArtifactsCIDRs": [], "AllowNondistributableArtifactsHostnames": [],
             "InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": []},
     })
-}
-
-/// The swarm, as far as there is one: `GET /swarm` has its join tokens beside it, and here there are none to join by.
-fn cluster(caller: &Caller) -> Outcome<Value> {
-    let project = caller.engine.find(&caller.scope, caller.scope.effective.id)?;
-    let created = nanos(project.map_or(Timestamp(0), |project| project.created));
-    let policy = json!({"SnapshotInterval": 10_000, "KeepOldSnapshots": 0, "LogEntriesForSlowFollowers": 500, "ElectionTick": 10,
-        "HeartbeatTick": 1});
-    Ok(json!({
-        "ID": caller.ids.of(caller.scope.effective.id), "Version": {"Index": 1}, "CreatedAt": created, "UpdatedAt": created,
-        "Spec": {
-            "Name": "default", "Labels": {}, "Orchestration": {"TaskHistoryRetentionLimit": 5}, "Raft": policy,
-            "Dispatcher": {"HeartbeatPeriod": 5_000_000_000_i64}, "CAConfig": {"NodeCertExpiry": 7_776_000_000_000_000_i64},
-            "TaskDefaults": {}, "EncryptionConfig": {"AutoLockManagers": false},
-        },
-        "TLSInfo": {}, "RootRotationInProgress": false, "DefaultAddrPool": null, "SubnetSize": 24, "DataPathPort": 4_789,
-    }))
-}
-
-/// `GET /swarm`.
-pub async fn swarm(caller: &Caller) -> Outcome<Value> {
-    caller.may("host", Deed::Read)?;
-    let mut swarm = cluster(caller)?;
-    if let Some(swarm) = swarm.as_object_mut() {
-        // Hosts join in another way, and by other tokens.
-        swarm.insert("JoinTokens".into(), json!({"Worker": "", "Manager": ""}));
-    }
-    Ok(swarm)
-}
-
-/// `POST /swarm/init`: there is a swarm already, and whoever asks for one has it. The id of its first node.
-pub async fn init(caller: &Caller) -> Outcome<Value> {
-    caller.may("host", Deed::Read)?;
-    let hosts = caller.lasting("host").await?;
-    Ok(json!(
-        hosts.first().map(|host| caller.ids.of(host.id)).unwrap_or_default()
-    ))
-}
-
-/// `POST /swarm/join`: this is one swarm, and stays in it.
-pub fn is_in_one() -> Refusal {
-    let words =
-        "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one.";
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words)
-}
-
-/// `POST /swarm/unlock`.
-pub fn is_not_locked() -> Refusal {
-    Refusal::new(StatusCode::CONFLICT, "swarm is not locked")
-}
-
-/// `POST /swarm/update`.
-pub fn not_updated(query: &Query) -> Refusal {
-    match query.version("swarm") {
-        Err(refusal) => refusal,
-        Ok(_) => Refusal::not_built("/swarm/update is not part of this build"),
-    }
-}
-
-/// `POST /swarm/leave` of one who does not insist.
-pub fn is_last() -> Refusal {
-    let words = "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all \
-                 current state of the swarm. Use `--force` to ignore this message. ";
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words)
 }
 
 /// What `POST /auth` is sent, as the header that says the same.

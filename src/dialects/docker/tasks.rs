@@ -10,11 +10,10 @@ use super::record::{Service, nanos, written};
 use super::refusal::{Outcome, Refusal};
 use super::services;
 use super::spec::Mode;
+use super::swarm::Settings;
 use crate::engine::Unit;
 use crate::model::{Error, Resource, ResourceId, Result, State};
 
-/// So many of a slot that are gone are remembered, as swarm does.
-const HISTORY: usize = 5;
 /// So many at most of what a service waits for are told.
 const MOST_PENDING: usize = 100;
 /// More than a service has slots.
@@ -145,10 +144,11 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
         .first()
         .filter(|_| services.len() == 1)
         .map(|service| service.row.id);
+    let history = Settings::read(caller)?.history();
     let mut rows = by_service(read(caller, of_one).await?);
     for service in &services {
         let own = rows.remove(&Some(service.row.id)).unwrap_or_default();
-        for task in of_rows(caller, service, own)? {
+        for task in of_rows(caller, service, own, history)? {
             if is_asked(caller, service, &task, &filters, hosts.as_deref()) {
                 out.push(shown(caller, service, &task)?);
             }
@@ -181,10 +181,11 @@ pub async fn containers(caller: &Caller, service: &Service) -> Outcome<Vec<Resou
 
 async fn find(caller: &Caller, id: &str) -> Outcome<(Service, Task)> {
     caller.may("container", Deed::Read)?;
+    let history = Settings::read(caller)?.history();
     let mut rows = by_service(read(caller, None).await?);
     for service in services::all(caller).await? {
         let own = rows.remove(&Some(service.row.id)).unwrap_or_default();
-        let tasks = of_rows(caller, &service, own)?;
+        let tasks = of_rows(caller, &service, own, history)?;
         let is_it = |task: &Task| {
             caller.ids.of(task.row.id) == id || (id.len() > 2 && caller.ids.of(task.row.id).starts_with(id))
         };
@@ -280,12 +281,14 @@ fn by_service(rows: Vec<Resource>) -> HashMap<Option<ResourceId>, Vec<Resource>>
     all
 }
 
-async fn of_service(caller: &Caller, service: &Service) -> Result<Vec<Task>> {
-    of_rows(caller, service, read(caller, Some(service.row.id)).await?)
+async fn of_service(caller: &Caller, service: &Service) -> Outcome<Vec<Task>> {
+    let history = Settings::read(caller)?.history();
+    let rows = read(caller, Some(service.row.id)).await?;
+    Ok(of_rows(caller, service, rows, history)?)
 }
 
-/// The tasks of a service by slot, those that are gone behind those that are there.
-fn of_rows(caller: &Caller, service: &Service, rows: Vec<Resource>) -> Result<Vec<Task>> {
+/// The tasks of a service by slot, those that are gone behind those that are there, at most `history` of them.
+fn of_rows(caller: &Caller, service: &Service, rows: Vec<Resource>, history: usize) -> Result<Vec<Task>> {
     let mut gone: BTreeMap<(u32, Option<ResourceId>), usize> = BTreeMap::new();
     let slot_of = |task: &Task| match service.mode() {
         "global" | "global-job" => (0, task.row.host_id),
@@ -313,7 +316,7 @@ fn of_rows(caller: &Caller, service: &Service, rows: Vec<Resource>) -> Result<Ve
         if !task.is_wanted {
             let seen = gone.entry(slot).or_insert(0);
             *seen += 1;
-            if *seen > HISTORY {
+            if *seen > history {
                 continue;
             }
         }

@@ -34,13 +34,6 @@ impl Core {
     /// its project, for the image's registry in either case: no other server gets a password to see. Both it and its registry
     /// are active.
     pub(crate) fn registry_credential(&self, container: &Resource, image: &str) -> Result<Option<(Resource, String)>> {
-        let names = |address: &str| {
-            address
-                .trim_start_matches("https://")
-                .trim_start_matches("http://")
-                .trim_end_matches('/')
-                .to_lowercase()
-        };
         let named = Fields::parse(&container.fields)?
             .text(CREDENTIAL_FIELD)
             .and_then(|wire| parse_reference(&wire));
@@ -52,6 +45,18 @@ impl Core {
                 .into_iter()
                 .collect(),
             None => self.store.all("credential", container.account_id)?,
+        };
+        self.fitting(credentials, image)
+    }
+
+    /// The newest of these that is for the registry of an image.
+    fn fitting(&self, credentials: Vec<Resource>, image: &str) -> Result<Option<(Resource, String)>> {
+        let names = |address: &str| {
+            address
+                .trim_start_matches("https://")
+                .trim_start_matches("http://")
+                .trim_end_matches('/')
+                .to_lowercase()
         };
         for credential in credentials.into_iter().rev() {
             if credential.kind != "registryCredential" || credential.state != State::ACTIVE {
@@ -75,7 +80,16 @@ impl Core {
 
     /// The same as an engine takes it.
     pub(crate) fn registry_auth(&self, container: &Resource, image: &str) -> Result<Option<RegistryAuth>> {
-        let Some((credential, server)) = self.registry_credential(container, image)? else {
+        self.opened(self.registry_credential(container, image)?)
+    }
+
+    /// What a project has for the registry of an image, as an engine takes it.
+    pub(crate) fn registry_auth_of(&self, project: ResourceId, image: &str) -> Result<Option<RegistryAuth>> {
+        self.opened(self.fitting(self.store.all("credential", Some(project))?, image)?)
+    }
+
+    fn opened(&self, found: Option<(Resource, String)>) -> Result<Option<RegistryAuth>> {
+        let Some((credential, server)) = found else {
             return Ok(None);
         };
         let Some(kept) = self.store.credential(credential.id)? else {

@@ -9,6 +9,7 @@ mod lists;
 mod logins;
 mod people;
 mod preferences;
+mod project_fields;
 mod project_removal;
 mod projects;
 

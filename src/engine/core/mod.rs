@@ -47,7 +47,9 @@ pub(crate) use name_servers::{ChangedRows, Served, Serving};
 pub(crate) use process::{Outcome, back_off, edge, fenced, fenced_as_read, qualified, request, short_name, supersede};
 pub use process_list::{ProcessDefinition, ProcessInstance, ProcessPage, StateTransition};
 pub(crate) use queue::{Key, Queue};
-pub use request::{Account, Answer, AuthType, Derived, Filter, Input, ListQuery, Page, Proof, Reach, Scope, Setting};
+pub use request::{
+    Account, Answer, AuthType, Derived, FASTER, Filter, Input, ListQuery, Page, Proof, Reach, Scope, Setting,
+};
 pub(crate) use rows::{
     Update, apply_update, check_free_in_account, insert_and_start, live, new_row, not_available, not_now, notes,
     retire, retire_part, row_from_input, unchecked, write_notes,

@@ -11,6 +11,9 @@ use crate::schema::{Role, Version};
 
 use super::audit::Attempt;
 
+/// The code of a refusal because somebody else was faster.
+pub const FASTER: &str = "ChangedMeanwhile";
+
 /// Who asks, for what project, in what version.
 #[derive(Debug, Clone)]
 pub struct Scope {

@@ -5,9 +5,11 @@ mod access;
 mod background;
 mod dialects;
 mod events;
+mod images;
 mod input;
 mod receivers;
 mod streams;
+mod swarm;
 mod tunnels;
 
 use crate::engine::access::Rights;

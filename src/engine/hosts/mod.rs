@@ -20,7 +20,7 @@ mod tunnels;
 mod watch;
 
 pub use attaching::Attachment;
-pub(crate) use availability::ask;
+pub(crate) use availability::{ask, remove};
 pub(crate) use dispatch::{act, create, handle, look_at, update};
 pub(crate) use host::agent_state;
 pub(crate) use host_fields::derive;

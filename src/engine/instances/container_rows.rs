@@ -10,14 +10,15 @@ use crate::model::id::new_uuid;
 use crate::model::launch::LaunchConfig;
 use crate::model::own_labels::Restarts;
 use crate::model::port::PortSpec;
-use crate::model::{Error, Fields, Resource, ResourceId, Result, State, Timestamp};
+use crate::model::{DockerIds, Error, Fields, Resource, ResourceId, Result, State, Timestamp};
 use crate::plan;
 use crate::runtime::BoundPort;
 use crate::schema::render::wire_id;
 use crate::schema::{Source, Type};
-use crate::store::{NewProcess, NewResource, Tx};
+use crate::store::{Changes, NewProcess, NewResource, Tx};
 
 use super::naming::NamesBy;
+use super::templates;
 
 /// On containers of managed networks: the project's uuid.
 pub(super) const PROJECT_LABEL: &str = "io.rancher.environment.uuid";
@@ -175,6 +176,9 @@ pub(crate) struct InstanceTypes {
     pub(crate) link: std::sync::Arc<Type>,
     pub(crate) service_prefix: String,
     pub(crate) instance_prefix: String,
+    pub(crate) host_prefix: String,
+    /// How Docker's clients call rows.
+    pub(crate) docker_ids: DockerIds,
     pub(crate) driver_prefix: String,
     pub(crate) template_prefix: String,
 }
@@ -190,6 +194,8 @@ impl Core {
             label: self.type_of("label")?.clone(),
             link: self.type_of("instanceLink")?.clone(),
             service_prefix: self.type_of("service")?.prefix.clone(),
+            host_prefix: self.type_of("host")?.prefix.clone(),
+            docker_ids: DockerIds::new(self.store.server_uuid()),
             driver_prefix: self.type_of("storageDriver")?.prefix.clone(),
             template_prefix: self.type_of("volumeTemplate")?.prefix.clone(),
         })
@@ -287,6 +293,16 @@ pub(crate) fn insert_service_container(
         internal: write_notes(&notes)?,
         ..new_row(&types.container, wanted.service.account_id, fields)
     })?;
+    let row = match templates::fields_of(tx, types, wanted, &row)? {
+        Some(fields) => tx.update_if(
+            &row,
+            &Changes {
+                fields: Some(fields),
+                ..Changes::default()
+            },
+        )?,
+        None => row,
+    };
     if let Some(labels) = &wanted.launch.labels {
         labels::tie(tx, &types.label, &row, labels)?;
     }

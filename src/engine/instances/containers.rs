@@ -11,7 +11,9 @@ use crate::model::id::new_uuid;
 use crate::model::launch::{
     LaunchConfig, image_reference, is_dockerfile, is_none_image, is_remote, is_sim_image, texts,
 };
-use crate::model::own_labels::{RestartRule, check_aliases, check_health_command, check_surroundings};
+use crate::model::own_labels::{
+    RestartRule, check_aliases, check_health_command, check_surroundings, check_templates, refuse_templates,
+};
 use crate::model::port::PortSpec;
 use crate::model::{Error, ErrorKind, Resource, ResourceId, Result};
 use crate::schema::{Type, TypeView};
@@ -63,6 +65,9 @@ impl NewContainers {
             );
         }
         check_launch(&mut input)?;
+        if let Some(labels) = texts(input.get("labels").cloned().unwrap_or_default()).ok().flatten() {
+            refuse_templates(&labels)?;
+        }
         let count = input.get("count").and_then(Value::as_i64).unwrap_or(1);
         if count < 1 {
             return Err(Error::invalid("MinLimitExceeded", "count"));
@@ -177,6 +182,7 @@ pub(crate) fn check_launch(config: &mut Input) -> Result<()> {
         check_aliases(labels)?;
         check_surroundings(labels)?;
     }
+    check_templates(&launch)?;
     let image = launch.image_uuid.as_deref();
     if image.is_some_and(|image| !is_none_image(image) && !image.starts_with("docker:") && !is_sim_image(image)) {
         return Err(Error::invalid("InvalidReference", "imageUuid"));

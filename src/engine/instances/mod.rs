@@ -15,6 +15,7 @@ mod failing;
 mod granted;
 mod health;
 mod health_rows;
+mod images;
 mod leaving;
 mod making;
 mod naming;
@@ -31,6 +32,7 @@ mod starting;
 mod stats;
 mod stopping;
 mod streams;
+mod templates;
 mod volumes;
 
 pub(crate) use container_fields::derive;

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::engine::core::{Core, Input, Scope, Update, apply_update, live};
+use crate::engine::core::{Core, FASTER, Input, Scope, Update, apply_update, live};
 use crate::engine::instances::check_own_key;
 use crate::model::{Error, Fields, Resource, Result, State};
 use crate::schema::TypeView;
@@ -11,9 +11,6 @@ use crate::schema::TypeView;
 use super::names::check_name_free;
 use super::service::check_update;
 use super::upgrade::{Config, Upgrade};
-
-/// The code of a refusal because somebody else was faster.
-pub const FASTER: &str = "ChangedMeanwhile";
 
 /// What a service is to become.
 pub struct Deploy {

@@ -32,8 +32,8 @@ mod upgrade;
 mod upgrade_merge;
 mod watched;
 
+pub use deploy::Deploy;
 pub(crate) use deploy::deploy;
-pub use deploy::{Deploy, FASTER};
 pub(crate) use dispatch::{act, create, handle, look_at, remove, update};
 pub use files::StackFiles;
 pub(crate) use files::files_of;

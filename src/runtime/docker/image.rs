@@ -1,5 +1,7 @@
 //! Images: references, and pulling with progress.
 
+mod listed;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

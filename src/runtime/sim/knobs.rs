@@ -105,7 +105,8 @@ impl Knobs {
     /// The knobs that an image reference carries: `fail[:<step>[:<times>]]`, `slow:<ms>`, `exit:<code>:<ms>`.
     pub(super) fn of_image(image: &str) -> Self {
         let mut knobs = Self::default();
-        let mut words = image_reference(image).split(':');
+        let named = image.split('@').next().unwrap_or_default();
+        let mut words = image_reference(named).split(':');
         match words.next() {
             Some("fail") => {
                 let step = words.next();

@@ -25,6 +25,7 @@ use crate::model::{Clock, Timestamp};
 
 mod balancers;
 mod fate;
+mod images;
 mod knobs;
 mod names;
 mod ports;
@@ -277,6 +278,8 @@ impl Runtime for Sim {
             let server = auth.map(|auth| auth.server.clone());
             world.state.shown_to.insert(image.to_owned(), server);
             world.state.attempt(image, SimStep::Pull, &knobs)?;
+            let now = self.shared.clock.now();
+            world.state.pulled.entry(images::name(image)).or_insert(now);
         }
         progress(format!("Pulling {image} (1/1)"));
         Ok(())

@@ -71,6 +71,8 @@ pub(super) struct Contents {
     pub(super) health: HashMap<String, Health>,
     /// By image, the server whose password the last pull brought along.
     pub(super) shown_to: HashMap<String, Option<String>>,
+    /// The images that are there.
+    pub(super) pulled: super::images::Pulled,
     pub(super) held_names: HashSet<String>,
     pub(super) held_ports: HashSet<u16>,
     pub(super) strict: bool,
@@ -419,7 +421,7 @@ impl Contents {
 }
 
 /// 64 hexadecimal digits that look like an engine's id and depend on the text alone (FNV-1a, four times).
-fn hex_id(text: &str) -> String {
+pub(super) fn hex_id(text: &str) -> String {
     let word = |salt: u64| {
         let start = 0xcbf2_9ce4_8422_2325 ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         text.bytes()

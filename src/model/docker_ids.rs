@@ -1,9 +1,9 @@
-//! Ids as Docker has them: 25 digits and small letters, of the number of a row. The same row has the same id as long as the
+//! Ids of rows as Docker has them: 25 digits and small letters, of the number of a row. The same row has the same id as long as the
 //! database lives, and an id leads back to its row without a search.
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::ResourceId;
+use super::ResourceId;
 
 /// How long an id is.
 pub const LENGTH: usize = 25;
@@ -11,12 +11,12 @@ const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// The ids of one server.
 #[derive(Debug, Clone)]
-pub struct Ids {
+pub struct DockerIds {
     mask: u64,
     salt: String,
 }
 
-impl Ids {
+impl DockerIds {
     /// Of a server with this uuid.
     pub fn new(server: &str) -> Self {
         Self {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn an_id_leads_back_to_its_row_and_to_no_other() {
-        let (ids, other) = (Ids::new("a"), Ids::new("b"));
+        let (ids, other) = (DockerIds::new("a"), DockerIds::new("b"));
         for row in [1, 2, 1000, i64::MAX].map(ResourceId) {
             let id = ids.of(row);
             assert!(id.len() == LENGTH && id.bytes().all(|b| DIGITS.contains(&b)), "{id}");

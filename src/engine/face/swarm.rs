@@ -1,0 +1,38 @@
+//! What an interface asks for that knows a project as a cluster: settings of the whole, and hosts that leave it.
+
+use serde_json::Value;
+
+use super::Engine;
+use crate::engine::core::Scope;
+use crate::engine::hosts;
+use crate::model::{Resource, Result};
+
+impl Engine {
+    /// A field of the caller's project that no view of Rancher's shows; null if it was never written.
+    pub fn project_field(&self, scope: &Scope, field: &str) -> Result<Value> {
+        self.core().project_field(scope, field)
+    }
+
+    /// Writes such a field, if it is still as it was read. Who may is who may change hosts.
+    ///
+    /// # Errors
+    /// 403 for another role, 409 with the code [`crate::engine::FASTER`] if somebody else wrote it.
+    pub async fn write_project_field(
+        &self,
+        scope: &Scope,
+        field: &'static str,
+        was: Value,
+        now: Value,
+    ) -> Result<Resource> {
+        self.core().write_project_field(scope, field, was, now).await
+    }
+
+    /// Asks a host to go, whatever it does now: it takes nothing new, its containers go, and then itself.
+    ///
+    /// # Errors
+    /// 403 for who may not change hosts.
+    pub async fn remove_host(&self, scope: &Scope, row: &Resource) -> Result<Resource> {
+        self.core().require(scope, row, "remove")?;
+        hosts::remove(self.core(), scope, row).await
+    }
+}
