@@ -6,6 +6,7 @@ use std::time::Duration;
 mod aliases;
 mod files;
 mod jobs;
+mod mesh;
 mod placement;
 mod restarts;
 mod surroundings;
@@ -14,6 +15,7 @@ mod templates;
 pub use aliases::{ALIASES, aliases, check_aliases};
 pub use files::{CONFIG, ConfigFile, config_files, wants_configs};
 pub use jobs::{JOB, JobRule, MAX_CONCURRENT};
+pub use mesh::{MESH_PORTS, MeshPort, check_mesh, mesh_ports, parse_mesh_ports, write_mesh_ports};
 pub use placement::{HOST, MAX_PER_HOST, PlacementRule, SPREAD};
 pub use restarts::{CONDITION, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, RestartRule, Restarts, WINDOW};
 pub use surroundings::{UNSET, VOLUME, VolumeMaker, check_surroundings, unset, volume_maker, volume_makers};
@@ -215,6 +217,7 @@ pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
         key.starts_with(UPGRADE)
             || key.starts_with(placement::SCHEDULER)
             || key.starts_with(JOB)
+            || key.starts_with(mesh::MESH)
             || [DEPENDS_ON, SCHEDULE].contains(&key.as_str())
     }) {
         Some(label) => Err(bad(label, "belongs to the primary launch configuration")),

@@ -27,6 +27,7 @@ mod guarded;
 mod kill_points;
 mod logs;
 mod matrix;
+mod meshed;
 mod moved;
 mod process;
 mod resume;

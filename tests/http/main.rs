@@ -47,6 +47,7 @@ mod links_and_selectors;
 mod lists;
 mod live;
 mod matrix;
+mod mesh;
 mod name_servers;
 mod netd;
 mod odd_clients;

@@ -108,7 +108,7 @@ pub fn wait_get(port: u16, host: &str, path: &str, expected: (u16, &str), patien
 }
 
 /// Who answers, asked so often.
-fn who(port: u16, times: usize) -> BTreeMap<String, usize> {
+pub fn who(port: u16, times: usize) -> BTreeMap<String, usize> {
     let mut all = BTreeMap::new();
     for _ in 0..times {
         let (status, body) = get(port, "any", "/hostname");

@@ -284,7 +284,7 @@ fn the_command_line_of_docker_looks_into_containers() {
 
 #[test]
 fn the_docker_library_of_python_drives_services() {
-    let Some(world) = World::start() else { return };
+    let Some(world) = crate::balancers::world() else { return };
     world.remember_stack("default");
     let url = world.url("docker").replace("http://", "tcp://");
     run_script("docker_client.py", &[&url, "drover-test/web:1", "drover-test/web:2"]);

@@ -45,7 +45,7 @@ impl Another {
     }
 
     /// Its address with TLS, as a flag of the server.
-    fn with_tls(&self) -> String {
+    pub fn with_tls(&self) -> String {
         format!("tcp://10.250.{}.2:2376,cert-path={}", self.number, self.place("client"))
     }
 

@@ -1,11 +1,12 @@
 //! The same requests to a real swarm and to the server: what differs otherwise than `swarm_on_purpose.txt` says is a failure.
 
+use crate::balancers::world;
 use crate::several::Another;
-use crate::support::{World, beside, run_script};
+use crate::support::{beside, run_script};
 
 #[test]
 fn a_real_swarm_answers_as_this_server_does() {
-    let Some(world) = World::start() else { return };
+    let Some(world) = world() else { return };
     world.remember_stack("default");
     let swarm = Another::start(6);
     swarm.docker.run(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);

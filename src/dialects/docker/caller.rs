@@ -1,6 +1,6 @@
 //! One caller in one project: what it may, and the rows that Docker's objects are here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -169,6 +169,16 @@ impl Caller {
             (Some(_), Some(_)) => Err(Refusal::bad(format!("{what} {wanted} is ambiguous (2 matches found)"))),
             (None, _) => Err(Refusal::missing(what, wanted)),
         }
+    }
+
+    /// The containers that Docker's clients see: all but those that publish the ports of services.
+    pub async fn containers(&self) -> Result<Vec<Resource>> {
+        let services = self.rows("service").await?;
+        let publishers = services.iter().filter(|row| self.engine.is_publisher(row));
+        let publishers: HashSet<ResourceId> = publishers.map(|row| row.id).collect();
+        let mut rows = self.lasting("instance").await?;
+        rows.retain(|row| row.parent_id.is_none_or(|parent| !publishers.contains(&parent)));
+        Ok(rows)
     }
 
     /// Those rows of a root that are not on their way out.

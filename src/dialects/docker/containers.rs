@@ -20,7 +20,7 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
     let services: HashMap<ResourceId, Service> =
         services.into_iter().map(|service| (service.row.id, service)).collect();
     let mut out = Vec::new();
-    for row in caller.lasting("instance").await? {
+    for row in caller.containers().await? {
         let own = fields(&row)?;
         let labels = own.texts("labels")?;
         let id = own.text("externalId").unwrap_or_default();
@@ -98,7 +98,7 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Resource> {
             format!("No such container: {wanted}"),
         )
     };
-    for row in caller.lasting("instance").await? {
+    for row in caller.containers().await? {
         let id = fields(&row)?.text("externalId").unwrap_or_default();
         if row.name == wanted.trim_start_matches('/') || (wanted.len() > 2 && id.starts_with(wanted)) {
             return Ok(row);

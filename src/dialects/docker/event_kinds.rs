@@ -257,7 +257,7 @@ impl Kind {
 /// Containers that there are on an engine, by its ids.
 async fn containers(caller: &Caller) -> Outcome<Seen> {
     let mut seen = Seen::new();
-    for row in caller.lasting("instance").await? {
+    for row in caller.containers().await? {
         if let Some((id, one)) = container(caller, &row)? {
             seen.insert(id, one);
         }

@@ -10,7 +10,8 @@ use super::policies::{put_placement, put_restart};
 use super::refusal::{Outcome, Refusal};
 use super::spec::{ContainerSpec, Healthcheck, Mode, Resources, ServiceSpec, TaskSpec};
 use super::templates;
-use crate::model::own_labels::{ALIASES, JOB, MAX_CONCURRENT, TEMPLATES, UNSET};
+use crate::model::lb_config::RESERVED_PORT;
+use crate::model::own_labels::{ALIASES, JOB, MAX_CONCURRENT, MESH_PORTS, MeshPort, TEMPLATES, UNSET, write_mesh_ports};
 
 /// Labels of the engine's and Rancher's own: these say what Docker says in fields.
 pub const OWN: [&str; 2] = ["io.rancher.", "io.drover."];
@@ -89,14 +90,7 @@ pub fn project(spec: &ServiceSpec, others: &dyn Others) -> Outcome<Native> {
             json!({"driver": driver.name, "config": driver.options}),
         );
     }
-    let ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
-    let ports: Vec<String> = ports
-        .map(|port| match port.published_port {
-            0 => format!("{}/{}", port.target_port, port.protocol),
-            published => format!("{published}:{}/{}", port.target_port, port.protocol),
-        })
-        .collect();
-    put_list(&mut launch, "ports", ports);
+    put_ports(&mut launch, &mut labels, spec)?;
     let mode = spec.mode.clone().unwrap_or_default();
     let scale = put_mode(&mut labels, mode);
     launch.insert("labels".into(), Value::Object(labels));
@@ -121,6 +115,31 @@ fn put_mode(labels: &mut Map<String, Value>, mode: Mode) -> Option<u64> {
     Some(job.total_completions.unwrap_or(at_once))
         .filter(|_| job.max_concurrent != Some(0))
         .or(Some(0))
+}
+
+/// Ports: what a swarm opens on each node is of the mesh, as far as a balancer can balance it; all other ports are those of the hosts
+/// that have a container.
+fn put_ports(launch: &mut Map<String, Value>, labels: &mut Map<String, Value>, spec: &ServiceSpec) -> Outcome<()> {
+    let (mut mesh, mut own) = (Vec::new(), Vec::new());
+    for port in spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports) {
+        let public = Some(port.published_port).filter(|public| *public != 0);
+        if port.publish_mode != "host" && port.protocol == "tcp" {
+            if public.is_some_and(|public| i64::from(public) == RESERVED_PORT) {
+                let why = "port 42 is where balancers are asked how they are";
+                return Err(unbuilt("EndpointSpec.Ports", why));
+            }
+            let private = port.target_port;
+            mesh.push(MeshPort { public, private });
+        } else {
+            let public = public.map_or(String::new(), |public| format!("{public}:"));
+            own.push(format!("{public}{}/{}", port.target_port, port.protocol));
+        }
+    }
+    put_list(launch, "ports", own);
+    if !mesh.is_empty() {
+        labels.insert(MESH_PORTS.into(), json!(write_mesh_ports(&mesh)));
+    }
+    Ok(())
 }
 
 /// A refusal of a field that has no counterpart.

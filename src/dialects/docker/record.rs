@@ -132,7 +132,6 @@ impl Service {
             Some(kept) if is_named => kept.spec.name.clone(),
             _ => name,
         };
-        let ports = synth::ports(&launch);
         let scale = scale(own, &launch)?;
         let changed = match &kept {
             None => Some(synth::synthesise(&name, &labels, &launch, scale)),
@@ -145,6 +144,9 @@ impl Service {
             (changed, _) => serde_json::from_value(canonical(changed.unwrap_or_default()))
                 .map_err(|e| Error::internal("writing a service as Docker does", e))?,
         };
+        let mut ports = synth::ports(&launch);
+        // In the order in which they were asked for.
+        ports.sort_by_key(|port| given(&spec, port).map_or(usize::MAX, |(place, _)| place));
         Ok(Self {
             row,
             stored,
@@ -216,14 +218,13 @@ impl Service {
 
     /// How a port of it was asked for.
     fn given(&self, port: &Published) -> Option<&PortConfig> {
-        let same = |given: &&PortConfig| given.target_port == port.target && given.protocol == port.protocol;
-        self.spec.endpoint_spec.as_ref()?.ports.iter().find(same)
+        given(&self.spec, port).map(|(_, given)| given)
     }
 
     /// By whom a port of it is published: `ingress`, `host`.
     pub fn publish_mode(&self, port: &Published) -> &str {
         let mode = self.given(port).map_or("", |given| given.publish_mode.as_str());
-        if mode.is_empty() { "ingress" } else { mode }
+        if mode.is_empty() { port.mode() } else { mode }
     }
 
     /// How its last update goes; none if there was none. `ended` is when the process of it ended.
@@ -284,6 +285,18 @@ impl Service {
     }
 }
 
+/// How a port was asked for, and in which place: by its number on hosts, else as any.
+fn given<'s>(spec: &'s ServiceSpec, port: &Published) -> Option<(usize, &'s PortConfig)> {
+    let all = &spec.endpoint_spec.as_ref()?.ports;
+    let find = |published: u16| {
+        let is_it = |given: &PortConfig| {
+            given.target_port == port.target && given.protocol == port.protocol && given.published_port == published
+        };
+        all.iter().enumerate().find(|(_, given)| is_it(given))
+    };
+    find(port.published).or_else(|| find(0))
+}
+
 /// What is kept, with what was changed elsewhere; none if nothing was.
 fn shown(kept: &Kept, name: &str, launch: &Map<String, Value>, scale: Option<i64>) -> Result<Option<Value>> {
     let Ok(then) = project(&kept.spec, &Whoever) else {
@@ -294,27 +307,12 @@ fn shown(kept: &Kept, name: &str, launch: &Map<String, Value>, scale: Option<i64
     let then_ports = synth::ports(&then.launch);
     let then = synth::synthesise(&kept.spec.name, &labels, &then.launch, to_scale);
     let mut launch = launch.clone();
-    undraw(&mut launch, &then_ports);
+    synth::undraw(&mut launch, &then_ports);
     let now = synth::synthesise(name, &labels, &launch, scale);
     match then == now {
         true => Ok(None),
         false => Ok(Some(synth::overlay(&written(&kept.spec)?, &then, &now))),
     }
-}
-
-/// Takes drawn ports back out: a port that was to be any is not asked for as the one that it became.
-fn undraw(launch: &mut Map<String, Value>, asked: &[Published]) {
-    let ports = synth::ports(launch).into_iter().map(|port| {
-        let any = asked
-            .iter()
-            .any(|given| given.published == 0 && given.target == port.target && given.protocol == port.protocol);
-        match port.published {
-            published if published != 0 && !any => format!("{published}:{}/{}", port.target, port.protocol),
-            _ => format!("{}/{}", port.target, port.protocol),
-        }
-    });
-    let ports: Vec<String> = ports.collect();
-    launch.insert("ports".into(), json!(ports));
 }
 
 /// How many it is to have; none is one on each host.

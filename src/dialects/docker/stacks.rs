@@ -62,7 +62,8 @@ pub async fn left(caller: &Caller, service: &Resource) -> Outcome<()> {
         return Ok(());
     }
     let services = caller.lasting("service").await?;
-    match services.iter().any(|other| other.parent_id == Some(id)) {
+    let stays = |other: &Resource| other.parent_id == Some(id) && !caller.engine.is_publisher(other);
+    match services.iter().any(stays) {
         true => Ok(()),
         false => write(caller, &stack, GO).await,
     }

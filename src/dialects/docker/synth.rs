@@ -10,7 +10,10 @@ use super::check::SECOND;
 use super::project::OWN;
 use super::spec::SeLinuxContext;
 use crate::model::launch::LABEL_START_ONCE;
-use crate::model::own_labels::{CONDITION, DELAY, HOST, JobRule, MAX_ATTEMPTS, PlacementRule, RestartRule, WINDOW};
+use crate::model::own_labels::{
+    CONDITION, DELAY, HOST, JobRule, MAX_ATTEMPTS, MESH_PORTS, MeshPort, PlacementRule, RestartRule, WINDOW,
+    parse_mesh_ports, write_mesh_ports,
+};
 
 /// A launch configuration and a scale as a `ServiceSpec`. `scale` is none for one on each host.
 pub fn synthesise(
@@ -360,6 +363,8 @@ pub struct Published {
     pub target: u16,
     /// On hosts; 0 where it is not drawn yet.
     pub published: u16,
+    /// Whether each host has it, and not those alone that have a container.
+    pub is_mesh: bool,
 }
 
 impl Published {
@@ -369,9 +374,17 @@ impl Published {
             if self.published != 0 {
                 port.insert("PublishedPort".into(), json!(self.published));
             }
-            port.insert("PublishMode".into(), json!("ingress"));
+            port.insert("PublishMode".into(), json!(self.mode()));
         }
         port
+    }
+
+    /// By whom it is published, as far as that is said. What no balancer balances is given as it would be asked for.
+    pub fn mode(&self) -> &'static str {
+        match self.is_mesh || self.protocol != "tcp" {
+            true => "ingress",
+            false => "host",
+        }
     }
 }
 
@@ -385,9 +398,43 @@ pub fn ports(launch: &Map<String, Value>) -> Vec<Published> {
             protocol: protocol.to_owned(),
             target,
             published: parts.next().and_then(|text| text.parse().ok()).unwrap_or(0),
+            is_mesh: false,
         })
     };
-    list(launch, "ports").into_iter().filter_map(read).collect()
+    let mesh = label(launch, MESH_PORTS).map_or(Vec::new(), parse_mesh_ports);
+    let mesh = mesh.into_iter().map(|port| Published {
+        protocol: "tcp".to_owned(),
+        target: port.private,
+        published: port.public.unwrap_or(0),
+        is_mesh: true,
+    });
+    let own = list(launch, "ports").into_iter().filter_map(read);
+    mesh.chain(own).collect()
+}
+
+/// Takes drawn ports back out of a launch configuration: a port that was to be any is not asked for as the one that it became.
+pub fn undraw(launch: &mut Map<String, Value>, asked: &[Published]) {
+    let (mut mesh, mut own) = (Vec::new(), Vec::new());
+    for port in ports(launch) {
+        let any = Published {
+            published: 0,
+            ..port.clone()
+        };
+        let is_drawn = !asked.contains(&port) && asked.contains(&any);
+        let public = Some(port.published).filter(|public| *public != 0 && !is_drawn);
+        if port.is_mesh {
+            let private = port.target;
+            mesh.push(MeshPort { public, private });
+        } else {
+            let public = public.map_or(String::new(), |public| format!("{public}:"));
+            own.push(format!("{public}{}/{}", port.target, port.protocol));
+        }
+    }
+    launch.insert("ports".into(), json!(own));
+    let labels = launch.get_mut("labels").and_then(Value::as_object_mut);
+    if let Some(label) = labels.and_then(|labels| labels.get_mut(MESH_PORTS)) {
+        *label = json!(write_mesh_ports(&mesh));
+    }
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ impl Tallies {
 /// Counts the containers of all services of the project.
 pub async fn tally(caller: &Caller) -> Outcome<Tallies> {
     let mut tallies = Tallies::default();
-    for row in caller.lasting("instance").await? {
+    for row in caller.containers().await? {
         let Some(service) = row.parent_id else { continue };
         *tallies.there.entry(service).or_insert(0) += 1;
         let is_well = matches!(row.health.as_str(), "" | "healthy" | "updating-healthy");
@@ -115,7 +115,7 @@ pub struct States {
 
 /// Counts the containers of the project.
 pub async fn states(caller: &Caller) -> Outcome<States> {
-    let rows = caller.lasting("instance").await?;
+    let rows = caller.containers().await?;
     Ok(States {
         all: rows.len(),
         running: rows.iter().filter(|row| row.state == State::RUNNING).count(),

@@ -1,16 +1,18 @@
 //! The rows that a balancer's table is made of: its own, and those of whom it sends requests to. A large project has many more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
 use crate::engine::access::certificate_key;
-use crate::engine::core::{Core, notes};
-use crate::engine::instances::{InstanceNotes, launch_of};
+use crate::engine::core::{Core, notes, publishes_for};
+use crate::engine::instances::{InstanceNotes, launch_of, plan_health, plan_state};
 use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::lb_config::LbConfig;
 use crate::model::selector::Selector;
 use crate::model::{Error, Resource, ResourceId, Result};
+use crate::plan::{Health, InstanceState};
 
 /// See the head of this file.
 #[derive(Debug, Default)]
@@ -21,6 +23,10 @@ pub(super) struct Rows {
     pub(super) labels: BTreeMap<String, String>,
     /// Where it runs.
     pub(super) host: Option<ResourceId>,
+    /// Whether it publishes a service's ports of the mesh: then each container says at which port it is to be reached.
+    pub(super) is_mesh: bool,
+    /// Other hosts that have a balancer of the same service which is well: their addresses.
+    pub(super) peers: BTreeMap<ResourceId, String>,
     /// Services by their ids, those that others stand for, too.
     pub(super) services: BTreeMap<ResourceId, Service>,
     /// Services by the selectors of rules.
@@ -107,9 +113,13 @@ impl Core {
                 .and_then(|launch| launch.labels)
                 .unwrap_or_default(),
             host: row.host_id,
+            is_mesh: publishes_for(&service).is_some(),
             released: self.balancers.released(),
             ..Rows::default()
         };
+        if rows.is_mesh {
+            self.read_peers(&row, service.id, &mut rows)?;
+        }
         self.read_selected(&service, &mut rows)?;
         let named = rows.config.port_rules.iter().flatten();
         let named = named.filter_map(|rule| parse_reference(rule.service_id.as_deref()?));
@@ -124,6 +134,32 @@ impl Core {
         }
         self.read_certificates(service.account_id, &mut rows)?;
         Ok(Some(rows))
+    }
+
+    /// The other balancers of a service, as far as something leads there. An address that two hosts have, the balancer's own among
+    /// them, leads nobody knows where, perhaps back.
+    fn read_peers(&self, own: &Resource, service: ResourceId, rows: &mut Rows) -> Result<()> {
+        let mut all: BTreeMap<ResourceId, IpAddr> = BTreeMap::new();
+        for other in self.store.children(service, "instance")? {
+            let is_well =
+                plan_state(other.state) == InstanceState::Running && plan_health(&other.health) == Health::Healthy;
+            let Some(host) = other.host_id.filter(|host| is_well || own.host_id == Some(*host)) else {
+                continue;
+            };
+            let Some(host) = self.store.find(host)?.filter(|host| host.removed.is_none()) else {
+                continue;
+            };
+            let address = crate::model::Fields::parse(&host.fields)?.text("agentIpAddress");
+            all.extend(address.and_then(|address| Some((host.id, address.parse().ok()?))));
+        }
+        let is_away = |address: &IpAddr| {
+            let hosts = all.values().filter(|other| *other == address).count();
+            hosts == 1 && !address.is_loopback() && !address.is_unspecified()
+        };
+        let others = all.iter().filter(|(host, _)| own.host_id != Some(**host));
+        let others = others.filter(|(_, address)| is_away(address));
+        rows.peers = others.map(|(host, address)| (*host, address.to_string())).collect();
+        Ok(())
     }
 
     /// The services that rules select by labels.

@@ -6,6 +6,7 @@ use crate::engine::instances::{plan_health, plan_state};
 use crate::model::balancer_table::{Certificate, Listener, Protocol, Rule, Table, Target};
 use crate::model::launch::parse_reference;
 use crate::model::lb_config::{LABEL_PROXY_PORTS, LABEL_TARGET, Nearness, PortRule};
+use crate::model::own_labels::mesh_ports;
 use crate::model::{ResourceId, State};
 use crate::plan::{Health, InstanceState};
 
@@ -74,8 +75,13 @@ fn certificates(rows: &Rows) -> Vec<Certificate> {
 /// One rule, or as many as the services that it selects say of themselves.
 fn rules_of(rows: &Rows, rule: &PortRule) -> Vec<Rule> {
     if let Some(service) = rule.service_id.as_deref().and_then(parse_reference) {
-        let targets = near(rows, targets(rows, service, rule.target_port, &mut BTreeSet::new()));
-        return vec![made(rule, rule, targets)];
+        let at = match (rows.is_mesh, rule.source_port) {
+            (true, Some(source)) => Some(At::OwnWord(source)),
+            _ => rule.target_port.map(At::Port),
+        };
+        let mut all = targets(rows, service, at, &mut BTreeSet::new());
+        all.extend(peers(rows, service, at));
+        return vec![made(rule, rule, near(rows, all))];
     }
     let selected = rule.selector.as_ref().and_then(|selector| rows.selected.get(selector));
     let mut rules = Vec::new();
@@ -88,8 +94,8 @@ fn rules_of(rows: &Rows, rule: &PortRule) -> Vec<Rule> {
             .and_then(|config| config.port_rules.as_ref());
         let own = own.filter(|rules| !rules.is_empty());
         for says in own.map_or(std::slice::from_ref(rule), Vec::as_slice) {
-            let port = says.target_port.or(rule.target_port);
-            let targets = near(rows, targets(rows, *id, port, &mut BTreeSet::new()));
+            let at = says.target_port.or(rule.target_port).map(At::Port);
+            let targets = near(rows, targets(rows, *id, at, &mut BTreeSet::new()));
             rules.push(made(rule, says, targets));
         }
     }
@@ -112,6 +118,56 @@ fn made(rule: &PortRule, says: &PortRule, targets: BTreeMap<String, Target>) -> 
     }
 }
 
+/// At which port a server is.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    /// At the same one, whoever it is.
+    Port(u16),
+    /// Where its own label of the mesh says for this port of the hosts: while an upgrade changes that, both are right.
+    OwnWord(u16),
+}
+
+impl At {
+    fn of(self, member: &Member) -> Option<u16> {
+        match self {
+            Self::Port(port) => Some(port),
+            Self::OwnWord(public) => {
+                let ports = mesh_ports(member.launch.labels.as_ref()?);
+                let own = ports.into_iter().find(|port| port.public == Some(public));
+                own.map(|port| port.private)
+            }
+        }
+    }
+}
+
+/// The other balancers of the mesh on whose hosts somebody serves: whoever has nobody sends there.
+fn peers(rows: &Rows, service: ResourceId, at: Option<At>) -> BTreeMap<String, Placed> {
+    let (Some(At::OwnWord(public)), Some(service)) = (at, rows.services.get(&service)) else {
+        return BTreeMap::new();
+    };
+    let serves = |host: ResourceId, member: &Member| {
+        member.row.host_id == Some(host)
+            && member.launch.network_mode.as_deref() != Some("host")
+            && At::OwnWord(public).of(member).is_some()
+            && is_draining(rows, member) == Some(false)
+    };
+    let there = rows.peers.iter();
+    let there = there.filter(|(host, _)| service.members.iter().any(|member| serves(**host, member)));
+    let placed = |(host, address): (&ResourceId, &String)| {
+        let target = Target {
+            address: address.clone(),
+            port: public,
+            is_draining: false,
+        };
+        let placed = Placed {
+            target,
+            is_local: false,
+        };
+        (format!("host {host}"), placed)
+    };
+    there.map(placed).collect()
+}
+
 /// A server, and whether it is on the balancer's own host.
 struct Placed {
     target: Target,
@@ -121,7 +177,10 @@ struct Placed {
 /// Those of a rule's servers that the balancer's label lets it send to. Who is on the way out takes nobody's place.
 fn near(rows: &Rows, all: BTreeMap<String, Placed>) -> BTreeMap<String, Target> {
     let word = rows.labels.get(LABEL_TARGET).map(String::as_str);
-    let nearness = word.and_then(Nearness::parse).unwrap_or_default();
+    let nearness = match rows.is_mesh {
+        true => Nearness::PreferLocal,
+        false => word.and_then(Nearness::parse).unwrap_or_default(),
+    };
     let has_local = all.values().any(|placed| placed.is_local && !placed.target.is_draining);
     let stays = |placed: &Placed| match nearness {
         Nearness::Any => true,
@@ -134,25 +193,20 @@ fn near(rows: &Rows, all: BTreeMap<String, Placed>) -> BTreeMap<String, Target> 
 }
 
 /// Where a service is. An alias is where all that it stands for is; loops end.
-fn targets(
-    rows: &Rows,
-    id: ResourceId,
-    port: Option<u16>,
-    seen: &mut BTreeSet<ResourceId>,
-) -> BTreeMap<String, Placed> {
-    let (Some(service), Some(port)) = (rows.services.get(&id).filter(|_| seen.insert(id)), port) else {
+fn targets(rows: &Rows, id: ResourceId, at: Option<At>, seen: &mut BTreeSet<ResourceId>) -> BTreeMap<String, Placed> {
+    let (Some(service), Some(at)) = (rows.services.get(&id).filter(|_| seen.insert(id)), at) else {
         return BTreeMap::new();
     };
-    let mut all: BTreeMap<String, Placed> = match service.kind.as_str() {
-        "externalService" => outside(service, port),
+    let mut all: BTreeMap<String, Placed> = match (service.kind.as_str(), at) {
+        ("externalService", At::Port(port)) => outside(service, port),
         _ => service
             .members
             .iter()
-            .filter_map(|member| Some((member.row.uuid.clone(), target(rows, member, port)?)))
+            .filter_map(|member| Some((member.row.uuid.clone(), target(rows, member, at)?)))
             .collect(),
     };
     for link in &service.links {
-        all.extend(targets(rows, *link, Some(port), seen));
+        all.extend(targets(rows, *link, Some(at), seen));
     }
     all
 }
@@ -176,10 +230,10 @@ fn outside(service: &Service, port: u16) -> BTreeMap<String, Placed> {
         .collect()
 }
 
-/// None for a container that nobody is to be sent to. Which version it is of does not matter: what an upgrade has put aside
-/// serves until it is stopped.
-fn target(rows: &Rows, member: &Member, port: u16) -> Option<Placed> {
-    let Member { row, launch, note } = member;
+/// Whether a container is on its way out; none for one that nobody is to be sent to. Which version it is of does not matter: what
+/// an upgrade has put aside serves until it is stopped.
+fn is_draining(rows: &Rows, member: &Member) -> Option<bool> {
+    let Member { row, launch, .. } = member;
     let is_draining = match plan_state(row.state) {
         InstanceState::Running => false,
         InstanceState::Stopping => true,
@@ -194,6 +248,13 @@ fn target(rows: &Rows, member: &Member, port: u16) -> Option<Placed> {
     if is_checked && !is_draining && plan_health(&row.health) != Health::Healthy {
         return None;
     }
+    Some(is_draining)
+}
+
+fn target(rows: &Rows, member: &Member, at: At) -> Option<Placed> {
+    let Member { row, launch, note } = member;
+    let is_draining = is_draining(rows, member)?;
+    let port = at.of(member)?;
     let address = match launch.network_mode.as_deref() {
         Some("host") => rows.addresses.get(&row.host_id?)?.clone(),
         // No way leads from one engine's network to another's.
@@ -238,6 +299,51 @@ mod tests {
                 drain_ms: 10_000,
                 ..InstanceNotes::default()
             },
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_has_nobody_sends_to_hosts_that_have_somebody() {
+        let (_folder, core) = testkit::empty();
+        for (there, expected) in [
+            (&[(State::RUNNING, 1), (State::RUNNING, 2)][..], "10.0.0.1:81"),
+            (&[(State::RUNNING, 2)], "192.0.2.2:8080"),
+            (&[(State::RUNNING, 3)], ""),
+            (&[(State::STOPPING, 2)], ""),
+            (
+                &[(State::STOPPING, 1), (State::RUNNING, 2)],
+                "10.0.0.1:81 192.0.2.2:8080",
+            ),
+        ] {
+            let mut members = Vec::new();
+            for (state, host) in there {
+                let mut member = member(&core, *state, *host).await;
+                member.launch.network_mode = None;
+                // Its own word counts, and not that of the rule.
+                member.launch.labels = Some(BTreeMap::from([("io.drover.mesh.ports".into(), "8080:81".into())]));
+                member.note.ip = Some(format!("10.0.0.{host}"));
+                members.push(member);
+            }
+            let service = Service {
+                members,
+                ..Service::default()
+            };
+            let rule: PortRule =
+                serde_json::from_str(r#"{"sourcePort": 8080, "targetPort": 80, "serviceId": "1s7"}"#).unwrap();
+            let rows = Rows {
+                host: Some(ResourceId(1)),
+                is_mesh: true,
+                peers: BTreeMap::from([(ResourceId(2), "192.0.2.2".to_owned())]),
+                services: BTreeMap::from([(ResourceId(7), service)]),
+                ..Rows::default()
+            };
+            let mut found: Vec<String> = rules_of(&rows, &rule)
+                .iter()
+                .flat_map(|rule| rule.targets.values())
+                .map(|target| format!("{}:{}", target.address, target.port))
+                .collect();
+            found.sort();
+            assert_eq!(found.join(" "), expected, "{there:?}");
         }
     }
 

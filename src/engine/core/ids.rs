@@ -1,6 +1,7 @@
 //! Which rows are which: the accounts that are there from the start, and what a row's own columns tell.
 
-use crate::model::{Resource, ResourceId, State};
+use crate::model::launch::parse_reference;
+use crate::model::{Fields, Resource, ResourceId, State};
 
 /// The account of the first admin.
 pub const ADMIN: ResourceId = ResourceId(1);
@@ -43,6 +44,19 @@ pub(crate) fn is_sim(row: &Resource) -> bool {
 
 /// The kind of a simulated engine.
 pub(crate) const SIM_RUNTIME: &str = "sim";
+
+/// The field of a balancer that names the service whose ports it publishes. No view shows it.
+pub(crate) const MESH_OF: &str = "meshOf";
+
+/// The service whose ports of the mesh a row publishes; none if it is anything else.
+pub(crate) fn publishes_for(row: &Resource) -> Option<ResourceId> {
+    // Most balancers are none of these, and reading their fields would be most of the work.
+    if row.kind != "loadBalancerService" || !row.fields.contains("\"meshOf\":\"") {
+        return None;
+    }
+    let wire = Fields::parse(&row.fields).ok()?.text(MESH_OF)?;
+    parse_reference(&wire)
+}
 
 /// States in which a service counts as up.
 pub(crate) fn is_active_like(state: State) -> bool {

@@ -40,7 +40,10 @@ pub(crate) use feed::{Feed, Reader};
 pub(crate) use figures::HANDS;
 pub use figures::{ProcessCount, ServerFigures, WorkerFigures};
 pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
-pub(crate) use ids::{SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable, stable_uuid};
+pub(crate) use ids::{
+    MESH_OF, SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable, publishes_for,
+    stable_uuid,
+};
 pub use loops::LoopStatus;
 pub(crate) use monitor::millis;
 pub(crate) use name_servers::{ChangedRows, Served, Serving};

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Engine;
 use crate::engine::access::SECRET_VALUE;
-use crate::engine::core::{DEFAULT_PROJECT, Input, Proof, Scope, Update, is_sim, notes, unchecked};
+use crate::engine::core::{DEFAULT_PROJECT, Input, Proof, Scope, Update, is_sim, notes, publishes_for, unchecked};
 use crate::engine::hosts;
 use crate::engine::instances::{InstanceNotes, is_left};
 use crate::engine::services::{self, Deploy};
@@ -118,6 +118,11 @@ impl Engine {
     /// Whether a host only simulates containers.
     pub fn is_simulated(&self, host: &Resource) -> bool {
         is_sim(host)
+    }
+
+    /// Whether a service is there for nothing but to publish ports of another one.
+    pub fn is_publisher(&self, service: &Resource) -> bool {
+        publishes_for(service).is_some()
     }
 
     /// What is known of a container as a part of its service.

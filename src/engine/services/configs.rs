@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::engine::core::Input;
 use crate::engine::instances::{check_launch, check_ports};
 use crate::model::launch::{LABEL_GLOBAL, LaunchConfig, is_sim_image};
-use crate::model::own_labels::{check_primary, check_sidekick};
+use crate::model::own_labels::{MESH_PORTS, check_mesh, check_primary, check_sidekick};
 use crate::model::port::PortSpec;
 use crate::model::selector::Selector;
 use crate::model::{Error, Result, ServiceKind};
@@ -33,7 +33,7 @@ pub(super) fn check_configs(kind: &str, input: &mut Input) -> Result<bool> {
         balancing::check_launch(kind, primary)?;
         is_sim &= check_config(primary)?;
         let launch = as_launch(primary)?;
-        check_own_labels(&launch)?;
+        check_own_labels(kind, &launch)?;
         if ServiceKind::of(kind).needs_image() && !launch.names_image() && !selects {
             return Err(Error::invalid("InvalidOption", NEEDS_IMAGE));
         }
@@ -74,9 +74,18 @@ fn check_config(config: &mut Map<String, Value>) -> Result<bool> {
 }
 
 /// The labels of a primary that the engine goes by.
-pub(super) fn check_own_labels(launch: &LaunchConfig) -> Result<()> {
-    let labels = launch.labels.as_ref();
-    labels.map_or(Ok(()), check_primary)
+pub(super) fn check_own_labels(kind: &str, launch: &LaunchConfig) -> Result<()> {
+    let Some(labels) = &launch.labels else { return Ok(()) };
+    check_primary(labels)?;
+    check_mesh(launch)?;
+    match labels.contains_key(MESH_PORTS) && ServiceKind::of(kind) != ServiceKind::Service {
+        true => Err(
+            Error::invalid("InvalidOption", "launchConfig.labels").with_message(format!(
+                "label {MESH_PORTS}: only what is a service of containers has ports in the mesh"
+            )),
+        ),
+        false => Ok(()),
+    }
 }
 
 pub(super) fn as_launch(config: &Map<String, Value>) -> Result<LaunchConfig> {
@@ -214,7 +223,7 @@ fn check_configs_of_upgrade(kind: &str, strategy: &mut Input) -> Result<()> {
     if let Some(Value::Object(primary)) = strategy.get_mut("launchConfig") {
         primary.shift_remove("name");
         let launch = as_launch(primary)?;
-        check_own_labels(&launch)?;
+        check_own_labels(kind, &launch)?;
         if ServiceKind::of(kind).needs_image() && !launch.names_image() && !selects {
             return Err(Error::invalid("InvalidOption", NEEDS_IMAGE));
         }

@@ -48,6 +48,7 @@ impl Core {
         };
         self.follow_selectors(&snapshot).await?;
         self.roll_up(&snapshot).await?;
+        self.follow_mesh(row.id, Some(process.id)).await?;
         let fields = Fields::parse(&row.fields)?;
         let mut changes = Box::<Changes>::default();
         // Clients walk through the sidekicks of every service: none is an empty list, not nothing.
@@ -111,6 +112,7 @@ impl Core {
     }
 
     pub(crate) async fn remove_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
+        self.follow_mesh(row.id, Some(process.id)).await?;
         let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(Outcome::done());
         };

@@ -13,6 +13,8 @@ mod files;
 mod forwarding;
 mod lifecycle;
 mod links;
+mod mesh;
+mod mesh_ports;
 mod names;
 mod new_service;
 mod random_ports;

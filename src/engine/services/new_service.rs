@@ -13,6 +13,7 @@ use crate::store::{NewResource, Tx};
 
 use super::balancing;
 use super::configs::{check_common, check_configs, sidekick_names};
+use super::mesh_ports;
 use super::names::Neighbours;
 
 /// A service that is to be made, and in which nothing is wrong that can be seen without its neighbours.
@@ -86,6 +87,7 @@ impl NewService {
         balancing::check_references(&balances, row.account_id, |id| tx.find(id))?;
         let names = std::iter::once(row.name.as_str()).chain(sidekicks.iter().map(String::as_str));
         beside.check_free(names)?;
+        mesh_ports::check_free(tx, row.account_id, None, &row.fields)?;
         let stack_fields = Fields::parse(&in_stack.fields)?;
         if stack_fields.read::<bool>("system")?.unwrap_or(false) {
             row.fields.set("system", &true)?;

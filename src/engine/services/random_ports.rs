@@ -8,23 +8,30 @@ use crate::model::port::PortSpec;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::store::Tx;
 
+use super::mesh_ports;
 use super::snapshot::ServiceNotes;
 
 impl Core {
-    /// Ports at the beginning of the range that a program of this machine has, if the service draws any and an engine
+    /// Ports at the beginning of the ranges that a program of this machine has, if the service draws any and an engine
     /// of this machine would bind them.
     pub(crate) async fn busy_ports(&self, fields: &Fields, range: (u16, u16)) -> Result<BTreeSet<u16>> {
-        let configs: Option<LaunchConfig> = fields.read("launchConfig")?;
-        let draws = configs
-            .iter()
-            .flat_map(|c| c.ports.iter().flatten())
-            .any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()));
-        if !draws || self.runtimes().iter().all(|(_, r)| !r.capabilities().shares_our_ports) {
+        let config: Option<LaunchConfig> = fields.read("launchConfig")?;
+        let config = config.unwrap_or_default();
+        let mut own = config.ports.iter().flatten();
+        let draws = own.any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()));
+        let mesh = crate::model::own_labels::mesh_ports(&config.labels.unwrap_or_default());
+        let draws_mesh = mesh.iter().any(|port| port.public.is_none());
+        let ranges: Vec<(u16, u16)> = [(draws, range), (draws_mesh, mesh_ports::range(range))]
+            .into_iter()
+            .filter_map(|(draws, range)| draws.then_some(range))
+            .collect();
+        if ranges.is_empty() || self.runtimes().iter().all(|(_, r)| !r.capabilities().shares_our_ports) {
             return Ok(BTreeSet::new());
         }
-        let last = range.1.min(range.0.saturating_add(PROBED_PORTS));
         let probing = tokio::task::spawn_blocking(move || {
-            (range.0..=last)
+            let probed = |(first, last): (u16, u16)| first..=last.min(first.saturating_add(PROBED_PORTS));
+            let ports = ranges.into_iter().flat_map(probed);
+            ports
                 .filter(|port| std::net::TcpListener::bind(("0.0.0.0", *port)).is_err())
                 .collect()
         });
@@ -71,7 +78,8 @@ pub(super) enum Drawn {
 /// What a client reads when the range has no more.
 pub(super) const EXHAUSTED: &str = "Not enough environment ports";
 
-/// Gives each port specification without a public part one of the project's range, the same for all containers.
+/// Gives each port specification without a public part one of the project's range, the same for all containers, and each such port
+/// of the mesh one of the mesh's.
 pub(super) fn draw_ports(
     tx: &mut Tx<'_>,
     row: &Resource,
@@ -84,6 +92,7 @@ pub(super) fn draw_ports(
         ports_of(config)
             .iter()
             .any(|p| PortSpec::parse(p).is_ok_and(|p| p.public.is_none()))
+            || mesh_ports::of(config).iter().any(|port| port.public.is_none())
     };
     let mut configs: Vec<serde_json::Map<String, serde_json::Value>> = Vec::new();
     configs.extend(fields.read("launchConfig")?);
@@ -100,33 +109,44 @@ pub(super) fn draw_ports(
     for other in tx.all("service", row.account_id)? {
         used.extend(notes::<ServiceNotes>(&other).drawn_ports);
         let config: Option<LaunchConfig> = Fields::parse(&other.fields)?.read("launchConfig")?;
-        used.extend(
-            config
-                .into_iter()
-                .flat_map(|c| c.ports.unwrap_or_default())
-                .filter_map(|p| PortSpec::parse(&p).ok()?.public),
-        );
+        let config = config.unwrap_or_default();
+        let own = config.ports.iter().flatten();
+        used.extend(own.filter_map(|p| PortSpec::parse(p).ok()?.public));
+        let mesh = crate::model::own_labels::mesh_ports(&config.labels.unwrap_or_default());
+        used.extend(mesh.iter().filter_map(|port| port.public));
     }
     for port in tx.all("port", row.account_id)? {
         used.extend(Fields::parse(&port.fields)?.read::<u16>("publicPort")?);
     }
-    let mut free = (range.0..=range.1).filter(|p| !used.contains(p) && !busy.contains(p));
+    let mut draw = |(first, last): (u16, u16)| {
+        let port = (first..=last).find(|p| !used.contains(p) && !busy.contains(p));
+        used.extend(port);
+        note.drawn_ports.extend(port);
+        port
+    };
     for config in &mut configs {
         let mut specs = Vec::new();
         for text in ports_of(config) {
             let mut spec = PortSpec::parse(&text)?;
             if spec.public.is_none() {
-                let Some(port) = free.next() else {
+                spec.public = draw(range);
+                if spec.public.is_none() {
                     return Ok(Drawn::Exhausted);
-                };
-                note.drawn_ports.push(port);
-                spec.public = Some(port);
+                }
             }
             specs.push(spec.to_string());
         }
         if !specs.is_empty() {
             config.insert("ports".into(), serde_json::json!(specs));
         }
+        let mut mesh = mesh_ports::of(config);
+        for port in mesh.iter_mut().filter(|port| port.public.is_none()) {
+            port.public = draw(mesh_ports::range(range));
+            if port.public.is_none() {
+                return Ok(Drawn::Exhausted);
+            }
+        }
+        mesh_ports::put(config, &mesh);
     }
     if has_primary {
         let primary = configs.remove(0);

@@ -48,6 +48,7 @@ impl Core {
         if matches!(name, "activate" | "update") {
             self.ensure_driver(process, row).await?;
         }
+        self.follow_mesh(row.id, Some(process.id)).await?;
         let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(Outcome::done());
         };

@@ -35,6 +35,8 @@ impl Core {
             }
             return Ok(());
         }
+        self.follow_mesh(row.id, None).await?;
+        self.follow_publisher(row).await?;
         let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(());
         };

@@ -49,7 +49,7 @@ pub(crate) fn check_update(row: &Resource, mut input: Input) -> Result<Input> {
     if let Some(Value::Object(primary)) = input.get_mut("launchConfig") {
         balancing::complete(&row.kind, primary);
         balancing::check_launch(&row.kind, primary)?;
-        check_own_labels(&as_launch(primary)?)?;
+        check_own_labels(&row.kind, &as_launch(primary)?)?;
     }
     if ServiceKind::of(&row.kind).upgrades_only() {
         input.shift_remove("launchConfig");

@@ -41,6 +41,9 @@ pub(crate) struct ServiceNotes {
     /// Whether its units are to move until each host has its share.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) rebalances: bool,
+    /// The balancer that publishes its ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mesh: Option<i64>,
     /// What is known of its schedule.
     #[serde(skip_serializing_if = "ScheduleNotes::is_none")]
     pub(crate) schedule: ScheduleNotes,

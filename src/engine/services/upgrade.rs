@@ -19,7 +19,7 @@ use super::random_ports::{Drawn, EXHAUSTED, draw_ports};
 use super::snapshot::{GivenUp, ServiceNotes, UpgradeNotes};
 use super::to_service::accept_to_service;
 use super::upgrade_merge::merge;
-use super::{configs, names};
+use super::{configs, mesh_ports, names};
 
 /// What a rollback knows of its cause.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -185,6 +185,7 @@ impl Upgrade {
         if draw_ports(tx, row, range, &BTreeSet::new(), &mut fields, &mut note)? == Drawn::Exhausted {
             return Err(Error::conflict(EXHAUSTED));
         }
+        mesh_ports::check_free(tx, row.account_id, Some(row.id), &fields)?;
         let (primary, sidekicks): (Option<Config>, Option<Vec<Config>>) =
             (fields.read("launchConfig")?, fields.read("secondaryLaunchConfigs")?);
         strategy.insert("launchConfig".into(), json!(primary));

@@ -9,6 +9,7 @@ use crate::model::launch::LaunchConfig;
 use crate::model::port::PortSpec;
 use crate::model::{Fields, Result};
 
+use super::mesh_ports;
 use super::snapshot::removes_sidekick;
 use super::upgrade::Config;
 
@@ -55,6 +56,7 @@ pub(super) fn merge(service: &str, fields: &Fields, strategy: &Config) -> Result
         config.insert("version".into(), json!(version));
         if let Some(old) = old {
             inherit_ports(&mut config, old);
+            mesh_ports::inherit(&mut config, old);
         }
         config
     };

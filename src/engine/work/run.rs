@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced_as_read, request, short_name};
-use crate::model::{Error, ErrorKind, Resource, Result, State};
+use crate::engine::core::{Core, Key, Outcome, back_off, edge, fenced_as_read, publishes_for, request, short_name};
+use crate::model::{Error, ErrorKind, Resource, ResourceId, Result, State};
 use crate::schema::Machine;
 use crate::store::{Changes, Process, Tx, Wake, exit};
 
@@ -141,16 +141,22 @@ impl Core {
                     tx.update_if(&row, &changes)?;
                 }
             }
-            if row.root == "instance" {
-                // What its engine told of it while the process ran is looked at now.
-                tx.wake(Wake::Resource(row.id));
-            }
-            if let Some(owner) = owner {
-                tx.wake_owner(owner);
-            }
+            wake_beside(tx, &row, owner);
             Ok(())
         })
         .await
+    }
+}
+
+/// Wakes whoever has to know that a process of a row is over.
+fn wake_beside(tx: &mut Tx<'_>, row: &Resource, owner: Option<ResourceId>) {
+    // What its engine told of it while the process ran is looked at now.
+    let itself = (row.root == "instance").then_some(row.id);
+    for id in itself.into_iter().chain(publishes_for(row)) {
+        tx.wake(Wake::Resource(id));
+    }
+    if let Some(owner) = owner {
+        tx.wake_owner(owner);
     }
 }
 

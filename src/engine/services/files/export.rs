@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::compose::{self, Link, Volume};
-use crate::engine::core::{Answer, Core, Input};
+use crate::engine::core::{Answer, Core, Input, publishes_for};
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 
@@ -36,7 +36,8 @@ pub(crate) fn config_of(core: &Core, stack: &Resource, input: &Input) -> Result<
 /// The files of a stack, or of some of its services.
 pub(crate) fn files_of(core: &Core, stack: &Resource, only: Option<&[ResourceId]>) -> Result<StackFiles> {
     let mut services = core.store.children(stack.id, "service")?;
-    services.retain(|service| only.is_none_or(|only| only.contains(&service.id)));
+    // What publishes ports of the mesh follows from the labels of another service.
+    services.retain(|service| only.is_none_or(|only| only.contains(&service.id)) && publishes_for(service).is_none());
     let services: Vec<compose::Service> = services.iter().map(|row| core.as_written(row)).collect::<Result<_>>()?;
     let mut volumes = Vec::new();
     for row in core.store.children(stack.id, "volumeTemplate")? {

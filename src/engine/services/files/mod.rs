@@ -26,6 +26,7 @@ pub(crate) use export::{config_of, files_of};
 pub(super) use import::failed;
 pub(super) use same::means;
 pub(super) use upgrade::accept;
+pub(super) use wanted::OfProject;
 
 /// The engine's own notes of a stack.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

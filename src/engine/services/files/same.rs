@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::compose::{HASH, SELECTOR_CONTAINER, SELECTOR_LINK, SIDEKICKS, is_config_field};
+use crate::model::own_labels::{MESH_PORTS, MeshPort, parse_mesh_ports};
 use crate::model::port::PortSpec;
 
 type Config = Map<String, Value>;
@@ -76,6 +77,7 @@ fn is_same(old: &Config, wanted: &Config) -> bool {
     let of = |config: &Config, field: &str| plain(field, config.get(field).unwrap_or(&Value::Null));
     fields.into_iter().all(|field| match field.as_str() {
         "ports" => are_same_ports(old.get("ports"), wanted.get("ports")),
+        "labels" => are_same_labels(old.get("labels"), wanted.get("labels")),
         field => of(old, field) == of(wanted, field),
     })
 }
@@ -128,6 +130,27 @@ fn is_nothing(value: &Value) -> bool {
         Value::Object(map) => map.is_empty(),
         Value::Bool(true) | Value::Number(_) => false,
     }
+}
+
+/// Whether labels mean the same: a port of the mesh that may be any is the one that was drawn for it.
+fn are_same_labels(old: Option<&Value>, wanted: Option<&Value>) -> bool {
+    let ports = |labels: Option<&Value>| -> Option<Vec<MeshPort>> {
+        let text = labels?.get(MESH_PORTS)?.as_str()?;
+        Some(parse_mesh_ports(text))
+    };
+    let mut old = old.cloned().unwrap_or_default();
+    if let (Some(drawn), Some(asked)) = (ports(Some(&old)), ports(wanted))
+        && let Some(labels) = old.as_object_mut()
+    {
+        let fits = |(old, new): (&MeshPort, &MeshPort)| {
+            old.private == new.private && (new.public.is_none() || old.public == new.public)
+        };
+        let is_same = drawn.len() == asked.len() && drawn.iter().zip(&asked).all(fits);
+        if let Some(text) = wanted.and_then(|labels| labels.get(MESH_PORTS)).filter(|_| is_same) {
+            labels.insert(MESH_PORTS.to_owned(), text.clone());
+        }
+    }
+    plain("labels", &old) == plain("labels", wanted.unwrap_or(&Value::Null))
 }
 
 /// Whether two lists ask for the same ports: a port that may be any is the one that was drawn for it.

@@ -161,7 +161,10 @@ impl Core {
             body.insert("lbConfig".into(), Value::Object(self.balanced(stack, balancing)?));
         }
         self.secrets_by_id(stack.account_id, &mut body)?;
-        let refs = OfProject { core: self, stack };
+        let refs = OfProject {
+            core: self,
+            project: stack.account_id,
+        };
         let mut input = validate::input(view, ty, &body, Purpose::Create, &refs)?;
         self.name_balancer_image(&kind, &mut input)?;
         self.apply_image_rules(&mut input)?;
@@ -181,10 +184,10 @@ impl Core {
     }
 }
 
-/// What validation asks, for the project of a stack.
-struct OfProject<'a> {
-    core: &'a Core,
-    stack: &'a Resource,
+/// What validation asks, for a project.
+pub(in crate::engine::services) struct OfProject<'a> {
+    pub(in crate::engine::services) core: &'a Core,
+    pub(in crate::engine::services) project: Option<ResourceId>,
 }
 
 impl Refs for OfProject<'_> {
@@ -193,7 +196,7 @@ impl Refs for OfProject<'_> {
             return Ok(false);
         };
         let row = self.core.store.find(wire.id)?;
-        let row = row.filter(|row| row.removed.is_none() && row.account_id == self.stack.account_id);
+        let row = row.filter(|row| row.removed.is_none() && row.account_id == self.project);
         let ty = row
             .as_ref()
             .and_then(|row| self.core.registry.type_of(&row.root, &row.kind));
