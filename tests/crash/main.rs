@@ -30,6 +30,7 @@ mod matrix;
 mod moved;
 mod process;
 mod resume;
+mod rolled;
 mod scenarios;
 mod secured;
 mod unattended;

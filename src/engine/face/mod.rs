@@ -3,9 +3,11 @@
 
 mod access;
 mod background;
+mod bearers;
 mod dialects;
 mod events;
 mod input;
+mod objects;
 mod receivers;
 mod streams;
 mod tunnels;

@@ -4,6 +4,7 @@
 
 mod balancing;
 mod balancing_of_v1;
+mod composed;
 mod configs;
 mod dependencies;
 mod deploy;
@@ -19,6 +20,7 @@ mod random_ports;
 mod rebalance;
 mod receiving;
 mod reconcile;
+mod rollouts;
 mod rollup;
 mod scheduled;
 mod selectors;
@@ -32,6 +34,7 @@ mod upgrade;
 mod upgrade_merge;
 mod watched;
 
+pub use composed::{Composed, read_compose};
 pub(crate) use deploy::deploy;
 pub use deploy::{Deploy, FASTER};
 pub(crate) use dispatch::{act, create, handle, look_at, remove, update};
@@ -40,5 +43,7 @@ pub(crate) use files::files_of;
 pub use forwarding::Way;
 pub use receiving::Received;
 pub(crate) use receiving::{RECEIVER, check_receiver, is_receiver, receive};
+pub(crate) use rollouts::roll_out;
+pub use rollouts::{RolloutOf, RolloutStep};
 pub(crate) use service_fields::derive;
 pub(crate) use watched::let_container_go;
