@@ -37,6 +37,7 @@ mod files;
 mod listening;
 mod logging;
 mod schemas;
+mod shown;
 mod tunnels;
 
 /// A connection on which nobody asks anything ends after this. Clients keep theirs for a while, and take one that is closed

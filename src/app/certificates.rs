@@ -3,16 +3,19 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
+use super::shown::Shown;
 use crate::cli::Serve;
 use crate::config;
 use crate::failure::{Failure, Status};
@@ -25,13 +28,28 @@ const OWN: [&str; 2] = ["tls.crt", "tls.key"];
 pub struct Pair {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    /// Where both are from, if they are from files.
+    files: Option<Files>,
+}
+
+/// Where a pair lies, and by which flags.
+#[derive(Debug, Clone)]
+pub struct Files {
+    cert: (&'static str, PathBuf),
+    key: (&'static str, PathBuf),
 }
 
 /// The pair that the flags ask for; one of our own is made if it is not there yet, and then kept in `folder`, if there is one.
 pub fn pair(serve: &Serve, folder: Option<&Path>) -> Result<Option<Pair>, Failure> {
     let flags = &serve.tls;
     match (&flags.tls_cert, &flags.tls_key) {
-        (Some(cert), Some(key)) => read(("--tls-cert", cert), ("--tls-key", key)).map(Some),
+        (Some(cert), Some(key)) => {
+            let files = Files {
+                cert: ("--tls-cert", cert.clone()),
+                key: ("--tls-key", key.clone()),
+            };
+            files.read().map(Some)
+        }
         (Some(_), None) => Err(Failure::config(
             "--tls-cert needs --tls-key, the certificate's private key",
         )),
@@ -45,26 +63,43 @@ fn own(serve: &Serve, folder: Option<&Path>) -> Result<Pair, Failure> {
     let Some(folder) = folder else {
         return Ok(make(serve)?.2);
     };
-    let [cert, key] = OWN.map(|name| folder.join(name));
-    if cert.exists() && key.exists() {
-        let flag = "--tls-self-signed";
-        return read((flag, &cert), (flag, &key));
+    let [cert, key] = OWN.map(|name| ("--tls-self-signed", folder.join(name)));
+    let files = Files { cert, key };
+    if files.stamp().is_none() {
+        let (cert, key, _) = make(serve)?;
+        // The key first, so that a certificate never lies there without one.
+        write(&files.key.1, 0o600, &key)?;
+        write(&files.cert.1, 0o644, &cert)?;
     }
-    let (cert_text, key_text, pair) = make(serve)?;
-    // The key first, so that a certificate never lies there without one.
-    write(&key, 0o600, &key_text)?;
-    write(&cert, 0o644, &cert_text)?;
-    Ok(pair)
+    files.read()
 }
 
-fn read((cert_flag, cert): (&str, &Path), (key_flag, key): (&str, &Path)) -> Result<Pair, Failure> {
-    let chain = certificates(cert_flag, cert)?;
-    let unreadable = |why: String| Failure::config(format!("{key_flag} {}: {why}", key.display()));
-    let text = config::read_private(key).map_err(unreadable)?;
-    // What the parser says may quote the file.
-    let key =
-        PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| unreadable("holds no private key (PEM)".into()))?;
-    Ok(Pair { chain, key })
+impl Files {
+    /// What lies there now.
+    pub fn read(&self) -> Result<Pair, Failure> {
+        let (flag, cert) = &self.cert;
+        let chain = certificates(flag, cert)?;
+        let (flag, key) = &self.key;
+        let unreadable = |why: String| Failure::config(format!("{flag} {}: {why}", key.display()));
+        let text = config::read_private(key).map_err(unreadable)?;
+        // What the parser says may quote the file.
+        let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
+            .map_err(|_| unreadable("holds no private key (PEM)".into()))?;
+        Ok(Pair {
+            chain,
+            key,
+            files: Some(self.clone()),
+        })
+    }
+
+    /// What tells that another pair lies there: when each file was written, and how long it is. None while one is missing.
+    pub fn stamp(&self) -> Option<[(SystemTime, u64); 2]> {
+        let of = |path: &Path| {
+            let file = std::fs::metadata(path).ok()?;
+            Some((file.modified().ok()?, file.len()))
+        };
+        Some([of(&self.cert.1)?, of(&self.key.1)?])
+    }
 }
 
 fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
@@ -90,6 +125,7 @@ fn make(serve: &Serve) -> Result<(String, String, Pair), Failure> {
     let pair = Pair {
         chain: vec![made.cert.der().clone()],
         key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
+        files: None,
     };
     Ok((made.cert.pem(), made.signing_key.serialize_pem(), pair))
 }
@@ -108,6 +144,10 @@ fn write(file: &Path, mode: u32, text: &str) -> Result<(), Failure> {
         .write_all(text.as_bytes())
         .and_then(|()| opened.sync_all())
         .map_err(cannot)
+}
+
+fn unusable(error: rustls::Error) -> Failure {
+    Failure::config(format!("the certificate cannot be used: {error}"))
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -133,12 +173,16 @@ impl Pair {
     }
 
     fn shown(&self, clients: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, Failure> {
-        let bad = |e: rustls::Error| Failure::config(format!("the certificate cannot be used: {e}"));
-        ServerConfig::builder_with_provider(provider())
+        let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .map_err(bad)?
+            .map_err(unusable)?
             .with_client_cert_verifier(clients)
-            .with_single_cert(self.chain.clone(), self.key.clone_key())
-            .map_err(bad)
+            .with_cert_resolver(Arc::new(Shown::new(self.certified()?, self.files.clone())));
+        Ok(config)
+    }
+
+    /// The pair as it is used, if the key is the certificate's.
+    pub fn certified(&self) -> Result<CertifiedKey, Failure> {
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &provider()).map_err(unusable)
     }
 }

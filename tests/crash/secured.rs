@@ -191,6 +191,30 @@ fn all_is_said_in_tls_with_a_certificate_of_ones_own_making() {
 }
 
 #[test]
+fn a_certificate_that_is_written_anew_is_shown_without_a_start() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (old, new) = (signed(place.path(), "old"), signed(place.path(), "new"));
+    let [cert, key] = [&old.cert, &old.key].map(|path| flag(path));
+    let flags = ["--tls-listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
+    let server = Server::start(place.path(), &flags);
+    let shows = |signed: &Signed| ask(&server.at(1), "/ping", text(&signed.ca).as_bytes(), None).is_ok();
+    assert!(shows(&old) && !shows(&new));
+    // A key without its certificate cannot be shown: the old pair stays. It is looked at once in a second.
+    std::fs::write(&old.key, text(&new.key)).expect("it is written");
+    let looked_at = Instant::now() + Duration::from_millis(1100);
+    while Instant::now() < looked_at {
+        assert!(shows(&old) && !shows(&new));
+    }
+    std::fs::write(&old.cert, text(&new.cert)).expect("it is written");
+    let until = Instant::now() + PATIENCE;
+    while !shows(&new) {
+        assert!(Instant::now() < until, "the new one is never shown");
+        std::thread::yield_now();
+    }
+    assert!(!shows(&old));
+}
+
+#[test]
 fn dockers_interface_has_an_address_of_its_own_for_those_with_certificates() {
     let place = tempfile::tempdir().expect("a folder");
     let (ours, theirs) = (signed(place.path(), "ours"), signed(place.path(), "theirs"));
