@@ -40,6 +40,7 @@ use crate::engine::{Once, OnceKey};
 use crate::http::headers::{has_word, is_true, one_text};
 use crate::http::rates::{Rate, Rates};
 use crate::http::{body, path};
+use crate::model::ResourceId;
 use crate::model::id::new_uuid;
 use caller::Asker;
 use query::Query;
@@ -50,6 +51,8 @@ use routes::{Deed, Route, What, Who};
 pub const MOUNT: &str = "/bridgeport";
 /// The version of BRIDGEPORT whose interface this is.
 pub const API_VERSION: &str = "1.0.0";
+/// What refusals about such a key name.
+const KEY_FIELD: &str = "Idempotency-Key";
 /// The longest idempotency key, in characters.
 const LONGEST_KEY: usize = 200;
 /// What a client prefers that does not wait (RFC 7240).
@@ -212,14 +215,9 @@ async fn answer(
     };
     let row = match once {
         Some(Once::Answered { status, answer }) => return Ok(replayed(status, answer)),
-        Some(Once::InFlight) => {
-            return Err(Refusal::taken(
-                "Idempotency-Key",
-                "A request with this key is being done",
-            ));
-        }
+        Some(Once::InFlight) => return Err(Refusal::taken(KEY_FIELD, "A request with this key is being done")),
         Some(Once::Reused) => {
-            return Err(Refusal::new(Code::KeyReused, "This key was used for another body").about("Idempotency-Key"));
+            return Err(Refusal::new(Code::KeyReused, "This key was used for another body").about(KEY_FIELD));
         }
         Some(Once::Begun(row)) => Some(row),
         None => None,
@@ -229,18 +227,7 @@ async fn answer(
         asker.record(state, done.as_ref().err(), request_id).await;
     }
     if let Some(row) = row {
-        let kept = done.as_ref().ok().map(Value::to_string);
-        let ended = state
-            .entry
-            .engine
-            .end_once(row, kept.as_deref().map(|text| (200, text)))
-            .await;
-        if let Err(error) = ended {
-            log::error!(
-                "an idempotency key is not told how its request ended: {}",
-                error.chain()
-            );
-        }
+        end_once(state, row, done.as_ref().ok()).await;
     }
     Ok(HttpResponse::build(StatusCode::OK).json(done?))
 }
@@ -321,7 +308,7 @@ async fn begin_once(
     let is_good = |key: &&str| !key.is_empty() && key.chars().count() <= LONGEST_KEY;
     let Some(key) = key.filter(is_good) else {
         let words = format!("An idempotency key has 1 to {LONGEST_KEY} characters, and stands once");
-        return Err(Refusal::bad("Idempotency-Key", words));
+        return Err(Refusal::bad(KEY_FIELD, words));
     };
     let body: Value = match (sent, serde_json::from_slice(sent)) {
         ([], _) => Value::Null,
@@ -334,6 +321,18 @@ async fn begin_once(
         body: body.to_string(),
     };
     Ok(Some(state.entry.engine.begin_once(&key).await?))
+}
+
+/// Keeps what a request under a key was answered; a refusal leaves the key free.
+async fn end_once(state: &BridgeportApi, row: ResourceId, answer: Option<&Value>) {
+    let kept = answer.map(Value::to_string);
+    let ended = state
+        .entry
+        .engine
+        .end_once(row, kept.as_deref().map(|text| (200, text)));
+    if let Err(error) = ended.await {
+        log::error!("an idempotency key misses how its request ended: {}", error.chain());
+    }
 }
 
 /// An answer that was given before.

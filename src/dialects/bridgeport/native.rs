@@ -223,40 +223,19 @@ pub async fn wanted(
             (read.launch, filled(&words, &all, false), read.warnings)
         }
     };
-    let uuid = launch
-        .get("imageUuid")
-        .and_then(Value::as_str)
-        .map(|uuid| uuid.trim_start_matches("docker:").to_owned());
-    let uuid = uuid.unwrap_or_else(|| full.clone());
-    let uuid = if simulates && uuid.starts_with("sim:") {
-        uuid
-    } else {
-        format!("docker:{uuid}")
+    let uuid = text(&launch, "imageUuid").unwrap_or_else(|| full.clone());
+    let uuid = uuid.trim_start_matches("docker:");
+    let uuid = match simulates && uuid.starts_with("sim:") {
+        true => uuid.to_owned(),
+        false => format!("docker:{uuid}"),
     };
     launch.insert("imageUuid".into(), json!(uuid));
-    let mut environment = launch
-        .get("environment")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
+    let mut environment = object(&launch, "environment");
     environment.extend(env.clone());
     launch.insert("environment".into(), Value::Object(environment));
     launch.insert("requestedHostId".into(), json!(caller.engine.wire_id(host)));
     let check = health_check(template, &name, server, &launch)?;
-    let monitor = match &check {
-        None => STEADY.to_owned(),
-        Some(_) => "0ms".to_owned(),
-    };
-    let mut labels = launch
-        .get("labels")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
-    labels.insert(FAILURE_ACTION.into(), json!("pause"));
-    labels.insert(MONITOR.into(), json!(monitor));
-    if options.pulls {
-        labels.insert(PULL.into(), json!("always"));
-    }
+    let labels = watching(object(&launch, "labels"), check.is_some(), options);
     launch.insert("labels".into(), Value::Object(labels));
     launch.extend(check.map(|check| ("healthCheck".to_owned(), check)));
     Ok(Wanted {
@@ -267,6 +246,23 @@ pub async fn wanted(
         env,
         warnings,
     })
+}
+
+/// A member of a launch configuration that is an object; empty if there is none.
+fn object(launch: &Map<String, Value>, name: &str) -> Map<String, Value> {
+    launch.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+/// Labels with those that have an upgrade stop at the first failure.
+fn watching(mut labels: Map<String, Value>, is_checked: bool, options: &Options) -> Map<String, Value> {
+    // What is checked is good when it is healthy.
+    let monitor = if is_checked { "0ms" } else { STEADY };
+    labels.insert(FAILURE_ACTION.into(), json!("pause"));
+    labels.insert(MONITOR.into(), json!(monitor));
+    if options.pulls {
+        labels.insert(PULL.into(), json!("always"));
+    }
+    labels
 }
 
 /// The health check that a template's address comes to: a probe of the container by the engine.
