@@ -331,13 +331,13 @@ pub struct Serve {
     /// A folder with a single-page application, Rancher's UI for one, to serve at / instead of our own page.
     #[arg(long, env = "DROVER_UI_DIR", value_name = "DIR")]
     pub ui_dir: Option<PathBuf>,
-    /// Interfaces of other servers beside Rancher's, each under its name: docker, or none.
+    /// Interfaces of other servers beside Rancher's, each under its name: docker, bridgeport, or none.
     #[arg(
         long,
         env = "DROVER_DIALECTS",
         value_enum,
         value_delimiter = ',',
-        default_value = "docker",
+        default_value = "docker,bridgeport",
         value_name = "NAMES"
     )]
     pub dialects: Vec<Dialect>,
@@ -377,6 +377,8 @@ pub enum Switch {
 pub enum Dialect {
     /// The Docker Engine's services, at /docker.
     Docker,
+    /// BRIDGEPORT's templates of services, at /bridgeport.
+    Bridgeport,
     /// No other than Rancher's.
     None,
 }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, ApiState};
 use crate::cli::{Dialect, Serve};
+use crate::dialects::bridgeport::{self, BridgeportApi};
 use crate::dialects::docker::{self, DockerApi};
 use crate::dialects::entry::Entry;
 use crate::engine::Engine;
@@ -44,11 +45,17 @@ pub fn dockers(entry: &Entry) -> web::Data<DockerApi> {
 /// All interfaces of the main address: the others under their mounts, if they are wanted, and Rancher's.
 pub fn beside_rancher(
     serve: &Serve,
+    entry: &Entry,
     docker: web::Data<DockerApi>,
     api: web::Data<ApiState>,
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     let docker = serve.dialects.contains(&Dialect::Docker).then_some(docker);
+    let bridgeport = serve.dialects.contains(&Dialect::Bridgeport);
+    let bridgeport = bridgeport.then(|| web::Data::new(BridgeportApi::new(entry.clone())));
     move |config| {
+        if let Some(bridgeport) = &bridgeport {
+            bridgeport::configure(config, bridgeport.clone());
+        }
         if let Some(docker) = &docker {
             docker::configure(config, docker.clone());
         }

@@ -4,6 +4,7 @@
 //! Basic, and while access is open everybody else is the first admin. What proves what is the engine's knowledge; here
 //! are the forms it comes in, and how often one may be wrong.
 
+mod bearer;
 mod limit;
 mod presented;
 
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
+pub use bearer::Identified;
 pub use limit::Limits;
 pub use presented::{Basic, Presented};
 
@@ -34,6 +36,7 @@ pub struct Gate {
     limits: Limits,
     hashing: Semaphore,
     waiting: AtomicUsize,
+    uses: bearer::Uses,
     /// The hash of nobody's password: whoever names nobody waits as long.
     nobody: std::sync::OnceLock<String>,
 }
@@ -56,6 +59,7 @@ impl Gate {
             limits,
             hashing: Semaphore::new(HASHING),
             waiting: AtomicUsize::new(0),
+            uses: bearer::Uses::default(),
             nobody: std::sync::OnceLock::new(),
         }
     }

@@ -3,5 +3,6 @@
 //! What a service does is the engine's; what HTTP is stands in `http`, who may enter in `auth`. No interface here knows another
 //! one, or Rancher's.
 
+pub mod bridgeport;
 pub mod docker;
 pub mod entry;

@@ -15,5 +15,6 @@ pub mod headers;
 pub mod json;
 pub mod path;
 pub mod pieces;
+pub mod rates;
 pub mod sockets;
 pub mod taken;

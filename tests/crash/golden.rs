@@ -72,6 +72,9 @@ fn label(step: &Step) -> String {
         Step::Pass(seconds) => format!("{seconds} seconds pass"),
         Step::Settle => "what is due is done".to_owned(),
         Step::Deploy { service, image } => format!("{service} is updated to {image} by Docker's interface"),
+        Step::Roll { image, tag } => {
+            format!("a template of {image}:{tag} is brought to its servers by BRIDGEPORT's interface")
+        }
         Step::Rest => "until nothing happens any more".to_owned(),
     }
 }

@@ -31,6 +31,7 @@ mod meshed;
 mod moved;
 mod process;
 mod resume;
+mod rolled;
 mod scenarios;
 mod secured;
 mod unattended;

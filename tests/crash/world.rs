@@ -13,8 +13,8 @@ use actix_web::{App, test, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
-use drover::dialects::docker;
 use drover::dialects::entry::Entry;
+use drover::dialects::{bridgeport, docker};
 use drover::engine::{Attachment, BalancerKeeper, Connect, Engine, EngineConfig, NameKeeper, Simulators};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
@@ -64,6 +64,8 @@ pub enum Step {
     },
     /// A service is updated to an image by Docker's interface; repeated without an answer unless it is on its way there.
     Deploy { service: &'static str, image: &'static str },
+    /// A template of BRIDGEPORT's of an image with this tag is brought to each host; repeated without an answer only if no record of it is there.
+    Roll { image: &'static str, tag: &'static str },
     /// DELETE.
     Delete { path: &'static str, name: &'static str },
     /// A container of the engine dies, as if its process had crashed.
@@ -365,6 +367,7 @@ impl World {
                     .map(drop)
             }
             Step::Deploy { service, image } => self.deploy(service, image).await,
+            Step::Roll { image, tag } => self.roll(image, tag).await,
             Step::Delete { path, name } => {
                 let url = self.url(path, name);
                 if again
@@ -394,6 +397,65 @@ impl World {
         spec["UpdateConfig"] = json!({"Parallelism": 1, "Monitor": 1_000_000_000, "FailureAction": "rollback"});
         let url = format!("{url}/update?version={}", found["Version"]["Index"]);
         self.ask(Method::POST, &url, Some(spec), &[StatusCode::OK])
+            .await
+            .map(drop)
+    }
+
+    /// The id of what is called so in a list of BRIDGEPORT's, made if it is not there.
+    async fn bridged(&self, kind: &str, many: &str, one: &str, body: Value) -> Result<String, Died> {
+        let url = format!("/bridgeport/api/environments/1a5/{kind}");
+        let (_, list) = self.send(Method::GET, &url, None).await;
+        let known = list[many]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|known| known["name"] == body["name"]);
+        let id = match known {
+            Some(known) => known["id"].clone(),
+            None => self.ask(Method::POST, &url, Some(body), &[StatusCode::OK]).await?[one]["id"].clone(),
+        };
+        Ok(id.as_str().expect("an id").to_owned())
+    }
+
+    async fn roll(&self, image: &str, tag: &str) -> Result<(), Died> {
+        let image = json!({"name": image, "imageName": image});
+        let image = self.bridged("container-images", "images", "image", image).await?;
+        let template = json!({"name": "web", "containerImageId": image});
+        let service = self.bridged("services", "services", "service", template).await?;
+        let url = format!("/bridgeport/api/services/{service}");
+        let (_, shown) = self.send(Method::GET, &url, None).await;
+        let (_, servers) = self
+            .send(Method::GET, "/bridgeport/api/environments/1a5/servers", None)
+            .await;
+        let placed = shown["service"]["serviceDeployments"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        for server in servers["servers"].as_array().into_iter().flatten() {
+            if placed.iter().all(|one| one["serverId"] != server["id"]) {
+                let body = json!({"serverId": server["id"], "containerName": format!("web-{}", server["name"].as_str().unwrap_or_default())});
+                self.ask(
+                    Method::POST,
+                    &format!("{url}/deployments"),
+                    Some(body),
+                    &[StatusCode::OK],
+                )
+                .await?;
+            }
+        }
+        let (_, told) = self
+            .send(Method::GET, &format!("{url}/deployments-history"), None)
+            .await;
+        if told["deployments"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|one| one["imageTag"] == tag)
+        {
+            return Ok(());
+        }
+        let body = json!({"imageTag": tag});
+        self.ask(Method::POST, &format!("{url}/deploy"), Some(body), &[StatusCode::OK])
             .await
             .map(drop)
     }
@@ -515,13 +577,16 @@ impl World {
             intake: shared.intake,
             sockets: shared.sockets,
         };
-        let docker = web::Data::new(docker::DockerApi::new(entry));
+        let docker = web::Data::new(docker::DockerApi::new(entry.clone()));
+        let bridgeport = web::Data::new(bridgeport::BridgeportApi::new(entry));
         let app = App::new().configure(|c| docker::configure(c, docker));
+        let app = app.configure(|c| bridgeport::configure(c, bridgeport));
         let app = test::init_service(app.configure(|c| configure(c, state.clone()))).await;
         let mut request = test::TestRequest::default()
             .method(method)
             .uri(url)
-            .insert_header((header::HOST, "localhost"));
+            .insert_header((header::HOST, "localhost"))
+            .insert_header(("prefer", "respond-async"));
         if !url.starts_with("/v2-beta/projects/1a5/") {
             request = request.insert_header((
                 header::AUTHORIZATION,

@@ -4,6 +4,7 @@
 //! Requests only write; what follows from them happens in [`World::settle`] and [`World::advance`]. So every state that a
 //! resource passes through can be looked at: it stands there until the test goes on.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,6 +14,7 @@ use actix_web::http::{Method, header};
 use actix_web::{App, test, web};
 use diesel::prelude::*;
 use drover::api::{ApiOptions, ApiState, configure};
+use drover::dialects::bridgeport::{self, BridgeportApi};
 use drover::dialects::docker;
 use drover::dialects::entry::Entry;
 use drover::engine::{Attachment, Connect, Engine, EngineConfig, Simulators};
@@ -44,6 +46,7 @@ pub struct World {
     /// The engine that runs now.
     pub engine: Arc<Engine>,
     state: web::Data<ApiState>,
+    bridgeport: OnceCell<web::Data<BridgeportApi>>,
     registry: Arc<Registry>,
     /// Commits until the disk is gone; negative is never.
     commits_left: Arc<AtomicI64>,
@@ -178,6 +181,7 @@ impl World {
             agents,
             engine,
             state,
+            bridgeport: OnceCell::new(),
             registry,
             commits_left,
             dir,
@@ -203,6 +207,7 @@ impl World {
             &self.commits_left,
         )
         .await;
+        self.bridgeport = OnceCell::new();
         self.engine.remember().expect("what was watched can be read");
         self.engine.resync().await.expect("hosts can be compared");
         self.settle().await;
@@ -219,6 +224,7 @@ impl World {
     /// Serves the API with other options from now on.
     pub fn serve(&mut self, options: ApiOptions) {
         self.state = web::Data::new(ApiState::new(self.engine.clone(), &options));
+        self.bridgeport = OnceCell::new();
     }
 
     /// Lets so many more commits succeed; the next one fails, and so does every write after it, until a restart.
@@ -323,13 +329,22 @@ impl World {
     /// Puts all interfaces into an application.
     fn configure(&self, config: &mut web::ServiceConfig) {
         docker::configure(config, self.docker());
+        let bridgeport = self
+            .bridgeport
+            .get_or_init(|| web::Data::new(BridgeportApi::new(self.entry())));
+        bridgeport::configure(config, bridgeport.clone());
         configure(config, self.state.clone());
     }
 
     /// Docker's interface over this world.
     pub fn docker(&self) -> web::Data<docker::DockerApi> {
+        web::Data::new(docker::DockerApi::new(self.entry()))
+    }
+
+    /// How requests enter all interfaces of this world.
+    fn entry(&self) -> Entry {
         let shared = self.state.shared();
-        let entry = Entry {
+        Entry {
             engine: self.engine.clone(),
             gate: shared.gate,
             guard: shared.guard,
@@ -337,8 +352,7 @@ impl World {
             body_patience: shared.body_patience,
             intake: shared.intake,
             sockets: shared.sockets,
-        };
-        web::Data::new(docker::DockerApi::new(entry))
+        }
     }
 
     /// The same with headers of its own.

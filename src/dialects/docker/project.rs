@@ -11,7 +11,9 @@ use super::refusal::{Outcome, Refusal};
 use super::spec::{ContainerSpec, Healthcheck, Mode, Resources, ServiceSpec, TaskSpec};
 use super::templates;
 use crate::model::lb_config::RESERVED_PORT;
-use crate::model::own_labels::{ALIASES, JOB, MAX_CONCURRENT, MESH_PORTS, MeshPort, TEMPLATES, UNSET, write_mesh_ports};
+use crate::model::own_labels::{
+    ALIASES, JOB, MAX_CONCURRENT, MESH_PORTS, MeshPort, TEMPLATES, UNSET, write_mesh_ports,
+};
 
 /// Labels of the engine's and Rancher's own: these say what Docker says in fields.
 pub const OWN: [&str; 2] = ["io.rancher.", "io.drover."];

@@ -287,6 +287,25 @@ pub(crate) async fn create_secret(
     create_sealed(core, scope, ty, account, &input, SECRET_VALUE, ("value", &value)).await
 }
 
+/// Another value of a secret, which is base64, and what is written beside it.
+pub(crate) async fn replace_secret(
+    core: &Core,
+    scope: &Scope,
+    row: &Resource,
+    value: &str,
+    beside: Input,
+) -> Result<Resource> {
+    let sealed = core.config.secrets.seal(SECRET_VALUE, value)?;
+    let update = Update::plain(core.type_of("secret")?);
+    let id = row.id;
+    core.write_for(scope, move |tx| {
+        let row = live(tx, id)?;
+        keep_sealed(tx, &row, sealed)?;
+        apply_update(tx, &update, &row, &beside)
+    })
+    .await
+}
+
 /// A row of which one field is sealed, and shown in the answer to its own POST only.
 pub(super) async fn create_sealed(
     core: &Core,

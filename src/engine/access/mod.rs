@@ -2,6 +2,7 @@
 //! (keys, passwords, registries). Nothing here knows what the rows that are protected are for, or makes an account: people,
 //! logins and projects are the accounts' room.
 
+mod bearer_tokens;
 mod certificates;
 mod credentials;
 mod dispatch;
@@ -17,8 +18,10 @@ mod rights;
 mod standing;
 mod stream_tokens;
 
+pub(crate) use bearer_tokens::BEARER;
+pub use bearer_tokens::{Bearer, BearerRole, NewBearer};
 pub(crate) use certificates::certificate_key;
-pub(crate) use credentials::{SECRET_VALUE, check_name_free, restrict_list};
+pub(crate) use credentials::{SECRET_VALUE, check_name_free, replace_secret, restrict_list};
 pub(crate) use dispatch::{Owner, act, create, handle, remove, update};
 pub(crate) use host_policy::HOST_POLICY_FIELD;
 pub use keys::{Candidate, KeyProof};
@@ -26,7 +29,7 @@ pub(crate) use makers::{is_of_bootstrap, notes_of_bootstrap_key};
 pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS};
 pub(crate) use new_key::NewKey;
 pub(crate) use pem::check_tls;
-pub(crate) use registries::CREDENTIAL_FIELD;
+pub(crate) use registries::{CREDENTIAL_FIELD, drop_registry, open_registry};
 pub use rights::{Allowed, Rights};
 pub(crate) use standing::unauthorized;
 pub(crate) use stream_tokens::{StatsOf, Stream, Ticket};

@@ -9,6 +9,7 @@ use crate::model::launch::{is_none_image, parse_reference};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::RegistryAuth;
 use crate::schema::TypeView;
+use crate::store::{CredentialSecret, Tx};
 
 use super::credentials::text;
 
@@ -177,6 +178,75 @@ impl Core {
     }
 }
 
+/// A registry together with what it is opened with. Both bodies have passed their schemas; the credential's names no registry yet.
+pub(crate) async fn open_registry(
+    core: &Core,
+    scope: &Scope,
+    (ty, input): (&TypeView, Input),
+    credential: Option<(&TypeView, Input)>,
+) -> Result<Resource> {
+    let account = scope.effective.id;
+    let address = text(&input, "serverAddress").unwrap_or_default().to_lowercase();
+    let new = row_from_input(&ty.def, account, &input)?;
+    let machine = ty.def.machine.clone();
+    let prefix = ty.def.prefix.clone();
+    let opened = match credential {
+        None => None,
+        Some((ty, mut input)) => {
+            let plain = input.shift_remove("secretValue");
+            let plain = plain.as_ref().and_then(Value::as_str).unwrap_or_default();
+            Some((ty.def.clone(), core.config.secrets.seal(REGISTRY_SECRET, plain)?, input))
+        }
+    };
+    core.write_for(scope, move |tx| {
+        check_address_free(tx, account, &address, None)?;
+        let row = insert_and_start(tx, machine.as_deref(), new)?;
+        if let Some((def, sealed, mut input)) = opened {
+            input.insert("registryId".into(), Value::from(format!("{prefix}{}", row.id)));
+            let credential = insert_and_start(tx, def.machine.as_deref(), row_from_input(&def, account, &input)?)?;
+            tx.set_credential(&CredentialSecret {
+                id: credential.id,
+                kind: def.id.clone(),
+                public_value: text(&input, "publicValue").unwrap_or_default().to_owned(),
+                secret: sealed,
+            })?;
+        }
+        Ok(row)
+    })
+    .await
+}
+
+/// Ends a registry and what it is opened with at once, whatever state they are in.
+pub(crate) async fn drop_registry(core: &Core, scope: &Scope, row: &Resource) -> Result<()> {
+    let (id, keep) = (row.id, core.keep_removed());
+    core.write_for(scope, move |tx| {
+        for credential in tx.referrers(id, "registryId")? {
+            retire_part(tx, credential, keep)?;
+        }
+        retire_part(tx, id, keep)?;
+        tx.get(id)
+    })
+    .await
+    .map(drop)
+}
+
+/// 400 if another registry of the project has this address.
+fn check_address_free(tx: &mut Tx<'_>, account: ResourceId, address: &str, own: Option<ResourceId>) -> Result<()> {
+    for other in tx
+        .all("storagePool", Some(account))?
+        .into_iter()
+        .filter(|pool| pool.kind == "registry" && Some(pool.id) != own)
+    {
+        if Fields::parse(&other.fields)?
+            .text("serverAddress")
+            .is_some_and(|a| a.to_lowercase() == address)
+        {
+            return Err(Error::new(ErrorKind::BadRequest).with_code("ServerAddressUsed"));
+        }
+    }
+    Ok(())
+}
+
 /// A registry: one for an address in a project.
 pub(crate) async fn create_registry(
     core: &Core,
@@ -189,18 +259,7 @@ pub(crate) async fn create_registry(
     let new = row_from_input(&ty.def, account, &input)?;
     let machine = ty.def.machine.clone();
     core.write_for(scope, move |tx| {
-        for other in tx
-            .all("storagePool", Some(account))?
-            .into_iter()
-            .filter(|pool| pool.kind == "registry")
-        {
-            if Fields::parse(&other.fields)?
-                .text("serverAddress")
-                .is_some_and(|a| a.to_lowercase() == address)
-            {
-                return Err(Error::new(ErrorKind::BadRequest).with_code("ServerAddressUsed"));
-            }
-        }
+        check_address_free(tx, account, &address, None)?;
         insert_and_start(tx, machine.as_deref(), new)
     })
     .await

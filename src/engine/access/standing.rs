@@ -153,17 +153,18 @@ impl Core {
             Standing::Foreign => return Err(Error::new(ErrorKind::Forbidden)),
             Standing::Holder(holder) => holder,
         };
-        let role = match proof {
-            Proof::Registration(_) => Role::Register,
-            Proof::Open if holder.project.is_none() => OPEN_ROLE,
-            _ => holder.role,
+        let (role, reach) = match proof {
+            Proof::Registration(_) => (Role::Register, holder.reach),
+            Proof::Open if holder.project.is_none() => (OPEN_ROLE, holder.reach),
+            Proof::Bearer(id) => self.narrowed(id, &holder)?,
+            _ => (holder.role, holder.reach),
         };
         let (user, effective) = (holder.user.clone(), holder.effective.clone());
         Ok(Scope {
             version,
             project: holder.project,
             role,
-            reach: holder.reach,
+            reach,
             auth: proof.auth_type(),
             proof,
             user,
@@ -182,6 +183,7 @@ impl Core {
                     |row: &Resource| row.removed.is_none() && row.state == State::ACTIVE && row.root == "credential";
                 self.store.find(id)?.filter(is_live).and_then(|row| row.account_id)
             }
+            Proof::Bearer(id) => self.bearer_of(id)?.map(|bearer| bearer.account),
             Proof::Session(id) => self
                 .store
                 .find_session(id)?

@@ -1,5 +1,7 @@
 //! Logins: passwords that begin sessions, and turning access control on and off.
 
+use std::time::Duration;
+
 use crate::engine::access::{Candidate, is_of_bootstrap};
 use crate::engine::core::{Core, Proof, Scope, new_row, retire, retire_part};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
@@ -11,10 +13,10 @@ use crate::store::{Changes, CredentialSecret, NewResource, Tx};
 pub const LOCAL: &str = "localAuthConfig";
 
 /// The setting that says whether access is controlled.
-const SECURITY: &str = "api.security.enabled";
+pub(super) const SECURITY: &str = "api.security.enabled";
 
 /// The kind of what logins are opened with.
-const PASSWORD: &str = "password";
+pub(super) const PASSWORD: &str = "password";
 
 /// A setting that opens with this server's key only.
 pub(crate) const KEY_CHECK: &str = "drover.key.check";
@@ -121,7 +123,8 @@ impl Core {
         Err(Error::new(ErrorKind::Forbidden).with_message("this account may not log in"))
     }
 
-    pub(crate) async fn begin_session(&self, account: ResourceId) -> Result<(i64, String)> {
+    /// Begins a session that lasts so long, or as long as a setting says.
+    pub(crate) async fn begin_session(&self, account: ResourceId, lasts: Option<Duration>) -> Result<(i64, String)> {
         self.check_mode(account)?;
         let token = secret::secret_key()?;
         let digest = self.config.secrets.digest(&token);
@@ -131,7 +134,7 @@ impl Core {
             .unwrap_or(EXPIRY_MS)
             .clamp(1000, LONGEST_MS);
         let is_only = value("api.auth.restrict.concurrent.sessions")?.is_some_and(|v| v.eq_ignore_ascii_case("true"));
-        let expires = self.now().plus(std::time::Duration::from_millis(expiry));
+        let expires = self.now().plus(lasts.unwrap_or(Duration::from_millis(expiry)));
         let written = self.store.write(crate::store::Priority::Request, move |tx| {
             let session = tx.insert_session(&digest, account, expires)?;
             if is_only {
@@ -305,7 +308,7 @@ fn passwords_among(credentials: Vec<Resource>) -> Vec<ResourceId> {
 }
 
 /// A credential that is active from the start.
-fn insert_active(
+pub(super) fn insert_active(
     tx: &mut Tx<'_>,
     ty: &Type,
     account: ResourceId,

@@ -5,6 +5,7 @@
 mod beginnings;
 mod dispatch;
 mod fields;
+mod first_admin;
 mod lists;
 mod logins;
 mod people;
@@ -16,6 +17,7 @@ mod projects;
 pub(crate) use beginnings::Beginnings;
 pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use fields::derive;
+pub use first_admin::FirstAdmin;
 pub(crate) use lists::{is_named_in_any_case, own_condition, restrict_list};
 pub(crate) use logins::KEY_CHECK;
 pub use logins::{AccessMode, LOCAL, LocalAuth};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::engine::access::MEMBER;
+use crate::engine::access::{BEARER, MEMBER};
 use crate::engine::core::{Core, DEFAULT_PROJECT, Input, Scope, insert_and_start, retire_part, row_from_input};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::TypeView;
@@ -109,7 +109,7 @@ impl Core {
     /// What goes with an account that is no project: its keys, its preferences, its memberships.
     pub(crate) async fn remove_account(&self, row: &Resource) -> Result<()> {
         let mut parts = Vec::new();
-        for root in ["credential", "userPreference"] {
+        for root in ["credential", "userPreference", BEARER] {
             parts.extend(self.store.all(root, Some(row.id))?.into_iter().map(|part| part.id));
         }
         parts.extend(

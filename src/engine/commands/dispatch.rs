@@ -43,7 +43,7 @@ impl Room {
             ("account" | "userPreference" | "projectTemplate" | "projectMember", _) => Self::Accounts,
             ("networkDriver" | "storageDriver" | "network", _) => Self::Drivers,
             ("instance" | "volume" | "port", _) | ("genericObject", "pullTask") => Self::Instances,
-            ("service" | "stack" | "volumeTemplate", _) => Self::Services,
+            ("service" | "stack" | "volumeTemplate" | "rollout", _) => Self::Services,
             ("task", _) => Self::Tasks,
             _ => Self::Plain,
         }

@@ -14,6 +14,8 @@ mod ids;
 mod loops;
 mod monitor;
 mod name_servers;
+mod objects;
+mod once;
 mod pings;
 mod process;
 mod process_list;
@@ -47,6 +49,9 @@ pub(crate) use ids::{
 pub use loops::LoopStatus;
 pub(crate) use monitor::millis;
 pub(crate) use name_servers::{ChangedRows, Served, Serving};
+pub(crate) use objects::put_object;
+pub use objects::{ObjectChange, TAKEN, Unique, spec_of};
+pub use once::{Once, OnceKey};
 pub(crate) use process::{Outcome, back_off, edge, fenced, fenced_as_read, qualified, request, short_name, supersede};
 pub use process_list::{ProcessDefinition, ProcessInstance, ProcessPage, StateTransition};
 pub(crate) use queue::{Key, Queue};

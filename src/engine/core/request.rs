@@ -83,6 +83,8 @@ pub enum Proof {
     Key(ResourceId),
     /// A login.
     Session(i64),
+    /// A bearer token.
+    Bearer(ResourceId),
     /// A registration token.
     Registration(ResourceId),
     /// Nothing, and it may only log in.
@@ -210,7 +212,7 @@ impl Proof {
         match self {
             Self::Open => AuthType::Admin,
             Self::Key(_) => AuthType::Basic,
-            Self::Session(_) => AuthType::Token,
+            Self::Session(_) | Self::Bearer(_) => AuthType::Token,
             Self::Registration(_) => AuthType::Registration,
             Self::Nobody => AuthType::None,
         }

@@ -119,7 +119,7 @@ impl Engine {
     /// # Errors
     /// 403 if the access mode keeps the account out.
     pub async fn begin_session(&self, account: ResourceId) -> Result<(i64, String)> {
-        self.core().begin_session(account).await
+        self.core().begin_session(account, None).await
     }
 
     /// Gives a user that has no project one of its own, called after the login.

@@ -3,10 +3,12 @@
 
 mod access;
 mod background;
+mod bearers;
 mod dialects;
 mod events;
 mod images;
 mod input;
+mod objects;
 mod receivers;
 mod streams;
 mod swarm;

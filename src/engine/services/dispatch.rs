@@ -106,6 +106,7 @@ pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Re
         | "service.restart"
         | "service.deactivate" => core.reconcile_service(process, row).await,
         "service.remove" => core.remove_service(process, row).await,
+        "rollout.create" => core.run_rollout(process, row).await,
         "stack.create" => core.create_stack(process, row).await,
         "stack.error" => Ok(files::failed(process)),
         "stack.upgrade" => core.upgrade_stack(process, row).await,

@@ -4,6 +4,7 @@
 
 mod balancing;
 mod balancing_of_v1;
+mod composed;
 mod configs;
 mod dependencies;
 mod deploy;
@@ -21,6 +22,7 @@ mod random_ports;
 mod rebalance;
 mod receiving;
 mod reconcile;
+mod rollouts;
 mod rollup;
 mod scheduled;
 mod selectors;
@@ -34,6 +36,7 @@ mod upgrade;
 mod upgrade_merge;
 mod watched;
 
+pub use composed::{Composed, read_compose};
 pub use deploy::Deploy;
 pub(crate) use deploy::deploy;
 pub(crate) use dispatch::{act, create, handle, look_at, remove, update};
@@ -42,5 +45,7 @@ pub(crate) use files::files_of;
 pub use forwarding::Way;
 pub use receiving::Received;
 pub(crate) use receiving::{RECEIVER, check_receiver, is_receiver, receive};
+pub(crate) use rollouts::roll_out;
+pub use rollouts::{RolloutOf, RolloutStep};
 pub(crate) use service_fields::derive;
 pub(crate) use watched::let_container_go;

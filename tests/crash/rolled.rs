@@ -1,0 +1,32 @@
+//! Templates of BRIDGEPORT's that are brought to servers, as scenarios.
+
+use serde_json::json;
+
+use crate::scenarios::matrix;
+use crate::world::Step;
+
+/// A second host, beside the server's own.
+fn with_host() -> Vec<Step> {
+    let host = Step::Create {
+        path: "/v2-beta/hosts",
+        name: "east",
+        body: json!({"hostname": "east", "dockerUrl": "tcp://10.9.8.7:2375"}),
+    };
+    vec![host, Step::Rest]
+}
+
+#[test]
+fn a_template_is_brought_to_one_server_after_the_other() {
+    let to = |tag| Step::Roll { image: "sim:web", tag };
+    let then = vec![to("one"), Step::Settle, Step::Rest, to("two"), Step::Rest];
+    matrix("rolled", with_host(), then);
+}
+
+#[test]
+fn a_template_that_cannot_start_stops_at_the_first_server() {
+    let bad = Step::Roll {
+        image: "sim:fail",
+        tag: "start",
+    };
+    matrix("rolled and failed", with_host(), vec![bad, Step::Rest]);
+}
