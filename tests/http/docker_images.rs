@@ -3,10 +3,12 @@
 use actix_web::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
+use drover::schema::Role;
 use serde_json::{Value, json};
 
 use crate::docker_services::{get, made, web};
 use crate::host_policy::House;
+use crate::project_isolation::{scene, send};
 use crate::support::{Answer, World, text};
 
 fn image(name: &str, image: &str) -> Value {
@@ -231,4 +233,25 @@ async fn a_registry_is_asked_with_what_there_is_for_it() {
         "{}",
         refused.body
     );
+}
+
+#[actix_web::test]
+async fn no_role_sees_the_images_of_another_project() {
+    let scene = scene().await;
+    let w = &scene.world;
+    for (account, prefix, role) in &scene.strangers {
+        if !prefix.contains("/projects/") {
+            continue;
+        }
+        for (project, statuses) in [(scene.project.as_str(), [200, 403]), ("1a5", [403, 403])] {
+            let path = format!("/docker/projects/{project}/images/json");
+            let answer = send(w, account, Method::GET, &path, None).await;
+            assert!(statuses.contains(&answer.status), "{role:?}: {}", answer.body);
+            assert!(!answer.body.to_string().contains("sim:"), "{role:?}: {}", answer.body);
+        }
+        if *role == Role::Readonly {
+            let path = format!("/docker/projects/{}/distribution/sim:web/json", scene.project);
+            assert_eq!(send(w, account, Method::GET, &path, None).await.status, 403);
+        }
+    }
 }

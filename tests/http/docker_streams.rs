@@ -487,5 +487,14 @@ async fn what_happens_is_told_to_who_listens() {
         expected,
         "nothing else was asked for"
     );
+    // Who comes later is told what was first, and then what happens.
+    let mut later = daemon.open("GET", "/events?since=1", "", "").await;
+    post("/configs/create", json!({"Name": "late", "Data": "aGk="})).await;
+    let told = events_until(&w, &mut later, "config create late").await;
+    let place = |wanted: &str| told.iter().position(|one| one == wanted);
+    assert!(
+        place("service create web") < place("service remove web") && place("service create web").is_some(),
+        "{told:#?}"
+    );
     daemon.handle.stop(false).await;
 }

@@ -1,5 +1,7 @@
 //! What the server says of itself: its version, and itself as an engine.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -14,6 +16,9 @@ use super::{swarm, tasks};
 pub const LEAST: &str = "1.24";
 /// The engine whose answers are given.
 pub const ENGINE: &str = "20.10.24";
+
+/// How long engines may take to say how many images they have.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `GET /version`.
 pub fn version() -> Value {
@@ -43,12 +48,9 @@ pub async fn info(caller: &Caller) -> Outcome<Value> {
     caller.may("host", Deed::Read)?;
     let hosts = caller.lasting("host").await?;
     let tally = tasks::states(caller).await?;
+    let images = tokio::time::timeout(PATIENCE, caller.engine.images(&caller.scope, false));
     // A host that does not answer is no reason to say nothing.
-    let images = caller
-        .engine
-        .images(&caller.scope, false)
-        .await
-        .map_or(0, |all| all.len());
+    let images = images.await.ok().and_then(Result::ok).map_or(0, |all| all.len());
     let first = hosts.first();
     let number = |name: &str| {
         let all = hosts

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -14,6 +15,9 @@ use crate::model::launch::image_reference;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::images::is_image_name;
 use crate::runtime::{self, AskedRegistry, ImageDetails, ImageFound, RegistryAuth, Runtime};
+
+/// How long an engine may take to say what it has.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What stands before the names of Docker's own registry, if anything does.
 const USUAL: [&str; 4] = ["docker.io/", "index.docker.io/", "library/", "sim:"];
@@ -55,16 +59,22 @@ impl Sight {
     }
 }
 
+/// What an engine says, if it does so in time.
+async fn in_time<T>(asking: impl Future<Output = runtime::Result<T>>) -> runtime::Result<T> {
+    let late = |_| runtime::Error::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()));
+    tokio::time::timeout(PATIENCE, asking).await.map_err(late)?
+}
+
 fn away() -> Error {
     Error::new(ErrorKind::Unavailable).with_message("no host of this project answers")
 }
 
 impl Core {
-    /// The engines of a project's hosts, those first that take containers.
+    /// The engines of a project's hosts, those first that take containers and are not known to be away.
     fn engines_of(&self, project: ResourceId) -> Result<Vec<Arc<dyn Runtime>>> {
         let mut hosts = self.store.all("host", Some(project))?;
         hosts.retain(|host| !matches!(host.state, State::REMOVING | State::REMOVED | State::PURGED));
-        hosts.sort_by_key(|host| (host.state != State::ACTIVE, host.id));
+        hosts.sort_by_key(|host| (host.state != State::ACTIVE || is_away(host), host.id));
         Ok(hosts.iter().filter_map(|host| self.runtime(host.id)).collect())
     }
 
@@ -94,7 +104,7 @@ impl Core {
     /// 503 if there are hosts and none of them answers.
     pub(crate) async fn images(&self, scope: &Scope, with_all: bool) -> Result<Vec<ImageFound>> {
         let (engines, sight) = (self.engines_of(scope.effective.id)?, self.sight_of_images(scope)?);
-        let answers = join_all(engines.iter().map(|engine| engine.images(with_all))).await;
+        let answers = join_all(engines.iter().map(|engine| in_time(engine.images(with_all)))).await;
         if !answers.is_empty() && answers.iter().all(std::result::Result::is_err) {
             return Err(away());
         }
@@ -125,7 +135,7 @@ impl Core {
         let (engines, sight) = (self.engines_of(scope.effective.id)?, self.sight_of_images(scope)?);
         let mut is_sure = true;
         for engine in engines {
-            match engine.image(name).await {
+            match in_time(engine.image(name)).await {
                 Ok(Some(image)) if sight.has(&image.tags, &image.digests) => return Ok(Some(image)),
                 Ok(_) => {}
                 Err(runtime::Error::Unreachable(why)) => {
@@ -167,6 +177,14 @@ impl Core {
         }
         Err(away())
     }
+}
+
+/// Whether a host is known not to answer.
+fn is_away(host: &Resource) -> bool {
+    let state = Fields::parse(&host.fields)
+        .ok()
+        .and_then(|fields| fields.text("agentState"));
+    state.is_some_and(|state| !matches!(state.as_str(), "" | "active"))
 }
 
 fn add(known: &mut Vec<String>, more: Vec<String>) {
