@@ -254,6 +254,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
 fn configured_engine(serve: &Serve, may_be_open: bool) -> EngineConfig {
     EngineConfig {
         network_pool: serve.network_pool.clone(),
+        floating_pool: serve.floating_pool.clone(),
         may_be_open,
         host_address: serve.host_address,
         simulators: Some(simulators()),
@@ -274,9 +275,13 @@ fn api_options(serve: &Serve, ui: Option<UiFolder>, hub: Arc<Hub>) -> ApiOptions
 }
 
 fn check_pool(config: &EngineConfig) -> Result<(), Failure> {
-    config
-        .check()
-        .map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))
+    config.check().map_err(|e| {
+        let flag = match e.field.as_deref() {
+            Some("floatingPool") => "--floating-pool",
+            _ => "--network-pool",
+        };
+        Failure::config(format!("{flag}: {}", e.external.unwrap_or_default()))
+    })
 }
 
 /// The last thing of all: folds the log of the database into its file, if that is still the database's.

@@ -15,6 +15,7 @@ use crate::cli::{Dialect, Serve};
 use crate::dialects::bridgeport::{self, BridgeportApi};
 use crate::dialects::docker::{self, DockerApi};
 use crate::dialects::entry::Entry;
+use crate::dialects::hyper::{self, HyperApi};
 use crate::engine::Engine;
 use crate::failure::{Failure, Status};
 
@@ -49,15 +50,19 @@ pub fn beside_rancher(
     docker: web::Data<DockerApi>,
     api: web::Data<ApiState>,
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
-    let docker = serve.dialects.contains(&Dialect::Docker).then_some(docker);
-    let bridgeport = serve.dialects.contains(&Dialect::Bridgeport);
-    let bridgeport = bridgeport.then(|| web::Data::new(BridgeportApi::new(entry.clone())));
+    let is_wanted = |dialect: Dialect| serve.dialects.contains(&dialect);
+    let docker = is_wanted(Dialect::Docker).then_some(docker);
+    let hyper = is_wanted(Dialect::Hyper).then(|| web::Data::new(HyperApi::new(entry.clone())));
+    let bridgeport = is_wanted(Dialect::Bridgeport).then(|| web::Data::new(BridgeportApi::new(entry.clone())));
     move |config| {
         if let Some(bridgeport) = &bridgeport {
             bridgeport::configure(config, bridgeport.clone());
         }
         if let Some(docker) = &docker {
             docker::configure(config, docker.clone());
+        }
+        if let Some(hyper) = &hyper {
+            hyper::configure(config, hyper.clone());
         }
         api::configure(config, api.clone());
     }

@@ -6,3 +6,4 @@
 pub mod bridgeport;
 pub mod docker;
 pub mod entry;
+pub mod hyper;

@@ -24,7 +24,7 @@ pub use crate::runtime::{AskedRegistry, ImageDetails, ImageFound, ImagePlatform,
 pub use crate::store::Tally;
 pub use access::{Allowed, Rights};
 pub use access::{Bearer, BearerRole, NewBearer};
-pub use access::{Candidate, KeyProof};
+pub use access::{Candidate, KeptKey, KeyProof, SigningKey};
 pub use accounts::FirstAdmin;
 pub use accounts::Identity;
 pub use accounts::{AccessMode, LOCAL, LocalAuth};
@@ -44,5 +44,7 @@ pub use face::{Checked, DialledAgent, Engine, Opened, StreamTicket, Unit};
 pub use hosts::Attachment;
 pub use instances::{Look, Looks, OpenStream};
 pub use names::NameKeeper;
-pub use services::{Composed, Deploy, Received, RolloutOf, RolloutStep, StackFiles, Way};
+pub use services::{
+    ADDRESS_IN_USE, Composed, Deploy, Fronted, HAS_ADDRESS, Received, RolloutOf, RolloutStep, StackFiles, Way,
+};
 pub use work::Background;

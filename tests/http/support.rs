@@ -17,6 +17,7 @@ use drover::api::{ApiOptions, ApiState, configure};
 use drover::dialects::bridgeport::{self, BridgeportApi};
 use drover::dialects::docker;
 use drover::dialects::entry::Entry;
+use drover::dialects::hyper;
 use drover::engine::{Attachment, Connect, Engine, EngineConfig, Simulators};
 use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
@@ -32,6 +33,9 @@ pub const PROJECT: &str = "1a5";
 const START: Timestamp = Timestamp(1_700_000_000_000);
 /// The longest single step of a clock that is moved: nothing that is due every second is missed.
 const STEP: Duration = Duration::from_secs(1);
+/// The network that floating addresses are taken from, and the first of them.
+const FLOATING_POOL: &str = "198.51.100.0/28";
+pub const FLOATING: [&str; 3] = ["198.51.100.1", "198.51.100.2", "198.51.100.3"];
 /// How long [`World::wait`] lets a state take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -327,12 +331,13 @@ impl World {
     }
 
     /// Puts all interfaces into an application.
-    fn configure(&self, config: &mut web::ServiceConfig) {
+    pub fn configure(&self, config: &mut web::ServiceConfig) {
         docker::configure(config, self.docker());
         let bridgeport = self
             .bridgeport
             .get_or_init(|| web::Data::new(BridgeportApi::new(self.entry())));
         bridgeport::configure(config, bridgeport.clone());
+        hyper::configure(config, web::Data::new(hyper::HyperApi::new(self.entry())));
         configure(config, self.state.clone());
     }
 
@@ -555,6 +560,7 @@ async fn open(
     };
     let config = EngineConfig {
         pace: Duration::ZERO,
+        floating_pool: vec![FLOATING_POOL.to_owned()],
         simulators: Some(simulators(agents, clock)),
         connect: Some(connect(agents, clock)),
         marks: Some(dir.path().join(MARKS)),
