@@ -15,7 +15,7 @@ use crate::cli::{Dialect, Serve};
 use crate::dialects::bridgeport::{self, BridgeportApi};
 use crate::dialects::docker::{self, DockerApi};
 use crate::dialects::entry::Entry;
-use crate::dialects::hyper::{self, HyperApi};
+use crate::dialects::hyper::{HyperApi, configure as configure_hyper};
 use crate::engine::Engine;
 use crate::failure::{Failure, Status};
 
@@ -62,7 +62,7 @@ pub fn beside_rancher(
             docker::configure(config, docker.clone());
         }
         if let Some(hyper) = &hyper {
-            hyper::configure(config, hyper.clone());
+            configure_hyper(config, hyper.clone());
         }
         api::configure(config, api.clone());
     }

@@ -80,7 +80,7 @@ fn was_fetched(row: &Resource, wanted: &str) -> Outcome<bool> {
     Ok(is_done && reference(&own.text("image").unwrap_or_default()) == wanted)
 }
 
-/// `POST /images/create`: fetches an image on the hosts of the project that have it not, and tells how that goes while it does.
+/// `POST /images/create`: fetches an image on all hosts of the project, and tells how that goes while it does.
 pub async fn create(caller: &mut Caller, query: &Query, place: Place) -> Outcome<HttpResponse> {
     let ty = caller.may("pullTask", Deed::Create)?;
     let (from, tag) = (query.needed("fromImage")?, query.text("tag"));
@@ -90,7 +90,7 @@ pub async fn create(caller: &mut Caller, query: &Query, place: Place) -> Outcome
         tag => format!("{from}:{tag}"),
     };
     caller.note(&ty.def, None, "create", &named(&image));
-    let body = json!({"image": image, "mode": "cached"});
+    let body = json!({"image": image, "mode": "all"});
     let input = caller.validated(&ty, body, Purpose::Create, None).await?;
     // In this order: what happens in between is seen twice rather than never.
     let (news, _) = caller.engine.listen()?;
