@@ -207,9 +207,10 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     }
     let state = web::Data::new(ApiState::new(engine.clone(), &api_options(serve, ui, hub)));
     let sockets = state.clone();
-    let docker = dialects::dockers(&dialects::entry(&engine, &state));
+    let entry = dialects::entry(&engine, &state);
+    let docker = dialects::dockers(&entry);
     let beside = dialects::serve_apart(serve, open.docker, &docker, &mut aside)?;
-    let configured = dialects::beside_rancher(serve, docker, state);
+    let configured = dialects::beside_rancher(serve, docker, &entry, state);
     let mut server = HttpServer::new(move || App::new().configure(configured.clone()))
         .on_connect(dialects::on_connect(serve))
         .keep_alive(IDLE)

@@ -331,13 +331,13 @@ pub struct Serve {
     /// A folder with a single-page application, Rancher's UI for one, to serve at / instead of our own page.
     #[arg(long, env = "DROVER_UI_DIR", value_name = "DIR")]
     pub ui_dir: Option<PathBuf>,
-    /// Interfaces of other servers beside Rancher's, each under its name: docker, or none.
+    /// Interfaces of other servers beside Rancher's, each under its name: docker, medstack, or none.
     #[arg(
         long,
         env = "DROVER_DIALECTS",
         value_enum,
         value_delimiter = ',',
-        default_value = "docker",
+        default_value = "docker,medstack",
         value_name = "NAMES"
     )]
     pub dialects: Vec<Dialect>,
@@ -377,6 +377,9 @@ pub enum Switch {
 pub enum Dialect {
     /// The Docker Engine's services, at /docker.
     Docker,
+    /// MedStack Control's, at /medstack/v1.
+    #[value(name = "medstack")]
+    MedStack,
     /// No other than Rancher's.
     None,
 }

@@ -14,6 +14,7 @@ use crate::api::{self, ApiState};
 use crate::cli::{Dialect, Serve};
 use crate::dialects::docker::{self, DockerApi};
 use crate::dialects::entry::Entry;
+use crate::dialects::medstack::{self, MedStackApi};
 use crate::engine::Engine;
 use crate::failure::{Failure, Status};
 
@@ -45,12 +46,20 @@ pub fn dockers(entry: &Entry) -> web::Data<DockerApi> {
 pub fn beside_rancher(
     serve: &Serve,
     docker: web::Data<DockerApi>,
+    entry: &Entry,
     api: web::Data<ApiState>,
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
-    let docker = serve.dialects.contains(&Dialect::Docker).then_some(docker);
+    let is_wanted = |dialect| serve.dialects.contains(&dialect);
+    let docker = is_wanted(Dialect::Docker).then_some(docker);
+    // Made though it is not mounted: messages to who subscribed to events are in its words.
+    let medstack = web::Data::new(MedStackApi::new(entry.clone()));
+    let medstack = is_wanted(Dialect::MedStack).then_some(medstack);
     move |config| {
         if let Some(docker) = &docker {
             docker::configure(config, docker.clone());
+        }
+        if let Some(medstack) = &medstack {
+            medstack::configure(config, medstack.clone());
         }
         api::configure(config, api.clone());
     }

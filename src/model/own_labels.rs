@@ -8,6 +8,7 @@ mod files;
 mod jobs;
 mod placement;
 mod restarts;
+mod rollbacks;
 mod surroundings;
 
 pub use aliases::{ALIASES, aliases, check_aliases};
@@ -15,6 +16,7 @@ pub use files::{CONFIG, ConfigFile, config_files, wants_configs};
 pub use jobs::{JOB, JobRule, MAX_CONCURRENT};
 pub use placement::{HOST, MAX_PER_HOST, PlacementRule, SPREAD};
 pub use restarts::{CONDITION, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, RestartRule, Restarts, WINDOW};
+pub use rollbacks::{ORDER, PARALLELISM, ROLLBACK_DELAY, RollbackPace};
 pub use surroundings::{UNSET, VOLUME, VolumeMaker, check_surroundings, unset, volume_maker, volume_makers};
 
 use super::launch::{LABEL_START_ONCE, LaunchConfig};
@@ -196,6 +198,7 @@ fn check_schedule(labels: &BTreeMap<String, String>) -> Result<()> {
 /// Checks the labels of a primary launch configuration. 422 that names the label if one says nothing that can be done.
 pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
     UpgradePolicy::of(labels)?;
+    RollbackPace::of(labels)?;
     PlacementRule::of(labels)?;
     JobRule::of(labels)?;
     check_schedule(labels)?;
@@ -209,6 +212,7 @@ pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
 pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
     match labels.keys().find(|key| {
         key.starts_with(UPGRADE)
+            || key.starts_with(rollbacks::ROLLBACK)
             || key.starts_with(placement::SCHEDULER)
             || key.starts_with(JOB)
             || [DEPENDS_ON, SCHEDULE].contains(&key.as_str())

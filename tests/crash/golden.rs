@@ -71,6 +71,9 @@ fn label(step: &Step) -> String {
         Step::Hear => "the engine is compared".to_owned(),
         Step::Pass(seconds) => format!("{seconds} seconds pass"),
         Step::Settle => "what is due is done".to_owned(),
+        Step::Serve { name, .. } => format!("{name} is made by MedStack Control's interface"),
+        Step::Change { name, body } => format!("{name} is changed by it: {body}"),
+        Step::End(name) => format!("{name} is removed by it"),
         Step::Deploy { service, image } => format!("{service} is updated to {image} by Docker's interface"),
         Step::Rest => "until nothing happens any more".to_owned(),
     }

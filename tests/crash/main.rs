@@ -32,5 +32,6 @@ mod process;
 mod resume;
 mod scenarios;
 mod secured;
+mod served;
 mod unattended;
 mod world;

@@ -28,6 +28,7 @@ mod engines;
 mod full_disk;
 mod fuzz;
 mod many;
+mod medstack;
 mod name_servers;
 mod names;
 mod natives;

@@ -23,7 +23,7 @@ pub(crate) use dispatch::{Owner, act, create, handle, remove, update};
 pub(crate) use host_policy::HOST_POLICY_FIELD;
 pub use keys::{Candidate, KeyProof};
 pub(crate) use makers::{is_of_bootstrap, notes_of_bootstrap_key};
-pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS};
+pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS, may_enter};
 pub(crate) use new_key::NewKey;
 pub(crate) use pem::check_tls;
 pub(crate) use registries::CREDENTIAL_FIELD;

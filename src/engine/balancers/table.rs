@@ -89,6 +89,10 @@ fn rules_of(rows: &Rows, rule: &PortRule) -> Vec<Rule> {
         let own = own.filter(|rules| !rules.is_empty());
         for says in own.map_or(std::slice::from_ref(rule), Vec::as_slice) {
             let port = says.target_port.or(rule.target_port);
+            if port.is_none() {
+                // Neither of them says where it listens: it has the label and wants nobody to be led to it.
+                continue;
+            }
             let targets = near(rows, targets(rows, *id, port, &mut BTreeSet::new()));
             rules.push(made(rule, says, targets));
         }

@@ -6,9 +6,11 @@ mod background;
 mod dialects;
 mod events;
 mod input;
+mod nodes;
 mod receivers;
 mod streams;
 mod tunnels;
+mod webhooks;
 
 use crate::engine::access::Rights;
 use crate::engine::accounts::Identity;

@@ -11,6 +11,7 @@ mod dispatch;
 mod execute;
 mod files;
 mod forwarding;
+mod going_back;
 mod lifecycle;
 mod links;
 mod names;
