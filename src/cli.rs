@@ -339,13 +339,13 @@ pub struct Serve {
     /// A folder with a single-page application, Rancher's UI for one, to serve at / instead of our own page.
     #[arg(long, env = "DROVER_UI_DIR", value_name = "DIR")]
     pub ui_dir: Option<PathBuf>,
-    /// Interfaces of other servers beside Rancher's, each under its name: docker, hyper, bridgeport, or none.
+    /// Interfaces of other servers beside Rancher's, each under its name: docker, hyper, medstack, bridgeport, or none.
     #[arg(
         long,
         env = "DROVER_DIALECTS",
         value_enum,
         value_delimiter = ',',
-        default_value = "docker,hyper,bridgeport",
+        default_value = "docker,hyper,medstack,bridgeport",
         value_name = "NAMES"
     )]
     pub dialects: Vec<Dialect>,
@@ -389,6 +389,9 @@ pub enum Dialect {
     Bridgeport,
     /// Hyper.sh's services and floating addresses, at /hyper and at /v1.23.
     Hyper,
+    /// MedStack Control's, at /medstack/v1.
+    #[value(name = "medstack")]
+    MedStack,
     /// No other than Rancher's.
     None,
 }

@@ -27,6 +27,7 @@ pub mod http;
 pub mod keyfile;
 pub mod model;
 pub mod netd;
+pub mod outgoing;
 pub mod plan;
 pub mod probe;
 pub mod runtime;

@@ -108,6 +108,19 @@ impl Keeper {
     }
 }
 
+/// The signature of a message for whoever shares this secret: HMAC-SHA256, in hexadecimal.
+pub fn message_signature(secret: &str, message: &str) -> String {
+    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes()) else {
+        unreachable!("HMAC takes keys of every length")
+    };
+    mac.update(message.as_bytes());
+    mac.finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 /// A new access key: 20 upper-case hexadecimal characters.
 pub fn access_key() -> Result<String> {
     Ok(random_bytes::<10>()?.iter().map(|byte| format!("{byte:02X}")).collect())
@@ -190,6 +203,16 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
     use super::*;
+
+    #[test]
+    fn a_message_is_signed_as_everybody_signs() {
+        // The second case of RFC 4231.
+        let signed = message_signature("Jefe", "what do ya want for nothing?");
+        assert_eq!(
+            signed,
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+    }
 
     #[test]
     fn a_digest_fits_its_secret_and_its_key_only() {

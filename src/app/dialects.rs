@@ -16,6 +16,7 @@ use crate::dialects::bridgeport::{self, BridgeportApi};
 use crate::dialects::docker::{self, DockerApi};
 use crate::dialects::entry::Entry;
 use crate::dialects::hyper::{HyperApi, configure as configure_hyper};
+use crate::dialects::medstack::{self, MedStackApi};
 use crate::engine::Engine;
 use crate::failure::{Failure, Status};
 
@@ -54,6 +55,9 @@ pub fn beside_rancher(
     let docker = is_wanted(Dialect::Docker).then_some(docker);
     let hyper = is_wanted(Dialect::Hyper).then(|| web::Data::new(HyperApi::new(entry.clone())));
     let bridgeport = is_wanted(Dialect::Bridgeport).then(|| web::Data::new(BridgeportApi::new(entry.clone())));
+    // Made though it is not mounted: messages to who subscribed to events are in its words.
+    let medstack = web::Data::new(MedStackApi::new(entry.clone()));
+    let medstack = is_wanted(Dialect::MedStack).then_some(medstack);
     move |config| {
         if let Some(bridgeport) = &bridgeport {
             bridgeport::configure(config, bridgeport.clone());
@@ -63,6 +67,9 @@ pub fn beside_rancher(
         }
         if let Some(hyper) = &hyper {
             configure_hyper(config, hyper.clone());
+        }
+        if let Some(medstack) = &medstack {
+            medstack::configure(config, medstack.clone());
         }
         api::configure(config, api.clone());
     }

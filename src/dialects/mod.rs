@@ -7,3 +7,4 @@ pub mod bridgeport;
 pub mod docker;
 pub mod entry;
 pub mod hyper;
+pub mod medstack;

@@ -1,6 +1,6 @@
 //! What requests do, and what happens after them: commands, processes, reconciling.
 //!
-//! Each folder or file here is a room, and calls go down only: `core`; `access`, `labels`, `drivers`; `instances`; `services`,
+//! Each folder or file here is a room, and calls go down only: `core`; `access`, `labels`, `drivers`; `instances`, `webhooks`; `services`,
 //! `hosts`, `accounts`, `names`, `balancers`; `commands`; `work`; `face`. What other layers may use is `Engine`, which is the face, and the words
 //! that are listed below; HTTP, SQL and the engines of containers are theirs.
 
@@ -16,6 +16,7 @@ mod instances;
 mod labels;
 mod names;
 mod services;
+mod webhooks;
 mod work;
 
 pub use crate::runtime::stats::Sample;
@@ -38,6 +39,7 @@ pub use core::{Change, Changed, Missed, News, Published};
 pub use core::{Connect, EngineConfig, MakeSimulator, Simulators, TunnelEngines};
 pub use core::{LoopStatus, ProcessDefinition, ProcessInstance, ProcessPage, StateTransition};
 pub use core::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
+pub use core::{Message, WriteMessage, Written};
 pub use core::{ObjectChange, Once, OnceKey, TAKEN, Unique, spec_of};
 pub use core::{ProcessCount, ServerFigures, WorkerFigures};
 pub use face::{Checked, DialledAgent, Engine, Opened, StreamTicket, Unit};
@@ -47,4 +49,5 @@ pub use names::NameKeeper;
 pub use services::{
     ADDRESS_IN_USE, Composed, Deploy, Fronted, HAS_ADDRESS, Received, RolloutOf, RolloutStep, StackFiles, Way,
 };
+pub use webhooks::Subscription;
 pub use work::Background;

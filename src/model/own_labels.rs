@@ -9,6 +9,7 @@ mod jobs;
 mod mesh;
 mod placement;
 mod restarts;
+mod rollbacks;
 mod surroundings;
 mod templates;
 
@@ -18,6 +19,7 @@ pub use jobs::{JOB, JobRule, MAX_CONCURRENT};
 pub use mesh::{MESH_PORTS, MeshPort, check_mesh, mesh_ports, parse_mesh_ports, write_mesh_ports};
 pub use placement::{HOST, MAX_PER_HOST, PlacementRule, SPREAD};
 pub use restarts::{CONDITION, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, RestartRule, Restarts, WINDOW};
+pub use rollbacks::{ORDER, PARALLELISM, ROLLBACK_DELAY, RollbackPace};
 pub use surroundings::{UNSET, VOLUME, VolumeMaker, check_surroundings, unset, volume_maker, volume_makers};
 pub use templates::{
     TEMPLATES, TemplateIds, Word, check_templates, filled, is_template, plain_part, refuse_templates, template_ids,
@@ -202,6 +204,7 @@ fn check_schedule(labels: &BTreeMap<String, String>) -> Result<()> {
 /// Checks the labels of a primary launch configuration. 422 that names the label if one says nothing that can be done.
 pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
     UpgradePolicy::of(labels)?;
+    RollbackPace::of(labels)?;
     PlacementRule::of(labels)?;
     JobRule::of(labels)?;
     check_schedule(labels)?;
@@ -215,6 +218,7 @@ pub fn check_primary(labels: &BTreeMap<String, String>) -> Result<()> {
 pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
     match labels.keys().find(|key| {
         key.starts_with(UPGRADE)
+            || key.starts_with(rollbacks::ROLLBACK)
             || key.starts_with(placement::SCHEDULER)
             || key.starts_with(JOB)
             || key.starts_with(mesh::MESH)

@@ -75,6 +75,9 @@ fn label(step: &Step) -> String {
         Step::Hyper {
             path, body: Some(body), ..
         } => format!("POST {path} {body} by Hyper's interface"),
+        Step::Serve { name, .. } => format!("{name} is made by MedStack Control's interface"),
+        Step::Change { name, body } => format!("{name} is changed by it: {body}"),
+        Step::End(name) => format!("{name} is removed by it"),
         Step::Deploy { service, image } => format!("{service} is updated to {image} by Docker's interface"),
         Step::Roll { image, tag } => {
             format!("a template of {image}:{tag} is brought to its servers by BRIDGEPORT's interface")

@@ -35,5 +35,6 @@ mod resume;
 mod rolled;
 mod scenarios;
 mod secured;
+mod served;
 mod unattended;
 mod world;

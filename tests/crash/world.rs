@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
 use drover::dialects::entry::Entry;
+use drover::dialects::medstack::{self, MedStackApi};
 use drover::dialects::{bridgeport, docker, hyper};
 use drover::engine::{Attachment, BalancerKeeper, Connect, Engine, EngineConfig, NameKeeper, Simulators};
 use drover::model::Timestamp;
@@ -75,6 +76,12 @@ pub enum Step {
         body: Option<Value>,
         shown: Value,
     },
+    /// A service is made by MedStack Control's interface; repeated without an answer unless it is there.
+    Serve { name: &'static str, body: Value },
+    /// One is changed by PATCH, as often as it takes.
+    Change { name: &'static str, body: Value },
+    /// One is removed.
+    End(&'static str),
     /// DELETE.
     Delete { path: &'static str, name: &'static str },
     /// A container of the engine dies, as if its process had crashed.
@@ -387,6 +394,38 @@ impl World {
                     .await
                     .map(drop)
             }
+            Step::Serve { name, body } => {
+                if again && self.served(name).await.is_some() {
+                    return Ok(());
+                }
+                let (url, mut body) = (self.medstack("/services").await, body.clone());
+                body["name"] = json!(name);
+                self.ask(Method::POST, &url, Some(json!({"value": body})), &[StatusCode::CREATED])
+                    .await
+                    .map(drop)
+            }
+            Step::Change { name, body } => {
+                let id = self.served(name).await.expect("a service");
+                let url = self.medstack(&format!("/services/{id}")).await;
+                self.ask(
+                    Method::PATCH,
+                    &url,
+                    Some(json!({"value": body})),
+                    &[StatusCode::CREATED],
+                )
+                .await
+                .map(drop)
+            }
+            Step::End(name) => {
+                let Some(id) = self.served(name).await else {
+                    assert!(again, "{name} is not there");
+                    return Ok(());
+                };
+                let url = self.medstack(&format!("/services/{id}")).await;
+                self.ask(Method::DELETE, &url, None, &[StatusCode::NO_CONTENT])
+                    .await
+                    .map(drop)
+            }
             Step::Delete { path, name } => {
                 let url = self.url(path, name);
                 if again
@@ -410,6 +449,27 @@ impl World {
             None => status == StatusCode::NOT_FOUND,
             Some(shown) => shown.iter().all(|(key, value)| found[key] == *value),
         }
+    }
+
+    /// The address of something in the Default project as MedStack Control's interface has it.
+    async fn medstack(&self, rest: &str) -> String {
+        let base = "/medstack/v1/companies";
+        let (_, company) = self.send(Method::GET, &format!("{base}/current"), None).await;
+        let base = format!("{base}/{}/clusters", company["id"].as_str().expect("an id"));
+        let (_, clusters) = self.send(Method::GET, &base, None).await;
+        let clusters = clusters["data"].as_array().cloned().unwrap_or_default();
+        let own = clusters.iter().find(|cluster| cluster["label"] == "Default");
+        let id = own.and_then(|own| own["id"].as_str()).expect("the Default project");
+        format!("{base}/{id}{rest}")
+    }
+
+    /// The id of a service of this name there.
+    async fn served(&self, name: &str) -> Option<String> {
+        let url = self.medstack("/services").await;
+        let (_, list) = self.send(Method::GET, &url, None).await;
+        let all = list["data"].as_array().cloned().unwrap_or_default();
+        let found = all.iter().find(|service| service["name"] == name)?;
+        Some(found["id"].as_str().expect("an id").to_owned())
     }
 
     async fn deploy(&self, service: &str, image: &str) -> Result<(), Died> {
@@ -606,9 +666,11 @@ impl World {
         };
         let hyper = web::Data::new(hyper::HyperApi::new(entry.clone()));
         let docker = web::Data::new(docker::DockerApi::new(entry.clone()));
+        let medstack = web::Data::new(MedStackApi::new(entry.clone()));
         let bridgeport = web::Data::new(bridgeport::BridgeportApi::new(entry));
         let app = App::new().configure(|c| docker::configure(c, docker));
         let app = app.configure(|c| hyper::configure(c, hyper));
+        let app = app.configure(|c| medstack::configure(c, medstack));
         let app = app.configure(|c| bridgeport::configure(c, bridgeport));
         let app = test::init_service(app.configure(|c| configure(c, state.clone()))).await;
         let mut request = test::TestRequest::default()

@@ -12,7 +12,7 @@ use crate::source::{Source, files};
 const FLOORS: &[&[&str]] = &[
     &["core"],
     &["access", "labels", "drivers"],
-    &["instances"],
+    &["instances", "webhooks"],
     &["services", "hosts", "accounts", "names", "balancers"],
     &["commands"],
     &["work"],

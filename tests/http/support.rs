@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use drover::dialects::bridgeport::{self, BridgeportApi};
 use drover::dialects::docker;
 use drover::dialects::entry::Entry;
 use drover::dialects::hyper;
+use drover::dialects::medstack::{self, MedStackApi};
 use drover::engine::{Attachment, Connect, Engine, EngineConfig, Simulators};
 use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
@@ -47,6 +49,8 @@ pub struct World {
     pub sims: Vec<(String, Arc<Sim>)>,
     /// The engines of simulated agents, by name; they outlive the server.
     pub agents: Agents,
+    /// The addresses of domains, for those who ask whether a domain leads to a cluster.
+    pub domains: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
     /// The engine that runs now.
     pub engine: Arc<Engine>,
     state: web::Data<ApiState>,
@@ -183,6 +187,7 @@ impl World {
             clock,
             sims,
             agents,
+            domains: Arc::default(),
             engine,
             state,
             bridgeport: OnceCell::new(),
@@ -190,6 +195,8 @@ impl World {
             commits_left,
             dir,
         };
+        // It says who writes messages: what is on its way at a start waits for that.
+        world.medstack();
         world.settle().await;
         world
     }
@@ -212,6 +219,7 @@ impl World {
         )
         .await;
         self.bridgeport = OnceCell::new();
+        self.medstack();
         self.engine.remember().expect("what was watched can be read");
         self.engine.resync().await.expect("hosts can be compared");
         self.settle().await;
@@ -338,15 +346,11 @@ impl World {
             .get_or_init(|| web::Data::new(BridgeportApi::new(self.entry())));
         bridgeport::configure(config, bridgeport.clone());
         hyper::configure(config, web::Data::new(hyper::HyperApi::new(self.entry())));
+        medstack::configure(config, self.medstack());
         configure(config, self.state.clone());
     }
 
-    /// Docker's interface over this world.
-    pub fn docker(&self) -> web::Data<docker::DockerApi> {
-        web::Data::new(docker::DockerApi::new(self.entry()))
-    }
-
-    /// How requests enter all interfaces of this world.
+    /// How requests enter the interfaces beside Rancher's.
     fn entry(&self) -> Entry {
         let shared = self.state.shared();
         Entry {
@@ -360,16 +364,45 @@ impl World {
         }
     }
 
+    /// Docker's interface over this world.
+    pub fn docker(&self) -> web::Data<docker::DockerApi> {
+        web::Data::new(docker::DockerApi::new(self.entry()))
+    }
+
+    /// MedStack Control's, whose domains have the addresses that the test says.
+    pub fn medstack(&self) -> web::Data<MedStackApi> {
+        let domains = self.domains.clone();
+        let resolve = move |name: String| {
+            let found = domains.lock().unwrap().get(&name).cloned();
+            let found = found.ok_or_else(|| std::io::Error::other("no such name"));
+            Box::pin(std::future::ready(found)) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
+        };
+        web::Data::new(MedStackApi::resolving(self.entry(), Arc::new(resolve)))
+    }
+
     /// The same with headers of its own.
     pub async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+        self.send_text(
+            method,
+            path,
+            headers,
+            &body.map(|body| body.to_string()).unwrap_or_default(),
+        )
+        .await
+    }
+
+    /// The same with a body that may be no JSON; without one if it is empty.
+    pub async fn send_text(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let uri = uri(path);
         let app = test::init_service(App::new().configure(|c| self.configure(c))).await;
         let mut request = test::TestRequest::default()
             .method(method.clone())
             .uri(&uri)
             .insert_header((header::HOST, "localhost"));
-        if let Some(body) = &body {
-            request = request.set_json(body);
+        if !body.is_empty() {
+            request = request
+                .insert_header((header::CONTENT_TYPE, "application/json"))
+                .set_payload(body.to_owned());
         }
         for (name, value) in headers {
             request = request.append_header((*name, *value));
@@ -385,12 +418,11 @@ impl World {
         let bytes = test::read_body(response).await;
         let answer = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned()));
-        let sent = body.map(|b| b.to_string()).unwrap_or_default();
         Answer {
             status,
             body: answer,
             headers,
-            what: format!("{method} {uri} {sent}"),
+            what: format!("{method} {uri} {body}"),
         }
     }
 

@@ -10,6 +10,7 @@ mod planted;
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("plan", &["model"]),
+    ("outgoing", &[]),
     ("probe", &["model"]),
     ("schema", &["model"]),
     ("compose", &["model"]),
@@ -19,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "store", "runtime", "plan", "compose", "schema", "secret", "balancer", "model",
+            "store", "runtime", "plan", "compose", "schema", "secret", "balancer", "outgoing", "model",
         ],
     ),
     ("auth", &["engine", "schema", "secret", "model"]),
@@ -59,9 +60,9 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("governor", &["auth"]),
     ("hickory_proto", &["netd"]),
     ("hmac", &["secret"]),
-    ("hyper", &["api", "netd", "runtime"]),
+    ("hyper", &["api", "netd", "outgoing", "runtime"]),
     ("saphyr_parser", &["compose"]),
-    ("hyper_util", &["api", "netd", "runtime"]),
+    ("hyper_util", &["api", "netd", "outgoing", "runtime"]),
     ("getrandom", &["secret"]),
     ("rlimit", &["app"]),
     ("tokio_tungstenite", &["agent"]),

@@ -29,6 +29,7 @@ mod full_disk;
 mod fuzz;
 mod hyper;
 mod many;
+mod medstack;
 mod mesh;
 mod name_servers;
 mod names;

@@ -3,7 +3,9 @@
 use crate::engine::core::{AuthType, Core, MEMBER_ROLES, Reach, Scope, is_token, is_usable, notes};
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::schema::{Role, TypeView};
-use crate::store::Direction;
+use crate::store::{Direction, Tx};
+
+use super::standing::reaches_all;
 
 /// The reference from a member to the account it stands for.
 pub(crate) const MEMBER: &str = "memberAccount";
@@ -161,6 +163,19 @@ impl Core {
         }
         Ok(best.map(|(_, role)| role))
     }
+}
+
+/// Whether an account may enter a project now: whoever may enter all, and members.
+pub(crate) fn may_enter(tx: &mut Tx<'_>, account: &Resource, project: ResourceId) -> Result<bool> {
+    if reaches_all(&account.kind) {
+        return Ok(true);
+    }
+    let members = tx.referrers(account.id, MEMBER)?;
+    let is_in = |member: &Resource| {
+        let is_active = member.removed.is_none() && member.state == State::ACTIVE;
+        member.root == "projectMember" && is_active && member.account_id == Some(project)
+    };
+    Ok(tx.many(&members)?.iter().any(is_in))
 }
 
 /// The better role is the greater one.

@@ -27,7 +27,7 @@ pub(crate) use host_policy::HOST_POLICY_FIELD;
 pub(crate) use keys::{API_KEY_SECRET, is_secret_of_key};
 pub use keys::{Candidate, KeptKey, KeyProof, SigningKey};
 pub(crate) use makers::{is_of_bootstrap, notes_of_bootstrap_key};
-pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS};
+pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS, may_enter};
 pub(crate) use new_key::NewKey;
 pub(crate) use pem::check_tls;
 pub(crate) use registries::{CREDENTIAL_FIELD, drop_registry, open_registry};

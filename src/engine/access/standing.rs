@@ -30,7 +30,7 @@ fn account_of(row: &Resource) -> Account {
 }
 
 /// Whether accounts of this kind see the rows of all accounts.
-fn reaches_all(kind: &str) -> bool {
+pub(super) fn reaches_all(kind: &str) -> bool {
     matches!(kind, "superadmin" | "admin" | "readAdmin" | "service")
 }
 

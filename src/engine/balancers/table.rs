@@ -95,6 +95,10 @@ fn rules_of(rows: &Rows, rule: &PortRule) -> Vec<Rule> {
         let own = own.filter(|rules| !rules.is_empty());
         for says in own.map_or(std::slice::from_ref(rule), Vec::as_slice) {
             let at = says.target_port.or(rule.target_port).map(At::Port);
+            if at.is_none() {
+                // Neither of them says where it listens: it has the label and wants nobody to be led to it.
+                continue;
+            }
             let targets = near(rows, targets(rows, *id, at, &mut BTreeSet::new()));
             rules.push(made(rule, says, targets));
         }

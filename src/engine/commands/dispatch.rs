@@ -30,6 +30,8 @@ pub(crate) enum Room {
     Hosts,
     /// What the server does by itself.
     Tasks,
+    /// Messages to who subscribed to events.
+    Webhooks,
     /// Nowhere: the type is its schema and its machine.
     Plain,
 }
@@ -45,6 +47,7 @@ impl Room {
             ("instance" | "volume" | "port", _) | ("genericObject", "pullTask") => Self::Instances,
             ("service" | "stack" | "volumeTemplate" | "rollout", _) => Self::Services,
             ("task", _) => Self::Tasks,
+            ("outgoingWebhook" | "webhookDelivery", _) => Self::Webhooks,
             _ => Self::Plain,
         }
     }
@@ -76,7 +79,9 @@ pub(crate) async fn create(core: &Core, scope: &Scope, ty: &TypeView, input: Inp
         Room::Services => services::create(core, scope, ty, account, input).await.map(one),
         Room::Instances => instances::create(core, scope, ty, account, input).await,
         Room::Hosts => hosts::create(core, scope, ty, account, input).await.map(one),
-        Room::Drivers | Room::Tasks | Room::Plain => core.create_plain(scope, &ty.def, account, input).await.map(one),
+        Room::Drivers | Room::Tasks | Room::Webhooks | Room::Plain => {
+            core.create_plain(scope, &ty.def, account, input).await.map(one)
+        }
     }
 }
 
@@ -96,7 +101,7 @@ pub(crate) async fn update(
         Room::Services => services::update(core, scope, ty, &row, input).await,
         Room::Instances => instances::update(core, scope, ty, &row, input).await,
         Room::Hosts => hosts::update(core, scope, ty, &row, input).await,
-        Room::Drivers | Room::Tasks | Room::Plain => {
+        Room::Drivers | Room::Tasks | Room::Webhooks | Room::Plain => {
             core.update_row(scope, id, input, crate::engine::core::Update::of(ty))
                 .await
         }
@@ -112,7 +117,9 @@ pub(crate) async fn delete(core: &Core, scope: &Scope, ty: &TypeView, id: Resour
         Room::Services => services::remove(core, scope, ty, &row).await,
         Room::Instances => instances::remove(core, scope, ty, &row).await,
         Room::Access => access::remove(core, scope, ty, &row).await,
-        Room::Hosts | Room::Drivers | Room::Tasks | Room::Plain => core.remove_row(scope, &ty.def, id, unchecked).await,
+        Room::Hosts | Room::Drivers | Room::Tasks | Room::Webhooks | Room::Plain => {
+            core.remove_row(scope, &ty.def, id, unchecked).await
+        }
     }
 }
 
@@ -137,7 +144,7 @@ pub(crate) async fn act(
         Room::Instances => instances::act(core, scope, &row, action, input).await,
         Room::Tasks if action == "execute" => tasks::execute(core, &row).await,
         Room::Hosts => hosts::act(core, scope, &row, action).await,
-        Room::Drivers | Room::Tasks | Room::Plain => {
+        Room::Drivers | Room::Tasks | Room::Webhooks | Room::Plain => {
             core.start_action(scope, &row, action, "{}".to_owned(), unchecked).await
         }
     }

@@ -30,6 +30,7 @@ mod sweep;
 #[cfg(test)]
 pub(crate) mod testkit;
 mod waiting;
+mod webhooks;
 
 pub use access_cache::Policy;
 pub(crate) use access_cache::{Access, Holder, KEPT, KnownKey, Standing};
@@ -66,9 +67,11 @@ pub(crate) use rows::{
 pub(crate) use service_log::{Entry, ServiceLog, ServiceLogs, note_service};
 pub(crate) use settings::{
     DEFAULT_PORTS, DOCKER_SOCKET, HOST_ADDRESS, HOST_POLICY, INFRASTRUCTURE_ROLES, INSTALL_UUID, MEMBER_ROLES,
-    NETWORK_SERVICES, NONRANCHER, PASSWORD_LENGTH, REGISTRY_DEFAULT, REGISTRY_WHITELIST,
+    NETWORK_SERVICES, NONRANCHER, PASSWORD_LENGTH, REGISTRY_DEFAULT, REGISTRY_WHITELIST, WEBHOOKS_HTTP,
+    WEBHOOKS_PRIVATE,
 };
 pub use settings::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub use state::{Connect, EngineConfig, MakeSimulator, Simulators, TunnelEngines};
 pub(crate) use state::{Core, Packing, listed_as};
 pub(crate) use sweep::sweep_once;
+pub use webhooks::{Message, WriteMessage, Written};

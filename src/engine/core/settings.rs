@@ -33,6 +33,8 @@ enum Form {
     Switch,
     /// `on` or `off`.
     OnOff,
+    /// `enforce` or `off`.
+    EnforceOff,
     /// What projects may do to their hosts, as JSON, or `null`.
     HostPolicy,
     /// Says what this server is: nobody sets it.
@@ -57,6 +59,7 @@ impl Known {
             "address" => Form::Address,
             "switch" => Form::Switch,
             "onOff" => Form::OnOff,
+            "enforceOff" => Form::EnforceOff,
             "hostPolicy" => Form::HostPolicy,
             "fixed" => Form::Fixed,
             "client" => Form::Client,
@@ -122,6 +125,12 @@ pub(crate) const REGISTRY_DEFAULT: &str = "registry.default";
 
 /// The only registries that images may come from, separated by commas.
 pub(crate) const REGISTRY_WHITELIST: &str = "registry.whitelist";
+
+/// Whether webhooks may be sent without TLS.
+pub(crate) const WEBHOOKS_HTTP: &str = "webhooks.allow.http";
+
+/// Whether webhooks may be sent to this machine and into private networks.
+pub(crate) const WEBHOOKS_PRIVATE: &str = "webhooks.allow.private";
 
 /// Whether containers find each other by a name server, where one can run: `on` or `off`.
 pub(crate) const NETWORK_SERVICES: &str = "network.services";
@@ -210,6 +219,9 @@ fn check(name: &str, value: Option<&str>) -> Result<()> {
         }
         (Some(Form::OnOff), Some(value)) if !matches!(value, "on" | "off") => {
             Err(Error::invalid("InvalidOption", "value").with_message("on or off is needed"))
+        }
+        (Some(Form::EnforceOff), Some(value)) if !matches!(value, "enforce" | "off") => {
+            Err(Error::invalid("InvalidOption", "value").with_message("enforce or off is needed"))
         }
         (Some(Form::HostPolicy), Some(value)) => match HostPolicy::parse(value) {
             Ok(_) => Ok(()),

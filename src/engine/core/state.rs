@@ -25,6 +25,7 @@ use super::name_servers::NameServers;
 use super::pings::Pings;
 use super::queue::{Key, Queue};
 use super::waiting::Waiting;
+use super::webhooks::Webhooks;
 
 /// What the engine is told from outside.
 #[derive(Debug, Clone)]
@@ -135,6 +136,7 @@ pub(crate) struct Core {
     pub(crate) loops: Loops,
     pub(crate) aside: Aside,
     pub(crate) waiting: Waiting,
+    pub(crate) webhooks: Webhooks,
     runtimes: RwLock<HashMap<ResourceId, Arc<dyn Runtime>>>,
     /// Somebody waits to hear that a host got a runtime or lost it.
     pub(crate) runtimes_changed: Notify,
@@ -174,6 +176,7 @@ impl Core {
             loops: Loops::default(),
             aside,
             waiting: Waiting::default(),
+            webhooks: Webhooks::default(),
             runtimes: RwLock::default(),
             runtimes_changed: Notify::new(),
         })

@@ -8,11 +8,13 @@ mod dialects;
 mod events;
 mod images;
 mod input;
+mod nodes;
 mod objects;
 mod receivers;
 mod streams;
 mod swarm;
 mod tunnels;
+mod webhooks;
 
 use crate::engine::access::Rights;
 use crate::engine::accounts::Identity;

@@ -15,7 +15,7 @@ use crate::engine::core::{
 use crate::engine::{drivers, labels};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{EngineAddress, Runtime, TlsTexts};
-use crate::schema::TypeView;
+use crate::schema::{Type, TypeView};
 use crate::store::{Changes, CredentialSecret, Tx};
 
 use super::attaching::{HostNotes, Tied, host_kind};
@@ -26,6 +26,9 @@ const URL: &str = "dockerUrl";
 
 /// The fields of which a connection with TLS needs all.
 const TLS: [&str; 3] = ["tlsCaCert", "tlsCert", "tlsKey"];
+
+/// How the address of a simulated engine begins.
+pub(super) const SIMULATED: &str = "sim://";
 
 /// What they are sealed for.
 const SEALED: &str = "host.tls";
@@ -40,7 +43,7 @@ const UNUSED: [&str; 3] = ["hostTemplateId", "stackId", "localStorageMb"];
 pub(super) async fn create(
     core: &Core,
     scope: &Scope,
-    ty: &TypeView,
+    def: &Arc<Type>,
     account: ResourceId,
     mut input: Input,
 ) -> Result<Resource> {
@@ -57,8 +60,8 @@ pub(super) async fn create(
     }
     let tls = take_tls(&mut input, None)?;
     let sealed = tls.as_ref().map(|tls| seal(core, tls)).transpose()?;
-    let runtime = connect(core, &EngineAddress { url, tls })?;
-    let (def, label, kind) = (ty.def.clone(), core.type_of("label")?.clone(), runtime.kind());
+    let runtime = connect(core, &EngineAddress { url, tls }, None)?;
+    let (def, label, kind) = (def.clone(), core.type_of("label")?.clone(), runtime.kind());
     let mut new = row_from_input(&def, account, &input)?;
     new.kind = host_kind(kind);
     if new.name.is_empty() {
@@ -107,7 +110,7 @@ pub(super) async fn update(
     };
     let tls = take_tls(input, core.tls_of(row)?)?;
     let sealed = tls.as_ref().map(|tls| seal(core, tls)).transpose()?;
-    let runtime = connect(core, &EngineAddress { url, tls })?;
+    let runtime = connect(core, &EngineAddress { url, tls }, Some(row))?;
     core.check_reached(row, &runtime).await?;
     if moved_to.is_some() {
         core.empty_of(row).await?;
@@ -233,7 +236,15 @@ fn keep(tx: &mut Tx<'_>, row: &Resource, sealed: Option<String>) -> Result<()> {
 }
 
 /// What drives the engine there; nothing is asked of it yet.
-fn connect(core: &Core, address: &EngineAddress) -> Result<Arc<dyn Runtime>> {
+///
+/// Where the server simulates hosts, `sim://` and a name is one more of them, which remembers what its rows say.
+fn connect(core: &Core, address: &EngineAddress, host: Option<&Resource>) -> Result<Arc<dyn Runtime>> {
+    if let (Some(name), Some(simulators)) = (address.url.strip_prefix(SIMULATED), &core.config.simulators)
+        && (host.is_some() || super::simulates(core)?)
+    {
+        let known: Vec<Resource> = host.into_iter().cloned().collect();
+        return Ok((simulators.0)(name, core.simulated_on(&known)?));
+    }
     let Some(connect) = &core.config.connect else {
         return Err(Error::not_implemented("this server is not told how to reach an engine").with_field(URL));
     };
@@ -271,7 +282,7 @@ impl Core {
     fn added(&self, host: &Resource) -> Result<Option<Arc<dyn Runtime>>> {
         let Some(url) = url_of(host) else { return Ok(None) };
         let tls = self.tls_of(host)?;
-        connect(self, &EngineAddress { url, tls }).map(Some)
+        connect(self, &EngineAddress { url, tls }, Some(host)).map(Some)
     }
 
     /// `host.create`: a host is active as soon as its engine has answered, and is no other host's.

@@ -154,21 +154,20 @@ impl Core {
             if Fields::parse(&host.fields)?.text("agentState") == shown {
                 continue;
             }
-            let shown = shown.clone();
+            let (shown, telling) = (shown.clone(), self.telling()?);
             self.write(move |tx| {
                 let Some(host) = tx.find(host.id)?.filter(|h| h.removed.is_none()) else {
                     return Ok(());
                 };
                 let mut patch = Fields::default();
                 patch.set("agentState", &shown)?;
-                tx.update_if(
-                    &host,
-                    &Changes {
-                        patch,
-                        ..Changes::default()
-                    },
-                )
-                .map(drop)
+                let was = host::agent_state(&host);
+                let changes = Changes {
+                    patch,
+                    ..Changes::default()
+                };
+                let host = tx.update_if(&host, &changes)?;
+                host::tell_state(tx, &telling, &host, was)
             })
             .await?;
             self.look(host.id);

@@ -23,7 +23,7 @@ pub(crate) async fn create(
         "agent" => agents::create(core, scope, ty, &input).await,
         "credential" => registration::create_token(core, scope, ty, account, &input).await,
         "genericObject" => registration::register(core, scope, ty, account, &input).await,
-        "host" => added::create(core, scope, ty, account, input).await,
+        "host" => added::create(core, scope, &ty.def, account, input).await,
         _ => core.create_plain(scope, &ty.def, account, input).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::engine::core::{Core, is_sim, new_row, notes, request, write_notes};
 use crate::engine::instances::InstanceNotes;
+use crate::engine::webhooks::{Event, Telling, tell};
 use crate::engine::{drivers, labels};
 use crate::model::launch::parse_reference;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
@@ -29,7 +30,7 @@ impl Core {
         let said = info
             .map(|info| Ok::<_, Error>((info.clone(), self.address_of(info)?)))
             .transpose()?;
-        let label = self.type_of("label")?.clone();
+        let (label, telling) = (self.type_of("label")?.clone(), self.telling()?);
         let is_moved = self.write(move |tx| {
             let Some(row) = tx.find(id)?.filter(|row| row.removed.is_none()) else {
                 return Ok(false);
@@ -66,6 +67,7 @@ impl Core {
                 return Ok(false);
             }
             let is_moved = fields.text("agentIpAddress") != before;
+            let was = agent_state(&row);
             let changes = Changes {
                 fields: Some(fields),
                 internal: pinned.transpose()?,
@@ -73,6 +75,7 @@ impl Core {
             };
             let row = tx.update_if(&row, &changes)?;
             labels::tie_host(tx, &label, &row)?;
+            tell_state(tx, &telling, &row, was)?;
             Ok(is_moved)
         });
         if is_moved.await? {
@@ -124,6 +127,28 @@ impl Core {
         }
         Ok(found)
     }
+}
+
+/// Tells whoever wants to know that a host went away, or that it is back. `was` is what it showed before.
+pub(super) fn tell_state(tx: &mut Tx<'_>, telling: &Telling, host: &Resource, was: Option<&str>) -> Result<()> {
+    let is_away = |shown: Option<&str>| shown == Some(State::DISCONNECTED.as_str());
+    let name = match (is_away(was), is_away(agent_state(host))) {
+        (false, true) => "host.down",
+        (true, false) => "host.up",
+        _ => return Ok(()),
+    };
+    let Some(project) = host.account_id else { return Ok(()) };
+    let hostname = Fields::parse(&host.fields)?.text("hostname");
+    let called = hostname
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| host.name.clone());
+    let event = Event {
+        name,
+        project,
+        subject: host.id,
+        data: [("name".to_owned(), called.into())].into_iter().collect(),
+    };
+    tell(tx, telling, &event)
 }
 
 /// The agent that speaks for a host.

@@ -18,6 +18,7 @@ mod registration;
 mod remove_delay;
 mod tunnels;
 mod watch;
+mod whole;
 
 pub use attaching::Attachment;
 pub(crate) use availability::{ask, remove};
@@ -25,3 +26,4 @@ pub(crate) use dispatch::{act, create, handle, look_at, update};
 pub(crate) use host::agent_state;
 pub(crate) use host_fields::derive;
 pub(crate) use watch::watch_name;
+pub(crate) use whole::{ask_to_go, is_going, restart_all, simulate, simulates};

@@ -14,6 +14,7 @@ mod files;
 mod floating;
 mod forwarding;
 mod fronted;
+mod going_back;
 mod lifecycle;
 mod links;
 mod mesh;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::engine::core::{Core, Entry, Key, Outcome, fenced, notes, short_name};
 use crate::engine::instances::{InstanceNotes, plan_state};
+use crate::engine::webhooks::{Event, Telling, tell};
 use crate::model::{Resource, Result, ServiceKind, State};
 use crate::plan::{self, Goal, Verdict};
-use crate::store::{Changes, Process};
+use crate::store::{Changes, Process, Tx};
 
 use super::scheduled::SETTLED;
 use super::snapshot::ServiceSnapshot;
@@ -22,6 +23,23 @@ fn info(sentence: &str) -> Entry {
         sentence: sentence.to_owned(),
         about: None,
     }
+}
+
+/// Tells whoever wants to know that an upgrade failed, and what is done about it. One that waits after its canary did not fail.
+fn tell_failed(tx: &mut Tx<'_>, telling: &Telling, row: &Resource, message: &str) -> Result<()> {
+    let is_failure = message.starts_with("Upgrade ");
+    let Some(project) = row.account_id.filter(|_| is_failure) else {
+        return Ok(());
+    };
+    let data = [("name", row.name.as_str()), ("message", message)];
+    let data = data.into_iter().map(|(key, text)| (key.to_owned(), text.into()));
+    let event = Event {
+        name: "service.upgradeFailed",
+        project,
+        subject: row.id,
+        data: data.collect(),
+    };
+    tell(tx, telling, &event)
 }
 
 /// Whether an upgrade finishes by itself.
@@ -185,9 +203,12 @@ impl Core {
             return Ok(());
         }
         let (id, process_id, entry) = (row.id, process.id, info(message));
-        let log = self.service_log(id, process)?;
+        let (log, telling, message) = (self.service_log(id, process)?, self.telling()?, message.to_owned());
         self.write(move |tx| match fenced(tx, process_id, id)? {
-            Some(row) => log.write(tx, &row, vec![entry]),
+            Some(row) => {
+                log.write(tx, &row, vec![entry])?;
+                tell_failed(tx, &telling, &row, &message)
+            }
             None => Ok(()),
         })
         .await
@@ -197,12 +218,13 @@ impl Core {
     async fn end_failed_upgrade(&self, process: &Process, row: &Resource, message: String) -> Result<()> {
         let machine = self.machine_of(&row.kind)?.clone();
         let (id, process_id, entry) = (row.id, process.id, info(&message));
-        let log = self.service_log(id, process)?;
+        let (log, telling) = (self.service_log(id, process)?, self.telling()?);
         self.write(move |tx| {
             let Some(row) = fenced(tx, process_id, id)? else {
                 return Ok(());
             };
             log.write(tx, &row, vec![entry])?;
+            tell_failed(tx, &telling, &row, &message)?;
             begin_rollback(tx, &machine, &row, Some(message)).map(drop)
         })
         .await

@@ -14,6 +14,7 @@ use crate::model::{Error, Resource, ResourceId, Result, ServiceKind, Timestamp};
 use crate::plan::{self, Batches, Desired, Goal, Guard, HealthStrategy, Observed, OnFailure, Scale, Trial};
 use crate::schema::limits::SCALE;
 
+use super::going_back::going_back;
 use super::scheduled::ScheduleNotes;
 
 /// The engine's own notes of a service.
@@ -138,6 +139,7 @@ pub(crate) struct Strategy {
     pub(crate) to_service_id: Option<String>,
     pub(crate) final_scale: Option<i64>,
     pub(crate) update_links: Option<bool>,
+    pub(crate) launch_config: Option<Box<RawValue>>,
 }
 
 impl Strategy {
@@ -259,7 +261,7 @@ impl ServiceSnapshot {
     pub(crate) fn goal(&self, process: &str) -> Goal {
         match process {
             "upgrade" | "continueupgrade" => Goal::Upgrade(self.in_service()),
-            "rollback" => Goal::Rollback(self.in_service()),
+            "rollback" => Goal::Rollback(going_back(self.in_service(), self.fields.upgrade.as_ref())),
             "finishupgrade" => Goal::FinishUpgrade(self.in_service()),
             "restart" => Goal::Restart {
                 batches: self

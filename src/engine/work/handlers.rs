@@ -2,7 +2,7 @@
 
 use crate::engine::commands::Room;
 use crate::engine::core::{Core, Outcome, edge};
-use crate::engine::{access, accounts, drivers, hosts, instances, services};
+use crate::engine::{access, accounts, drivers, hosts, instances, services, webhooks};
 use crate::model::{Resource, ResourceId, Result};
 use crate::store::Process;
 
@@ -23,6 +23,7 @@ impl Core {
             Room::Instances => Box::pin(instances::handle(self, process, row, services::let_container_go)).await,
             Room::Services => Box::pin(services::handle(self, process, row)).await,
             Room::Hosts => Box::pin(hosts::handle(self, process, row)).await,
+            Room::Webhooks => Box::pin(webhooks::handle(self, process, row)).await,
             Room::Tasks | Room::Plain => Ok(Outcome::done()),
         }
     }
