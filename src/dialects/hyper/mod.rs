@@ -168,12 +168,24 @@ async fn change(
     match (method.as_str(), rest) {
         ("POST", ["services", "create"]) => json(StatusCode::CREATED, &services::create(caller, sent).await?),
         ("POST", ["services", name, "update"]) => json(StatusCode::OK, &services::update(caller, name, sent).await?),
-        ("DELETE", ["services", name]) => done(services::remove(caller, name, query).await?),
+        ("DELETE", ["services", name]) => {
+            services::remove(caller, name, query).await?;
+            done()
+        }
         ("POST", ["fips", "allocate"]) => json(StatusCode::CREATED, &fips::allocate(caller, query).await?),
-        ("POST", ["fips", "attach"]) => done(fips::attach(caller, query).await?),
+        ("POST", ["fips", "attach"]) => {
+            fips::attach(caller, query).await?;
+            done()
+        }
         ("POST", ["fips", "detach"]) => json(StatusCode::OK, &fips::detach(caller, query).await?),
-        ("POST", ["fips", "release"]) => done(fips::release(caller, query).await?),
-        ("POST", ["fips", "name"]) => done(fips::name(caller, query).await?),
+        ("POST", ["fips", "release"]) => {
+            fips::release(caller, query).await?;
+            done()
+        }
+        ("POST", ["fips", "name"]) => {
+            fips::name(caller, query).await?;
+            done()
+        }
         ("POST", ["images", "create"]) => {
             let place = state.entry.sockets.admit(caller.scope.user.id)?;
             images::create(caller, query, place).await
@@ -208,7 +220,8 @@ fn unknown(rest: &[&str]) -> Refusal {
     }
 }
 
-fn done((): ()) -> Outcome<HttpResponse> {
+/// What is answered where there is nothing to say.
+fn done() -> Outcome<HttpResponse> {
     Ok(HttpResponse::NoContent().finish())
 }
 
