@@ -208,9 +208,10 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     }
     let state = web::Data::new(ApiState::new(engine.clone(), &api_options(serve, ui, hub)));
     let sockets = state.clone();
-    let docker = dialects::dockers(&dialects::entry(&engine, &state));
+    let entry = dialects::entry(&engine, &state);
+    let docker = dialects::dockers(&entry);
     let beside = dialects::serve_apart(serve, open.docker, &docker, &mut aside)?;
-    let configured = dialects::beside_rancher(serve, docker, state);
+    let configured = dialects::beside_rancher(serve, &entry, docker, state);
     let mut server = HttpServer::new(move || App::new().configure(configured.clone()))
         .on_connect(dialects::on_connect(serve))
         .keep_alive(IDLE)
@@ -253,6 +254,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
 fn configured_engine(serve: &Serve, may_be_open: bool) -> EngineConfig {
     EngineConfig {
         network_pool: serve.network_pool.clone(),
+        floating_pool: serve.floating_pool.clone(),
         may_be_open,
         host_address: serve.host_address,
         simulators: Some(simulators()),
@@ -273,9 +275,13 @@ fn api_options(serve: &Serve, ui: Option<UiFolder>, hub: Arc<Hub>) -> ApiOptions
 }
 
 fn check_pool(config: &EngineConfig) -> Result<(), Failure> {
-    config
-        .check()
-        .map_err(|e| Failure::config(format!("--network-pool: {}", e.external.unwrap_or_default())))
+    config.check().map_err(|e| {
+        let flag = match e.field.as_deref() {
+            Some("floatingPool") => "--floating-pool",
+            _ => "--network-pool",
+        };
+        Failure::config(format!("{flag}: {}", e.external.unwrap_or_default()))
+    })
 }
 
 /// The last thing of all: folds the log of the database into its file, if that is still the database's.

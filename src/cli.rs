@@ -325,19 +325,27 @@ pub struct Serve {
         value_name = "CIDR"
     )]
     pub network_pool: String,
+    /// An IPv4 address, or a network of them (CIDR), that projects can be given to be reached at, by Hyper's interface; may be repeated.
+    #[arg(
+        long = "floating-pool",
+        env = "DROVER_FLOATING_POOL",
+        value_delimiter = ',',
+        value_name = "ADDRESSES"
+    )]
+    pub floating_pool: Vec<String>,
     /// A folder with types/ and processes/ laid over the built-in ones.
     #[arg(long, env = "DROVER_SCHEMAS", value_name = "DIR")]
     pub schemas: Option<PathBuf>,
     /// A folder with a single-page application, Rancher's UI for one, to serve at / instead of our own page.
     #[arg(long, env = "DROVER_UI_DIR", value_name = "DIR")]
     pub ui_dir: Option<PathBuf>,
-    /// Interfaces of other servers beside Rancher's, each under its name: docker, or none.
+    /// Interfaces of other servers beside Rancher's, each under its name: docker, hyper, or none.
     #[arg(
         long,
         env = "DROVER_DIALECTS",
         value_enum,
         value_delimiter = ',',
-        default_value = "docker",
+        default_value = "docker,hyper",
         value_name = "NAMES"
     )]
     pub dialects: Vec<Dialect>,
@@ -377,6 +385,8 @@ pub enum Switch {
 pub enum Dialect {
     /// The Docker Engine's services, at /docker.
     Docker,
+    /// Hyper.sh's services and floating addresses, at /hyper and at /v1.23.
+    Hyper,
     /// No other than Rancher's.
     None,
 }

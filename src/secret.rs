@@ -1,8 +1,9 @@
 //! Secrets: making them, and keeping only what is needed of them.
 //!
-//! A password is kept as a slow hash, the secret of an API key as a keyed digest (it is long and random, so a fast one
-//! will do, and it is checked with every request), and what must be read again (credentials of registries, keys of
-//! tokens) sealed. Digests and seals need the server's own key: a stolen database without it tells nothing.
+//! A password is kept as a slow hash, a token as a keyed digest (it is long and random, so a fast one will do, and it is
+//! checked with every request), and what must be read again (secrets of API keys, with which requests may be signed,
+//! credentials of registries, keys of tokens) sealed. Digests and seals need the server's own key: a stolen database
+//! without it tells nothing.
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -12,7 +13,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::model::{Error, Result};
@@ -45,8 +46,8 @@ impl Keeper {
     /// A keeper with this key. What other keys digested or sealed means nothing to it.
     pub fn new(key: &[u8; KEY_BYTES]) -> Self {
         // Two keys out of one, so that neither use can say anything about the other.
-        let digest_key = keyed_sha256(key, b"drover digest");
-        let seal_key = keyed_sha256(key, b"drover seal");
+        let digest_key = hmac_sha256(key, b"drover digest");
+        let seal_key = hmac_sha256(key, b"drover seal");
         Self {
             digest_key,
             seal: XChaCha20Poly1305::new(&Key::from(seal_key)),
@@ -57,7 +58,7 @@ impl Keeper {
     pub fn digest(&self, secret: &str) -> String {
         format!(
             "{DIGEST}{}",
-            STANDARD_NO_PAD.encode(keyed_sha256(&self.digest_key, secret.as_bytes()))
+            STANDARD_NO_PAD.encode(hmac_sha256(&self.digest_key, secret.as_bytes()))
         )
     }
 
@@ -69,7 +70,7 @@ impl Keeper {
     /// The signature of a text that is to come back unchanged. `context` says what it is: it is none of anything else.
     pub fn signature(&self, context: &str, text: &str) -> String {
         let signed = [context.as_bytes(), text.as_bytes()].concat();
-        URL_SAFE_NO_PAD.encode(keyed_sha256(&self.digest_key, &signed))
+        URL_SAFE_NO_PAD.encode(hmac_sha256(&self.digest_key, &signed))
     }
 
     /// Seals what must be read again. `context` says what it is (a type and a field): it opens nowhere else.
@@ -151,6 +152,16 @@ pub fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The SHA-256 of a text, in digits.
+pub fn sha256_digits(text: &[u8]) -> String {
+    digits(&Sha256::digest(text))
+}
+
 /// Bytes from the system's source.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
@@ -164,7 +175,8 @@ fn argon() -> Result<Argon2<'static>> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-fn keyed_sha256(key: &[u8; KEY_BYTES], text: &[u8]) -> [u8; 32] {
+/// The keyed digest of a text, with a key of any length.
+pub fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
     // HMAC takes keys of every length.
     let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else {
         unreachable!("HMAC takes keys of every length")

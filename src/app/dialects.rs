@@ -14,6 +14,7 @@ use crate::api::{self, ApiState};
 use crate::cli::{Dialect, Serve};
 use crate::dialects::docker::{self, DockerApi};
 use crate::dialects::entry::Entry;
+use crate::dialects::hyper::{HyperApi, configure as configure_hyper};
 use crate::engine::Engine;
 use crate::failure::{Failure, Status};
 
@@ -44,13 +45,19 @@ pub fn dockers(entry: &Entry) -> web::Data<DockerApi> {
 /// All interfaces of the main address: the others under their mounts, if they are wanted, and Rancher's.
 pub fn beside_rancher(
     serve: &Serve,
+    entry: &Entry,
     docker: web::Data<DockerApi>,
     api: web::Data<ApiState>,
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
-    let docker = serve.dialects.contains(&Dialect::Docker).then_some(docker);
+    let is_wanted = |dialect: Dialect| serve.dialects.contains(&dialect);
+    let docker = is_wanted(Dialect::Docker).then_some(docker);
+    let hyper = is_wanted(Dialect::Hyper).then(|| web::Data::new(HyperApi::new(entry.clone())));
     move |config| {
         if let Some(docker) = &docker {
             docker::configure(config, docker.clone());
+        }
+        if let Some(hyper) = &hyper {
+            configure_hyper(config, hyper.clone());
         }
         api::configure(config, api.clone());
     }

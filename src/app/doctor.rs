@@ -112,6 +112,7 @@ fn settings(serve: &Serve, findings: &mut Findings) {
     let settings = config::bootstrap_keys(serve).and_then(|keys| {
         let pool = EngineConfig {
             network_pool: serve.network_pool.clone(),
+            floating_pool: serve.floating_pool.clone(),
             ..EngineConfig::default()
         };
         check_pool(&pool)?;

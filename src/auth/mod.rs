@@ -6,6 +6,7 @@
 
 mod limit;
 mod presented;
+mod signature;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use tokio::sync::Semaphore;
 
 pub use limit::Limits;
 pub use presented::{Basic, Presented};
+pub use signature::Signed;
 
-use crate::engine::{Candidate, Engine, KeyProof, Proof, Scope};
+use crate::engine::{Candidate, Engine, KeyProof, Proof, Scope, SigningKey};
 use crate::model::{Error, ErrorKind, ResourceId, Result};
 use crate::schema::Version;
 use crate::secret;
@@ -89,6 +91,37 @@ impl Gate {
             scope: self.engine.admit_open(version, project.as_deref())?,
             by_cookie: false,
         })
+    }
+
+    /// Who signed a request. Its body is for the caller to check, once it has come: [`Signed::check_body`].
+    ///
+    /// # Errors
+    /// 401 for nobody, with the reason; 403 for a key that is deactivated and for a project that is not the caller's; 429 for
+    /// too many wrong signatures.
+    pub async fn admit_signed(&self, version: Version, signed: &Signed<'_>) -> Result<Admitted> {
+        let shown = signed.read()?;
+        shown.check_time(self.engine.clock().now())?;
+        let known = self.engine.signing_key(shown.access)?;
+        let why = match known {
+            // Nobody guesses the secret of a key: the right one is let in whatever was tried before.
+            SigningKey::Kept(key) if shown.fits(signed, &key.secret) => {
+                if !key.is_active {
+                    let why = format!("the key {} is deactivated", shown.access);
+                    return Err(Error::new(ErrorKind::Forbidden).with_message(why));
+                }
+                let proof = Proof::Key(key.credential);
+                let scope = self.engine.admit(version, proof, key.account, signed.project)?;
+                return Ok(Admitted {
+                    scope,
+                    by_cookie: false,
+                });
+            }
+            SigningKey::NotKept => "this key is older than signed requests are here: make a new one",
+            SigningKey::Kept(_) | SigningKey::Unknown => "there is no such key, or its signature is another one",
+        };
+        self.limits.check(signed.client, shown.access)?;
+        self.failed(signed.client, shown.access).await?;
+        Err(Error::new(ErrorKind::Unauthorized).with_message(why))
     }
 
     /// The project a request names: by path, header or parameter, by the user name of a token, by a key of it.

@@ -5,3 +5,4 @@
 
 pub mod docker;
 pub mod entry;
+pub mod hyper;

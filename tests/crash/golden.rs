@@ -71,6 +71,10 @@ fn label(step: &Step) -> String {
         Step::Hear => "the engine is compared".to_owned(),
         Step::Pass(seconds) => format!("{seconds} seconds pass"),
         Step::Settle => "what is due is done".to_owned(),
+        Step::Hyper { path, body: None, .. } => format!("DELETE {path} by Hyper's interface"),
+        Step::Hyper {
+            path, body: Some(body), ..
+        } => format!("POST {path} {body} by Hyper's interface"),
         Step::Deploy { service, image } => format!("{service} is updated to {image} by Docker's interface"),
         Step::Rest => "until nothing happens any more".to_owned(),
     }

@@ -24,6 +24,7 @@ mod dump;
 mod files;
 mod golden;
 mod guarded;
+mod hyper;
 mod kill_points;
 mod logs;
 mod matrix;

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use drover::api::{ApiOptions, ApiState, configure};
 use drover::dialects::docker;
 use drover::dialects::entry::Entry;
+use drover::dialects::hyper;
 use drover::engine::{Attachment, BalancerKeeper, Connect, Engine, EngineConfig, NameKeeper, Simulators};
 use drover::model::Timestamp;
 use drover::model::time::{Clock, ManualClock};
@@ -33,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Between two looks at the health of what initialises.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
+/// Where Hyper's interface is.
+const HYPER: &str = "/hyper/v1.23";
 /// The superadmin's key.
 const SUPER: (&str, &str) = ("SUPER", "secret");
 
@@ -64,6 +67,13 @@ pub enum Step {
     },
     /// A service is updated to an image by Docker's interface; repeated without an answer unless it is on its way there.
     Deploy { service: &'static str, image: &'static str },
+    /// A change of the service `http` by Hyper's interface, a removal if there is no body; repeated without an answer unless the
+    /// service is as `shown` already, or is gone if that is null.
+    Hyper {
+        path: &'static str,
+        body: Option<Value>,
+        shown: Value,
+    },
     /// DELETE.
     Delete { path: &'static str, name: &'static str },
     /// A container of the engine dies, as if its process had crashed.
@@ -365,6 +375,16 @@ impl World {
                     .map(drop)
             }
             Step::Deploy { service, image } => self.deploy(service, image).await,
+            Step::Hyper { path, body, shown } => {
+                if again && self.is_shown_by_hyper(shown).await {
+                    return Ok(());
+                }
+                let method = if body.is_some() { Method::POST } else { Method::DELETE };
+                let fine = [StatusCode::OK, StatusCode::CREATED, StatusCode::NO_CONTENT];
+                self.ask(method, &format!("{HYPER}{path}"), body.clone(), &fine)
+                    .await
+                    .map(drop)
+            }
             Step::Delete { path, name } => {
                 let url = self.url(path, name);
                 if again
@@ -379,6 +399,14 @@ impl World {
                     .await
                     .map(drop)
             }
+        }
+    }
+
+    async fn is_shown_by_hyper(&self, shown: &Value) -> bool {
+        let (status, found) = self.send(Method::GET, &format!("{HYPER}/services/http"), None).await;
+        match shown.as_object() {
+            None => status == StatusCode::NOT_FOUND,
+            Some(shown) => shown.iter().all(|(key, value)| found[key] == *value),
         }
     }
 
@@ -515,14 +543,21 @@ impl World {
             intake: shared.intake,
             sockets: shared.sockets,
         };
+        let hyper = web::Data::new(hyper::HyperApi::new(entry.clone()));
         let docker = web::Data::new(docker::DockerApi::new(entry));
         let app = App::new().configure(|c| docker::configure(c, docker));
+        let app = app.configure(|c| hyper::configure(c, hyper));
         let app = test::init_service(app.configure(|c| configure(c, state.clone()))).await;
         let mut request = test::TestRequest::default()
-            .method(method)
+            .method(method.clone())
             .uri(url)
             .insert_header((header::HOST, "localhost"));
-        if !url.starts_with("/v2-beta/projects/1a5/") {
+        if url.starts_with(HYPER) {
+            let text = body.as_ref().map(Value::to_string).unwrap_or_default();
+            for header in crate::hyper::sign(SUPER, method.as_str(), url, &text, self.clock.now()) {
+                request = request.insert_header(header);
+            }
+        } else if !url.starts_with("/v2-beta/projects/1a5/") {
             request = request.insert_header((
                 header::AUTHORIZATION,
                 format!("Basic {}", STANDARD.encode(format!("{}:{}", SUPER.0, SUPER.1))),

@@ -15,6 +15,7 @@ use diesel::prelude::*;
 use drover::api::{ApiOptions, ApiState, configure};
 use drover::dialects::docker;
 use drover::dialects::entry::Entry;
+use drover::dialects::hyper;
 use drover::engine::{Attachment, Connect, Engine, EngineConfig, Simulators};
 use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
@@ -30,6 +31,9 @@ pub const PROJECT: &str = "1a5";
 const START: Timestamp = Timestamp(1_700_000_000_000);
 /// The longest single step of a clock that is moved: nothing that is due every second is missed.
 const STEP: Duration = Duration::from_secs(1);
+/// The network that floating addresses are taken from, and the first of them.
+const FLOATING_POOL: &str = "198.51.100.0/28";
+pub const FLOATING: [&str; 3] = ["198.51.100.1", "198.51.100.2", "198.51.100.3"];
 /// How long [`World::wait`] lets a state take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -321,15 +325,21 @@ impl World {
     }
 
     /// Puts all interfaces into an application.
-    fn configure(&self, config: &mut web::ServiceConfig) {
+    pub fn configure(&self, config: &mut web::ServiceConfig) {
         docker::configure(config, self.docker());
+        hyper::configure(config, web::Data::new(hyper::HyperApi::new(self.entry())));
         configure(config, self.state.clone());
     }
 
     /// Docker's interface over this world.
     pub fn docker(&self) -> web::Data<docker::DockerApi> {
+        web::Data::new(docker::DockerApi::new(self.entry()))
+    }
+
+    /// How requests enter other interfaces than Rancher's.
+    pub fn entry(&self) -> Entry {
         let shared = self.state.shared();
-        let entry = Entry {
+        Entry {
             engine: self.engine.clone(),
             gate: shared.gate,
             guard: shared.guard,
@@ -337,8 +347,7 @@ impl World {
             body_patience: shared.body_patience,
             intake: shared.intake,
             sockets: shared.sockets,
-        };
-        web::Data::new(docker::DockerApi::new(entry))
+        }
     }
 
     /// The same with headers of its own.
@@ -541,6 +550,7 @@ async fn open(
     };
     let config = EngineConfig {
         pace: Duration::ZERO,
+        floating_pool: vec![FLOATING_POOL.to_owned()],
         simulators: Some(simulators(agents, clock)),
         connect: Some(connect(agents, clock)),
         marks: Some(dir.path().join(MARKS)),

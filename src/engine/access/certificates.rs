@@ -1,13 +1,15 @@
 //! Certificates: what a client sends is read and checked, what follows from it stands in the row, and the key is sealed.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::engine::core::{Core, Input, Scope, Update, apply_update, live};
+use crate::engine::core::{Core, Input, Scope, Update, apply_update, insert_and_start, live, row_from_input};
 use crate::model::launch::parse_reference;
 use crate::model::lb_config::LbConfig;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result};
-use crate::schema::{Role, TypeView};
-use crate::store::Tx;
+use crate::schema::{Role, Type, TypeView};
+use crate::store::{NewResource, Tx};
 
 use super::credentials::{create_sealed, keep_sealed, text};
 use super::pem::{Read, read};
@@ -30,6 +32,49 @@ pub(super) fn reveal_key(core: &Core, scope: &Scope, row: Resource) -> Result<Re
     match certificate_key(core, &row)? {
         Some(key) => Core::with_shown(core.type_of_row(&row)?, row, "key", &key),
         None => Ok(row),
+    }
+}
+
+/// A certificate that is to be made, and that fits together with its key.
+pub(crate) struct NewCertificate {
+    def: Arc<Type>,
+    row: NewResource,
+    sealed: String,
+}
+
+impl NewCertificate {
+    /// The same with a field that is a reference to a row.
+    pub(crate) fn with(mut self, field: &str, wire: &str) -> Result<Self> {
+        self.row.fields.set(field, wire)?;
+        self.row
+            .refs
+            .extend(parse_reference(wire).map(|id| (field.to_owned(), id)));
+        Ok(self)
+    }
+
+    /// Inserts it with its key, and asks for its create process.
+    pub(crate) fn insert(self, tx: &mut Tx<'_>) -> Result<Resource> {
+        let row = insert_and_start(tx, self.def.machine.as_deref(), self.row)?;
+        keep_sealed(tx, &row, self.sealed)?;
+        Ok(row)
+    }
+}
+
+impl Core {
+    /// Checks a certificate that is to be made for a project; `input` has passed its schema.
+    ///
+    /// # Errors
+    /// 422 for what is no PEM, or does not fit together.
+    pub(crate) fn new_certificate(&self, account: ResourceId, mut input: Input) -> Result<NewCertificate> {
+        let key = take_key(&mut input).unwrap_or_default();
+        let cert = text(&input, "cert").unwrap_or_default();
+        write_derived(&read(cert, text(&input, "certChain"), &key)?, &mut input);
+        let def = self.type_of("certificate")?.clone();
+        Ok(NewCertificate {
+            row: row_from_input(&def, account, &input)?,
+            def,
+            sealed: self.config.secrets.seal(CERTIFICATE_KEY, &key)?,
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use crate::secret;
 use crate::store::{Condition, CredentialSecret, ListSpec, Scalar, Target, Tx};
 
 use super::certificates::reveal_key;
+use super::keys::API_KEY_SECRET;
 use super::registries::REGISTRY_SECRET;
 
 /// What a secret's value is sealed for.
@@ -56,6 +57,8 @@ impl Core {
     async fn kept(&self, kind: &str, plain: &str) -> Result<String> {
         match kind {
             "registryCredential" => self.config.secrets.seal(REGISTRY_SECRET, plain),
+            // Requests may be signed with it.
+            "apiKey" => self.config.secrets.seal(API_KEY_SECRET, plain),
             "password" | "usernamePassword" => {
                 let plain = plain.to_owned();
                 let hashed = tokio::task::spawn_blocking(move || secret::hash_password(&plain)).await;

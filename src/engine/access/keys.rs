@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::core::{Core, KEPT, KnownKey, is_usable};
 use crate::model::{ResourceId, Result, State};
-use crate::secret;
+use crate::secret::{self, Keeper};
 use crate::store::Session;
 
 /// How long a password that was checked by its slow hash is known again by a fast one.
@@ -26,6 +26,39 @@ pub enum KeyProof {
         /// Whether there is a key of this name.
         is_known: bool,
     },
+}
+
+/// What the secret of an API key is sealed for.
+pub(crate) const API_KEY_SECRET: &str = "apiKey.secretValue";
+
+/// Whether this is the secret of a key. Keys that are older than seals are kept as digests.
+pub(crate) fn is_secret_of_key(keeper: &Keeper, plain: &str, kept: &str) -> bool {
+    match keeper.unseal(API_KEY_SECRET, kept) {
+        Some(secret) => secret::is_same(secret.as_bytes(), plain.as_bytes()),
+        None => keeper.matches(plain, kept),
+    }
+}
+
+/// What a key is to those who sign with it.
+pub enum SigningKey {
+    /// There is no such key.
+    Unknown,
+    /// There is one, and only a digest of its secret.
+    NotKept,
+    /// There is one.
+    Kept(KeptKey),
+}
+
+/// A key whose secret can be read.
+pub struct KeptKey {
+    /// The credential.
+    pub credential: ResourceId,
+    /// Whose it is.
+    pub account: ResourceId,
+    /// Its secret.
+    pub secret: String,
+    /// Whether it opens anything now.
+    pub is_active: bool,
 }
 
 /// A credential whose secret is kept as a slow hash.
@@ -131,7 +164,7 @@ impl Core {
                     let kept = keeper.unseal("agentApiKey.secretValue", &key.secret);
                     kept.is_some_and(|kept| !kept.is_empty() && secret::is_same(kept.as_bytes(), secret.as_bytes()))
                 }
-                _ => keeper.matches(secret, &key.secret),
+                _ => is_secret_of_key(keeper, secret, &key.secret),
             };
             if fits {
                 return Ok(KeyProof::Proved(key.id, key.account));
@@ -142,6 +175,38 @@ impl Core {
         } else {
             KeyProof::Slow(slow)
         })
+    }
+
+    /// The API key of this name, for those who sign with its secret; one that is deactivated, too.
+    pub(crate) fn signing_key(&self, name: &str) -> Result<SigningKey> {
+        const KIND: &str = "apiKey";
+        let mut known = SigningKey::Unknown;
+        if !self.policy()?.key_kinds.iter().any(|kind| kind == KIND) {
+            return Ok(known);
+        }
+        for found in self.store.credentials(name)?.into_iter().filter(|key| key.kind == KIND) {
+            let row = self.store.find(found.id)?.filter(|row| row.removed.is_none());
+            let Some(row) = row else { continue };
+            let account = row.account_id.map(|id| self.store.find(id)).transpose()?.flatten();
+            let Some(account) = account.filter(is_usable) else {
+                continue;
+            };
+            if !self.is_held_by_right(&row, &account)? {
+                continue;
+            }
+            match self.config.secrets.unseal(API_KEY_SECRET, &found.secret) {
+                Some(secret) => {
+                    return Ok(SigningKey::Kept(KeptKey {
+                        credential: row.id,
+                        account: account.id,
+                        secret,
+                        is_active: row.state == State::ACTIVE,
+                    }));
+                }
+                None => known = SigningKey::NotKept,
+            }
+        }
+        Ok(known)
     }
 
     /// A digest of a password and the hash it fits: with another hash it is another digest.

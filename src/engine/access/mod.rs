@@ -17,11 +17,12 @@ mod rights;
 mod standing;
 mod stream_tokens;
 
-pub(crate) use certificates::certificate_key;
+pub(crate) use certificates::{NewCertificate, certificate_key};
 pub(crate) use credentials::{SECRET_VALUE, check_name_free, restrict_list};
 pub(crate) use dispatch::{Owner, act, create, handle, remove, update};
 pub(crate) use host_policy::HOST_POLICY_FIELD;
-pub use keys::{Candidate, KeyProof};
+pub(crate) use keys::{API_KEY_SECRET, is_secret_of_key};
+pub use keys::{Candidate, KeptKey, KeyProof, SigningKey};
 pub(crate) use makers::{is_of_bootstrap, notes_of_bootstrap_key};
 pub(crate) use members::{MEMBER, MemberNotes, SET_MEMBERS};
 pub(crate) use new_key::NewKey;

@@ -1,6 +1,6 @@
 //! Logins: passwords that begin sessions, and turning access control on and off.
 
-use crate::engine::access::{Candidate, is_of_bootstrap};
+use crate::engine::access::{API_KEY_SECRET, Candidate, is_of_bootstrap, is_secret_of_key};
 use crate::engine::core::{Core, Proof, Scope, new_row, retire, retire_part};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::Type;
@@ -232,7 +232,8 @@ impl Core {
         secret: &str,
         internal: String,
     ) -> Result<()> {
-        let kept = self.config.secrets.digest(secret);
+        let (keeper, plain) = (self.config.secrets.clone(), secret.to_owned());
+        let kept = keeper.seal(API_KEY_SECRET, secret)?;
         let ty = self.type_of("apiKey")?.clone();
         let keep = self.keep_removed();
         let written = self.write(move |tx| {
@@ -242,7 +243,11 @@ impl Core {
                     && found.kind == "apiKey"
                     && row.state == State::ACTIVE
                     && row.removed.is_none();
-                if is_same && found.secret == kept {
+                if is_same && is_secret_of_key(&keeper, &plain, &found.secret) {
+                    if keeper.unseal(API_KEY_SECRET, &found.secret).is_none() {
+                        // It is older than seals.
+                        tx.set_credential(&CredentialSecret { secret: kept, ..found })?;
+                    }
                     let changes = Changes {
                         internal: Some(internal),
                         ..Changes::default()

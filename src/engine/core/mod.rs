@@ -10,6 +10,7 @@ mod balancers;
 mod derived;
 mod feed;
 mod figures;
+mod floating_pool;
 mod ids;
 mod loops;
 mod monitor;

@@ -18,6 +18,7 @@ use super::addresses::Addresses;
 use super::aside::Aside;
 use super::balancers::Balancers;
 use super::feed::Feed;
+use super::floating_pool::FloatingPool;
 use super::loops::Loops;
 use super::monitor::Monitor;
 use super::name_servers::NameServers;
@@ -30,6 +31,8 @@ use super::waiting::Waiting;
 pub struct EngineConfig {
     /// From which project subnets are taken, CIDR.
     pub network_pool: String,
+    /// Addresses and networks (CIDR) that projects can be given addresses of.
+    pub floating_pool: Vec<String>,
     /// At least this long between two looks at the same thing (zero in tests).
     pub pace: Duration,
     /// How long a removed resource can still be read if the settings cannot be.
@@ -87,8 +90,9 @@ impl EngineConfig {
     /// Says what does not fit, before anything is opened.
     ///
     /// # Errors
-    /// The network pool is not CIDR, or too small.
+    /// The network pool is not CIDR, or too small; something in the other pool is no address and no network (`floatingPool`).
     pub fn check(&self) -> Result<()> {
+        FloatingPool::parse(&self.floating_pool)?;
         Addresses::new(&self.network_pool)?.check_size()
     }
 }
@@ -98,6 +102,7 @@ impl Default for EngineConfig {
         let day = Duration::from_secs(86_400);
         Self {
             network_pool: "10.42.0.0/16".into(),
+            floating_pool: Vec::new(),
             pace: Duration::from_millis(10),
             keep_removed: day * 2,
             // For tests: a server is given a key of its own.
@@ -121,6 +126,7 @@ pub(crate) struct Core {
     pub(crate) feed: Arc<Feed>,
     pub(crate) config: EngineConfig,
     pub(crate) addresses: Addresses,
+    pub(crate) floating_pool: FloatingPool,
     pub(crate) monitor: Monitor,
     pub(crate) access: Arc<Access>,
     pub(crate) name_servers: NameServers,
@@ -150,6 +156,7 @@ impl Core {
         let aside = Aside::open(config.marks.as_deref(), &*clock)
             .map_err(|source| Error::internal("opening the file of marks", source))?;
         let addresses = Addresses::new(&config.network_pool)?;
+        let floating_pool = FloatingPool::parse(&config.floating_pool)?;
         Ok(Self {
             registry,
             store,
@@ -158,6 +165,7 @@ impl Core {
             feed,
             config,
             addresses,
+            floating_pool,
             monitor: Monitor::default(),
             access,
             name_servers: NameServers::default(),

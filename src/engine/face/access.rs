@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::engine::access::{Candidate, KeyProof, notes_of_bootstrap_key, unauthorized};
+use crate::engine::access::{Candidate, KeyProof, SigningKey, notes_of_bootstrap_key, unauthorized};
 use crate::engine::accounts::{AccessMode, KEY_CHECK, LocalAuth};
 use crate::engine::core::{Account, Input, Policy, Proof, Reach, Scope, Standing, TOKEN};
 use crate::model::{Error, ResourceId, Result, State};
@@ -22,6 +22,11 @@ impl Engine {
     /// What a name and a secret prove, without anything that takes long.
     pub fn check_key(&self, name: &str, secret: &str) -> Result<KeyProof> {
         self.core().check_key(name, secret)
+    }
+
+    /// The API key of this name, for those who sign requests with its secret.
+    pub fn signing_key(&self, name: &str) -> Result<SigningKey> {
+        self.core().signing_key(name)
     }
 
     /// The credential among these, and its account, that the secret is the password of. Slow: not on a thread that serves.

@@ -1,14 +1,16 @@
 //! What other interfaces than Rancher's ask for: rows of a project by their root, things that no view of Rancher's shows, and services
 //! that are changed all at once.
 
-use serde_json::Value;
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
 
 use super::Engine;
 use crate::engine::access::SECRET_VALUE;
 use crate::engine::core::{DEFAULT_PROJECT, Input, Proof, Scope, Update, is_sim, notes, unchecked};
 use crate::engine::hosts;
 use crate::engine::instances::{InstanceNotes, is_left};
-use crate::engine::services::{self, Deploy};
+use crate::engine::services::{self, Deploy, Fronted};
 use crate::model::{Error, Resource, ResourceId, Result, Timestamp};
 use crate::schema::TypeView;
 
@@ -91,6 +93,66 @@ impl Engine {
     pub async fn deploy(&self, scope: &Scope, ty: &TypeView, row: &Resource, deploy: Deploy) -> Result<Resource> {
         self.core.require(scope, row, "update")?;
         services::deploy(&self.core, scope, ty, row, deploy).await
+    }
+
+    /// Makes a service with a balancer before it, in the caller's project.
+    ///
+    /// # Errors
+    /// 422 for what is wrong with any of it; then nothing is made.
+    pub async fn create_fronted(&self, scope: &Scope, fronted: Fronted) -> Result<Resource> {
+        services::create_fronted(&self.core, scope, fronted).await
+    }
+
+    /// The balancers before services of the caller's project, by the services' numbers. Blocking.
+    pub fn balancers_before(&self, services: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>> {
+        Ok(self.core.balancers_before(services)?.into_iter().collect())
+    }
+
+    /// Takes the balancer before a service away, and writes fields of the service, which goes on by itself.
+    ///
+    /// # Errors
+    /// 409 if it is going, 422 for a name that is not free.
+    pub async fn disband(
+        &self,
+        scope: &Scope,
+        ty: &TypeView,
+        row: &Resource,
+        fields: Map<String, Value>,
+    ) -> Result<Resource> {
+        self.core.require(scope, row, "update")?;
+        services::disband(&self.core, scope, ty, row, fields).await
+    }
+
+    /// Gives the caller's project so many floating addresses.
+    ///
+    /// # Errors
+    /// 501 if this server has none, 403 for too many, 409 if there are no more.
+    pub async fn allocate_addresses(&self, scope: &Scope, count: usize) -> Result<Vec<Resource>> {
+        services::allocate(&self.core, scope, count).await
+    }
+
+    /// Gives a floating address back.
+    ///
+    /// # Errors
+    /// 409 for one that is in use.
+    pub async fn release_address(&self, scope: &Scope, address: &Resource) -> Result<Resource> {
+        services::release(&self.core, scope, address).await
+    }
+
+    /// Names a floating address.
+    ///
+    /// # Errors
+    /// 422 for a name that another one has.
+    pub async fn name_address(&self, scope: &Scope, address: &Resource, name: String) -> Result<Resource> {
+        services::name(&self.core, scope, address, name).await
+    }
+
+    /// Leads a floating address to a service or a container, or to nobody.
+    ///
+    /// # Errors
+    /// 409 if the address or who is to have it is not free.
+    pub async fn lead_address(&self, scope: &Scope, address: &Resource, to: Option<&Resource>) -> Result<Resource> {
+        services::lead(&self.core, scope, address, to).await
     }
 
     /// Asks for `activate`, `deactivate` or `evacuate` of a host, which has these labels from then on.
