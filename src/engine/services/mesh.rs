@@ -220,16 +220,16 @@ impl Core {
         let rules = pair.ports.iter().map(|(public, private)| {
             json!({"sourcePort": public, "protocol": "tcp", "serviceId": service, "targetPort": private})
         });
-        let mut body = json!({
+        let mut launch = json!({"ports": pair.published(), "labels": {LABEL_GLOBAL: "true"}});
+        if let Some(launch) = launch.as_object_mut().filter(|_| pair.is_sim) {
+            // What is simulated is reached by nobody, and a simulated balancer runs where it does.
+            launch.insert("imageUuid".into(), json!("sim:balancer"));
+        }
+        let body = json!({
             "name": name, "description": pair.description(), "startOnCreate": pair.stance == Stance::Up,
-            "stackId": pair.service.parent_id.map(|id| self.wire_id("stack", id)),
-            "launchConfig": {"ports": pair.published(), "labels": {LABEL_GLOBAL: "true"}},
+            "stackId": pair.service.parent_id.map(|id| self.wire_id("stack", id)), "launchConfig": launch,
             "lbConfig": {"portRules": rules.collect::<Vec<Value>>()},
         });
-        if pair.is_sim {
-            // What is simulated is reached by nobody, and a simulated balancer runs where it does.
-            body["launchConfig"]["imageUuid"] = json!("sim:balancer");
-        }
         let body = body.as_object().cloned().unwrap_or_default();
         let view = self.registry.view(Version::V2Beta, Role::Project);
         let ty = view
