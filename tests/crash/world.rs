@@ -451,27 +451,6 @@ impl World {
         }
     }
 
-    /// The address of something in the Default project as MedStack Control's interface has it.
-    async fn medstack(&self, rest: &str) -> String {
-        let base = "/medstack/v1/companies";
-        let (_, company) = self.send(Method::GET, &format!("{base}/current"), None).await;
-        let base = format!("{base}/{}/clusters", company["id"].as_str().expect("an id"));
-        let (_, clusters) = self.send(Method::GET, &base, None).await;
-        let clusters = clusters["data"].as_array().cloned().unwrap_or_default();
-        let own = clusters.iter().find(|cluster| cluster["label"] == "Default");
-        let id = own.and_then(|own| own["id"].as_str()).expect("the Default project");
-        format!("{base}/{id}{rest}")
-    }
-
-    /// The id of a service of this name there.
-    async fn served(&self, name: &str) -> Option<String> {
-        let url = self.medstack("/services").await;
-        let (_, list) = self.send(Method::GET, &url, None).await;
-        let all = list["data"].as_array().cloned().unwrap_or_default();
-        let found = all.iter().find(|service| service["name"] == name)?;
-        Some(found["id"].as_str().expect("an id").to_owned())
-    }
-
     async fn deploy(&self, service: &str, image: &str) -> Result<(), Died> {
         let url = format!("/docker/projects/1a5/services/{service}");
         let (_, found) = self.send(Method::GET, &url, None).await;
@@ -652,7 +631,7 @@ impl World {
         Ok(answer)
     }
 
-    async fn send(&self, method: Method, url: &str, body: Option<Value>) -> (StatusCode, Value) {
+    pub async fn send(&self, method: Method, url: &str, body: Option<Value>) -> (StatusCode, Value) {
         let (engine, state) = self.server.as_ref().expect("a server runs");
         let shared = state.shared();
         let entry = Entry {

@@ -58,13 +58,23 @@ impl Table {
         let (path, proof) = (format!("{}{rest}", self.cluster), login("1a5"));
         let headers = [("authorization", proof.as_str())];
         let answer = self.w.send_with(method, &path, &headers, body).await;
-        assert!((200..300).contains(&answer.status), "{path}: {} {:#}", answer.status, answer.body);
+        assert!(
+            (200..300).contains(&answer.status),
+            "{path}: {} {:#}",
+            answer.status,
+            answer.body
+        );
         answer.body
     }
 
     async fn docker(&self, method: Method, rest: &str, body: Option<Value>) -> Value {
         let answer = self.w.send(method, &format!("/docker/v1.41{rest}"), body).await;
-        assert!((200..300).contains(&answer.status), "{rest}: {} {:#}", answer.status, answer.body);
+        assert!(
+            (200..300).contains(&answer.status),
+            "{rest}: {} {:#}",
+            answer.status,
+            answer.body
+        );
         answer.body
     }
 
@@ -90,7 +100,9 @@ impl Table {
         let row = self.listed(side).await?;
         let texts = |list: &Value| {
             let list = list.as_array().cloned().unwrap_or_default();
-            list.iter().map(|text| text.as_str().expect("a text").to_owned()).collect()
+            list.iter()
+                .map(|text| text.as_str().expect("a text").to_owned())
+                .collect()
         };
         let (image, replicas, mut environment): (&str, &Value, Vec<String>) = match side {
             Side::Rancher => {
@@ -99,7 +111,11 @@ impl Table {
                 let pairs = environment.iter();
                 let pairs = pairs.map(|(name, value)| format!("{name}={}", value.as_str().expect("a text")));
                 let image = text(launch, "imageUuid").strip_prefix("docker:");
-                (image.unwrap_or(text(launch, "imageUuid")), &row["scale"], pairs.collect())
+                (
+                    image.unwrap_or(text(launch, "imageUuid")),
+                    &row["scale"],
+                    pairs.collect(),
+                )
             }
             Side::Docker => {
                 let container = &row["Spec"]["TaskTemplate"]["ContainerSpec"];
@@ -109,7 +125,9 @@ impl Table {
             Side::Hyper => (text(&row, "Image"), &row["Replicas"], texts(&row["Env"])),
             Side::MedStack => {
                 let pairs = row["environment_variables"].as_array().cloned().unwrap_or_default();
-                let pairs = pairs.iter().map(|pair| format!("{}={}", text(pair, "key"), text(pair, "value")));
+                let pairs = pairs
+                    .iter()
+                    .map(|pair| format!("{}={}", text(pair, "key"), text(pair, "value")));
                 (text(&row, "image"), &row["replicas"], pairs.collect())
             }
         };
@@ -187,7 +205,11 @@ impl Table {
     }
 
     async fn update(&self, row: &Value, spec: Value) {
-        let path = format!("/services/{}/update?version={}", text(row, "ID"), row["Version"]["Index"]);
+        let path = format!(
+            "/services/{}/update?version={}",
+            text(row, "ID"),
+            row["Version"]["Index"]
+        );
         self.docker(Method::POST, &path, Some(spec)).await;
     }
 
@@ -266,9 +288,7 @@ async fn a_service_is_the_same_one_for_every_interface_that_shows_it() {
             }
             let table = Table::new().await;
             table.make(maker).await;
-            table
-                .is(&format!("made by {maker:?}"), "sim:one", 2, hidden)
-                .await;
+            table.is(&format!("made by {maker:?}"), "sim:one", 2, hidden).await;
             table.scale(changer).await;
             let what = format!("made by {maker:?}, scaled by {changer:?}");
             table.is(&what, "sim:one", 3, hidden).await;
