@@ -274,7 +274,8 @@ fn hidden_from(maker: Side) -> &'static [Side] {
     match maker {
         // There is no port that a balancer stands before.
         Side::Rancher | Side::Docker | Side::MedStack => &[Side::Hyper],
-        Side::Hyper => &[],
+        // There are no words for the size of a container.
+        Side::Hyper => &[Side::MedStack],
     }
 }
 

@@ -8,6 +8,16 @@ use crate::model::own_labels::{FAILURE_ACTION, MAX_FAILURE_RATIO, MONITOR, ORDER
 
 /// The label by which containers pull their image whenever they are made.
 const PULL: (&str, &str) = ("io.rancher.container.pull_image", "always");
+/// Labels that say how a service goes to another version, and nothing of what it is.
+pub const PACE: [&str; 7] = [
+    FAILURE_ACTION,
+    MONITOR,
+    MAX_FAILURE_RATIO,
+    ORDER,
+    ROLLBACK_DELAY,
+    PARALLELISM,
+    PULL.0,
+];
 /// The shortest wait between two batches, in milliseconds.
 const SHORTEST_WAIT: i64 = 100;
 
