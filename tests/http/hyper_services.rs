@@ -467,7 +467,9 @@ async fn containers_images_and_the_server_can_be_looked_at() {
         .get(&w, "/containers/nobody/json")
         .await
         .refused(404, "No such container: nobody");
-    assert!(client.get(&w, "/images/sim:nginx/json").await.json(200)["Id"].is_string());
+    let image = client.get(&w, "/images/sim:nginx/json").await.json(200);
+    assert_eq!(image["RepoTags"], json!(["sim:nginx"]));
+    assert_eq!(image["Os"], "linux");
     client
         .get(&w, "/images/host:5000/a/b/json")
         .await

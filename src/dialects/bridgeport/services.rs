@@ -132,7 +132,10 @@ pub async fn uses(caller: &Caller<'_>, field: &str, id: &str) -> Outcome<bool> {
 /// The same of all projects that somebody may enter.
 pub async fn uses_anywhere(asker: &Asker, field: &str, id: &str) -> Outcome<bool> {
     for environment in super::environments::all(asker).await? {
-        let project = environment["id"].as_str().and_then(super::caller::environment_id);
+        let project = environment
+            .get("id")
+            .and_then(Value::as_str)
+            .and_then(super::caller::environment_id);
         if let Some(project) = project
             && let Some(caller) = asker.enter(project)?
             && uses(&caller, field, id).await?
@@ -260,7 +263,7 @@ pub async fn type_counts(asker: &Asker, call: &Call) -> Outcome<Value> {
         let kind = kind.flatten();
         let shown = kind.map_or(
             json!({"id": null, "displayName": "None"}),
-            |kind| json!({"id": kind["id"], "displayName": kind["displayName"]}),
+            |kind| json!({"id": kind.get("id"), "displayName": kind.get("displayName")}),
         );
         match counts.iter_mut().find(|(known, _)| *known == shown) {
             Some((_, count)) => *count += 1,

@@ -10,16 +10,15 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Bytes;
 use futures_util::stream;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
-use super::caller::{Caller, Deed, fields, named, object};
+use super::caller::{Caller, Deed, fields, named};
 use super::query::Query;
 use super::refusal::{Outcome, Refusal};
 use crate::engine::News;
 use crate::http::sockets::Place;
-use crate::model::{Resource, ResourceId, State};
+use crate::model::{ResourceId, State};
 use crate::schema::validate::Purpose;
 
 /// How long an image may take to be fetched.
@@ -39,45 +38,25 @@ fn reference(text: &str) -> String {
     }
 }
 
-/// `GET /images/{name}/json`: an image is there if something of the project runs it, or if it was fetched for the project.
+/// `GET /images/{name}/json`: an image that a host of the project has, if the caller may see it.
 pub async fn inspect(caller: &Caller, name: &str) -> Outcome<Value> {
     caller.may("container", Deed::Read)?;
-    let wanted = reference(name);
-    let mut found = None;
-    for row in caller.lasting("instance").await? {
-        let image = fields(&row)?.text("imageUuid").unwrap_or_default();
-        if reference(&image) == wanted {
-            found = Some(row.created);
-        }
-    }
-    for row in caller.lasting("service").await? {
-        let image = object(&fields(&row)?, "launchConfig")?;
-        let image = image.get("imageUuid").and_then(Value::as_str).unwrap_or_default();
-        if found.is_none() && reference(image) == wanted {
-            found = Some(row.created);
-        }
-    }
-    for row in caller.lasting("genericObject").await? {
-        if found.is_none() && row.kind == "pullTask" && was_fetched(&row, &wanted)? {
-            found = Some(row.created);
-        }
-    }
+    let found = caller.engine.image(&caller.scope, name).await?;
     let none = || Refusal::new(StatusCode::NOT_FOUND, format!("No such image: {name}"));
-    let since = found.ok_or_else(none)?;
-    let id: String = Sha256::digest(wanted.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok(
-        json!({"Id": format!("sha256:{id}"), "RepoTags": [wanted], "RepoDigests": [], "Created": since.to_wire_millis(), "Os": "linux"}),
-    )
-}
-
-fn was_fetched(row: &Resource, wanted: &str) -> Outcome<bool> {
-    let own = fields(row)?;
-    let status = own.texts("status")?;
-    let is_done = !status.is_empty() && status.values().all(|word| word == "Done");
-    Ok(is_done && reference(&own.text("image").unwrap_or_default()) == wanted)
+    let image = found.ok_or_else(none)?;
+    Ok(json!({
+        "Id": image.id,
+        "RepoTags": image.tags,
+        "RepoDigests": image.digests,
+        "Comment": image.comment,
+        "Created": image.created,
+        "Author": image.author,
+        "Architecture": image.architecture,
+        "Os": image.os,
+        "Size": image.size,
+        "VirtualSize": image.size,
+        "Config": image.config,
+    }))
 }
 
 /// `POST /images/create`: fetches an image on all hosts of the project, and tells how that goes while it does.
