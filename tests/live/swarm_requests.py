@@ -452,7 +452,9 @@ def ending(both):
         name = spec["Name"]
         both.ask("POST", "/services/create", spec, learn=name)
         by_service = "/tasks?" + filters(service=[name])
-        both.until(by_service, lambda tasks, ends=ends: len(tasks) == 1 and tasks[0]["Status"]["State"] in ends)
+        # What cannot be placed says why.
+        ended = lambda task, ends=ends: task["Status"]["State"] in ends and ("pending" not in ends or task["Status"].get("Err"))
+        both.until(by_service, lambda tasks, ended=ended: len(tasks) == 1 and ended(tasks[0]))
         both.ask("GET", by_service)
         both.ask("GET", "/services?status=true&" + filters(name=[name]))
         both.ask("DELETE", f"/services/{name}")

@@ -246,11 +246,22 @@ impl Core {
         Ok(input)
     }
 
+    /// Whether a service is there, and not on its way out.
+    fn is_there(&self, service: ResourceId) -> Result<bool> {
+        let row = self.store.find(service)?;
+        Ok(row.is_some_and(|row| row.removed.is_none() && row.state != State::REMOVING))
+    }
+
     async fn make_companion(&self, pair: Pair, process: Option<i64>) -> Result<()> {
         let (Some(account), Some(stack)) = (pair.service.account_id, pair.service.parent_id) else {
             return Ok(());
         };
-        let input = self.companion_input(&pair, SUFFIX.trim_start_matches('-'))?;
+        let input = match self.companion_input(&pair, SUFFIX.trim_start_matches('-')) {
+            Ok(input) => input,
+            // It was asked to go meanwhile: nothing can refer to it any more, and who removes it looks again.
+            Err(_) if !self.is_there(pair.service.id)? => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let def = self.type_of(KIND)?.clone();
         self.write(move |tx| {
             if !pair.unchanged(tx, process)? {
