@@ -66,8 +66,7 @@ impl Entry {
     /// # Errors
     /// 413 for more, 408 for one that takes too long, 429 for too much at a time.
     pub async fn body(&self, request: &HttpRequest, payload: &mut web::Payload, long: bool) -> Result<Vec<u8>> {
-        let client = self.client(request).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let intake = self.intake.open(client);
+        let intake = self.intake.open(self.client_or_none(request));
         let (headers, patience) = (request.headers(), self.body_patience);
         match long {
             true => body::read_long(headers, payload, patience, intake).await,
@@ -75,21 +74,38 @@ impl Entry {
         }
     }
 
-    /// Who asks, in one project. A cookie opens nothing here, and neither does a parameter.
-    ///
-    /// # Errors
-    /// 401 for nobody, 403 for a project that is not the caller's, 429 for too many wrong passwords and keys.
-    pub async fn admit(&self, request: &HttpRequest, claim: Claim<'_>) -> Result<Scope> {
-        let headers = request.headers();
-        let presented = Presented {
-            authorization: claim.shown.or_else(|| one_text(headers, AUTHORIZATION.as_str())),
+    /// What a request shows of who sent it: the header, or `shown` in its place. A cookie opens nothing here, and neither does a
+    /// parameter.
+    pub fn presented<'r>(&self, request: &'r HttpRequest, claim: Claim<'r>) -> Presented<'r> {
+        let header = || one_text(request.headers(), AUTHORIZATION.as_str());
+        Presented {
+            authorization: claim.shown.or_else(header),
             cookie: None,
             parameter: None,
             project: claim.project,
             client_key: None,
             enforce: claim.must_prove || claim.shown.is_some(),
-            client: self.client(request).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        };
+            client: self.client_or_none(request),
+        }
+    }
+
+    /// Where a request comes from, as it is counted: one of whom that is not known is everybody's.
+    pub fn client_or_none(&self, request: &HttpRequest) -> IpAddr {
+        self.client(request).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
+    /// Where a request comes from, as the audit log has it; empty if that is not known.
+    pub fn client_text(&self, request: &HttpRequest) -> String {
+        self.client(request).map(|ip| ip.to_string()).unwrap_or_default()
+    }
+
+    /// Who asks, in one project.
+    ///
+    /// # Errors
+    /// 401 for nobody, 403 for a project that is not the caller's, 429 for too many wrong passwords and keys.
+    pub async fn admit(&self, request: &HttpRequest, claim: Claim<'_>) -> Result<Scope> {
+        let headers = request.headers();
+        let presented = self.presented(request, claim);
         let admitted = self.gate.admit(Version::V2Beta, &presented).await?;
         if headers.contains_key(AUTHORIZATION) {
             self.guard.check_origin(headers)?;

@@ -4,7 +4,11 @@
 //! one, or Rancher's.
 
 pub mod bridgeport;
+pub mod caller;
 pub mod docker;
 pub mod entry;
 pub mod hyper;
 pub mod medstack;
+pub mod pace;
+pub mod paths;
+pub mod words;

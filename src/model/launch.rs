@@ -256,6 +256,10 @@ pub struct Quorum {
     pub quorum: Option<i64>,
 }
 
+/// Labels that the host of a container has to have: `name=value`, and more of them after commas.
+pub const LABEL_HOST: &str = "io.rancher.scheduler.affinity:host_label";
+/// Labels that it must not have.
+pub const LABEL_HOST_NE: &str = "io.rancher.scheduler.affinity:host_label_ne";
 /// The label that makes a service run one unit per host.
 pub const LABEL_GLOBAL: &str = "io.rancher.scheduler.global";
 /// The label that names the address that a container would like to have.

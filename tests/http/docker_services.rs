@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::Method;
+use drover::runtime::sim::Health;
 use drover::schema::Role;
 use serde_json::{Value, json};
 
@@ -302,6 +303,40 @@ async fn a_failed_update_stops_or_goes_back_as_its_policy_says() {
             "{action}"
         );
     }
+}
+
+#[actix_web::test]
+async fn a_failed_update_goes_back_at_the_pace_that_is_said_of_going_back() {
+    let w = World::new().await;
+    let id = made(&w, web(json!({"Mode": {"Replicated": {"Replicas": 4}}}))).await;
+    let before: Vec<String> = w
+        .list("containers")
+        .await
+        .iter()
+        .map(|row| text(row, "id").to_owned())
+        .collect();
+    let mut bad = web(json!({"Mode": {"Replicated": {"Replicas": 4}}}));
+    bad["TaskTemplate"]["ContainerSpec"]["Healthcheck"] =
+        json!({"Test": ["CMD", "true"], "Interval": 1_000_000_000, "Retries": 1});
+    bad["UpdateConfig"] = json!({"Parallelism": 0, "Monitor": 30_000_000_000_i64, "FailureAction": "rollback"});
+    bad["RollbackConfig"] = json!({"Parallelism": 1, "Delay": 20_000_000_000_i64, "Order": "start-first"});
+    update(&w, &id, bad).await.expect(200, json!({}));
+    let labels = native(&w).await["launchConfig"]["labels"].clone();
+    for (label, value) in [("parallelism", "1"), ("delay", "20000ms"), ("order", "start-first")] {
+        assert_eq!(labels[format!("io.drover.rollback.{label}")], value, "{labels}");
+    }
+    w.advance(Duration::from_secs(5)).await;
+    let all = w.list("containers").await;
+    let is_new = |row: &&Value| !before.contains(&text(row, "id").to_owned()) && text(row, "state") == "running";
+    let new: Vec<&Value> = all.iter().filter(is_new).collect();
+    assert_eq!(new.len(), 4, "{all:#?}");
+    w.sim().set_health(text(new[0], "uuid"), Health::Unhealthy);
+    until(&w, &id, "rollback_started").await;
+    let begun = w.clock_ms();
+    until(&w, &id, "rollback_completed").await;
+    // Four batches of one, with three waits between them.
+    let took = w.clock_ms() - begun;
+    assert!(took >= 60_000, "{took} ms");
 }
 
 #[actix_web::test]

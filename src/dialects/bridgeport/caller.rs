@@ -1,22 +1,23 @@
 //! Who asks: what proved it, what it may do here, and its scope in each project.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, Ipv4Addr};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::AUTHORIZATION;
 use serde_json::Value;
 
 use super::refusal::{Code, Outcome, Refusal};
 use super::routes::{Route, Who};
 use super::{BridgeportApi, Call};
-use crate::auth::{Identified, Presented};
-use crate::engine::{Account, Asked, Bearer, BearerRole, Checked, Engine, Input, Proof, Scope, spec_of};
-use crate::http::headers::one_text;
-use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, State, WireId};
+use crate::auth::Identified;
+use crate::dialects::caller;
+pub use crate::dialects::caller::fields;
+use crate::dialects::entry::Claim;
+use crate::engine::{Account, Bearer, BearerRole, Engine, Input, Proof, Scope, spec_of};
+use crate::model::{ErrorKind, Resource, ResourceId, State, WireId};
 use crate::schema::validate::Purpose;
-use crate::schema::{Role, Type, TypeView, Version, View};
+use crate::schema::{Role, Type, TypeView, Version};
 
 /// Somebody who proved to be somebody.
 pub struct Asker {
@@ -40,12 +41,22 @@ pub struct Asker {
 pub struct Caller<'a> {
     /// Who.
     pub asker: &'a Asker,
-    /// Does what is asked.
-    pub engine: Arc<Engine>,
-    /// Who asks, for this project.
-    pub scope: Scope,
-    /// What there is for it.
-    pub view: Arc<View>,
+    /// The same in this project.
+    pub one: caller::Caller,
+}
+
+impl Deref for Caller<'_> {
+    type Target = caller::Caller;
+
+    fn deref(&self) -> &Self::Target {
+        &self.one
+    }
+}
+
+impl DerefMut for Caller<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.one
+    }
 }
 
 /// What an account is here: who runs the server, who uses it, who looks.
@@ -66,17 +77,11 @@ impl Asker {
     pub async fn identify(state: &BridgeportApi, request: &HttpRequest) -> Outcome<Self> {
         let entry = &state.entry;
         let headers = request.headers();
-        let shown = one_text(headers, AUTHORIZATION.as_str());
-        let client = entry.client(request);
-        let presented = Presented {
-            authorization: shown,
-            cookie: None,
-            parameter: None,
-            project: None,
-            client_key: None,
-            enforce: true,
-            client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        let claim = Claim {
+            must_prove: true,
+            ..Claim::default()
         };
+        let presented = entry.presented(request, claim);
         let Identified { proof, account, bearer } = entry.gate.identify(&presented).await?;
         entry.guard.check_origin(headers)?;
         let unauthorized = || Refusal::new(Code::Unauthorized, "Unauthorized");
@@ -87,9 +92,9 @@ impl Asker {
             role: bearer.as_ref().map_or(own, |bearer| bearer.role.min(own)),
             account,
             bearer,
-            credential: shown.unwrap_or_default().to_owned(),
+            credential: presented.authorization.unwrap_or_default().to_owned(),
             proof,
-            client_ip: client.map(|ip| ip.to_string()).unwrap_or_default(),
+            client_ip: entry.client_text(request),
             noted: RefCell::default(),
         })
     }
@@ -140,9 +145,7 @@ impl Asker {
         {
             Ok(scope) => Ok(Some(Caller {
                 asker: self,
-                engine: self.engine.clone(),
-                view: self.engine.view(&scope).clone(),
-                scope,
+                one: caller::Caller::new(&self.engine, scope, self.client_ip.clone()),
             })),
             Err(error) if error.kind == ErrorKind::Forbidden => Ok(None),
             Err(error) => Err(error.into()),
@@ -189,15 +192,7 @@ impl Asker {
 
     /// Notes for the audit log what is asked for.
     pub fn note(&self, scope: &mut Scope, ty: &Type, row: Option<&Resource>, operation: &str, body: &Input) {
-        let id = row.map(|row| self.engine.wire_id(row));
-        let asked = Asked {
-            ty,
-            id: id.as_deref(),
-            operation,
-            body,
-            client_ip: &self.client_ip,
-        };
-        scope.attempt = self.engine.attempt(&asked);
+        caller::note(&self.engine, scope, &self.client_ip, (ty, row, operation, body));
         self.noted.replace(Some(scope.clone()));
     }
 
@@ -235,30 +230,9 @@ impl Caller<'_> {
         found.ok_or_else(|| Refusal::new(Code::Role, format!("This role sees no {kind}")))
     }
 
-    /// A type that no view shows.
-    pub fn hidden(&self, kind: &str) -> Outcome<Arc<Type>> {
-        let found = self.engine.registry().find_type(kind).cloned();
-        found.ok_or_else(|| Error::bug("a type is not there").into())
-    }
-
-    /// Whether the caller's view of launch configurations has a field.
-    pub fn shows(&self, field: &str) -> bool {
-        let launch = self.view.find_by_kind("launchConfig");
-        launch.is_some_and(|launch| launch.fields.contains_key(field))
-    }
-
     /// Notes for the audit log what is asked for.
     pub fn note(&mut self, ty: &Type, row: Option<&Resource>, operation: &str, body: &Input) {
-        self.asker.note(&mut self.scope, ty, row, operation, body);
-    }
-
-    /// The rows of a root in the project that are not on their way out, by id.
-    pub async fn rows(&self, root: &'static str) -> Outcome<Vec<Resource>> {
-        let (engine, scope) = (self.engine.clone(), self.scope.clone());
-        let rows = tokio::task::spawn_blocking(move || engine.rows(&scope, root)).await;
-        let mut rows = rows.map_err(|e| Error::internal("waiting for a blocking thread", e))??;
-        rows.retain(|row| row.state != State::REMOVING);
-        Ok(rows)
+        self.asker.note(&mut self.one.scope, ty, row, operation, body);
     }
 
     /// A row of the project by its id.
@@ -273,23 +247,11 @@ impl Caller<'_> {
     /// A body in Rancher's words, checked by the caller's view.
     pub async fn checked(&self, kind: &str, body: Value, purpose: Purpose, own: Option<ResourceId>) -> Outcome<Input> {
         let ty = self.view_of(kind)?;
-        let how = Checked {
-            views: [self.view.clone(), self.view.clone()],
-            ty,
-            purpose,
-            own,
-        };
-        let body = body.as_object().cloned().unwrap_or_default();
-        Ok(self.engine.validate(&self.scope, how, body).await?)
+        Ok(self.validated(&ty, body, purpose, own).await?)
     }
 }
 
 /// What is kept of an object.
 pub fn spec(row: &Resource) -> Outcome<Input> {
     Ok(spec_of(row)?)
-}
-
-/// One level of a row's fields.
-pub fn fields(row: &Resource) -> Outcome<Fields> {
-    Ok(Fields::parse(&row.fields)?)
 }

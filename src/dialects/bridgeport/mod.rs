@@ -28,8 +28,6 @@ mod table;
 mod things;
 mod tokens;
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -161,7 +159,7 @@ impl BridgeportApi {
         if is_exempt {
             return None;
         }
-        let client = self.entry.client(request).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let client = self.entry.client_or_none(request);
         Some(self.rates.count(client, limit, self.entry.engine.clock().now()))
     }
 }

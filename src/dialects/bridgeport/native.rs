@@ -13,13 +13,12 @@ use super::refusal::{Outcome, Refusal};
 use super::servers::Server;
 use super::services::Template;
 use super::things::Thing;
+use crate::model::launch::LABEL_PULL_IMAGE;
 use crate::model::own_labels::{FAILURE_ACTION, MONITOR};
 use crate::model::{Resource, State};
 
 /// Where a service of the engine's keeps which deployment it is.
 pub const FIELD: &str = "bridgeportSpec";
-/// The label that has an image pulled anew.
-const PULL: &str = "io.rancher.container.pull_image";
 /// How long a container without a health check has to stay up.
 const STEADY: &str = "1000ms";
 /// How long a probe may take, in milliseconds.
@@ -89,11 +88,11 @@ impl Values {
     /// Reads the variables and the names of secrets.
     pub async fn read(caller: &Caller<'_>) -> Outcome<Self> {
         let mut known = BTreeMap::new();
-        for row in caller.rows(Thing::Var.root()).await? {
+        for row in caller.lasting(Thing::Var.root()).await? {
             let kept = spec(&row)?;
             known.insert(row.name.clone(), text(&kept, "value").unwrap_or_default());
         }
-        let secrets = caller.rows("secret").await?;
+        let secrets = caller.lasting("secret").await?;
         Ok(Self {
             known,
             secrets: secrets.into_iter().map(|row| row.name).collect(),
@@ -260,7 +259,7 @@ fn watching(mut labels: Map<String, Value>, is_checked: bool, options: &Options)
     labels.insert(FAILURE_ACTION.into(), json!("pause"));
     labels.insert(MONITOR.into(), json!(monitor));
     if options.pulls {
-        labels.insert(PULL.into(), json!("always"));
+        labels.insert(LABEL_PULL_IMAGE.into(), json!("always"));
     }
     labels
 }

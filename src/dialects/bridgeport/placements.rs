@@ -165,19 +165,19 @@ pub async fn rollouts(caller: &Caller<'_>) -> Outcome<Vec<RolloutOf>> {
 
 /// All deployments of a project, by id.
 pub async fn all(caller: &Caller<'_>) -> Outcome<Vec<Placed>> {
-    let rows = caller.rows(KIND).await?;
+    let rows = caller.lasting(KIND).await?;
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let servers = servers::all(caller).await?;
     let mut native: HashMap<String, Resource> = HashMap::new();
-    for service in caller.rows("service").await? {
+    for service in caller.lasting("service").await? {
         let own: Option<Map<String, Value>> = fields(&service)?.read(FIELD)?;
         let placement = own.and_then(|own| text(&own, "deployment"));
         native.extend(placement.map(|placement| (placement, service)));
     }
     let mut containers: HashMap<ResourceId, Resource> = HashMap::new();
-    for container in caller.rows("instance").await? {
+    for container in caller.lasting("instance").await? {
         if let Some(parent) = container.parent_id {
             // The newest one is what an upgrade brought.
             containers.insert(parent, container);

@@ -38,7 +38,7 @@ pub async fn lead(asker: &Asker, deed: Deed, call: &Call) -> Outcome<Value> {
             };
             let used = images(&caller).await?;
             let mut all = Vec::new();
-            for row in caller.rows(ROOT).await?.iter().filter(|row| row.kind == "registry") {
+            for row in caller.lasting(ROOT).await?.iter().filter(|row| row.kind == "registry") {
                 all.push(shown(&caller, row, &used).await?);
             }
             list_of(call, "registries", all, 1_000)
@@ -65,7 +65,7 @@ fn reach<'a>(asker: &'a Asker, call: &Call) -> Outcome<(Caller<'a>, Resource)> {
 /// The registries that images of the project name, once for each image.
 async fn images(caller: &Caller<'_>) -> Outcome<Vec<String>> {
     let mut used = Vec::new();
-    for row in caller.rows(Thing::Image.root()).await? {
+    for row in caller.lasting(Thing::Image.root()).await? {
         used.extend(text(&spec(&row)?, "registryConnectionId"));
     }
     Ok(used)
@@ -74,7 +74,7 @@ async fn images(caller: &Caller<'_>) -> Outcome<Vec<String>> {
 /// What a registry is opened with.
 async fn credential(caller: &Caller<'_>, registry: &Resource) -> Outcome<Option<Resource>> {
     let wire = caller.engine.wire_id(registry);
-    for row in caller.rows("credential").await? {
+    for row in caller.lasting("credential").await? {
         if row.kind == "registryCredential" && fields(&row)?.text("registryId").as_ref() == Some(&wire) {
             return Ok(Some(row));
         }

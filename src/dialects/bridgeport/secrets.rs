@@ -30,7 +30,7 @@ pub async fn lead(asker: &Asker, deed: Deed, call: &Call) -> Outcome<Value> {
             };
             let users = users(&caller).await?;
             let mut all = Vec::new();
-            for row in caller.rows("secret").await? {
+            for row in caller.lasting("secret").await? {
                 let mut one = shown(&row)?;
                 let services = users.get(&caller.engine.wire_id(&row)).cloned().unwrap_or_default();
                 one.insert("usageCount".into(), json!(services.len()));
@@ -53,7 +53,7 @@ pub async fn lead(asker: &Asker, deed: Deed, call: &Call) -> Outcome<Value> {
 /// The services whose launch configurations name a secret, by its id.
 async fn users(caller: &Caller<'_>) -> Outcome<BTreeMap<String, Vec<Value>>> {
     let mut users: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for service in caller.rows("service").await? {
+    for service in caller.lasting("service").await? {
         let launch: Option<Map<String, Value>> = fields(&service)?.read("launchConfig")?;
         let secrets = launch.and_then(|launch| launch.get("secrets").cloned());
         let secrets = secrets.as_ref().and_then(Value::as_array).cloned();
@@ -95,7 +95,7 @@ async fn create(asker: &Asker, call: &Call) -> Outcome<Value> {
     let ty = caller.view_of("secret")?;
     caller.may_create(&ty)?;
     let key = text(&call.body, "key").unwrap_or_default();
-    if caller.rows("secret").await?.iter().any(|row| row.name == key) {
+    if caller.lasting("secret").await?.iter().any(|row| row.name == key) {
         return Err(Refusal::taken("key", "Secret with this key exists in this environment"));
     }
     let value = STANDARD.encode(text(&call.body, "value").unwrap_or_default());

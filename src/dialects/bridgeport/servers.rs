@@ -71,11 +71,11 @@ impl Server {
 /// All servers of a project, by name.
 pub async fn all(caller: &Caller<'_>) -> Outcome<Vec<Server>> {
     let mut hosts = BTreeMap::new();
-    for host in caller.rows("host").await? {
+    for host in caller.lasting("host").await? {
         hosts.insert(host.id, host);
     }
     let mut out = Vec::new();
-    for record in caller.rows(RECORD).await? {
+    for record in caller.lasting(RECORD).await? {
         let kept = spec(&record)?;
         let hostname = text(&kept, "hostname").unwrap_or_default();
         let mut found = None;
@@ -255,7 +255,7 @@ async fn remove(asker: &Asker, call: &Call) -> Outcome<Value> {
             "This is a host of the project: it is removed at /v2-beta/hosts",
         ));
     };
-    for placement in caller.rows(super::placements::KIND).await? {
+    for placement in caller.lasting(super::placements::KIND).await? {
         if text(&spec(&placement)?, "serverId").as_deref() == Some(server.id.as_str()) {
             return Err(Refusal::new(Code::Conflict, "Services are placed on this server"));
         }

@@ -115,7 +115,7 @@ pub fn reach_to_change<'a>(asker: &'a Asker, call: &Call) -> Outcome<(Caller<'a>
 
 /// All templates of a project, by name.
 pub async fn all(caller: &Caller<'_>) -> Outcome<Vec<Template>> {
-    let rows = caller.rows(KIND).await?;
+    let rows = caller.lasting(KIND).await?;
     let mut all = rows.into_iter().map(Template::of).collect::<Outcome<Vec<Template>>>()?;
     all.sort_by(|a, b| (&a.row.name, a.row.id).cmp(&(&b.row.name, b.row.id)));
     Ok(all)
@@ -182,7 +182,7 @@ enum Whole {
 
 impl Context {
     async fn read(caller: &Caller<'_>) -> Outcome<Self> {
-        let images = caller.rows(Thing::Image.root()).await?;
+        let images = caller.lasting(Thing::Image.root()).await?;
         let mut placed: HashMap<ResourceId, Vec<Placed>> = HashMap::new();
         for one in placements::all(caller).await? {
             placed.entry(one.template).or_default().push(one);

@@ -202,7 +202,7 @@ async fn list(asker: &Asker, thing: Thing, call: &Call) -> Outcome<Value> {
         _ => Vec::new(),
     };
     if let Some(caller) = caller {
-        for row in caller.rows(thing.root()).await? {
+        for row in caller.lasting(thing.root()).await? {
             all.push(Value::Object(thing.shown(&row)?));
         }
     }
@@ -342,7 +342,7 @@ async fn remove(asker: &Asker, thing: Thing, call: &Call) -> Outcome<Value> {
 }
 
 async fn is_in_files(caller: &Caller<'_>, fragment: &str) -> Outcome<bool> {
-    for file in caller.rows(Thing::File.root()).await? {
+    for file in caller.lasting(Thing::File.root()).await? {
         let ids = spec(&file)?.get("fragmentIds").and_then(Value::as_array).cloned();
         if ids.into_iter().flatten().any(|id| id == fragment) {
             return Ok(true);

@@ -1,15 +1,16 @@
 //! One caller in one project: what it may, and the rows that Docker's objects are here.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::project::Others;
 use super::refusal::{Outcome, Refusal};
-use crate::engine::{Asked, Engine, Input, Scope};
-use crate::model::{DockerIds, Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
-use crate::schema::{Type, TypeView, View};
+use crate::dialects::caller;
+pub use crate::dialects::caller::{Deed, fields, hostname, named, object};
+use crate::model::{DockerIds, Fields, Resource, ResourceId, Result};
 
 /// The most labels of an object.
 pub const MOST_LABELS: usize = 100;
@@ -17,31 +18,26 @@ pub const MOST_LABELS: usize = 100;
 /// A caller that was let in.
 #[derive(Clone)]
 pub struct Caller {
-    /// Does what is asked.
-    pub engine: Arc<Engine>,
-    /// Who asks.
-    pub scope: Scope,
-    /// What there is for it.
-    pub view: Arc<View>,
+    /// Who asks, in a project.
+    pub one: caller::Caller,
     /// How rows are called here.
     pub ids: Arc<DockerIds>,
     /// The version of Docker's interface that the path named.
     pub version: Option<(u32, u32)>,
-    /// Where it asks from, or empty.
-    pub client_ip: String,
 }
 
-/// What is asked of a collection or a row of Rancher's that stands behind an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    /// To see.
-    Read,
-    /// To make.
-    Create,
-    /// To change.
-    Update,
-    /// To remove.
-    Remove,
+impl Deref for Caller {
+    type Target = caller::Caller;
+
+    fn deref(&self) -> &Self::Target {
+        &self.one
+    }
+}
+
+impl DerefMut for Caller {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.one
+    }
 }
 
 /// Fields of containers as Docker calls them, and as launch configurations do.
@@ -62,36 +58,6 @@ const CONTAINER_FIELDS: [(&str, &str); 13] = [
 ];
 
 impl Caller {
-    /// The type behind an object, if the caller may do that to its rows.
-    pub fn may(&self, kind: &str, deed: Deed) -> Outcome<Arc<TypeView>> {
-        let ty = self.view.find_by_kind(kind);
-        let has = |ty: &&Arc<TypeView>| {
-            let (methods, method) = match deed {
-                Deed::Read => (&ty.collection_methods, "GET"),
-                Deed::Create => (&ty.collection_methods, "POST"),
-                Deed::Update => (&ty.resource_methods, "PUT"),
-                Deed::Remove => (&ty.resource_methods, "DELETE"),
-            };
-            methods.iter().any(|m| m == method)
-        };
-        let forbidden = || {
-            let why = format!("this role may not do that to a {kind}");
-            Refusal::from(Error::new(ErrorKind::Forbidden).with_message(why))
-        };
-        ty.filter(has).cloned().ok_or_else(forbidden)
-    }
-
-    /// 403 unless the caller's view of a type has this action.
-    pub fn may_act(&self, ty: &TypeView, action: &str) -> Outcome<()> {
-        match ty.actions.contains_key(action) {
-            true => Ok(()),
-            false => {
-                let why = format!("this role may not {action} a {}", ty.id);
-                Err(Error::new(ErrorKind::Forbidden).with_message(why).into())
-            }
-        }
-    }
-
     /// Takes out of a service's or a task's description what the caller's view of launch configurations does not show.
     pub fn trim(&self, spec: &mut Value) {
         let task = if spec.get("TaskTemplate").is_some() {
@@ -107,33 +73,6 @@ impl Caller {
                 }
             }
         }
-    }
-
-    /// Whether the caller's view of launch configurations has a field.
-    pub fn shows(&self, native: &str) -> bool {
-        let launch = self.view.find_by_kind("launchConfig");
-        launch.is_some_and(|launch| launch.fields.contains_key(native))
-    }
-
-    /// Notes for the audit log what is asked for.
-    pub fn note(&mut self, ty: &Type, id: Option<&Resource>, operation: &str, body: &Input) {
-        let id = id.map(|row| self.engine.wire_id(row));
-        let asked = Asked {
-            ty,
-            id: id.as_deref(),
-            operation,
-            body,
-            client_ip: &self.client_ip,
-        };
-        self.scope.attempt = self.engine.attempt(&asked);
-    }
-
-    /// All rows of a root in the project. In the pool of blocking threads.
-    pub async fn rows(&self, root: &'static str) -> Result<Vec<Resource>> {
-        let (engine, scope) = (self.engine.clone(), self.scope.clone());
-        tokio::task::spawn_blocking(move || engine.rows(&scope, root))
-            .await
-            .map_err(|e| Error::internal("waiting for a blocking thread", e))?
     }
 
     /// The names of the stacks.
@@ -180,23 +119,6 @@ impl Caller {
         rows.retain(|row| row.parent_id.is_none_or(|parent| !publishers.contains(&parent)));
         Ok(rows)
     }
-
-    /// Those rows of a root that are not on their way out.
-    pub async fn lasting(&self, root: &'static str) -> Result<Vec<Resource>> {
-        let mut rows = self.rows(root).await?;
-        rows.retain(|row| !matches!(row.state, State::REMOVING | State::REMOVED | State::PURGED));
-        Ok(rows)
-    }
-}
-
-/// One level of a row's fields.
-pub fn fields(row: &Resource) -> Result<Fields> {
-    Fields::parse(&row.fields)
-}
-
-/// An object in a row's fields; empty if there is none.
-pub fn object(fields: &Fields, name: &str) -> Result<Map<String, Value>> {
-    Ok(fields.read(name)?.unwrap_or_default())
 }
 
 /// The rows that a service may name, read before it is translated.
@@ -244,20 +166,9 @@ impl Others for Named<'_> {
     }
 }
 
-/// What a host is called.
-pub fn hostname(row: &Resource) -> String {
-    let own = fields(row).ok().and_then(|fields| fields.text("hostname"));
-    own.filter(|name| !name.is_empty()).unwrap_or_else(|| row.name.clone())
-}
-
 /// Labels in a row's fields.
 pub fn labels(fields: &Fields, name: &str) -> Result<BTreeMap<String, String>> {
     fields.texts(name)
-}
-
-/// What the audit log reads of an object before it is known to be in order, or of which it must not have more.
-pub fn named(name: &str) -> Input {
-    Input::from_iter([("name".to_owned(), Value::from(name))])
 }
 
 /// The labels of a body.

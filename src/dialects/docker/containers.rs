@@ -9,6 +9,7 @@ use super::query::Query;
 use super::record::{Service, nanos};
 use super::refusal::{Outcome, Refusal};
 use super::tasks;
+use crate::dialects::words::container_state;
 use crate::model::{Resource, ResourceId, State};
 
 /// `GET /containers/json`.
@@ -35,14 +36,14 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
             && !id.is_empty()
             && filters.fits("id", |wanted| id.starts_with(wanted))
             && filters.fits("name", |wanted| names.iter().any(|name| name.contains(wanted)))
-            && filters.fits("status", |status| status == word(&row))
+            && filters.fits("status", |status| status == container_state(&row))
             && filters.labels("label", &labels);
         if is_asked {
             let image = own.text("imageUuid").unwrap_or_default();
             out.push(json!({
                 "Id": id, "Names": names, "Image": image.trim_start_matches("docker:"), "ImageID": "",
-                "Command": "", "Created": row.created.0 / 1_000, "Ports": [], "Labels": labels, "State": word(&row),
-                "Status": word(&row), "HostConfig": {"NetworkMode": "default"}, "NetworkSettings": {"Networks": {}}, "Mounts": [],
+                "Command": "", "Created": row.created.0 / 1_000, "Ports": [], "Labels": labels, "State": container_state(&row),
+                "Status": container_state(&row), "HostConfig": {"NetworkMode": "default"}, "NetworkSettings": {"Networks": {}}, "Mounts": [],
             }));
         }
     }
@@ -74,7 +75,7 @@ pub async fn inspect(caller: &Caller, wanted: &str) -> Outcome<Value> {
     Ok(json!({
         "Id": own.text("externalId").unwrap_or_default(), "Created": nanos(row.created), "Path": "", "Args": [],
         "State": {
-            "Status": word(&row), "Running": is_running, "Paused": false, "Restarting": false, "OOMKilled": false, "Dead": false,
+            "Status": container_state(&row), "Running": is_running, "Paused": false, "Restarting": false, "OOMKilled": false, "Dead": false,
             "Pid": 0, "ExitCode": unit.exit_code.unwrap_or(0), "Error": row.message, "StartedAt": at(unit.up_since),
             "FinishedAt": at(unit.exited_at),
         },
@@ -105,14 +106,4 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Resource> {
         }
     }
     Err(missing())
-}
-
-/// A container's state in Docker's words.
-fn word(row: &Resource) -> &'static str {
-    match row.state {
-        State::RUNNING | State::UPDATING_RUNNING | State::STOPPING => "running",
-        State::REMOVING => "removing",
-        State::STOPPED | State::ERROR => "exited",
-        _ => "created",
-    }
 }

@@ -55,6 +55,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::entry::{Claim, Entry};
+use super::paths;
 use crate::http::headers::one_text;
 pub use crate::http::taken::keep_spare;
 use crate::http::{body, path};
@@ -233,7 +234,7 @@ async fn read_body(
 async fn admit(
     request: &HttpRequest,
     state: &DockerApi,
-    route: &route::Route<'_>,
+    route: &paths::Path<'_>,
     shown: Option<&str>,
 ) -> Outcome<Caller> {
     let claim = Claim {
@@ -242,15 +243,11 @@ async fn admit(
         must_prove: false,
     };
     let scope = state.entry.admit(request, claim).await?;
-    let view = state.entry.engine.view(&scope).clone();
-    let client = state.entry.client(request);
+    let client_ip = state.entry.client_text(request);
     Ok(Caller {
-        engine: state.entry.engine.clone(),
-        view,
-        scope,
+        one: super::caller::Caller::new(&state.entry.engine, scope, client_ip),
         ids: state.ids.clone(),
         version: route.version,
-        client_ip: client.map(|ip| ip.to_string()).unwrap_or_default(),
     })
 }
 

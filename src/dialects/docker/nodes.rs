@@ -11,7 +11,6 @@ use super::query::Query;
 use super::reader;
 use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
-use super::services::validated;
 use crate::engine::Input;
 use crate::model::{Resource, State};
 use crate::schema::validate::Purpose;
@@ -114,7 +113,9 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
         .filter(|(key, _)| is_engines(key));
     new.extend(kept.map(|(key, value)| (key, json!(value))));
     new.extend(given_labels(&body)?.as_object().cloned().unwrap_or_default());
-    let changed = validated(caller, &ty, json!({"labels": new}), Purpose::Update, Some(row.id)).await?;
+    let changed = caller
+        .validated(&ty, json!({"labels": new}), Purpose::Update, Some(row.id))
+        .await?;
     let was = availability(&row)?;
     let action = leads_to(was, &wanted).unwrap_or("update");
     if action != "update" {

@@ -1,25 +1,31 @@
-//! How an update goes: Docker's policy as the strategy of an upgrade in place, and as the labels that watch over one.
+//! How an update goes, and how it goes back: Docker's policies.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::check::SECOND;
 use super::spec::UpdateConfig;
+use crate::dialects::pace::{self, Pace};
 
-const FAILURE_ACTION: &str = "io.drover.upgrade.failure_action";
-const MONITOR: &str = "io.drover.upgrade.monitor";
-const MAX_FAILURE_RATIO: &str = "io.drover.upgrade.max_failure_ratio";
+/// Nanoseconds of a millisecond.
+const MILLISECOND: i64 = 1_000_000;
 
-/// How an update goes: the strategy of an upgrade in place to `launch`.
+/// How an update goes: the strategy of an upgrade in place to `launch`. `back` is how it goes back if it fails, where that is said.
 pub fn strategy(
-    mut launch: Map<String, Value>,
-    policy: Option<&UpdateConfig>,
+    launch: Map<String, Value>,
+    forth: Option<&UpdateConfig>,
+    back: Option<&UpdateConfig>,
     scale: Option<u64>,
 ) -> Map<String, Value> {
     let default = UpdateConfig {
         parallelism: 1,
         ..UpdateConfig::default()
     };
-    let policy = policy.unwrap_or(&default);
+    let all = scale.unwrap_or(u64::from(u16::MAX)).max(1);
+    let back = back.map(pace_of);
+    pace::strategy(launch, &pace_of(forth.unwrap_or(&default)), back.as_ref(), all)
+}
+
+fn pace_of(policy: &UpdateConfig) -> Pace {
     let action = match policy.failure_action.as_str() {
         "" => "pause",
         given => given,
@@ -28,30 +34,12 @@ pub fn strategy(
         0 => 5 * SECOND,
         given => given,
     };
-    if let Some(Value::Object(labels)) = launch.get_mut("labels") {
-        labels.insert(FAILURE_ACTION.into(), json!(action));
-        labels.insert(
-            MONITOR.into(),
-            json!(format!("{}ms", (monitor / 1_000_000).clamp(1, 3_600_000))),
-        );
-        if action != "continue" {
-            let ratio = policy.max_failure_ratio.0.as_f64().unwrap_or(0.0);
-            labels.insert(MAX_FAILURE_RATIO.into(), json!(format!("{ratio:.6}")));
-        }
-    }
-    let all = scale.unwrap_or(u64::from(u16::MAX)).max(1);
-    let batch = match policy.parallelism {
-        0 => all,
-        some => some.min(all),
-    };
-    let strategy = json!({
-        "launchConfig": launch,
-        "batchSize": batch,
-        "intervalMillis": (policy.delay / 1_000_000).max(100),
-        "startFirst": policy.order == "start-first",
-    });
-    match strategy {
-        Value::Object(strategy) => strategy,
-        _ => Map::new(),
+    Pace {
+        parallelism: policy.parallelism,
+        delay: policy.delay / MILLISECOND,
+        start_first: policy.order == "start-first",
+        failure_action: action.to_owned(),
+        monitor: monitor / MILLISECOND,
+        max_failure_ratio: policy.max_failure_ratio.0.as_f64().unwrap_or(0.0),
     }
 }

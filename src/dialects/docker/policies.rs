@@ -2,16 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::project::{HOST_LABEL, HOST_LABEL_NE, Others, START_ONCE, unbuilt};
+use super::project::{Others, unbuilt};
 use super::refusal::{Outcome, Refusal};
 use super::spec::{Placement, RestartPolicy};
+use crate::dialects::words::{architecture, host_label};
+use crate::model::launch::{LABEL_HOST, LABEL_HOST_NE, LABEL_START_ONCE};
 use crate::model::own_labels::{CONDITION, DELAY, HOST, MAX_ATTEMPTS, MAX_PER_HOST, MOST_IN_WINDOW, SPREAD, WINDOW};
 
 /// What becomes of a container that ended, by labels.
 pub fn put_restart(labels: &mut Map<String, Value>, policy: &RestartPolicy, is_job: bool) -> Outcome<()> {
     match policy.condition.as_str() {
         "none" => {
-            labels.insert(START_ONCE.into(), json!("true"));
+            labels.insert(LABEL_START_ONCE.into(), json!("true"));
             return Ok(());
         }
         // A job is over when it has succeeded, whatever its policy says.
@@ -71,7 +73,7 @@ pub fn put_placement(labels: &mut Map<String, Value>, placement: &Placement, oth
         };
         if is_same { with.push(rule) } else { without.push(rule) }
     }
-    for (label, all) in [(HOST_LABEL, with), (HOST_LABEL_NE, without)] {
+    for (label, all) in [(LABEL_HOST, with), (LABEL_HOST_NE, without)] {
         if !all.is_empty() {
             labels.insert(label.into(), json!(all.join(",")));
         }
@@ -98,21 +100,6 @@ pub fn put_placement(labels: &mut Map<String, Value>, placement: &Placement, oth
         labels.insert(MAX_PER_HOST.into(), json!(most.min(u32::MAX.into()).to_string()));
     }
     Ok(())
-}
-
-/// The label of hosts that a word of Docker's is about. An engine's own labels are its host's, too.
-fn host_label(key: &str) -> Option<&str> {
-    let of = |prefix: &str| key.strip_prefix(prefix).filter(|label| !label.is_empty());
-    of("node.labels.").or_else(|| of("engine.labels."))
-}
-
-/// Processors as engines call them.
-fn architecture(word: &str) -> &str {
-    match word {
-        "amd64" => "x86_64",
-        "arm64" => "aarch64",
-        other => other,
-    }
 }
 
 /// `key == value`, or `key != value`.

@@ -10,6 +10,7 @@ use super::policies::{put_placement, put_restart};
 use super::refusal::{Outcome, Refusal};
 use super::spec::{ContainerSpec, Healthcheck, Mode, Resources, ServiceSpec, TaskSpec};
 use super::templates;
+use crate::model::launch::LABEL_GLOBAL;
 use crate::model::lb_config::RESERVED_PORT;
 use crate::model::own_labels::{
     ALIASES, JOB, MAX_CONCURRENT, MESH_PORTS, MeshPort, TEMPLATES, UNSET, write_mesh_ports,
@@ -19,13 +20,6 @@ use crate::model::own_labels::{
 pub const OWN: [&str; 2] = ["io.rancher.", "io.drover."];
 /// The label by which `docker stack` knows its services.
 pub const NAMESPACE: &str = "com.docker.stack.namespace";
-const GLOBAL: &str = "io.rancher.scheduler.global";
-/// The label of containers that run once.
-pub const START_ONCE: &str = "io.rancher.container.start_once";
-/// Which labels a host has to have.
-pub const HOST_LABEL: &str = "io.rancher.scheduler.affinity:host_label";
-/// Which it must not have.
-pub const HOST_LABEL_NE: &str = "io.rancher.scheduler.affinity:host_label_ne";
 const HEALTH_COMMAND: &str = "io.drover.health.command";
 /// Microseconds that a share of a processor is counted over.
 const CPU_PERIOD: i64 = 100_000;
@@ -105,7 +99,7 @@ fn put_mode(labels: &mut Map<String, Value>, mode: Mode) -> Option<u64> {
         labels.insert(JOB.into(), json!("true"));
     }
     if mode.global.is_some() || mode.global_job.is_some() {
-        labels.insert(GLOBAL.into(), json!("true"));
+        labels.insert(LABEL_GLOBAL.into(), json!("true"));
         return None;
     }
     let Some(job) = mode.replicated_job else {

@@ -3,54 +3,26 @@
 use super::API_VERSION;
 use super::refusal::{Outcome, Refusal};
 use super::system::LEAST;
-
-/// A path taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Route<'p> {
-    /// The project it names.
-    pub project: Option<&'p str>,
-    /// The version it names.
-    pub version: Option<(u32, u32)>,
-    /// The rest, by segments.
-    pub rest: Vec<&'p str>,
-}
+use crate::dialects::paths::{self, Path};
 
 /// Reads a path behind the place where the interface is mounted.
 ///
 /// # Errors
 /// 400 for a version that is too new or too old.
-pub fn parse(path: &str) -> Outcome<Route<'_>> {
-    let mut rest: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let mut project = None;
-    if let [first, id, ..] = rest.as_slice()
-        && *first == "projects"
-    {
-        project = Some(*id);
-        rest.drain(..2);
-    }
-    let version = rest.first().and_then(|first| version(first));
-    if let Some((major, minor)) = version {
+pub fn parse(path: &str) -> Outcome<Path<'_>> {
+    let read = Path::read(path);
+    if let Some((major, minor)) = read.version {
         check(major, minor)?;
-        rest.remove(0);
     }
     // Docker takes `/services/` for another path than `/services`.
-    match path.ends_with('/') && !rest.is_empty() {
+    match path.ends_with('/') && !read.rest.is_empty() {
         true => Err(Refusal::nowhere()),
-        false => Ok(Route { project, version, rest }),
+        false => Ok(read),
     }
-}
-
-/// `v1.41`: never `v1`, which is Rancher's.
-fn version(segment: &str) -> Option<(u32, u32)> {
-    let (major, minor) = segment.strip_prefix('v')?.split_once('.')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 fn check(major: u32, minor: u32) -> Outcome<()> {
-    let number = |text: &str| {
-        let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
-        (major.parse().unwrap_or(0), minor.parse().unwrap_or(0))
-    };
+    let number = |text: &str| paths::number(text).unwrap_or_default();
     let asked = (major, minor);
     if asked > number(API_VERSION) {
         return Err(Refusal::bad(format!(
@@ -85,7 +57,7 @@ mod tests {
             ("/projects/1a7/v1.24/nodes", Some("1a7"), Some((1, 24)), vec!["nodes"]),
             ("/v1/services", None, None, vec!["v1", "services"]),
         ] {
-            assert_eq!(parse(path).unwrap(), Route { project, version, rest }, "{path}");
+            assert_eq!(parse(path).unwrap(), Path { project, version, rest }, "{path}");
         }
         assert_eq!(parse("/v1.41/services/").unwrap_err().status, 404);
         let new = parse("/v1.99/x").unwrap_err();

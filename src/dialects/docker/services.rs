@@ -1,7 +1,6 @@
 //! Services: listed, made, read, changed, removed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -21,10 +20,9 @@ use super::spec::{Mode, ServiceSpec, UpdateConfig};
 use super::stacks;
 use super::synth::Published;
 use super::tasks;
-use crate::engine::{Checked, Deploy, FASTER, Filter, Input, ListQuery};
+use crate::engine::{Deploy, FASTER, Filter, Input, ListQuery};
 use crate::model::id::random_uuid;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Timestamp};
-use crate::schema::TypeView;
 use crate::schema::validate::Purpose;
 
 /// The first version of Docker's interface in whose lists services say how many tasks run.
@@ -221,7 +219,7 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
     if let (Some(sent), Some(scale)) = (sent.as_object_mut(), native.scale) {
         sent.insert("scale".into(), json!(scale));
     }
-    let mut input = validated(caller, &ty, sent, Purpose::Create, None).await?;
+    let mut input = caller.validated(&ty, sent, Purpose::Create, None).await?;
     caller.note(&ty.def, None, "create", &input);
     input.insert(FIELD.into(), written(&kept)?);
     let made = caller.engine.create(&caller.scope, &ty, input).await?;
@@ -271,7 +269,7 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     let strategy = match is_anew {
         true => {
             caller.may_act(&ty, "upgrade")?;
-            Some(validated_strategy(caller, &native, policy.as_ref()).await?)
+            Some(validated_strategy(caller, &native, policy.as_ref(), spec.rollback_config.as_ref()).await?)
         }
         false => None,
     };
@@ -283,7 +281,9 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
         sent.insert("name".into(), json!(native_name));
     }
     let kept = after(caller, &service, spec, native_name, (is_anew, is_rollback));
-    let mut changed = validated(caller, &ty, Value::Object(sent), Purpose::Update, Some(service.row.id)).await?;
+    let mut changed = caller
+        .validated(&ty, Value::Object(sent), Purpose::Update, Some(service.row.id))
+        .await?;
     let operation = if is_anew { "upgrade" } else { "update" };
     caller.note(&ty.def, Some(&service.row), operation, &changed);
     changed.insert(FIELD.into(), written(&kept)?);
@@ -437,35 +437,16 @@ async fn free_name(caller: &Caller, spec: &ServiceSpec, stack: ResourceId) -> Ou
     Ok(free.unwrap_or(base))
 }
 
-/// What counts of a body in Rancher's words.
-pub async fn validated(
-    caller: &Caller,
-    ty: &Arc<TypeView>,
-    body: Value,
-    purpose: Purpose,
-    own: Option<ResourceId>,
-) -> Outcome<Input> {
-    let Value::Object(body) = body else {
-        return Err(Error::bug("a body that is no object").into());
-    };
-    let how = Checked {
-        views: [caller.view.clone(), caller.view.clone()],
-        ty: ty.clone(),
-        purpose,
-        own,
-    };
-    Ok(caller.engine.validate(&caller.scope, how, body).await?)
-}
-
 async fn validated_strategy(
     caller: &Caller,
     native: &Native,
-    policy: Option<&UpdateConfig>,
+    forth: Option<&UpdateConfig>,
+    back: Option<&UpdateConfig>,
 ) -> Outcome<Map<String, Value>> {
     let ty = caller.view.find_by_kind("serviceUpgrade").cloned();
     let ty = ty.ok_or_else(|| Error::new(ErrorKind::Forbidden))?;
-    let sent = json!({"inServiceStrategy": strategy(native.launch.clone(), policy, native.scale)});
-    let input = validated(caller, &ty, sent, Purpose::Create, None).await?;
+    let sent = json!({"inServiceStrategy": strategy(native.launch.clone(), forth, back, native.scale)});
+    let input = caller.validated(&ty, sent, Purpose::Create, None).await?;
     let strategy = input.get("inServiceStrategy").and_then(Value::as_object).cloned();
     strategy.ok_or_else(|| Error::bug("an upgrade without its strategy").into())
 }

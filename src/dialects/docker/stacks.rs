@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::caller::{Caller, Deed, fields};
 use super::record::DEFAULT_STACK;
-use super::refusal::{Outcome, Refusal};
-use super::services::validated;
+use super::refusal::Outcome;
 use crate::engine::Input;
 use crate::model::{Error, Resource};
 use crate::schema::validate::Purpose;
@@ -27,17 +26,15 @@ pub async fn of_name(caller: &Caller, name: &str) -> Outcome<Resource> {
         return Ok(stack);
     }
     let ty = caller.may("stack", Deed::Create)?;
-    let input = validated(caller, &ty, json!({"name": name}), Purpose::Create, None).await;
+    let input = caller
+        .validated(&ty, json!({"name": name}), Purpose::Create, None)
+        .await;
     let made = match input {
         Ok(mut input) => {
             input.insert(WHEN_EMPTY.into(), json!(STAY));
-            caller
-                .engine
-                .create(&caller.scope, &ty, input)
-                .await
-                .map_err(Refusal::from)
+            caller.engine.create(&caller.scope, &ty, input).await
         }
-        Err(refusal) => Err(refusal),
+        Err(error) => Err(error),
     };
     match made {
         Ok(made) => made
@@ -45,7 +42,7 @@ pub async fn of_name(caller: &Caller, name: &str) -> Outcome<Resource> {
             .next()
             .ok_or_else(|| Error::bug("a stack was made, and is not there").into()),
         // Somebody else was faster.
-        Err(refusal) => named(caller.lasting("stack").await?).ok_or(refusal),
+        Err(error) => named(caller.lasting("stack").await?).ok_or_else(|| error.into()),
     }
 }
 

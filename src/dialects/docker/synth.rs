@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::check::SECOND;
 use super::project::OWN;
 use super::spec::SeLinuxContext;
-use crate::model::launch::LABEL_START_ONCE;
+use crate::model::launch::{LABEL_GLOBAL, LABEL_HOST, LABEL_HOST_NE, LABEL_START_ONCE};
 use crate::model::own_labels::{
     CONDITION, DELAY, HOST, JobRule, MAX_ATTEMPTS, MESH_PORTS, MeshPort, PlacementRule, RestartRule, WINDOW,
     parse_mesh_ports, write_mesh_ports,
@@ -89,7 +89,7 @@ pub fn overlay(kept: &Value, then: &Value, now: &Value) -> Value {
 
 /// Whether a service runs on each host, by its label.
 pub fn is_global(launch: &Map<String, Value>) -> bool {
-    label(launch, "io.rancher.scheduler.global").is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    label(launch, LABEL_GLOBAL).is_some_and(|text| text.eq_ignore_ascii_case("true"))
 }
 
 fn text<'v>(launch: &'v Map<String, Value>, field: &str) -> Option<&'v str> {
@@ -321,10 +321,7 @@ fn restart_policy(launch: &Map<String, Value>) -> Option<Value> {
 
 fn placement(launch: &Map<String, Value>) -> Option<Value> {
     let mut all = Vec::new();
-    for (name, sign) in [
-        ("io.rancher.scheduler.affinity:host_label", "=="),
-        ("io.rancher.scheduler.affinity:host_label_ne", "!="),
-    ] {
+    for (name, sign) in [(LABEL_HOST, "=="), (LABEL_HOST_NE, "!=")] {
         let pairs = label(launch, name).into_iter().flat_map(|text| text.split(','));
         let pairs = pairs.filter_map(|pair| pair.split_once('='));
         all.extend(pairs.filter_map(|(key, value)| Some(format!("{}{sign}{value}", node_key(key)?))));

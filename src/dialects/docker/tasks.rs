@@ -11,6 +11,7 @@ use super::refusal::{Outcome, Refusal};
 use super::services;
 use super::spec::Mode;
 use super::swarm::Settings;
+use crate::dialects::words::task_state;
 use crate::engine::Unit;
 use crate::model::{Error, Resource, ResourceId, Result, State};
 
@@ -368,7 +369,7 @@ impl Task {
     fn read(caller: &Caller, row: Resource, is_once: bool) -> Result<Self> {
         let own = fields(&row)?;
         let unit = caller.engine.unit_of(&row);
-        let (state, mut is_wanted) = state_of(&row, &unit);
+        let (state, mut is_wanted) = task_state(&row, &unit);
         // What is started once is not wanted to run again.
         let is_over = matches!(row.state, State::STOPPED | State::UPDATING_STOPPED);
         is_wanted &= !(is_over && is_once);
@@ -380,33 +381,6 @@ impl Task {
             unit,
             row,
         })
-    }
-}
-
-/// What Docker calls a container's state, and whether it is meant to run.
-fn state_of(row: &Resource, unit: &Unit) -> (&'static str, bool) {
-    let ended = match unit.exit_code {
-        _ if row.state == State::ERROR => "failed",
-        Some(0) if unit.ended_by_itself => "complete",
-        Some(code) if code != 0 && unit.ended_by_itself => "failed",
-        _ => "shutdown",
-    };
-    if row.removed.is_some() {
-        return (ended, false);
-    }
-    match row.state {
-        State::REQUESTED | State::REGISTERING | State::CREATING | State::CREATED => match row.host_id {
-            None => ("pending", true),
-            Some(_) => ("preparing", true),
-        },
-        State::STARTING | State::RESTARTING => ("starting", true),
-        State::RUNNING | State::UPDATING_RUNNING => match row.health.as_str() {
-            "initializing" | "reinitializing" => ("starting", true),
-            _ => ("running", true),
-        },
-        State::STOPPING | State::REMOVING => ("running", false),
-        State::STOPPED | State::UPDATING_STOPPED => (ended, unit.ended_by_itself && !unit.is_over),
-        _ => (ended, false),
     }
 }
 

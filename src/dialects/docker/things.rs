@@ -12,7 +12,6 @@ use super::query::Query;
 use super::reader;
 use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
-use super::services::validated;
 use crate::engine::Input;
 use crate::model::own_labels::CONFIG;
 use crate::model::{Error, Resource};
@@ -151,7 +150,7 @@ pub async fn create(caller: &mut Caller, thing: Thing, body: Value) -> Outcome<V
     let row = match thing {
         Thing::Secret => {
             let sent = json!({"name": name, "value": data});
-            let mut input = validated(caller, &ty, sent, Purpose::Create, None).await?;
+            let mut input = caller.validated(&ty, sent, Purpose::Create, None).await?;
             caller.note(&ty.def, None, "create", &named(&name));
             input.insert(LABELS.into(), own);
             let made = caller.engine.create(&caller.scope, &ty, input).await?;

@@ -9,7 +9,6 @@ use super::keys::canonical;
 use super::query::Query;
 use super::record::nanos;
 use super::refusal::{Outcome, Refusal};
-use super::services::validated;
 use crate::engine::Input;
 use crate::model::id::new_uuid;
 use crate::model::launch::parse_reference;
@@ -121,7 +120,7 @@ pub async fn create(caller: &mut Caller, body: Value) -> Outcome<Value> {
     }
     let options = body.get("DriverOpts").cloned().unwrap_or(Value::Null);
     let sent = json!({"name": name, "driver": driver, "driverOpts": options});
-    let mut input = validated(caller, &ty, sent, Purpose::Create, None).await?;
+    let mut input = caller.validated(&ty, sent, Purpose::Create, None).await?;
     caller.note(&ty.def, None, "create", &named(&name));
     input.insert(LABELS.into(), given_labels(&body)?);
     let made = caller.engine.create(&caller.scope, &ty, input).await?;

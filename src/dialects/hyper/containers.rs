@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::caller::{Caller, Deed, fields, object};
 use super::query::Query;
 use super::refusal::{Outcome, Refusal};
+use crate::dialects::words::container_state;
 use crate::model::{Resource, State, Timestamp};
 use actix_web::http::StatusCode;
 
@@ -21,7 +22,7 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
             && !id.is_empty()
             && filters.fits("id", |wanted| id.starts_with(wanted))
             && filters.fits("name", |name| row.name.contains(name.trim_start_matches('/')))
-            && filters.fits("status", |status| status == word(&row))
+            && filters.fits("status", |status| status == container_state(&row))
             && filters.labels(&labels);
         if is_asked {
             let address = own.text("primaryIpAddress").unwrap_or_default();
@@ -33,7 +34,7 @@ pub async fn list(caller: &Caller, query: &Query) -> Outcome<Value> {
             out.push(json!({
                 "Id": id, "Names": [format!("/{}", row.name)], "Image": image(&own.text("imageUuid").unwrap_or_default()),
                 "ImageID": "", "Command": "", "Created": row.created.0 / 1_000, "Ports": [], "Labels": labels,
-                "State": word(&row), "Status": word(&row), "HostConfig": {"NetworkMode": "bridge"},
+                "State": container_state(&row), "Status": container_state(&row), "HostConfig": {"NetworkMode": "bridge"},
                 "NetworkSettings": {"Networks": {"bridge": {"IPAddress": address}}},
             }));
         }
@@ -73,7 +74,7 @@ pub async fn inspect(caller: &Caller, wanted: &str) -> Outcome<Value> {
     Ok(json!({
         "Id": own.text("externalId").unwrap_or_default(), "Created": row.created.to_wire_millis(), "Path": "", "Args": [],
         "State": {
-            "Status": word(&row), "Running": row.state == State::RUNNING, "Paused": false, "Restarting": false, "OOMKilled": false,
+            "Status": container_state(&row), "Running": row.state == State::RUNNING, "Paused": false, "Restarting": false, "OOMKilled": false,
             "Dead": false, "Pid": 0, "ExitCode": unit.exit_code.unwrap_or(0), "Error": row.message, "StartedAt": at(unit.up_since),
             "FinishedAt": at(unit.exited_at),
         },
@@ -100,14 +101,4 @@ pub async fn find(caller: &Caller, wanted: &str) -> Outcome<Resource> {
         StatusCode::NOT_FOUND,
         format!("No such container: {wanted}"),
     ))
-}
-
-/// A container's state in Docker's words.
-fn word(row: &Resource) -> &'static str {
-    match row.state {
-        State::RUNNING | State::UPDATING_RUNNING | State::STOPPING => "running",
-        State::REMOVING => "removing",
-        State::STOPPED | State::ERROR => "exited",
-        _ => "created",
-    }
 }

@@ -17,8 +17,6 @@ mod shown;
 mod spec;
 mod system;
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use actix_web::http::header::{CONTENT_TYPE, HOST, HeaderValue, SERVER, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -107,7 +105,6 @@ async fn admit(
     project: Option<&str>,
 ) -> Outcome<(Caller, Vec<u8>)> {
     let entry = &state.entry;
-    let client = entry.client(request);
     let mut headers: Vec<(&str, &str)> = Vec::new();
     for (name, value) in request.headers() {
         headers.extend(value.to_str().map(|value| (name.as_str(), value)));
@@ -122,7 +119,7 @@ async fn admit(
         query: request.uri().query().unwrap_or_default(),
         headers: &headers,
         project,
-        client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        client: entry.client_or_none(request),
     };
     let admitted = entry.gate.admit_signed(Version::V2Beta, &signed).await?;
     entry.guard.check_origin(request.headers())?;
@@ -132,13 +129,8 @@ async fn admit(
         None => Vec::new(),
     };
     signed.check_body(&sent)?;
-    let caller = Caller {
-        engine: entry.engine.clone(),
-        view: entry.engine.view(&scope).clone(),
-        scope,
-        client_ip: client.map(|ip| ip.to_string()).unwrap_or_default(),
-    };
-    Ok((caller, sent))
+    let client_ip = entry.client_text(request);
+    Ok((Caller::new(&entry.engine, scope, client_ip), sent))
 }
 
 async fn read(rest: &[&str], caller: &Caller, query: &Query) -> Outcome<HttpResponse> {

@@ -2,7 +2,8 @@
 
 use actix_web::http::StatusCode;
 
-use crate::model::{Error, ErrorKind};
+use crate::dialects::words::{said, status_of};
+use crate::model::Error;
 
 /// What is answered instead of what was asked for.
 #[derive(Debug)]
@@ -54,24 +55,8 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        let status = match error.kind {
-            ErrorKind::BadRequest | ErrorKind::Invalid => StatusCode::BAD_REQUEST,
-            ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
-            ErrorKind::Forbidden | ErrorKind::MethodNotAllowed => StatusCode::FORBIDDEN,
-            ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::Timeout => StatusCode::REQUEST_TIMEOUT,
-            ErrorKind::Conflict => StatusCode::CONFLICT,
-            ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            ErrorKind::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            ErrorKind::Internal => {
-                log::error!("{}", error.chain());
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-            ErrorKind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
-            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        let said = error.external.or(error.code.map(String::from));
-        let said = said.unwrap_or_else(|| status.canonical_reason().unwrap_or("refused").to_owned());
+        let status = status_of(&error);
+        let said = said(&error, status);
         let message = match error.field {
             Some(field) if field != said => format!("{field}: {said}"),
             _ => said,

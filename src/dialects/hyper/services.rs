@@ -111,7 +111,7 @@ pub async fn create(caller: &mut Caller, sent: &[u8]) -> Outcome<Value> {
                 body.insert("certChain".into(), json!(pem.chain));
             }
             let checked = caller.validated(&ty, body, Purpose::Create, None).await;
-            Some(checked.map_err(of_certificate)?)
+            Some(checked.map_err(|error| of_certificate(error.into()))?)
         }
     };
     let fronted = Fronted {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::caller::{Caller, blocking, fields, object};
+use super::caller::{Caller, blocking, fields, object, tenant};
 use super::native;
 use super::spec::Spec;
 use crate::model::launch::parse_reference;
@@ -232,7 +232,7 @@ pub fn made(caller: &Caller, row: &Resource, spec: &Spec, certificate: &str) -> 
 
 fn about<const N: usize>(caller: &Caller, known: [(&str, Value); N]) -> Map<String, Value> {
     let known = known.into_iter().map(|(key, value)| (key.to_owned(), value));
-    known.chain([("Tenant".to_owned(), json!(caller.tenant()))]).collect()
+    known.chain([("Tenant".to_owned(), json!(tenant(caller)))]).collect()
 }
 
 /// What was written, with sets as objects.

@@ -1,15 +1,18 @@
 //! One caller: its company, the clusters of it, and what it may do in one of them.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::ids::Ids;
 use super::refusal::{Form, Outcome, Refusal};
-use crate::engine::{Asked, Checked, Engine, Input, ListQuery, Scope};
-use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
+use crate::dialects::caller;
+pub use crate::dialects::caller::{Deed, blocking, fields, hostname, named};
+use crate::engine::{Input, ListQuery};
+use crate::model::{Resource, ResourceId, State};
 use crate::schema::validate::Purpose;
-use crate::schema::{Type, TypeView, Version, View};
+use crate::schema::{TypeView, Version};
 
 /// The most clusters of a company that are listed.
 const MOST_CLUSTERS: u32 = 3_000;
@@ -17,29 +20,24 @@ const MOST_CLUSTERS: u32 = 3_000;
 /// A caller that was let in, for its company or for one cluster of it.
 #[derive(Clone)]
 pub struct Caller {
-    /// Does what is asked.
-    pub engine: Arc<Engine>,
     /// Who asks: for the company, or for the cluster.
-    pub scope: Scope,
-    /// What there is for it.
-    pub view: Arc<View>,
+    pub one: caller::Caller,
     /// How rows are called here.
     pub ids: Arc<Ids>,
-    /// Where it asks from, or empty.
-    pub client_ip: String,
 }
 
-/// What is asked of a collection or a row of Rancher's that stands behind an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    /// To see.
-    Read,
-    /// To make.
-    Create,
-    /// To change.
-    Update,
-    /// To remove.
-    Remove,
+impl Deref for Caller {
+    type Target = caller::Caller;
+
+    fn deref(&self) -> &Self::Target {
+        &self.one
+    }
+}
+
+impl DerefMut for Caller {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.one
+    }
 }
 
 impl Caller {
@@ -96,77 +94,10 @@ impl Caller {
                 entered.map_err(|_| Refusal::nowhere())?
             }
         };
-        let view = self.engine.view(&scope).clone();
         Ok(Self {
-            scope,
-            view,
-            ..self.clone()
+            one: caller::Caller::new(&self.engine, scope, self.client_ip.clone()),
+            ids: self.ids.clone(),
         })
-    }
-
-    /// The type behind an object, if the caller may do that to its rows.
-    pub fn may(&self, kind: &str, deed: Deed) -> Outcome<Arc<TypeView>> {
-        let ty = self.view.find_by_kind(kind);
-        let has = |ty: &&Arc<TypeView>| {
-            let (methods, method) = match deed {
-                Deed::Read => (&ty.collection_methods, "GET"),
-                Deed::Create => (&ty.collection_methods, "POST"),
-                Deed::Update => (&ty.resource_methods, "PUT"),
-                Deed::Remove => (&ty.resource_methods, "DELETE"),
-            };
-            methods.iter().any(|m| m == method)
-        };
-        let forbidden = || Refusal::forbidden(format!("The role of this access token may not do that to a {kind}"));
-        ty.filter(has).cloned().ok_or_else(forbidden)
-    }
-
-    /// 403 unless the caller's view of a type has this action.
-    pub fn may_act(&self, ty: &TypeView, action: &str) -> Outcome<()> {
-        match ty.actions.contains_key(action) {
-            true => Ok(()),
-            false => Err(Refusal::forbidden(format!(
-                "The role of this access token may not {action} a {}",
-                ty.id
-            ))),
-        }
-    }
-
-    /// Whether the caller's view of launch configurations has a field.
-    pub fn shows(&self, native: &str) -> bool {
-        let launch = self.view.find_by_kind("launchConfig");
-        launch.is_some_and(|launch| launch.fields.contains_key(native))
-    }
-
-    /// Notes for the audit log what is asked for.
-    pub fn note(&mut self, ty: &Type, id: Option<&Resource>, operation: &str, body: &Input) {
-        let id = id.map(|row| self.engine.wire_id(row));
-        let asked = Asked {
-            ty,
-            id: id.as_deref(),
-            operation,
-            body,
-            client_ip: &self.client_ip,
-        };
-        self.scope.attempt = self.engine.attempt(&asked);
-    }
-
-    /// A type that no view shows.
-    pub fn hidden(&self, kind: &str) -> Outcome<Arc<Type>> {
-        let def = self.engine.registry().find_type(kind).cloned();
-        def.ok_or_else(|| Error::bug("a type is not there").into())
-    }
-
-    /// All rows of a root in the project. In the pool of blocking threads.
-    pub async fn rows(&self, root: &'static str) -> Result<Vec<Resource>> {
-        let (engine, scope) = (self.engine.clone(), self.scope.clone());
-        blocking(move || engine.rows(&scope, root)).await
-    }
-
-    /// Those that are not on their way out.
-    pub async fn lasting(&self, root: &'static str) -> Result<Vec<Resource>> {
-        let mut rows = self.rows(root).await?;
-        rows.retain(|row| !matches!(row.state, State::REMOVING | State::REMOVED | State::PURGED));
-        Ok(rows)
     }
 
     /// What counts of a body in Rancher's words; the native names of fields are told by what they are called here.
@@ -177,44 +108,12 @@ impl Caller {
         (purpose, own): (Purpose, Option<ResourceId>),
         (form, names): (Form, &[(&str, &str)]),
     ) -> Outcome<Input> {
-        let Value::Object(body) = body else {
-            return Err(Error::bug("a body that is no object").into());
-        };
-        let how = Checked {
-            views: [self.view.clone(), self.view.clone()],
-            ty: ty.clone(),
-            purpose,
-            own,
-        };
-        let checked = self.engine.validate(&self.scope, how, body).await;
+        let checked = self.one.validated(ty, body, purpose, own).await;
         checked.map_err(|error| Refusal::about(form, error, names))
     }
-}
-
-/// Does what may wait for the disk where it keeps nobody else waiting.
-pub async fn blocking<T: Send + 'static>(what: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(what)
-        .await
-        .map_err(|e| Error::internal("waiting for a blocking thread", e))?
-}
-
-/// One level of a row's fields.
-pub fn fields(row: &Resource) -> Result<Fields> {
-    Fields::parse(&row.fields)
-}
-
-/// What the audit log reads of an object of which it must not have more.
-pub fn named(name: &str) -> Input {
-    Input::from_iter([("name".to_owned(), Value::from(name))])
 }
 
 /// A list as all of them are written.
 pub fn list(data: Vec<Value>) -> Value {
     json!({"object": "list", "data": data})
-}
-
-/// What a host is called.
-pub fn hostname(row: &Resource) -> String {
-    let own = fields(row).ok().and_then(|fields| fields.text("hostname"));
-    own.filter(|name| !name.is_empty()).unwrap_or_else(|| row.name.clone())
 }

@@ -4,6 +4,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::model::ResourceId;
+use crate::model::docker_ids::{mix, unmix};
 
 /// So many digits follow what it is.
 const LENGTH: usize = 11;
@@ -50,19 +51,6 @@ impl Ids {
         let whole = u64::try_from(whole).ok()?;
         Some(ResourceId((unmix(whole) ^ self.mask).cast_signed()))
     }
-}
-
-/// Spreads numbers that follow each other over all there are (the finalizer of splitmix64, which can be undone).
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-fn unmix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 31) ^ (x >> 62)).wrapping_mul(0x3196_42b2_d24d_8ec3);
-    x = (x ^ (x >> 27) ^ (x >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
-    x ^ (x >> 30) ^ (x >> 60)
 }
 
 #[cfg(test)]

@@ -37,8 +37,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::Value;
 
-use super::entry::Entry;
-use crate::auth::Presented;
+use super::entry::{Claim, Entry};
 use crate::engine::Proof;
 use crate::http::headers::one_text;
 use crate::http::{body, path};
@@ -123,16 +122,12 @@ async fn admit(request: &HttpRequest, state: &MedStackApi) -> Outcome<Caller> {
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic "))
     };
     let shown = shown.filter(is_basic).ok_or_else(Refusal::unauthorized)?;
-    let client = entry.client(request);
-    let presented = Presented {
-        authorization: Some(shown),
-        cookie: None,
-        parameter: None,
-        project: None,
-        client_key: None,
-        enforce: true,
-        client: client.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+    let claim = Claim {
+        shown: Some(shown),
+        must_prove: true,
+        ..Claim::default()
     };
+    let presented = entry.presented(request, claim);
     let scope = entry.gate.admit(Version::V2Beta, &presented).await?.scope;
     entry.guard.check_origin(headers)?;
     let is_key = matches!(scope.proof, Proof::Key(_));
@@ -143,13 +138,10 @@ async fn admit(request: &HttpRequest, state: &MedStackApi) -> Outcome<Caller> {
     if !is_key || !is_company {
         return Err(Refusal::unauthorized());
     }
-    let view = entry.engine.view(&scope).clone();
+    let client_ip = entry.client_text(request);
     Ok(Caller {
-        engine: entry.engine.clone(),
-        view,
-        scope,
+        one: super::caller::Caller::new(&entry.engine, scope, client_ip),
         ids: state.ids.clone(),
-        client_ip: client.map(|ip| ip.to_string()).unwrap_or_default(),
     })
 }
 

@@ -180,7 +180,7 @@ pub async fn remove(caller: &mut Caller, id: &str) -> Outcome<Value> {
     if managers.iter().all(|manager| manager.id == host.id) {
         return Err(Refusal::conflict_as("The only manager of a cluster stays"));
     }
-    let host = caller.engine.let_host_go(&caller.scope, &host).await?;
+    let host = caller.engine.remove_host(&caller.scope, &host).await?;
     shown(caller, &hosts, &host, Some("deleting")).await
 }
 

@@ -1,12 +1,9 @@
 //! Where containers may be: swarm's constraints as rules about labels of hosts, which are the engine's.
 
 use super::refusal::{Form, Outcome, Refusal};
+use crate::dialects::words::{architecture, host_label};
 use crate::model::own_labels::HOST;
 
-/// Which labels a host has to have.
-pub const HOST_LABEL: &str = "io.rancher.scheduler.affinity:host_label";
-/// Which it must not have.
-pub const HOST_LABEL_NE: &str = "io.rancher.scheduler.affinity:host_label_ne";
 /// The label of hosts that are managers; where none has it, the oldest is one.
 pub const MANAGER: &str = "medstack.manager";
 
@@ -63,22 +60,9 @@ pub fn rules(constraints: &[String], hosts: &dyn Hosts) -> Outcome<Rules> {
     Ok(rules)
 }
 
-/// The label of hosts that a constraint is about.
+/// The label of hosts that a constraint is about; rules are told apart by commas.
 fn label(key: &str) -> Option<&str> {
-    let of = |prefix: &str| {
-        key.strip_prefix(prefix)
-            .filter(|label| !label.is_empty() && !label.contains(','))
-    };
-    of("node.labels.").or_else(|| of("engine.labels."))
-}
-
-/// Processors as engines call them.
-fn architecture(word: &str) -> &str {
-    match word {
-        "amd64" => "x86_64",
-        "arm64" => "aarch64",
-        other => other,
-    }
+    host_label(key).filter(|label| !label.contains(','))
 }
 
 /// What a rule about hosts is in swarm's words; nothing for one that differs from server to server.

@@ -3,10 +3,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::placement::{HOST_LABEL, HOST_LABEL_NE, Hosts, rules};
+use super::placement::{Hosts, rules};
 use super::refusal::{Form, Outcome, Refusal};
 use super::spec::{File, Spec};
 use super::words;
+use crate::model::launch::{LABEL_HOST, LABEL_HOST_NE};
 use crate::model::own_labels::CONFIG;
 use crate::model::secret_reference::place_of;
 
@@ -72,7 +73,7 @@ pub fn project(spec: &Spec, others: &dyn Others) -> Outcome<Native> {
     put_configs(&mut labels, spec, others)?;
     put_check(&mut launch, spec);
     let places = rules(&spec.placement_constraints, others)?;
-    for (label, all) in [(HOST_LABEL, places.with), (HOST_LABEL_NE, places.without)] {
+    for (label, all) in [(LABEL_HOST, places.with), (LABEL_HOST_NE, places.without)] {
         if !all.is_empty() {
             labels.insert(label.into(), json!(all.join(",")));
         }

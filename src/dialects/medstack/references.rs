@@ -131,7 +131,7 @@ impl Others for Named {
 /// 403 for a service that names secrets or configs, if the caller may see none.
 pub fn check_may_name(caller: &Caller, names_any: bool) -> Outcome<()> {
     match names_any {
-        true => caller.may("secret", Deed::Read).map(drop),
+        true => Ok(caller.may("secret", Deed::Read).map(drop)?),
         false => Ok(()),
     }
 }

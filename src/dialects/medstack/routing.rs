@@ -19,6 +19,7 @@ use super::project::ROUTER;
 use super::record::Service;
 use super::references::address_of;
 use super::refusal::{Form, Outcome, Refusal};
+use crate::model::launch::LABEL_GLOBAL;
 use crate::model::{Error, Resource, ResourceId};
 use crate::schema::validate::Purpose;
 
@@ -122,7 +123,7 @@ async fn make(caller: &Caller, stack: &Resource, simulates: bool, config: Value)
     let mut launch = json!({
         "ports": ["80:80/tcp", "443:443/tcp"],
         // No way leads from one engine to the containers of another: each host has its own.
-        "labels": {"io.rancher.scheduler.global": "true"},
+        "labels": {LABEL_GLOBAL: "true"},
     });
     if let (true, Some(launch)) = (simulates, launch.as_object_mut()) {
         launch.insert("imageUuid".into(), json!(SIMULATED));

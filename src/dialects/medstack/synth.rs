@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::placement::{HOST_LABEL, HOST_LABEL_NE, constraint};
+use super::placement::constraint;
 use super::spec::{File, Mount, Spec, Variable};
 use super::words;
+use crate::model::launch::{LABEL_HOST, LABEL_HOST_NE};
 use crate::model::own_labels::CONFIG;
 
 /// The names of secrets by their ids.
@@ -165,7 +166,7 @@ fn put_labels(spec: &mut Spec, launch: &Map<String, Value>) {
     }
     spec.configs.sort_by(|one, other| one.file_name.cmp(&other.file_name));
     let labels = launch.get("labels").and_then(Value::as_object);
-    for (label, is_same) in [(HOST_LABEL, true), (HOST_LABEL_NE, false)] {
+    for (label, is_same) in [(LABEL_HOST, true), (LABEL_HOST_NE, false)] {
         let value = labels
             .and_then(|labels| labels.get(label)?.as_str())
             .unwrap_or_default();

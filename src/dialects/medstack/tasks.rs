@@ -8,6 +8,7 @@ use super::caller::{Caller, Deed, blocking, fields, list as listed};
 use super::record::Service;
 use super::refusal::Outcome;
 use super::services;
+use crate::dialects::words::task_state;
 use crate::engine::Unit;
 use crate::model::{Resource, ResourceId, State, Timestamp};
 
@@ -115,31 +116,14 @@ fn pending(caller: &Caller, service: &Service, there: &[Task]) -> Vec<Task> {
 
 /// What swarm calls a container's state, and whether it is meant to run.
 fn state_of(row: &Resource, unit: &Unit) -> (&'static str, bool) {
-    let ended = match unit.exit_code {
-        _ if row.state == State::ERROR => "rejected",
-        Some(0) if unit.ended_by_itself => "complete",
-        Some(code) if code != 0 && unit.ended_by_itself => "failed",
-        _ => "shutdown",
+    let (word, is_wanted) = task_state(row, unit);
+    let own = match row.state {
+        State::ERROR => "rejected",
+        State::REQUESTED if row.removed.is_none() && row.host_id.is_some() => "assigned",
+        State::REMOVING if row.removed.is_none() => "remove",
+        _ => word,
     };
-    if row.removed.is_some() {
-        return (ended, false);
-    }
-    match row.state {
-        State::REQUESTED | State::REGISTERING | State::CREATING | State::CREATED => match row.host_id {
-            None => ("pending", true),
-            Some(_) if row.state == State::REQUESTED => ("assigned", true),
-            Some(_) => ("preparing", true),
-        },
-        State::STARTING | State::RESTARTING => ("starting", true),
-        State::RUNNING | State::UPDATING_RUNNING => match row.health.as_str() {
-            "initializing" | "reinitializing" => ("starting", true),
-            _ => ("running", true),
-        },
-        State::STOPPING => ("running", false),
-        State::REMOVING => ("remove", false),
-        State::STOPPED | State::UPDATING_STOPPED => (ended, unit.ended_by_itself && !unit.is_over),
-        _ => (ended, false),
-    }
+    (own, is_wanted)
 }
 
 fn shown(caller: &Caller, service: &Service, task: &Task) -> Outcome<Value> {

@@ -147,7 +147,7 @@ pub async fn remove(caller: &mut Caller, thing: Thing, id: &str) -> Outcome<()> 
 }
 
 fn def_of(caller: &Caller, thing: Thing) -> Outcome<Arc<Type>> {
-    caller.hidden(thing.root())
+    Ok(caller.hidden(thing.root())?)
 }
 
 /// Whether a service has it: one of this interface, or any other.

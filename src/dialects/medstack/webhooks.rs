@@ -17,7 +17,7 @@ const LONGEST_LABEL: usize = 255;
 /// 403 for a role that changes nothing: who may make services may be told of them.
 fn may_change(caller: &Caller) -> Outcome<()> {
     match caller.scope.effective.kind == "project" {
-        true => caller.may("service", Deed::Create).map(drop),
+        true => Ok(caller.may("service", Deed::Create).map(drop)?),
         false if caller.scope.effective.kind == "readAdmin" => {
             Err(Refusal::forbidden("The role of this access token changes nothing"))
         }

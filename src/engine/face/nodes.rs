@@ -23,7 +23,7 @@ impl Engine {
     ///
     /// # Errors
     /// 403 for who may not remove it.
-    pub async fn let_host_go(&self, scope: &Scope, row: &Resource) -> Result<Resource> {
+    pub async fn remove_host(&self, scope: &Scope, row: &Resource) -> Result<Resource> {
         self.core.require(scope, row, "remove")?;
         hosts::ask_to_go(&self.core, scope, row).await
     }

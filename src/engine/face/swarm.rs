@@ -1,10 +1,9 @@
-//! What an interface asks for that knows a project as a cluster: settings of the whole, and hosts that leave it.
+//! What an interface asks for that knows a project as a cluster: settings of the whole.
 
 use serde_json::Value;
 
 use super::Engine;
 use crate::engine::core::Scope;
-use crate::engine::hosts;
 use crate::model::{Resource, Result};
 
 impl Engine {
@@ -25,14 +24,5 @@ impl Engine {
         now: Value,
     ) -> Result<Resource> {
         self.core().write_project_field(scope, field, was, now).await
-    }
-
-    /// Asks a host to go, whatever it does now: it takes nothing new, its containers go, and then itself.
-    ///
-    /// # Errors
-    /// 403 for who may not change hosts.
-    pub async fn remove_host(&self, scope: &Scope, row: &Resource) -> Result<Resource> {
-        self.core().require(scope, row, "remove")?;
-        hosts::remove(self.core(), scope, row).await
     }
 }

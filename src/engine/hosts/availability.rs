@@ -7,21 +7,8 @@ use crate::engine::labels;
 use crate::model::{Fields, Resource, Result};
 use crate::store::Changes;
 
-use super::host::ask_to_remove;
-
 /// The field that says that a host which takes nothing was emptied, too. No view shows it.
 const EVACUATED: &str = "evacuated";
-
-/// Asks a host to go, whatever it does now.
-pub(crate) async fn remove(core: &Core, scope: &Scope, row: &Resource) -> Result<Resource> {
-    let (id, machine) = (row.id, core.machine_of_row(row)?.clone());
-    core.write_for(scope, move |tx| {
-        let row = live(tx, id)?;
-        ask_to_remove(tx, &machine, &row)?;
-        tx.get(id)
-    })
-    .await
-}
 
 /// Asks for a process of a host, `activate`, `deactivate`, `evacuate` or `update`; `new` are its labels from then on. Who says
 /// these, too, need not wait until the host has come where it was led before.

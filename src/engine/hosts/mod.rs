@@ -21,7 +21,7 @@ mod watch;
 mod whole;
 
 pub use attaching::Attachment;
-pub(crate) use availability::{ask, remove};
+pub(crate) use availability::ask;
 pub(crate) use dispatch::{act, create, handle, look_at, update};
 pub(crate) use host::agent_state;
 pub(crate) use host_fields::derive;

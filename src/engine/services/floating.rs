@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use serde_json::{Value, json};
 
 use crate::engine::core::{Core, Input, Scope, check_free_in_account, live, new_row, retire};
+use crate::model::launch::LABEL_HOST;
 use crate::model::launch::parse_reference;
 use crate::model::lb_config::LbConfig;
 use crate::model::own_labels::HOST;
@@ -20,8 +21,6 @@ use super::upgrade::{Config, Upgrade};
 const FLOATING_ADDRESS: &str = "floatingAddress";
 /// The most of a project.
 const MOST: usize = 64;
-/// The label that says on which host a container has to be.
-const ON_HOST: &str = "io.rancher.scheduler.affinity:host_label";
 /// The code of a refusal because an address is somebody's.
 pub const ADDRESS_IN_USE: &str = "AddressInUse";
 /// The code of a refusal because somebody has another address.
@@ -231,11 +230,11 @@ fn publish(
         Some((address, host)) => {
             let ports = ports.iter().map(|port| format!("{address}:{port}:{port}/tcp"));
             launch.insert("ports".into(), json!(ports.collect::<Vec<_>>()));
-            labels.insert(ON_HOST.into(), json!(format!("{HOST}id={host}")));
+            labels.insert(LABEL_HOST.into(), json!(format!("{HOST}id={host}")));
         }
         None => {
             launch.insert("ports".into(), json!([]));
-            labels.shift_remove(ON_HOST);
+            labels.shift_remove(LABEL_HOST);
         }
     }
     launch.insert("labels".into(), Value::Object(labels));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::engine::core::{Core, Input, Scope, Update, apply_update, insert_and_start, note_service, row_from_input};
+use crate::model::launch::LABEL_PULL_IMAGE;
 use crate::model::launch::parse_reference;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::limits::{RECEIVERS, SCALE};
@@ -20,7 +21,7 @@ use super::upgrade::{Config, Upgrade};
 /// The kind of the generic objects that are receivers.
 pub(crate) const RECEIVER: &str = "webhookReceiver";
 /// The label that has an image pulled before each start.
-const PULL: (&str, &str) = ("io.rancher.container.pull_image", "always");
+const PULL: (&str, &str) = (LABEL_PULL_IMAGE, "always");
 /// The driver that Rancher has and this server does not.
 const NOT_BUILT: &str = "scaleHost";
 /// The longest time between two batches, in seconds.
