@@ -133,6 +133,8 @@ pub struct NamedEngine {
     pub name: Option<String>,
     /// `unix://` or `tcp://`
     pub url: String,
+    /// Further managers of the swarm, where it is one.
+    pub managers: Vec<String>,
     /// The project that it runs containers for, by id, uuid or name.
     pub project: Option<String>,
     /// The folder of its `ca.pem`, `cert.pem` and `key.pem`.
@@ -146,7 +148,15 @@ impl NamedEngine {
     pub fn at(url: String) -> Self {
         Self { url, ..Self::default() }
     }
+
+    /// Whether it stands for all nodes of the swarm whose managers it names.
+    pub fn is_swarm(&self) -> bool {
+        self.name.as_deref() == Some(SWARM)
+    }
 }
+
+/// The name that stands for a swarm, and for no engine.
+const SWARM: &str = "swarm";
 
 /// The engines that flags and environment name: `None` if nobody did, no engine at all for the word `none`.
 pub fn named_engines(serve: &Serve) -> Result<Option<Vec<NamedEngine>>, Failure> {
@@ -173,7 +183,7 @@ pub fn named_engines(serve: &Serve) -> Result<Option<Vec<NamedEngine>>, Failure>
     Ok(Some(engines))
 }
 
-/// `[NAME=]URL[,project=PROJECT][,cert-path=DIR][,label.KEY=VALUE]…`
+/// `[NAME=]URL[,project=PROJECT][,cert-path=DIR][,label.KEY=VALUE]…`, and where the name is `swarm` more addresses: `swarm=URL[,URL]…`
 fn named_engine(text: &str, cert_path: Option<&Path>) -> Result<NamedEngine, String> {
     let mut parts = text.split(',').map(str::trim);
     let first = parts.next().unwrap_or_default();
@@ -197,6 +207,10 @@ fn named_engine(text: &str, cert_path: Option<&Path>) -> Result<NamedEngine, Str
         ..NamedEngine::at(url.to_owned())
     };
     for part in parts {
+        if engine.is_swarm() && part.contains("://") && !part.contains('=') {
+            engine.managers.push(part.to_owned());
+            continue;
+        }
         let label = |key: &str| key.strip_prefix("label.").filter(|l| !l.is_empty()).map(str::to_owned);
         match part.split_once('=') {
             Some(("project", project)) if !project.is_empty() => engine.project = Some(project.to_owned()),
@@ -340,6 +354,8 @@ mod tests {
             (&["a=unix:///a,label.=x"], "none of project="),
             (&["a=unix:///a,ssd"], "none of project="),
             (&["a=http://10.0.0.2:2375"], "write tcp://10.0.0.2:2375"),
+            (&["a=tcp://10.0.0.2:2375,tcp://10.0.0.3:2375"], "none of project="),
+            (&["swarm=tcp://10.0.0.2:2375,10.0.0.3:2375"], "none of project="),
         ] {
             let flags: Vec<_> = texts.iter().flat_map(|text| ["--docker", text]).collect();
             let refused = named(&flags);
@@ -348,6 +364,25 @@ mod tests {
                 "{texts:?}: {refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_swarm_is_named_by_its_managers() {
+        let given = serve(&[
+            "--docker",
+            "swarm=tcp://10.0.0.1:2376,tcp://10.0.0.2:2376,project=1a7,cert-path=/c",
+        ]);
+        let named = named_engines(&given).ok().flatten().unwrap_or_default();
+        let [swarm] = named.as_slice() else { panic!("{named:?}") };
+        assert!(swarm.is_swarm());
+        assert_eq!(
+            (swarm.url.as_str(), swarm.managers.as_slice()),
+            ("tcp://10.0.0.1:2376", &["tcp://10.0.0.2:2376".to_owned()][..])
+        );
+        assert_eq!(
+            (swarm.project.as_deref(), swarm.cert_path.as_deref()),
+            (Some("1a7"), Some(Path::new("/c")))
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::failure::{Failure, Status};
 use crate::keyfile;
 use crate::model::time::SystemClock;
 use crate::model::{Clock as _, Timestamp};
-use crate::runtime::docker::Docker;
+use crate::runtime::Cluster as _;
+use crate::runtime::docker::{Docker, Swarm};
 use crate::store::Store;
 
 use super::engines::{LOCAL_SOCKET, describe};
@@ -273,6 +274,10 @@ async fn engines(serve: &Serve, findings: &mut Findings) {
         }
     };
     for one in named {
+        if one.is_swarm() {
+            swarm(one, findings).await;
+            continue;
+        }
         let name = one.name.map(|name| format!("{name}: ")).unwrap_or_default();
         let docker = match Docker::connect(&one.url, one.cert_path.as_deref(), "doctor") {
             Ok(docker) => docker,
@@ -298,6 +303,29 @@ async fn engines(serve: &Serve, findings: &mut Findings) {
                 findings.note(Verdict::Doubtful, "engine", words);
             }
         }
+    }
+}
+
+async fn swarm(one: NamedEngine, findings: &mut Findings) {
+    let urls: Vec<String> = std::iter::once(one.url).chain(one.managers).collect();
+    let nodes = match Swarm::connect(&urls, one.cert_path.as_deref(), "doctor") {
+        Ok(swarm) => swarm.nodes().await,
+        Err(e) => return findings.note(Verdict::Wrong, "engine", format!("swarm: {e}")),
+    };
+    match nodes {
+        Ok(nodes) => {
+            let ready = nodes.iter().filter(|node| node.is_ready).count();
+            findings.note(
+                Verdict::Fine,
+                "engine",
+                format!("a swarm of {} nodes, {ready} of them ready", nodes.len()),
+            );
+        }
+        Err(e) => findings.note(
+            Verdict::Doubtful,
+            "engine",
+            format!("swarm: {e}; a server would ask again and again"),
+        ),
     }
 }
 

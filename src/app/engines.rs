@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::cli::Serve;
 use crate::config::{NamedEngine, named_engines};
-use crate::engine::{Attachment, Connect, Engine, EngineConfig};
+use crate::engine::{Attachment, Connect, Engine, EngineConfig, Following};
 use crate::failure::Failure;
 use crate::model::{Clock, ErrorKind};
-use crate::runtime::docker::Docker;
+use crate::runtime::docker::{Docker, Swarm};
 use crate::runtime::sim::Sim;
 use crate::runtime::{EngineAddress, EngineInfo, Error, Runtime};
 
@@ -54,7 +54,10 @@ async fn attach_all(named: Vec<NamedEngine>, engine: &Engine) -> Result<FoundEng
     let is_none = named.is_empty();
     let mut words = Vec::new();
     for one in named {
-        words.push(attach_named(one, engine).await?);
+        words.push(match one.is_swarm() {
+            true => follow_swarm(one, engine).await?,
+            false => attach_named(one, engine).await?,
+        });
     }
     if is_none {
         words.push("no Docker Engine: only sim: images will run".to_owned());
@@ -103,6 +106,26 @@ async fn attach_local(serve: &Serve, engine: &Engine, clock: Arc<dyn Clock>) -> 
 fn connect(one: &NamedEngine, engine: &Engine) -> Result<Docker, Failure> {
     Docker::connect(&one.url, one.cert_path.as_deref(), engine.server_uuid())
         .map_err(|e| Failure::config(format!("--docker {}: {e}", one.url)))
+}
+
+/// Lets the nodes of a swarm be hosts, and says so.
+async fn follow_swarm(one: NamedEngine, engine: &Engine) -> Result<String, Failure> {
+    let urls: Vec<String> = std::iter::once(one.url).chain(one.managers).collect();
+    let named = urls.join(",");
+    let misnamed = |why: String| Failure::config(format!("--docker swarm={named}: {why}"));
+    let swarm = Swarm::connect(&urls, one.cert_path.as_deref(), engine.server_uuid());
+    let followed = engine.follow_cluster(Following {
+        cluster: Arc::new(swarm.map_err(|e| misnamed(e.to_string()))?),
+        project: one.project,
+        labels: one.labels,
+    });
+    match followed.await {
+        Ok(words) => Ok(format!("{words} at {named}")),
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => {
+            Err(misnamed(error.external.unwrap_or_default()))
+        }
+        Err(error) => Err(broken("following the swarm", error)),
+    }
 }
 
 /// Ties one engine to its host, and says so. One that may not be that host's keeps nobody from starting the server: the

@@ -36,7 +36,7 @@ pub use core::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TO
 pub use core::{Account, Answer, AuthType, Derived, Filter, Input, ListQuery, Page, Proof, Reach, Scope, Setting};
 pub use core::{Asked, Attempt};
 pub use core::{Change, Changed, Missed, News, Published};
-pub use core::{Connect, EngineConfig, MakeSimulator, Simulators, TunnelEngines};
+pub use core::{Connect, EngineConfig, Following, MakeSimulator, Simulators, TunnelEngines};
 pub use core::{LoopStatus, ProcessDefinition, ProcessInstance, ProcessPage, StateTransition};
 pub use core::{MAX_PINGS, MAX_QUEUED, PING_MILLIS};
 pub use core::{Message, WriteMessage, Written};

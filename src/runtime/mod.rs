@@ -15,6 +15,7 @@ use crate::model::port::PortSpec;
 pub use crate::model::probe::{Probe, ProbeResult};
 
 mod balancers;
+mod cluster;
 pub mod docker;
 mod engine_address;
 pub mod images;
@@ -29,6 +30,7 @@ use stats::{Sample, Samples};
 use streams::{Bytestream, Connection, ExecWanted, LogsWanted, Pieces, Running};
 
 pub use balancers::{BalancerFeed, FileSpec};
+pub use cluster::{Availability, Cluster, Node};
 pub use engine_address::{ConnectEngine, EngineAddress, TlsTexts};
 pub use images::{AskedRegistry, ImageDetails, ImageFound, ImagePlatform, Images, RegistryImage};
 pub use names::{FirstTable, NameFeed, NameServerFound, NameServerSpec};
@@ -328,6 +330,8 @@ async fn pause(time: Duration) {
 pub struct Capabilities {
     /// Networks of several projects may have the same subnet.
     pub overlapping_subnets: bool,
+    /// A project has one network on all engines that say so: containers of one reach those of the others.
+    pub shared_networks: bool,
     /// Its containers may be published on ports that programs of this machine have.
     pub shares_our_ports: bool,
     /// It can run name servers, if nothing else is in the way.

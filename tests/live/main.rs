@@ -45,4 +45,5 @@ mod staying_up;
 mod streams;
 mod support;
 mod swarm_beside;
+mod swarm_nodes;
 mod upgrades;

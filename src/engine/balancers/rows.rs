@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::engine::access::certificate_key;
 use crate::engine::core::{Core, notes, publishes_for};
+use crate::engine::hosts::is_node;
 use crate::engine::instances::{InstanceNotes, launch_of, plan_health, plan_state};
 use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::lb_config::LbConfig;
@@ -23,6 +24,8 @@ pub(super) struct Rows {
     pub(super) labels: BTreeMap<String, String>,
     /// Where it runs.
     pub(super) host: Option<ResourceId>,
+    /// The hosts to whose containers a way leads from there: that host, and where the network is one of a cluster all others of it.
+    pub(super) reached: BTreeSet<ResourceId>,
     /// Whether it publishes a service's ports of the mesh: then each container says at which port it is to be reached.
     pub(super) is_mesh: bool,
     /// Other hosts that have a balancer of the same service which is well: their addresses.
@@ -117,6 +120,7 @@ impl Core {
             released: self.balancers.released(),
             ..Rows::default()
         };
+        self.read_reached(&row, &mut rows)?;
         if rows.is_mesh {
             self.read_peers(&row, service.id, &mut rows)?;
         }
@@ -136,6 +140,16 @@ impl Core {
         Ok(Some(rows))
     }
 
+    fn read_reached(&self, own: &Resource, rows: &mut Rows) -> Result<()> {
+        let Some(host) = own.host_id else { return Ok(()) };
+        rows.reached.insert(host);
+        if self.store.find(host)?.is_some_and(|host| is_node(&host)) {
+            let hosts = self.store.all("host", own.account_id)?.into_iter();
+            rows.reached.extend(hosts.filter(is_node).map(|host| host.id));
+        }
+        Ok(())
+    }
+
     /// The other balancers of a service, as far as something leads there. An address that two hosts have, the balancer's own among
     /// them, leads nobody knows where, perhaps back.
     fn read_peers(&self, own: &Resource, service: ResourceId, rows: &mut Rows) -> Result<()> {
@@ -143,7 +157,9 @@ impl Core {
         for other in self.store.children(service, "instance")? {
             let is_well =
                 plan_state(other.state) == InstanceState::Running && plan_health(&other.health) == Health::Healthy;
-            let Some(host) = other.host_id.filter(|host| is_well || own.host_id == Some(*host)) else {
+            // Where a way leads to the containers themselves, no balancer is needed in between.
+            let is_there = |host: &ResourceId| own.host_id == Some(*host) || is_well && !rows.reached.contains(host);
+            let Some(host) = other.host_id.filter(is_there) else {
                 continue;
             };
             let Some(host) = self.store.find(host)?.filter(|host| host.removed.is_none()) else {

@@ -261,8 +261,8 @@ fn target(rows: &Rows, member: &Member, at: At) -> Option<Placed> {
     let port = at.of(member)?;
     let address = match launch.network_mode.as_deref() {
         Some("host") => rows.addresses.get(&row.host_id?)?.clone(),
-        // No way leads from one engine's network to another's.
-        _ if row.host_id != rows.host => return None,
+        // No way leads from one engine's own network to another's.
+        _ if !row.host_id.is_some_and(|host| rows.reached.contains(&host)) => return None,
         _ => note.ip.clone()?,
     };
     Some(Placed {
@@ -336,6 +336,7 @@ mod tests {
                 serde_json::from_str(r#"{"sourcePort": 8080, "targetPort": 80, "serviceId": "1s7"}"#).unwrap();
             let rows = Rows {
                 host: Some(ResourceId(1)),
+                reached: BTreeSet::from([ResourceId(1)]),
                 is_mesh: true,
                 peers: BTreeMap::from([(ResourceId(2), "192.0.2.2".to_owned())]),
                 services: BTreeMap::from([(ResourceId(7), service)]),
@@ -348,6 +349,39 @@ mod tests {
                 .collect();
             found.sort();
             assert_eq!(found.join(" "), expected, "{there:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn on_a_clusters_network_every_container_is_reached() {
+        let (_folder, core) = testkit::empty();
+        for (reached, expected) in [(&[1][..], "10.0.0.1:80"), (&[1, 2], "10.0.0.1:80 10.0.0.2:80")] {
+            let mut members = Vec::new();
+            for host in [1, 2] {
+                let mut member = member(&core, State::RUNNING, host).await;
+                member.launch.network_mode = None;
+                member.note.ip = Some(format!("10.0.0.{host}"));
+                members.push(member);
+            }
+            let service = Service {
+                members,
+                ..Service::default()
+            };
+            let rule: PortRule =
+                serde_json::from_str(r#"{"sourcePort": 80, "targetPort": 80, "serviceId": "1s7"}"#).unwrap();
+            let rows = Rows {
+                host: Some(ResourceId(1)),
+                reached: reached.iter().copied().map(ResourceId).collect(),
+                services: BTreeMap::from([(ResourceId(7), service)]),
+                ..Rows::default()
+            };
+            let mut found: Vec<String> = rules_of(&rows, &rule)
+                .iter()
+                .flat_map(|rule| rule.targets.values())
+                .map(|target| format!("{}:{}", target.address, target.port))
+                .collect();
+            found.sort();
+            assert_eq!(found.join(" "), expected);
         }
     }
 

@@ -2,12 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Error, ErrorKind, ResourceId, Result};
 
 /// A project's subnet on one engine has this prefix: 1,021 containers, and 64 projects in the default pool.
 pub(crate) const PROJECT_PREFIX: u8 = 22;
+
+/// On all nodes of a cluster together it has this one: 3,839 containers, and 16 projects in the default pool.
+pub(crate) const CLUSTER_PREFIX: u8 = 20;
+
+/// So many addresses at the beginning of a cluster's network are its own: it takes one for each node.
+const CLUSTERS_OWN: u32 = 256;
 
 /// An IPv4 subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +40,14 @@ impl Subnet {
         1 << (32 - self.prefix)
     }
 
-    /// Whether a container may have this address: not those of the network itself.
+    /// The addresses that containers may have: not those of the network itself.
+    fn addresses(self) -> Range<u32> {
+        self.base + 2..self.base + self.size() - 1
+    }
+
+    /// Whether a container may have this address.
     pub(crate) fn contains(self, address: u32) -> bool {
-        address > self.base + 1 && address < self.base + self.size() - 1
+        self.addresses().contains(&address)
     }
 
     /// The subnets of a longer prefix in it, starting with the n-th.
@@ -61,14 +73,41 @@ impl Subnet {
     }
 }
 
+/// The network of a project, on one engine or on all nodes of a cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct ProjectNetwork {
+    /// The engine's id of it.
+    pub(crate) id: String,
+    pub(crate) subnet: Subnet,
+    /// It is the same one on all nodes of a cluster.
+    pub(crate) is_shared: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct Taken {
     /// A project is here once its rows were read.
     pub(crate) by_project: HashMap<ResourceId, BTreeSet<u32>>,
-    /// The network of a project on a host: the engine's id and the subnet, once made sure of in this process.
-    pub(crate) networks: HashMap<(ResourceId, ResourceId), (String, Subnet)>,
-    /// By project: what no container is given, as a server of the network has it, on each host perhaps the same.
-    reserved: HashMap<ResourceId, BTreeSet<u32>>,
+    /// The network of a project on a host, once made sure of in this process.
+    pub(crate) networks: HashMap<(ResourceId, ResourceId), ProjectNetwork>,
+    /// By project: what no container is given, as a server of the network has it on a host; on each perhaps the same, but where
+    /// hosts share the network.
+    reserved: HashMap<ResourceId, BTreeSet<(u32, ResourceId)>>,
+}
+
+impl ProjectNetwork {
+    /// The addresses that are handed out.
+    fn addresses(&self) -> Range<u32> {
+        let all = self.subnet.addresses();
+        match self.is_shared {
+            true => self.subnet.base + CLUSTERS_OWN..all.end,
+            false => all,
+        }
+    }
+}
+
+fn is_reserved(reserved: &BTreeSet<(u32, ResourceId)>, address: u32) -> bool {
+    let mut from = reserved.range((address, ResourceId(i64::MIN))..);
+    from.next().is_some_and(|(other, _)| *other == address)
 }
 
 /// Who has which address. In memory; filled from a project's rows when the first address is asked for.
@@ -115,7 +154,7 @@ impl Addresses {
     }
 
     /// Takes one of `wanted` that is free and fits, else the lowest free one; `None` if the subnet is full.
-    pub(crate) fn allocate(&self, project: ResourceId, subnet: Subnet, wanted: &[String]) -> Option<String> {
+    pub(crate) fn allocate(&self, project: ResourceId, network: &ProjectNetwork, wanted: &[String]) -> Option<String> {
         let mut taken = self.lock();
         let Taken {
             by_project, reserved, ..
@@ -123,31 +162,49 @@ impl Addresses {
         let used = by_project.entry(project).or_default();
         let nobodys = BTreeSet::new();
         let reserved = reserved.get(&project).unwrap_or(&nobodys);
-        let is_free = |a: &u32| !used.contains(a) && !reserved.contains(a);
+        let is_free = |a: &u32| !used.contains(a) && !is_reserved(reserved, *a);
         let preferred = wanted
             .iter()
             .filter_map(|w| w.trim().parse::<Ipv4Addr>().ok())
             .map(u32::from);
+        let all = network.addresses();
         let address = preferred
-            .filter(|a| subnet.contains(*a) && is_free(a))
-            .chain((subnet.base + 2..subnet.base + subnet.size() - 1).filter(is_free))
+            .filter(|a| all.contains(a) && is_free(a))
+            .chain(all.clone().filter(is_free))
             .next()?;
         used.insert(address);
         Some(Ipv4Addr::from(address).to_string())
     }
 
-    /// Keeps an address of a network for a server of its own: `known` if it is one of this network, else the last that no
-    /// container holds. The same on several hosts is fine.
-    pub(crate) fn reserve(&self, project: ResourceId, subnet: Subnet, known: Option<&str>) -> Option<String> {
+    /// Keeps an address of a network for a server of its own on a host: `known` if it is one of this network, else the last that
+    /// no container holds. The same on several hosts is fine, unless they share the network: there each host begins to look at a
+    /// place of its own, so that it finds the same one again.
+    pub(crate) fn reserve(
+        &self,
+        (project, host): (ResourceId, ResourceId),
+        network: &ProjectNetwork,
+        known: Option<&str>,
+    ) -> Option<String> {
         let mut taken = self.lock();
-        let used = taken.by_project.entry(project).or_default();
+        let Taken {
+            by_project, reserved, ..
+        } = &mut *taken;
+        let used = by_project.entry(project).or_default();
+        let reserved = reserved.entry(project).or_default();
+        let all = network.addresses();
+        let is_others = |a: u32| network.is_shared && reserved.iter().any(|(other, at)| *other == a && *at != host);
         let known = known.and_then(|known| known.parse::<Ipv4Addr>().ok()).map(u32::from);
-        let address = known.filter(|a| subnet.contains(*a)).or_else(|| {
-            (subnet.base + 2..subnet.base + subnet.size() - 1)
-                .rev()
-                .find(|a| !used.contains(a))
+        let place = match network.is_shared {
+            true => u32::try_from(host.0.rem_euclid(i64::from(CLUSTERS_OWN))).unwrap_or(0),
+            false => 0,
+        };
+        let from_there = all.clone().rev().skip(place as usize);
+        let address = known.filter(|a| all.contains(a) && !is_others(*a)).or_else(|| {
+            from_there
+                .chain(all.clone().rev())
+                .find(|a| !used.contains(a) && !is_others(*a))
         })?;
-        taken.reserved.entry(project).or_default().insert(address);
+        reserved.insert((address, host));
         Some(Ipv4Addr::from(address).to_string())
     }
 
@@ -169,14 +226,48 @@ mod tests {
 
     use super::*;
 
+    const HOST: ResourceId = ResourceId(9);
+
+    fn network(subnet: &str, is_shared: bool) -> ProjectNetwork {
+        ProjectNetwork {
+            id: "n".into(),
+            subnet: Subnet::parse(subnet).expect("a subnet"),
+            is_shared,
+        }
+    }
+
+    #[test]
+    fn on_a_clusters_network_hosts_have_servers_of_their_own_and_the_beginning_is_the_clusters() {
+        let addresses = Addresses::new("10.42.0.0/16").expect("a pool");
+        let (project, network) = (ResourceId(5), network("10.42.16.0/20", true));
+        assert_eq!(
+            addresses.allocate(project, &network, &["10.42.16.9".into()]).as_deref(),
+            Some("10.42.17.0")
+        );
+        let reserve = |host: i64, known: Option<&str>| addresses.reserve((project, ResourceId(host)), &network, known);
+        assert_eq!(reserve(1, None).as_deref(), Some("10.42.31.253"));
+        assert_eq!(reserve(1, None).as_deref(), Some("10.42.31.253"), "the same again");
+        assert_eq!(reserve(257, None).as_deref(), Some("10.42.31.252"), "another's");
+        assert_eq!(
+            reserve(2, Some("10.42.31.253")).as_deref(),
+            Some("10.42.31.251"),
+            "another's is not known"
+        );
+        assert_eq!(reserve(3, Some("10.42.20.1")).as_deref(), Some("10.42.20.1"));
+        assert_eq!(
+            addresses.allocate(project, &network, &["10.42.20.1".into()]).as_deref(),
+            Some("10.42.17.1")
+        );
+    }
+
     #[test]
     fn addresses_are_handed_out_lowest_first_and_come_back() {
         let addresses = Addresses::new("10.42.0.0/29").expect("a pool");
-        let (project, subnet) = (ResourceId(5), Subnet::parse("10.42.0.0/29").expect("a subnet"));
+        let (project, network) = (ResourceId(5), network("10.42.0.0/29", false));
         let next = |wanted: &[&str]| {
             addresses.allocate(
                 project,
-                subnet,
+                &network,
                 &wanted.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>(),
             )
         };
@@ -194,29 +285,35 @@ mod tests {
     #[test]
     fn the_address_of_a_networks_own_server_is_the_last_free_one_and_given_to_nobody() {
         let addresses = Addresses::new("10.42.0.0/29").expect("a pool");
-        let (project, subnet) = (ResourceId(5), Subnet::parse("10.42.0.0/29").expect("a subnet"));
-        let next = |wanted: &str| addresses.allocate(project, subnet, &[wanted.to_owned()]);
-        assert_eq!(addresses.reserve(project, subnet, None).as_deref(), Some("10.42.0.6"));
+        let (project, network) = (ResourceId(5), network("10.42.0.0/29", false));
+        let next = |wanted: &str| addresses.allocate(project, &network, &[wanted.to_owned()]);
+        assert_eq!(
+            addresses.reserve((project, HOST), &network, None).as_deref(),
+            Some("10.42.0.6")
+        );
         assert_eq!(next("10.42.0.6").as_deref(), Some("10.42.0.2"));
         assert_eq!(next("10.42.0.5").as_deref(), Some("10.42.0.5"));
         let all: Vec<_> = std::iter::from_fn(|| next("")).collect();
         assert_eq!(all, ["10.42.0.3", "10.42.0.4"]);
-        assert_eq!(subnet.gateway(), "10.42.0.1");
+        assert_eq!(network.subnet.gateway(), "10.42.0.1");
 
         // In an old database a container may have it; and what was told to containers stays.
         let older = Addresses::new("10.42.0.0/29").expect("a pool");
         assert_eq!(
-            older.allocate(project, subnet, &["10.42.0.6".into()]).as_deref(),
+            older.allocate(project, &network, &["10.42.0.6".into()]).as_deref(),
             Some("10.42.0.6")
         );
-        assert_eq!(older.reserve(project, subnet, None).as_deref(), Some("10.42.0.5"));
         assert_eq!(
-            older.reserve(project, subnet, Some("10.42.0.4")).as_deref(),
+            older.reserve((project, HOST), &network, None).as_deref(),
+            Some("10.42.0.5")
+        );
+        assert_eq!(
+            older.reserve((project, HOST), &network, Some("10.42.0.4")).as_deref(),
             Some("10.42.0.4")
         );
         older.avoid(project, "10.42.0.5");
         assert_eq!(
-            older.reserve(project, subnet, Some("10.9.0.4")).as_deref(),
+            older.reserve((project, HOST), &network, Some("10.9.0.4")).as_deref(),
             Some("10.42.0.4")
         );
     }

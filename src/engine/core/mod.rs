@@ -11,6 +11,7 @@ mod derived;
 mod feed;
 mod figures;
 mod floating_pool;
+mod following;
 mod ids;
 mod loops;
 mod monitor;
@@ -34,7 +35,7 @@ mod webhooks;
 
 pub use access_cache::Policy;
 pub(crate) use access_cache::{Access, Holder, KEPT, KnownKey, Standing};
-pub(crate) use addresses::{PROJECT_PREFIX, Subnet};
+pub(crate) use addresses::{CLUSTER_PREFIX, PROJECT_PREFIX, ProjectNetwork, Subnet};
 pub(crate) use audit::is_kept_as_written;
 pub use audit::{Asked, Attempt};
 pub(crate) use balancers::Use;
@@ -43,6 +44,8 @@ pub use feed::{Change, Changed, Missed, News, Published};
 pub(crate) use feed::{Feed, Reader};
 pub(crate) use figures::HANDS;
 pub use figures::{ProcessCount, ServerFigures, WorkerFigures};
+pub(crate) use following::Followed;
+pub use following::Following;
 pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
 pub(crate) use ids::{
     MESH_OF, SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable, publishes_for,

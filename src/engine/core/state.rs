@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -19,6 +19,7 @@ use super::aside::Aside;
 use super::balancers::Balancers;
 use super::feed::Feed;
 use super::floating_pool::FloatingPool;
+use super::following::Followed;
 use super::loops::Loops;
 use super::monitor::Monitor;
 use super::name_servers::NameServers;
@@ -137,6 +138,8 @@ pub(crate) struct Core {
     pub(crate) aside: Aside,
     pub(crate) waiting: Waiting,
     pub(crate) webhooks: Webhooks,
+    /// The cluster whose nodes are hosts.
+    pub(crate) followed: OnceLock<Followed>,
     runtimes: RwLock<HashMap<ResourceId, Arc<dyn Runtime>>>,
     /// Somebody waits to hear that a host got a runtime or lost it.
     pub(crate) runtimes_changed: Notify,
@@ -177,6 +180,7 @@ impl Core {
             aside,
             waiting: Waiting::default(),
             webhooks: Webhooks::default(),
+            followed: OnceLock::new(),
             runtimes: RwLock::default(),
             runtimes_changed: Notify::new(),
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::balancers::BalancerKeeper;
-use crate::engine::core::{Access, Core, EngineConfig, Feed, Key, LoopStatus, Packing, Queue, sweep_once};
+use crate::engine::core::{Access, Core, EngineConfig, Feed, Following, Key, LoopStatus, Packing, Queue, sweep_once};
 use crate::engine::hosts::Attachment;
 use crate::engine::names::NameKeeper;
 use crate::engine::work::Background;
@@ -98,6 +98,22 @@ impl Engine {
     /// 404 if there is no such project, 409 if the engine may not be that host's: its host is left alone.
     pub async fn attach(&self, engine: Attachment) -> Result<ResourceId> {
         self.core().attach(engine).await
+    }
+
+    /// Lets the nodes of a cluster be hosts from now on; a line for whoever started the server.
+    ///
+    /// # Errors
+    /// 404 if there is no such project, 409 if another cluster is followed.
+    pub async fn follow_cluster(&self, cluster: Following) -> Result<String> {
+        self.core().follow_cluster(cluster).await
+    }
+
+    /// Compares the nodes of the cluster with their hosts. For tests.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub async fn look_at_nodes(&self) -> Result<usize> {
+        self.core().look_at_nodes().await
     }
 
     /// Ties the engines of all hosts that were added by the API; a line for each.

@@ -62,13 +62,46 @@ pub(crate) struct HostNotes {
     /// Labels that it was given where the engine was named.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
+    /// Where the engine of a node is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<String>,
+    /// It is inactive because the cluster says so of its node.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) is_held: bool,
+}
+
+/// How the name of an engine begins that is a node of a cluster: no other engine has a name with a space but those that were added.
+const NODE: &str = "node ";
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl HostNotes {
+    /// Those of the node with this id, whose engine is asked there.
+    pub(super) fn of_node(runtime: &str, id: &str, at: &str) -> Self {
+        Self {
+            runtime: runtime.to_owned(),
+            name: Some(format!("{NODE}{id}")),
+            at: Some(at.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// Which node of the cluster it is, if it is one.
+    pub(crate) fn node(&self) -> Option<&str> {
+        self.name.as_deref()?.strip_prefix(NODE)
+    }
+
     /// Whether both are of the engine that goes by this kind and this name.
     fn names_what(&self, other: &Self) -> bool {
         (&self.runtime, &self.name) == (&other.runtime, &other.name)
     }
+}
+
+/// Whether a host is a node of the cluster: containers there reach those on all other nodes.
+pub(crate) fn is_node(host: &Resource) -> bool {
+    notes::<HostNotes>(host).node().is_some()
 }
 
 /// The notes of a host whose engine says for the first time which it is.
@@ -94,8 +127,8 @@ impl Core {
         let note = HostNotes {
             runtime: new.runtime.kind().to_owned(),
             name: new.name.clone(),
-            engine: None,
             labels: new.labels,
+            ..HostNotes::default()
         };
         let tied = Tied {
             runtime: new.runtime,
@@ -134,6 +167,9 @@ impl Core {
                 self.host_changed(host.id, None).await?;
             }
             checked?;
+        }
+        if known.is_none() {
+            check_networks(&hosts, &new)?;
         }
         let id = match known {
             Some(row) if row.account_id != Some(new.project) => {
@@ -226,7 +262,7 @@ impl Core {
     }
 
     /// The live project of this id, uuid or name.
-    fn project_called(&self, named: &str) -> Result<ResourceId> {
+    pub(super) fn project_called(&self, named: &str) -> Result<ResourceId> {
         let projects = self.store.all("account", None)?;
         let mut fitting = projects.iter().filter(|row| {
             row.kind == "project"
@@ -284,6 +320,25 @@ fn put_labels(fields: &mut Fields, more: &BTreeMap<String, String>) -> Result<()
     let mut labels = fields.texts("labels")?;
     labels.extend(more.clone());
     fields.set("labels", &labels)
+}
+
+/// Containers of one project are all on a network of their cluster, or each on one of its engine: from one to the other no way leads.
+fn check_networks(hosts: &[Resource], new: &Tied) -> Result<()> {
+    let is_other = |row: &&Resource| {
+        let note: HostNotes = notes(row);
+        row.account_id == Some(new.project)
+            && note.runtime == new.note.runtime
+            && note.runtime != SIM_RUNTIME
+            && note.node().is_some() != new.note.node().is_some()
+    };
+    match hosts.iter().find(is_other) {
+        None => Ok(()),
+        Some(other) => Err(Error::conflict(format!(
+            "the project has host {}, which is {}a node of the swarm: nodes and other engines are hosts of different projects",
+            other.name,
+            if new.note.node().is_some() { "not " } else { "" }
+        ))),
+    }
 }
 
 /// An engine is one host's, and a host's engine is always the same: containers are known by their engine.

@@ -1,12 +1,13 @@
 //! The processes of hosts: they come, are emptied, and go.
 
-use crate::engine::core::{Core, Outcome, Served, retire};
+use crate::engine::core::{Core, Outcome, Served, notes, retire};
 use crate::engine::drivers;
 use crate::engine::instances::{InstanceNotes, abandon, dismiss};
-use crate::model::{Resource, Result};
+use crate::model::{Resource, Result, State};
 use crate::store::Process;
 
 use super::agents;
+use super::attaching::{HostNotes, is_node};
 use super::host::{LEAVING_WAIT, REMOVE, agent_of, parts};
 
 /// What becomes of containers that somebody else made.
@@ -66,6 +67,9 @@ impl Core {
                 "Waiting for containers to be removed".into(),
             ));
         }
+        if let (Some(followed), Some(node)) = (self.followed.get(), notes::<HostNotes>(row).node()) {
+            followed.dismiss(node);
+        }
         let (id, keep) = (row.id, self.keep_removed());
         let wire = self.wire_id("host", id);
         // An engine that was brought along is reached as long as its agent is there.
@@ -110,16 +114,24 @@ impl Core {
         let Some(project) = self.store.find(project)? else {
             return Ok(());
         };
+        // The network of a cluster goes with the last of its nodes: of several that go at once whichever is the last.
+        let mut others = match is_node(row) {
+            true => self.store.all("host", Some(project.id))?,
+            false => Vec::new(),
+        };
+        others.retain(|other| other.id != row.id && is_node(other));
+        let is_used = others.iter().any(|other| other.state != State::REMOVING);
         let removed = match runtime.remove_name_server(&project.uuid).await {
+            Ok(()) if is_used => Ok(()),
             Ok(()) => runtime.remove_network(&project.uuid).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = removed {
-            log::warn!(
-                "the network of project {} stays on host {}: {error}",
-                project.name,
-                row.id
-            );
+        match removed {
+            Err(error) if others.is_empty() => {
+                let (project, host) = (&project.name, row.id);
+                log::warn!("the network of project {project} stays on host {host}: {error}");
+            }
+            _ => {}
         }
         self.forget_network(project.id, row.id);
         Ok(())

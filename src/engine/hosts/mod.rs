@@ -14,6 +14,7 @@ mod host_fields;
 mod host_life;
 mod host_rows;
 mod natives;
+mod nodes;
 mod registration;
 mod remove_delay;
 mod tunnels;
@@ -21,6 +22,7 @@ mod watch;
 mod whole;
 
 pub use attaching::Attachment;
+pub(crate) use attaching::is_node;
 pub(crate) use availability::ask;
 pub(crate) use dispatch::{act, create, handle, look_at, update};
 pub(crate) use host::agent_state;

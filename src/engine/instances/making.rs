@@ -205,7 +205,7 @@ impl Core {
         }
         if let Some(ip) = held {
             let row = self.note_names(process, row, names).await?;
-            return Ok((row, Some((network.id, ip))));
+            return Ok((row, Some((network.id().to_owned(), ip))));
         }
         let preferred = launch.label(LABEL_REQUESTED_IP).unwrap_or_default();
         let wanted: Vec<String> = launch
@@ -239,7 +239,7 @@ impl Core {
             })
             .await;
         match written {
-            Ok(Some(row)) => Ok((row, Some((network.id, ip)))),
+            Ok(Some(row)) => Ok((row, Some((network.id().to_owned(), ip)))),
             other => {
                 self.addresses.release(project.id, &ip);
                 other?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use crate::engine::core::{Core, PROJECT_PREFIX, Subnet, notes};
+use crate::engine::core::{CLUSTER_PREFIX, Core, PROJECT_PREFIX, ProjectNetwork, Subnet, notes};
 use crate::model::{Resource, ResourceId, Result};
 use crate::runtime::{self, NetworkSpec};
 
@@ -12,28 +12,29 @@ use super::failing::{Hindrance, Step};
 
 /// Where a container is to be attached on its engine.
 #[derive(Debug, Clone)]
-pub(crate) struct ManagedNetwork {
-    /// The engine's id of the network.
-    pub(crate) id: String,
-    subnet: Subnet,
-}
+pub(crate) struct ManagedNetwork(ProjectNetwork);
 
 impl ManagedNetwork {
+    /// The engine's id of it.
+    pub(crate) fn id(&self) -> &str {
+        &self.0.id
+    }
+
     /// Where containers are, as CIDR.
     pub(crate) fn subnet(&self) -> String {
-        self.subnet.to_cidr()
+        self.0.subnet.to_cidr()
     }
 
     /// Where requests from the host itself come from.
     pub(crate) fn gateway(&self) -> String {
-        self.subnet.gateway()
+        self.0.subnet.gateway()
     }
 
     /// Whether an address is one of this network: not so if the network was made anew with another subnet.
     pub(crate) fn has(&self, address: &str) -> bool {
         address
             .parse::<Ipv4Addr>()
-            .is_ok_and(|a| self.subnet.contains(a.into()))
+            .is_ok_and(|a| self.0.subnet.contains(a.into()))
     }
 }
 
@@ -45,22 +46,25 @@ impl Core {
         host: ResourceId,
     ) -> Result<ManagedNetwork, runtime::Error> {
         let key = (project.id, host);
-        if let Some((id, subnet)) = self.addresses.lock().networks.get(&key).cloned() {
-            return Ok(ManagedNetwork { id, subnet });
+        if let Some(known) = self.addresses.lock().networks.get(&key).cloned() {
+            return Ok(ManagedNetwork(known));
         }
         let runtime = self
             .runtime(host)
             .ok_or_else(|| runtime::Error::Unreachable("the host is not connected".into()))?;
         let first = u32::try_from(project.id.0.max(0) % 4096).unwrap_or(0);
-        let candidates = if runtime.capabilities().overlapping_subnets {
-            vec![self.addresses.pool.to_cidr()]
+        let can = runtime.capabilities();
+        let prefix = if can.shared_networks {
+            CLUSTER_PREFIX
         } else {
-            self.addresses
-                .pool
-                .split(PROJECT_PREFIX, first)
-                .into_iter()
-                .map(Subnet::to_cidr)
-                .collect()
+            PROJECT_PREFIX
+        };
+        let candidates = match can.overlapping_subnets {
+            true => vec![self.addresses.pool.to_cidr()],
+            false => {
+                let all = self.addresses.pool.split(prefix, first).into_iter();
+                all.map(Subnet::to_cidr).collect()
+            }
         };
         let name = network_name(&project.uuid);
         let spec = NetworkSpec {
@@ -71,8 +75,13 @@ impl Core {
         let found = runtime.ensure_network(&spec).await?;
         let subnet =
             Subnet::parse(&found.subnet).ok_or_else(|| format!("the network {} has no IPv4 subnet", found.id))?;
-        self.addresses.lock().networks.insert(key, (found.id.clone(), subnet));
-        Ok(ManagedNetwork { id: found.id, subnet })
+        let network = ProjectNetwork {
+            id: found.id,
+            subnet,
+            is_shared: can.shared_networks,
+        };
+        self.addresses.lock().networks.insert(key, network.clone());
+        Ok(ManagedNetwork(network))
     }
 
     /// Forgets what is known of a project's network on a host: it is looked up again.
@@ -88,19 +97,19 @@ impl Core {
         wanted: &[String],
     ) -> Step<String> {
         self.read_addresses(project)?;
-        let address = self.addresses.allocate(project, network.subnet, wanted);
+        let address = self.addresses.allocate(project, &network.0, wanted);
         address.ok_or_else(|| Hindrance::refused("no address is left in the project's network"))
     }
 
-    /// An address for the network's own name server, which no container is given from now on: `known` if it can be.
+    /// An address for the network's own name server (of a project, on a host), which no container is given from now on: `known` if it can be.
     pub(crate) fn reserve_address(
         &self,
-        project: ResourceId,
+        served: (ResourceId, ResourceId),
         network: &ManagedNetwork,
         known: Option<&str>,
     ) -> Result<Option<String>> {
-        self.read_addresses(project)?;
-        Ok(self.addresses.reserve(project, network.subnet, known))
+        self.read_addresses(served.0)?;
+        Ok(self.addresses.reserve(served, &network.0, known))
     }
 
     /// Reads the addresses that a project's rows hold, once.

@@ -157,14 +157,14 @@ impl Kept {
         };
         let mut known = known.filter(|address| network.has(address));
         for _ in 0..ADDRESSES {
-            let address = core.reserve_address(project.id, &network, known.as_deref())?;
+            let address = core.reserve_address((project.id, host.id), &network, known.as_deref())?;
             let Some(address) = address else {
                 return Err(Trouble::Never("no address is left in the project's network".into()));
             };
             let spec = NameServerSpec {
                 project_uuid: project.uuid.clone(),
                 name: server_name(&project.uuid),
-                network_id: network.id.clone(),
+                network_id: network.id().to_owned(),
                 address: address.clone(),
                 table: first_table(core, project.id, &place, self.next_number(core)),
             };

@@ -38,6 +38,9 @@ const NAMES_LAST: Duration = Duration::from_secs(10);
 /// How often it is looked whether it is time for a ping.
 const PING_TICK: Duration = Duration::from_secs(1);
 
+/// Between two looks at the nodes of a cluster.
+const NODES_TICK: Duration = Duration::from_secs(3);
+
 /// The background work of an engine; dropping it ends the work, and nothing of it is lost.
 pub struct Background {
     tasks: JoinSet<()>,
@@ -57,6 +60,7 @@ impl Background {
         });
         tasks.spawn(watch_all(core.clone()));
         tasks.spawn(ping(core.clone()));
+        tasks.spawn(follow_nodes(core.clone()));
         tasks.spawn(tell(core.clone()));
         tasks.spawn(check_health(core.clone()));
         tasks.spawn(sweep(core.clone()));
@@ -98,6 +102,18 @@ async fn ping(core: Arc<Core>) {
     loop {
         core.loops.ran("agent pings", core.now(), core.ping_due().await);
         tokio::time::sleep(PING_TICK).await;
+    }
+}
+
+/// Follows the nodes of the cluster, if there is one.
+async fn follow_nodes(core: Arc<Core>) {
+    if core.followed.get().is_none() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(NODES_TICK).await;
+        let looked = core.look_at_nodes().await;
+        core.loops.ran("nodes of the swarm", core.now(), looked.map(drop));
     }
 }
 

@@ -70,6 +70,10 @@ pub(super) fn start_failure(error: Error, id: &str) -> Error {
     match error {
         Error::Gone(message) if message.starts_with("network ") => Error::NetworkGone(message),
         Error::Gone(message) if !message.contains(id) => Error::Failed(message),
+        // A node of a swarm asks a manager before each start on an overlay, and gives up after 20 seconds.
+        Error::Failed(message) if message.contains("attach") && message.contains("context deadline exceeded") => {
+            Error::Unreachable(message)
+        }
         other => other,
     }
 }

@@ -27,12 +27,14 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+pub use swarm::{LABEL_ENGINE, Swarm};
 use tokio::sync::{Mutex, OnceCell, Semaphore};
 
 mod address;
 mod balancer;
 mod building;
 mod commands;
+mod describing;
 mod events;
 mod failure;
 mod image;
@@ -51,6 +53,7 @@ mod spec;
 mod spent;
 mod stats;
 mod streams;
+mod swarm;
 mod tape;
 #[cfg(test)]
 mod tests;
@@ -102,6 +105,8 @@ struct Inner {
     server_uuid: String,
     starts: Semaphore,
     networks: Mutex<()>,
+    /// Where it is a node of a swarm.
+    membership: Option<swarm::Membership>,
     /// What all containers used so far, as far as somebody looked.
     spent: spent::Spent,
     name_servers: Mutex<()>,
@@ -140,23 +145,29 @@ impl Docker {
     }
 
     fn at(address: Address, server_uuid: &str) -> Self {
-        let inner = Inner {
+        Self {
+            inner: Arc::new(Inner::at(address, server_uuid, None)),
+        }
+    }
+}
+
+impl Inner {
+    fn at(address: Address, server_uuid: &str, membership: Option<swarm::Membership>) -> Self {
+        Self {
             address,
             client: OnceLock::new(),
             server_uuid: server_uuid.to_owned(),
             starts: Semaphore::new(STARTS),
             networks: Mutex::const_new(()),
+            membership,
             spent: spent::Spent::default(),
             name_servers: Mutex::const_new(()),
             name_image: OnceCell::new(),
             ways: name_feed::Ways::default(),
             commands: commands::Commands::default(),
-        };
-        Self { inner: Arc::new(inner) }
+        }
     }
-}
 
-impl Inner {
     /// The client. Made on first success, because bollard refuses to make one while the socket's file is missing.
     fn api(&self) -> Result<&bollard::Docker> {
         if let Some(client) = self.client.get() {
@@ -226,6 +237,7 @@ impl Runtime for Docker {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             overlapping_subnets: false,
+            shared_networks: self.inner.membership.is_some(),
             // An address does not tell whether the engine is on this machine; avoiding a port too many does no harm.
             shares_our_ports: true,
             network_services: true,
@@ -234,32 +246,7 @@ impl Runtime for Docker {
     }
 
     async fn describe(&self) -> Result<EngineInfo> {
-        let info = self.inner.call(SHORT, self.inner.api()?.info()).await?;
-        let label = |text: &String| {
-            text.split_once('=')
-                .map_or((text.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned()))
-        };
-        let is_here = matches!(self.inner.address, Address::Unix(_));
-        let processors = if is_here {
-            machine::processors()
-        } else {
-            machine::Processors::default()
-        };
-        Ok(EngineInfo {
-            id: info.id.unwrap_or_default(),
-            mhz: processors.mhz.map(machine::whole),
-            cpu_model: processors.model,
-            address: self.inner.address.of_machine().await,
-            is_address_told: matches!(self.inner.address, Address::Tunnel { .. }),
-            name: info.name.unwrap_or_default(),
-            version: info.server_version.unwrap_or_default(),
-            os: info.operating_system.unwrap_or_default(),
-            kernel: info.kernel_version.unwrap_or_default(),
-            architecture: info.architecture.unwrap_or_default(),
-            cores: info.ncpu.unwrap_or_default(),
-            memory_bytes: info.mem_total.unwrap_or_default(),
-            labels: info.labels.iter().flatten().map(label).collect(),
-        })
+        describing::describe(&self.inner).await
     }
 
     async fn ping(&self) -> Result<()> {
@@ -347,6 +334,9 @@ impl Runtime for Docker {
         let listed = self.inner.look_up(uuid).await?.ok_or_else(|| gone(uuid))?;
         let id = listed.external_id;
         if listed.life != Life::Running {
+            if let Some(membership) = &self.inner.membership {
+                membership.check_start(&self.inner, &id).await?;
+            }
             let _permit = self
                 .inner
                 .starts

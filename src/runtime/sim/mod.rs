@@ -213,6 +213,7 @@ impl Runtime for Sim {
         Capabilities {
             // Nothing is routed, so nothing clashes.
             overlapping_subnets: true,
+            shared_networks: false,
             shares_our_ports: false,
             network_services: world.names.are_possible,
             balancers: world.balancers.are_possible,
