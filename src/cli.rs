@@ -305,7 +305,8 @@ pub struct Serve {
     #[command(flatten)]
     pub place: Place,
     /// A Docker Engine: unix:// or tcp:// (with TLS from DOCKER_CERT_PATH), or none; repeated with names for several:
-    /// [NAME=]URL[,project=PROJECT][,cert-path=DIR][,label.KEY=VALUE]... [default: the local socket]
+    /// [NAME=]URL[,project=PROJECT][,cert-path=DIR][,label.KEY=VALUE]...; all nodes of a swarm by its managers:
+    /// swarm=URL[,URL]... [default: the local socket]
     #[arg(long, env = "DOCKER_HOST", value_name = "ENGINE")]
     pub docker: Vec<String>,
     /// The folder of ca.pem, cert.pem and key.pem for a tcp:// engine with TLS.

@@ -68,6 +68,7 @@ mod medstack_webhooks;
 mod mesh;
 mod name_servers;
 mod netd;
+mod nodes;
 mod odd_clients;
 mod openapi;
 mod pages;

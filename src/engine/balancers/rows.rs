@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use crate::engine::access::certificate_key;
-use crate::engine::core::{Core, notes, publishes_for};
-use crate::engine::hosts::is_node;
+use crate::engine::core::{Core, is_node, notes, publishes_for};
 use crate::engine::instances::{InstanceNotes, launch_of, plan_health, plan_state};
 use crate::model::launch::{LaunchConfig, parse_reference};
 use crate::model::lb_config::LbConfig;

@@ -3,8 +3,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::ResourceId;
+use crate::model::{Resource, ResourceId};
 use crate::runtime::Cluster;
+
+use super::rows::notes;
+
+/// How the name of an engine begins that is a node of a cluster: no other engine has a name with a space but those that were added.
+const NODE: &str = "node ";
+
+/// What the engine of a node is called among a host's notes.
+pub(crate) fn name_of_node(id: &str) -> String {
+    format!("{NODE}{id}")
+}
+
+/// Which node an engine of this name is, if it is one.
+pub(crate) fn node_of(name: &str) -> Option<&str> {
+    name.strip_prefix(NODE)
+}
+
+/// Whether a host is a node of the cluster: containers there reach those on all other nodes.
+pub(crate) fn is_node(host: &Resource) -> bool {
+    #[derive(Default, serde::Deserialize)]
+    struct Named {
+        #[serde(default)]
+        name: Option<String>,
+    }
+    notes::<Named>(host).name.as_deref().and_then(node_of).is_some()
+}
 
 /// A cluster that is to be followed.
 pub struct Following {

@@ -44,8 +44,8 @@ pub use feed::{Change, Changed, Missed, News, Published};
 pub(crate) use feed::{Feed, Reader};
 pub(crate) use figures::HANDS;
 pub use figures::{ProcessCount, ServerFigures, WorkerFigures};
-pub(crate) use following::Followed;
 pub use following::Following;
+pub(crate) use following::{Followed, is_node, name_of_node, node_of};
 pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
 pub(crate) use ids::{
     MESH_OF, SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable, publishes_for,

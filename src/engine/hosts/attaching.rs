@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::core::{Core, DEFAULT_PROJECT, SIM_RUNTIME, new_row, notes, write_notes};
+use crate::engine::core::{Core, DEFAULT_PROJECT, SIM_RUNTIME, name_of_node, new_row, node_of, notes, write_notes};
 use crate::engine::labels;
 use crate::model::{Error, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{EngineInfo, Runtime};
@@ -70,9 +70,6 @@ pub(crate) struct HostNotes {
     pub(crate) is_held: bool,
 }
 
-/// How the name of an engine begins that is a node of a cluster: no other engine has a name with a space but those that were added.
-const NODE: &str = "node ";
-
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -82,7 +79,7 @@ impl HostNotes {
     pub(super) fn of_node(runtime: &str, id: &str, at: &str) -> Self {
         Self {
             runtime: runtime.to_owned(),
-            name: Some(format!("{NODE}{id}")),
+            name: Some(name_of_node(id)),
             at: Some(at.to_owned()),
             ..Self::default()
         }
@@ -90,18 +87,13 @@ impl HostNotes {
 
     /// Which node of the cluster it is, if it is one.
     pub(crate) fn node(&self) -> Option<&str> {
-        self.name.as_deref()?.strip_prefix(NODE)
+        node_of(self.name.as_deref()?)
     }
 
     /// Whether both are of the engine that goes by this kind and this name.
     fn names_what(&self, other: &Self) -> bool {
         (&self.runtime, &self.name) == (&other.runtime, &other.name)
     }
-}
-
-/// Whether a host is a node of the cluster: containers there reach those on all other nodes.
-pub(crate) fn is_node(host: &Resource) -> bool {
-    notes::<HostNotes>(host).node().is_some()
 }
 
 /// The notes of a host whose engine says for the first time which it is.

@@ -1,13 +1,13 @@
 //! The processes of hosts: they come, are emptied, and go.
 
-use crate::engine::core::{Core, Outcome, Served, notes, retire};
+use crate::engine::core::{Core, Outcome, Served, is_node, notes, retire};
 use crate::engine::drivers;
 use crate::engine::instances::{InstanceNotes, abandon, dismiss};
 use crate::model::{Resource, Result, State};
 use crate::store::Process;
 
 use super::agents;
-use super::attaching::{HostNotes, is_node};
+use super::attaching::HostNotes;
 use super::host::{LEAVING_WAIT, REMOVE, agent_of, parts};
 
 /// What becomes of containers that somebody else made.

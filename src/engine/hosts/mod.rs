@@ -22,7 +22,6 @@ mod watch;
 mod whole;
 
 pub use attaching::Attachment;
-pub(crate) use attaching::is_node;
 pub(crate) use availability::ask;
 pub(crate) use dispatch::{act, create, handle, look_at, update};
 pub(crate) use host::agent_state;

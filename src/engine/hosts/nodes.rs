@@ -10,6 +10,9 @@ use crate::store::Changes;
 use super::attaching::{HostNotes, Tied};
 use super::host::agent_state;
 
+/// All nodes, and the hosts that are nodes.
+type All<'a> = (&'a [Node], &'a [(Resource, HostNotes)]);
+
 impl Core {
     /// From now on the nodes of a cluster are hosts. Those that were known before are tied at once, whether the cluster answers
     /// or not. Gives a line for whoever started the server.
@@ -53,9 +56,10 @@ impl Core {
         };
         let nodes = followed.cluster.nodes().await;
         let nodes = nodes.map_err(|e| Error::internal("it is waited for", e))?;
+        let hosts = self.node_hosts()?;
         let mut first = Ok(nodes.len());
         for node in nodes.iter().filter(|node| !followed.is_dismissed(&node.id)) {
-            if let Err(error) = self.follow_node(followed, node, &nodes).await {
+            if let Err(error) = self.follow_node(followed, node, (&nodes, &hosts)).await {
                 first = first.and(Err(error));
             }
         }
@@ -72,12 +76,13 @@ impl Core {
         Ok(noted.filter(|(_, note)| note.node().is_some()).collect())
     }
 
-    async fn follow_node(&self, followed: &Followed, node: &Node, all: &[Node]) -> Result<()> {
-        let hosts = self.node_hosts()?;
+    /// `all` are all nodes, and the hosts that are nodes.
+    async fn follow_node(&self, followed: &Followed, node: &Node, all: All<'_>) -> Result<()> {
+        let (_, hosts) = all;
         let known = hosts.iter().find(|(_, note)| note.node() == Some(&node.id));
         let labels: BTreeMap<String, String> = followed.labels.iter().chain(&node.labels).map(owned).collect();
         let Some((host, note)) = known else {
-            return self.join_node(followed, node, (all, &hosts), &labels).await;
+            return self.join_node(followed, node, all, &labels).await;
         };
         let is_moved = !node.engine.is_empty() && note.at.as_deref() != Some(&node.engine);
         if is_moved || self.runtime(host.id).is_none() {
@@ -96,7 +101,7 @@ impl Core {
         &self,
         followed: &Followed,
         node: &Node,
-        (all, hosts): (&[Node], &[(Resource, HostNotes)]),
+        (all, hosts): All<'_>,
         labels: &BTreeMap<String, String>,
     ) -> Result<()> {
         if node.engine.is_empty() {
