@@ -35,8 +35,11 @@ impl Swarm {
     }
 
     /// As a flag of the server.
-    fn flag() -> &'static str {
-        "swarm=tcp://10.77.0.1:2376,cert-path=/run/drover-live/swarm/client"
+    fn flag(managers: u8) -> String {
+        let urls: Vec<String> = (1..=managers)
+            .map(|number| format!("tcp://10.77.0.{number}:2376"))
+            .collect();
+        format!("swarm={},cert-path=/run/drover-live/swarm/client", urls.join(","))
     }
 
     fn node(number: u8) -> Docker {
@@ -107,7 +110,7 @@ impl Drop for Swarm {
 fn begin(managers: u8) -> Option<(Swarm, World)> {
     real_part("DROVER_TEST_DOCKER")?;
     let swarm = Swarm::start(managers);
-    let world = World::begin(Some(Swarm::flag()), &[])?;
+    let world = World::begin(Some(&Swarm::flag(managers)), &[])?;
     for node in ["node1", "node2", "node3"] {
         wait_host(&world, node, "active");
     }
@@ -332,6 +335,11 @@ fn while_no_manager_answers_starts_wait_and_say_why() {
             Err(log)
         }
     });
+    // Docker leaves one down that died now, whatever its policy.
+    let third = wait_host(&world, "node3", "active");
+    let on_third = |row: &&Value| row["hostId"] == third["id"];
+    let died = rows["data"].as_array().unwrap().iter().find(on_third).unwrap().clone();
+    Swarm::node(3).run(&["kill", died["externalId"].as_str().unwrap()]);
     world.api.action(&container, "restart", json!({}));
     let waiting = world.api.wait(&container, "to say why it waits", |row| {
         let why = row["transitioningMessage"].as_str().unwrap_or_default();
@@ -339,12 +347,48 @@ fn while_no_manager_answers_starts_wait_and_say_why() {
     });
     assert_eq!(waiting["transitioning"], "yes", "{waiting:#}");
     Swarm::signal(1, "-CONT");
-    wait_until("it to run again", SWARMS_PATIENCE, || {
-        let row = world.api.reload(&container);
-        if row["state"] == "running" { Ok(()) } else { Err(row) }
-    });
+    for each in [&container, &died] {
+        wait_until("it to run again", SWARMS_PATIENCE, || {
+            let row = world.api.reload(each);
+            if row["state"] == "running" { Ok(()) } else { Err(row) }
+        });
+    }
+    wait_spread("parked", [1, 1, 1]);
     let after = world.api.reload(&container);
     assert_eq!(after["primaryIpAddress"], container["primaryIpAddress"]);
+    Swarm::addresses();
+}
+
+#[test]
+fn another_manager_leads_on_when_the_leader_stops() {
+    let Some((_swarm, world)) = begin(3) else { return };
+    let stack = world.stack("led");
+    let service = world.active_service(&stack, "web", json!({"scale": 3, "launchConfig": launch("web:1")}));
+    wait_spread("led", [1, 1, 1]);
+    Swarm::signal(1, "-STOP");
+    wait_until("the first host to be away", SWARMS_PATIENCE, || {
+        let all = world.api.get("/hosts");
+        let mut hosts = all["data"].as_array().into_iter().flatten();
+        let is_away = hosts.any(|host| host["name"] == "node1" && host["state"] == "disconnected");
+        if is_away { Ok(()) } else { Err(all) }
+    });
+    world.api.put(&service, json!({"scale": 5}));
+    wait_until("the others to have the new ones", SWARMS_PATIENCE, || {
+        let now = [2, 3].map(|number| {
+            Swarm::node(number)
+                .containers("led")
+                .iter()
+                .filter(|c| c.running)
+                .count()
+        });
+        if now == [2, 2] { Ok(()) } else { Err(now) }
+    });
+    Swarm::signal(1, "-CONT");
+    wait_host(&world, "node1", "active");
+    world.api.wait(&service, "to be whole", |row| {
+        row["state"] == "active" && row["currentScale"] == 5
+    });
+    wait_spread("led", [1, 2, 2]);
     Swarm::addresses();
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Swarm {
 /// See [`Swarm`].
 pub(super) struct Managers {
     managers: Vec<Manager>,
+    /// The one that answered last: it is asked first.
+    last: AtomicUsize,
     certificates: Option<PathBuf>,
     server_uuid: String,
     /// Two callers of one server make no network twice.
@@ -76,6 +79,7 @@ impl Swarm {
         });
         let inner = Managers {
             managers: managers.collect::<Result<_>>()?,
+            last: AtomicUsize::new(0),
             certificates: certificates.map(Path::to_owned),
             server_uuid: server_uuid.to_owned(),
             networks: tokio::sync::Mutex::const_new(()),
@@ -113,12 +117,18 @@ impl Managers {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the first manager says that says something.
+    /// What the first manager says that says something, beginning with the one that did last.
     async fn ask<'m, T, F: Future<Output = Result<T>>>(&'m self, question: impl Fn(&'m Manager) -> F) -> Result<T> {
         let mut silent = Vec::new();
-        for manager in &self.managers {
+        let last = self.last.load(Ordering::Relaxed);
+        let all = self.managers.iter().enumerate();
+        let (before, after): (Vec<_>, Vec<_>) = all.partition(|(place, _)| *place < last);
+        for (place, manager) in after.into_iter().chain(before) {
             match question(manager).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.last.store(place, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 // It is none, or has no leader: another one may know.
                 Err(Error::Unreachable(why) | Error::Failed(why)) => silent.push(format!("{}: {why}", manager.url)),
                 Err(other) => return Err(other),
