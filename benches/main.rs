@@ -24,6 +24,7 @@ mod around;
 mod engines;
 mod fill;
 mod floor;
+mod grown;
 mod http;
 mod life;
 mod load;
@@ -58,7 +59,7 @@ pub struct Options {
     /// How long a round takes.
     #[arg(long, default_value = "1500", value_parser = milliseconds, value_name = "MS")]
     round: Duration,
-    /// Only these parts: http, access, scale, subscribers, names, start, simulated, import, telling, engines, pages, docker, around.
+    /// Only these parts: http, access, scale, subscribers, names, start, simulated, import, telling, engines, pages, docker, around, grown (this one only if it is named).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Who listens.
@@ -67,6 +68,9 @@ pub struct Options {
     /// Where databases are made; removed at the end. [default: a temporary folder]
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// The sizes of the part `grown`, in containers.
+    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
+    grown: Vec<u32>,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -139,6 +143,11 @@ fn main() {
     }
     if wants("around") {
         figures.extend(around::real(&folder.join("around")));
+    }
+    if options.only.iter().any(|part| part == "grown") {
+        for size in &options.grown {
+            figures.extend(grown::grown(&folder.join(format!("grown-{size}")), *size));
+        }
     }
     if wants("docker") {
         figures.extend(life::real(&folder.join("docker")));

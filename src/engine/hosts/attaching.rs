@@ -411,4 +411,42 @@ mod tests {
         };
         assert!(check_identity(&hosts, None, &copy).is_ok(), "a copy of a machine");
     }
+
+    #[tokio::test]
+    async fn nodes_and_other_engines_are_hosts_of_different_projects() {
+        let (_folder, core) = testkit::empty();
+        let of = |row: Resource, project: i64, note: HostNotes| Resource {
+            account_id: Some(ResourceId(project)),
+            internal: write_notes(&note).unwrap(),
+            ..row
+        };
+        let alone = HostNotes {
+            runtime: "docker".into(),
+            ..HostNotes::default()
+        };
+        let node = HostNotes::of_node("docker", "n", "tcp://n");
+        let simulated = HostNotes {
+            runtime: SIM_RUNTIME.into(),
+            ..HostNotes::default()
+        };
+        let hosts = [
+            of(host(&core, None).await, 5, alone.clone()),
+            of(host(&core, None).await, 6, node.clone()),
+            of(host(&core, None).await, 7, simulated),
+        ];
+        let check = |project: i64, note: &HostNotes| {
+            let tied = Tied {
+                runtime: std::sync::Arc::new(crate::runtime::sim::Sim::new(core.clock.clone())),
+                project: ResourceId(project),
+                note: note.clone(),
+                name: None,
+                agent: None,
+            };
+            check_networks(&hosts, &tied).map_err(|error| error.external.unwrap_or_default())
+        };
+        assert_eq!((check(5, &alone), check(6, &node)), (Ok(()), Ok(())));
+        assert_eq!((check(7, &alone), check(7, &node)), (Ok(()), Ok(())));
+        assert!(check(5, &node).is_err_and(|why| why.contains("which is not a node of the swarm")));
+        assert!(check(6, &alone).is_err_and(|why| why.contains("which is a node of the swarm")));
+    }
 }
