@@ -106,4 +106,5 @@ mod told_names;
 mod types;
 mod upgrades;
 mod waiting;
+mod watched_rollbacks;
 mod writable;
