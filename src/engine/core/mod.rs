@@ -45,8 +45,8 @@ pub(crate) use figures::HANDS;
 pub use figures::{ProcessCount, ServerFigures, WorkerFigures};
 pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
 pub(crate) use ids::{
-    MESH_OF, SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable, publishes_for,
-    stable_uuid,
+    MESH_OF, PART_OF, PARTS, SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable,
+    publishes_for, stable_uuid, whole_of,
 };
 pub use loops::LoopStatus;
 pub(crate) use monitor::millis;
