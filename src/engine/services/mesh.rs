@@ -355,3 +355,47 @@ fn free_name(service: &str, beside: &Neighbours) -> String {
     let free = names.find(|name| beside.check_free(std::iter::once(name.as_str())).is_ok());
     free.unwrap_or(first)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+    use crate::engine::core::{new_row, testkit};
+    use crate::store::NewResource;
+
+    #[tokio::test]
+    async fn a_service_that_goes_while_its_companion_is_made_fails_no_process() {
+        for goes in [false, true] {
+            let (_folder, core) = testkit::empty();
+            let (stacks, services) = (core.type_of("stack").unwrap(), core.type_of("service").unwrap());
+            let (stacks, services, project) = (stacks.clone(), services.clone(), Some(ResourceId(5)));
+            let launch = json!({"imageUuid": "sim:web", "labels": {MESH_PORTS: "8080:80"}});
+            let mut fields = Fields::default();
+            fields.set("launchConfig", &launch).unwrap();
+            let making = core.write(move |tx| {
+                let stack = tx.insert(NewResource {
+                    name: "front".into(),
+                    state: State::ACTIVE,
+                    ..new_row(&stacks, project, Fields::default())
+                })?;
+                tx.insert(NewResource {
+                    name: "web".into(),
+                    state: State::ACTIVE,
+                    parent_id: Some(stack.id),
+                    ..new_row(&services, project, fields)
+                })
+            });
+            let service = making.await.unwrap();
+            let pair = Pair::read(service.clone(), None).unwrap();
+            assert_eq!(pair.step(core.machine_of(KIND).unwrap()).unwrap(), Step::Make);
+            if goes {
+                testkit::remove(&core, &service).await;
+            }
+            core.make_companion(pair, None).await.unwrap();
+            let there = core.store.children(service.parent_id.unwrap(), "service").unwrap();
+            let made = there.iter().filter(|row| row.kind == KIND).count();
+            assert_eq!(made, usize::from(!goes));
+        }
+    }
+}
