@@ -180,7 +180,7 @@ pub async fn disconnect(caller: &Caller, id: &str, body: Value) -> Outcome<Refus
     )?;
     let wanted = body.get("Container").and_then(Value::as_str).unwrap_or_default();
     let row = super::containers::find(caller, wanted).await?;
-    let network = network["Name"].as_str().unwrap_or(id);
+    let network = network.get("Name").and_then(Value::as_str).unwrap_or(id);
     let container = fields(&row)?.text("externalId").unwrap_or_default();
     Ok(match mode_of(&row)?.as_str() {
         MANAGED => Refusal::new(
