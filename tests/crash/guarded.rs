@@ -37,13 +37,9 @@ const V1: &str = "/v1/projects/1a5/services";
 fn a_rollback_that_pauses() {
     let check = json!({"port": 80, "interval": 2000, "unhealthyThreshold": 2, "strategy": "none"});
     let mut before = active(json!({"scale": 2, "launchConfig": {"imageUuid": "sim:one", "healthCheck": check}}));
-    let labels = json!({"io.drover.rollback.failure_action": "pause", "io.drover.rollback.monitor": "20s"});
+    let labels = json!({"io.drover.rollback.failure_action": "pause", "io.drover.rollback.monitor": "1m"});
     let launch = json!({"imageUuid": "sim:two", "labels": labels});
-    before.extend([
-        Step::Ail("front-web-1"),
-        upgrade(json!({"launchConfig": launch})),
-        Step::Rest,
-    ]);
+    before.extend([upgrade(json!({"launchConfig": launch})), Step::Rest]);
     let on_v1 = |action, from| Step::Act {
         path: V1,
         name: "web",
@@ -53,6 +49,8 @@ fn a_rollback_that_pauses() {
     };
     let then = vec![
         simply("rollback", &["upgraded"]),
+        Step::Pass(6),
+        Step::Ail("front-web-1"),
         Step::Pass(30),
         on_v1("cancelrollback", &["rolling-back"]),
         Step::Rest,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use drover::runtime::sim::Health;
 use serde_json::{Value, json};
 
 use crate::docker_services::{made, post, show, until, update, web};
@@ -189,6 +190,24 @@ async fn docker_is_told_that_a_rollback_by_itself_is_paused() {
         };
         assert_eq!(running(&w, image).await, 3);
     }
+}
+
+#[actix_web::test]
+async fn one_that_does_not_become_well_again_pauses_a_rollback() {
+    let w = World::new().await;
+    let checked = |image: &str| {
+        let mut spec = policies(image, "rollback", Value::Null);
+        spec["TaskTemplate"]["ContainerSpec"]["Healthcheck"] =
+            json!({"Test": ["CMD", "true"], "Interval": 1_000_000_000, "Retries": 2});
+        spec
+    };
+    let id = made(&w, checked("sim:one")).await;
+    let before = w.list("containers?sort=id").await;
+    update(&w, &id, checked("sim:exit:3:1000")).await.expect(200, json!({}));
+    until(&w, &id, "rollback_started").await;
+    let first = before.iter().find(|row| text(row, "name").ends_with("web-1")).unwrap();
+    w.sim().set_health(text(first, "uuid"), Health::Unhealthy);
+    until(&w, &id, "rollback_paused").await;
 }
 
 #[actix_web::test]
