@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::own_labels::{FAILURE_ACTION, MAX_FAILURE_RATIO, MONITOR, ORDER, PARALLELISM, ROLLBACK_DELAY};
+use crate::model::own_labels::{
+    FAILURE_ACTION, JOB, MAX_FAILURE_RATIO, MONITOR, ORDER, PARALLELISM, ROLLBACK_DELAY, ROLLBACK_FAILURE_ACTION,
+    ROLLBACK_MAX_FAILURE_RATIO, ROLLBACK_MONITOR,
+};
 
 /// The shortest wait between two batches, in milliseconds.
 const SHORTEST_WAIT: i64 = 100;
@@ -27,30 +30,41 @@ pub struct Pace {
     pub max_failure_ratio: f64,
 }
 
-/// The strategy of an upgrade of `all` containers to `launch`, which goes `forth` so, and `back` so where that is said.
-pub fn strategy(mut launch: Map<String, Value>, forth: &Pace, back: Option<&Pace>, all: u64) -> Map<String, Value> {
+/// The strategy of an upgrade of `all` containers to `launch`, which goes `forth` so, and `back` so.
+pub fn strategy(mut launch: Map<String, Value>, forth: &Pace, back: &Pace, all: u64) -> Map<String, Value> {
     if let Some(Value::Object(labels)) = launch.get_mut("labels") {
+        // What runs until it has succeeded is tried until it has.
+        let is_job = labels.contains_key(JOB);
         let mut put = |label: &str, value: String| drop(labels.insert(label.to_owned(), json!(value)));
-        put(FAILURE_ACTION, forth.failure_action.clone());
-        put(MONITOR, format!("{}ms", forth.monitor.clamp(1, LONGEST_WATCH)));
-        if forth.failure_action != "continue" {
-            put(MAX_FAILURE_RATIO, format!("{:.6}", forth.max_failure_ratio));
-        }
-        if let Some(back) = back {
-            let parallelism = match back.parallelism {
-                0 => "all".to_owned(),
-                some => some.min(u32::MAX.into()).to_string(),
+        let forth_and_back = [
+            (forth, [FAILURE_ACTION, MONITOR, MAX_FAILURE_RATIO]),
+            (
+                back,
+                [ROLLBACK_FAILURE_ACTION, ROLLBACK_MONITOR, ROLLBACK_MAX_FAILURE_RATIO],
+            ),
+        ];
+        for (pace, [action, monitor, ratio]) in forth_and_back {
+            put(monitor, format!("{}ms", pace.monitor.clamp(1, LONGEST_WATCH)));
+            let (done, share) = match pace.failure_action.as_str() {
+                "continue" if is_job => ("continue", None),
+                // Whatever fails is left behind, as a swarm does: it is tried again, and nothing waits for it.
+                "continue" => ("pause", Some(1.0)),
+                other => (other, Some(pace.max_failure_ratio)),
             };
-            put(PARALLELISM, parallelism);
-            put(
-                ROLLBACK_DELAY,
-                format!("{}ms", back.delay.clamp(SHORTEST_WAIT, LONGEST_WATCH)),
-            );
-            put(
-                ORDER,
-                if back.start_first { "start-first" } else { "stop-first" }.to_owned(),
-            );
+            put(action, done.to_owned());
+            if let Some(share) = share {
+                put(ratio, format!("{share:.6}"));
+            }
         }
+        let parallelism = match back.parallelism {
+            0 => "all".to_owned(),
+            some => some.min(u32::MAX.into()).to_string(),
+        };
+        put(PARALLELISM, parallelism);
+        let delay = back.delay.clamp(SHORTEST_WAIT, LONGEST_WATCH);
+        put(ROLLBACK_DELAY, format!("{delay}ms"));
+        let order = if back.start_first { "start-first" } else { "stop-first" };
+        put(ORDER, order.to_owned());
     }
     let batch = match forth.parallelism {
         0 => all,

@@ -12,6 +12,7 @@ mod restarts;
 mod rollbacks;
 mod surroundings;
 mod templates;
+mod watches;
 
 pub use aliases::{ALIASES, aliases, check_aliases};
 pub use files::{CONFIG, ConfigFile, config_files, wants_configs};
@@ -19,11 +20,16 @@ pub use jobs::{JOB, JobRule, MAX_CONCURRENT};
 pub use mesh::{MESH_PORTS, MeshPort, check_mesh, mesh_ports, parse_mesh_ports, write_mesh_ports};
 pub use placement::{HOST, MAX_PER_HOST, PlacementRule, SPREAD};
 pub use restarts::{CONDITION, DELAY, MAX_ATTEMPTS, MOST_IN_WINDOW, RestartRule, Restarts, WINDOW};
-pub use rollbacks::{ORDER, PARALLELISM, ROLLBACK_DELAY, RollbackPace};
+pub use rollbacks::{
+    ORDER, PARALLELISM, ROLLBACK_DELAY, ROLLBACK_FAILURE_ACTION, ROLLBACK_MAX_FAILURE_RATIO, ROLLBACK_MONITOR,
+    RollbackPace,
+};
 pub use surroundings::{UNSET, VOLUME, VolumeMaker, check_surroundings, unset, volume_maker, volume_makers};
 pub use templates::{
     TEMPLATES, TemplateIds, Word, check_templates, filled, is_template, plain_part, refuse_templates, template_ids,
 };
+use watches::Named;
+pub use watches::{FailureAction, Watch};
 
 use super::launch::{LABEL_START_ONCE, LaunchConfig};
 use super::schedule::Schedule;
@@ -69,27 +75,11 @@ pub const LONGEST_MONITOR: Duration = Duration::from_secs(3_600);
 /// The most containers that can be asked for as a canary: a service has no more.
 pub const MOST_CANARIES: u32 = 10_000;
 
-/// What an upgrade does when new containers fail.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FailureAction {
-    /// They are tried again, for as long as it takes.
-    #[default]
-    Continue,
-    /// The upgrade goes no further.
-    Pause,
-    /// The service goes back to what it was.
-    Rollback,
-}
-
 /// What the labels of a primary launch configuration say of upgrades to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UpgradePolicy {
-    /// What is done when too many fail.
-    pub failure_action: FailureAction,
-    /// How long new containers are watched.
-    pub monitor: Duration,
-    /// Which share may fail, in millionths.
-    pub max_failed_ppm: u32,
+    /// How new containers are watched.
+    pub watch: Watch,
     /// So many are upgraded first; 0 for no such stop.
     pub canary: u32,
 }
@@ -99,44 +89,19 @@ impl UpgradePolicy {
     pub fn of(labels: &BTreeMap<String, String>) -> Result<Self> {
         let known = [FAILURE_ACTION, MONITOR, MAX_FAILURE_RATIO, CANARY];
         only_known(labels, UPGRADE, &known)?;
-        let label = |name: &str| labels.get(name).map(|value| value.trim());
-        let failure_action = match label(FAILURE_ACTION) {
-            None | Some("continue") => FailureAction::Continue,
-            Some("pause") => FailureAction::Pause,
-            Some("rollback") => FailureAction::Rollback,
-            Some(_) => return Err(bad(FAILURE_ACTION, "is one of continue, pause, rollback")),
+        let names = Named {
+            action: FAILURE_ACTION,
+            monitor: MONITOR,
+            ratio: MAX_FAILURE_RATIO,
         };
-        let monitor = label(MONITOR).map(|text| {
-            let time = parse_duration(text).filter(|time| *time <= LONGEST_MONITOR);
-            time.ok_or_else(|| bad(MONITOR, "is a time such as 500ms, 10s or 2m, and at most 1h"))
-        });
-        let ratio = label(MAX_FAILURE_RATIO).map(|text| {
-            let ratio = parse_ppm(text);
-            ratio.ok_or_else(|| {
-                bad(
-                    MAX_FAILURE_RATIO,
-                    "is a number from 0 to 1, with at most six decimal places",
-                )
-            })
-        });
+        let watch = Watch::of(labels, &names, &[FailureAction::Pause, FailureAction::Rollback])?;
+        let label = |name: &str| labels.get(name).map(|value| value.trim());
         let canary = label(CANARY).map(|text| {
             let count = text.parse().ok().filter(|n| (1..=MOST_CANARIES).contains(n));
             count.ok_or_else(|| bad(CANARY, "is a number of containers, from 1 to 10000"))
         });
-        if failure_action == FailureAction::Continue && ratio.is_some() {
-            return Err(bad(
-                MAX_FAILURE_RATIO,
-                "counts only with io.drover.upgrade.failure_action pause or rollback",
-            ));
-        }
-        let watched = match failure_action {
-            FailureAction::Continue => Duration::ZERO,
-            FailureAction::Pause | FailureAction::Rollback => DEFAULT_MONITOR,
-        };
         Ok(Self {
-            failure_action,
-            monitor: monitor.transpose()?.unwrap_or(watched),
-            max_failed_ppm: ratio.transpose()?.unwrap_or_default(),
+            watch,
             canary: canary.transpose()?.unwrap_or_default(),
         })
     }
@@ -229,7 +194,6 @@ pub fn check_sidekick(labels: &BTreeMap<String, String>) -> Result<()> {
     }
 }
 
-/// An error about a label.
 /// Refuses a label that begins so and is none of these.
 fn only_known(labels: &BTreeMap<String, String>, prefix: &str, known: &[&str]) -> Result<()> {
     let mut given = labels.keys().filter(|key| key.starts_with(prefix));
@@ -239,6 +203,7 @@ fn only_known(labels: &BTreeMap<String, String>, prefix: &str, known: &[&str]) -
     }
 }
 
+/// An error about a label.
 fn bad(label: &str, why: &str) -> Error {
     Error::invalid("InvalidOption", FIELD).with_message(format!("label {label}: {why}"))
 }
@@ -256,24 +221,6 @@ fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     number.checked_mul(millis).map(Duration::from_millis)
-}
-
-/// A number from 0 to 1 in millionths, without a detour over floating point numbers.
-fn parse_ppm(text: &str) -> Option<u32> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let is_number = |digits: &str| digits.chars().all(|c| c.is_ascii_digit());
-    if (whole.is_empty() && part.is_empty())
-        || whole.len() > 1
-        || part.len() > 6
-        || !is_number(whole)
-        || !is_number(part)
-    {
-        return None;
-    }
-    let whole: u32 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let part: u32 = format!("{part:0<6}").parse().ok()?;
-    let ppm = whole.checked_mul(1_000_000)?.checked_add(part)?;
-    (ppm <= 1_000_000).then_some(ppm)
 }
 
 #[cfg(test)]
@@ -341,7 +288,7 @@ mod tests {
         let plain = UpgradePolicy::of(&labels(&[])).expect("no labels");
         assert_eq!(plain, UpgradePolicy::default());
         let rollback = UpgradePolicy::of(&labels(&[("failure_action", "rollback")])).expect("one label");
-        assert_eq!(rollback.monitor, DEFAULT_MONITOR);
+        assert_eq!(rollback.watch.monitor, DEFAULT_MONITOR);
         let all = [
             ("failure_action", "pause"),
             ("monitor", "2m"),
@@ -350,9 +297,11 @@ mod tests {
         ];
         let all = UpgradePolicy::of(&labels(&all)).expect("all labels");
         let expected = UpgradePolicy {
-            failure_action: FailureAction::Pause,
-            monitor: Duration::from_secs(120),
-            max_failed_ppm: 250_000,
+            watch: Watch {
+                failure_action: FailureAction::Pause,
+                monitor: Duration::from_secs(120),
+                max_failed_ppm: 250_000,
+            },
             canary: 3,
         };
         assert_eq!(all, expected);
@@ -364,7 +313,7 @@ mod tests {
             ("0.000001", 1),
         ] {
             let policy = UpgradePolicy::of(&labels(&[("failure_action", "pause"), ("max_failure_ratio", text)]));
-            assert_eq!(policy.expect(text).max_failed_ppm, ppm, "{text}");
+            assert_eq!(policy.expect(text).watch.max_failed_ppm, ppm, "{text}");
         }
     }
 

@@ -60,7 +60,7 @@ pub enum Goal {
     Run,
     /// Upgrading (also after continue): replace in batches, keep the old ones stopped.
     Upgrade(Batches),
-    /// Rolling back: the kept ones come back, the new ones are removed. No waiting for health.
+    /// Rolling back: the kept ones come back, the new ones are removed. No waiting for health, unless they are watched.
     Rollback(Batches),
     /// Finishing an upgrade: run it to its end, then remove what was kept.
     FinishUpgrade(Batches),
@@ -92,7 +92,7 @@ pub struct Batches {
     pub guard: Guard,
 }
 
-/// What an upgrade watches over, and where it stops by itself.
+/// What an upgrade or a rollback watches over, and where it stops by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
     /// What is done when too many new units fail.

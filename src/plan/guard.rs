@@ -1,12 +1,13 @@
-//! What an upgrade watches over: new units that fail, how long new ones have to stay up, and the stop after a canary.
+//! What an upgrade watches over: new units that fail, how long new ones have to stay up, and the stop after a canary. A rollback watches
+//! over those that come back.
 
 use super::draft::{Draft, Reach};
 use super::roster::Roster;
 use super::unit::{group, is_over};
 use super::*;
 
-/// Notes what fails, and says whether the upgrade goes on: too many failures hold it, or end it.
-pub(super) fn watch(draft: &mut Draft<'_>, guard: Guard) {
+/// Notes what fails, and says whether the upgrade (or rollback: `what`) goes on: too many failures hold it, or end it.
+pub(super) fn watch(draft: &mut Draft<'_>, guard: Guard, what: &str) {
     if guard.on_failure == OnFailure::Continue {
         return;
     }
@@ -19,9 +20,9 @@ pub(super) fn watch(draft: &mut Draft<'_>, guard: Guard) {
         let more = if failed.len() > NAMED { " ..." } else { "" };
         let sentence = format!("{} of {all} failed: {}{more}", failed.len(), names.join(", "));
         if guard.on_failure == OnFailure::RollBack {
-            return draft.give_up(format!("Upgrade rolled back: {sentence}"));
+            return draft.give_up(format!("{what} rolled back: {sentence}"));
         }
-        draft.hold(format!("Upgrade paused: {sentence}"));
+        draft.hold(format!("{what} paused: {sentence}"));
     }
     for (unit, instance) in failing {
         if !draft.observed.trial.failed.contains(&unit) {
@@ -37,9 +38,7 @@ pub(super) fn await_trial(draft: &mut Draft<'_>, roster: &Roster<'_>, guard: Gua
         return;
     }
     let is_on_trial = |i: &&&Instance| {
-        i.state == InstanceState::Running
-            && i.create_index > draft.observed.trial.from
-            && draft.shape.config_of(i).is_some_and(|c| !c.start_once)
+        i.state == InstanceState::Running && is_new(draft, i) && draft.shape.config_of(i).is_some_and(|c| !c.start_once)
     };
     let live = roster.kept.iter().flat_map(|unit| &unit.live).filter(is_on_trial);
     let tried = |i: &Instance| i.up_since.map(|up| up.plus(guard.monitor));
@@ -86,7 +85,12 @@ fn failing<'a>(draft: &Draft<'a>, guard: Guard) -> BTreeMap<u32, &'a Instance> {
     failing
 }
 
-/// Whether an instance came with the upgrade, and cannot start, ended by itself, or is ill.
+/// Whether an instance came with the upgrade, or back with the rollback.
+fn is_new(draft: &Draft<'_>, i: &Instance) -> bool {
+    draft.observed.trial.has(i.create_index, i.up_since, i.failed_at)
+}
+
+/// Whether an instance is new, and cannot start, ended by itself, or is ill.
 fn fails(draft: &Draft<'_>, instance: &Instance, guard: Guard) -> bool {
     let Some(config) = draft
         .shape
@@ -95,7 +99,7 @@ fn fails(draft: &Draft<'_>, instance: &Instance, guard: Guard) -> bool {
     else {
         return false;
     };
-    let is_new = !instance.is_parked && instance.create_index > draft.observed.trial.from;
+    let is_new = !instance.is_parked && is_new(draft, instance);
     // What happens on a host that does not answer says nothing of the version.
     let went_well = || is_over(instance, config) && (config.start_once || instance.exit_code == Some(0));
     if !is_new || draft.link(instance.host) != Reach::Up || went_well() {
@@ -110,7 +114,7 @@ fn fails(draft: &Draft<'_>, instance: &Instance, guard: Guard) -> bool {
     };
     match instance.state {
         InstanceState::Broken => true,
-        InstanceState::Stopped => ended_soon(),
+        InstanceState::Stopped => ended_soon() || instance.failed_at.is_some(),
         InstanceState::Running => {
             let is_ill = config.health_checked && instance.health == Health::Unhealthy;
             is_ill || (!config.start_once && instance.is_shaky(draft.now))

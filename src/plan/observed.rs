@@ -17,15 +17,25 @@ pub struct Observed {
     pub trial: Trial,
 }
 
-/// What is known of an upgrade that is guarded.
+/// What is known of an upgrade, or of a rollback, that is guarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trial {
     /// The highest create index before it: what has a higher one came with it.
     pub from: i64,
+    /// When it began, if it leads back: what was started since came back with it.
+    pub since: Option<Timestamp>,
     /// The indexes of units in which something new failed.
     pub failed: BTreeSet<u32>,
     /// Whether it was told to go on after its canary.
     pub is_released: bool,
+}
+
+impl Trial {
+    /// Whether an instance is on trial: it came with the upgrade, or came back, or was to and could not.
+    pub fn has(&self, create_index: i64, up_since: Option<Timestamp>, failed_at: Option<Timestamp>) -> bool {
+        let is_later = |at: Option<Timestamp>| self.since.is_some_and(|since| at.is_some_and(|at| at >= since));
+        create_index > self.from || is_later(up_since) || is_later(failed_at)
+    }
 }
 
 /// One container of the service.

@@ -9,7 +9,7 @@ use super::*;
 
 /// Replaces what is outdated, batch by batch, and keeps it stopped.
 pub(super) fn upgrade(draft: &mut Draft<'_>, batches: Batches) {
-    watch(draft, batches.guard);
+    watch(draft, batches.guard, "Upgrade");
     if draft.is_given_up() {
         return;
     }
@@ -27,18 +27,23 @@ pub(super) fn finish(draft: &mut Draft<'_>, batches: Batches) {
 }
 
 /// Brings back what was kept, then removes what replaced it. The new version may be why we go back, so nobody waits
-/// for health.
+/// for health, unless what comes back is watched.
 pub(super) fn rollback(draft: &mut Draft<'_>, batches: Batches) {
     let mode = Mode {
         replaces: true,
         start_first: batches.start_first,
         heals: false,
         stops_first: !batches.start_first,
-        patience: Patience::Started,
+        patience: match batches.guard.on_failure {
+            OnFailure::Continue => Patience::Started,
+            OnFailure::Pause | OnFailure::RollBack => Patience::Healthy,
+        },
     };
-    let batches = unguarded(batches);
+    watch(draft, batches.guard, "Rollback");
     let roster = replace(draft, mode, batches, "Rolling back");
-    clean_up(draft, roster);
+    if !draft.is_held() {
+        clean_up(draft, roster);
+    }
 }
 
 /// Stops units in batches; reconciling starts them again.
@@ -85,7 +90,7 @@ pub(super) fn restart(draft: &mut Draft<'_>, batches: Batches, start_counts: &BT
     trim(draft, &mut roster);
 }
 
-/// Whoever finishes, or goes back, has decided.
+/// Whoever finishes has decided.
 fn unguarded(batches: Batches) -> Batches {
     Batches {
         guard: Guard::NONE,

@@ -29,3 +29,33 @@ fn a_canary_that_is_let_go() {
     ];
     matrix("canary", active(json!({"scale": 3})), then);
 }
+
+/// Where rollbacks can be cancelled.
+const V1: &str = "/v1/projects/1a5/services";
+
+#[test]
+fn a_rollback_that_pauses() {
+    let check = json!({"port": 80, "interval": 2000, "unhealthyThreshold": 2, "strategy": "none"});
+    let mut before = active(json!({"scale": 2, "launchConfig": {"imageUuid": "sim:one", "healthCheck": check}}));
+    let labels = json!({"io.drover.rollback.failure_action": "pause", "io.drover.rollback.monitor": "1m"});
+    let launch = json!({"imageUuid": "sim:two", "labels": labels});
+    before.extend([upgrade(json!({"launchConfig": launch})), Step::Rest]);
+    let on_v1 = |action, from| Step::Act {
+        path: V1,
+        name: "web",
+        action,
+        from,
+        body: json!({}),
+    };
+    let then = vec![
+        simply("rollback", &["upgraded"]),
+        Step::Pass(6),
+        Step::Ail("front-web-1"),
+        Step::Pass(30),
+        on_v1("cancelrollback", &["rolling-back"]),
+        Step::Rest,
+        on_v1("finishupgrade", &["canceled-rollback"]),
+        Step::Rest,
+    ];
+    matrix("paused rollback", before, then);
+}

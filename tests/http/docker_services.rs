@@ -322,7 +322,13 @@ async fn a_failed_update_goes_back_at_the_pace_that_is_said_of_going_back() {
     bad["RollbackConfig"] = json!({"Parallelism": 1, "Delay": 20_000_000_000_i64, "Order": "start-first"});
     update(&w, &id, bad).await.expect(200, json!({}));
     let labels = native(&w).await["launchConfig"]["labels"].clone();
-    for (label, value) in [("parallelism", "1"), ("delay", "20000ms"), ("order", "start-first")] {
+    for (label, value) in [
+        ("parallelism", "1"),
+        ("delay", "20000ms"),
+        ("order", "start-first"),
+        ("failure_action", "pause"),
+        ("monitor", "5000ms"),
+    ] {
         assert_eq!(labels[format!("io.drover.rollback.{label}")], value, "{labels}");
     }
     w.advance(Duration::from_secs(5)).await;

@@ -232,9 +232,67 @@ async fn containers_are_on_every_network_of_their_project() {
             json!({"Container": id, "EndpointConfig": {"Aliases": ["x"]}}),
             501,
         ),
-        ("/networks/front/disconnect", json!({"Container": id}), 501),
     ] {
         let refused = post(&w, path, body.clone()).await;
         assert_eq!(refused.status, status, "{path} {body}: {}", refused.body);
     }
+}
+
+#[actix_web::test]
+async fn disconnecting_is_refused_as_it_stands() {
+    let w = World::new().await;
+    post(&w, "/networks/create", json!({"Name": "front", "Driver": "overlay"}))
+        .await
+        .expect(201, json!({}));
+    for (name, mode) in [
+        ("on", "managed"),
+        ("off", "none"),
+        ("with-host", "host"),
+        ("beside", "bridge"),
+    ] {
+        let body = json!({"name": name, "imageUuid": "sim:web", "networkMode": mode});
+        w.post("containers", body).await.expect(201, json!({}));
+    }
+    w.settle().await;
+    let before = w.stored();
+    let other = "is not connected to network front";
+    let no_other = "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+    let shares =
+        "container sharing network namespace with another container or host cannot be connected to any other network";
+    for (path, name, status, words) in [
+        (
+            "front/disconnect",
+            "on",
+            403,
+            "cannot be disconnected from network front: it is the network of its project",
+        ),
+        ("ingress/disconnect", "on", 403, "from network ingress"),
+        ("front/disconnect", "off", 500, other),
+        ("front/disconnect", "with-host", 500, other),
+        ("front/disconnect", "beside", 500, other),
+        ("front/disconnect", "nobody", 404, "No such container: nobody"),
+        ("back/disconnect", "on", 404, "network back not found"),
+        ("front/connect", "off", 400, no_other),
+        ("front/connect", "with-host", 400, shares),
+        ("front/connect", "beside", 501, "bridge"),
+        ("front/connect", "on", 200, ""),
+    ] {
+        for is_forced in [false, true] {
+            let body = json!({"Container": name, "Force": is_forced});
+            let answer = post(&w, &format!("/networks/{path}"), body).await;
+            assert_eq!(answer.status, status, "{path} {name}: {}", answer.body);
+            let said = answer.body.to_string();
+            assert!(said.contains(words), "{path} {name}: {said}");
+        }
+    }
+    let all = get(&w, "/containers/json?all=1").await.body;
+    let own = all.as_array().into_iter().flatten();
+    let mut own = own.filter(|row| row["Names"].to_string().contains("/off"));
+    let id = text(own.next().unwrap(), "Id").to_owned();
+    let body = json!({"Container": id[..12]});
+    let said = post(&w, "/networks/front/disconnect", body)
+        .await
+        .expect(500, json!({}));
+    assert_eq!(said["message"], format!("container {id} {other}"), "by its whole id");
+    assert_eq!(w.stored(), before, "nothing is changed");
 }

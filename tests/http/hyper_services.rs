@@ -286,6 +286,58 @@ async fn replicas_come_and_go_and_those_that_stay_are_the_same() {
 }
 
 #[actix_web::test]
+async fn a_balancer_before_a_service_is_nothing_of_its_own_to_dockers_clients() {
+    let (w, client) = world().await;
+    let made = client.made(&w, example()).await;
+    let docker = async |method: Method, path: &str| w.send(method, &format!("/docker/v1.41{path}"), None).await;
+    let shown = docker(Method::GET, "/containers/json?all=1").await.ok();
+    let mut ids: Vec<&str> = shown
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| text(row, "Id"))
+        .collect();
+    let mut own: Vec<&str> = made["Containers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    ids.sort_unstable();
+    own.sort_unstable();
+    assert_eq!(ids, own, "{shown:#}");
+    let services = docker(Method::GET, "/services").await.ok();
+    assert_eq!(services.as_array().map(Vec::len), Some(1));
+    let stack = native(&w, "http").await["stackId"].clone();
+    let name = text(&services[0]["Spec"], "Name").to_owned();
+    docker(Method::DELETE, &format!("/services/{name}")).await;
+    w.advance(Duration::from_secs(20)).await;
+    assert_eq!(w.list("services").await, Vec::<Value>::new(), "it went along: {stack}");
+}
+
+#[actix_web::test]
+async fn a_rolling_update_that_fails_says_so() {
+    let (w, client) = world().await;
+    client.made(&w, example()).await;
+    client
+        .post(&w, "/services/http/update", json!({"Image": "sim:fail"}))
+        .await
+        .json(200);
+    let mut said = String::new();
+    for _ in 0..60 {
+        w.advance(Duration::from_millis(500)).await;
+        said = text(&client.service(&w, "http").await, "Message").to_owned();
+        if said.contains("Failing") {
+            break;
+        }
+    }
+    assert!(
+        said.starts_with("Rolling update in progress: ") && said.ends_with("Failing [compute.instance.activate]"),
+        "{said}"
+    );
+}
+
+#[actix_web::test]
 async fn an_image_is_rolled_out_one_by_one_and_finishes_by_itself() {
     let (w, client) = world().await;
     let before = client.made(&w, with(json!({"Replicas": 3}))).await["Containers"].clone();

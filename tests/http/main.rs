@@ -107,4 +107,5 @@ mod told_names;
 mod types;
 mod upgrades;
 mod waiting;
+mod watched_rollbacks;
 mod writable;

@@ -278,7 +278,8 @@ async fn an_image_is_pulled_again_when_it_is_refreshed() {
 async fn a_failed_update_leads_back_at_the_pace_of_its_rollback() {
     let d = Desk::new().await;
     let spec = json!({"name": "web", "image": "sim:a", "replicas": 4, "port": 80, "healthcheck_path": "/", "healthcheck_interval": 1, "update_failure_action": "rollback",
-        "update_parallelism": 0, "update_monitor": 30, "rollback_parallelism": 1, "rollback_delay": 30, "rollback_order": "start-first"});
+        "update_parallelism": 0, "update_monitor": 30, "rollback_parallelism": 1, "rollback_delay": 30, "rollback_order": "start-first",
+        "rollback_failure_action": "pause", "rollback_monitor": 7, "rollback_max_failure_ratio": 0.5});
     let id = d.service(spec).await;
     let before = containers(&d).await;
     d.patch(&id, json!({"image": "sim:b"}))
@@ -288,7 +289,8 @@ async fn a_failed_update_leads_back_at_the_pace_of_its_rollback() {
     has(
         &labels,
         &json!({"io.drover.upgrade.failure_action": "rollback", "io.drover.rollback.parallelism": "1",
-            "io.drover.rollback.delay": "30000ms", "io.drover.rollback.order": "start-first"}),
+            "io.drover.rollback.delay": "30000ms", "io.drover.rollback.order": "start-first",
+            "io.drover.rollback.failure_action": "pause", "io.drover.rollback.monitor": "7000ms", "io.drover.rollback.max_failure_ratio": "0.500000"}),
         "labels",
     );
     d.pass(5).await;

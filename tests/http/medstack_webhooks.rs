@@ -381,3 +381,35 @@ async fn what_was_accepted_is_delivered_though_the_server_dies_at_any_commit() {
         }
     }
 }
+
+#[actix_web::test]
+async fn a_rollback_that_is_paused_is_told_as_well() {
+    let d = Desk::new().await;
+    permit(&d).await;
+    let receiver = Receiver::new();
+    subscribed(&d, json!({"url": receiver.url})).await;
+    let spec = json!({"name": "back", "image": "sim:a", "update_failure_action": "rollback", "update_monitor": 1, "rollback_monitor": 60});
+    let id = d.service(spec).await;
+    let old = native_list(&d.w, "containers").await.remove(0);
+    d.patch(&id, json!({"image": "sim:fail"})).await.expect(201, json!({}));
+    let mut is_back = false;
+    for _ in 0..60 {
+        is_back = d.w.show(&format!("containers/{}", text(&old, "id"))).await["state"] == "running"
+            && d.native("back").await["state"] == "rolling-back";
+        if is_back {
+            break;
+        }
+        d.pass(1).await;
+    }
+    assert!(is_back, "{:#}", d.native("back").await);
+    d.w.sim().exit(text(&old, "uuid"), 9);
+    d.pass(5).await;
+    let told = receiver.wait(2).remove(1);
+    has(
+        &told.body,
+        &json!({"type": "service.update_failed", "data": {"service": {"id": id, "name": "back"}}}),
+        "paused",
+    );
+    let said = text(&told.body["data"], "message");
+    assert!(said.starts_with("Rollback paused: 1 of 1 failed: "), "{said}");
+}

@@ -110,13 +110,13 @@ impl Caller {
         }
     }
 
-    /// The containers that Docker's clients see: all but those that publish the ports of services.
+    /// The containers that Docker's clients see: all but those of balancers that are parts of services.
     pub async fn containers(&self) -> Result<Vec<Resource>> {
         let services = self.rows("service").await?;
-        let publishers = services.iter().filter(|row| self.engine.is_publisher(row));
-        let publishers: HashSet<ResourceId> = publishers.map(|row| row.id).collect();
+        let parts = services.iter().filter(|row| self.engine.is_part(row));
+        let parts: HashSet<ResourceId> = parts.map(|row| row.id).collect();
         let mut rows = self.lasting("instance").await?;
-        rows.retain(|row| row.parent_id.is_none_or(|parent| !publishers.contains(&parent)));
+        rows.retain(|row| row.parent_id.is_none_or(|parent| !parts.contains(&parent)));
         Ok(rows)
     }
 }

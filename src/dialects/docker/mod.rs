@@ -313,7 +313,7 @@ async fn dispatch(
             Ok(HttpResponse::Ok().finish())
         }
         ("POST", ["networks", id, "disconnect"]) => {
-            Err(networks::stays(caller, id, body_of("types.NetworkDisconnect")?).await?)
+            Err(networks::disconnect(caller, id, body_of("types.NetworkDisconnect")?).await?)
         }
         ("POST", ["swarm", what]) => match swarm::asked(caller, what, query, &sent).await? {
             Some(body) => fine(body),

@@ -144,13 +144,34 @@ pub async fn connect(caller: &Caller, id: &str, body: Value) -> Outcome<()> {
             "EndpointConfig.{field}: names and addresses of containers are the project network's"
         )));
     }
-    super::containers::find(caller, wanted).await.map(drop)
+    let row = super::containers::find(caller, wanted).await?;
+    match mode_of(&row)?.as_str() {
+        MANAGED => Ok(()),
+        "none" => Err(Refusal::bad(
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+        )),
+        "host" | "container" => Err(Refusal::bad(
+            "container sharing network namespace with another container or host cannot be connected to any other network",
+        )),
+        other => Err(Refusal::not_built(format!(
+            "Container: {} is on the engine's network {other} alone",
+            row.name
+        ))),
+    }
 }
 
-/// `POST /networks/{id}/disconnect`: a container stays on the network of its project, whatever that is called.
-pub async fn stays(caller: &Caller, id: &str, body: Value) -> Outcome<Refusal> {
+/// Of a container that is on the network of its project.
+const MANAGED: &str = "managed";
+
+/// How a container is on networks: by that of its project, or otherwise.
+fn mode_of(row: &Resource) -> Outcome<String> {
+    Ok(fields(row)?.text("networkMode").unwrap_or_else(|| MANAGED.to_owned()))
+}
+
+/// `POST /networks/{id}/disconnect`: why a container stays on the network of its project, whatever that is called.
+pub async fn disconnect(caller: &Caller, id: &str, body: Value) -> Outcome<Refusal> {
     caller.may("network", Deed::Read)?;
-    inspect(caller, id, &Query::parse("")).await?;
+    let network = inspect(caller, id, &Query::parse("")).await?;
     let body = canonical(body);
     reader::check_types(
         &body,
@@ -159,10 +180,21 @@ pub async fn stays(caller: &Caller, id: &str, body: Value) -> Outcome<Refusal> {
     )?;
     let wanted = body.get("Container").and_then(Value::as_str).unwrap_or_default();
     let row = super::containers::find(caller, wanted).await?;
-    Ok(Refusal::not_built(format!(
-        "Container: {} stays on the network of its project, which all names of networks stand for",
-        row.name
-    )))
+    let network = network.get("Name").and_then(Value::as_str).unwrap_or(id);
+    let container = fields(&row)?.text("externalId").unwrap_or_default();
+    Ok(match mode_of(&row)?.as_str() {
+        MANAGED => Refusal::new(
+            StatusCode::FORBIDDEN,
+            format!(
+                "container {container} cannot be disconnected from network {network}: it is the network of its project"
+            ),
+        ),
+        // As Docker has it.
+        _ => Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("container {container} is not connected to network {network}"),
+        ),
+    })
 }
 
 /// `POST /networks/create`.

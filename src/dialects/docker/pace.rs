@@ -9,7 +9,8 @@ use crate::dialects::pace::{self, Pace};
 /// Nanoseconds of a millisecond.
 const MILLISECOND: i64 = 1_000_000;
 
-/// How an update goes: the strategy of an upgrade in place to `launch`. `back` is how it goes back if it fails, where that is said.
+/// How an update goes: the strategy of an upgrade in place to `launch`. `back` is how it goes back if it fails. What
+/// is not said is as a swarm has it by default.
 pub fn strategy(
     launch: Map<String, Value>,
     forth: Option<&UpdateConfig>,
@@ -21,8 +22,8 @@ pub fn strategy(
         ..UpdateConfig::default()
     };
     let all = scale.unwrap_or(u64::from(u16::MAX)).max(1);
-    let back = back.map(pace_of);
-    pace::strategy(launch, &pace_of(forth.unwrap_or(&default)), back.as_ref(), all)
+    let [forth, back] = [forth, back].map(|policy| pace_of(policy.unwrap_or(&default)));
+    pace::strategy(launch, &forth, &back, all)
 }
 
 fn pace_of(policy: &UpdateConfig) -> Pace {

@@ -331,13 +331,17 @@ fn put_health(launch: &mut Map<String, Value>, labels: &mut Map<String, Value>, 
     let millis = |nanos: i64, default: i64| if nanos > 0 { (nanos / 1_000_000).max(1) } else { default };
     let interval = millis(check.interval, 30_000);
     let retries = if check.retries > 0 { check.retries } else { 3 };
+    // A container that is started again has as long to become well as a new one.
+    let patience = interval
+        .saturating_mul(retries)
+        .saturating_add(millis(check.start_period, 0));
     labels.insert(HEALTH_COMMAND.into(), json!(command));
     launch.insert(
         "healthCheck".into(),
         json!({
             // A check has to have one, and a command asks none.
             "port": 1, "interval": interval, "responseTimeout": millis(check.timeout, 30_000), "healthyThreshold": 1,
-            "unhealthyThreshold": retries, "initializingTimeout": interval.saturating_mul(retries).saturating_add(millis(check.start_period, 0)),
+            "unhealthyThreshold": retries, "initializingTimeout": patience, "reinitializingTimeout": patience,
             "strategy": "recreate",
         }),
     );

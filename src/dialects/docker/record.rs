@@ -244,6 +244,9 @@ impl Service {
                 true => ("rollback_started", "manually requested rollback".to_owned()),
                 false => ("updating", "update in progress".to_owned()),
             },
+            State::ROLLING_BACK if message.starts_with("Rollback paused") => {
+                ("rollback_paused", format!("rollback paused {failed}"))
+            }
             State::ROLLING_BACK => ("rollback_started", format!("update rolled back {failed}")),
             _ if rolled_back || back => ("rollback_completed", "rollback completed".to_owned()),
             _ => ("completed", "update completed".to_owned()),

@@ -59,7 +59,7 @@ pub async fn left(caller: &Caller, service: &Resource) -> Outcome<()> {
         return Ok(());
     }
     let services = caller.lasting("service").await?;
-    let stays = |other: &Resource| other.parent_id == Some(id) && !caller.engine.is_publisher(other);
+    let stays = |other: &Resource| other.parent_id == Some(id) && !caller.engine.is_part(other);
     match services.iter().any(stays) {
         true => Ok(()),
         false => write(caller, &stack, GO).await,

@@ -160,11 +160,21 @@ impl Around {
             State::REQUESTED | State::REGISTERING => ("created", MADE.to_owned()),
             State::INACTIVE | State::DEACTIVATING => ("inactive", "Service is stopped".to_owned()),
             State::ERROR => ("error", row.message.clone()),
-            _ if rolls => ("active", "Rolling update in progress".to_owned()),
+            _ if rolls => ("active", self.rolling(row.id)),
             _ if has_all => ("active", settled.to_owned()),
             _ if row.message.is_empty() => ("updating", "Scaling".to_owned()),
             _ => ("updating", row.message.clone()),
         })
+    }
+
+    /// What is said of a rolling update: also what a container says that cannot get up.
+    fn rolling(&self, service: ResourceId) -> String {
+        let rolling = "Rolling update in progress";
+        let mut containers = self.containers.get(&service).into_iter().flatten();
+        match containers.find(|row| !is_running(row) && !row.message.is_empty()) {
+            Some(row) => format!("{rolling}: {}: {}", row.name, row.message),
+            None => rolling.to_owned(),
+        }
     }
 
     /// A service as every answer but that of its create has it.

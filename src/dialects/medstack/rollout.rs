@@ -6,18 +6,24 @@ use serde_json::{Map, Value, json};
 use super::spec::{Policy, Spec};
 use crate::dialects::pace::{self, Pace};
 use crate::model::launch::LABEL_PULL_IMAGE;
-use crate::model::own_labels::{FAILURE_ACTION, MAX_FAILURE_RATIO, MONITOR, ORDER, PARALLELISM, ROLLBACK_DELAY};
+use crate::model::own_labels::{
+    FAILURE_ACTION, MAX_FAILURE_RATIO, MONITOR, ORDER, PARALLELISM, ROLLBACK_DELAY, ROLLBACK_FAILURE_ACTION,
+    ROLLBACK_MAX_FAILURE_RATIO, ROLLBACK_MONITOR,
+};
 
 /// The label by which containers pull their image whenever they are made.
 const PULL: (&str, &str) = (LABEL_PULL_IMAGE, "always");
 /// Labels that say how a service goes to another version, and nothing of what it is.
-pub const PACE: [&str; 7] = [
+pub const PACE: [&str; 10] = [
     FAILURE_ACTION,
     MONITOR,
     MAX_FAILURE_RATIO,
     ORDER,
     ROLLBACK_DELAY,
     PARALLELISM,
+    ROLLBACK_FAILURE_ACTION,
+    ROLLBACK_MONITOR,
+    ROLLBACK_MAX_FAILURE_RATIO,
     PULL.0,
 ];
 
@@ -27,7 +33,7 @@ pub fn strategy(mut launch: Map<String, Value>, spec: &Spec, pulls: bool) -> Map
         labels.insert(PULL.0.to_owned(), json!(PULL.1));
     }
     let all = spec.replicas.max(1).unsigned_abs();
-    pace::strategy(launch, &pace_of(&spec.update), Some(&pace_of(&spec.rollback)), all)
+    pace::strategy(launch, &pace_of(&spec.update), &pace_of(&spec.rollback), all)
 }
 
 fn pace_of(policy: &Policy) -> Pace {

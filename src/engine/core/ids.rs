@@ -45,16 +45,30 @@ pub(crate) fn is_sim(row: &Resource) -> bool {
 /// The kind of a simulated engine.
 pub(crate) const SIM_RUNTIME: &str = "sim";
 
-/// The field of a balancer that names the service whose ports it publishes. No view shows it.
+/// The field of a part that names the service whose ports it publishes. No view shows it.
 pub(crate) const MESH_OF: &str = "meshOf";
+/// The field of a part that names the service together with which it was made. No view shows it.
+pub(crate) const PART_OF: &str = "partOf";
+/// The fields of parts, each of which says what for.
+pub(crate) const PARTS: [&str; 2] = [MESH_OF, PART_OF];
 
 /// The service whose ports of the mesh a row publishes; none if it is anything else.
 pub(crate) fn publishes_for(row: &Resource) -> Option<ResourceId> {
-    // Most balancers are none of these, and reading their fields would be most of the work.
-    if row.kind != "loadBalancerService" || !row.fields.contains("\"meshOf\":\"") {
+    named_as_whole(row, MESH_OF)
+}
+
+/// The service of which a row is a part; none if it is there for itself.
+pub(crate) fn whole_of(row: &Resource) -> Option<ResourceId> {
+    PARTS.iter().find_map(|field| named_as_whole(row, field))
+}
+
+fn named_as_whole(row: &Resource, field: &str) -> Option<ResourceId> {
+    let can_be = matches!(row.kind.as_str(), "loadBalancerService" | "certificate");
+    // Most of these are parts of nothing, and reading their fields would be most of the work.
+    if !can_be || !row.fields.contains(&format!("\"{field}\":\"")) {
         return None;
     }
-    let wire = Fields::parse(&row.fields).ok()?.text(MESH_OF)?;
+    let wire = Fields::parse(&row.fields).ok()?.text(field)?;
     parse_reference(&wire)
 }
 

@@ -48,8 +48,8 @@ pub use following::Following;
 pub(crate) use following::{Followed, is_node, name_of_node, node_of};
 pub use ids::{ADMIN, DEFAULT_PROJECT, REGISTER, SERVICE, SUPERADMIN, SYSTEM, TOKEN};
 pub(crate) use ids::{
-    MESH_OF, SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable, publishes_for,
-    stable_uuid,
+    MESH_OF, PART_OF, PARTS, SIM_RUNTIME, TOKEN_KIND, is_active_like, is_project, is_sim, is_token, is_usable,
+    publishes_for, stable_uuid, whole_of,
 };
 pub use loops::LoopStatus;
 pub(crate) use monitor::millis;

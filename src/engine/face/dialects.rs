@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Engine;
 use crate::engine::access::SECRET_VALUE;
-use crate::engine::core::{DEFAULT_PROJECT, Input, Proof, Scope, Update, is_sim, notes, publishes_for, unchecked};
+use crate::engine::core::{DEFAULT_PROJECT, Input, Proof, Scope, Update, is_sim, notes, unchecked, whole_of};
 use crate::engine::hosts;
 use crate::engine::instances::{InstanceNotes, is_left};
 use crate::engine::services::{self, Deploy, Fronted};
@@ -182,9 +182,9 @@ impl Engine {
         is_sim(host)
     }
 
-    /// Whether a service is there for nothing but to publish ports of another one.
-    pub fn is_publisher(&self, service: &Resource) -> bool {
-        publishes_for(service).is_some()
+    /// Whether a service is there for another one alone: a balancer that publishes its ports, or stands before it.
+    pub fn is_part(&self, service: &Resource) -> bool {
+        whole_of(service).is_some()
     }
 
     /// What is known of a container as a part of its service.

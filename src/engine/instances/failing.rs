@@ -2,7 +2,7 @@
 
 use crate::engine::core::{Core, Outcome, fenced, notes, request, write_notes};
 use crate::model::launch::LaunchConfig;
-use crate::model::{Error, Resource, Result, State};
+use crate::model::{Error, Resource, Result, State, Timestamp};
 use crate::runtime;
 use crate::store::{Changes, Process, exit};
 
@@ -70,8 +70,7 @@ impl Core {
             return Ok(Outcome::Failed(message));
         }
         log::warn!("{} is given up: {message}", row.name);
-        let note: InstanceNotes = notes(row);
-        if note.ran {
+        if notes::<InstanceNotes>(row).ran {
             // It ran before: it is only stopped.
             let machine = self.machine_of(&row.kind)?.clone();
             let (process_id, row_id) = (process.id, row.id);
@@ -84,18 +83,12 @@ impl Core {
                 let Some(row) = fenced(tx, process_id, row_id)? else {
                     return Ok(());
                 };
-                request(
-                    tx,
-                    &machine,
-                    &row,
-                    "stop",
-                    &data,
-                    Changes {
-                        message: Some(message),
-                        ..Changes::default()
-                    },
-                )?;
-                Ok(())
+                let changes = Changes {
+                    message: Some(message),
+                    internal: Some(given_up(&row, tx.now())?),
+                    ..Changes::default()
+                };
+                request(tx, &machine, &row, "stop", &data, changes).map(drop)
             })
             .await?;
             return Ok(Outcome::Left);
@@ -112,15 +105,13 @@ impl Core {
                 return Ok(());
             };
             tx.end_process(process_id, exit::ERROR)?;
-            let mut note: InstanceNotes = notes(&row);
-            note.failures = note.failures.saturating_add(1);
-            note.failed_at = Some(tx.now());
+            let internal = given_up(&row, tx.now())?;
             tx.update_if(
                 &row,
                 &Changes {
                     state: Some(State::ERROR),
                     message: Some(message),
-                    internal: Some(write_notes(&note)?),
+                    internal: Some(internal),
                     ..Changes::default()
                 },
             )?;
@@ -131,6 +122,14 @@ impl Core {
         })
         .await
     }
+}
+
+/// The notes of one that is given up now.
+fn given_up(row: &Resource, now: Timestamp) -> Result<String> {
+    let mut note: InstanceNotes = notes(row);
+    note.failures = note.failures.saturating_add(1);
+    note.failed_at = Some(now);
+    write_notes(&note)
 }
 
 /// What the failure of a call comes to that is made until it succeeds. An engine that does not answer is nobody's fault

@@ -1,21 +1,20 @@
 //! A service with a balancer before it, made together and gone together. The balancer, and the certificate that it shows, are
-//! **parts** of the service: they have a field that no view shows, and go when it does, whoever removes it.
+//! [parts](super::parts) of the service.
 
 use serde_json::{Map, Value, json};
 
 use crate::engine::access::NewCertificate;
-use crate::engine::core::{Core, Input, Scope, Update, apply_update, fenced, live, request};
+use crate::engine::core::{Core, Input, PART_OF, Scope, Update, apply_update, live};
 use crate::engine::instances::check_own_key;
 use crate::model::{Error, Resource, ResourceId, Result, ServiceKind, State};
-use crate::schema::{Machine, TypeView};
-use crate::store::{Changes, Direction, Tx, Within};
+use crate::schema::TypeView;
+use crate::store::{Direction, Tx, Within};
 
 use super::names::{Neighbours, check_name_free};
 use super::new_service::NewService;
+use super::parts::is_staying;
 use super::stack::NewStack;
 
-/// The field of a part that names its service.
-pub(crate) const PART_OF: &str = "partOf";
 const BALANCER: &str = "loadBalancerService";
 
 /// A service that is to be made with a balancer before it.
@@ -97,53 +96,7 @@ fn aim(balancer: &mut Input, service: &str, certificate: Option<String>) {
     }
 }
 
-/// The machines of what can be a part.
-struct Machines {
-    balancer: std::sync::Arc<Machine>,
-    certificate: std::sync::Arc<Machine>,
-}
-
-impl Machines {
-    /// Asks for the removal of a part, unless it is on its way out.
-    fn let_go(&self, tx: &mut Tx<'_>, id: ResourceId) -> Result<()> {
-        let Some(part) = tx.find(id)?.filter(|part| part.removed.is_none()) else {
-            return Ok(());
-        };
-        let machine = match part.root.as_str() {
-            "service" => &self.balancer,
-            _ => &self.certificate,
-        };
-        match machine.start("remove", part.state) {
-            Some(_) => request(tx, machine, &part, "remove", "{}", Changes::default()).map(drop),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Core {
-    fn machines_of_parts(&self) -> Result<Machines> {
-        Ok(Machines {
-            balancer: self.machine_of(BALANCER)?.clone(),
-            certificate: self.machine_of("certificate")?.clone(),
-        })
-    }
-
-    /// What was made together with a service goes with it.
-    pub(super) async fn remove_parts(&self, process: i64, service: ResourceId) -> Result<()> {
-        let parts = self.store.many(&self.store.referrers(service, PART_OF)?)?;
-        let stays = |part: &&Resource| part.removed.is_none() && part.state != State::REMOVING;
-        let parts: Vec<ResourceId> = parts.iter().filter(stays).map(|part| part.id).collect();
-        if parts.is_empty() {
-            return Ok(());
-        }
-        let machines = self.machines_of_parts()?;
-        self.write_each(parts, move |tx, part| match fenced(tx, process, service)? {
-            Some(_) => machines.let_go(tx, part),
-            None => Ok(()),
-        })
-        .await
-    }
-
     /// The balancers before each of these services, as their services' numbers and their rows. Blocking.
     pub(crate) fn balancers_before(&self, services: &[ResourceId]) -> Result<Vec<(ResourceId, Resource)>> {
         let parts = self.store.references(PART_OF, services, Direction::To)?;
@@ -165,9 +118,7 @@ fn is_balancer(row: &Resource) -> bool {
 /// The balancer before a service, as one transaction sees it.
 pub(super) fn balancer_before(tx: &mut Tx<'_>, service: ResourceId) -> Result<Option<Resource>> {
     for id in tx.referrers(service, PART_OF)? {
-        let part = tx
-            .find(id)?
-            .filter(|part| part.removed.is_none() && part.state != State::REMOVING);
+        let part = tx.find(id)?.filter(is_staying);
         if let Some(part) = part.filter(is_balancer) {
             return Ok(Some(part));
         }

@@ -112,7 +112,6 @@ impl Core {
     }
 
     pub(crate) async fn remove_service(&self, process: &Process, row: &Resource) -> Result<Outcome> {
-        self.follow_mesh(row.id, Some(process.id)).await?;
         self.remove_parts(process.id, row.id).await?;
         let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(Outcome::done());

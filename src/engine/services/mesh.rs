@@ -2,14 +2,15 @@
 //!
 //! What publishes them is a balancer like any other, on each host, in the service's stack: its companion. It follows from the
 //! service's launch configuration, whoever wrote that: each process of the service, and each look at one that rests, brings it into
-//! line by what is there. So it is made, changed, started, stopped and removed with the service, a rollback included, and what
-//! somebody changed of it by hand, or took away, comes back. Each step is one transaction, and may be repeated.
+//! line by what is there. So it is made, changed, started and stopped with the service, a rollback included, and what somebody changed of
+//! it by hand, or took away, comes back; it goes with the service as each of its parts does. Each step is one transaction, and may be
+//! repeated.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::engine::core::{Core, Input, MESH_OF, is_active_like, notes, publishes_for, request, write_notes};
+use crate::engine::core::{Core, Input, MESH_OF, is_active_like, notes, request, write_notes};
 use crate::model::launch::{LABEL_GLOBAL, LaunchConfig, is_sim_image, parse_reference};
 use crate::model::lb_config::{LbConfig, PortRule};
 use crate::model::own_labels::{MESH_PORTS, mesh_ports};
@@ -22,6 +23,7 @@ use crate::store::{Changes, Tx};
 use super::files::OfProject;
 use super::names::Neighbours;
 use super::new_service::NewService;
+use super::parts::is_staying;
 use super::snapshot::ServiceNotes;
 use super::upgrade::{Config, Upgrade};
 
@@ -39,7 +41,6 @@ const STEPS: usize = 8;
 enum Stance {
     Up,
     Down,
-    Gone,
 }
 
 /// What has to be done about a companion.
@@ -80,8 +81,6 @@ impl Pair {
             .collect();
         ports.sort_unstable();
         let stance = match service.state {
-            _ if service.removed.is_some() => Stance::Gone,
-            State::REMOVING | State::REMOVED | State::PURGED => Stance::Gone,
             State::REQUESTED | State::REGISTERING if fields.read("startOnCreate")?.unwrap_or(false) => Stance::Up,
             state if is_active_like(state) => Stance::Up,
             _ => Stance::Down,
@@ -97,7 +96,7 @@ impl Pair {
 
     /// What has to be done next.
     fn step(&self, machine: &Machine) -> Result<Step> {
-        let is_wanted = self.stance != Stance::Gone && !self.ports.is_empty();
+        let is_wanted = !self.ports.is_empty();
         let Some(companion) = &self.companion else {
             return Ok(if is_wanted { Step::Make } else { Step::Rest });
         };
@@ -180,7 +179,7 @@ impl Core {
     /// Brings what publishes the ports of a service into line with it. `process` is the fence; none where the service rests.
     pub(super) async fn follow_mesh(&self, service: ResourceId, process: Option<i64>) -> Result<()> {
         for _ in 0..STEPS {
-            let Some(row) = self.store.find(service)? else {
+            let Some(row) = self.store.find(service)?.filter(is_staying) else {
                 return Ok(());
             };
             // Most services have no ports in the mesh, and never had.
@@ -246,12 +245,6 @@ impl Core {
         Ok(input)
     }
 
-    /// Whether a service is there, and not on its way out.
-    fn is_there(&self, service: ResourceId) -> Result<bool> {
-        let row = self.store.find(service)?;
-        Ok(row.is_some_and(|row| row.removed.is_none() && row.state != State::REMOVING))
-    }
-
     async fn make_companion(&self, pair: Pair, process: Option<i64>) -> Result<()> {
         let (Some(account), Some(stack)) = (pair.service.account_id, pair.service.parent_id) else {
             return Ok(());
@@ -259,7 +252,7 @@ impl Core {
         let input = match self.companion_input(&pair, SUFFIX.trim_start_matches('-')) {
             Ok(input) => input,
             // It was asked to go meanwhile: nothing can refer to it any more, and who removes it looks again.
-            Err(_) if !self.is_there(pair.service.id)? => return Ok(()),
+            Err(_) if !self.store.find(pair.service.id)?.is_some_and(|row| is_staying(&row)) => return Ok(()),
             Err(error) => return Err(error),
         };
         let def = self.type_of(KIND)?.clone();
@@ -351,31 +344,6 @@ impl Core {
         })
         .await
     }
-
-    /// Lets a companion go whose service is gone, whatever kept it.
-    pub(super) async fn follow_publisher(&self, companion: &Resource) -> Result<()> {
-        let Some(service) = publishes_for(companion) else {
-            return Ok(());
-        };
-        let row = self.store.find(service)?;
-        let is_its_own = |row: &Resource| {
-            row.removed.is_none() && notes::<ServiceNotes>(row).mesh.map(ResourceId) == Some(companion.id)
-        };
-        let (machine, id) = (self.machine_of(KIND)?.clone(), companion.id);
-        if row.as_ref().is_some_and(is_its_own) || machine.start("remove", companion.state).is_none() {
-            return Ok(());
-        }
-        self.write(move |tx| {
-            match tx
-                .find(id)?
-                .filter(|row| row.removed.is_none() && machine.start("remove", row.state).is_some())
-            {
-                Some(row) => request(tx, &machine, &row, "remove", "{}", Changes::default()).map(drop),
-                None => Ok(()),
-            }
-        })
-        .await
-    }
 }
 
 /// What a new companion is called: after its service, and with a number if that is taken.
@@ -386,4 +354,48 @@ fn free_name(service: &str, beside: &Neighbours) -> String {
     let mut names = std::iter::once(first.clone()).chain(more);
     let free = names.find(|name| beside.check_free(std::iter::once(name.as_str())).is_ok());
     free.unwrap_or(first)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+    use crate::engine::core::{new_row, testkit};
+    use crate::store::NewResource;
+
+    #[tokio::test]
+    async fn a_service_that_goes_while_its_companion_is_made_fails_no_process() {
+        for goes in [false, true] {
+            let (_folder, core) = testkit::empty();
+            let (stacks, services) = (core.type_of("stack").unwrap(), core.type_of("service").unwrap());
+            let (stacks, services, project) = (stacks.clone(), services.clone(), Some(ResourceId(5)));
+            let launch = json!({"imageUuid": "sim:web", "labels": {MESH_PORTS: "8080:80"}});
+            let mut fields = Fields::default();
+            fields.set("launchConfig", &launch).unwrap();
+            let making = core.write(move |tx| {
+                let stack = tx.insert(NewResource {
+                    name: "front".into(),
+                    state: State::ACTIVE,
+                    ..new_row(&stacks, project, Fields::default())
+                })?;
+                tx.insert(NewResource {
+                    name: "web".into(),
+                    state: State::ACTIVE,
+                    parent_id: Some(stack.id),
+                    ..new_row(&services, project, fields)
+                })
+            });
+            let service = making.await.unwrap();
+            let pair = Pair::read(service.clone(), None).unwrap();
+            assert_eq!(pair.step(core.machine_of(KIND).unwrap()).unwrap(), Step::Make);
+            if goes {
+                testkit::remove(&core, &service).await;
+            }
+            core.make_companion(pair, None).await.unwrap();
+            let there = core.store.children(service.parent_id.unwrap(), "service").unwrap();
+            let made = there.iter().filter(|row| row.kind == KIND).count();
+            assert_eq!(made, usize::from(!goes));
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod mesh;
 mod mesh_ports;
 mod names;
 mod new_service;
+mod parts;
 mod random_ports;
 mod rebalance;
 mod receiving;

@@ -25,9 +25,10 @@ fn info(sentence: &str) -> Entry {
     }
 }
 
-/// Tells whoever wants to know that an upgrade failed, and what is done about it. One that waits after its canary did not fail.
+/// Tells whoever wants to know that an upgrade failed, or the way back from one, and what is done about it. One that waits after its
+/// canary did not fail.
 fn tell_failed(tx: &mut Tx<'_>, telling: &Telling, row: &Resource, message: &str) -> Result<()> {
-    let is_failure = message.starts_with("Upgrade ");
+    let is_failure = ["Upgrade ", "Rollback "].iter().any(|what| message.starts_with(what));
     let Some(project) = row.account_id.filter(|_| is_failure) else {
         return Ok(());
     };

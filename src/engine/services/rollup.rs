@@ -36,7 +36,7 @@ impl Core {
             return Ok(());
         }
         self.follow_mesh(row.id, None).await?;
-        self.follow_publisher(row).await?;
+        self.follow_whole(row).await?;
         let Some(snapshot) = self.snapshot(row.id)? else {
             return Ok(());
         };

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::engine::core::{Core, notes};
 use crate::engine::instances::{InstanceFacts, InstanceNotes, plan_health, plan_state};
 use crate::model::launch::{LABEL_GLOBAL, LABEL_START_ONCE, LaunchConfig, is_none_image};
-use crate::model::own_labels::{FailureAction, RestartRule, UpgradePolicy};
+use crate::model::own_labels::{FailureAction, RestartRule, UpgradePolicy, Watch};
 use crate::model::{Error, Resource, ResourceId, Result, ServiceKind, Timestamp};
 use crate::plan::{self, Batches, Desired, Goal, Guard, HealthStrategy, Observed, OnFailure, Scale, Trial};
 use crate::schema::limits::SCALE;
@@ -50,12 +50,15 @@ pub(crate) struct ServiceNotes {
     pub(crate) schedule: ScheduleNotes,
 }
 
-/// What is known of an upgrade that is guarded by labels of its launch configuration.
+/// What is known of an upgrade, or of a rollback, that is guarded by labels of its launch configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct UpgradeNotes {
     /// The create index of the service when it began.
     pub(crate) from: i64,
+    /// When it began, if it is a rollback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Timestamp>,
     /// The indexes of units in which something new failed.
     pub(crate) failed: BTreeSet<u32>,
     /// Whether it was told to go on after it stood still.
@@ -68,6 +71,16 @@ pub(crate) struct UpgradeNotes {
 impl UpgradeNotes {
     fn is_plain(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The same, for planning.
+    pub(crate) fn trial(&self) -> Trial {
+        Trial {
+            from: self.from,
+            since: self.since,
+            failed: self.failed.clone(),
+            is_released: self.is_released,
+        }
     }
 }
 
@@ -247,7 +260,10 @@ impl ServiceSnapshot {
             .and_then(|u| u.in_service_strategy.clone())
             .unwrap_or_default();
         Batches {
-            guard: self.upgrade_policy().map_or(Guard::NONE, guard_of),
+            guard: self.upgrade_policy().map_or(Guard::NONE, |policy| Guard {
+                canary: policy.canary,
+                ..guard_of(policy.watch)
+            }),
             ..strategy.batches()
         }
     }
@@ -374,16 +390,17 @@ impl ServiceSnapshot {
     }
 }
 
-fn guard_of(policy: UpgradePolicy) -> Guard {
+/// What labels say of failures, for planning.
+pub(super) fn guard_of(watch: Watch) -> Guard {
     Guard {
-        on_failure: match policy.failure_action {
+        on_failure: match watch.failure_action {
             FailureAction::Continue => OnFailure::Continue,
             FailureAction::Pause => OnFailure::Pause,
             FailureAction::Rollback => OnFailure::RollBack,
         },
-        monitor: policy.monitor,
-        tolerated_ppm: policy.max_failed_ppm,
-        canary: policy.canary,
+        monitor: watch.monitor,
+        tolerated_ppm: watch.max_failed_ppm,
+        canary: 0,
     }
 }
 
@@ -450,11 +467,7 @@ impl Core {
             hosts,
             homes: self.homes_of_service(&stack, id, &configs)?,
             last_batch_at: note.last_batch_at,
-            trial: Trial {
-                from: note.upgrade.from,
-                failed: note.upgrade.failed.clone(),
-                is_released: note.upgrade.is_released,
-            },
+            trial: note.upgrade.trial(),
         };
         Ok(Some(ServiceSnapshot {
             service,

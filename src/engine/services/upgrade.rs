@@ -16,10 +16,10 @@ use crate::schema::Machine;
 use crate::store::{Changes, Tx};
 
 use super::random_ports::{Drawn, EXHAUSTED, draw_ports};
-use super::snapshot::{GivenUp, ServiceNotes, UpgradeNotes};
+use super::snapshot::{ServiceNotes, UpgradeNotes};
 use super::to_service::accept_to_service;
 use super::upgrade_merge::merge;
-use super::{configs, mesh_ports, names};
+use super::{configs, going_back, mesh_ports, names};
 
 /// What a rollback knows of its cause.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -296,10 +296,7 @@ pub(super) fn begin_rollback(
     let data = RollbackData { because };
     let note = ServiceNotes {
         last_batch_at: None,
-        upgrade: UpgradeNotes {
-            given_up: data.because.clone().map(|why| GivenUp { at: tx.now(), why }),
-            ..UpgradeNotes::default()
-        },
+        upgrade: going_back::first_notes(&fields, tx.now(), data.because.as_deref())?,
         ..notes::<ServiceNotes>(row)
     };
     let changes = Changes {

@@ -19,14 +19,18 @@ pub(crate) fn let_container_go(tx: &mut Tx<'_>, row: &Resource) -> Result<bool> 
 
 fn note_never_well(tx: &mut Tx<'_>, row: &Resource) -> Result<()> {
     let service = row.parent_id.map(|id| tx.find(id)).transpose()?.flatten();
-    let Some(service) = service.filter(|service| service.state == State::UPGRADING) else {
+    let goes = [State::UPGRADING, State::ROLLING_BACK];
+    let Some(service) = service.filter(|service| goes.contains(&service.state)) else {
         return Ok(());
     };
     let facts: InstanceFacts =
         serde_json::from_str(&row.fields).map_err(|e| Error::internal(format!("reading container {}", row.id), e))?;
     let mut note: ServiceNotes = notes(&service);
-    let is_new = facts.create_index.unwrap_or(0) > note.upgrade.from;
-    if is_new && note.upgrade.failed.insert(notes::<InstanceNotes>(row).index) {
+    let own: InstanceNotes = notes(row);
+    let is_watched = service.state == State::UPGRADING || note.upgrade.since.is_some();
+    let trial = note.upgrade.trial();
+    let is_new = trial.has(facts.create_index.unwrap_or(0), own.up_since, own.failed_at);
+    if is_watched && is_new && note.upgrade.failed.insert(own.index) {
         let changes = Changes {
             internal: Some(write_notes(&note)?),
             ..Changes::default()

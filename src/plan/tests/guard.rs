@@ -169,3 +169,43 @@ fn a_canary_is_made_and_then_nothing_until_it_is_let_go() {
     assert!(world.story().ends_with("converged"));
     assert_eq!(new(&world), 5);
 }
+
+#[test]
+fn a_rollback_that_fails_is_paused_when_it_is_told_to() {
+    let mut world = up(3).with(new_version);
+    assert!(world.story().ends_with("converged"));
+    world = world.with(old_version);
+    world.observed.trial = Trial {
+        from: 6,
+        since: Some(world.now),
+        ..Trial::default()
+    };
+    // The first that comes back cannot be started.
+    while world.instance(1).is_parked {
+        let plan = world.plan();
+        world.apply(&plan.steps, 1);
+        world.tick(|| true);
+        world.now = world.now.plus(Duration::from_secs(1));
+    }
+    let now = world.now;
+    let first = world.instance(1);
+    (first.state, first.failed_at, first.failures) = (InstanceState::Stopped, Some(now), 1);
+    for (on_failure, tolerated_ppm, end) in [
+        (OnFailure::Pause, 0, "held: Rollback paused: 1 of 3 failed: shop-web-1"),
+        (OnFailure::Pause, 400_000, "converged"),
+        (OnFailure::Continue, 0, "converged"),
+    ] {
+        let mut world = world.clone();
+        world.desired.goal = Goal::Rollback(Batches {
+            guard: watched(on_failure, tolerated_ppm),
+            ..ONE_BY_ONE
+        });
+        let story = world.story();
+        assert!(story.ends_with(end), "{story}");
+        let kept = match end {
+            "converged" => "1:web-1/v0@1 2:web-2/v0@1 3:web-3/v0@1",
+            _ => "1:web-1/v0@1 2:web-2/v0@1* 3:web-3/v0@1* 4:web-1/v1@1* 5:web-2/v1@1 6:web-3/v1@1",
+        };
+        assert_eq!(world.picture().replace(":Stopped", ""), kept);
+    }
+}
