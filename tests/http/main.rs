@@ -18,6 +18,7 @@ mod bridgeport_deploys;
 mod bridgeport_once;
 mod bridgeport_provider;
 mod bridgeport_services;
+mod bridgeport_webhooks;
 mod client_sequences;
 mod compose;
 mod compose_files;

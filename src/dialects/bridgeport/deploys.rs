@@ -15,8 +15,8 @@ use super::refusal::{Code, Outcome, Refusal};
 use super::services::{self, Template};
 use super::things::named;
 use super::{Call, compose, environments, history};
-use crate::engine::{Input, ObjectChange, RolloutOf, RolloutStep};
-use crate::model::{Error, Resource, ResourceId};
+use crate::engine::{Input, ObjectChange, RolloutOf, RolloutService, RolloutStep};
+use crate::model::{Error, ResourceId};
 use crate::schema::validate::Purpose;
 
 /// How long a request waits for the end of what it asked for.
@@ -168,21 +168,25 @@ async fn ask(
     }
     let mut steps = Vec::new();
     for (one, what, strategy) in wanted {
-        let service = match &one.service {
-            Some(service) => service.clone(),
-            None => make(caller, template, one, &what).await?,
-        };
         let marked = json!({"service": template.id(), "deployment": one.id(), "imageTag": what.tag});
         let mut beside = Input::from_iter([(FIELD.to_owned(), marked)]);
         let name = native::plain_name(&one.container_name());
-        if name != service.name {
-            beside.insert("name".into(), json!(name));
-        }
+        let service = match &one.service {
+            Some(service) => {
+                if name != service.name {
+                    beside.insert("name".into(), json!(name));
+                }
+                RolloutService::There(service.id)
+            }
+            None => new_service(caller, template, one, &what, name).await?,
+        };
+        let files = options.keeps_files.then(|| compose::files(&what));
         steps.push(RolloutStep {
-            service: service.id,
+            service,
             strategy,
             beside,
-            about: about(caller, template, one, &what, options)?,
+            about: about(caller, template, one, &what)?,
+            files: json!(files),
         });
     }
     let def = caller.hidden(services::KIND)?;
@@ -193,17 +197,19 @@ async fn ask(
         unique: services::UNIQUE,
     });
     let also = tag.map(|change| (&template.row, change));
-    Ok(caller.engine.roll_out(&caller.scope, steps, in_turn, also).await?)
+    let asked = caller.engine.roll_out(&caller.scope, steps, in_turn, also).await;
+    asked.map_err(|error| match error.code.as_deref() {
+        Some("NotUnique") => {
+            let stack = native::plain_name(&template.row.name);
+            let words = format!("A service of the name of one of the containers is in the stack {stack} already");
+            Refusal::taken("containerName", words)
+        }
+        _ => Refusal::from(error),
+    })
 }
 
 /// What a record keeps of its deployment.
-fn about(
-    caller: &Caller<'_>,
-    template: &Template,
-    placed: &Placed,
-    wanted: &Wanted,
-    options: &Options,
-) -> Outcome<Value> {
+fn about(caller: &Caller<'_>, template: &Template, placed: &Placed, wanted: &Wanted) -> Outcome<Value> {
     let before = match &placed.service {
         Some(service) => fields(service)?
             .read::<Map<String, Value>>(FIELD)?
@@ -211,14 +217,10 @@ fn about(
         None => None,
     };
     let before = before.filter(|_| placed.container.is_some());
-    let files = if options.keeps_files {
-        compose::files(wanted)
-    } else {
-        Vec::new()
-    };
     Ok(json!({
-        "service": template.id(), "deployment": placed.id(), "server": placed.server.as_ref().map(|server| &server.name),
-        "image": wanted.image, "imageTag": wanted.tag, "previousTag": before, "files": files,
+        "service": template.id(), "serviceName": template.row.name, "deployment": placed.id(),
+        "server": placed.server.as_ref().map(|server| &server.name), "image": wanted.image,
+        "imageName": wanted.image_name, "imageTag": wanted.tag, "previousTag": before,
         "by": caller.asker.account.name,
     }))
 }
@@ -232,59 +234,25 @@ async fn strategy(caller: &Caller<'_>, wanted: &Wanted) -> Outcome<Map<String, V
     Ok(strategy.ok_or_else(|| Error::bug("an upgrade without its strategy"))?)
 }
 
-/// A service of the engine's own for a deployment that has none: it is made, and runs nothing before the rollout begins.
-async fn make(caller: &mut Caller<'_>, template: &Template, placed: &Placed, wanted: &Wanted) -> Outcome<Resource> {
-    let stack = stack(caller, template).await?;
-    let body = json!({
-        "name": native::plain_name(&placed.container_name()), "stackId": caller.engine.wire_id(&stack), "scale": 1,
-        "startOnCreate": false, "launchConfig": wanted.launch,
-    });
-    let ty = caller.view_of("service")?;
-    let mut input = caller.checked("service", body, Purpose::Create, None).await?;
-    caller.note(&ty.def, None, "create", &input);
-    input.insert(
-        FIELD.into(),
-        json!({"service": template.id(), "deployment": placed.id()}),
-    );
-    let made = caller.engine.create(&caller.scope, &ty, input).await;
-    let made = made.map_err(|error| match error.code.as_deref() {
-        Some("NotUnique") => {
-            let words = format!(
-                "A service {} is in the stack {} already",
-                placed.container_name(),
-                stack.name
-            );
-            Refusal::taken("containerName", words)
-        }
-        _ => Refusal::from(error),
-    })?;
-    let made = made.into_iter().next();
-    Ok(made.ok_or_else(|| Error::bug("a service was made, and is not there"))?)
-}
-
-/// The stack of a template's services: the one of its name, made if there is none.
-async fn stack(caller: &mut Caller<'_>, template: &Template) -> Outcome<Resource> {
-    let name = native::plain_name(&template.row.name);
-    if let Some(stack) = caller
-        .rows("stack")
-        .await?
-        .into_iter()
-        .find(|stack| stack.name.eq_ignore_ascii_case(&name))
-    {
-        return Ok(stack);
-    }
+/// A service of the engine's own for a deployment that has none, in the stack of its template's name: both are made with the
+/// rollout, and the service runs nothing before it begins.
+async fn new_service(
+    caller: &Caller<'_>,
+    template: &Template,
+    placed: &Placed,
+    wanted: &Wanted,
+    name: String,
+) -> Outcome<RolloutService> {
     let ty = caller.view_of("stack")?;
     caller.may_create(&ty)?;
-    let mut input = caller
-        .checked("stack", json!({"name": name}), Purpose::Create, None)
-        .await?;
-    input.insert(WHEN_EMPTY.into(), json!("stay"));
-    caller.note(&ty.def, None, "create", &input);
-    let made = caller.engine.create(&caller.scope, &ty, input).await?;
-    Ok(made
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::bug("a stack was made, and is not there"))?)
+    let body = json!({"name": native::plain_name(&template.row.name)});
+    let mut stack = caller.checked("stack", body, Purpose::Create, None).await?;
+    stack.insert(WHEN_EMPTY.into(), json!("stay"));
+    let body = json!({"name": name, "scale": 1, "startOnCreate": false, "launchConfig": wanted.launch});
+    let mut service = caller.checked("service", body, Purpose::Create, None).await?;
+    let marked = json!({"service": template.id(), "deployment": placed.id()});
+    service.insert(FIELD.into(), marked);
+    Ok(RolloutService::New { stack, service })
 }
 
 /// Waits until rollouts have ended, but not for ever, and not where nobody wants to; how they stand then.

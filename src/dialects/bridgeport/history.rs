@@ -11,7 +11,7 @@ use crate::engine::RolloutOf;
 use crate::model::Timestamp;
 
 /// The letters of their ids.
-const LETTERS: &str = "ro";
+pub const LETTERS: &str = "ro";
 
 /// What a rollout's stand is called.
 pub fn status(rollout: &RolloutOf) -> &'static str {
@@ -98,6 +98,10 @@ pub async fn artifacts(asker: &Asker, call: &Call) -> Outcome<Value> {
     if !caller.shows("environment") {
         return Err(Refusal::new(Code::Role, "This role does not see variables"));
     }
-    let files = rollout.about.get("files").cloned().unwrap_or_else(|| json!([]));
+    let files = if rollout.files.is_null() {
+        json!([])
+    } else {
+        rollout.files
+    };
     Ok(json!({"artifacts": files}))
 }

@@ -44,6 +44,8 @@ pub struct Wanted {
     pub launch: Map<String, Value>,
     /// The image with its tag.
     pub image: String,
+    /// The same without the tag.
+    pub image_name: String,
     /// The tag.
     pub tag: String,
     /// The compose file.
@@ -240,6 +242,7 @@ pub async fn wanted(
     Ok(Wanted {
         launch,
         image: full,
+        image_name,
         tag,
         compose,
         env,
