@@ -435,8 +435,11 @@ async fn a_first_deployment_makes_all_or_nothing() {
 async fn what_never_gets_ready_has_failed_after_a_quarter_of_an_hour_and_the_next_one_takes_its_place() {
     let w = World::with_hosts(&["sim", "sim2"]).await;
     let c = first(&w).await;
-    // Starting takes longer than that.
-    let (service, _) = spread(&c, "sim:slow", json!({"imageTag": "2000000"})).await;
+    // Its probes fail, and for an hour that does not count.
+    let file = "services:\n  ${CONTAINER_NAME}:\n    image: ${FULL_IMAGE}\n    labels:\n      sim.health: unhealthy\n";
+    let more = json!({"composeTemplate": file, "healthCheckUrl": "http://localhost/", "healthWaitMs": 3_600_000,
+        "healthIntervalMs": 60_000});
+    let (service, _) = spread(&c, "sim:web", more).await;
     let path = format!("/services/{service}/deploy");
     let headers = [("prefer", "respond-async")];
     let asked = c
@@ -469,19 +472,12 @@ async fn what_never_gets_ready_has_failed_after_a_quarter_of_an_hour_and_the_nex
         (text(&native[0], "state"), text(&native[1], "state")),
         ("upgrading", "inactive")
     );
-    // It is left as it is, and another deployment takes its place as soon as that start is over.
-    let asked = c
-        .send(
-            actix_web::http::Method::POST,
-            &path,
-            &headers,
-            Some(json!({"imageTag": "1"})),
-        )
-        .await;
-    asked.expect(200, json!({"halted": false}));
-    for _ in 0..50 {
-        w.advance(Duration::from_secs(28)).await;
-    }
+    // It is left as it is, and another deployment takes its place.
+    let body = json!({"composeTemplate": null, "healthCheckUrl": null});
+    c.patch(&format!("/services/{service}"), body).await.ok();
+    deploy(&c, &service, json!({}))
+        .await
+        .expect(200, json!({"halted": false}));
     let records = history(&c, &service).await;
     assert!(
         records.len() == 3 && records[..2].iter().all(|one| text(one, "status") == "success"),

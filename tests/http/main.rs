@@ -15,6 +15,7 @@ mod balancers_of_v1;
 mod bridgeport;
 mod bridgeport_access;
 mod bridgeport_deploys;
+mod bridgeport_elsewhere;
 mod bridgeport_once;
 mod bridgeport_provider;
 mod bridgeport_services;

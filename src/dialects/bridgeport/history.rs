@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Call;
 use super::caller::{Asker, Caller};
-use super::placements::rollouts;
+use super::placed::rollouts;
 use super::refusal::{Code, Outcome, Refusal};
 use super::services;
 use crate::engine::RolloutOf;
@@ -66,7 +66,7 @@ pub fn logs(rollout: &RolloutOf) -> String {
 
 /// `GET …/deployments-history`, newest first. What was never begun, as one before it failed, is no deployment.
 pub async fn of_service(asker: &Asker, call: &Call) -> Outcome<Value> {
-    let (caller, template) = services::reach(asker, call)?;
+    let (caller, template) = services::reach(asker, call).await?;
     let limit = call.query.number("limit", 20, 1, 1_000)?;
     let id = template.id();
     let all = rollouts(&caller).await?;
