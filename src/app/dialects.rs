@@ -54,8 +54,9 @@ pub fn beside_rancher(
     let is_wanted = |dialect: Dialect| serve.dialects.contains(&dialect);
     let docker = is_wanted(Dialect::Docker).then_some(docker);
     let hyper = is_wanted(Dialect::Hyper).then(|| web::Data::new(HyperApi::new(entry.clone())));
-    let bridgeport = is_wanted(Dialect::Bridgeport).then(|| web::Data::new(BridgeportApi::new(entry.clone())));
-    // Made though it is not mounted: messages to who subscribed to events are in its words.
+    // These are made though they are not mounted: messages to who subscribed to events are in their words.
+    let bridgeport = web::Data::new(BridgeportApi::new(entry.clone()));
+    let bridgeport = is_wanted(Dialect::Bridgeport).then_some(bridgeport);
     let medstack = web::Data::new(MedStackApi::new(entry.clone()));
     let medstack = is_wanted(Dialect::MedStack).then_some(medstack);
     move |config| {

@@ -47,7 +47,8 @@ pub use hosts::Attachment;
 pub use instances::{Look, Looks, OpenStream};
 pub use names::NameKeeper;
 pub use services::{
-    ADDRESS_IN_USE, Composed, Deploy, Fronted, HAS_ADDRESS, Received, RolloutOf, RolloutStep, StackFiles, Way,
+    ADDRESS_IN_USE, Composed, Deploy, Fronted, HAS_ADDRESS, Received, RolloutOf, RolloutService, RolloutStep,
+    StackFiles, Way,
 };
 pub use webhooks::Subscription;
 pub use work::Background;

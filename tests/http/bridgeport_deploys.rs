@@ -390,3 +390,133 @@ async fn a_deployment_goes_on_after_the_server_was_killed() {
         .await
         .expect(200, json!({"service": {"imageTag": "v2"}}));
 }
+
+#[actix_web::test]
+async fn a_first_deployment_makes_all_or_nothing() {
+    let w = World::with_hosts(&["sim", "sim2"]).await;
+    let c = first(&w).await;
+    let stack = w.stack("web").await;
+    w.running(&stack, "web-1", json!({"launchConfig": {"imageUuid": "sim:web"}}))
+        .await;
+    let (service, deployments) = spread(&c, "sim:web", json!({"imageTag": "v1"})).await;
+    let before = w.stored();
+    let path = format!("/services/{service}/deploy");
+    let refusal = refused(c.post(&path, json!({"imageTag": "v2"})).await, 409, "CONFLICT");
+    assert_eq!(refusal["field"], "containerName");
+    let made = |lines: &[String]| {
+        let kinds = [" service ", " stack ", " rollout "];
+        let is_one = |line: &&String| kinds.iter().any(|kind| line.contains(kind));
+        lines.iter().filter(is_one).count()
+    };
+    assert_eq!(
+        made(&w.stored()),
+        made(&before),
+        "nothing is made of the one that could be"
+    );
+    c.get(&format!("/services/{service}"))
+        .await
+        .expect(200, json!({"service": {"imageTag": "v1"}}));
+    assert!(history(&c, &service).await.is_empty());
+    let path = format!("/services/{service}/deployments/{}", deployments[1]);
+    c.patch(&path, json!({"containerName": "web-two"})).await.ok();
+    deploy(&c, &service, json!({}))
+        .await
+        .expect(200, json!({"halted": false}));
+    let services = w.list("services?sort=name").await;
+    let names: Vec<&str> = services.iter().map(|one| text(one, "name")).collect();
+    assert_eq!(names, ["web-0", "web-1", "web-two"]);
+    assert!(
+        services.iter().all(|one| one["stackId"] == services[1]["stackId"]),
+        "in the stack that was there"
+    );
+}
+
+#[actix_web::test]
+async fn what_never_gets_ready_has_failed_after_a_quarter_of_an_hour_and_the_next_one_takes_its_place() {
+    let w = World::with_hosts(&["sim", "sim2"]).await;
+    let c = first(&w).await;
+    // Its probes fail, and for an hour that does not count.
+    let file = "services:\n  ${CONTAINER_NAME}:\n    image: ${FULL_IMAGE}\n    labels:\n      sim.health: unhealthy\n";
+    let more = json!({"composeTemplate": file, "healthCheckUrl": "http://localhost/", "healthWaitMs": 3_600_000,
+        "healthIntervalMs": 60_000});
+    let (service, _) = spread(&c, "sim:web", more).await;
+    let path = format!("/services/{service}/deploy");
+    let headers = [("prefer", "respond-async")];
+    let asked = c
+        .send(actix_web::http::Method::POST, &path, &headers, Some(json!({})))
+        .await;
+    asked.expect(200, json!({"halted": false}));
+    for _ in 0..30 {
+        w.advance(Duration::from_secs(28)).await;
+    }
+    assert_eq!(
+        history(&c, &service).await[0]["status"],
+        "pending",
+        "the second one waits"
+    );
+    for _ in 0..4 {
+        w.advance(Duration::from_secs(28)).await;
+    }
+    let records = history(&c, &service).await;
+    assert_eq!(
+        (records.len(), text(&records[0], "status")),
+        (1, "failed"),
+        "the second one is skipped"
+    );
+    assert!(
+        text(&records[0], "logs").contains("it took longer than 15 minutes: "),
+        "{records:?}"
+    );
+    let native = w.list("services?sort=id").await;
+    assert_eq!(
+        (text(&native[0], "state"), text(&native[1], "state")),
+        ("upgrading", "inactive")
+    );
+    // It is left as it is, and another deployment takes its place.
+    let body = json!({"composeTemplate": null, "healthCheckUrl": null});
+    c.patch(&format!("/services/{service}"), body).await.ok();
+    deploy(&c, &service, json!({}))
+        .await
+        .expect(200, json!({"halted": false}));
+    let records = history(&c, &service).await;
+    assert!(
+        records.len() == 3 && records[..2].iter().all(|one| text(one, "status") == "success"),
+        "{records:?}"
+    );
+    assert!(
+        w.list("services")
+            .await
+            .iter()
+            .all(|one| text(one, "state") == "active")
+    );
+}
+
+#[actix_web::test]
+async fn what_cannot_be_begun_has_failed_after_a_quarter_of_an_hour() {
+    let w = World::new().await;
+    let c = first(&w).await;
+    let range = json!({"servicesPortRange": {"startPort": 50_000, "endPort": 50_000}});
+    w.put("/v2-beta/projects/1a5", range).await.ok();
+    let stack = w.stack("other").await;
+    let taken = json!({"launchConfig": {"imageUuid": "sim:web", "ports": ["80"]}});
+    w.running(&stack, "taken", taken).await;
+    let file = "services:\n  web-0:\n    image: ${FULL_IMAGE}\n    ports: [\"80\"]\n";
+    let (service, _) = spread(&c, "sim:web", json!({"composeTemplate": file})).await;
+    let path = format!("/services/{service}/deploy");
+    let headers = [("prefer", "respond-async")];
+    let asked = c
+        .send(actix_web::http::Method::POST, &path, &headers, Some(json!({})))
+        .await;
+    asked.expect(200, json!({"halted": false}));
+    for _ in 0..33 {
+        assert_eq!(history(&c, &service).await[0]["status"], "pending");
+        w.advance(Duration::from_secs(27)).await;
+    }
+    w.advance(Duration::from_secs(30)).await;
+    let record = history(&c, &service).await.remove(0);
+    assert_eq!(text(&record, "status"), "failed", "{record}");
+    assert!(
+        text(&record, "logs").contains("it took longer than 15 minutes: "),
+        "{record}"
+    );
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::Method;
 use serde_json::{Value, json};
 
+use crate::bridgeport::meanwhile;
 use crate::hyper_support::Client;
 use crate::project_isolation::{key, login};
 use crate::support::{World, text};
@@ -16,9 +17,16 @@ enum Side {
     Docker,
     Hyper,
     MedStack,
+    Bridgeport,
 }
 
-const SIDES: [Side; 4] = [Side::Rancher, Side::Docker, Side::Hyper, Side::MedStack];
+const SIDES: [Side; 5] = [
+    Side::Rancher,
+    Side::Docker,
+    Side::Hyper,
+    Side::MedStack,
+    Side::Bridgeport,
+];
 
 /// What all of them can say of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +86,14 @@ impl Table {
         answer.body
     }
 
+    async fn bridgeport(&self, method: Method, rest: &str, body: Option<Value>) -> Value {
+        let (path, proof) = (format!("/bridgeport/api{rest}"), login("1a5"));
+        let headers = [("authorization", proof.as_str())];
+        let answer = meanwhile(&self.w, self.w.send_with(method, &path, &headers, body)).await;
+        assert_eq!(answer.status, 200, "{path}: {:#}", answer.body);
+        answer.body
+    }
+
     /// What one of them has in its list: the one service there, if it shows any.
     async fn listed(&self, side: Side) -> Option<Value> {
         let mut all = match side {
@@ -89,6 +105,10 @@ impl Table {
             Side::Docker => self.docker(Method::GET, "/services", None).await,
             Side::Hyper => self.hyper.get(&self.w, "/services").await.json(200),
             Side::MedStack => self.medstack(Method::GET, "/services", None).await["data"].take(),
+            Side::Bridgeport => {
+                let path = "/environments/1a5/services";
+                self.bridgeport(Method::GET, path, None).await["services"].take()
+            }
         };
         let all = all.as_array_mut().expect("a list");
         assert!(all.len() < 2, "{side:?} shows more than was made: {all:#?}");
@@ -104,6 +124,7 @@ impl Table {
                 .map(|text| text.as_str().expect("a text").to_owned())
                 .collect()
         };
+        let (full, count);
         let (image, replicas, mut environment): (&str, &Value, Vec<String>) = match side {
             Side::Rancher => {
                 let launch = &row["launchConfig"];
@@ -130,6 +151,24 @@ impl Table {
                     .map(|pair| format!("{}={}", text(pair, "key"), text(pair, "value")));
                 (text(&row, "image"), &row["replicas"], pairs.collect())
             }
+            Side::Bridgeport => {
+                let pairs: Value = serde_json::from_str(text(&row, "baseEnv")).expect("JSON");
+                let pairs = pairs.as_object().cloned().unwrap_or_default();
+                let pairs = pairs.iter();
+                let pairs = pairs.map(|(name, value)| format!("{name}={}", value.as_str().expect("a text")));
+                full = format!(
+                    "{}:{}",
+                    text(&row["containerImage"], "imageName"),
+                    text(&row, "imageTag")
+                );
+                let deployments = row["serviceDeployments"].as_array().cloned().unwrap_or_default();
+                assert!(
+                    deployments.iter().all(|one| one["containerStatus"] == "running"),
+                    "{row:#}"
+                );
+                count = json!(deployments.len());
+                (&full, &count, pairs.collect())
+            }
         };
         environment.sort();
         Some(Seen {
@@ -139,8 +178,8 @@ impl Table {
         })
     }
 
-    /// A service by one of them: two containers of `sim:one`.
-    async fn make(&self, side: Side) {
+    /// A service by one of them: two containers of `sim:one`, one where each is a deployment of its own.
+    async fn make(&self, side: Side) -> i64 {
         match side {
             Side::Rancher => {
                 let stack = self.w.stack("shop").await;
@@ -167,8 +206,26 @@ impl Table {
                 self.medstack(Method::POST, "/services", Some(json!({"value": value})))
                     .await;
             }
+            Side::Bridgeport => {
+                let made = async |kind: &str, one: &str, body: Value| {
+                    let path = format!("/environments/1a5/{kind}");
+                    let made = self.bridgeport(Method::POST, &path, Some(body)).await;
+                    text(&made[one], "id").to_owned()
+                };
+                let image = made("container-images", "image", json!({"name": "one", "imageName": "sim"})).await;
+                let body = json!({"name": "web", "containerImageId": image, "imageTag": "one",
+                    "baseEnv": {"A": "1=2", "B": ""}});
+                let service = made("services", "service", body).await;
+                let servers = self.bridgeport(Method::GET, "/environments/1a5/servers", None).await;
+                let body = json!({"serverId": servers["servers"][0]["id"], "containerName": "web"});
+                self.bridgeport(Method::POST, &format!("/services/{service}/deployments"), Some(body))
+                    .await;
+                let path = format!("/services/{service}/deploy");
+                self.bridgeport(Method::POST, &path, Some(json!({}))).await;
+            }
         }
         self.rest().await;
+        if side == Side::Bridgeport { 1 } else { 2 }
     }
 
     /// Lets everything come to rest.
@@ -178,8 +235,11 @@ impl Table {
         }
     }
 
-    /// Three containers, by one of them.
-    async fn scale(&self, side: Side) {
+    /// Three containers, by one of them, if it has a word for how many there are.
+    async fn scale(&self, side: Side, count: i64) -> i64 {
+        if side == Side::Bridgeport {
+            return count;
+        }
         let row = self.listed(side).await.expect("it is shown");
         match side {
             Side::Rancher => {
@@ -200,8 +260,10 @@ impl Table {
                 self.medstack(Method::PATCH, &path, Some(json!({"value": {"replicas": 3}})))
                     .await;
             }
+            Side::Bridgeport => unreachable!("it scales nothing"),
         }
         self.rest().await;
+        3
     }
 
     async fn update(&self, row: &Value, spec: Value) {
@@ -240,6 +302,13 @@ impl Table {
                 self.medstack(Method::PATCH, &path, Some(json!({"value": {"image": "sim:two"}})))
                     .await;
             }
+            Side::Bridgeport => {
+                let path = format!("/services/{}/deploy", text(&row, "id"));
+                let done = self
+                    .bridgeport(Method::POST, &path, Some(json!({"imageTag": "two"})))
+                    .await;
+                assert_eq!(done["halted"], false, "{done:#}");
+            }
         }
         self.rest().await;
     }
@@ -276,6 +345,8 @@ fn hidden_from(maker: Side) -> &'static [Side] {
         Side::Rancher | Side::Docker | Side::MedStack => &[Side::Hyper],
         // There are no words for the size of a container.
         Side::Hyper => &[Side::MedStack],
+        // Neither that, nor words for a host that a container has to be on.
+        Side::Bridgeport => &[Side::Hyper, Side::MedStack],
     }
 }
 
@@ -288,14 +359,19 @@ async fn a_service_is_the_same_one_for_every_interface_that_shows_it() {
                 continue;
             }
             let table = Table::new().await;
-            table.make(maker).await;
-            table.is(&format!("made by {maker:?}"), "sim:one", 2, hidden).await;
-            table.scale(changer).await;
+            let count = table.make(maker).await;
+            table.is(&format!("made by {maker:?}"), "sim:one", count, hidden).await;
+            let count = table.scale(changer, count).await;
             let what = format!("made by {maker:?}, scaled by {changer:?}");
-            table.is(&what, "sim:one", 3, hidden).await;
+            table.is(&what, "sim:one", count, hidden).await;
             table.upgrade(changer).await;
             let what = format!("made by {maker:?}, upgraded by {changer:?}");
-            table.is(&what, "sim:two", 3, hidden).await;
+            let hidden: &[Side] = match (maker, changer) {
+                // An update by Docker's clients says all of a service, and its host is nothing that they say.
+                (Side::Bridgeport, Side::Docker) => &[Side::Hyper],
+                _ => hidden,
+            };
+            table.is(&what, "sim:two", count, hidden).await;
         }
     }
 }

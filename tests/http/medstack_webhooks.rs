@@ -297,6 +297,7 @@ async fn a_secret_signs_and_events_are_chosen() {
         "plain",
         std::sync::Arc::new(|message| Written {
             body: format!(r#"{{"event": "{}"}}"#, message.event),
+            headers: vec![("x-plain", message.id.clone())],
             signature_header: "x-signed",
         }),
     );

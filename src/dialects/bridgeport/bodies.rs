@@ -271,3 +271,17 @@ pub const DEPLOY_BY_NAME: &[Field] = &[
 ];
 /// See the table of routes.
 pub const TEMPLATE: &[Field] = &[need("composeTemplate", Kind::Text(1, 512 * 1024))];
+/// See the table of routes.
+pub const WEBHOOK: &[Field] = &[
+    need("url", Kind::Text(1, 2_048)),
+    may("secret", Kind::Text(1, 255)),
+    need("events", Kind::Texts),
+    may("enabled", Kind::Flag),
+];
+/// See the table of routes.
+pub const WEBHOOK_PATCH: &[Field] = &[
+    may("url", Kind::Text(1, 2_048)),
+    may("secret", Kind::MaybeText(255)),
+    may("events", Kind::Texts),
+    may("enabled", Kind::Flag),
+];

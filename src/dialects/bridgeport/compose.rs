@@ -7,7 +7,7 @@ use super::Call;
 use super::caller::Asker;
 use super::deploys::options;
 use super::native::{self, Values, Wanted};
-use super::placements;
+use super::placed;
 use super::refusal::{Code, Outcome, Refusal};
 use super::routes::Deed;
 use super::services;
@@ -46,11 +46,11 @@ pub async fn template(asker: &Asker, deed: Deed, call: &Call) -> Outcome<Value> 
         Deed::Update => call.body.get("composeTemplate").cloned().unwrap_or_default(),
         Deed::Remove => Value::Null,
         Deed::List | Deed::Create | Deed::Read => {
-            let (caller, template) = services::reach(asker, call)?;
+            let (caller, template) = services::reach(asker, call).await?;
             return Ok(json!({"template": template.shown(&caller).get("composeTemplate")}));
         }
     };
-    let (mut caller, template) = services::reach_to_change(asker, call)?;
+    let (mut caller, template) = services::reach_to_change(asker, call).await?;
     let body = Map::from_iter([("composeTemplate".to_owned(), content)]);
     let template = services::change(&mut caller, &template, body).await?;
     match deed {
@@ -61,11 +61,11 @@ pub async fn template(asker: &Asker, deed: Deed, call: &Call) -> Outcome<Value> 
 
 /// `GET …/compose/preview`: the files as they would be, of one deployment, or of the first.
 pub async fn preview(asker: &Asker, call: &Call) -> Outcome<Value> {
-    let (caller, template) = services::reach(asker, call)?;
+    let (caller, template) = services::reach(asker, call).await?;
     if !caller.shows("environment") {
         return Err(Refusal::new(Code::Role, "This role does not see variables"));
     }
-    let placed = placements::all(&caller).await?;
+    let placed = placed::all(&caller).await?;
     let asked = call.query.first("deploymentId");
     let mut own = placed.iter().filter(|one| one.template == template.row.id);
     let placed = own.find(|one| asked.is_none_or(|id| one.id() == id));

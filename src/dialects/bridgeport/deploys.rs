@@ -3,20 +3,23 @@
 //! A request writes what is to be done, as a rollout of the engine, and then waits for the end of it. Who does not wait, or a server
 //! that is killed meanwhile, changes nothing about what comes of it: the records say how it ended.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::caller::{Asker, Caller, fields};
+use super::elsewhere::{self, Image};
 use super::fields::text;
 use super::native::{self, FIELD, Options, Values, Wanted};
-use super::placements::{self, Placed};
+use super::placed::{self, Placed};
 use super::refusal::{Code, Outcome, Refusal};
 use super::services::{self, Template};
 use super::things::named;
 use super::{Call, compose, environments, history};
-use crate::engine::{Input, ObjectChange, RolloutOf, RolloutStep};
-use crate::model::{Error, Resource, ResourceId};
+use crate::dialects::caller::object as object_of;
+use crate::engine::{Input, ObjectChange, RolloutOf, RolloutService, RolloutStep};
+use crate::model::{Error, ResourceId};
 use crate::schema::validate::Purpose;
 
 /// How long a request waits for the end of what it asked for.
@@ -38,12 +41,12 @@ pub fn options(body: &Map<String, Value>) -> Options {
 
 /// `POST …/deploy`.
 pub async fn all(asker: &Asker, call: &Call) -> Outcome<Value> {
-    let (mut caller, template) = services::reach_to_change(asker, call)?;
+    let (mut caller, template) = services::reach_to_change(asker, call).await?;
     to_all(&mut caller, &template, call, &options(&call.body)).await
 }
 
 async fn to_all(caller: &mut Caller<'_>, template: &Template, call: &Call, options: &Options) -> Outcome<Value> {
-    let mut placed = placements::all(caller).await?;
+    let mut placed = placed::all(caller).await?;
     placed.retain(|one| one.template == template.row.id);
     if placed.is_empty() {
         return Err(Refusal::new(Code::Validation, "The service has no deployments"));
@@ -76,8 +79,13 @@ fn result(rollout: &RolloutOf) -> Value {
 
 /// `POST …/deployments/{depId}/deploy`.
 pub async fn one(asker: &Asker, call: &Call) -> Outcome<Value> {
-    let (mut caller, template) = services::reach_to_change(asker, call)?;
-    let placed = placements::find(&caller, &template, call.param("depId")).await?;
+    let (mut caller, template) = services::reach_to_change(asker, call).await?;
+    let placed = placed::find(&caller, &template, call.param("depId")).await?;
+    if !placed.is_own() && is_one_of_many(&caller, &placed).await? {
+        let why =
+            "The containers of a service that was made, or scaled, elsewhere are deployed together: POST …/deploy";
+        return Err(Refusal::not_built(why).about("depId"));
+    }
     let options = options(&call.body);
     if call.is_dry || call.query.is_on("dryRun") {
         return dry(&caller, &template, &placed, &options).await;
@@ -104,11 +112,16 @@ pub async fn by_name(asker: &Asker, call: &Call) -> Outcome<Value> {
     let mut caller = asker.enter(project.ok_or_else(missing)?)?.ok_or_else(missing)?;
     caller.check_may_change()?;
     let name = text(&call.body, "service").unwrap_or_default();
-    let template = services::all(&caller)
-        .await?
-        .into_iter()
-        .find(|one| one.row.name == name || one.id() == name);
-    let template = template.ok_or_else(|| Refusal::missing("Service"))?;
+    let mut found = services::all(&caller).await?;
+    found.retain(|one| one.row.name == name || one.id() == name);
+    let has_own = found.first().is_some_and(Template::is_own);
+    if found.len() > 1 && !has_own {
+        return Err(Refusal::taken(
+            "service",
+            format!("Several services are called {name}: name one by its id"),
+        ));
+    }
+    let template = found.into_iter().next().ok_or_else(|| Refusal::missing("Service"))?;
     let keeps_files = call
         .body
         .get("generateArtifacts")
@@ -119,6 +132,16 @@ pub async fn by_name(asker: &Asker, call: &Call) -> Outcome<Value> {
         ..options(&call.body)
     };
     to_all(&mut caller, &template, call, &options).await
+}
+
+/// Whether a container's service has others.
+async fn is_one_of_many(caller: &Caller<'_>, placed: &Placed) -> Outcome<bool> {
+    let service = placed.service.as_ref().map(|row| row.id);
+    let all = placed::all(caller).await?;
+    let of_it = all
+        .iter()
+        .filter(|one| one.service.as_ref().map(|row| row.id) == service);
+    Ok(of_it.count() > 1)
 }
 
 /// What would be done.
@@ -160,131 +183,141 @@ async fn ask(
         return Err(Refusal::new(Code::Role, "This role may not upgrade services"));
     }
     let values = Values::read(caller).await?;
-    let mut wanted = Vec::new();
+    let (mut steps, mut turns): (Vec<RolloutStep>, Vec<usize>) = (Vec::new(), Vec::new());
+    let mut at: HashMap<ResourceId, usize> = HashMap::new();
     for one in placed {
-        let what = native::wanted(caller, template, one, &values, options).await?;
-        let strategy = strategy(caller, &what).await?;
-        wanted.push((one, what, strategy));
-    }
-    let mut steps = Vec::new();
-    for (one, what, strategy) in wanted {
-        let service = match &one.service {
-            Some(service) => service.clone(),
-            None => make(caller, template, one, &what).await?,
-        };
-        let marked = json!({"service": template.id(), "deployment": one.id(), "imageTag": what.tag});
-        let mut beside = Input::from_iter([(FIELD.to_owned(), marked)]);
-        let name = native::plain_name(&one.container_name());
-        if name != service.name {
-            beside.insert("name".into(), json!(name));
+        // The containers of one service are brought there together.
+        if let Some(turn) = one.service.as_ref().and_then(|service| at.get(&service.id)) {
+            turns.push(*turn);
+            continue;
         }
+        let together = placed.iter().filter(|other| is_of_one(other, one)).count().max(1);
+        let what = native::wanted(caller, template, one, &values, options).await?;
+        let strategy = strategy(caller, template, &what, if in_turn { 1 } else { together }).await?;
+        let mut beside = Input::from_iter([(FIELD.to_owned(), mark(template, one, &what))]);
+        let name = native::plain_name(&one.container_name());
+        let service = match &one.service {
+            Some(service) => {
+                if template.is_own() && name != service.name {
+                    beside.insert("name".into(), json!(name));
+                }
+                at.insert(service.id, steps.len());
+                RolloutService::There(service.id)
+            }
+            None => new_service(caller, template, one, &what, name).await?,
+        };
+        turns.push(steps.len());
+        let files = options.keeps_files.then(|| compose::files(&what));
         steps.push(RolloutStep {
-            service: service.id,
+            service,
             strategy,
             beside,
-            about: about(caller, template, one, &what, options)?,
+            about: about(caller, template, one, &what)?,
+            files: json!(files),
         });
     }
-    let def = caller.hidden(services::KIND)?;
+    let def = match template.is_own() {
+        true => caller.hidden(services::KIND)?,
+        false => ty.def.clone(),
+    };
     caller.note(&def, Some(&template.row), "deploy", &named(Some(&template.row.name)));
-    let tag = options.tag.as_ref().map(|tag| ObjectChange {
+    let tag = options.tag.as_ref().filter(|_| template.is_own());
+    let tag = tag.map(|tag| ObjectChange {
         name: None,
         spec: Map::from_iter([("imageTag".to_owned(), json!(tag))]),
         unique: services::UNIQUE,
     });
     let also = tag.map(|change| (&template.row, change));
-    Ok(caller.engine.roll_out(&caller.scope, steps, in_turn, also).await?)
-}
-
-/// What a record keeps of its deployment.
-fn about(
-    caller: &Caller<'_>,
-    template: &Template,
-    placed: &Placed,
-    wanted: &Wanted,
-    options: &Options,
-) -> Outcome<Value> {
-    let before = match &placed.service {
-        Some(service) => fields(service)?
-            .read::<Map<String, Value>>(FIELD)?
-            .and_then(|own| text(&own, "imageTag")),
-        None => None,
-    };
-    let before = before.filter(|_| placed.container.is_some());
-    let files = if options.keeps_files {
-        compose::files(wanted)
-    } else {
-        Vec::new()
-    };
-    Ok(json!({
-        "service": template.id(), "deployment": placed.id(), "server": placed.server.as_ref().map(|server| &server.name),
-        "image": wanted.image, "imageTag": wanted.tag, "previousTag": before, "files": files,
-        "by": caller.asker.account.name,
-    }))
-}
-
-/// The upgrade of a service that becomes what is wanted, checked by the caller's view.
-async fn strategy(caller: &Caller<'_>, wanted: &Wanted) -> Outcome<Map<String, Value>> {
-    let strategy = json!({"launchConfig": wanted.launch, "batchSize": 1, "intervalMillis": 100, "startFirst": false});
-    let body = json!({"inServiceStrategy": strategy});
-    let input = caller.checked("serviceUpgrade", body, Purpose::Create, None).await?;
-    let strategy = input.get("inServiceStrategy").and_then(Value::as_object).cloned();
-    Ok(strategy.ok_or_else(|| Error::bug("an upgrade without its strategy"))?)
-}
-
-/// A service of the engine's own for a deployment that has none: it is made, and runs nothing before the rollout begins.
-async fn make(caller: &mut Caller<'_>, template: &Template, placed: &Placed, wanted: &Wanted) -> Outcome<Resource> {
-    let stack = stack(caller, template).await?;
-    let body = json!({
-        "name": native::plain_name(&placed.container_name()), "stackId": caller.engine.wire_id(&stack), "scale": 1,
-        "startOnCreate": false, "launchConfig": wanted.launch,
-    });
-    let ty = caller.view_of("service")?;
-    let mut input = caller.checked("service", body, Purpose::Create, None).await?;
-    caller.note(&ty.def, None, "create", &input);
-    input.insert(
-        FIELD.into(),
-        json!({"service": template.id(), "deployment": placed.id()}),
-    );
-    let made = caller.engine.create(&caller.scope, &ty, input).await;
-    let made = made.map_err(|error| match error.code.as_deref() {
+    let asked = caller.engine.roll_out(&caller.scope, steps, in_turn, also).await;
+    let asked = asked.map_err(|error| match error.code.as_deref() {
         Some("NotUnique") => {
-            let words = format!(
-                "A service {} is in the stack {} already",
-                placed.container_name(),
-                stack.name
-            );
+            let stack = native::plain_name(&template.row.name);
+            let words = format!("A service of the name of one of the containers is in the stack {stack} already");
             Refusal::taken("containerName", words)
         }
         _ => Refusal::from(error),
     })?;
-    let made = made.into_iter().next();
-    Ok(made.ok_or_else(|| Error::bug("a service was made, and is not there"))?)
+    Ok(turns.into_iter().filter_map(|turn| asked.get(turn).copied()).collect())
 }
 
-/// The stack of a template's services: the one of its name, made if there is none.
-async fn stack(caller: &mut Caller<'_>, template: &Template) -> Outcome<Resource> {
-    let name = native::plain_name(&template.row.name);
-    if let Some(stack) = caller
-        .rows("stack")
-        .await?
-        .into_iter()
-        .find(|stack| stack.name.eq_ignore_ascii_case(&name))
-    {
-        return Ok(stack);
+/// Whether two deployments are containers of one service.
+fn is_of_one(one: &Placed, other: &Placed) -> bool {
+    let service = |placed: &Placed| placed.service.as_ref().map(|row| row.id);
+    service(one).is_some() && service(one) == service(other)
+}
+
+/// What a service keeps of what it is here.
+fn mark(template: &Template, placed: &Placed, wanted: &Wanted) -> Value {
+    match template.is_own() {
+        true => elsewhere::marked(template, placed, wanted),
+        false => elsewhere::after_deployment(template),
     }
+}
+
+/// What a record keeps of its deployment.
+fn about(caller: &Caller<'_>, template: &Template, placed: &Placed, wanted: &Wanted) -> Outcome<Value> {
+    let before = match &placed.service {
+        Some(service) if placed.container.is_some() => {
+            let launch = object_of(&fields(service)?, "launchConfig")?;
+            text(&launch, "imageUuid").map(|uuid| Image::parse(&uuid).tag)
+        }
+        _ => None,
+    };
+    Ok(json!({
+        "service": template.id(), "serviceName": template.row.name, "deployment": placed.id(),
+        "server": placed.server.as_ref().map(|server| &server.name), "image": wanted.image,
+        "imageName": wanted.image_name, "imageTag": wanted.tag, "previousTag": before,
+        "by": caller.asker.account.name,
+    }))
+}
+
+/// The upgrade of a service that becomes what is wanted, so many containers at a time, checked by the caller's view. One that was
+/// made elsewhere keeps what that view does not show.
+async fn strategy(
+    caller: &Caller<'_>,
+    template: &Template,
+    wanted: &Wanted,
+    at_once: usize,
+) -> Outcome<Map<String, Value>> {
+    const SAID: [&str; 3] = ["imageUuid", "environment", "labels"];
+    let mut launch = wanted.launch.clone();
+    if !template.is_own() {
+        launch.retain(|name, _| SAID.contains(&name.as_str()));
+    }
+    let strategy = json!({"launchConfig": launch, "batchSize": at_once, "intervalMillis": 100, "startFirst": false});
+    let body = json!({"inServiceStrategy": strategy});
+    let input = caller.checked("serviceUpgrade", body, Purpose::Create, None).await?;
+    let strategy = input.get("inServiceStrategy").and_then(Value::as_object).cloned();
+    let mut strategy = strategy.ok_or_else(|| Error::bug("an upgrade without its strategy"))?;
+    if let (false, Some(checked)) = (
+        template.is_own(),
+        strategy.get_mut("launchConfig").and_then(Value::as_object_mut),
+    ) {
+        let said = std::mem::replace(checked, wanted.launch.clone());
+        checked.extend(said.into_iter().filter(|(name, _)| SAID.contains(&name.as_str())));
+    }
+    Ok(strategy)
+}
+
+/// A service of the engine's own for a deployment that has none, in the stack of its template's name: both are made with the
+/// rollout, and the service runs nothing before it begins.
+async fn new_service(
+    caller: &Caller<'_>,
+    template: &Template,
+    placed: &Placed,
+    wanted: &Wanted,
+    name: String,
+) -> Outcome<RolloutService> {
     let ty = caller.view_of("stack")?;
     caller.may_create(&ty)?;
-    let mut input = caller
-        .checked("stack", json!({"name": name}), Purpose::Create, None)
-        .await?;
-    input.insert(WHEN_EMPTY.into(), json!("stay"));
-    caller.note(&ty.def, None, "create", &input);
-    let made = caller.engine.create(&caller.scope, &ty, input).await?;
-    Ok(made
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::bug("a stack was made, and is not there"))?)
+    let body = json!({"name": native::plain_name(&template.row.name)});
+    let mut stack = caller.checked("stack", body, Purpose::Create, None).await?;
+    stack.insert(WHEN_EMPTY.into(), json!("stay"));
+    let body = json!({"name": name, "scale": 1, "startOnCreate": false, "launchConfig": wanted.launch});
+    let mut service = caller.checked("service", body, Purpose::Create, None).await?;
+    let marked = json!({"service": template.id(), "deployment": placed.id()});
+    service.insert(FIELD.into(), marked);
+    Ok(RolloutService::New { stack, service })
 }
 
 /// Waits until rollouts have ended, but not for ever, and not where nobody wants to; how they stand then.

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::Call;
 use super::caller::{Asker, Caller};
-use super::placements::rollouts;
+use super::placed::rollouts;
 use super::refusal::{Code, Outcome, Refusal};
 use super::services;
 use crate::engine::RolloutOf;
 use crate::model::Timestamp;
 
 /// The letters of their ids.
-const LETTERS: &str = "ro";
+pub const LETTERS: &str = "ro";
 
 /// What a rollout's stand is called.
 pub fn status(rollout: &RolloutOf) -> &'static str {
@@ -66,7 +66,7 @@ pub fn logs(rollout: &RolloutOf) -> String {
 
 /// `GET …/deployments-history`, newest first. What was never begun, as one before it failed, is no deployment.
 pub async fn of_service(asker: &Asker, call: &Call) -> Outcome<Value> {
-    let (caller, template) = services::reach(asker, call)?;
+    let (caller, template) = services::reach(asker, call).await?;
     let limit = call.query.number("limit", 20, 1, 1_000)?;
     let id = template.id();
     let all = rollouts(&caller).await?;
@@ -98,6 +98,10 @@ pub async fn artifacts(asker: &Asker, call: &Call) -> Outcome<Value> {
     if !caller.shows("environment") {
         return Err(Refusal::new(Code::Role, "This role does not see variables"));
     }
-    let files = rollout.about.get("files").cloned().unwrap_or_else(|| json!([]));
+    let files = if rollout.files.is_null() {
+        json!([])
+    } else {
+        rollout.files
+    };
     Ok(json!({"artifacts": files}))
 }

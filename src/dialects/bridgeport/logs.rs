@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::caller::Asker;
 use super::refusal::{Code, Outcome, Refusal};
-use super::{BridgeportApi, Call, placements, services};
+use super::{BridgeportApi, Call, placed, services};
 use crate::engine::{Answer, Input, OpenStream, Piece};
 
 /// The most lines.
@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `GET …/logs`.
 pub async fn read(state: &BridgeportApi, asker: &Asker, call: &Call) -> Outcome<Value> {
-    let (caller, template) = services::reach(asker, call)?;
-    let placed = placements::find(&caller, &template, call.param("depId")).await?;
+    let (caller, template) = services::reach(asker, call).await?;
+    let placed = placed::find(&caller, &template, call.param("depId")).await?;
     let tail = call.query.number("tail", 100, 1, MOST)?;
     if call.query.first("before").is_some_and(|before| !before.is_empty()) {
         return Err(Refusal::not_built("before: a log is read to its end in this build").about("before"));

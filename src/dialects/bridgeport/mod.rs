@@ -9,6 +9,7 @@ mod bodies;
 mod caller;
 mod compose;
 mod deploys;
+mod elsewhere;
 mod environments;
 mod fields;
 mod history;
@@ -16,6 +17,7 @@ mod logs;
 mod native;
 mod openapi;
 mod people;
+mod placed;
 mod placements;
 mod query;
 mod refusal;
@@ -27,6 +29,9 @@ mod services;
 mod table;
 mod things;
 mod tokens;
+mod webhooks;
+
+use std::sync::Arc;
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -73,6 +78,9 @@ pub struct BridgeportApi {
 impl BridgeportApi {
     /// Behind this entry.
     pub fn new(entry: Entry) -> Self {
+        entry
+            .engine
+            .write_messages(webhooks::FORMAT, Arc::new(webhooks::written));
         Self {
             entry,
             rates: Rates::default(),
@@ -225,9 +233,10 @@ async fn answer(
         asker.record(state, done.as_ref().err(), request_id).await;
     }
     if let Some(row) = row {
-        end_once(state, row, done.as_ref().ok()).await;
+        end_once(state, row, route.status, done.as_ref().ok()).await;
     }
-    Ok(HttpResponse::build(StatusCode::OK).json(done?))
+    let status = StatusCode::from_u16(route.status).unwrap_or(StatusCode::OK);
+    Ok(HttpResponse::build(status).json(done?))
 }
 
 /// Reads the body, and hands on.
@@ -285,6 +294,8 @@ async fn lead(state: &BridgeportApi, asker: &Asker, what: What, call: &Call) -> 
         What::Artifacts => history::artifacts(asker, call).await,
         What::Template(deed) => compose::template(asker, deed, call).await,
         What::Preview => compose::preview(asker, call).await,
+        What::Webhooks(deed) => webhooks::lead(asker, deed, call).await,
+        What::Deliveries => webhooks::deliveries(asker, call).await,
         What::Unbuilt(what) => Err(Refusal::not_built(format!("{what}: not part of this build"))),
         What::Health | What::OpenApi | What::Register | What::Login => Err(Refusal::missing("Route")),
     }
@@ -322,12 +333,12 @@ async fn begin_once(
 }
 
 /// Keeps what a request under a key was answered; a refusal leaves the key free.
-async fn end_once(state: &BridgeportApi, row: ResourceId, answer: Option<&Value>) {
+async fn end_once(state: &BridgeportApi, row: ResourceId, status: u16, answer: Option<&Value>) {
     let kept = answer.map(Value::to_string);
     let ended = state
         .entry
         .engine
-        .end_once(row, kept.as_deref().map(|text| (200, text)));
+        .end_once(row, kept.as_deref().map(|text| (status, text)));
     if let Err(error) = ended.await {
         log::error!("an idempotency key misses how its request ended: {}", error.chain());
     }

@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::caller::{Caller, spec};
-use super::compose;
 use super::fields::text;
-use super::placements::Placed;
+use super::placed::Placed;
 use super::refusal::{Outcome, Refusal};
 use super::servers::Server;
 use super::services::Template;
 use super::things::Thing;
+use super::{compose, elsewhere};
 use crate::model::launch::LABEL_PULL_IMAGE;
 use crate::model::own_labels::{FAILURE_ACTION, MONITOR};
 use crate::model::{Resource, State};
@@ -44,6 +44,8 @@ pub struct Wanted {
     pub launch: Map<String, Value>,
     /// The image with its tag.
     pub image: String,
+    /// The same without the tag.
+    pub image_name: String,
     /// The tag.
     pub tag: String,
     /// The compose file.
@@ -100,7 +102,7 @@ impl Values {
     }
 
     /// The same with what is said of one deployment.
-    fn of(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pub fn of(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
         let mut all = self.known.clone();
         all.extend(
             more.iter()
@@ -110,7 +112,7 @@ impl Values {
     }
 
     /// 501 for a text that names a secret, or the files of a service.
-    fn check(&self, field: &str, words: &str) -> Outcome<()> {
+    pub fn check(&self, field: &str, words: &str) -> Outcome<()> {
         let named = self.secrets.iter().find(|name| words.contains(&format!("${{{name}}}")));
         if let Some(name) = named {
             let why = format!("{field}: the secret {name} would stand where others read it; not part of this build");
@@ -183,18 +185,17 @@ pub async fn wanted(
     values: &Values,
     options: &Options,
 ) -> Outcome<Wanted> {
+    let image_name = image_name(caller, template)?;
+    if let (false, Some(service)) = (template.is_own(), &placed.service) {
+        return elsewhere::wanted(template, service, values, options, &image_name);
+    }
     let (server, host) = host_of(placed)?;
-    let image_id = template.text("containerImageId").unwrap_or_default();
-    let thing = Thing::Image;
-    let image = caller.row(thing.root(), thing.letters(), &image_id)?;
-    let image = image.ok_or_else(|| Refusal::bad("containerImageId", "Container image not found"))?;
-    let image_name = text(&spec(&image)?, "imageName").unwrap_or_default();
     let tag = options
         .tag
         .clone()
         .or(template.text("imageTag"))
         .unwrap_or_else(|| "latest".to_owned());
-    let full = format!("{image_name}:{tag}");
+    let full = elsewhere::full(&image_name, &tag);
     let name = placed.container_name();
     let all = values.of(&[
         ("SERVICE_NAME", &template.row.name),
@@ -240,6 +241,7 @@ pub async fn wanted(
     Ok(Wanted {
         launch,
         image: full,
+        image_name,
         tag,
         compose,
         env,
@@ -247,13 +249,25 @@ pub async fn wanted(
     })
 }
 
+/// What the image of a template is called.
+fn image_name(caller: &Caller<'_>, template: &Template) -> Outcome<String> {
+    if let Some(name) = &template.image_name {
+        return Ok(name.clone());
+    }
+    let id = template.text("containerImageId").unwrap_or_default();
+    let thing = Thing::Image;
+    let image = caller.row(thing.root(), thing.letters(), &id)?;
+    let image = image.ok_or_else(|| Refusal::bad("containerImageId", "Container image not found"))?;
+    Ok(text(&spec(&image)?, "imageName").unwrap_or_default())
+}
+
 /// A member of a launch configuration that is an object; empty if there is none.
-fn object(launch: &Map<String, Value>, name: &str) -> Map<String, Value> {
+pub fn object(launch: &Map<String, Value>, name: &str) -> Map<String, Value> {
     launch.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 /// Labels with those that have an upgrade stop at the first failure.
-fn watching(mut labels: Map<String, Value>, is_checked: bool, options: &Options) -> Map<String, Value> {
+pub fn watching(mut labels: Map<String, Value>, is_checked: bool, options: &Options) -> Map<String, Value> {
     // What is checked is good when it is healthy.
     let monitor = if is_checked { "0ms" } else { STEADY };
     labels.insert(FAILURE_ACTION.into(), json!("pause"));

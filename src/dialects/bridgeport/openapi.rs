@@ -62,8 +62,9 @@ fn operation(route: &Route) -> Value {
         out.insert("requestBody".into(), body);
     }
     let refused = |words: &str| json!({"description": words, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}});
-    let mut responses = json!({"200": {"description": "Done"}, "default": refused("Refused")});
+    let mut responses = json!({"default": refused("Refused")});
     if let Some(responses) = responses.as_object_mut() {
+        responses.insert(route.status.to_string(), json!({"description": "Done"}));
         if route.who != Who::Anybody {
             responses.insert("401".into(), refused("Nobody proved who asks"));
             responses.insert("403".into(), refused("Not with this token, or not in this role"));

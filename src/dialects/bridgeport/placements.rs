@@ -1,243 +1,39 @@
-//! Deployments of services in BRIDGEPORT's sense: a template on a server, under a name, with variables of its own. What runs of it is
-//! a service of the engine's own, of one container, on that host; it is made when it is first deployed.
+//! Deployments of services in BRIDGEPORT's sense, as they are made, changed and removed: a template on a server, under a name, with
+//! variables of its own. What runs of it is a service of the engine's own, of one container, on that host; it is made when it is first
+//! deployed.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
 use super::Call;
-use super::caller::{Asker, Caller, fields, spec};
+use super::caller::{Asker, Caller};
 use super::fields::text;
-use super::native::{self, FIELD};
+use super::native;
+use super::placed::{KIND, LETTERS, Placed, RUN, all, find};
 use super::refusal::{Code, Outcome, Refusal};
 use super::routes::Deed;
-use super::servers::{self, Server};
-use super::services::{self, Template, on_the_wire, server_of};
+use super::servers;
+use super::services::{self, Template, server_of};
 use super::things::{named, taken};
-use crate::engine::{Input, ObjectChange, RolloutOf, Unique};
-use crate::model::{Resource, ResourceId, State, WireId};
+use crate::engine::{Input, ObjectChange, Unique};
+use crate::model::{Resource, ResourceId};
 
-/// The type of their rows.
-pub const KIND: &str = "bridgeportPlacement";
-/// The letters of their ids.
-pub const LETTERS: &str = "bpd";
 /// One template is on a server once, and a name is there once.
 const UNIQUE: Unique = &[&["serverId", "serviceId"], &["serverId", "containerName"]];
-/// What of a deployment stands in lists of templates, too.
-pub const RUN: [&str; 10] = [
-    "status",
-    "containerStatus",
-    "healthStatus",
-    "discoveryStatus",
-    "exposedPorts",
-    "lastDeployedAt",
-    "containerName",
-    "composePath",
-    "serverId",
-    "envOverrides",
-];
-
-/// A template on a server, with what there is of it.
-#[derive(Debug, Clone)]
-pub struct Placed {
-    /// Its row.
-    pub row: Resource,
-    /// Its template.
-    pub template: ResourceId,
-    /// All that is kept of it.
-    pub kept: Map<String, Value>,
-    /// Where it is; none if that is gone.
-    pub server: Option<Server>,
-    /// What runs of it, in the engine's words.
-    pub service: Option<Resource>,
-    /// The container.
-    pub container: Option<Resource>,
-    /// When it was last brought there.
-    deployed: Option<String>,
-}
-
-impl Placed {
-    /// What it is called in paths and bodies.
-    pub fn id(&self) -> String {
-        format!("1{LETTERS}{}", self.row.id)
-    }
-
-    /// The name of its container.
-    pub fn container_name(&self) -> String {
-        text(&self.kept, "containerName").unwrap_or_default()
-    }
-
-    /// Its own variables.
-    pub fn overrides(&self) -> Map<String, Value> {
-        self.kept
-            .get("envOverrides")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default()
-    }
-
-    /// How the container is, in Docker's words.
-    fn container_status(&self) -> &'static str {
-        match self.container.as_ref().map(|row| row.state) {
-            None => "not_found",
-            Some(State::RUNNING | State::UPDATING_RUNNING | State::STOPPING) => "running",
-            Some(State::RESTARTING) => "restarting",
-            Some(State::STOPPED | State::UPDATING_STOPPED) => "exited",
-            Some(State::ERROR | State::ERRORING) => "dead",
-            Some(_) => "created",
-        }
-    }
-
-    fn health_status(&self) -> &'static str {
-        let Some(container) = &self.container else {
-            return "unknown";
-        };
-        match container.health.as_str() {
-            "healthy" => "healthy",
-            "unhealthy" => "unhealthy",
-            "" => "none",
-            _ => "unknown",
-        }
-    }
-
-    fn status(&self) -> &'static str {
-        match (self.health_status(), self.container_status()) {
-            ("healthy", "running") => "healthy",
-            ("unhealthy", _) => "unhealthy",
-            (_, "running") => "running",
-            (_, "exited" | "dead") => "stopped",
-            _ => "unknown",
-        }
-    }
-
-    fn discovery_status(&self) -> &'static str {
-        match (&self.container, &self.deployed) {
-            (Some(_), _) => "found",
-            (None, Some(_)) => "missing",
-            (None, None) => "pending",
-        }
-    }
-
-    /// The ports of the container, as they are published.
-    fn ports(&self) -> Value {
-        let ports = self
-            .container
-            .as_ref()
-            .and_then(|row| fields(row).ok()?.read::<Vec<String>>("ports").ok()?);
-        match ports {
-            Some(ports) if !ports.is_empty() => json!(json!(ports).to_string()),
-            _ => Value::Null,
-        }
-    }
-
-    /// As clients see it.
-    pub fn shown(&self, caller: &Caller<'_>, with_server: bool) -> Map<String, Value> {
-        let shows = caller.shows("environment");
-        let created = self.row.created.to_wire_millis();
-        let changed = self.kept.get("updatedAt").cloned().unwrap_or_else(|| json!(created));
-        let out = json!({
-            "id": self.id(), "serviceId": format!("1{}{}", services::LETTERS, self.template),
-            "serverId": self.kept.get("serverId"), "containerName": self.kept.get("containerName"),
-            "composePath": self.kept.get("composePath"),
-            "envOverrides": on_the_wire(self.kept.get("envOverrides").filter(|_| shows)),
-            "status": self.status(), "containerStatus": self.container_status(), "healthStatus": self.health_status(),
-            "discoveryStatus": self.discovery_status(), "exposedPorts": self.ports(), "imageDigestId": null,
-            "lastDeployedAt": self.deployed, "createdAt": created, "updatedAt": changed,
-        });
-        let mut out = out.as_object().cloned().unwrap_or_default();
-        if with_server {
-            let server = self
-                .server
-                .as_ref()
-                .map(|server| json!({"id": server.id, "name": server.name}));
-            out.insert("server".into(), json!(server));
-        }
-        out
-    }
-}
-
-/// All rollouts of a project, oldest first.
-pub async fn rollouts(caller: &Caller<'_>) -> Outcome<Vec<RolloutOf>> {
-    let (engine, scope) = (caller.engine.clone(), caller.scope.clone());
-    let all = tokio::task::spawn_blocking(move || engine.rollouts(&scope)).await;
-    Ok(all.map_err(|e| crate::model::Error::internal("waiting for a blocking thread", e))??)
-}
-
-/// All deployments of a project, by id.
-pub async fn all(caller: &Caller<'_>) -> Outcome<Vec<Placed>> {
-    let rows = caller.lasting(KIND).await?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let servers = servers::all(caller).await?;
-    let mut native: HashMap<String, Resource> = HashMap::new();
-    for service in caller.lasting("service").await? {
-        let own: Option<Map<String, Value>> = fields(&service)?.read(FIELD)?;
-        let placement = own.and_then(|own| text(&own, "deployment"));
-        native.extend(placement.map(|placement| (placement, service)));
-    }
-    let mut containers: HashMap<ResourceId, Resource> = HashMap::new();
-    for container in caller.lasting("instance").await? {
-        if let Some(parent) = container.parent_id {
-            // The newest one is what an upgrade brought.
-            containers.insert(parent, container);
-        }
-    }
-    let mut deployed: HashMap<String, String> = HashMap::new();
-    for rollout in rollouts(caller).await? {
-        let is_good = rollout.outcome.as_deref() == Some("success");
-        let about = rollout
-            .about
-            .get("deployment")
-            .and_then(Value::as_str)
-            .filter(|_| is_good);
-        if let (Some(placement), Some(ended)) = (about, rollout.ended) {
-            deployed.insert(placement.to_owned(), ended.to_wire_millis());
-        }
-    }
-    let mut out = Vec::new();
-    for row in rows {
-        let kept = spec(&row)?;
-        let id = format!("1{LETTERS}{}", row.id);
-        let template = text(&kept, "serviceId").and_then(|id| WireId::parse(&id).map(|wire| wire.id));
-        let server = text(&kept, "serverId").unwrap_or_default();
-        let server = servers
-            .iter()
-            .find(|one| one.is(|host| caller.engine.wire_id(host), &server));
-        let service = native.remove(&id);
-        out.push(Placed {
-            template: template.unwrap_or(ResourceId(0)),
-            server: server.cloned(),
-            container: service.as_ref().and_then(|service| containers.remove(&service.id)),
-            service,
-            deployed: deployed.remove(&id),
-            row,
-            kept,
-        });
-    }
-    Ok(out)
-}
-
-/// The deployment of a path among those of a template.
-pub async fn find(caller: &Caller<'_>, template: &Template, id: &str) -> Outcome<Placed> {
-    let all = all(caller).await?;
-    let found = all
-        .into_iter()
-        .find(|one| one.id() == id && one.template == template.row.id);
-    found.ok_or_else(|| Refusal::missing("Deployment"))
-}
-
 /// What is asked of deployments of services.
 pub async fn lead(asker: &Asker, deed: Deed, call: &Call) -> Outcome<Value> {
-    let (mut caller, template) = services::reach_to_change(asker, call)?;
+    let (mut caller, template) = services::reach_to_change(asker, call).await?;
     match deed {
         Deed::Create => {
+            check_own(template.is_own(), "serverId")?;
             let placed = create(&mut caller, &template, &call.body).await?;
             Ok(json!({"deployment": placed.shown(&caller, false)}))
         }
         Deed::Update => update(&mut caller, &template, call).await,
         Deed::Remove => {
             let placed = find(&caller, &template, call.param("depId")).await?;
+            check_own(placed.is_own(), "depId")?;
             stop(&mut caller, &placed).await?;
             let def = caller.hidden(KIND)?;
             caller.note(&def, Some(&placed.row), "delete", &Input::new());
@@ -292,8 +88,20 @@ fn taken_there(refusal: Refusal) -> Refusal {
     }
 }
 
+/// 501 for what is changed where a service was made: how many containers it has, and what they are called.
+fn check_own(is_own: bool, field: &str) -> Outcome<()> {
+    match is_own {
+        true => Ok(()),
+        false => {
+            let why = "This container's service was made, or scaled, elsewhere: how many it has is said there";
+            Err(Refusal::not_built(why).about(field))
+        }
+    }
+}
+
 async fn update(caller: &mut Caller<'_>, template: &Template, call: &Call) -> Outcome<Value> {
     let placed = find(caller, template, call.param("depId")).await?;
+    check_own(placed.is_own(), "depId")?;
     let mut kept = call.body.clone();
     let name = text(&kept, "containerName");
     if let Some(name) = &name {
@@ -317,16 +125,24 @@ async fn update(caller: &mut Caller<'_>, template: &Template, call: &Call) -> Ou
 
 /// Removes what runs of a deployment.
 pub async fn stop(caller: &mut Caller<'_>, placed: &Placed) -> Outcome<()> {
-    let Some(service) = &placed.service else { return Ok(()) };
+    match &placed.service {
+        Some(service) => end(caller, service).await,
+        None => Ok(()),
+    }
+}
+
+/// Removes a service of the engine's.
+pub async fn end(caller: &mut Caller<'_>, service: &Resource) -> Outcome<()> {
     let ty = caller.view_of("service")?;
     caller.may_create(&ty)?;
+    caller.note(&ty.def, Some(service), "delete", &Input::new());
     caller.engine.delete(&caller.scope, &ty, service.id).await?;
     Ok(())
 }
 
 /// A deployment of the path that runs.
 async fn running<'a>(asker: &'a Asker, call: &Call) -> Outcome<(Caller<'a>, Placed, Resource)> {
-    let (caller, template) = services::reach_to_change(asker, call)?;
+    let (caller, template) = services::reach_to_change(asker, call).await?;
     let placed = find(&caller, &template, call.param("depId")).await?;
     let service = placed.service.clone().filter(|_| placed.container.is_some());
     let service = service.ok_or_else(|| Refusal::new(Code::Validation, "This has not been deployed"))?;
@@ -335,7 +151,10 @@ async fn running<'a>(asker: &'a Asker, call: &Call) -> Outcome<(Caller<'a>, Plac
 
 /// `POST …/restart`.
 pub async fn restart(asker: &Asker, call: &Call) -> Outcome<Value> {
-    let (mut caller, _, service) = running(asker, call).await?;
+    let (mut caller, placed, service) = running(asker, call).await?;
+    if !placed.is_own() {
+        return restart_alone(&mut caller, &placed.row).await;
+    }
     let ty = caller.view_of("service")?;
     if !caller.engine.offers(caller.scope.version, &ty, &service, "restart") {
         return Err(Refusal::new(
@@ -350,6 +169,21 @@ pub async fn restart(asker: &Asker, call: &Call) -> Outcome<Value> {
         .engine
         .act(&caller.scope, &ty, service.id, "restart", input)
         .await?;
+    Ok(json!({"success": true}))
+}
+
+/// Starts one of a service's containers anew, and leaves the others alone.
+async fn restart_alone(caller: &mut Caller<'_>, container: &Resource) -> Outcome<Value> {
+    let ty = caller.view_of("container")?;
+    if !caller.engine.offers(caller.scope.version, &ty, container, "restart") {
+        let why = format!("This cannot be restarted while it is {}", container.state);
+        return Err(Refusal::new(Code::Conflict, why));
+    }
+    caller.note(&ty.def, Some(container), "restart", &Input::new());
+    let asked = caller
+        .engine
+        .act(&caller.scope, &ty, container.id, "restart", Input::new());
+    asked.await?;
     Ok(json!({"success": true}))
 }
 
@@ -416,7 +250,7 @@ pub async fn create_on_server(asker: &Asker, call: &Call) -> Outcome<Value> {
     let known = services::all(&caller)
         .await?
         .into_iter()
-        .find(|template| template.row.name == name);
+        .find(|template| template.row.name == name && template.is_own());
     let template = match known {
         None => services::create(&mut caller, body).await?,
         Some(template) if template.text("containerImageId") == text(&body, "containerImageId") => template,

@@ -87,6 +87,10 @@ pub enum What {
     Template(Deed),
     /// What would be deployed.
     Preview,
+    /// Who is told of deployments.
+    Webhooks(Deed),
+    /// What was sent to one of them.
+    Deliveries,
     /// What this build does not have.
     Unbuilt(&'static str),
 }
@@ -108,6 +112,8 @@ pub struct Route {
     pub read_only: &'static [&'static str],
     /// What it is for.
     pub summary: &'static str,
+    /// The status of what went well.
+    pub status: u16,
 }
 
 /// A route that whoever may look reads, and that operators change things by.
@@ -120,6 +126,7 @@ pub const fn route(method: &'static str, path: &'static str, what: What, summary
         fields: &[],
         read_only: &[],
         summary,
+        status: 200,
     }
 }
 
@@ -132,6 +139,11 @@ impl Route {
     /// With fields that are read-only.
     pub const fn but(self, read_only: &'static [&'static str]) -> Self {
         Self { read_only, ..self }
+    }
+
+    /// With a status of its own.
+    pub const fn answers(self, status: u16) -> Self {
+        Self { status, ..self }
     }
 
     /// For others than the usual.

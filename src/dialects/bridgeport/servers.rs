@@ -255,7 +255,7 @@ async fn remove(asker: &Asker, call: &Call) -> Outcome<Value> {
             "This is a host of the project: it is removed at /v2-beta/hosts",
         ));
     };
-    for placement in caller.lasting(super::placements::KIND).await? {
+    for placement in caller.lasting(super::placed::KIND).await? {
         if text(&spec(&placement)?, "serverId").as_deref() == Some(server.id.as_str()) {
             return Err(Refusal::new(Code::Conflict, "Services are placed on this server"));
         }

@@ -6,9 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::Call;
 use super::caller::{Asker, Caller, spec};
+use super::elsewhere::{self, Images, SAID_AT};
 use super::fields::text;
-use super::placements::{self, Placed};
-use super::refusal::{Outcome, Refusal};
+use super::placed::{self, Placed};
+use super::placements;
+use super::refusal::{Code, Outcome, Refusal};
 use super::registries;
 use super::routes::Deed;
 use super::servers;
@@ -26,7 +28,7 @@ pub const UNIQUE: Unique = &[&["name"]];
 pub const WHAT: &str = "Service";
 
 /// What a template is where nobody says otherwise.
-fn defaults() -> Map<String, Value> {
+pub fn defaults() -> Map<String, Value> {
     let defaults = json!({
         "containerImageId": null, "imageTag": "latest", "composeTemplate": null, "healthCheckUrl": null, "baseEnv": null,
         "deployStrategy": "sequential", "serviceTypeId": null, "healthWaitMs": 30_000, "healthRetries": 3,
@@ -42,6 +44,12 @@ pub struct Template {
     pub row: Resource,
     /// All that is kept of it.
     pub kept: Map<String, Value>,
+    /// What its image is called, where that is not what the image of its id is called.
+    pub image_name: Option<String>,
+    /// What was said here of one that was made elsewhere.
+    pub edits: Map<String, Value>,
+    /// Whether its image is what its services were changed to elsewhere.
+    pub is_followed: bool,
 }
 
 impl Template {
@@ -49,12 +57,24 @@ impl Template {
     pub fn of(row: Resource) -> Outcome<Self> {
         let mut kept = defaults();
         kept.extend(spec(&row)?);
-        Ok(Self { row, kept })
+        Ok(Self {
+            row,
+            kept,
+            image_name: None,
+            edits: Map::new(),
+            is_followed: false,
+        })
+    }
+
+    /// Whether it was made here.
+    pub fn is_own(&self) -> bool {
+        self.row.root == KIND
     }
 
     /// What it is called in paths and bodies.
     pub fn id(&self) -> String {
-        format!("1{LETTERS}{}", self.row.id)
+        let letters = if self.is_own() { LETTERS } else { elsewhere::LETTERS };
+        format!("1{letters}{}", self.row.id)
     }
 
     /// A text that is kept of it.
@@ -78,6 +98,7 @@ impl Template {
         out.insert("name".into(), json!(self.row.name));
         let mut kept = self.kept.clone();
         let changed = kept.shift_remove("updatedAt");
+        kept.shift_remove(SAID_AT);
         let shows = caller.shows("environment");
         kept.insert("baseEnv".into(), on_the_wire(kept.get("baseEnv").filter(|_| shows)));
         if !shows {
@@ -100,33 +121,41 @@ pub fn on_the_wire(object: Option<&Value>) -> Value {
     }
 }
 
-/// The template of a path, and the caller in its project.
-pub fn reach<'a>(asker: &'a Asker, call: &Call) -> Outcome<(Caller<'a>, Template)> {
-    let (caller, row) = asker.reach(KIND, LETTERS, call.param("id"), WHAT)?;
-    Ok((caller, Template::of(row)?))
+/// The template of a path as it stands, and the caller in its project. A service that was made elsewhere is one, too.
+pub async fn reach<'a>(asker: &'a Asker, call: &Call) -> Outcome<(Caller<'a>, Template)> {
+    let id = call.param("id");
+    let (caller, row) = match asker.reach(KIND, LETTERS, id, WHAT) {
+        Err(refusal) if refusal.code == Code::NotFound => asker.reach(elsewhere::ROOT, elsewhere::LETTERS, id, WHAT)?,
+        other => other?,
+    };
+    let all = Context::read(&caller).await?.templates;
+    let found = all.into_iter().find(|template| template.row.id == row.id);
+    Ok((caller, found.ok_or_else(|| Refusal::missing(WHAT))?))
 }
 
 /// The same to change it.
-pub fn reach_to_change<'a>(asker: &'a Asker, call: &Call) -> Outcome<(Caller<'a>, Template)> {
-    let (caller, template) = reach(asker, call)?;
+pub async fn reach_to_change<'a>(asker: &'a Asker, call: &Call) -> Outcome<(Caller<'a>, Template)> {
+    let (caller, template) = reach(asker, call).await?;
     caller.check_may_change()?;
     Ok((caller, template))
 }
 
-/// All templates of a project, by name.
+/// All templates of a project, by name; those that were made here first among those of one name.
 pub async fn all(caller: &Caller<'_>) -> Outcome<Vec<Template>> {
-    let rows = caller.lasting(KIND).await?;
-    let mut all = rows.into_iter().map(Template::of).collect::<Outcome<Vec<Template>>>()?;
-    all.sort_by(|a, b| (&a.row.name, a.row.id).cmp(&(&b.row.name, b.row.id)));
-    Ok(all)
+    Ok(Context::read(caller).await?.templates)
 }
 
-/// Whether a template of the project has this id in a field.
+/// Whether a template of the project says this id in a field.
 pub async fn uses(caller: &Caller<'_>, field: &str, id: &str) -> Outcome<bool> {
-    Ok(all(caller)
-        .await?
+    for row in caller.lasting(KIND).await? {
+        if text(&spec(&row)?, field).as_deref() == Some(id) {
+            return Ok(true);
+        }
+    }
+    let all = all(caller).await?;
+    Ok(all
         .iter()
-        .any(|template| template.text(field).as_deref() == Some(id)))
+        .any(|template| text(&template.edits, field).as_deref() == Some(id)))
 }
 
 /// The same of all projects that somebody may enter.
@@ -156,7 +185,7 @@ pub async fn lead(asker: &Asker, deed: Deed, call: &Call) -> Outcome<Value> {
             Ok(json!({"service": template.shown(&caller)}))
         }
         Deed::Read => {
-            let (caller, template) = reach(asker, call)?;
+            let (caller, template) = reach(asker, call).await?;
             let context = Context::read(&caller).await?;
             Ok(json!({"service": context.whole(&caller, &template, Whole::One)?}))
         }
@@ -167,8 +196,9 @@ pub async fn lead(asker: &Asker, deed: Deed, call: &Call) -> Outcome<Value> {
 
 /// Rows that templates are shown with, read once for all of them.
 struct Context {
-    images: HashMap<String, Resource>,
+    images: Images,
     placed: HashMap<ResourceId, Vec<Placed>>,
+    templates: Vec<Template>,
 }
 
 /// How much is shown of what a template refers to.
@@ -183,16 +213,29 @@ enum Whole {
 impl Context {
     async fn read(caller: &Caller<'_>) -> Outcome<Self> {
         let images = caller.lasting(Thing::Image.root()).await?;
+        let images: Images = images
+            .into_iter()
+            .map(|row| (caller.engine.wire_id(&row), row))
+            .collect();
+        let all = placed::all(caller).await?;
+        let rows = caller.lasting(KIND).await?;
+        let mut templates = rows.into_iter().map(Template::of).collect::<Outcome<Vec<Template>>>()?;
+        for template in &mut templates {
+            elsewhere::follow(template, &all, &images)?;
+        }
+        for row in caller.lasting(elsewhere::ROOT).await? {
+            templates.extend(elsewhere::template(caller, &row, &images)?);
+        }
+        let key = |template: &Template| (template.row.name.clone(), !template.is_own(), template.row.id);
+        templates.sort_by_cached_key(key);
         let mut placed: HashMap<ResourceId, Vec<Placed>> = HashMap::new();
-        for one in placements::all(caller).await? {
+        for one in all {
             placed.entry(one.template).or_default().push(one);
         }
         Ok(Self {
-            images: images
-                .into_iter()
-                .map(|row| (caller.engine.wire_id(&row), row))
-                .collect(),
+            images,
             placed,
+            templates,
         })
     }
 
@@ -207,7 +250,7 @@ impl Context {
             let first = first.shown(caller, false);
             let run = first
                 .into_iter()
-                .filter(|(name, _)| placements::RUN.contains(&name.as_str()));
+                .filter(|(name, _)| placed::RUN.contains(&name.as_str()));
             out.extend(run);
         }
         out.insert("serviceDeployments".into(), Value::Array(deployments));
@@ -220,7 +263,11 @@ impl Context {
                 registry.map(|row| json!({"id": id, "name": row.name, "hasToken": false, "hasPassword": true}));
             image.insert("registryConnection".into(), json!(registry));
         }
-        out.insert("containerImage".into(), json!(image));
+        let image = match (image, &template.image_name) {
+            (None, Some(name)) => elsewhere::image_shown(name),
+            (image, _) => json!(image),
+        };
+        out.insert("containerImage".into(), image);
         let kind = template
             .text("serviceTypeId")
             .map(|id| service_type(caller, &id))
@@ -243,8 +290,8 @@ async fn list(asker: &Asker, call: &Call) -> Outcome<Value> {
     };
     let context = Context::read(&caller).await?;
     let mut out = Vec::new();
-    for template in all(&caller).await? {
-        out.push(Value::Object(context.whole(&caller, &template, Whole::Listed)?));
+    for template in &context.templates {
+        out.push(Value::Object(context.whole(&caller, template, Whole::Listed)?));
     }
     list_of(call, "services", out, 25)
 }
@@ -315,7 +362,7 @@ pub async fn create(caller: &mut Caller<'_>, mut body: Map<String, Value>) -> Ou
 }
 
 async fn update(asker: &Asker, call: &Call) -> Outcome<Value> {
-    let (mut caller, template) = reach_to_change(asker, call)?;
+    let (mut caller, template) = reach_to_change(asker, call).await?;
     let template = change(&mut caller, &template, call.body.clone()).await?;
     Ok(json!({"service": template.shown(&caller)}))
 }
@@ -323,6 +370,18 @@ async fn update(asker: &Asker, call: &Call) -> Outcome<Value> {
 /// Writes what a body says of a template. Nothing that runs changes before it is deployed.
 pub async fn change(caller: &mut Caller<'_>, template: &Template, mut body: Map<String, Value>) -> Outcome<Template> {
     check_references(caller, &body)?;
+    if ["containerImageId", "imageTag"]
+        .iter()
+        .any(|name| body.contains_key(*name))
+        && template.is_own()
+    {
+        body.insert(SAID_AT.into(), json!(caller.engine.clock().now().0));
+    }
+    if !template.is_own() {
+        body.insert("updatedAt".into(), json!(caller.engine.clock().now().to_wire_millis()));
+        elsewhere::edit(caller, template, body).await?;
+        return again(caller, template).await;
+    }
     let name = body
         .shift_remove("name")
         .and_then(|name| name.as_str().map(str::to_owned));
@@ -335,15 +394,27 @@ pub async fn change(caller: &mut Caller<'_>, template: &Template, mut body: Map<
         unique: UNIQUE,
     };
     let row = caller.engine.change_object(&caller.scope, &template.row, change).await;
-    Template::of(row.map_err(|error| taken(error, WHAT))?)
+    row.map_err(|error| taken(error, WHAT))?;
+    again(caller, template).await
+}
+
+/// A template as it stands now.
+async fn again(caller: &Caller<'_>, template: &Template) -> Outcome<Template> {
+    let all = all(caller).await?;
+    let found = all.into_iter().find(|one| one.row.id == template.row.id);
+    found.ok_or_else(|| Refusal::missing(WHAT))
 }
 
 /// Removes a template, its deployments, and what runs of them.
 async fn remove(asker: &Asker, call: &Call) -> Outcome<Value> {
-    let (mut caller, template) = reach_to_change(asker, call)?;
+    let (mut caller, template) = reach_to_change(asker, call).await?;
+    if !template.is_own() {
+        placements::end(&mut caller, &template.row).await?;
+        return Ok(json!({"success": true}));
+    }
     let mut rows = Vec::new();
-    for placed in placements::all(&caller).await? {
-        if placed.template == template.row.id {
+    for placed in placed::all(&caller).await? {
+        if placed.template == template.row.id && placed.is_own() {
             placements::stop(&mut caller, &placed).await?;
             rows.push(placed.row.id);
         }

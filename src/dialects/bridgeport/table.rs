@@ -4,12 +4,12 @@ use super::bodies::{
     DEPLOY, DEPLOY_BY_NAME, ENVIRONMENT, FILE, FILE_PATCH, FRAGMENT, FRAGMENT_PATCH, IMAGE, IMAGE_PATCH,
     IMAGE_READ_ONLY, LOGIN, ON_SERVER, PLACEMENT, PLACEMENT_PATCH, PLACEMENT_READ_ONLY, REGISTER, REGISTRY,
     REGISTRY_PATCH, SECRET, SECRET_PATCH, SERVER, SERVER_PATCH, SERVER_READ_ONLY, SERVICE, SERVICE_PATCH,
-    SERVICE_READ_ONLY, SERVICE_TYPE, SERVICE_TYPE_PATCH, TEMPLATE, TOKEN, VAR, VAR_PATCH,
+    SERVICE_READ_ONLY, SERVICE_TYPE, SERVICE_TYPE_PATCH, TEMPLATE, TOKEN, VAR, VAR_PATCH, WEBHOOK, WEBHOOK_PATCH,
 };
 use super::routes::{Deed, Route, What, Who, route};
 use super::things::Thing;
 use Deed::{Create, List, Read, Remove, Update};
-use What::{Environments, Placements, Registries, Secrets, Servers, Services, Things, Tokens, Unbuilt};
+use What::{Environments, Placements, Registries, Secrets, Servers, Services, Things, Tokens, Unbuilt, Webhooks};
 
 /// Those that are served.
 const ROUTES: &[Route] = &[
@@ -419,6 +419,45 @@ const ROUTES: &[Route] = &[
         "Deploy a service by its name",
     )
     .with(DEPLOY_BY_NAME),
+    route(
+        "GET",
+        "/api/environments/{envId}/webhooks",
+        Webhooks(List),
+        "List webhooks",
+    ),
+    route(
+        "POST",
+        "/api/environments/{envId}/webhooks",
+        Webhooks(Create),
+        "Create a webhook",
+    )
+    .with(WEBHOOK)
+    .answers(201),
+    route(
+        "GET",
+        "/api/environments/{envId}/webhooks/{id}",
+        Webhooks(Read),
+        "Read a webhook",
+    ),
+    route(
+        "PATCH",
+        "/api/environments/{envId}/webhooks/{id}",
+        Webhooks(Update),
+        "Update a webhook",
+    )
+    .with(WEBHOOK_PATCH),
+    route(
+        "DELETE",
+        "/api/environments/{envId}/webhooks/{id}",
+        Webhooks(Remove),
+        "Delete a webhook",
+    ),
+    route(
+        "GET",
+        "/api/environments/{envId}/webhooks/{id}/deliveries",
+        What::Deliveries,
+        "List what was sent to a webhook",
+    ),
 ];
 
 /// What BRIDGEPORT has and this build does not: methods, paths, and what is missing.
@@ -447,14 +486,6 @@ const UNBUILT: &[(&str, &str, &str)] = &[
     ("POST", "/api/services/{id}/sync-files", "files of services"),
     ("POST", "/api/services/{id}/check-updates", "a look for new tags"),
     ("POST", "/api/services/{id}/run-command", "commands of service types"),
-    ("GET", "/api/environments/{envId}/webhooks", "subscriptions of webhooks"),
-    (
-        "POST",
-        "/api/environments/{envId}/webhooks",
-        "subscriptions of webhooks",
-    ),
-    ("PATCH", "/api/webhooks/{id}", "subscriptions of webhooks"),
-    ("DELETE", "/api/webhooks/{id}", "subscriptions of webhooks"),
     ("GET", "/api/admin/service-accounts", "service accounts"),
     ("POST", "/api/admin/service-accounts", "service accounts"),
 ];

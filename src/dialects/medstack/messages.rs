@@ -35,6 +35,7 @@ pub fn written(ids: &Ids, message: &Message) -> Written {
     });
     Written {
         body: body.to_string(),
+        headers: Vec::new(),
         signature_header: SIGNATURE,
     }
 }

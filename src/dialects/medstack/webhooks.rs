@@ -11,6 +11,8 @@ use crate::model::{Error, Resource};
 
 /// How subscriptions say that their messages are in these words.
 pub const FORMAT: &str = "medstack";
+/// What is told here.
+const EVENTS: [&str; 3] = ["host.down", "host.up", "service.upgradeFailed"];
 /// The longest label, in bytes.
 const LONGEST_LABEL: usize = 255;
 
@@ -114,6 +116,7 @@ async fn wanted(caller: &Caller, body: Value) -> Outcome<Subscription> {
         url,
         label,
         project,
+        events: Some(EVENTS.map(str::to_owned).into()),
         is_enabled: true,
         ..Subscription::default()
     })

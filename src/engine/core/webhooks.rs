@@ -17,13 +17,13 @@ const AT_A_TIME: usize = 4;
 pub struct Message {
     /// The same at each attempt, and no other message's.
     pub id: String,
-    /// `host.down`, `host.up`, `service.upgradeFailed`, `test`.
+    /// `host.down`, `host.up`, `service.upgradeFailed`, `rollout.succeeded`, `rollout.failed`, `test`.
     pub event: String,
     /// The account whose subscription it is.
     pub account: ResourceId,
     /// Where it happened; none of a test for all projects.
     pub project: Option<ResourceId>,
-    /// The host or the service that it is about.
+    /// The host, the service or the rollout that it is about.
     pub subject: Option<ResourceId>,
     /// When it happened.
     pub occurred: Timestamp,
@@ -36,6 +36,8 @@ pub struct Message {
 pub struct Written {
     /// JSON, the same whenever the same message is written.
     pub body: String,
+    /// Headers beside the engine's own, by names in lower case.
+    pub headers: Vec<(&'static str, String)>,
     /// The header for the signature, where the subscription has a secret: `sha256=` and hexadecimal digits.
     pub signature_header: &'static str,
 }

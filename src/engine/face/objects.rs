@@ -60,11 +60,12 @@ impl Engine {
         Ok(rows)
     }
 
-    /// Asks for a rollout: in turn, each after the one before it went well, or all at once. `also` is an object that is changed in
-    /// the same transaction.
+    /// Asks for a rollout: in turn, each after the one before it went well, or all at once. Services that are not there are made, and
+    /// `also` is an object that is changed, in the same transaction.
     ///
     /// # Errors
-    /// 409 for a service that is in a rollout already, or is going; 422 for what is wrong with a configuration.
+    /// 409 for a service that is in a rollout already, or is going, and for too many; 422 for what is wrong with a configuration, or
+    /// for a name that is not free.
     pub async fn roll_out(
         &self,
         scope: &Scope,

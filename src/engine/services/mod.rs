@@ -54,6 +54,6 @@ pub(crate) use fronted::{create_fronted, disband};
 pub use receiving::Received;
 pub(crate) use receiving::{RECEIVER, check_receiver, is_receiver, receive};
 pub(crate) use rollouts::roll_out;
-pub use rollouts::{RolloutOf, RolloutStep};
+pub use rollouts::{RolloutOf, RolloutService, RolloutStep};
 pub(crate) use service_fields::derive;
 pub(crate) use watched::let_container_go;

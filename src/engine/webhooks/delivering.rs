@@ -57,6 +57,11 @@ async fn deliver(core: &Core, process: &Process, row: &Resource) -> Result<Outco
         return Ok(Outcome::Again(SOON, "Waiting for other messages to be sent".into()));
     };
     let fields = Fields::parse(&subscription.fields)?;
+    if fields.read("enabled")? == Some(false) {
+        // Nobody wants it any more: this attempt is the last one.
+        let (attempts, why) = (WAITS.len() + 1, "the subscription is turned off");
+        return note(core, process, row, subscription.id, attempts, Err(why.to_owned())).await;
+    }
     let format = fields.text("format").unwrap_or_default();
     let Some(writer) = core.webhooks.writer(&format) else {
         return Ok(Outcome::Again(
@@ -71,6 +76,7 @@ async fn deliver(core: &Core, process: &Process, row: &Resource) -> Result<Outco
         ("x-drover-event", own.event.clone().unwrap_or_default()),
         ("x-drover-delivery", row.uuid.clone()),
     ];
+    headers.extend(written.headers);
     if let Some(secret) = secret {
         let signed = format!("sha256={}", message_signature(&secret, &written.body));
         headers.push((written.signature_header, signed));
@@ -130,6 +136,9 @@ async fn note(
     };
     let (id, process) = (row.id, process.id);
     let said = error.clone();
+    let next = wait
+        .filter(|_| outcome.is_none())
+        .map(|wait| core.now().plus(wait).to_wire_millis());
     core.write(move |tx| {
         let Some(row) = fenced(tx, process, id)? else {
             return Ok(());
@@ -140,6 +149,7 @@ async fn note(
         patch.set("lastStatus", &status)?;
         patch.set("error", &said)?;
         patch.set("outcome", &outcome)?;
+        patch.set("nextAttemptAt", &next)?;
         if outcome == Some("delivered") {
             patch.set("deliveredAt", &now)?;
         }

@@ -17,7 +17,7 @@ use super::subscriptions::MOST_LOGGED;
 /// Something that happened in a project.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
-    /// `host.down`, `host.up`, `service.upgradeFailed`.
+    /// `host.down`, `host.up`, `service.upgradeFailed`, `rollout.succeeded`, `rollout.failed`.
     pub(crate) name: &'static str,
     /// Where.
     pub(crate) project: ResourceId,

@@ -82,8 +82,10 @@ impl Core {
             ("projectId", json!(project)),
             ("url", json!(wanted.url)),
         ];
+        let is_signed = wanted.secret.as_ref().map(|secret| !secret.is_empty());
         fields
             .into_iter()
+            .chain(is_signed.map(|is_signed| ("signed", json!(is_signed))))
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
     }
@@ -124,7 +126,8 @@ pub(crate) async fn create(core: &Core, scope: &Scope, account: ResourceId, want
 pub(crate) async fn update(core: &Core, scope: &Scope, row: &Resource, wanted: Subscription) -> Result<Resource> {
     core.check_subscription(&wanted)?;
     let update = Update::plain(core.type_of("outgoingWebhook")?);
-    let fields = core.subscription_fields(&wanted);
+    let mut fields = core.subscription_fields(&wanted);
+    fields.insert("changedAt".to_owned(), json!(core.now().to_wire_millis()));
     let (sealed, has_new_secret) = (core.sealed_for_subscription(&wanted)?, wanted.secret.is_some());
     let (id, account) = (row.id, row.account_id.unwrap_or(row.id));
     core.write_for(scope, move |tx| {
@@ -173,7 +176,7 @@ fn credential(row: &Resource, secret: String) -> CredentialSecret {
     }
 }
 
-/// No account has two subscriptions for one project to one address, and none has too many.
+/// No account has two subscriptions for one project to one address for the same events, and none has too many.
 fn check_free(tx: &mut Tx<'_>, account: ResourceId, fields: &Input, except: Option<ResourceId>) -> Result<()> {
     let mut others = tx.all("outgoingWebhook", Some(account))?;
     others.retain(|other| Some(other.id) != except && other.removed.is_none());
@@ -186,7 +189,9 @@ fn check_free(tx: &mut Tx<'_>, account: ResourceId, fields: &Input, except: Opti
             let given = fields.get(name).and_then(Value::as_str);
             own.text(name).as_deref() == given
         };
-        if ["url", "projectId", "format"].into_iter().all(is_same) {
+        let events: Option<Value> = own.read("events")?;
+        let are_same = events.as_ref().filter(|v| !v.is_null()) == fields.get("events").filter(|v| !v.is_null());
+        if are_same && ["url", "projectId", "format"].into_iter().all(is_same) {
             return Err(Error::conflict("there is such a webhook already"));
         }
     }
