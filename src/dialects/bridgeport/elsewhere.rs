@@ -99,7 +99,7 @@ pub fn template(caller: &Caller<'_>, row: &Resource, images: &Images) -> Outcome
     let is_hidden = row.kind != ROOT
         || own.read("system")?.unwrap_or(false)
         || kept_here.contains_key("deployment")
-        || caller.engine.is_publisher(row)
+        || caller.engine.is_part(row)
         || uuid.is_empty()
         || image.name == NONE;
     if is_hidden {
