@@ -5,6 +5,7 @@
 
 pub mod bridgeport;
 pub mod caller;
+pub mod carried;
 pub mod docker;
 pub mod entry;
 pub mod hyper;

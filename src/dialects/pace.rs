@@ -8,6 +8,19 @@ use crate::model::own_labels::{
     ROLLBACK_MAX_FAILURE_RATIO, ROLLBACK_MONITOR,
 };
 
+/// The labels by which [`strategy`] says how a service goes to another version, and nothing of what it is.
+pub const LABELS: [&str; 9] = [
+    FAILURE_ACTION,
+    MONITOR,
+    MAX_FAILURE_RATIO,
+    ORDER,
+    ROLLBACK_DELAY,
+    PARALLELISM,
+    ROLLBACK_FAILURE_ACTION,
+    ROLLBACK_MONITOR,
+    ROLLBACK_MAX_FAILURE_RATIO,
+];
+
 /// The shortest wait between two batches, in milliseconds.
 const SHORTEST_WAIT: i64 = 100;
 /// The longest time for which new containers are watched, in milliseconds.

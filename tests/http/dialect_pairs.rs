@@ -366,11 +366,6 @@ async fn a_service_is_the_same_one_for_every_interface_that_shows_it() {
             table.is(&what, "sim:one", count, hidden).await;
             table.upgrade(changer).await;
             let what = format!("made by {maker:?}, upgraded by {changer:?}");
-            let hidden: &[Side] = match (maker, changer) {
-                // An update by Docker's clients says all of a service, and its host is nothing that they say.
-                (Side::Bridgeport, Side::Docker) => &[Side::Hyper],
-                _ => hidden,
-            };
             table.is(&what, "sim:two", count, hidden).await;
         }
     }

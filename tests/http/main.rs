@@ -29,6 +29,7 @@ mod credentials;
 mod declared_volumes;
 mod dependencies;
 mod dialect_pairs;
+mod docker_carried;
 mod docker_events;
 mod docker_images;
 mod docker_services;

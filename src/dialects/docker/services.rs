@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::caller::{Caller, Deed, Named, fields, named};
+use super::caller::{Caller, Deed, Named, fields, named, object};
 use super::check;
 use super::keys::canonical;
 use super::neighbours;
@@ -20,6 +20,7 @@ use super::spec::{Mode, ServiceSpec, UpdateConfig};
 use super::stacks;
 use super::synth::Published;
 use super::tasks;
+use crate::dialects::carried::carry;
 use crate::engine::{Deploy, FASTER, Filter, Input, ListQuery};
 use crate::model::id::random_uuid;
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Timestamp};
@@ -269,7 +270,8 @@ pub async fn update(caller: &mut Caller, id: &str, query: &Query, body: Value) -
     let strategy = match is_anew {
         true => {
             caller.may_act(&ty, "upgrade")?;
-            Some(validated_strategy(caller, &native, policy.as_ref(), spec.rollback_config.as_ref()).await?)
+            let policies = [policy.as_ref(), spec.rollback_config.as_ref()];
+            Some(strategy_from(caller, &service, &native, policies).await?)
         }
         false => None,
     };
@@ -437,16 +439,26 @@ async fn free_name(caller: &Caller, spec: &ServiceSpec, stack: ResourceId) -> Ou
     Ok(free.unwrap_or(base))
 }
 
-async fn validated_strategy(
+/// The upgrade of a service to `native`, forth and back by these policies; what Docker's words cannot say of it stays.
+async fn strategy_from(
     caller: &Caller,
+    service: &Service,
     native: &Native,
-    forth: Option<&UpdateConfig>,
-    back: Option<&UpdateConfig>,
+    [forth, back]: [Option<&UpdateConfig>; 2],
 ) -> Outcome<Map<String, Value>> {
     let ty = caller.view.find_by_kind("serviceUpgrade").cloned();
     let ty = ty.ok_or_else(|| Error::new(ErrorKind::Forbidden))?;
     let sent = json!({"inServiceStrategy": strategy(native.launch.clone(), forth, back, native.scale)});
     let input = caller.validated(&ty, sent, Purpose::Create, None).await?;
     let strategy = input.get("inServiceStrategy").and_then(Value::as_object).cloned();
-    strategy.ok_or_else(|| Error::bug("an upgrade without its strategy").into())
+    let mut strategy = strategy.ok_or_else(|| Error::bug("an upgrade without its strategy"))?;
+    let now = object(&fields(&service.row)?, "launchConfig")?;
+    // Where what it names is gone nobody knows what the words could say of it.
+    if let (Ok(then), Some(Value::Object(into))) = (
+        project(&service.spec, &Named::read(caller).await?),
+        strategy.get_mut("launchConfig"),
+    ) {
+        carry(&now, &then.launch, &native.launch, into);
+    }
+    Ok(strategy)
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::caller::{Caller, fields};
 use super::project::{Others, ROUTER, project};
 use super::references::Named;
-use super::rollout::PACE;
+use super::rollout::is_pace;
 use super::spec::{File, Policy, Spec};
 use super::synth::{Seen, overlay, synthesise};
 use crate::model::{Error, Fields, Resource, Result};
@@ -224,7 +224,7 @@ fn is_total(own: &Fields, seen: &Seen, now: &Spec, named: &Named) -> Result<bool
     let mut launch = seen.launch.clone();
     for launch in [&mut native.launch, &mut launch] {
         if let Some(labels) = launch.get_mut("labels").and_then(Value::as_object_mut) {
-            labels.retain(|label, _| label != ROUTER.0 && !PACE.contains(&label.as_str()));
+            labels.retain(|label, _| label != ROUTER.0 && !is_pace(label));
         }
     }
     let same =

@@ -6,26 +6,14 @@ use serde_json::{Map, Value, json};
 use super::spec::{Policy, Spec};
 use crate::dialects::pace::{self, Pace};
 use crate::model::launch::LABEL_PULL_IMAGE;
-use crate::model::own_labels::{
-    FAILURE_ACTION, MAX_FAILURE_RATIO, MONITOR, ORDER, PARALLELISM, ROLLBACK_DELAY, ROLLBACK_FAILURE_ACTION,
-    ROLLBACK_MAX_FAILURE_RATIO, ROLLBACK_MONITOR,
-};
 
 /// The label by which containers pull their image whenever they are made.
 const PULL: (&str, &str) = (LABEL_PULL_IMAGE, "always");
-/// Labels that say how a service goes to another version, and nothing of what it is.
-pub const PACE: [&str; 10] = [
-    FAILURE_ACTION,
-    MONITOR,
-    MAX_FAILURE_RATIO,
-    ORDER,
-    ROLLBACK_DELAY,
-    PARALLELISM,
-    ROLLBACK_FAILURE_ACTION,
-    ROLLBACK_MONITOR,
-    ROLLBACK_MAX_FAILURE_RATIO,
-    PULL.0,
-];
+
+/// Whether a label says how a service goes to another version, and nothing of what it is.
+pub fn is_pace(label: &str) -> bool {
+    label == PULL.0 || pace::LABELS.contains(&label)
+}
 
 /// The strategy of an upgrade in place to `launch`, by the policies of `spec`; with new images if they are pulled.
 pub fn strategy(mut launch: Map<String, Value>, spec: &Spec, pulls: bool) -> Map<String, Value> {

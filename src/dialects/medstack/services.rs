@@ -11,6 +11,7 @@ use super::refusal::{Form, Outcome, Refusal};
 use super::rollout::strategy;
 use super::routing;
 use super::spec::{self, Spec};
+use crate::dialects::carried::carry;
 use crate::engine::{Deploy, Input};
 use crate::model::{Error, Resource, ResourceId, State};
 use crate::schema::TypeView;
@@ -154,11 +155,9 @@ async fn write(
     if !spec.hosts.is_empty() {
         routing::ensure(caller, super::project::Others::simulates(&rows)).await?;
     }
-    let is_anew = match project(&service.spec, &rows) {
-        Ok(before) => before.launch != native.launch,
-        Err(_) => true,
-    };
-    deploy(caller, &ty, service, spec, native, (is_anew, false)).await
+    let before = project(&service.spec, &rows).ok();
+    let is_anew = before.as_ref().is_none_or(|before| before.launch != native.launch);
+    deploy(caller, &ty, service, (before, spec, native), (is_anew, false)).await
 }
 
 /// `POST …/services/{service_id}/refresh_image`: all containers are made anew, from the image as its registry has it now.
@@ -168,22 +167,27 @@ pub async fn refresh(caller: &mut Caller, id: &str) -> Outcome<Value> {
     caller.note(&ty.def, Some(&service.row), "upgrade", &named(&service.spec.name));
     let spec = service.spec.clone();
     let native = project(&spec, &rows)?;
-    deploy(caller, &ty, service, spec, native, (true, true)).await
+    deploy(caller, &ty, service, (Some(native.clone()), spec, native), (true, true)).await
 }
 
-/// Writes what a service is to be, and asks for what follows from it.
+/// Writes what a service is to be, and asks for what follows from it. `before` is what its words became until now.
 async fn deploy(
     caller: &mut Caller,
     ty: &std::sync::Arc<TypeView>,
     service: Service,
-    spec: Spec,
-    native: Native,
+    (before, spec, native): (Option<Native>, Spec, Native),
     (is_anew, pulls): (bool, bool),
 ) -> Outcome<Value> {
     let upgrade = match is_anew {
         true => {
             caller.may_act(ty, "upgrade")?;
-            Some(validated_strategy(caller, strategy(native.launch, &spec, pulls)).await?)
+            let wanted = strategy(native.launch.clone(), &spec, pulls);
+            let mut checked = validated_strategy(caller, wanted).await?;
+            let now = seen(&super::caller::fields(&service.row)?)?.launch;
+            if let (Some(then), Some(Value::Object(into))) = (before, checked.get_mut("launchConfig")) {
+                carry(&now, &then.launch, &native.launch, into);
+            }
+            Some(checked)
         }
         false => None,
     };
