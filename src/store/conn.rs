@@ -118,7 +118,14 @@ impl Store {
                 after_commit(wakes);
             }
         });
-        let writer = Writer::start(conn, clock, layout, after_commit, server_uuid.clone(), epoch, fault);
+        let writer = Writer::start(
+            conn,
+            clock,
+            layout,
+            after_commit,
+            (&config.file, server_uuid.clone(), epoch),
+            fault,
+        );
         Ok((
             Self {
                 readers,

@@ -28,6 +28,7 @@ mod statement;
 mod sweep;
 mod tables;
 mod tally;
+mod trouble;
 mod writer;
 
 pub use audit::AuditEntry;

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use super::dialect::{self, Begin, BeginPart, Commit, Conn, EndPart, TakeBackPart
 use super::numbers::Numbers;
 use super::started::ProcessNote;
 use super::statement::{Known, fixed};
+use super::trouble::Trouble;
 use crate::model::{Clock, Error, ErrorKind, ResourceId, Result, Timestamp};
 
 /// Closures in one commit take at most about this long together: a request behind them should not notice.
@@ -61,9 +63,6 @@ pub enum Wake {
     /// The outbox has grown.
     Outbox,
 }
-
-/// Between two lines of the log that say the same.
-const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// A test's way to die at a chosen commit: asked before each, `true` means that it and everything after is lost.
 pub type WriteFault = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -169,14 +168,7 @@ struct Shared {
     queues: Mutex<Queues>,
     work: Condvar,
     /// Why nothing can be written, since the last write that could.
-    trouble: Mutex<Trouble>,
-}
-
-/// What keeps the database from being written.
-#[derive(Default)]
-struct Trouble {
-    why: Option<String>,
-    said: Option<Instant>,
+    trouble: Trouble,
 }
 
 /// What a client hears of it.
@@ -189,23 +181,6 @@ fn unwritable() -> Error {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Something could not be written. Said once a second at most: what is refused meanwhile is refused for the same reason.
-    fn is_stuck(&self, why: String) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-            log::error!("the database cannot be written: {why}");
-            trouble.said = Some(Instant::now());
-        }
-        trouble.why = Some(why);
-    }
-
-    fn has_written(&self) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.why.take().is_some() {
-            log::warn!("the database can be written again");
-        }
     }
 }
 
@@ -221,14 +196,13 @@ impl Writer {
         clock: Arc<dyn Clock>,
         layout: Arc<dyn LayoutOf>,
         after_commit: AfterCommit,
-        server_uuid: String,
-        epoch: i64,
+        (file, server_uuid, epoch): (&Path, String, i64),
         fault: Option<WriteFault>,
     ) -> Self {
         let shared = Arc::new(Shared {
             queues: Mutex::default(),
             work: Condvar::new(),
-            trouble: Mutex::default(),
+            trouble: Trouble::of(file),
         });
         let mut state = Loop {
             conn,
@@ -290,8 +264,7 @@ impl Writer {
 
     /// Why nothing can be written, if that is so.
     pub(super) fn trouble(&self) -> Option<String> {
-        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.why.clone()
+        self.shared.trouble.why()
     }
 
     pub(super) fn close(&self) {
@@ -369,7 +342,7 @@ impl Loop {
     /// Runs as many closures as there is time for and commits them. `false` ends the writer.
     fn commit_group(&mut self, first: Job) -> bool {
         if let Err(error) = self.run_statement(Begin) {
-            self.shared.is_stuck(error.to_string());
+            self.shared.trouble.is_stuck(error.to_string());
             return true;
         }
         let began = Instant::now();
@@ -393,12 +366,12 @@ impl Loop {
         let is_durable = match noted.and_then(|()| self.run_statement(Commit)) {
             Ok(()) => {
                 if has_written {
-                    self.shared.has_written();
+                    self.shared.trouble.has_written();
                 }
                 true
             }
             Err(error) => {
-                self.shared.is_stuck(error.to_string());
+                self.shared.trouble.is_stuck(error.to_string());
                 let _ = self.conn.batch_execute(dialect::ROLLBACK);
                 false
             }
@@ -422,7 +395,7 @@ impl Loop {
     /// Runs a closure; whether it wrote something that is to stay.
     fn run_one(&mut self, job: Job, numbers: &mut Numbers, finished: &mut Vec<Finish>, told: &mut Told) -> bool {
         if let Err(error) = self.run_statement(BeginPart) {
-            self.shared.is_stuck(error.to_string());
+            self.shared.trouble.is_stuck(error.to_string());
             return false;
         }
         let before = *numbers;
@@ -445,7 +418,7 @@ impl Loop {
         let (woken, changed, processes) = (tx.wakes, tx.changed, tx.processes);
         let (has_announced, written) = (tx.has_announced, tx.written);
         if let Some(why) = tx.stuck {
-            self.shared.is_stuck(why);
+            self.shared.trouble.is_stuck(why);
         }
         let back = if keep {
             Ok(())
@@ -455,7 +428,7 @@ impl Loop {
             self.run_statement(TakeBackPart)
         };
         if let Err(error) = back.and_then(|()| self.run_statement(EndPart)) {
-            self.shared.is_stuck(error.to_string());
+            self.shared.trouble.is_stuck(error.to_string());
         }
         if keep {
             told.changed.extend(changed);
