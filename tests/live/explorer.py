@@ -423,8 +423,9 @@ def p12_colours_mean_something_and_home_has_bars():
     box = PAGE.wait("the filter", lambda: PAGE.one('.project input[type="search"]'))
     PAGE.wait("twenty stacks", lambda: len(PAGE.all('[aria-label="project Default"] .stack-line')) == 20)
     box.send_keys("bars")
-    PAGE.wait("the bar of one", lambda: "1 ok" in line("bars").text and "1 stopped" in line("bars").text)
-    assert "active" in line("bars").text, f"what is at rest does not fail: {line('bars').text}"
+    bar = lambda text: text if "1 ok" in text and "1 stopped" in text else None
+    said = PAGE.wait("the bar of one", lambda: bar(line("bars").text))
+    assert "active" in said, f"what is at rest does not fail: {said}"
     PAGE.shoot("home")
     gone = service("gone", "bars", 1)
     call("DELETE", f"{PROJECT}/services/{gone['id']}")

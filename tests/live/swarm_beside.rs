@@ -17,7 +17,7 @@ fn a_real_swarm_answers_as_this_server_does() {
     run_script("swarm_beside.py", &arguments);
 }
 
-/// Takes from the engine's images the names that other tests gave them: the swarm's images have none of these.
+/// Takes from the engine's images the names that other tests gave them, and those away that have none: the swarm has none of these.
 fn forget_names(docker: &Docker) {
     let format = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}";
     let listed = docker.run(&["images", "--digests", "--format", format]);
@@ -27,4 +27,5 @@ fn forget_names(docker: &Docker) {
             drop(docker.output(&["rmi", name]));
         }
     }
+    docker.run(&["image", "prune", "--force"]);
 }
