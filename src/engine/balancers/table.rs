@@ -306,6 +306,17 @@ mod tests {
         }
     }
 
+    /// Where a rule leads, in order.
+    fn reached(rows: &Rows, rule: &PortRule) -> String {
+        let rules = rules_of(rows, rule);
+        let targets = rules.iter().flat_map(|rule| rule.targets.values());
+        let mut found: Vec<String> = targets
+            .map(|target| format!("{}:{}", target.address, target.port))
+            .collect();
+        found.sort();
+        found.join(" ")
+    }
+
     #[tokio::test]
     async fn whoever_has_nobody_sends_to_hosts_that_have_somebody() {
         let (_folder, core) = testkit::empty();
@@ -342,20 +353,14 @@ mod tests {
                 services: BTreeMap::from([(ResourceId(7), service)]),
                 ..Rows::default()
             };
-            let mut found: Vec<String> = rules_of(&rows, &rule)
-                .iter()
-                .flat_map(|rule| rule.targets.values())
-                .map(|target| format!("{}:{}", target.address, target.port))
-                .collect();
-            found.sort();
-            assert_eq!(found.join(" "), expected, "{there:?}");
+            assert_eq!(reached(&rows, &rule), expected, "{there:?}");
         }
     }
 
     #[tokio::test]
     async fn on_a_clusters_network_every_container_is_reached() {
         let (_folder, core) = testkit::empty();
-        for (reached, expected) in [(&[1][..], "10.0.0.1:80"), (&[1, 2], "10.0.0.1:80 10.0.0.2:80")] {
+        for (hosts, expected) in [(&[1][..], "10.0.0.1:80"), (&[1, 2], "10.0.0.1:80 10.0.0.2:80")] {
             let mut members = Vec::new();
             for host in [1, 2] {
                 let mut member = member(&core, State::RUNNING, host).await;
@@ -371,17 +376,11 @@ mod tests {
                 serde_json::from_str(r#"{"sourcePort": 80, "targetPort": 80, "serviceId": "1s7"}"#).unwrap();
             let rows = Rows {
                 host: Some(ResourceId(1)),
-                reached: reached.iter().copied().map(ResourceId).collect(),
+                reached: hosts.iter().copied().map(ResourceId).collect(),
                 services: BTreeMap::from([(ResourceId(7), service)]),
                 ..Rows::default()
             };
-            let mut found: Vec<String> = rules_of(&rows, &rule)
-                .iter()
-                .flat_map(|rule| rule.targets.values())
-                .map(|target| format!("{}:{}", target.address, target.port))
-                .collect();
-            found.sort();
-            assert_eq!(found.join(" "), expected);
+            assert_eq!(reached(&rows, &rule), expected);
         }
     }
 

@@ -84,11 +84,12 @@ impl Core {
         let Some((host, note)) = known else {
             return self.join_node(followed, node, all, &labels).await;
         };
-        let is_moved = !node.engine.is_empty() && note.at.as_deref() != Some(&node.engine);
-        if is_moved || self.runtime(host.id).is_none() {
-            self.move_node(host.id, &node.id, &node.engine).await?;
-            self.tie_node(followed, &node.id, &node.engine, (&node.name, &labels))
-                .await?;
+        // Where the cluster does not say it any more, its engine is where it was.
+        let known = note.at.as_deref().unwrap_or_default();
+        let at = Some(node.engine.as_str()).filter(|at| !at.is_empty()).unwrap_or(known);
+        if at != known || self.runtime(host.id).is_none() {
+            self.move_node(host.id, &node.id, at).await?;
+            self.tie_node(followed, &node.id, at, (&node.name, &labels)).await?;
         }
         let note = HostNotes { labels, ..note.clone() };
         self.note_labels(host, &note).await?;
