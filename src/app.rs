@@ -12,6 +12,7 @@ use fs4::fs_std::FileExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use self::kept::Kept;
 use crate::api::{ApiOptions, ApiState, SocketLimits, UiFolder};
 use crate::cli::{self, Cli, Command, InsideCommand, Place, Serve, Switch};
 use crate::config::{self, BootstrapKey};
@@ -23,7 +24,7 @@ use crate::model::{Clock, ErrorKind};
 use crate::runtime::sim::Sim;
 use crate::schema::Registry;
 use crate::secret::Keeper;
-use crate::store::{MigrateError, OpenError, SchemaState, Store, StoreConfig};
+use crate::store::{Database, MigrateError, OpenError, SchemaState, Store, StoreConfig};
 use crate::tunnel::Hub;
 use listening::{AllOpen, Doors};
 
@@ -34,8 +35,10 @@ mod doctor;
 mod elsewhere;
 mod engines;
 mod files;
+mod kept;
 mod listening;
 mod logging;
+mod moving;
 mod schemas;
 mod shown;
 mod tunnels;
@@ -56,6 +59,10 @@ fn cannot_open(error: OpenError) -> Failure {
             format!(
                 "the database was written by a newer drover (it has migration {version}): use that version, or restore a backup."
             ),
+        ),
+        OpenError::InUse { .. } => Failure::new(
+            Status::InUse,
+            format!("{error}: stop it, or name another with --database."),
         ),
         other => Failure::new(Status::Database, format!("{other}: {}", source_of(&other))),
     }
@@ -125,16 +132,17 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Schema { command } => schemas::run(&command),
         Command::ResetAdmin(place) => reset_admin(&place).await,
         Command::Migrate(place) => {
-            let file = config::database_file(&place)?;
-            let _lock = lock(&file)?;
-            files::make_private(&file)?;
-            let state = Store::migrate(&file).map_err(cannot_open)?;
+            let kept = Kept::at(&place)?;
+            let _lock = lock(&kept)?;
+            kept.make_private()?;
+            let state = Store::migrate(&kept.database).map_err(cannot_open)?;
             say(&match state {
-                SchemaState::Current => format!("{} is up to date", file.display()),
-                SchemaState::Migrated(n) => format!("{}: {n} migration(s) applied", file.display()),
+                SchemaState::Current => format!("{} is up to date", kept.database),
+                SchemaState::Migrated(n) => format!("{}: {n} migration(s) applied", kept.database),
             });
             Ok(())
         }
+        Command::MigrateDatabase { from, to } => moving::migrate_database(&from, &to),
         Command::Backup { place, file } => files::backup(&place, &file),
         Command::Restore { place, file } => files::restore(&place, &file).await,
         Command::Netd(flags) => elsewhere::inside(InsideCommand::Netd(flags)).await,
@@ -149,11 +157,11 @@ fn say(line: &str) {
 }
 
 /// One server per database.
-fn lock(database: &Path) -> Result<std::fs::File, Failure> {
-    hold(&database.with_extension("lock"), || {
+fn lock(kept: &Kept) -> Result<std::fs::File, Failure> {
+    hold(&kept.beside.with_extension("lock"), || {
         format!(
             "another drover uses {}: stop it, or choose another folder with --data-dir.",
-            database.display()
+            kept.beside.display()
         )
     })
 }
@@ -177,8 +185,8 @@ fn hold(path: &Path, taken: impl FnOnce() -> String) -> Result<std::fs::File, Fa
 async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     config::log_filter(serve)?;
     logging::start(serve);
-    let file = config::database_file(&serve.place)?;
-    let doors = listening::asked_for(serve, Some(&listening::folder_of(&file)))?;
+    let kept = Kept::at(&serve.place)?;
+    let doors = listening::asked_for(serve, Some(&listening::folder_of(&kept.beside)))?;
     let keys = config::bootstrap_keys(serve)?;
     let engine_config = configured_engine(serve, doors.too_open(serve).is_none());
     check_pool(&engine_config)?;
@@ -186,12 +194,12 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
         |dir: &Path| UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())));
     let ui = config::ui_dir(serve).map(open_ui).transpose()?;
     let registry = schemas::to_start(serve.schemas.as_deref())?;
-    let _lock = lock(&file)?;
+    let _lock = lock(&kept)?;
     let clock = Arc::new(SystemClock);
-    let hub = Arc::new(Hub::new(file.with_extension("agents")));
+    let hub = Arc::new(Hub::new(kept.beside.with_extension("agents")));
     let opened = open(
         registry,
-        &file,
+        &kept,
         clock.clone(),
         tunnels::allow(engines::allow(engine_config), &hub),
     )
@@ -200,7 +208,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     control_access(serve, &engine, &keys, &doors).await?;
     let open = doors.open()?;
     let found = engines::attach(serve, &engine, clock).await?;
-    greet(&open, &file, &opened.migrated, &found.words);
+    greet(&open, &kept.database, &opened.migrated, &found.words);
     let life = engine.start();
     let mut aside = JoinSet::new();
     if let Some(docker) = found.awaited {
@@ -247,7 +255,7 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     stopping.abort();
     aside.shutdown().await;
     life.stop().await;
-    close(engine, &file, is_lost.load(Ordering::Acquire)).await?;
+    close(engine, &kept.database, is_lost.load(Ordering::Acquire)).await?;
     ended.map_err(|e| Failure::new(Status::Internal, format!("serving: {e}")))
 }
 
@@ -285,15 +293,14 @@ fn check_pool(config: &EngineConfig) -> Result<(), Failure> {
 }
 
 /// The last thing of all: folds the log of the database into its file, if that is still the database's.
-async fn close(engine: Arc<Engine>, file: &Path, is_lost: bool) -> Result<(), Failure> {
+async fn close(engine: Arc<Engine>, database: &Database, is_lost: bool) -> Result<(), Failure> {
     if is_lost {
         // Closing it would write into what is there now.
         std::mem::forget(engine);
         return Err(Failure::new(
             Status::Database,
             format!(
-                "the database {} was removed or replaced while the server ran. Containers were left as they are: put the database back and start again.",
-                file.display()
+                "the database {database} was removed or replaced while the server ran. Containers were left as they are: put the database back and start again."
             ),
         ));
     }
@@ -303,7 +310,7 @@ async fn close(engine: Arc<Engine>, file: &Path, is_lost: bool) -> Result<(), Fa
 }
 
 /// Says what was started, and where to begin.
-fn greet(open: &AllOpen, file: &Path, migrated: &SchemaState, containers: &[String]) {
+fn greet(open: &AllOpen, database: &Database, migrated: &SchemaState, containers: &[String]) {
     let migrations = match migrated {
         SchemaState::Migrated(n) => format!(" ({n} migration(s) applied)"),
         SchemaState::Current => String::new(),
@@ -316,9 +323,8 @@ fn greet(open: &AllOpen, file: &Path, migrated: &SchemaState, containers: &[Stri
         }
     }
     say(&format!(
-        "drover {}\n  listening on  {listening}\n  database      {}{migrations}\n  containers    {}\n  start with    {main}/v2-beta",
+        "drover {}\n  listening on  {listening}\n  database      {database}{migrations}\n  containers    {}\n  start with    {main}/v2-beta",
         crate::VERSION,
-        file.display(),
         containers.join("\n                "),
     ));
 }
@@ -330,20 +336,21 @@ fn broken(what: &str, error: crate::model::Error) -> Failure {
 /// Opens the database with the key that it was written with, and makes it ready.
 async fn open(
     registry: Arc<Registry>,
-    file: &Path,
+    kept: &Kept,
     clock: Arc<dyn Clock>,
     config: EngineConfig,
 ) -> Result<Opened, Failure> {
-    let folder = listening::folder_of(file);
+    let folder = listening::folder_of(&kept.beside);
     let variable = std::env::var(keyfile::VARIABLE).ok();
     let key = keyfile::find(&folder, variable.as_deref())?;
-    files::make_private(file)?;
+    kept.make_private()?;
     let config = EngineConfig {
         secrets: Arc::new(Keeper::new(&key.bytes)),
-        marks: Some(file.with_extension("marks")),
+        marks: Some(kept.beside.with_extension("marks")),
         ..config
     };
-    let opened = Engine::open(registry, &StoreConfig::new(file), clock, config, None).map_err(cannot_open)?;
+    let opened =
+        Engine::open(registry, &StoreConfig::of(kept.database.clone()), clock, config, None).map_err(cannot_open)?;
     if !opened
         .engine
         .key_fits()
@@ -351,7 +358,7 @@ async fn open(
     {
         return Err(Failure::config(format!(
             "the secrets in {} were written with another key: put the file secret.key that belongs to it beside it, or set {} to what it was.",
-            file.display(),
+            kept.database,
             keyfile::VARIABLE
         )));
     }
@@ -417,14 +424,14 @@ async fn control_access(serve: &Serve, engine: &Engine, keys: &[BootstrapKey], d
 
 /// A new key for the first admin, printed once.
 async fn reset_admin(place: &Place) -> Result<(), Failure> {
-    let file = config::database_file(place)?;
-    if !file.exists() {
-        return Err(Failure::config(format!("there is no database {}", file.display())));
+    let kept = Kept::at(place)?;
+    if !kept.is_there() {
+        return Err(Failure::config(format!("there is no database {}", kept.database)));
     }
-    let _lock = lock(&file)?;
+    let _lock = lock(&kept)?;
     let opened = open(
         Arc::new(schemas::load(None)?),
-        &file,
+        &kept,
         Arc::new(SystemClock),
         EngineConfig::default(),
     )

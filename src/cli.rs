@@ -49,6 +49,15 @@ pub enum Command {
     },
     /// Bring the database up to date and stop.
     Migrate(Place),
+    /// Write all that is in one database to another, empty one, and compare both: from SQLite to PostgreSQL, or back.
+    MigrateDatabase {
+        /// The database to be read, as --database names it. No server may use it meanwhile.
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// The one to be written to.
+        #[arg(value_name = "TO")]
+        to: String,
+    },
     /// Write a consistent copy of the database to a new file; the server may go on serving.
     Backup {
         /// Which database.
@@ -254,8 +263,8 @@ pub struct Place {
     /// The folder for the database. [default: drover in the user's data directory]
     #[arg(long, env = "DROVER_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The SQLite file, as a path or sqlite: URL. [default: drover.db in the data directory]
-    #[arg(long, env = "DROVER_DATABASE_URL", value_name = "URL")]
+    /// The SQLite file, as a path or sqlite: URL, or a PostgreSQL database, as a postgres:// URL. [default: drover.db in the data directory]
+    #[arg(long, env = "DROVER_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database: Option<String>,
 }
 

@@ -257,11 +257,24 @@ pub fn ui_dir(serve: &Serve) -> Option<&Path> {
     serve.ui_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty())
 }
 
-/// Where the database file is, or is going to be.
+/// The URL of the database, if it is one of PostgreSQL.
+pub fn postgres_url(place: &Place) -> Option<&str> {
+    let url = place.database.as_deref()?;
+    ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+        .then_some(url)
+}
+
+/// Where the database file is, or is going to be. With a database elsewhere it names what the server keeps here all the same:
+/// beside it are the server's key and what else belongs to it.
 pub fn database_path(place: &Place) -> Result<PathBuf, Failure> {
     match place.database.as_deref() {
-        Some(url) => sqlite_path(url),
-        None => Ok(data_dir(place)?.join("drover.db")),
+        Some(url) if postgres_url(place).is_none() => sqlite_path(url),
+        Some(_) if !cfg!(feature = "postgres") => Err(Failure::config(
+            "--database: this build has no PostgreSQL (cargo feature `postgres`); give the path of a SQLite file",
+        )),
+        _ => Ok(data_dir(place)?.join("drover.db")),
     }
 }
 
@@ -285,7 +298,7 @@ fn sqlite_path(url: &str) -> Result<PathBuf, Failure> {
     match url.split_once(':') {
         Some(("sqlite", rest)) => Ok(PathBuf::from(rest.trim_start_matches("//"))),
         Some((scheme, rest)) if rest.starts_with("//") => Err(Failure::config(format!(
-            "--database: {scheme}: databases are not supported by this build; give the path of a SQLite file"
+            "--database: {scheme}: is no database that is known; give the path of a SQLite file, or a postgres:// URL"
         ))),
         _ => Ok(PathBuf::from(url)),
     }
@@ -464,6 +477,6 @@ mod tests {
     fn databases_are_paths_or_sqlite_urls() {
         assert_eq!(sqlite_path("sqlite:///tmp/a.db").ok(), Some(PathBuf::from("/tmp/a.db")));
         assert_eq!(sqlite_path("a.db").ok(), Some(PathBuf::from("a.db")));
-        assert!(sqlite_path("postgres://h/d").is_err_and(|f| f.to_string().contains("postgres")));
+        assert!(sqlite_path("mysql://h/d").is_err_and(|f| f.to_string().contains("mysql")));
     }
 }

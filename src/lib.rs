@@ -34,4 +34,5 @@ pub mod runtime;
 pub mod schema;
 pub mod secret;
 pub mod store;
+pub mod tls;
 pub mod tunnel;

@@ -74,6 +74,13 @@ check_deny() {
     fi
 }
 
+need_postgres() {
+    local missing=()
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+    has runuser || missing+=(util-linux)
+    apt_install "${missing[@]}"
+}
+
 need_live_packages() {
     local missing=()
     has dockerd || missing+=(docker.io)

@@ -4,10 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -41,7 +38,7 @@ async fn ask(url: &str) -> Result<Vec<u8>, Failed> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let port = url.port_or_known_default().ok_or("it has no port")?;
     let name = ServerName::try_from(bare.to_owned())?;
-    let tls = TlsConnector::from(Arc::new(believing_all()?));
+    let tls = TlsConnector::from(Arc::new(crate::tls::with_anybody()?));
     let mut stream = tls.connect(name, TcpStream::connect((bare, port)).await?).await?;
     // To HTTP/1.0 a body comes as it is, and ends with the connection.
     let request = format!(
@@ -70,56 +67,6 @@ fn body(answer: &[u8]) -> Result<&[u8], Failed> {
     match line.split(' ').nth(1) {
         Some("200") if line.starts_with("HTTP/1.") => Ok(body),
         _ => Err(format!("the server answers {line:?}").into()),
-    }
-}
-
-/// TLS with whoever answers.
-fn believing_all() -> Result<ClientConfig, Failed> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-        .with_no_client_auth();
-    Ok(config)
-}
-
-/// Whoever has the key of the certificate that is shown.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -132,7 +132,11 @@ fn settings(serve: &Serve, findings: &mut Findings) {
 
 /// The folder, the database in it, its key and the disk; tells whether a server runs on it.
 fn data(serve: &Serve, findings: &mut Findings) -> bool {
-    let Some(file) = findings.take("database", config::database_path(&serve.place), |file| {
+    let name = match config::postgres_url(&serve.place) {
+        Some(_) => "data",
+        None => "database",
+    };
+    let Some(file) = findings.take(name, config::database_path(&serve.place), |file| {
         file.display().to_string()
     }) else {
         return false;
@@ -168,6 +172,15 @@ fn data(serve: &Serve, findings: &mut Findings) -> bool {
         };
         words.to_owned()
     });
+    #[cfg(feature = "postgres")]
+    if let Some(url) = config::postgres_url(&serve.place) {
+        let database = crate::store::PostgresUrl(url.to_owned());
+        findings.note(Verdict::Fine, "database", database.to_string());
+        findings.take("contents", Store::reach(&database).map_err(cannot_open), |version| {
+            format!("is reached: PostgreSQL {version}")
+        });
+        return false;
+    }
     if !file.exists() {
         return false;
     }

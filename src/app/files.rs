@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::kept::Kept;
 use super::{broken, cannot_open, lock, open, say, schemas};
 use crate::cli::Place;
 use crate::config;
@@ -69,9 +70,19 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     made.sync_all()
 }
 
+/// The file of the database. One that is not a file has means of its own.
+fn file_of(place: &Place) -> Result<PathBuf, Failure> {
+    if config::postgres_url(place).is_some() {
+        return Err(Failure::config(
+            "a database of PostgreSQL is copied by pg_dump --format=custom and put back by pg_restore; keep the server's key beside the copy",
+        ));
+    }
+    config::database_file(place)
+}
+
 /// `drover backup`.
 pub(super) fn backup(place: &Place, to: &Path) -> Result<(), Failure> {
-    let database = config::database_file(place)?;
+    let database = file_of(place)?;
     if !database.exists() {
         return Err(Failure::config(format!("there is no database {}", database.display())));
     }
@@ -107,8 +118,8 @@ pub(super) fn backup(place: &Place, to: &Path) -> Result<(), Failure> {
 
 /// `drover restore`: checks a copy and its key, and puts both where a server finds them.
 pub(super) async fn restore(place: &Place, from: &Path) -> Result<(), Failure> {
-    let database = config::database_file(place)?;
-    let _lock = lock(&database)?;
+    let database = file_of(place)?;
+    let _lock = lock(&Kept::in_file(&database))?;
     if !from.exists() {
         return Err(Failure::config(format!("there is no copy {}", from.display())));
     }
@@ -156,9 +167,14 @@ pub(super) async fn restore(place: &Place, from: &Path) -> Result<(), Failure> {
 async fn check(staged: &Path) -> Result<(), Failure> {
     Store::check(staged).map_err(cannot_open)?;
     let registry = Arc::new(schemas::load(None)?);
-    let engine = open(registry, staged, Arc::new(SystemClock), EngineConfig::default())
-        .await?
-        .engine;
+    let engine = open(
+        registry,
+        &Kept::in_file(staged),
+        Arc::new(SystemClock),
+        EngineConfig::default(),
+    )
+    .await?
+    .engine;
     let closed = tokio::task::spawn_blocking(move || engine.close()).await;
     closed.map_err(|e| broken("closing the copy", crate::model::Error::internal("waiting", e)))
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::audit;
+use super::entries::AUDIT_LOG;
 use crate::model::{Resource, ResourceId, Result};
 
 /// Places; each is for many rows, and holds some of them.
@@ -246,7 +246,7 @@ impl Cache {
 }
 
 fn is_kept(row: &Resource) -> bool {
-    row.root != audit::ROOT && size(row) <= LONGEST
+    row.root != AUDIT_LOG && size(row) <= LONGEST
 }
 
 #[cfg(test)]
@@ -364,7 +364,7 @@ mod tests {
                 ..row("long")
             },
             Resource {
-                root: audit::ROOT.into(),
+                root: AUDIT_LOG.into(),
                 ..row("audit")
             },
         ] {

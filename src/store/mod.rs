@@ -3,44 +3,49 @@
 //! Reads go through a pool of read-only connections; every write is a closure run by one writer thread that groups
 //! closures into commits. A closure is synchronous: no await, no runtime call. What it wants done after the commit
 //! (waking the worker) it notes in its [`Tx`].
+//!
+//! What is asked of a database and written to it is in `body/`, which is compiled once for each kind of database, below
+//! `sqlite` and `postgres`; [`Store`] and [`Tx`] pass on to whichever it is.
 
-mod aside;
-mod audit;
-mod bodies;
 mod cache;
-mod conn;
-mod credential;
-mod dialect;
+mod database;
+mod entries;
 #[cfg(test)]
 mod fence_tests;
-mod identity;
+mod known;
 mod layout;
-mod migrate;
-mod numbers;
-mod outbox;
+mod list;
+mod moved;
+mod moving;
+mod opening;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
-mod query;
-mod resource;
-mod session;
-mod setting;
+mod rows;
+mod sqlite;
 mod started;
-mod statement;
-mod sweep;
 mod tables;
-mod tally;
 mod trouble;
+mod tx;
 mod writer;
+mod writing;
 
-pub use audit::AuditEntry;
-pub use conn::{OpenError, Reader, Store, StoreConfig};
-pub use credential::CredentialSecret;
+/// Where the tests have their databases.
+#[cfg(test)]
+pub(crate) mod databases {
+    use crate::store;
+    include!("../../tests/databases/at.rs");
+}
+
+pub use database::{AfterCommit, Store};
+pub use entries::{AuditEntry, ChangeEvent, CredentialSecret, Session, SweepLimits, Swept, Tally};
 pub use layout::LayoutOf;
-pub use migrate::{MigrateError, SchemaState};
-pub use outbox::ChangeEvent;
+pub use list::{Condition, ListSpec, Marker, Order, Scalar, SortKey, Target};
+pub use moving::{MoveError, move_database};
+#[cfg(feature = "postgres")]
+pub use opening::PostgresUrl;
+pub use opening::{Database, MigrateError, OpenError, SchemaState, StoreConfig};
 pub use process::{NewProcess, Process, ProcessCondition, ProcessField, ProcessOn, ProcessSpec, exit};
-pub use query::{Condition, ListSpec, Marker, Order, Scalar, SortKey, Target};
-pub use resource::{Changes, Direction, NewResource, Selected, Slim, Within};
-pub use session::Session;
-pub use sweep::{SweepLimits, Swept};
-pub use tally::Tally;
-pub use writer::{Priority, Tx, Wake, WriteFault};
+pub use rows::{Changes, Direction, NewResource, Selected, Slim, Within};
+pub use tx::Tx;
+pub use writing::{Priority, Wake, WriteFault};

@@ -102,3 +102,18 @@ diesel::table! {
         epoch -> BigInt,
     }
 }
+
+#[cfg(feature = "postgres")]
+diesel::table! {
+    number_given (name) {
+        name -> Text,
+        last -> BigInt,
+    }
+}
+
+#[cfg(feature = "postgres")]
+diesel::table! {
+    last_commit (id) {
+        id -> BigInt,
+    }
+}

@@ -12,7 +12,8 @@ const ROOM: u64 = 1 << 20;
 
 /// What keeps the database from being written.
 pub(super) struct Trouble {
-    folder: PathBuf,
+    /// Where its files are, if they are here.
+    folder: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -26,7 +27,16 @@ impl Trouble {
     /// None, of a database in this file.
     pub(super) fn of(file: &Path) -> Self {
         Self {
-            folder: file.parent().unwrap_or(Path::new(".")).to_owned(),
+            folder: Some(file.parent().unwrap_or(Path::new(".")).to_owned()),
+            state: Mutex::default(),
+        }
+    }
+
+    /// None, of a database whose files somebody else looks after.
+    #[cfg(feature = "postgres")]
+    pub(super) fn elsewhere() -> Self {
+        Self {
+            folder: None,
             state: Mutex::default(),
         }
     }
@@ -53,7 +63,7 @@ impl Trouble {
     /// Something was written.
     pub(super) fn has_written(&self) {
         let mut state = self.state();
-        if state.why.is_some() && has_room(&self.folder) {
+        if state.why.is_some() && self.folder.as_deref().is_none_or(has_room) {
             state.why = None;
             log::warn!("the database can be written again");
         }

@@ -59,7 +59,7 @@ const BESIDE: &str = "SELECT '[ref] ' || f.kind || ' ' || f.name || ' ' || field
 /// The rows, those of the audit log among them.
 const ROWS: &str = "SELECT id, kind, name, uuid, state, health, message, parent_id, removed_ms, fields, internal FROM resource \
       JOIN resource_state ON resource_id = id \
-    UNION ALL SELECT id, 'auditLog', '', '', '', '', '', NULL, NULL, json_object('eventType', event_type), '{}' FROM audit ORDER BY id";
+    UNION ALL SELECT id, 'auditLog', '', '', '', '', '', NULL, NULL, '{\"eventType\":\"' || event_type || '\"}', '{}' FROM audit ORDER BY id";
 
 /// Own fields that are the same in each run, by their JSON pointers.
 const FIELDS: [&str; 17] = [
@@ -89,13 +89,14 @@ struct Picture {
 }
 
 fn read(file: &Path) -> Picture {
-    let mut conn = SqliteConnection::establish(&file.display().to_string()).expect("the database opens");
-    let rows = diesel::sql_query(ROWS).load(&mut conn).expect("rows");
-    let open = diesel::sql_query("SELECT * FROM process_instance WHERE ended_ms IS NULL ORDER BY id")
-        .load(&mut conn)
-        .expect("processes");
-    let beside = diesel::sql_query(BESIDE).load(&mut conn).expect("the other tables");
-    Picture { rows, open, beside }
+    with_database!(file, |conn| {
+        let rows = diesel::sql_query(ROWS).load(conn).expect("rows");
+        let open = diesel::sql_query("SELECT * FROM process_instance WHERE ended_ms IS NULL ORDER BY id")
+            .load(conn)
+            .expect("processes");
+        let beside = diesel::sql_query(BESIDE).load(conn).expect("the other tables");
+        Picture { rows, open, beside }
+    })
 }
 
 fn json(text: &str) -> Value {

@@ -12,6 +12,13 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+/// Where databases are.
+#[macro_use]
+mod databases {
+    use drover::store;
+    include!("../databases/at.rs");
+}
+
 mod added;
 mod balancers;
 mod command_line;

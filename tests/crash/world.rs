@@ -23,6 +23,7 @@ use drover::runtime::sim::{Health, Sim};
 use drover::runtime::{EngineAddress, Found, Life, Runtime};
 use drover::schema::Registry;
 use drover::store::StoreConfig;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -172,15 +173,7 @@ async fn template() -> &'static [u8] {
     static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
     if TEMPLATE.get().is_none() {
         let mut world = World::on(folder(), Mode::Plain);
-        world.start().await;
-        if let Some((engine, _)) = &world.server {
-            engine
-                .set_key("superadmin", SUPER.0.into(), SUPER.1)
-                .await
-                .expect("a key can be set");
-            engine.close();
-        }
-        world.die();
+        world.use_once().await;
         let bytes = std::fs::read(&world.file).expect("the template");
         let _ = TEMPLATE.set(bytes);
     }
@@ -213,10 +206,29 @@ impl World {
         }
     }
 
+    /// Has a first server run, with a key, and end.
+    async fn use_once(&mut self) {
+        let mode = std::mem::replace(&mut self.mode, Mode::Plain);
+        self.start().await;
+        if let Some((engine, _)) = &self.server {
+            engine
+                .set_key("superadmin", SUPER.0.into(), SUPER.1)
+                .await
+                .expect("a key can be set");
+            engine.close();
+        }
+        self.die();
+        self.mode = mode;
+    }
+
     /// A server that has run before and has nothing to do.
     pub async fn new(mode: Mode) -> Self {
         let mut world = Self::on(folder(), mode);
-        std::fs::write(&world.file, template().await).expect("a copy of the template");
+        if std::env::var_os("DROVER_TEST_DATABASE").is_some() {
+            world.use_once().await;
+        } else {
+            std::fs::write(&world.file, template().await).expect("a copy of the template");
+        }
         world.start().await;
         world
     }
@@ -234,7 +246,7 @@ impl World {
     async fn begin_serving(&mut self) -> Result<(), Died> {
         let config = StoreConfig {
             readers: 2,
-            ..StoreConfig::new(&self.file)
+            ..crate::databases::at(&self.file)
         };
         let fault = Some(self.fate.write_fault());
         let engine_config = EngineConfig {

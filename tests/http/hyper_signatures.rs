@@ -3,7 +3,6 @@
 use actix_web::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use diesel::prelude::*;
 use drover::secret::Keeper;
 use serde_json::{Value, json};
 
@@ -156,17 +155,12 @@ async fn a_key_that_is_older_says_that_a_new_one_is_needed() {
     let client = Client::of("1a5");
     assert_eq!(client.get(&w, "/services").await.json(200), json!([]));
     let digest = Keeper::new(&[0; 32]).digest(&client.secret);
-    let file = w
-        .files()
-        .into_iter()
-        .find(|path| path.ends_with("drover.db"))
-        .expect("a database");
-    let mut db = SqliteConnection::establish(&file.to_string_lossy()).expect("it opens");
     let older = format!(
         "UPDATE credential SET secret = '{digest}' WHERE public_value = '{}'",
         client.access
     );
-    assert_eq!(diesel::sql_query(older).execute(&mut db).expect("it is written"), 1);
+    let done = with_database!(w.database(), |conn| diesel::sql_query(older).execute(conn));
+    assert_eq!(done.expect("it is written"), 1);
     client.get(&w, "/services").await.refused(401, "make a new one");
     let basic = format!(
         "Basic {}",

@@ -7,6 +7,13 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
+/// Where databases are.
+#[macro_use]
+mod databases {
+    use drover::store;
+    include!("../databases/at.rs");
+}
+
 mod access;
 mod added_hosts;
 mod audit;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use actix_web::http::{Method, header};
 use actix_web::{App, test, web};
-use diesel::prelude::*;
+use diesel::QueryableByName;
 use drover::api::{ApiOptions, ApiState, configure};
 use drover::dialects::bridgeport::{self, BridgeportApi};
 use drover::dialects::docker;
@@ -27,6 +27,7 @@ use drover::runtime::sim::Sim;
 use drover::runtime::{EngineAddress, Error as RuntimeError, Runtime};
 use drover::schema::Registry;
 use drover::store::{StoreConfig, WriteFault};
+
 use serde_json::{Value, json};
 
 /// The project of all requests with a relative path.
@@ -282,10 +283,13 @@ impl World {
             .collect()
     }
 
+    /// The path that leads to the database.
+    pub fn database(&self) -> std::path::PathBuf {
+        self.dir.path().join("drover.db")
+    }
+
     /// All that is stored, but for the audit log: what a refused request must not change.
     pub fn stored(&self) -> Vec<String> {
-        let file = self.dir.path().join("drover.db");
-        let mut db = SqliteConnection::establish(&file.to_string_lossy()).expect("the database can be opened");
         let lines = diesel::sql_query(
             "SELECT 'resource ' || id || ' ' || kind || ' ' || state || ' ' || version || ' ' || name || ' ' || fields || internal AS line \
                FROM resource JOIN resource_state ON resource_id = id \
@@ -295,7 +299,9 @@ impl World {
              UNION ALL SELECT 'credential ' || resource_id || ' ' || public_value || ' ' || secret FROM credential \
              UNION ALL SELECT 'session ' || id || ' ' || digest || ' ' || expires_ms FROM session",
         );
-        let lines = lines.load::<Line>(&mut db).expect("the tables can be read");
+        let lines = with_database!(self.database(), |conn| lines
+            .load::<Line>(conn)
+            .expect("the tables can be read"));
         lines.into_iter().map(|row| row.line).collect()
     }
 
@@ -588,7 +594,7 @@ async fn open(
 ) -> (Arc<Engine>, web::Data<ApiState>) {
     let store = StoreConfig {
         readers: 2,
-        ..StoreConfig::new(dir.path().join("drover.db"))
+        ..crate::databases::at(dir.path().join("drover.db"))
     };
     let config = EngineConfig {
         pace: Duration::ZERO,

@@ -40,6 +40,7 @@ pub async fn answer(
     let headers = request.headers();
     let verb = Verb::of(request.method(), query);
     request::check_disguise(request.method(), verb)?;
+    request::check_query(query)?;
     let actions_key = if headers.contains_key("x-api-action-links") {
         "actionLinks"
     } else {

@@ -10,7 +10,8 @@ use super::{Access, Core, EngineConfig, Feed, Packing, Queue, new_row};
 use crate::model::time::ManualClock;
 use crate::model::{Fields, Resource, State, Timestamp};
 use crate::schema::Registry;
-use crate::store::{Changes, NewResource, Store, StoreConfig};
+use crate::store::databases;
+use crate::store::{Changes, NewResource, Store};
 
 /// Nothing runs in it, and there is no row.
 pub(crate) fn empty() -> (TempDir, Core) {
@@ -23,7 +24,7 @@ pub(crate) fn with_clock() -> (TempDir, Core, Arc<ManualClock>) {
     let folder = tempfile::tempdir().unwrap();
     let registry = Arc::new(Registry::load(None).unwrap());
     let clock = Arc::new(ManualClock::new(Timestamp(1_000)));
-    let config = StoreConfig::new(folder.path().join("drover.db"));
+    let config = databases::at(folder.path().join("drover.db"));
     let packing = Arc::new(Packing(registry.clone()));
     let (store, _) = Store::open(&config, clock.clone(), packing, Box::new(drop), None).unwrap();
     let (queue, feed) = (Arc::new(Queue::default()), Arc::new(Feed::default()));

@@ -1,0 +1,8 @@
+DROP TABLE last_commit;
+DROP TABLE number_given;
+DROP TABLE server;
+DROP TABLE setting;
+DROP TABLE change_event;
+DROP TABLE process_instance;
+DROP TABLE resource_ref;
+DROP TABLE resource;

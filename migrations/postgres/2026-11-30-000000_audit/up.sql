@@ -1,0 +1,29 @@
+-- The audit log, apart from the resources: only ever appended to, and swept at its old end. Its numbers are from the
+-- sequence of `resource`. Rows that are there are moved by the program, in portions.
+CREATE TABLE audit (
+  id BIGINT PRIMARY KEY NOT NULL,
+  account_id BIGINT,
+  created_ms BIGINT NOT NULL,
+  auth_type TEXT COLLATE "C" NOT NULL,
+  user_id TEXT COLLATE "C" NOT NULL,
+  identity_id TEXT COLLATE "C" NOT NULL,
+  client_ip TEXT COLLATE "C" NOT NULL,
+  event_type TEXT COLLATE "C" NOT NULL,
+  resource_type TEXT COLLATE "C" NOT NULL,
+  resource_id TEXT COLLATE "C",
+  response_code INTEGER NOT NULL,
+  runtime_ms BIGINT NOT NULL,
+  packing BIGINT NOT NULL,
+  bodies BYTEA NOT NULL,
+  more TEXT COLLATE "C",
+  removed_ms BIGINT,
+  purge_after_ms BIGINT
+);
+-- With the number of the row, which every index ends with: lists of a project in order.
+CREATE INDEX audit_account ON audit (account_id);
+CREATE INDEX audit_purge ON audit (purge_after_ms) WHERE purge_after_ms IS NOT NULL;
+-- What the bodies of rows are alike in.
+CREATE TABLE audit_sample (
+  id BIGINT PRIMARY KEY NOT NULL,
+  content BYTEA NOT NULL
+);

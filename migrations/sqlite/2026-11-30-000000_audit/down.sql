@@ -1,0 +1,2 @@
+DROP TABLE audit_sample;
+DROP TABLE audit;

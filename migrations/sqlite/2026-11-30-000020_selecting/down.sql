@@ -1,0 +1,2 @@
+DROP INDEX resource_selects_containers;
+DROP INDEX resource_selects_services;

@@ -1,0 +1,26 @@
+//! Migrations, embedded and run at start.
+
+use diesel::migration::MigrationSource;
+use diesel_migrations::MigrationHarness as _;
+
+use super::dialect::{Conn, Db, MIGRATIONS};
+use super::{MigrateError, SchemaState};
+
+/// Applies what is missing.
+pub(in crate::store) fn migrate(conn: &mut Conn) -> Result<SchemaState, MigrateError> {
+    let known: Vec<String> = MigrationSource::<Db>::migrations(&MIGRATIONS)
+        .map_err(MigrateError::Failed)?
+        .iter()
+        .map(|m| m.name().version().to_string())
+        .collect();
+    let applied = conn.applied_migrations().map_err(MigrateError::Failed)?;
+    if let Some(unknown) = applied.iter().map(ToString::to_string).find(|v| !known.contains(v)) {
+        return Err(MigrateError::Newer(unknown));
+    }
+    let ran = conn.run_pending_migrations(MIGRATIONS).map_err(MigrateError::Failed)?;
+    Ok(if ran.is_empty() {
+        SchemaState::Current
+    } else {
+        SchemaState::Migrated(ran.len())
+    })
+}

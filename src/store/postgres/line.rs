@@ -1,0 +1,285 @@
+//! The writer's connection: what is written waits, and is sent in one piece before something is asked, and with the commit.
+//!
+//! A round trip to the database is paid for each question, not for each row. What a closure does is a part of the transaction;
+//! as long as nothing of it was sent, taking it back is forgetting it.
+
+use std::borrow::Cow;
+use std::ops::Deref as _;
+
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error as DbError};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
+
+use super::body::{Bound, Fixed, Statement};
+use super::dialect::{Conn, Db, Place};
+use super::place::{self, Failed};
+use crate::store::known::Known;
+
+/// Begins a transaction. What it reads is still so when it writes, as all writers wait here for each other; a server that was
+/// taken over from finds no row of its own, and divides by zero.
+const BEGIN: &str = "BEGIN";
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('drover'), hashtext(current_schema()))";
+const FENCE: &str = "SELECT 1 / count(*) FROM server WHERE uuid = ? AND epoch = ?";
+const NOTE_COMMIT: &str = "UPDATE last_commit SET id = ?";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+const BEGIN_PART: &str = "SAVEPOINT job";
+const END_PART: &str = "RELEASE SAVEPOINT job";
+const TAKE_BACK_PART: &str = "ROLLBACK TO SAVEPOINT job";
+
+/// A statement that waits to be sent.
+#[derive(Debug, Clone)]
+struct Waiting {
+    text: Cow<'static, str>,
+    values: Vec<Value>,
+}
+
+/// A value of it.
+#[derive(Debug, Clone)]
+enum Value {
+    Int(i64),
+    Text(String),
+    MaybeInt(Option<i64>),
+    MaybeText(Option<String>),
+    Bytes(Vec<u8>),
+}
+
+impl From<&Bound<'_>> for Value {
+    fn from(bound: &Bound<'_>) -> Self {
+        match bound {
+            Bound::Int(number) => Self::Int(*number),
+            Bound::Text(text) => Self::Text((*text).to_owned()),
+            Bound::MaybeInt(number) => Self::MaybeInt(*number),
+            Bound::MaybeText(text) => Self::MaybeText(text.map(str::to_owned)),
+            Bound::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+        }
+    }
+}
+
+impl QueryFragment<Db> for Waiting {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        let mut parts = self.text.split('?');
+        out.push_sql(parts.next().unwrap_or_default());
+        for (value, part) in self.values.iter().zip(parts) {
+            match value {
+                Value::Int(number) => out.push_bind_param::<BigInt, _>(number)?,
+                Value::Text(text) => out.push_bind_param::<Text, _>(text)?,
+                Value::MaybeInt(number) => out.push_bind_param::<Nullable<BigInt>, _>(number)?,
+                Value::MaybeText(text) => out.push_bind_param::<Nullable<Text>, _>(text)?,
+                Value::Bytes(bytes) => out.push_bind_param::<Binary, _>(bytes)?,
+            }
+            out.push_sql(part);
+        }
+        Ok(())
+    }
+}
+
+impl QueryId for Waiting {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+/// The connection that writes.
+pub(super) struct Line {
+    conn: Conn,
+    place: Place,
+    server: (String, i64),
+    waiting: Vec<Waiting>,
+    /// Where the part that is open begins in what waits; none once it was sent.
+    part: Option<usize>,
+    /// What went wrong with what was sent, first of all.
+    failed: Option<DbError>,
+    /// The commit that is being made, and is noted in the database with it.
+    commit: i64,
+}
+
+/// A commit's number says which start of the server made it.
+const COMMITS_OF_A_START: u32 = 40;
+
+impl Line {
+    pub(super) fn new(conn: Conn, place: &Place, (server_uuid, epoch): (&str, i64)) -> Self {
+        Self {
+            conn,
+            place: place.clone(),
+            server: (server_uuid.to_owned(), epoch),
+            waiting: Vec::new(),
+            part: None,
+            failed: None,
+            commit: epoch << COMMITS_OF_A_START,
+        }
+    }
+
+    /// Begins a transaction. Nothing is sent yet.
+    #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
+    pub(super) fn begin(&mut self) -> QueryResult<()> {
+        if place::is_broken(&mut self.conn)
+            && let Err(error) = self.connect_again()
+        {
+            log::debug!("the database cannot be reached: {error}");
+        }
+        self.waiting.clear();
+        self.part = None;
+        self.failed = None;
+        self.commit += 1;
+        self.wait(BEGIN, Vec::new());
+        self.wait(LOCK, Vec::new());
+        let (uuid, epoch) = self.server.clone();
+        self.wait(FENCE, vec![Value::Text(uuid), Value::Int(epoch)]);
+        Ok(())
+    }
+
+    /// Begins a transaction of a database that is no server's yet.
+    #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
+    pub(super) fn begin_moving(&mut self) -> QueryResult<()> {
+        self.waiting.clear();
+        self.failed = None;
+        self.commit += 1;
+        self.wait(BEGIN, Vec::new());
+        Ok(())
+    }
+
+    /// Begins the part of a transaction that one closure has to itself.
+    pub(super) fn begin_part(&mut self) -> QueryResult<()> {
+        self.part = Some(self.waiting.len());
+        self.wait(BEGIN_PART, Vec::new());
+        Ok(())
+    }
+
+    /// Ends a part and keeps what it did.
+    pub(super) fn keep_part(&mut self) -> QueryResult<()> {
+        match self.part.take() {
+            // Only asked, or nothing at all.
+            Some(began) if began + 1 == self.waiting.len() => self.waiting.truncate(began),
+            _ => self.wait(END_PART, Vec::new()),
+        }
+        Ok(())
+    }
+
+    /// Ends a part and takes back what it did.
+    pub(super) fn take_back_part(&mut self) -> QueryResult<()> {
+        match self.part.take() {
+            Some(began) => self.waiting.truncate(began),
+            None => {
+                self.waiting.clear();
+                self.wait(TAKE_BACK_PART, Vec::new());
+                self.wait(END_PART, Vec::new());
+                // What failed was this part's, unless the whole of it cannot be mended.
+                self.failed = None;
+                self.send();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the transaction; what it did is durable.
+    pub(super) fn commit(&mut self) -> QueryResult<()> {
+        self.wait(NOTE_COMMIT, vec![Value::Int(self.commit)]);
+        self.wait(COMMIT, Vec::new());
+        self.send();
+        match self.failed.take() {
+            None => Ok(()),
+            // Whether the commit came to be is not known.
+            Some(_) if place::is_broken(&mut self.conn) => self.look_up_commit(),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Ends the transaction and takes back what it did.
+    pub(super) fn roll_back(&mut self) {
+        self.waiting.clear();
+        self.wait(ROLLBACK, Vec::new());
+        self.send();
+    }
+
+    /// For what asks and needs the answer: what waits is sent before.
+    pub(super) fn conn(&mut self) -> &mut Conn {
+        self.send();
+        &mut self.conn
+    }
+
+    /// Writes something of which nobody needs to know how many rows it met.
+    #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
+    pub(super) fn put<T: Known, const N: usize>(&mut self, statement: Fixed<'_, T, N>) -> QueryResult<()> {
+        let values = statement.values.iter().map(Value::from).collect();
+        self.wait(T::text(), values);
+        Ok(())
+    }
+
+    /// The same for a text that is put together.
+    #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
+    pub(super) fn put_text(&mut self, statement: Statement<'_>) -> QueryResult<()> {
+        let values = statement.values.iter().map(Value::from).collect();
+        self.waiting.push(Waiting {
+            text: Cow::Owned(statement.text.into_owned()),
+            values,
+        });
+        Ok(())
+    }
+
+    /// After the last transaction.
+    pub(super) fn end(&mut self) {}
+
+    fn wait(&mut self, text: &'static str, values: Vec<Value>) {
+        self.waiting.push(Waiting {
+            text: Cow::Borrowed(text),
+            values,
+        });
+    }
+
+    /// Sends what waits, one behind the other without waiting for answers in between.
+    fn send(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.part = None;
+        let waiting = std::mem::take(&mut self.waiting);
+        let conn: &AsyncPgConnection = self.conn.deref();
+        let answers = place::wait_for(async {
+            // Each is begun by the first look at it, in this order, and is behind the others in whatever they wait for.
+            let sent = waiting
+                .into_iter()
+                .map(|statement| (&mut &*conn).execute_returning_count(statement));
+            futures_util::future::join_all(sent).await
+        });
+        let failed = answers.into_iter().find_map(Result::err);
+        if self.failed.is_none() {
+            self.failed = failed;
+        }
+    }
+
+    fn connect_again(&mut self) -> Result<(), Failed> {
+        self.conn = self.place.connect_writer()?;
+        place::limit(&mut self.conn)?;
+        log::info!("the database is reached again");
+        Ok(())
+    }
+
+    /// After a commit that got no answer: whether it came to be.
+    fn look_up_commit(&mut self) -> QueryResult<()> {
+        let unknown =
+            |error: Failed| DbError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(error.to_string()));
+        // As long as a client waits for an answer, and the database may be starting.
+        let patience = std::time::Duration::from_secs(20);
+        let began = std::time::Instant::now();
+        loop {
+            match self.connect_again() {
+                Ok(()) => break,
+                Err(error) if began.elapsed() > patience => return Err(unknown(error)),
+                Err(_) => std::thread::park_timeout(std::time::Duration::from_millis(100)),
+            }
+        }
+        // Under the lock, so that a commit that is still being made is waited for.
+        let found: Result<Vec<i64>, _> = self.conn.transaction(|conn| {
+            diesel::sql_query(LOCK).execute(conn)?;
+            crate::store::tables::last_commit::table
+                .select(crate::store::tables::last_commit::id)
+                .load(conn)
+        });
+        match found?.first() {
+            Some(last) if *last == self.commit => Ok(()),
+            _ => Err(DbError::RollbackTransaction),
+        }
+    }
+}
