@@ -39,7 +39,7 @@ pub use migrate::{MigrateError, SchemaState};
 pub use outbox::ChangeEvent;
 pub use process::{NewProcess, Process, ProcessCondition, ProcessField, ProcessOn, ProcessSpec, exit};
 pub use query::{Condition, ListSpec, Marker, Order, Scalar, SortKey, Target};
-pub use resource::{Changes, Direction, NewResource, Selected, Slim, Within};
+pub use resource::{Changes, Direction, NewResource, Selected, Slim, Whereabouts, Within};
 pub use session::Session;
 pub use sweep::{SweepLimits, Swept};
 pub use tally::Tally;

@@ -5,10 +5,12 @@ use crate::model::{Error, Fields, ResourceId, State, Timestamp};
 mod read;
 mod refs;
 mod row;
+mod whereabouts;
 mod write;
 
 pub(super) use read::many_on;
 pub(super) use row::{ListedRow, ResourceRow};
+pub use whereabouts::Whereabouts;
 pub(super) use write::{delete_rows, rows};
 
 /// A row to be made.
