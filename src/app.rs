@@ -207,10 +207,10 @@ async fn serve_until_told(serve: &Serve) -> Result<(), Failure> {
     let engine = Arc::new(opened.engine);
     control_access(serve, &engine, &keys, &doors).await?;
     let open = doors.open()?;
-    let found = engines::attach(serve, &engine, clock).await?;
+    let mut aside = JoinSet::new();
+    let found = engines::attach(serve, &engine, clock, &mut aside).await?;
     greet(&open, &kept.database, &opened.migrated, &found.words);
     let life = engine.start();
-    let mut aside = JoinSet::new();
     if let Some(docker) = found.awaited {
         aside.spawn(engines::look_out(engine.clone(), docker));
     }
@@ -450,7 +450,7 @@ async fn reset_admin(place: &Place) -> Result<(), Failure> {
 /// Simulated engines for agents that ask for one; each remembers what its rows say.
 fn simulators() -> Simulators {
     Simulators(Arc::new(|_name, found| {
-        let sim = Sim::new(Arc::new(SystemClock));
+        let sim = Sim::without_log(Arc::new(SystemClock));
         sim.adopt(found);
         Arc::new(sim)
     }))

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::cli::Serve;
 use crate::config::{NamedEngine, named_engines};
 use crate::engine::{Attachment, Connect, Engine, EngineConfig, Following};
@@ -21,6 +23,12 @@ use super::broken;
 pub(super) const LOCAL_SOCKET: &str = "/var/run/docker.sock";
 /// How long an engine may take to show that it is there, before the server goes on without an answer.
 const DOCKER_PATIENCE: Duration = Duration::from_secs(3);
+/// How long hosts that were added by the API are waited for before requests are served.
+const ADDED_PATIENCE: Duration = Duration::from_millis(500);
+/// What the line of a host says whose engine is left alone; the engine writes it.
+const NOT_USED: &str = "NOT USED";
+/// Of so many of them each has a line at the start.
+const ADDED_TOLD: usize = 20;
 /// Between two looks for an engine that nobody named and that is not there: the first wait, doubled up to the last.
 const LOOK_FIRST: Duration = Duration::from_secs(1);
 const LOOK_LAST: Duration = Duration::from_secs(30);
@@ -33,8 +41,13 @@ pub(super) struct FoundEngines {
     pub(super) awaited: Option<Docker>,
 }
 
-/// Ties the engines of containers to their hosts.
-pub(super) async fn attach(serve: &Serve, engine: &Engine, clock: Arc<dyn Clock>) -> Result<FoundEngines, Failure> {
+/// Ties the engines of containers to their hosts. What is not waited for goes on in `aside`.
+pub(super) async fn attach(
+    serve: &Serve,
+    engine: &Arc<Engine>,
+    clock: Arc<dyn Clock>,
+    aside: &mut JoinSet<()>,
+) -> Result<FoundEngines, Failure> {
     let named = named_engines(serve)?;
     let is_none = named.as_ref().is_some_and(Vec::is_empty);
     if serve.simulator || is_none {
@@ -44,9 +57,38 @@ pub(super) async fn attach(serve: &Serve, engine: &Engine, clock: Arc<dyn Clock>
         None => attach_local(serve, engine, clock).await?,
         Some(named) => attach_all(named, engine).await?,
     };
-    let added = engine.attach_added().await;
-    found.words.extend(added.map_err(|e| broken("adding hosts", e))?);
+    found.words.extend(attach_added(engine, aside).await?);
     Ok(found)
+}
+
+/// Ties the engines that were added by the API to their hosts. Many take a while, and one that does not answer does, too: requests
+/// are not kept waiting for that.
+async fn attach_added(engine: &Arc<Engine>, aside: &mut JoinSet<()>) -> Result<Vec<String>, Failure> {
+    let tied = engine.clone();
+    let (tell, told) = tokio::sync::oneshot::channel();
+    aside.spawn(async move {
+        let added = tied.attach_added().await;
+        if let Err(Err(error)) = tell.send(added) {
+            log::error!("adding hosts: {}", error.chain());
+        }
+    });
+    let told = tokio::time::timeout(ADDED_PATIENCE, told).await;
+    let Ok(Ok(added)) = told else {
+        let words = "hosts that were added by the API are still being tied to their engines";
+        return Ok(vec![words.to_owned()]);
+    };
+    Ok(shortened(added.map_err(|e| broken("adding hosts", e))?))
+}
+
+/// The first lines of many; those that say that something is wrong are among them.
+fn shortened(mut words: Vec<String>) -> Vec<String> {
+    words.sort_by_key(|line| !line.contains(NOT_USED));
+    let more = words.len().saturating_sub(ADDED_TOLD);
+    words.truncate(ADDED_TOLD);
+    if more > 0 {
+        words.push(format!("and {more} more hosts that were added by the API"));
+    }
+    words
 }
 
 /// The engines that were named, if any.
@@ -160,7 +202,7 @@ async fn attach_named(one: NamedEngine, engine: &Engine) -> Result<String, Failu
 
 /// Adds the simulated host, with what its rows say is there.
 async fn simulate(engine: &Engine, clock: Arc<dyn Clock>) -> Result<(), Failure> {
-    let sim = Arc::new(Sim::new(clock));
+    let sim = Arc::new(Sim::without_log(clock));
     let found = engine.simulated_containers();
     sim.adopt(found.map_err(|e| broken("reading simulated containers", e))?);
     let added = engine.attach(Attachment::only(sim)).await;
@@ -213,6 +255,22 @@ pub(super) async fn look_out(engine: Arc<Engine>, docker: Docker) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_added_hosts_those_that_are_not_used_are_told_of() {
+        let line = |nth: usize| match nth {
+            700 => "h700: NOT USED, Docker Engine at tcp://h700".to_owned(),
+            nth => format!("h{nth}: Docker Engine at tcp://h{nth}, added by the API"),
+        };
+        assert_eq!(shortened((0..3).map(line).collect()), [line(0), line(1), line(2)]);
+        let told = shortened((0..1_000).map(line).collect());
+        assert_eq!(told.len(), 21);
+        assert_eq!(told.first(), Some(&line(700)));
+        assert_eq!(
+            told.last().map(String::as_str),
+            Some("and 980 more hosts that were added by the API")
+        );
+    }
 
     #[test]
     fn an_engine_that_may_not_be_asked_says_what_to_do() {

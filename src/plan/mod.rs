@@ -6,6 +6,7 @@
 //! up missing → replace outdated → remove surplus.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::launch::HealthCheck;

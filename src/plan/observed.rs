@@ -166,7 +166,7 @@ pub struct Host {
     /// disconnected: work there waits, nothing there is replaced.
     pub is_disconnected: bool,
     /// Host labels, for affinity.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Live instances on it, of all services and of none.
     pub live_instances: u32,
     /// Ports bound on it by running instances **of others** than this service.

@@ -46,7 +46,7 @@ pub(super) fn host(id: i64) -> Host {
         is_active: true,
         is_gone: false,
         is_disconnected: false,
-        labels: BTreeMap::new(),
+        labels: Arc::default(),
         live_instances: 0,
         bound_ports: Vec::new(),
         neighbours: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     ChangeEvent, CredentialSecret, Database, Direction, LayoutOf, ListSpec, OpenError, Priority, Process, ProcessOn,
-    ProcessSpec, SchemaState, Selected, Session, Slim, StoreConfig, Tally, Tx, Wake, WriteFault, sqlite,
+    ProcessSpec, SchemaState, Selected, Session, Slim, StoreConfig, Tally, Tx, Wake, Whereabouts, WriteFault, sqlite,
 };
 #[cfg(feature = "postgres")]
 use super::{PostgresUrl, postgres};
@@ -220,4 +220,12 @@ passed_on! {
     fn deaths(&self) -> Result<Vec<(ResourceId, i32)>>;
     /// The last row that is one too many if so many are kept; 0 if there are not so many.
     fn last_audit_beyond(&self, kept: u32) -> Result<ResourceId>;
+    /// `(id, host, state)` of all live rows of this root that are on a host, in no order.
+    fn all_on_hosts(&self, root: &str) -> Result<Vec<(ResourceId, ResourceId, State)>>;
+    /// The live rows of this root on a host, by id.
+    fn rows_on(&self, host: ResourceId, root: &str) -> Result<Vec<Resource>>;
+    /// Where these rows are, removed ones too, in no order. One that was deleted is left out.
+    fn whereabouts(&self, ids: &[ResourceId]) -> Result<Vec<Whereabouts>>;
+    /// The numbers of all live rows of this root, of one account or of all, in order. Nothing else is read of them.
+    fn ids_of(&self, root: &str, account: Option<ResourceId>) -> Result<Vec<ResourceId>>;
 }

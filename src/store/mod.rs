@@ -46,6 +46,6 @@ pub use moving::{MoveError, move_database};
 pub use opening::PostgresUrl;
 pub use opening::{Database, MigrateError, OpenError, SchemaState, StoreConfig};
 pub use process::{NewProcess, Process, ProcessCondition, ProcessField, ProcessOn, ProcessSpec, exit};
-pub use rows::{Changes, Direction, NewResource, Selected, Slim, Within};
+pub use rows::{Changes, Direction, NewResource, Selected, Slim, Whereabouts, Within};
 pub use tx::Tx;
 pub use writing::{Priority, Wake, WriteFault};

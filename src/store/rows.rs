@@ -1,6 +1,6 @@
 //! Rows of resources: what is asked of them and what is changed.
 
-use crate::model::{Fields, ResourceId, State, Timestamp};
+use crate::model::{Fields, Resource, ResourceId, State, Timestamp};
 
 /// A row to be made.
 #[derive(Debug, Clone, Default)]
@@ -104,4 +104,31 @@ pub enum Within {
     Account(ResourceId),
     /// In a stack or whatever the row lives in.
     Parent(ResourceId),
+}
+
+/// Where a row is, and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// The row's number.
+    pub id: ResourceId,
+    /// The root of its type.
+    pub root: String,
+    /// Its host.
+    pub host_id: Option<ResourceId>,
+    /// Its state.
+    pub state: State,
+    /// Whether it was removed.
+    pub is_removed: bool,
+}
+
+impl From<&Resource> for Whereabouts {
+    fn from(row: &Resource) -> Self {
+        Self {
+            id: row.id,
+            root: row.root.clone(),
+            host_id: row.host_id,
+            state: row.state,
+            is_removed: row.removed.is_some(),
+        }
+    }
 }

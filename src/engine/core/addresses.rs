@@ -92,6 +92,9 @@ pub(crate) struct Taken {
     /// By project: what no container is given, as a server of the network has it on a host; on each perhaps the same, but where
     /// hosts share the network.
     reserved: HashMap<ResourceId, BTreeSet<(u32, ResourceId)>>,
+    /// By project and by where a network begins: below this address none of the network is free. Looking at each again for every
+    /// container would be most of the work of thousands.
+    lowest: HashMap<(ResourceId, u32), u32>,
 }
 
 impl ProjectNetwork {
@@ -146,32 +149,44 @@ impl Addresses {
 
     /// Gives an address back.
     pub(crate) fn release(&self, project: ResourceId, address: &str) {
-        if let Ok(address) = address.parse::<Ipv4Addr>()
-            && let Some(used) = self.lock().by_project.get_mut(&project)
-        {
-            used.remove(&address.into());
+        let Ok(address) = address.parse::<Ipv4Addr>().map(u32::from) else {
+            return;
+        };
+        let mut taken = self.lock();
+        if let Some(used) = taken.by_project.get_mut(&project) {
+            used.remove(&address);
         }
+        let own = taken.lowest.iter_mut().filter(|((of, _), _)| *of == project);
+        own.for_each(|(_, lowest)| *lowest = (*lowest).min(address));
     }
 
     /// Takes one of `wanted` that is free and fits, else the lowest free one; `None` if the subnet is full.
     pub(crate) fn allocate(&self, project: ResourceId, network: &ProjectNetwork, wanted: &[String]) -> Option<String> {
         let mut taken = self.lock();
         let Taken {
-            by_project, reserved, ..
+            by_project,
+            reserved,
+            lowest,
+            ..
         } = &mut *taken;
         let used = by_project.entry(project).or_default();
         let nobodys = BTreeSet::new();
         let reserved = reserved.get(&project).unwrap_or(&nobodys);
         let is_free = |a: &u32| !used.contains(a) && !is_reserved(reserved, *a);
-        let preferred = wanted
+        let mut preferred = wanted
             .iter()
             .filter_map(|w| w.trim().parse::<Ipv4Addr>().ok())
             .map(u32::from);
         let all = network.addresses();
-        let address = preferred
-            .filter(|a| all.contains(a) && is_free(a))
-            .chain(all.clone().filter(is_free))
-            .next()?;
+        let lowest = lowest.entry((project, all.start)).or_insert(all.start);
+        let address = match preferred.find(|a| all.contains(a) && is_free(a)) {
+            Some(preferred) => preferred,
+            None => {
+                let first = ((*lowest).max(all.start)..all.end).find(is_free);
+                *lowest = first.map_or(all.end, |first| first + 1);
+                first?
+            }
+        };
         used.insert(address);
         Some(Ipv4Addr::from(address).to_string())
     }
@@ -280,6 +295,27 @@ mod tests {
         );
         addresses.release(project, "10.42.0.4");
         assert_eq!(next(&[]).as_deref(), Some("10.42.0.4"));
+    }
+
+    #[test]
+    fn where_looking_for_a_free_address_begins_is_kept_by_network() {
+        let addresses = Addresses::new("10.42.0.0/16").expect("a pool");
+        let (low, high) = (network("10.42.0.0/29", false), network("10.42.8.0/29", false));
+        let (project, other) = (ResourceId(5), ResourceId(6));
+        let next = |project, network| addresses.allocate(project, network, &[]);
+        let all: Vec<_> = std::iter::from_fn(|| next(project, &low)).collect();
+        assert_eq!(all.len(), 5);
+        assert_eq!(next(project, &high).as_deref(), Some("10.42.8.2"));
+        assert_eq!(
+            next(other, &low).as_deref(),
+            Some("10.42.0.2"),
+            "projects know nothing of each other"
+        );
+        // What comes back is below where the other network begins.
+        addresses.release(project, "10.42.0.3");
+        assert_eq!(next(project, &high).as_deref(), Some("10.42.8.3"));
+        assert_eq!(next(project, &low).as_deref(), Some("10.42.0.3"));
+        assert_eq!(next(project, &low), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod addresses;
 mod aside;
 mod audit;
 mod balancers;
+mod census;
 mod derived;
 mod feed;
 mod figures;
@@ -39,6 +40,7 @@ pub(crate) use addresses::{CLUSTER_PREFIX, PROJECT_PREFIX, ProjectNetwork, Subne
 pub(crate) use audit::is_kept_as_written;
 pub use audit::{Asked, Attempt};
 pub(crate) use balancers::Use;
+pub(crate) use census::Counted;
 pub(crate) use derived::{add_ids, of_root};
 pub use feed::{Change, Changed, Missed, News, Published};
 pub(crate) use feed::{Feed, Reader};

@@ -17,6 +17,7 @@ use super::access_cache::Access;
 use super::addresses::Addresses;
 use super::aside::Aside;
 use super::balancers::Balancers;
+use super::census::Census;
 use super::feed::Feed;
 use super::floating_pool::FloatingPool;
 use super::following::Followed;
@@ -129,6 +130,7 @@ pub(crate) struct Core {
     pub(crate) config: EngineConfig,
     pub(crate) addresses: Addresses,
     pub(crate) floating_pool: FloatingPool,
+    pub(crate) census: Census,
     pub(crate) monitor: Monitor,
     pub(crate) access: Arc<Access>,
     pub(crate) name_servers: NameServers,
@@ -171,6 +173,7 @@ impl Core {
             config,
             addresses,
             floating_pool,
+            census: Census::default(),
             monitor: Monitor::default(),
             access,
             name_servers: NameServers::default(),
@@ -407,9 +410,23 @@ impl Core {
 
     /// Looks at every service of a project: something they all depend on changed.
     pub(crate) fn look_at_all(&self, account: Option<ResourceId>) -> Result<()> {
-        for service in self.store.all("service", account)? {
-            self.look(service.id);
-        }
+        let (now, services) = (self.now(), self.store.ids_of("service", account)?);
+        self.queue.push_all(
+            services
+                .into_iter()
+                .map(|id| (Key::Look(id), now, account.map(|id| id.0))),
+        );
         Ok(())
+    }
+
+    /// The same once, however many ask for it until then: of a thousand hosts that answer at one time each does.
+    pub(crate) fn look_at_project(&self, account: Option<ResourceId>, at: Timestamp) -> Result<()> {
+        match account {
+            Some(project) => {
+                self.queue.push(Key::Look(project), at);
+                Ok(())
+            }
+            None => self.look_at_all(None),
+        }
     }
 }

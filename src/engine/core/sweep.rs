@@ -35,3 +35,40 @@ pub(crate) async fn sweep_once(core: &Core) -> Result<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::core::testkit;
+    use crate::model::{Fields, State};
+
+    #[tokio::test]
+    async fn logs_and_events_go_by_their_age_however_many_came_after_them() {
+        let (_folder, core, clock) = testkit::with_clock();
+        let log = || testkit::insert(&core, "serviceLog", State::ACTIVE, Fields::default());
+        let logs_live = Duration::from_secs(core.setting_count(settings::SERVICE_LOG_SECONDS).unwrap().into());
+        let events_live = Duration::from_secs(core.setting_count(settings::EVENT_SECONDS).unwrap().into());
+        let mut old = Vec::new();
+        for _ in 0..2 * SWEEP_CHUNK + 1 {
+            old.push(log().await.id);
+        }
+        clock.advance(logs_live + Duration::from_secs(2));
+        let young = log().await.id;
+        sweep_once(&core).await.unwrap();
+        assert_eq!(core.store.ids_of("serviceLog", None).unwrap(), [young]);
+        assert_eq!(core.store.many(&old).unwrap(), [], "they are deleted for good");
+        let before = core.store.newest_event().unwrap();
+        assert_eq!(core.store.oldest_event().unwrap(), Some(1), "events live longer");
+        clock.advance(events_live - logs_live);
+        sweep_once(&core).await.unwrap();
+        assert_eq!(
+            core.store.oldest_event().unwrap(),
+            Some(before),
+            "that of the young one"
+        );
+    }
+}

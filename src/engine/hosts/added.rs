@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 
 use crate::engine::access::check_tls;
@@ -32,6 +32,9 @@ pub(super) const SIMULATED: &str = "sim://";
 
 /// What they are sealed for.
 const SEALED: &str = "host.tls";
+
+/// So many hosts are tied to their engines side by side at a start.
+const AT_ONCE: usize = 64;
 
 /// Between two looks at a new host's engine that does not answer yet.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
@@ -263,6 +266,7 @@ fn is_tied(host: &Resource) -> bool {
 
 fn tied(host: &Resource, runtime: Arc<dyn Runtime>) -> Tied {
     Tied {
+        host: Some(host.id),
         runtime,
         project: host.account_id.unwrap_or(DEFAULT_PROJECT),
         note: notes(host),
@@ -322,7 +326,7 @@ impl Core {
                 }
             }
         });
-        Ok(join_all(tying).await)
+        Ok(stream::iter(tying).buffered(AT_ONCE).collect().await)
     }
 
     /// An engine that answers elsewhere has to be the one that the host had. One that does not answer is waited for.

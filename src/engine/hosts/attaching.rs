@@ -12,6 +12,7 @@ use crate::runtime::{EngineInfo, Runtime};
 use crate::store::NewResource;
 
 use super::host_rows::host_fields;
+use super::identity::check_identity;
 
 /// An engine that is to be a host.
 pub struct Attachment {
@@ -39,6 +40,8 @@ impl Attachment {
 
 /// What names an engine, and whose it is.
 pub(super) struct Tied {
+    /// Its host, where that is known.
+    pub(super) host: Option<ResourceId>,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) project: ResourceId,
     pub(super) note: HostNotes,
@@ -123,6 +126,7 @@ impl Core {
             ..HostNotes::default()
         };
         let tied = Tied {
+            host: None,
             runtime: new.runtime,
             project,
             note,
@@ -151,19 +155,21 @@ impl Core {
             }
         };
         let kind = runtime.kind();
-        let hosts = self.store.all("host", None)?;
-        let known = hosts.iter().find(|h| notes::<HostNotes>(h).names_what(&new.note));
+        let known = self.host_named(&new)?;
         if let Some(info) = &info {
-            let checked = check_identity(&hosts, known, info);
-            if let (Err(_), Some(host)) = (&checked, known) {
+            let checked = match &known {
+                Some(host) => self.check_identity_of(host.id, info),
+                None => check_identity(&self.store.all("host", None)?, None, info),
+            };
+            if let (Err(_), Some(host)) = (&checked, &known) {
                 self.host_changed(host.id, None).await?;
             }
             checked?;
         }
         if known.is_none() {
-            check_networks(&hosts, &new)?;
+            check_networks(&self.store.all("host", None)?, &new)?;
         }
-        let id = match known {
+        let id = match &known {
             Some(row) if row.account_id != Some(new.project) => {
                 return Err(Error::conflict(format!(
                     "host {} runs containers for another project: remove it first, or give this engine another name",
@@ -182,6 +188,16 @@ impl Core {
         // Services of every host may want it, and work may wait for it.
         self.look(id);
         Ok(id)
+    }
+
+    /// The host that an engine is named for, if there is one. Whose row is known is not looked for among thousands.
+    fn host_named(&self, new: &Tied) -> Result<Option<Resource>> {
+        let is_it = |host: &Resource| host.removed.is_none() && notes::<HostNotes>(host).names_what(&new.note);
+        let row = new.host.map(|id| self.store.find(id)).transpose()?.flatten();
+        match row.filter(is_it) {
+            Some(row) => Ok(Some(row)),
+            None => Ok(self.store.all("host", None)?.into_iter().find(is_it)),
+        }
     }
 
     async fn new_host(&self, new: Tied, info: Option<&EngineInfo>) -> Result<ResourceId> {
@@ -278,25 +294,6 @@ impl Core {
         let hosts = self.store.all("host", None)?;
         Ok(hosts.iter().any(|h| notes::<HostNotes>(h).names_what(&unnamed)))
     }
-
-    /// Whether an engine that answers (again) is still the one of its host.
-    ///
-    /// # Errors
-    /// 409 if it is not: nothing is asked of it from now on.
-    pub(super) fn check_engine(&self, host: ResourceId, info: &EngineInfo) -> Result<()> {
-        let checked = self.check_identity_of(host, info);
-        if let Err(error) = &checked {
-            log::error!("host {host} is left alone: {}", error.chain());
-            self.remove_runtime(host);
-        }
-        checked
-    }
-
-    /// The same, with nothing done about it.
-    pub(super) fn check_identity_of(&self, host: ResourceId, info: &EngineInfo) -> Result<()> {
-        let hosts = self.store.all("host", None)?;
-        check_identity(&hosts, hosts.iter().find(|h| h.id == host), info)
-    }
 }
 
 /// The kind of a host by that of its engine. The simulated host of the server itself is no `sim`: those are the hosts of
@@ -333,35 +330,6 @@ fn check_networks(hosts: &[Resource], new: &Tied) -> Result<()> {
     }
 }
 
-/// An engine is one host's, and a host's engine is always the same: containers are known by their engine.
-fn check_identity(hosts: &[Resource], host: Option<&Resource>, info: &EngineInfo) -> Result<()> {
-    if info.id.is_empty() {
-        return Ok(());
-    }
-    let engine_of = |row: &Resource| notes::<HostNotes>(row).engine;
-    if let Some(host) = host
-        && engine_of(host).is_some_and(|engine| engine != info.id)
-    {
-        return Err(Error::conflict(format!(
-            "the engine {} is not the one that host {} had: bring that one back, or remove the host and start the server again",
-            info.id, host.name
-        )));
-    }
-    // Machines that are copies of one have engines of one id, but names of their own.
-    let is_same = |row: &&Resource| {
-        engine_of(row).as_ref() == Some(&info.id)
-            && Fields::parse(&row.fields).is_ok_and(|fields| fields.text("hostname").as_ref() == Some(&info.name))
-    };
-    let mut others = hosts.iter().filter(|row| host.is_none_or(|host| host.id != row.id));
-    match others.find(is_same) {
-        None => Ok(()),
-        Some(other) => Err(Error::conflict(format!(
-            "the engine {} is that of host {} already",
-            info.id, other.name
-        ))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
@@ -381,35 +349,6 @@ mod tests {
             internal: write_notes(&note).unwrap(),
             ..row
         }
-    }
-
-    fn engine(id: &str) -> EngineInfo {
-        EngineInfo {
-            id: id.into(),
-            name: "one".into(),
-            ..EngineInfo::default()
-        }
-    }
-
-    #[tokio::test]
-    async fn an_engine_is_one_hosts_and_always_the_same() {
-        let (_folder, core) = testkit::empty();
-        let hosts = [host(&core, Some("A")).await, host(&core, None).await];
-        let check = |host: Option<usize>, id: &str| {
-            let host = host.map(|nth| hosts.get(nth).unwrap());
-            check_identity(&hosts, host, &engine(id)).is_ok()
-        };
-        assert!(check(Some(0), "A"), "its own");
-        assert!(!check(Some(0), "B"), "another one in its place");
-        assert!(!check(Some(1), "A"), "another host's");
-        assert!(!check(None, "A"), "a new host's that is another's");
-        assert!(check(Some(1), "B") && check(None, "B"), "a new one");
-        assert!(check(Some(0), ""), "one that does not say which it is");
-        let copy = EngineInfo {
-            name: "two".into(),
-            ..engine("A")
-        };
-        assert!(check_identity(&hosts, None, &copy).is_ok(), "a copy of a machine");
     }
 
     #[tokio::test]
@@ -436,6 +375,7 @@ mod tests {
         ];
         let check = |project: i64, note: &HostNotes| {
             let tied = Tied {
+                host: None,
                 runtime: std::sync::Arc::new(crate::runtime::sim::Sim::new(core.clock.clone())),
                 project: ResourceId(project),
                 note: note.clone(),

@@ -111,7 +111,7 @@ pub(crate) async fn handle(core: &Core, process: &Process, row: &Resource) -> Re
 pub(crate) async fn look_at(core: &Core, row: &Resource) -> Result<()> {
     match row.root.as_str() {
         // All that may run there.
-        "host" => core.look_at_all(row.account_id),
+        "host" => core.look_at_project(row.account_id, core.now()),
         "agent" => core.sync_hosts(row).await,
         _ => Ok(()),
     }

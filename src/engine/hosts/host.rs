@@ -1,5 +1,7 @@
 //! Hosts: one row per engine that containers run on.
 
+use serde::Deserialize;
+
 use crate::engine::core::{Core, is_sim, new_row, notes, request, write_notes};
 use crate::engine::instances::InstanceNotes;
 use crate::engine::webhooks::{Event, Telling, tell};
@@ -96,11 +98,10 @@ impl Core {
     pub(crate) fn simulated_on(&self, hosts: &[Resource]) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for host in hosts {
-            for slim in self.store.on_hosts(&[host.id], "instance")? {
-                let Some(row) = self.store.find(slim.id)? else { continue };
+            for row in self.store.rows_on(host.id, "instance")? {
                 let note: InstanceNotes = notes(&row);
-                let fields = Fields::parse(&row.fields)?;
-                let Some(external_id) = fields.text("externalId").filter(|_| note.is_made) else {
+                let made: Made = serde_json::from_str(&row.fields).unwrap_or_default();
+                let Some(external_id) = made.external_id.filter(|_| note.is_made) else {
                     continue;
                 };
                 let life = match row.state {
@@ -127,6 +128,13 @@ impl Core {
         }
         Ok(found)
     }
+}
+
+/// What the row of a container says of the one that was made for it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Made {
+    external_id: Option<String>,
 }
 
 /// Tells whoever wants to know that a host went away, or that it is back. `was` is what it showed before.

@@ -13,6 +13,7 @@ mod host;
 mod host_fields;
 mod host_life;
 mod host_rows;
+mod identity;
 mod natives;
 mod nodes;
 mod registration;

@@ -153,6 +153,7 @@ impl Core {
     ) -> Result<ResourceId> {
         let runtime = followed.cluster.engine(id, at).map_err(refused)?;
         self.tie(Tied {
+            host: None,
             project: followed.project,
             note: HostNotes {
                 labels: labels.clone(),

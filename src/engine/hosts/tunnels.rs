@@ -203,6 +203,7 @@ impl Core {
             ..HostNotes::default()
         };
         let tied = Tied {
+            host: None,
             runtime,
             project,
             note,

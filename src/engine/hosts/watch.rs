@@ -20,6 +20,9 @@ use crate::store::{Changes, Tx, Wake};
 /// All containers of an engine are compared with their rows this often, whatever events say.
 const RESYNC: Duration = Duration::from_secs(60);
 
+/// Engines that answer in this time have the services of their project looked at together.
+const CROWD: Duration = Duration::from_millis(200);
+
 /// What a container says while its processes are held still.
 const PAUSED: &str = "Paused on its engine";
 
@@ -82,12 +85,13 @@ impl Core {
     async fn connected(&self, host: ResourceId, runtime: &dyn Runtime) -> Result<()> {
         self.refresh(host, runtime).await?;
         let account = self.store.find(host)?.and_then(|h| h.account_id);
-        self.look_at_all(account)
+        self.look_at_project(account, self.now().plus(CROWD))
     }
 
     /// Compares every container of a host with its row; removes those of ours that no row knows.
     pub(crate) async fn resync(&self, host: ResourceId, runtime: &dyn Runtime) -> Result<()> {
-        let slims = self.store.on_hosts(&[host], "instance")?;
+        // Before the engine is asked: a row that changed since is of another version then, and left alone.
+        let rows = self.store.rows_on(host, "instance")?;
         let found = match runtime.observe().await {
             Ok(found) => found,
             Err(error) => {
@@ -97,7 +101,6 @@ impl Core {
             }
         };
         let by_uuid: HashMap<&str, &Found> = found.iter().map(|f| (f.uuid.as_str(), f)).collect();
-        let rows = self.store.many(&slims.iter().map(|s| s.id).collect::<Vec<_>>())?;
         let known: HashSet<&str> = rows.iter().map(|r| r.uuid.as_str()).collect();
         for row in &rows {
             self.compare(runtime, row, by_uuid.get(row.uuid.as_str()).copied())

@@ -11,9 +11,14 @@ use super::host::{REMOVE, agent_of, ask_to_remove};
 
 /// Whether this server simulates hosts of its own.
 pub(crate) fn simulates(core: &Core) -> Result<bool> {
-    let hosts = core.store.all("host", None)?;
-    let is_own = |host: &Resource| is_sim(host) && agent_of(host).is_none() && core.runtime(host.id).is_some();
-    Ok(hosts.iter().any(is_own))
+    let is_own = |host: &Resource| host.removed.is_none() && is_sim(host) && agent_of(host).is_none();
+    // Its own comes first: that is one row, however many hosts there are.
+    for (host, _) in core.runtimes() {
+        if core.store.shared(host)?.is_some_and(|host| is_own(&host)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Makes a simulated host of a project, with these fields beside its name.

@@ -6,6 +6,7 @@ mod balancing;
 mod container_fields;
 mod container_rows;
 mod containers;
+mod counting;
 mod declared_volumes;
 mod dispatch;
 mod docker_socket;

@@ -1,7 +1,7 @@
 //! Managed networking: the network of a project on an engine, and the address of a container on it. The server hands
 //! addresses out, so that a stopped container keeps its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use crate::engine::core::{CLUSTER_PREFIX, Core, PROJECT_PREFIX, ProjectNetwork, Subnet, notes};
@@ -9,6 +9,9 @@ use crate::model::{Resource, ResourceId, Result};
 use crate::runtime::{self, NetworkSpec};
 
 use super::failing::{Hindrance, Step};
+
+/// Rows read at once: all of a hundred thousand would be hundreds of megabytes.
+const ROWS: usize = 500;
 
 /// Where a container is to be attached on its engine.
 #[derive(Debug, Clone)]
@@ -119,13 +122,14 @@ impl Core {
         if taken.by_project.contains_key(&project) {
             return Ok(());
         }
-        let rows = self.store.all("instance", Some(project))?;
-        let services = self.store.all("service", Some(project))?;
-        let held = rows
-            .iter()
-            .chain(&services)
-            .flat_map(|row| notes::<Held>(row).addresses())
-            .collect();
+        let mut held = BTreeSet::new();
+        for root in ["instance", "service"] {
+            for ids in self.store.ids_of(root, Some(project))?.chunks(ROWS) {
+                let rows = self.store.many(ids)?;
+                let live = rows.iter().filter(|row| row.removed.is_none());
+                held.extend(live.flat_map(|row| notes::<Held>(row).addresses()));
+            }
+        }
         taken.by_project.insert(project, held);
         Ok(())
     }

@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 
-use crate::engine::core::{Core, fenced, is_sim};
+use crate::engine::core::{Core, fenced};
 use crate::model::launch::{LABEL_START_ONCE, LaunchConfig, is_sim_image, parse_reference, texts};
-use crate::model::own_labels::{HOST, RestartRule};
+use crate::model::own_labels::RestartRule;
 use crate::model::port::PortSpec;
 use crate::model::{Resource, ResourceId, Result, State};
 use crate::plan;
 use crate::runtime;
 use crate::store::{Changes, Process, Slim};
 
-use super::container_rows::plan_state;
 use super::env_rules::labels_with_rules;
 use super::failing::{Hindrance, Step};
 
@@ -36,13 +35,7 @@ impl Core {
                 .flatten()
                 .map(by_name)
                 .collect(),
-            host_ports: launch
-                .ports
-                .iter()
-                .flatten()
-                .filter_map(|p| PortSpec::parse(p).ok())
-                .filter(|p| p.public.is_some())
-                .collect(),
+            host_ports: public_ports(launch).collect(),
             labels: labels_with_rules(launch),
             requested_host: launch.requested_host_id.as_deref().and_then(parse_reference),
             memory_reservation: launch.memory_reservation.unwrap_or(0),
@@ -51,7 +44,7 @@ impl Core {
     }
 
     /// The hosts of a project as the planner sees them; `except` is the service whose own ports do not count.
-    /// Neighbours are read only if `configs` have rules about containers.
+    /// What is on them is read only where `configs` ask for something of it: ports, reservations, neighbours.
     pub(crate) fn plan_hosts(
         &self,
         account: Option<ResourceId>,
@@ -63,49 +56,37 @@ impl Core {
                 .starts_with("io.rancher.scheduler.affinity:container")
         };
         let wants_neighbours = configs.iter().any(|c| labels_with_rules(c).keys().any(asks));
-        let rows = self.store.all("host", account)?;
-        let ids: Vec<ResourceId> = rows.iter().map(|r| r.id).collect();
-        let running = self.store.on_hosts(&ids, "instance")?;
-        let load = loads(&running);
-        let reserves = |c: &&LaunchConfig| {
-            c.memory_reservation.is_some_and(|n| n > 0) || c.milli_cpu_reservation.is_some_and(|n| n > 0)
-        };
-        let reserved = if configs.iter().any(reserves) {
-            self.reserved(&running)?
-        } else {
-            HashMap::new()
-        };
-        let mut ports = self.bound_ports(account, except)?;
-        let mut neighbours = if wants_neighbours {
-            self.neighbours(&running, except)?
-        } else {
-            HashMap::new()
-        };
-        let wire = |id| self.wire_id("host", id);
-        let hosts = rows.into_iter().map(|row| {
-            let fields: HostFields = serde_json::from_str(&row.fields).unwrap_or_default();
-            let taken = reserved.get(&row.id).copied().unwrap_or_default();
-            plan::Host {
-                id: row.id,
-                is_sim: is_sim(&row),
-                is_active: row.state == State::ACTIVE,
-                is_gone: matches!(
-                    row.state,
-                    State::REMOVING | State::REMOVED | State::PURGING | State::PURGED
-                ),
-                is_disconnected: fields
-                    .agent_state
-                    .as_deref()
-                    .is_some_and(|s| !s.is_empty() && s != "active"),
-                labels: asked_labels(&row, &fields, &wire(row.id)),
-                live_instances: load.get(&row.id).copied().unwrap_or(0),
-                bound_ports: ports.remove(&row.id).unwrap_or_default(),
-                neighbours: neighbours.remove(&row.id).unwrap_or_default(),
-                free_memory: fields.memory.map(|all| all.saturating_sub(taken.memory)),
-                free_milli_cpu: fields.milli_cpu.map(|all| all.saturating_sub(taken.milli_cpu)),
+        let reserves = configs
+            .iter()
+            .any(|c| c.memory_reservation.is_some_and(|n| n > 0) || c.milli_cpu_reservation.is_some_and(|n| n > 0));
+        let publishes = configs.iter().any(|c| public_ports(c).next().is_some());
+        let mut hosts = self.counted_hosts(account)?;
+        if publishes {
+            let mut ports = self.bound_ports(account, except)?;
+            for host in &mut hosts {
+                host.bound_ports = ports.remove(&host.id).unwrap_or_default();
             }
-        });
-        Ok(hosts.collect())
+        }
+        if !wants_neighbours && !reserves {
+            return Ok(hosts);
+        }
+        let ids: Vec<ResourceId> = hosts.iter().map(|host| host.id).collect();
+        let there = self.store.on_hosts(&ids, "instance")?;
+        if reserves {
+            let reserved = self.reserved(&there)?;
+            for host in &mut hosts {
+                let taken = reserved.get(&host.id).copied().unwrap_or_default();
+                host.free_memory = host.free_memory.map(|all| all.saturating_sub(taken.memory));
+                host.free_milli_cpu = host.free_milli_cpu.map(|all| all.saturating_sub(taken.milli_cpu));
+            }
+        }
+        if wants_neighbours {
+            let mut neighbours = self.neighbours(&there, except)?;
+            for host in &mut hosts {
+                host.neighbours = neighbours.remove(&host.id).unwrap_or_default();
+            }
+        }
+        Ok(hosts)
     }
 
     /// The ports that are bound on each host of a project, but for those of the service `except`. Two queries, however many.
@@ -199,19 +180,11 @@ struct ReservedFields {
     milli_cpu_reservation: Option<i64>,
 }
 
-/// How many containers live on each host.
-fn loads(running: &[Slim]) -> HashMap<ResourceId, u32> {
-    let mut load: HashMap<ResourceId, u32> = HashMap::new();
-    for slim in running {
-        let is_live = !matches!(
-            plan_state(slim.state),
-            plan::InstanceState::Stopped | plan::InstanceState::Removing
-        );
-        if let Some(host) = slim.host_id.filter(|_| is_live) {
-            *load.entry(host).or_default() += 1;
-        }
-    }
-    load
+/// The ports of its host that a configuration asks for.
+fn public_ports(launch: &LaunchConfig) -> impl Iterator<Item = PortSpec> + '_ {
+    let all = launch.ports.iter().flatten();
+    all.filter_map(|port| PortSpec::parse(port).ok())
+        .filter(|port| port.public.is_some())
 }
 
 /// A port's own fields, as far as the engine acts on them.
@@ -222,50 +195,6 @@ pub(crate) struct PortFields {
     pub(crate) private_port: Option<u16>,
     pub(crate) protocol: Option<String>,
     pub(crate) bind_address: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct HostFields {
-    #[serde(deserialize_with = "texts")]
-    labels: Option<BTreeMap<String, String>>,
-    agent_state: Option<String>,
-    hostname: Option<String>,
-    info: Option<HostInfo>,
-    memory: Option<i64>,
-    milli_cpu: Option<i64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct HostInfo {
-    os_info: OsInfo,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct OsInfo {
-    architecture: Option<String>,
-}
-
-/// What rules about host labels find of a host: its labels, and what it is beside them.
-fn asked_labels(row: &Resource, fields: &HostFields, wire: &str) -> BTreeMap<String, String> {
-    let mut labels = fields.labels.clone().unwrap_or_default();
-    labels.retain(|key, _| !key.starts_with(HOST));
-    let name = fields.hostname.clone().filter(|name| !name.is_empty());
-    let architecture = fields.info.as_ref().and_then(|info| info.os_info.architecture.clone());
-    let known = [
-        ("id", Some(wire.to_owned())),
-        ("name", Some(name.unwrap_or_else(|| row.name.clone()))),
-        ("os", Some("linux".to_owned())),
-        ("role", Some("manager".to_owned())),
-        ("arch", architecture),
-    ];
-    let known = known
-        .into_iter()
-        .filter_map(|(key, value)| Some((format!("{HOST}{key}"), value?)));
-    labels.extend(known);
-    labels
 }
 
 #[derive(Debug, Default, Deserialize)]

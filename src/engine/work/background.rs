@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "these loops are what waits")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,8 +81,9 @@ async fn watch_all(core: Arc<Core>) {
     let mut watched: HashMap<ResourceId, AbortHandle> = HashMap::new();
     loop {
         let runtimes = core.runtimes();
+        let hosts: HashSet<ResourceId> = runtimes.iter().map(|(host, _)| *host).collect();
         watched.retain(|host, watcher| {
-            let stays = runtimes.iter().any(|(id, _)| id == host);
+            let stays = hosts.contains(host);
             if !stays {
                 watcher.abort();
                 core.loops.forget(&watch_name(*host));
@@ -230,8 +231,8 @@ impl Core {
     /// was to be woken by the last writes before it is forgotten.
     pub(crate) fn remember(&self) -> Result<()> {
         self.look_at_all(None)?;
-        for stack in self.store.all("stack", None)? {
-            self.look(stack.id);
+        for stack in self.store.ids_of("stack", None)? {
+            self.look(stack);
         }
         self.watch_health()
     }

@@ -1,7 +1,7 @@
 //! Which room runs a process, and which looks at a row that was woken.
 
 use crate::engine::commands::Room;
-use crate::engine::core::{Core, Outcome, edge};
+use crate::engine::core::{Core, Outcome, edge, is_project};
 use crate::engine::{access, accounts, drivers, hosts, instances, services, webhooks};
 use crate::model::{Resource, ResourceId, Result};
 use crate::store::Process;
@@ -41,6 +41,8 @@ impl Core {
         match Room::of(&row.root, &row.kind) {
             Room::Services => Box::pin(services::look_at(self, row)).await,
             Room::Hosts => Box::pin(hosts::look_at(self, row)).await,
+            // Something that all services of a project depend on changed.
+            Room::Accounts if is_project(row) => self.look_at_all(Some(row.id)),
             Room::Instances if row.root == "instance" => {
                 if row.parent_id.is_none() {
                     // For the services that select it.

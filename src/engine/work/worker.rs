@@ -154,6 +154,39 @@ mod tests {
     use crate::store::{Changes, NewProcess};
 
     #[tokio::test]
+    async fn services_of_a_project_are_looked_at_once_however_many_hosts_ask() {
+        let (_folder, core) = testkit::empty();
+        let insert = |ty: &'static str, state| testkit::insert(&core, ty, state, Fields::default());
+        let project = insert("project", State::ACTIVE).await.id;
+        let mut own = Vec::new();
+        for ty in ["host", "host", "service", "service", "service"] {
+            let row = insert(ty, State::ACTIVE).await;
+            let given = Changes {
+                account_id: Some(Some(project)),
+                ..Changes::default()
+            };
+            let id = row.id;
+            core.write(move |tx| tx.update_if(&row, &given).map(drop))
+                .await
+                .unwrap();
+            own.push(id);
+        }
+        let nobodys = insert("service", State::ACTIVE).await.id;
+        let (hosts, services) = own.split_at(2);
+        for host in hosts {
+            core.look_at(*host).await.unwrap();
+        }
+        let due = core.queue.take_due(core.now(), HANDS);
+        assert_eq!(due, [Key::Look(project)], "they ask for it, and do not do it");
+        core.look_at(project).await.unwrap();
+        let mut due = core.queue.take_due(core.now(), HANDS);
+        due.sort_unstable();
+        let expected: Vec<Key> = services.iter().map(|id| Key::Look(*id)).collect();
+        assert_eq!(due, expected);
+        assert!(!due.contains(&Key::Look(nobodys)));
+    }
+
+    #[tokio::test]
     async fn what_waits_is_known_to_be_somebodys() {
         let (_folder, core) = testkit::empty();
         let row = testkit::insert(&core, "service", State::ACTIVE, Fields::default()).await;

@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn a_global_service_has_one_unit_on_each_eligible_host() {
     let mut world = World::new(Scale::Global).with(|w| w.observed.hosts = vec![host(1), host(2), host(3)]);
-    world.observed.hosts[1].labels = labels(&[("ssd", "true")]);
-    world.observed.hosts[2].labels = labels(&[("SSD", "True")]);
+    world.observed.hosts[1].labels = labels(&[("ssd", "true")]).into();
+    world.observed.hosts[2].labels = labels(&[("SSD", "True")]).into();
     world.desired.configs[0].labels = labels(&[("io.rancher.scheduler.affinity:host_label", "ssd=true")]);
     check_story(
         "two of three",
@@ -18,7 +18,7 @@ fn a_global_service_has_one_unit_on_each_eligible_host() {
          converged
          1:web-1/v0@2 2:web-2/v0@3",
     );
-    world.observed.hosts[2].labels.clear();
+    world.observed.hosts[2].labels = Arc::default();
     world.add("dup", 9, None, "v0", 2);
     check_story(
         "no longer eligible is left alone, duplicates go",
@@ -91,7 +91,7 @@ fn no_host_gets_more_units_than_its_share() {
 fn units_are_spread_over_the_values_of_labels() {
     let mut world = World::new(Scale::Units(5)).with(|w| w.observed.hosts = (1..=4).map(host).collect());
     for (at, zone) in ["a", "a", "a"].into_iter().enumerate() {
-        world.observed.hosts[at].labels = labels(&[("zone", zone)]);
+        world.observed.hosts[at].labels = labels(&[("zone", zone)]).into();
     }
     // Whoever has no such label is a place of its own.
     world.observed.hosts[3].live_instances = 9;
@@ -113,7 +113,7 @@ fn units_are_spread_over_the_values_of_labels() {
 fn affinity_rules_choose_hosts() {
     let near = |label: &str, value: &str| {
         let mut world = World::new(Scale::Units(1)).with(|w| w.observed.hosts = vec![host(1), host(2), host(3)]);
-        world.observed.hosts[1].labels = labels(&[("zone", "b")]);
+        world.observed.hosts[1].labels = labels(&[("zone", "b")]).into();
         world.observed.hosts[1].live_instances = 5;
         let service = labels(&[("io.rancher.stack_service.name", "shop/db/backup")]);
         world.observed.hosts[2].neighbours.push(Neighbour {
@@ -296,7 +296,7 @@ fn a_disconnected_host_is_waited_for_and_a_removed_one_is_not() {
     let port = none.clone().with(|w| {
         w.observed.hosts.push(host(2));
         w.desired.configs[0].labels = labels(&[("io.rancher.scheduler.affinity:host_label", "a=b")]);
-        w.observed.hosts[0].labels = labels(&[("a", "b")]);
+        w.observed.hosts[0].labels = labels(&[("a", "b")]).into();
     });
     check_plan(
         "only the one that is away will do",

@@ -46,7 +46,7 @@ fn what_only_one_can_have_is_given_up_first() {
 #[test]
 fn units_move_one_at_a_time_and_only_where_they_may() {
     let mut world = crowded(4, 3, Moves::StartFirst);
-    world.observed.hosts[1].labels = BTreeMap::from([("disk".into(), "ssd".into())]);
+    world.observed.hosts[1].labels = BTreeMap::from([("disk".into(), "ssd".into())]).into();
     world.observed.hosts[0].labels = world.observed.hosts[1].labels.clone();
     let rule = ("io.rancher.scheduler.affinity:host_label".into(), "disk=ssd".into());
     world.desired.configs[0].labels = BTreeMap::from([rule]);

@@ -38,13 +38,14 @@ use knobs::{Knobs, SimStep};
 pub use names::Told;
 use state::Contents;
 
-/// The longest log of calls; a test that asserts on more should look at [`Sim::count`].
 /// Of the machine, as it says.
 const MEMORY_BYTES: i64 = 16 << 30;
 
+/// The longest log of calls; a test that asserts on more should look at [`Sim::count`].
 const LOG_CAP: usize = 10_000;
-/// Events a slow reader may lag behind before it is told to compare everything.
-const EVENT_CAP: usize = 4096;
+/// Events a slow reader may lag behind before it is told to compare everything. There is room for all of them from the beginning: of
+/// a thousand engines each has some.
+const EVENT_CAP: usize = 256;
 
 /// The words of a disconnected simulator.
 const AWAY: &str = "the simulator is disconnected";
@@ -72,6 +73,8 @@ struct SimWorld {
     secrets: BTreeMap<String, Vec<SecretFile>>,
     balancers: balancers::Balancers,
     log: VecDeque<String>,
+    /// Nobody asks for the log.
+    keeps_no_log: bool,
     counts: HashMap<&'static str, u64>,
 }
 
@@ -94,6 +97,13 @@ impl Sim {
         }
     }
 
+    /// One that keeps no log of calls: of a server with a thousand of them nobody asks for it.
+    pub fn without_log(clock: Arc<dyn Clock>) -> Self {
+        let sim = Self::new(clock);
+        sim.shared.lock().keeps_no_log = true;
+        sim
+    }
+
     /// Takes containers over from rows, for a server that starts with an empty simulator; those already here stay as
     /// they are. Knobs of adopted containers are lost, except by [`Sim::set_health`].
     pub fn adopt(&self, found: Vec<Found>) {
@@ -109,7 +119,8 @@ impl Sim {
         self.shared.tick();
     }
 
-    /// The calls that ask for an effect, oldest first, such as `start web-1`; at most the last 10,000.
+    /// The calls that ask for an effect, oldest first, such as `start web-1`; at most the last 10,000. None after
+    /// [`Sim::without_log`].
     pub fn calls(&self) -> Vec<String> {
         self.shared.lock().log.iter().cloned().collect()
     }
@@ -134,7 +145,7 @@ impl Sim {
         self.shared.tick();
         let mut world = self.shared.lock();
         *world.counts.entry(method).or_default() += 1;
-        if let Some(subject) = subject {
+        if let Some(subject) = subject.filter(|_| !world.keeps_no_log) {
             let name = world.state.name_of(subject).unwrap_or_else(|| subject.to_owned());
             if world.log.len() == LOG_CAP {
                 world.log.pop_front();

@@ -205,6 +205,30 @@ async fn a_disconnected_engine_fails_every_call_and_announces_both_ends_of_the_g
 }
 
 #[tokio::test]
+async fn who_lags_behind_is_told_to_compare_everything() {
+    let (sim, _) = sim();
+    sim.create(&spec("a", "sim:web", &[])).await.unwrap();
+    let mut events = sim.events();
+    assert_eq!(events.next().await, Some(RuntimeEvent::Connected));
+    for _ in 0..=EVENT_CAP / 2 {
+        sim.start("a").await.unwrap();
+        sim.stop("a", Duration::ZERO).await.unwrap();
+    }
+    assert_eq!(events.next().await, Some(RuntimeEvent::Connected), "some were lost");
+    let changed = RuntimeEvent::Changed { uuid: "a".into() };
+    assert_eq!(events.next().await, Some(changed), "and the rest follows");
+}
+
+#[tokio::test]
+async fn without_a_log_calls_are_counted_and_not_kept() {
+    let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)));
+    let sim = Sim::without_log(clock);
+    sim.create(&spec("a", "sim:web", &[])).await.unwrap();
+    sim.start("a").await.unwrap();
+    assert_eq!((sim.calls(), sim.count("start")), (vec![], 1));
+}
+
+#[tokio::test]
 async fn a_forgotten_container_comes_back_under_another_id() {
     let (sim, _) = sim();
     let s = spec("a", "sim:web", &[]);

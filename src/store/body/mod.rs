@@ -9,7 +9,7 @@ use crate::store::writer::unreachable;
 use crate::store::{
     AuditEntry, ChangeEvent, Changes, Condition, CredentialSecret, Direction, LayoutOf, ListSpec, MigrateError,
     NewProcess, NewResource, Order, Priority, Process, ProcessField, ProcessOn, ProcessSpec, Scalar, SchemaState,
-    Selected, Session, Slim, SortKey, SweepLimits, Swept, Tally, Target, Wake, Within, WriteFault, exit,
+    Selected, Session, Slim, SortKey, SweepLimits, Swept, Tally, Target, Wake, Whereabouts, Within, WriteFault, exit,
 };
 
 mod aside;

@@ -25,17 +25,16 @@ impl Tx {
             .select(diesel::dsl::max(change_event::id))
             .first(self.line.conn())
             .map_err(failed)?;
-        let events: Vec<i64> = change_event::table
-            .filter(
-                change_event::created_ms
-                    .lt(limits.events_before.0)
-                    .or(change_event::id.le(newest.unwrap_or(0).saturating_sub(limits.events_kept))),
-            )
+        // The oldest alone are looked at: where they may stay, so may all that came after them.
+        let oldest: Vec<(i64, i64)> = change_event::table
             .order(change_event::id)
             .limit(limits.chunk)
-            .select(change_event::id)
+            .select((change_event::id, change_event::created_ms))
             .load(self.line.conn())
             .map_err(failed)?;
+        let last = newest.unwrap_or(0).saturating_sub(limits.events_kept);
+        let is_old = |(id, created): &(i64, i64)| *created < limits.events_before.0 || *id <= last;
+        let events: Vec<i64> = oldest.iter().filter(|event| is_old(event)).map(|(id, _)| *id).collect();
         diesel::delete(change_event::table.filter(change_event::id.eq_any(&events)))
             .execute(self.line.conn())
             .map_err(failed)?;
@@ -45,16 +44,16 @@ impl Tx {
             .select(resource::id)
             .load(self.line.conn())
             .map_err(failed)?;
-        let logs: Vec<i64> = resource::all()
+        let logs: Vec<(i64, i64)> = resource::all()
             .filter(resource::root.eq("serviceLog"))
             .filter(resource::removed_ms.is_null())
-            .filter(resource::created_ms.lt(limits.logs_before.0))
             .order(resource::id)
             .limit(limits.chunk)
-            .select(resource::id)
+            .select((resource::id, resource::created_ms))
             .load(self.line.conn())
             .map_err(failed)?;
-        rows.extend(logs);
+        let is_old = |(_, created): &&(i64, i64)| *created < limits.logs_before.0;
+        rows.extend(logs.iter().filter(is_old).map(|(id, _)| *id));
         diesel::delete(credential::table.filter(credential::resource_id.eq_any(&rows)))
             .execute(self.line.conn())
             .map_err(failed)?;

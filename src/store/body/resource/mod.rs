@@ -5,6 +5,7 @@ use super::failed;
 mod read;
 mod refs;
 mod row;
+mod whereabouts;
 mod write;
 
 pub(super) use read::many_on;
