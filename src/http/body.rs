@@ -99,23 +99,11 @@ pub async fn read_long(
     patience: Duration,
     arriving: Arriving,
 ) -> Result<Vec<u8>> {
-    let body = read_within(2 * LIMIT, headers, payload, patience, arriving).await?;
-    check_characters(&body).map(|()| body)
+    read_within(2 * LIMIT, headers, payload, patience, arriving).await
 }
 
-/// Takes the whole body in; 413 if it is too long, 408 if it takes longer than `patience`, 400 if what it says cannot be kept.
+/// Takes the whole body in; 413 if it is too long, 408 if it takes longer than `patience`.
 pub async fn read(
-    headers: &HeaderMap,
-    payload: &mut web::Payload,
-    patience: Duration,
-    arriving: Arriving,
-) -> Result<Vec<u8>> {
-    let body = read_bytes(headers, payload, patience, arriving).await?;
-    check_characters(&body).map(|()| body)
-}
-
-/// The same for bytes that somebody else reads.
-pub async fn read_bytes(
     headers: &HeaderMap,
     payload: &mut web::Payload,
     patience: Duration,
@@ -163,26 +151,6 @@ async fn read_within(
     tokio::time::timeout(patience, whole).await.map_err(late)?
 }
 
-/// No database keeps the character U+0000: whoever writes it, as such or in JSON's way, is told before anything is done.
-fn check_characters(body: &[u8]) -> Result<()> {
-    const ESCAPED: &[u8] = b"\\u0000";
-    let is_escape = |at: usize| {
-        let before = body.get(..at).unwrap_or_default();
-        let slashes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
-        slashes % 2 == 0
-    };
-    let has_escape = || {
-        let windows = body.windows(ESCAPED.len()).enumerate();
-        windows
-            .filter(|(_, window)| *window == ESCAPED)
-            .any(|(at, _)| is_escape(at))
-    };
-    match body.contains(&0) || has_escape() {
-        true => Err(unreadable("it holds the character U+0000")),
-        false => Ok(()),
-    }
-}
-
 /// 400 for a body that is not what it has to be. Why is for the log: the wire says the code, and no more.
 pub fn unreadable(why: impl std::fmt::Display) -> Error {
     log::debug!("a body that cannot be read: {why}");
@@ -225,17 +193,6 @@ impl MessageBody for Holding {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_no_database_keeps_is_told() {
-        let is_kept = |body: &str| check_characters(body.as_bytes()).is_ok();
-        for kept in [r#"{"a":"b"}"#, r#"{"a":"\\u0000"}"#, "", r"u0000"] {
-            assert!(is_kept(kept), "{kept}");
-        }
-        for refused in [r#"{"a":"\u0000"}"#, r#"{"\u0000":1}"#, r#"{"a":"\\\u0000"}"#, "a=\0"] {
-            assert!(!is_kept(refused), "{refused}");
-        }
-    }
 
     #[test]
     fn what_dribbles_in_is_bounded_by_address_and_in_all() {

@@ -8,6 +8,7 @@
 //! `sqlite` and `postgres`; [`Store`] and [`Tx`] pass on to whichever it is.
 
 mod cache;
+mod characters;
 mod database;
 mod entries;
 #[cfg(test)]

@@ -116,7 +116,7 @@ pub async fn carry(
         _place: place,
         _permit: permit.map_err(many)?,
     };
-    let body = body::read_bytes(request.headers(), payload, patience, arriving).await?;
+    let body = body::read(request.headers(), payload, patience, arriving).await?;
     let connection = streams.engine.open_port(&ticket).await?;
     let asked = request_of(request, &connection.host, body)?;
     let end = Instant::now() + LONGEST;

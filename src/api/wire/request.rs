@@ -192,17 +192,6 @@ pub fn project<'r>(route: &'r Route<'_>, headers: &'r HeaderMap, query: &'r Quer
         .or_else(|| query.first("projectId").filter(|v| !v.is_empty()))
 }
 
-/// Refuses what cannot be in any row, before it is looked for.
-pub fn check_query(query: &Query<'_>) -> Result<()> {
-    match query
-        .pairs()
-        .any(|(name, value)| name.contains('\0') || value.contains('\0'))
-    {
-        true => Err(Error::new(ErrorKind::BadRequest).with_code("InvalidCharacters")),
-        false => Ok(()),
-    }
-}
-
 /// The fields of a request: its parameters, and over them those of its body.
 pub fn parse_body(headers: &HeaderMap, body: &[u8], query: &Query<'_>) -> Result<Input> {
     let mut input = Map::new();

@@ -186,6 +186,10 @@ pub(super) fn comparison(
     modifier: &str,
     value: &Scalar,
 ) -> Option<(String, Scalar, &'static str)> {
+    // No row holds it, and not every database compares with it.
+    if matches!(value, Scalar::Text(text) if text.contains('\0')) {
+        return None;
+    }
     let (expression, value) = dialect::compared(&expression, nature, modifier, value);
     let (operator, tail) = match modifier {
         "eq" => ("=", ""),

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::{Store, Tx, Wake, failed};
 use crate::model::Result;
+use crate::store::characters::check_text;
 use crate::store::tables::setting;
 
 impl Store {
@@ -38,6 +39,8 @@ impl Tx {
     }
 
     pub fn set_setting(&mut self, name: &str, value: &str) -> Result<()> {
+        check_text("name", name)?;
+        check_text("value", value)?;
         diesel::insert_into(setting::table)
             .values((setting::name.eq(name), setting::value.eq(value)))
             .on_conflict(setting::name)

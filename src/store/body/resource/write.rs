@@ -11,6 +11,7 @@ use super::super::{Changes, NewResource, Tx};
 use super::failed;
 use crate::model::{Error, Fields, Resource, ResourceId, Result};
 use crate::store::cache::Written;
+use crate::store::characters::{check_fields, check_text};
 use crate::store::entries::AUDIT_LOG;
 use crate::store::known::known;
 use table::{resource, resource_state};
@@ -192,6 +193,8 @@ impl Tx {
     }
 
     pub fn insert_unannounced(&mut self, new: NewResource) -> Result<Resource> {
+        check_text("name", &new.name)?;
+        check_fields(&new.fields)?;
         let (fields, cuts) = self.layout.pack(&new.root, &new.kind, &new.fields)?;
         let now = self.now();
         // One that somebody chose may be there already.
@@ -287,6 +290,10 @@ impl Tx {
                 Some(all)
             }
         };
+        check_text("name", changes.name.as_deref().unwrap_or_default())?;
+        if let Some(fields) = &patched {
+            check_fields(fields)?;
+        }
         let packed = patched
             .as_ref()
             .map(|f| self.layout.pack(&row.root, &row.kind, f))
