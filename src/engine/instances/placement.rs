@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 
-use crate::engine::core::{Core, fenced, is_sim};
+use crate::engine::core::{Core, fenced, is_node, is_sim};
 use crate::model::launch::{LABEL_START_ONCE, LaunchConfig, is_sim_image, parse_reference, texts};
 use crate::model::own_labels::{HOST, RestartRule};
 use crate::model::port::PortSpec;
@@ -85,18 +85,21 @@ impl Core {
         let hosts = rows.into_iter().map(|row| {
             let fields: HostFields = serde_json::from_str(&row.fields).unwrap_or_default();
             let taken = reserved.get(&row.id).copied().unwrap_or_default();
+            let is_gone = matches!(
+                row.state,
+                State::REMOVING | State::REMOVED | State::PURGING | State::PURGED
+            );
+            let is_away = fields.agent_state.as_deref();
+            let is_disconnected = is_away.is_some_and(|s| !s.is_empty() && s != "active");
+            // What an agent that is given up led to goes at once: only its rows are left of it.
+            let goes_at_once = fields.remove_after.is_some() && !is_node(&row);
             plan::Host {
                 id: row.id,
                 is_sim: is_sim(&row),
                 is_active: row.state == State::ACTIVE,
-                is_gone: matches!(
-                    row.state,
-                    State::REMOVING | State::REMOVED | State::PURGING | State::PURGED
-                ),
-                is_disconnected: fields
-                    .agent_state
-                    .as_deref()
-                    .is_some_and(|s| !s.is_empty() && s != "active"),
+                is_gone,
+                is_disconnected,
+                is_lost: is_gone && is_disconnected && !goes_at_once,
                 labels: asked_labels(&row, &fields, &wire(row.id)),
                 live_instances: load.get(&row.id).copied().unwrap_or(0),
                 bound_ports: ports.remove(&row.id).unwrap_or_default(),
@@ -230,6 +233,7 @@ struct HostFields {
     #[serde(deserialize_with = "texts")]
     labels: Option<BTreeMap<String, String>>,
     agent_state: Option<String>,
+    remove_after: Option<String>,
     hostname: Option<String>,
     info: Option<HostInfo>,
     memory: Option<i64>,
