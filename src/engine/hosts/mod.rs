@@ -15,6 +15,7 @@ mod host_life;
 mod host_rows;
 mod natives;
 mod nodes;
+mod nodes_by_agent;
 mod registration;
 mod remove_delay;
 mod tunnels;
