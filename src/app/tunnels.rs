@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::{EngineConfig, TunnelEngines};
 use crate::runtime::docker::Docker;
-use crate::runtime::{Error, Result, Runtime, Tunnels};
+use crate::runtime::{Error, Result, Runtime, TunnelWay, Tunnels};
 use crate::tunnel::Hub;
 
 /// The engines behind a hub.
@@ -12,13 +12,17 @@ struct ByHub(Arc<Hub>);
 
 impl Tunnels for ByHub {
     fn engine(&self, server_uuid: &str, agent: &str) -> Result<Arc<dyn Runtime>> {
+        Ok(Arc::new(Docker::by_tunnel(self.way(agent)?, server_uuid)))
+    }
+
+    fn way(&self, agent: &str) -> Result<TunnelWay> {
         let socket = self
             .0
             .door(agent)
             .map_err(|e| Error::Failed(format!("no socket for it: {e}")))?;
         let (hub, name) = (self.0.clone(), agent.to_owned());
         let address = Box::new(move || hub.address(&name));
-        Ok(Arc::new(Docker::by_tunnel(&socket, address, server_uuid)))
+        Ok(TunnelWay { socket, address })
     }
 
     fn close(&self, agent: &str) {

@@ -23,6 +23,7 @@ pub(super) struct Draft<'a> {
     pub(super) now: Timestamp,
     pub(super) shape: UnitShape<'a>,
     hosts: BTreeMap<ResourceId, Reach>,
+    lost: BTreeSet<ResourceId>,
     steps: Vec<Step>,
     note: Option<String>,
     waiting: Option<String>,
@@ -50,6 +51,7 @@ impl<'a> Draft<'a> {
             now,
             shape: UnitShape::new(&desired.configs),
             hosts: observed.hosts.iter().map(|h| (h.id, link(h))).collect(),
+            lost: observed.hosts.iter().filter(|h| h.is_lost).map(|h| h.id).collect(),
             steps: Vec::new(),
             note: None,
             waiting: None,
@@ -106,6 +108,22 @@ impl<'a> Draft<'a> {
     /// How things stand with this host. One that is not listed was removed; none yet is no hindrance.
     pub(super) fn link(&self, host: Option<ResourceId>) -> Reach {
         host.map_or(Reach::Up, |id| self.hosts.get(&id).copied().unwrap_or(Reach::Gone))
+    }
+
+    /// Whether the names of what leaves there stay taken for who knows how long: they are not waited for.
+    pub(super) fn keeps_names(&self, host: Option<ResourceId>) -> bool {
+        self.link(host) == Reach::Cut || host.is_some_and(|id| self.lost.contains(&id))
+    }
+
+    /// What stops on a host that is lost was asked to go when that was, and has nothing but to be heard of.
+    pub(super) fn let_lost_leave(&self, unit: &mut Unit<'a>) {
+        let is_lost = |i: &Instance| i.host.is_some_and(|id| self.lost.contains(&id));
+        let (leaving, live): (Vec<_>, Vec<_>) = unit
+            .live
+            .drain(..)
+            .partition(|i| i.state == InstanceState::Stopping && is_lost(i));
+        unit.live = live;
+        unit.leaving.extend(leaving);
     }
 
     /// Adds a step; `note` says what is being done, for the message.

@@ -165,6 +165,8 @@ pub struct Host {
     pub is_gone: bool,
     /// disconnected: work there waits, nothing there is replaced.
     pub is_disconnected: bool,
+    /// It is gone, and what is on it cannot be asked to go: nobody knows how long its names are taken.
+    pub is_lost: bool,
     /// Host labels, for affinity.
     pub labels: Arc<BTreeMap<String, String>>,
     /// Live instances on it, of all services and of none.

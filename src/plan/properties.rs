@@ -133,7 +133,7 @@ fn mess(bytes: &[u8]) -> World {
         match choices.below(8) {
             5 => host.is_active = false,
             6 => (host.is_active, host.is_disconnected) = (choices.once_in(2), true),
-            7 => (host.is_active, host.is_gone) = (false, true),
+            7 => (host.is_active, host.is_gone, host.is_lost) = (false, true, choices.once_in(2)),
             _ => {}
         }
     }
@@ -437,6 +437,7 @@ fn check_end(world: &World, is_tidy: bool) {
 fn reconnect(world: &mut World) {
     for host in &mut world.observed.hosts {
         (host.is_active, host.is_disconnected) = (host.is_active || host.is_disconnected, false);
+        host.is_lost = false;
     }
 }
 
@@ -492,7 +493,7 @@ proptest! {
     fn steps_can_be_cut_short_and_repeated(bytes in any::<Bytes>(), cut in 0_usize..8) {
         let mut whole = mess(&bytes);
         // Which of two units is too much may depend on one that is cut off; the end would still be a right one.
-        whole.observed.hosts.iter_mut().for_each(|h| (h.is_active, h.is_gone, h.is_disconnected) = (true, false, false));
+        whole.observed.hosts.iter_mut().for_each(|h| (h.is_active, h.is_gone, h.is_disconnected, h.is_lost) = (true, false, false, false));
         // An unhealthy one holds up an upgrade for ever, or is out of it, as the batch has it.
         whole.observed.instances.iter_mut().filter(|i| i.health == Health::Unhealthy).for_each(|i| i.health = Health::None);
         let mut part = whole.clone();

@@ -40,6 +40,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
 /// The phases up to "bring up missing". Units with something outdated are left to the caller if the mode replaces.
 pub(super) fn bring_up<'a>(draft: &mut Draft<'a>, mode: Mode) -> Roster<'a> {
     let mut units = group(&draft.observed.instances);
+    units.iter_mut().for_each(|unit| draft.let_lost_leave(unit));
     let eligible: BTreeSet<ResourceId> = match draft.desired.scale {
         Scale::Units(_) => BTreeSet::new(),
         Scale::Global => eligible_hosts(draft.desired, draft.observed).into_iter().collect(),
@@ -253,8 +254,7 @@ fn add_units<'a>(draft: &mut Draft<'a>, roster: &mut Roster<'a>, eligible: &BTre
     let (mut used, mut busy) = (BTreeSet::new(), BTreeMap::new());
     for unit in roster.kept.iter().chain(&roster.surplus).chain(&roster.others) {
         for instance in unit.leaving.iter().filter(|i| !i.is_parked) {
-            // A name on a host that is cut off stays taken for who knows how long.
-            if draft.link(instance.host) == Reach::Cut {
+            if draft.keeps_names(instance.host) {
                 used.insert(instance.index);
             } else {
                 busy.insert(instance.index, *instance);
@@ -474,7 +474,7 @@ fn create_missing<'a>(draft: &mut Draft<'a>, unit: &Unit<'a>, missing: &[&UnitCo
         let namesake = unit
             .leaving
             .iter()
-            .find(|i| !i.is_parked && i.config == config.name && draft.link(i.host) != Reach::Cut)
+            .find(|i| !i.is_parked && i.config == config.name && !draft.keeps_names(i.host))
             .copied();
         let owner = if has_fixed_ports(config) {
             port_owner(draft, unit, Some(host))

@@ -46,6 +46,7 @@ pub(super) fn host(id: i64) -> Host {
         is_active: true,
         is_gone: false,
         is_disconnected: false,
+        is_lost: false,
         labels: Arc::default(),
         live_instances: 0,
         bound_ports: Vec::new(),
@@ -203,7 +204,7 @@ impl World {
             .observed
             .hosts
             .iter()
-            .filter(|h| h.is_disconnected && !h.is_gone)
+            .filter(|h| h.is_disconnected && !h.is_gone || h.is_lost)
             .map(|h| h.id)
             .collect();
         let configs = self.desired.configs.clone();

@@ -1,6 +1,7 @@
 //! Several engines that are one cluster: its nodes, and what is theirs together. What runs on a node is that node's engine's.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -46,6 +47,17 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
 }
 
+/// Says by which address a machine is reached that is behind a tunnel, while that is known.
+pub type TunnelAddress = dyn Fn() -> Option<String> + Send + Sync;
+
+/// A way to an engine that cannot be asked at an address: its agent has dialled in.
+pub struct TunnelWay {
+    /// A socket of this machine that leads there.
+    pub socket: PathBuf,
+    /// Where that is.
+    pub address: Box<TunnelAddress>,
+}
+
 /// A cluster of engines, asked by those of its nodes that know all others.
 #[async_trait]
 pub trait Cluster: Send + Sync {
@@ -53,4 +65,6 @@ pub trait Cluster: Send + Sync {
     async fn nodes(&self) -> Result<Vec<Node>>;
     /// What drives the engine of a node; nothing is asked of it yet.
     fn engine(&self, id: &str, address: &str) -> Result<Arc<dyn Runtime>>;
+    /// The same where an agent leads to it.
+    fn engine_behind(&self, id: &str, way: TunnelWay) -> Arc<dyn Runtime>;
 }

@@ -30,7 +30,7 @@ use stats::{Sample, Samples};
 use streams::{Bytestream, Connection, ExecWanted, LogsWanted, Pieces, Running};
 
 pub use balancers::{BalancerFeed, FileSpec};
-pub use cluster::{Availability, Cluster, Node};
+pub use cluster::{Availability, Cluster, Node, TunnelAddress, TunnelWay};
 pub use engine_address::{ConnectEngine, EngineAddress, TlsTexts};
 pub use images::{AskedRegistry, ImageDetails, ImageFound, ImagePlatform, Images, RegistryImage};
 pub use names::{FirstTable, NameFeed, NameServerFound, NameServerSpec};
@@ -99,6 +99,8 @@ pub struct EngineInfo {
     pub memory_bytes: i64,
     /// The engine's own labels.
     pub labels: BTreeMap<String, String>,
+    /// By which a cluster knows its machine; empty if it is in none.
+    pub node: String,
 }
 
 /// How a container is attached.
@@ -347,6 +349,11 @@ pub trait Tunnels: Send + Sync {
     /// # Errors
     /// There can be no place for it on this machine.
     fn engine(&self, server_uuid: &str, agent: &str) -> Result<std::sync::Arc<dyn Runtime>>;
+    /// The way to the engine of an agent, for who drives it as a node of a cluster.
+    ///
+    /// # Errors
+    /// There can be no place for it on this machine.
+    fn way(&self, agent: &str) -> Result<TunnelWay>;
     /// Ends the tunnel of an agent, if it is open.
     fn close(&self, agent: &str);
     /// Ends it for ever.

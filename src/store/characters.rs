@@ -13,7 +13,10 @@ pub(super) fn check_text(field: &str, text: &str) -> Result<()> {
 
 /// The same of fields, however deep in one it stands: JSON writes it as an escape.
 pub(super) fn check_fields(fields: &Fields) -> Result<()> {
-    let holds = fields.0.iter().find(|(name, value)| name.contains('\0') || has_escape(value.get()));
+    let holds = fields
+        .0
+        .iter()
+        .find(|(name, value)| name.contains('\0') || has_escape(value.get()));
     match holds {
         Some((name, _)) => Err(Error::invalid("InvalidCharacters", name.as_str())),
         None => Ok(()),

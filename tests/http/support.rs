@@ -20,11 +20,11 @@ use drover::dialects::docker;
 use drover::dialects::entry::Entry;
 use drover::dialects::hyper;
 use drover::dialects::medstack::{self, MedStackApi};
-use drover::engine::{Attachment, Connect, Engine, EngineConfig, Simulators};
+use drover::engine::{Attachment, Connect, Engine, EngineConfig, Simulators, TunnelEngines};
 use drover::model::time::ManualClock;
 use drover::model::{Clock, Timestamp};
 use drover::runtime::sim::Sim;
-use drover::runtime::{EngineAddress, Error as RuntimeError, Runtime};
+use drover::runtime::{EngineAddress, Error as RuntimeError, Runtime, TunnelWay, Tunnels};
 use drover::schema::Registry;
 use drover::store::{StoreConfig, WriteFault};
 
@@ -573,6 +573,27 @@ fn connect(agents: &Agents, clock: &Arc<ManualClock>) -> Connect {
     }))
 }
 
+/// Agents at `tunnel://…` whose engines are simulated: [`World::engine_at`] with `tunnel AGENT`.
+struct SimulatedTunnels(Agents, Arc<ManualClock>);
+
+impl Tunnels for SimulatedTunnels {
+    fn engine(&self, _: &str, agent: &str) -> Result<Arc<dyn Runtime>, RuntimeError> {
+        let sim: Arc<dyn Runtime> = simulated_at(&self.0, &self.1, &format!("tunnel {agent}"));
+        Ok(sim)
+    }
+
+    fn way(&self, agent: &str) -> Result<TunnelWay, RuntimeError> {
+        Ok(TunnelWay {
+            socket: format!("tunnel {agent}").into(),
+            address: Box::new(|| None),
+        })
+    }
+
+    fn close(&self, _: &str) {}
+
+    fn forget(&self, _: &str) {}
+}
+
 fn simulated_at(agents: &Agents, clock: &Arc<ManualClock>, url: &str) -> Arc<Sim> {
     let mut agents = agents.lock().expect("no test panics here");
     let sim = agents
@@ -601,6 +622,7 @@ async fn open(
         floating_pool: vec![FLOATING_POOL.to_owned()],
         simulators: Some(simulators(agents, clock)),
         connect: Some(connect(agents, clock)),
+        tunnels: Some(TunnelEngines(Arc::new(SimulatedTunnels(agents.clone(), clock.clone())))),
         marks: Some(dir.path().join(MARKS)),
         ..EngineConfig::default()
     };

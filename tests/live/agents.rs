@@ -2,7 +2,7 @@
 //! let go.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -12,27 +12,35 @@ use crate::several::{Another, hosts, wait_host};
 use crate::support::{PATIENCE, World, launch, real_part, wait_until};
 
 /// The agent of an engine, with a folder of its own.
-struct Agent {
+pub struct Agent {
     folder: tempfile::TempDir,
     engine: String,
     child: Child,
 }
 
 impl Agent {
-    fn start(engine: &str, url: &str) -> Self {
+    /// Starts it with the address to join at.
+    pub fn start(engine: &str, url: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = dial(engine, folder.path(), &["--url", url, "--labels", "disk=ssd&where=far"]);
         let engine = engine.to_owned();
         Self { folder, engine, child }
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
+    /// Waits until it ends by itself.
+    pub fn wait_end(&mut self) -> ExitStatus {
+        wait_until("the agent to end", PATIENCE, || {
+            self.child.try_wait().unwrap().ok_or("it runs")
+        })
+    }
+
     /// Without a URL: it has joined.
-    fn again(&mut self) {
+    pub fn again(&mut self) {
         self.child = dial(&self.engine, self.folder.path(), &["--labels", "disk=ssd&where=far"]);
     }
 }
@@ -61,7 +69,8 @@ fn dial(engine: &str, folder: &Path, more: &[&str]) -> Child {
         .unwrap()
 }
 
-fn token(world: &World) -> Value {
+/// A token with which agents join.
+pub fn token(world: &World) -> Value {
     let made = world.api.post("/registrationTokens", json!({}));
     world.api.wait_state(&made, "active")
 }
@@ -199,10 +208,7 @@ fn an_engine_joins_by_dialling_in_and_goes_when_its_host_is_removed() {
     world.api.action(&host, "deactivate", json!({}));
     let host = world.api.wait_state(&host, "inactive");
     world.api.delete(&host);
-    let ended = wait_until("the agent to end", PATIENCE, || {
-        agent.child.try_wait().unwrap().ok_or("it runs")
-    });
-    assert_eq!(ended.code(), Some(78));
+    assert_eq!(agent.wait_end().code(), Some(78));
     assert!(second.docker.containers("far").is_empty());
     let left = second
         .docker

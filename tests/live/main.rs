@@ -44,6 +44,8 @@ mod soak;
 mod staying_up;
 mod streams;
 mod support;
+mod swarm;
 mod swarm_beside;
 mod swarm_nodes;
+mod swarm_services;
 mod upgrades;

@@ -1,13 +1,11 @@
 //! Several engines behind one server: containers spread over them, engines that go away and come back, and engines that are
 //! not what they are taken for.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, Docker, PATIENCE, World, launch, real_part, wait_until};
+use crate::support::{Container, Docker, PATIENCE, World, held_script, launch, real_part, wait_until};
 
 /// One more engine, in a network of its own, until it is dropped.
 pub struct Another {
@@ -20,18 +18,7 @@ pub struct Another {
 impl Another {
     /// Starts it and waits for it.
     pub fn start(number: u8) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lib/another-engine");
-        let mut child = Command::new(script)
-            .arg(number.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut said)
-            .unwrap();
-        assert_eq!(said.trim(), "ready");
+        let child = held_script("another-engine", &[&number.to_string()]);
         let url = format!("unix:///run/drover-live/{number}/docker.sock");
         Self {
             docker: Docker { url },

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Debug;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -652,6 +652,23 @@ pub fn names(containers: &[Container]) -> Vec<&str> {
     let mut names: Vec<&str> = containers.iter().map(|c| c.name.as_str()).collect();
     names.sort_unstable();
     names
+}
+
+/// A script of `scripts/lib` that says when it is ready, and ends when its standard input does.
+pub fn held_script(name: &str, arguments: &[&str]) -> Child {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lib").join(name);
+    let mut child = Command::new(script)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    assert_eq!(said.trim(), "ready");
+    child
 }
 
 /// A port of this machine that nobody listens on.

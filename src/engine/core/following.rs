@@ -48,6 +48,10 @@ pub(crate) struct Followed {
     pub(crate) labels: BTreeMap<String, String>,
     /// Nodes whose hosts were removed since the server was started: they join again when it starts again.
     dismissed: Mutex<BTreeSet<String>>,
+    /// All nodes, as they were listed last.
+    listed: Mutex<Option<BTreeSet<String>>>,
+    /// Held by whoever makes hosts of nodes: of one node there are no two.
+    pub(crate) joining: tokio::sync::Mutex<()>,
 }
 
 impl Followed {
@@ -57,6 +61,8 @@ impl Followed {
             project,
             labels,
             dismissed: Mutex::default(),
+            listed: Mutex::default(),
+            joining: tokio::sync::Mutex::default(),
         }
     }
 
@@ -68,6 +74,23 @@ impl Followed {
     /// Whether the host of a node was removed.
     pub(crate) fn is_dismissed(&self, node: &str) -> bool {
         self.dismissed().contains(node)
+    }
+
+    /// Somebody wants the host of a node after all.
+    pub(crate) fn welcome(&self, node: &str) {
+        self.dismissed().remove(node);
+    }
+
+    /// These are all nodes now.
+    pub(crate) fn list<'n>(&self, nodes: impl Iterator<Item = &'n String>) {
+        let listed = Some(nodes.cloned().collect());
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = listed;
+    }
+
+    /// Whether somebody took a node out of the cluster.
+    pub(crate) fn has_left(&self, node: &str) -> bool {
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        listed.as_ref().is_some_and(|listed| !listed.contains(node))
     }
 
     fn dismissed(&self) -> MutexGuard<'_, BTreeSet<String>> {

@@ -65,13 +65,10 @@ impl Core {
         match self.simulated(agent) {
             Some(_) => self.report(agent, runtime).await?,
             None => match self.report_tunnel(agent, runtime).await {
-                // Another host has its engine: that one would have to go first.
+                // Another host has its engine, which would have to go first; or it is a node of the swarm, and cannot be its host now.
                 Err(error) if error.kind == ErrorKind::Conflict => {
                     let why = error.external.unwrap_or_default();
-                    return Ok(Outcome::Again(
-                        NEVER_WAIT,
-                        format!("Waiting for the engine to be free: {why}"),
-                    ));
+                    return Ok(Outcome::Again(NEVER_WAIT, format!("Waiting for its host: {why}")));
                 }
                 reported => reported?,
             },

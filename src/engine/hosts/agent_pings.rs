@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::engine::core::{Core, Key, SIM_RUNTIME, insert_and_start, new_row, notes, request, write_notes};
+use crate::engine::core::{Core, Key, SIM_RUNTIME, insert_and_start, is_node, new_row, notes, request, write_notes};
 use crate::engine::{drivers, labels};
 use crate::model::id::new_uuid;
 use crate::model::{Fields, Resource, ResourceId, Result, State};
@@ -179,7 +179,9 @@ impl Core {
         for agent in self.store.all("agent", None)? {
             let hosts = self.hosts_of(&agent)?;
             if let Some(runtime) = self.engine_of(&agent) {
-                hosts.iter().for_each(|host| self.add_runtime(host.id, runtime.clone()));
+                // Those of nodes are tied when the cluster is followed.
+                let own = hosts.iter().filter(|host| !is_node(host));
+                own.for_each(|host| self.add_runtime(host.id, runtime.clone()));
             }
         }
         Ok(())

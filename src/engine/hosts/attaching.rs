@@ -65,7 +65,7 @@ pub(crate) struct HostNotes {
     /// Labels that it was given where the engine was named.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
-    /// Where the engine of a node is asked.
+    /// Where the engine of a node is asked: its address, or that of the agent that leads to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) at: Option<String>,
     /// It is inactive because the cluster says so of its node.
@@ -86,6 +86,13 @@ impl HostNotes {
             at: Some(at.to_owned()),
             ..Self::default()
         }
+    }
+
+    /// Whether an agent leads to its engine.
+    pub(super) fn is_by_agent(&self) -> bool {
+        self.at
+            .as_deref()
+            .is_some_and(|at| at.starts_with(super::tunnels::SCHEME))
     }
 
     /// Which node of the cluster it is, if it is one.

@@ -67,7 +67,9 @@ impl Core {
                 "Waiting for containers to be removed".into(),
             ));
         }
-        if let (Some(followed), Some(node)) = (self.followed.get(), notes::<HostNotes>(row).node()) {
+        // A node that only stayed away is a host again as soon as it answers; its agent still leads there.
+        let comes_back = is_node(row) && self.went_by_itself(row)?;
+        if let (Some(followed), Some(node), false) = (self.followed.get(), notes::<HostNotes>(row).node(), comes_back) {
             followed.dismiss(node);
         }
         let (id, keep) = (row.id, self.keep_removed());
@@ -91,8 +93,8 @@ impl Core {
             let others = tx.many(&others)?;
             let is_other = |other: &&Resource| other.id != host.id && other.root == "host" && other.removed.is_none();
             match others.iter().find(is_other) {
-                Some(_) => Ok(()),
-                None => agents::ask_to_remove(tx, &agents, &agent),
+                None if !comes_back => agents::ask_to_remove(tx, &agents, &agent),
+                _ => Ok(()),
             }
         })
         .await?;

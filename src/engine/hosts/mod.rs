@@ -16,6 +16,7 @@ mod host_rows;
 mod identity;
 mod natives;
 mod nodes;
+mod nodes_by_agent;
 mod registration;
 mod remove_delay;
 mod tunnels;

@@ -9,9 +9,22 @@ use crate::store::Changes;
 
 use super::attaching::{HostNotes, Tied};
 use super::host::agent_state;
+use super::nodes_by_agent::agent_to_node;
 
 /// All nodes, and the hosts that are nodes.
 type All<'a> = (&'a [Node], &'a [(Resource, HostNotes)]);
+
+/// A node whose engine is to be tied to a host.
+pub(super) struct Joining<'a> {
+    pub(super) id: &'a str,
+    /// Where its engine is asked: its address, or that of the agent that leads there.
+    pub(super) at: &'a str,
+    /// That agent.
+    pub(super) agent: Option<ResourceId>,
+    /// The name of a new host.
+    pub(super) name: &'a str,
+    pub(super) labels: &'a BTreeMap<String, String>,
+}
 
 impl Core {
     /// From now on the nodes of a cluster are hosts. Those that were known before are tied at once, whether the cluster answers
@@ -35,7 +48,14 @@ impl Core {
             let Some((id, at)) = note.node().zip(note.at.clone()) else {
                 continue;
             };
-            if let Err(error) = self.tie_node(followed, id, &at, (&host.name, &note.labels)).await {
+            let joining = Joining {
+                id,
+                at: &at,
+                agent: agent_to_node(&host),
+                name: &host.name,
+                labels: &note.labels,
+            };
+            if let Err(error) = self.tie_node(followed, &joining).await {
                 log::error!("host {} is left alone: {}", host.id, error.chain());
             }
         }
@@ -54,8 +74,10 @@ impl Core {
         let Some(followed) = self.followed.get() else {
             return Ok(0);
         };
+        let _only = followed.joining.lock().await;
         let nodes = followed.cluster.nodes().await;
         let nodes = nodes.map_err(|e| Error::internal("it is waited for", e))?;
+        followed.list(nodes.iter().map(|node| &node.id));
         let hosts = self.node_hosts()?;
         let mut first = Ok(nodes.len());
         for node in nodes.iter().filter(|node| !followed.is_dismissed(&node.id)) {
@@ -63,11 +85,14 @@ impl Core {
                 first = first.and(Err(error));
             }
         }
+        for (host, _) in self.node_hosts()? {
+            self.remove_if_late(&host).await?;
+        }
         first
     }
 
     /// The hosts that are nodes, with their notes.
-    fn node_hosts(&self) -> Result<Vec<(Resource, HostNotes)>> {
+    pub(super) fn node_hosts(&self) -> Result<Vec<(Resource, HostNotes)>> {
         let hosts = self.store.all("host", None)?.into_iter();
         let noted = hosts.map(|host| {
             let note: HostNotes = notes(&host);
@@ -80,16 +105,32 @@ impl Core {
     async fn follow_node(&self, followed: &Followed, node: &Node, all: All<'_>) -> Result<()> {
         let (_, hosts) = all;
         let known = hosts.iter().find(|(_, note)| note.node() == Some(&node.id));
-        let labels: BTreeMap<String, String> = followed.labels.iter().chain(&node.labels).map(owned).collect();
         let Some((host, note)) = known else {
-            return self.join_node(followed, node, all, &labels).await;
+            return self.join_node(followed, node, all).await;
         };
-        // Where the cluster does not say it any more, its engine is where it was.
+        let agent = agent_to_node(host);
+        let is_away = agent_state(host) == Some(State::DISCONNECTED.as_str());
+        if agent.is_none()
+            && is_away
+            && let Some((agent, info)) = self.agent_to(&node.id).await?
+        {
+            return self.tie_by_agent(followed, node, all.0, (&agent, &info)).await;
+        }
+        let labels = self.labels_of_node(followed, node, agent)?;
+        // Where the cluster does not say it any more, its engine is where it was; so it is as long as an agent leads there.
         let known = note.at.as_deref().unwrap_or_default();
-        let at = Some(node.engine.as_str()).filter(|at| !at.is_empty()).unwrap_or(known);
+        let is_said = !node.engine.is_empty() && agent.is_none();
+        let at = if is_said { node.engine.as_str() } else { known };
         if at != known || self.runtime(host.id).is_none() {
-            self.move_node(host.id, &node.id, at).await?;
-            self.tie_node(followed, &node.id, at, (&node.name, &labels)).await?;
+            let joining = Joining {
+                id: &node.id,
+                at,
+                agent,
+                name: &node.name,
+                labels: &labels,
+            };
+            self.move_node(host.id, &node.id, at, None).await?;
+            self.tie_node(followed, &joining).await?;
         }
         let note = HostNotes { labels, ..note.clone() };
         self.note_labels(host, &note).await?;
@@ -98,16 +139,13 @@ impl Core {
     }
 
     /// A node that is no host yet: one is made, unless it is one that was here before.
-    async fn join_node(
-        &self,
-        followed: &Followed,
-        node: &Node,
-        (all, hosts): All<'_>,
-        labels: &BTreeMap<String, String>,
-    ) -> Result<()> {
+    async fn join_node(&self, followed: &Followed, node: &Node, (all, hosts): All<'_>) -> Result<()> {
+        if let Some((agent, info)) = self.agent_to(&node.id).await? {
+            return self.tie_by_agent(followed, node, all, (&agent, &info)).await;
+        }
         if node.engine.is_empty() {
             let why = format!(
-                "it is not known where its engine is: give the node the label {}=tcp://ADDRESS:PORT",
+                "it is not known where its engine is: give the node the label {}=tcp://ADDRESS:PORT, or start drover agent there",
                 runtime::docker::LABEL_ENGINE
             );
             return Err(Error::internal(
@@ -136,39 +174,47 @@ impl Core {
             Err(_) => None,
         };
         if let Some((host, _)) = before {
-            self.move_node(host.id, &node.id, &node.engine).await?;
+            self.move_node(host.id, &node.id, &node.engine, None).await?;
             self.remove_runtime(host.id);
         }
-        let tying = self.tie_node(followed, &node.id, &node.engine, (&node.name, labels));
-        let host = tying.await?;
+        let labels = self.labels_of_node(followed, node, None)?;
+        let joining = Joining {
+            id: &node.id,
+            at: &node.engine,
+            agent: None,
+            name: &node.name,
+            labels: &labels,
+        };
+        let host = self.tie_node(followed, &joining).await?;
         self.follow_availability(host, node.availability).await
     }
 
-    async fn tie_node(
-        &self,
-        followed: &Followed,
-        id: &str,
-        at: &str,
-        (name, labels): (&str, &BTreeMap<String, String>),
-    ) -> Result<ResourceId> {
-        let runtime = followed.cluster.engine(id, at).map_err(refused)?;
+    pub(super) async fn tie_node(&self, followed: &Followed, node: &Joining<'_>) -> Result<ResourceId> {
+        let runtime = self.engine_of_node(followed, node)?;
         self.tie(Tied {
             host: None,
             project: followed.project,
             note: HostNotes {
-                labels: labels.clone(),
-                ..HostNotes::of_node(runtime.kind(), id, at)
+                labels: node.labels.clone(),
+                ..HostNotes::of_node(runtime.kind(), node.id, node.at)
             },
             runtime,
-            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
-            agent: None,
+            name: Some(node.name.to_owned()).filter(|name| !name.is_empty()),
+            agent: node.agent.map(|agent| self.wire_id("agent", agent)),
         })
         .await
     }
 
-    /// Notes which node a host is, and where its engine is asked.
-    async fn move_node(&self, host: ResourceId, id: &str, at: &str) -> Result<()> {
+    /// Notes which node a host is, where its engine is asked, and the agent that leads there from now on, if there is one.
+    pub(super) async fn move_node(
+        &self,
+        host: ResourceId,
+        id: &str,
+        at: &str,
+        agent: Option<ResourceId>,
+    ) -> Result<()> {
         let (id, at) = (id.to_owned(), at.to_owned());
+        let agent = agent.map(|agent| (agent, self.wire_id("agent", agent)));
         self.write(move |tx| {
             let Some(row) = tx.find(host)?.filter(|row| row.removed.is_none()) else {
                 return Ok(());
@@ -180,13 +226,17 @@ impl Core {
                 is_held: before.is_held,
                 ..HostNotes::of_node(&before.runtime, &id, &at)
             };
-            if note == before {
+            if note == before && agent.is_none() {
                 return Ok(());
             }
-            let changes = Changes {
+            let mut changes = Changes {
                 internal: Some(write_notes(&note)?),
                 ..Changes::default()
             };
+            if let Some((agent, wire)) = agent {
+                changes.patch.set("agentId", &wire)?;
+                tx.insert_ref(row.id, "agentId", agent)?;
+            }
             tx.update_if(&row, &changes).map(drop)
         })
         .await
@@ -216,7 +266,7 @@ impl Core {
 
     /// A node that takes nothing new is inactive; it is active again when the cluster lets it, unless somebody else made it
     /// inactive before.
-    async fn follow_availability(&self, host: ResourceId, availability: Availability) -> Result<()> {
+    pub(super) async fn follow_availability(&self, host: ResourceId, availability: Availability) -> Result<()> {
         let machine = self.machine_of("host")?.clone();
         self.write(move |tx| {
             let Some(row) = tx.find(host)?.filter(|row| row.removed.is_none()) else {
@@ -242,10 +292,6 @@ impl Core {
     }
 }
 
-fn owned((key, value): (&String, &String)) -> (String, String) {
-    (key.clone(), value.clone())
-}
-
-fn refused(error: runtime::Error) -> Error {
+pub(super) fn refused(error: runtime::Error) -> Error {
     Error::internal("the node's engine cannot be asked", error)
 }

@@ -1,13 +1,14 @@
-//! Hosts that stay disconnected for so long that they are removed: only those that have an agent, and only where a setting or the
-//! project asks for it (cattle: `host.remove.delay.seconds`, a project's `hostRemoveDelaySeconds`).
+//! Hosts that stay disconnected for so long that they are removed: those that have an agent and nodes of a cluster, and only where a
+//! setting or the project asks for it (cattle: `host.remove.delay.seconds`, a project's `hostRemoveDelaySeconds`).
 
 use std::time::Duration;
 
-use crate::engine::core::Core;
+use crate::engine::core::{Core, is_node, notes};
 use crate::model::{Fields, Resource, Result, State, Timestamp};
 use crate::store::Changes;
 
-use super::host;
+use super::attaching::HostNotes;
+use super::host::{self, agent_state};
 
 /// After how many seconds, unless a project says otherwise; less than 0 is never.
 const DELAY: &str = "host.remove.delay.seconds";
@@ -19,42 +20,73 @@ const STARTUP: &str = "host.remove.delay.startup.seconds";
 const REMOVE_AFTER: &str = "removeAfter";
 
 impl Core {
-    /// What becomes of the hosts of an agent that is disconnected: it is written down when they go, and then they go.
+    /// What becomes of the hosts of an agent that is disconnected.
     pub(super) async fn remove_late_hosts(&self, agent: &Resource) -> Result<()> {
-        for host in self.hosts_of(agent)? {
-            if !matches!(host.state, State::ACTIVE | State::INACTIVE) {
-                continue;
-            }
-            let fields = Fields::parse(&host.fields)?;
-            let due = fields.text(REMOVE_AFTER).as_deref().and_then(Timestamp::parse);
-            match (due, self.remove_delay(&host)?) {
-                (None, Some(delay)) => self.set_remove_after(&host, Some(self.now().plus(delay))).await?,
-                (Some(_), None) => self.set_remove_after(&host, None).await?,
-                (Some(due), Some(_)) if due <= self.now() && self.is_up_long_enough()? => {
-                    log::warn!("{} has been disconnected for too long: it is removed", host.name);
-                    self.ask_host_to_go(&host).await?;
-                }
-                _ => {}
-            }
+        for host in self.hosts_of(agent)?.iter().filter(|host| !is_node(host)) {
+            self.note_delay(host).await?;
         }
         Ok(())
+    }
+
+    /// What becomes of the host of a node, that answers or not.
+    pub(super) async fn remove_if_late(&self, host: &Resource) -> Result<()> {
+        if is_away(host) {
+            return self.note_delay(host).await;
+        }
+        match host.state {
+            State::ACTIVE | State::INACTIVE => self.keep_host(host).await,
+            // It goes already, and what it was removed for is not forgotten.
+            _ => Ok(()),
+        }
+    }
+
+    /// It is written down when a host goes that is disconnected, and then it goes.
+    async fn note_delay(&self, host: &Resource) -> Result<()> {
+        if !matches!(host.state, State::ACTIVE | State::INACTIVE) {
+            return Ok(());
+        }
+        match (due(host)?, self.remove_delay(host)?) {
+            (None, Some(delay)) => self.set_remove_after(host, Some(self.now().plus(delay))).await,
+            (Some(_), None) => self.set_remove_after(host, None).await,
+            (Some(due), Some(_)) if due <= self.now() && self.is_up_long_enough()? => {
+                log::warn!("{} has been disconnected for too long: it is removed", host.name);
+                self.ask_host_to_go(host).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// An agent that is back takes its hosts' time away.
     pub(super) async fn keep_hosts(&self, agent: &Resource) -> Result<()> {
-        for host in self.hosts_of(agent)? {
-            if Fields::parse(&host.fields)?.text(REMOVE_AFTER).is_some() {
-                self.set_remove_after(&host, None).await?;
-            }
+        for host in self.hosts_of(agent)?.iter().filter(|host| !is_node(host)) {
+            self.keep_host(host).await?;
         }
         Ok(())
     }
 
-    /// Whether a host goes because it stayed away: nobody there can be asked to stop anything.
+    async fn keep_host(&self, host: &Resource) -> Result<()> {
+        match due(host)? {
+            Some(_) => self.set_remove_after(host, None).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a host goes because it stayed away.
+    pub(super) fn went_by_itself(&self, host: &Resource) -> Result<bool> {
+        Ok(host.state == State::REMOVING && due(host)?.is_some_and(|due| due <= self.now()))
+    }
+
+    /// Whether what runs on a host that goes is not asked to stop. On a network that other hosts have, too, it may run on with its
+    /// addresses, and is waited for until somebody takes the node out of the cluster: then it is on that network no more.
     pub(super) fn is_given_up(&self, host: &Resource) -> Result<bool> {
-        let due = Fields::parse(&host.fields)?.text(REMOVE_AFTER);
-        let due = due.as_deref().and_then(Timestamp::parse);
-        Ok(host.state == State::REMOVING && due.is_some_and(|due| due <= self.now()))
+        let note: HostNotes = notes(host);
+        match (note.node(), self.followed.get()) {
+            (None, _) => self.went_by_itself(host),
+            (Some(node), Some(followed)) => {
+                Ok(host.state == State::REMOVING && is_away(host) && followed.has_left(node))
+            }
+            (Some(_), None) => Ok(false),
+        }
     }
 
     /// How long a host may be disconnected; `None` for ever.
@@ -99,4 +131,14 @@ impl Core {
         })
         .await
     }
+}
+
+/// When a host goes, if that was written down.
+fn due(host: &Resource) -> Result<Option<Timestamp>> {
+    let due = Fields::parse(&host.fields)?.text(REMOVE_AFTER);
+    Ok(due.as_deref().and_then(Timestamp::parse))
+}
+
+fn is_away(host: &Resource) -> bool {
+    agent_state(host) == Some(State::DISCONNECTED.as_str())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::engine::core::{Core, Key, Proof, Scope, insert_and_start, new_row, notes};
+use crate::engine::core::{Core, Key, Proof, Scope, insert_and_start, is_node, new_row, notes};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::runtime::{Runtime, Tunnels};
 use crate::store::Changes;
@@ -16,7 +16,7 @@ use super::agents::KEY_KIND;
 use super::attaching::{HostNotes, Tied};
 
 /// How the address of an agent begins that dials in.
-const SCHEME: &str = "tunnel://";
+pub(super) const SCHEME: &str = "tunnel://";
 
 /// The same with the place of what tells them apart, for a registration.
 const URI_FORMAT: &str = "tunnel://%s";
@@ -44,12 +44,12 @@ fn dials_in(agent: &Resource) -> bool {
 }
 
 impl Core {
-    fn tunnels(&self) -> Option<&dyn Tunnels> {
+    pub(super) fn tunnels(&self) -> Option<&dyn Tunnels> {
         self.config.tunnels.as_ref().map(|tunnels| &*tunnels.0)
     }
 
     /// By what the tunnel of an agent is known.
-    fn tunnel_name(&self, agent: ResourceId) -> String {
+    pub(super) fn tunnel_name(&self, agent: ResourceId) -> String {
         self.wire_id("agent", agent)
     }
 
@@ -58,7 +58,7 @@ impl Core {
         self.simulated(agent).or_else(|| self.tunnelled(agent))
     }
 
-    fn tunnelled(&self, agent: &Resource) -> Option<Arc<dyn Runtime>> {
+    pub(super) fn tunnelled(&self, agent: &Resource) -> Option<Arc<dyn Runtime>> {
         let tunnels = self.tunnels().filter(|_| dials_in(agent))?;
         let known = self.pings.lock().tunnelled.get(&agent.id).cloned();
         if known.is_some() {
@@ -155,7 +155,9 @@ impl Core {
             labels.pop_last();
         }
         let id = agent.id;
-        for host in self.hosts_of(agent)? {
+        // Those of nodes have the node's labels, too: all of them are written where nodes are looked at.
+        let hosts = self.hosts_of(agent)?.into_iter();
+        for host in hosts.filter(|host| !is_node(host)) {
             let note = HostNotes {
                 labels: labels.clone(),
                 ..notes(&host)
@@ -196,6 +198,9 @@ impl Core {
         let project = resources_account(agent)?
             .or(agent.account_id)
             .ok_or_else(Error::not_found)?;
+        if self.report_node(agent, project, &*runtime).await? {
+            return Ok(());
+        }
         let note = HostNotes {
             runtime: runtime.kind().to_owned(),
             name: Some(format!("agent {}", agent.uuid)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::engine::core::{Core, Counted, is_sim};
+use crate::engine::core::{Core, Counted, is_node, is_sim};
 use crate::model::launch::texts;
 use crate::model::own_labels::HOST;
 use crate::model::{Resource, ResourceId, Result, State};
@@ -95,18 +95,21 @@ impl Core {
             return None;
         }
         let fields: HostFields = serde_json::from_str(&row.fields).unwrap_or_default();
+        let is_gone = matches!(
+            row.state,
+            State::REMOVING | State::REMOVED | State::PURGING | State::PURGED
+        );
+        let is_away = fields.agent_state.as_deref();
+        let is_disconnected = is_away.is_some_and(|s| !s.is_empty() && s != "active");
+        // What an agent that is given up led to goes at once: only its rows are left of it.
+        let goes_at_once = fields.remove_after.is_some() && !is_node(row);
         let host = plan::Host {
             id: row.id,
             is_sim: is_sim(row),
             is_active: row.state == State::ACTIVE,
-            is_gone: matches!(
-                row.state,
-                State::REMOVING | State::REMOVED | State::PURGING | State::PURGED
-            ),
-            is_disconnected: fields
-                .agent_state
-                .as_deref()
-                .is_some_and(|s| !s.is_empty() && s != "active"),
+            is_gone,
+            is_disconnected,
+            is_lost: is_gone && is_disconnected && !goes_at_once,
             labels: Arc::new(asked_labels(row, &fields, &self.wire_id("host", row.id))),
             live_instances: 0,
             bound_ports: Vec::new(),
@@ -132,6 +135,7 @@ struct HostFields {
     #[serde(deserialize_with = "texts")]
     labels: Option<BTreeMap<String, String>>,
     agent_state: Option<String>,
+    remove_after: Option<String>,
     hostname: Option<String>,
     info: Option<HostInfo>,
     memory: Option<i64>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::engine::core::{Core, Input, Outcome, fenced, notes, request, retire, write_notes};
+use crate::engine::core::{Core, Input, Outcome, fenced, is_node, notes, request, retire, write_notes};
 use crate::model::launch::LaunchConfig;
 use crate::model::{Error, Resource, ResourceId, Result, State};
 use crate::schema::Machine;
@@ -46,7 +46,7 @@ impl Core {
         let data: StopData = serde_json::from_str(&process.data).unwrap_or_default();
         self.monitor.forget(row.id);
         match row.host_id.and_then(|h| self.runtime(h)) {
-            Some(_) if data.leave => {}
+            _ if data.leave => {}
             Some(runtime) => {
                 if !data.by_itself
                     && let Some(wait) = self.leave_balancers(process, row, &*runtime)
@@ -197,7 +197,8 @@ impl Core {
 
     fn host_is_there(&self, host: Option<ResourceId>) -> Result<bool> {
         let host = host.map(|h| self.store.find(h)).transpose()?.flatten();
-        Ok(host.is_some_and(|h| h.removed.is_none() && h.state != State::REMOVING))
+        // On a node, too, that is being removed: others reach its containers, and nobody else may have their addresses.
+        Ok(host.is_some_and(|h| h.removed.is_none() && (h.state != State::REMOVING || is_node(&h))))
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "these loops are what waits")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::engine::core::{Core, Reader, Served, sweep_once};
 use crate::engine::hosts::watch_name;
 use crate::engine::names::{Follower, Kept, Next, survey};
 use crate::model::{ResourceId, Result};
+use crate::runtime::Runtime;
 
 use super::balancers::keep_balancers;
 
@@ -78,12 +79,15 @@ impl Background {
 /// Follows the events of every host that has a runtime, as hosts come and go.
 async fn watch_all(core: Arc<Core>) {
     let mut watchers = JoinSet::new();
-    let mut watched: HashMap<ResourceId, AbortHandle> = HashMap::new();
+    let mut watched: HashMap<ResourceId, (Arc<dyn Runtime>, AbortHandle)> = HashMap::new();
     loop {
         let runtimes = core.runtimes();
-        let hosts: HashSet<ResourceId> = runtimes.iter().map(|(host, _)| *host).collect();
-        watched.retain(|host, watcher| {
-            let stays = hosts.contains(host);
+        let there: HashMap<ResourceId, &Arc<dyn Runtime>> =
+            runtimes.iter().map(|(host, runtime)| (*host, runtime)).collect();
+        watched.retain(|host, (runtime, watcher)| {
+            // A host whose engine is asked by another way now has another runtime.
+            let is_it = |other: &Arc<dyn Runtime>| std::ptr::addr_eq(Arc::as_ptr(other), Arc::as_ptr(runtime));
+            let stays = there.get(host).is_some_and(|other| is_it(other));
             if !stays {
                 watcher.abort();
                 core.loops.forget(&watch_name(*host));
@@ -91,9 +95,10 @@ async fn watch_all(core: Arc<Core>) {
             stays
         });
         for (host, runtime) in runtimes {
-            watched
-                .entry(host)
-                .or_insert_with(|| watchers.spawn(core.clone().watch(host, runtime)));
+            watched.entry(host).or_insert_with(|| {
+                let watcher = watchers.spawn(core.clone().watch(host, runtime.clone()));
+                (runtime, watcher)
+            });
         }
         core.runtimes_changed.notified().await;
     }

@@ -357,3 +357,22 @@ fn a_unit_comes_back_to_the_host_that_has_something_of_it() {
         "1,1 working: Creating shop-web-1"
     );
 }
+
+#[test]
+fn what_was_on_a_lost_host_comes_elsewhere_under_names_of_its_own() {
+    let mut world = up(2).with(|w| w.observed.hosts.push(host(2)));
+    let lost = &mut world.observed.hosts[0];
+    (lost.is_active, lost.is_gone, lost.is_lost) = (false, true, true);
+    assert_eq!(
+        world.story(),
+        "remove 1 (broken)\nremove 2 (broken)\ncreate shop-web-3 v0 in new unit 3 on host 2\n\
+         create shop-web-4 v0 in new unit 4 on host 2\nworking: Removing shop-web-1\n\nconverged"
+    );
+    // What was asked to go is not asked again, however long it takes.
+    world.observed.instances.iter_mut().for_each(|instance| {
+        if instance.state == InstanceState::Removing {
+            instance.state = InstanceState::Stopping;
+        }
+    });
+    check_plan("while it is lost", &world, "converged");
+}

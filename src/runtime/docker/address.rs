@@ -10,7 +10,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::failure::{chain, forbidden};
 use super::{PING, machine};
-use crate::runtime::{EngineAddress, Error, Result, TlsTexts};
+use crate::runtime::{EngineAddress, Error, Result, TlsTexts, TunnelAddress, TunnelWay};
 
 /// The files that prove who asks, for a client that takes files only.
 pub(super) enum Certificates {
@@ -79,8 +79,14 @@ pub(super) enum Address {
     },
 }
 
-/// Says by which address a machine is reached that is behind a tunnel, while that is known.
-pub type TunnelAddress = dyn Fn() -> Option<String> + Send + Sync;
+impl From<TunnelWay> for Address {
+    fn from(way: TunnelWay) -> Self {
+        Self::Tunnel {
+            socket: way.socket.to_string_lossy().into_owned(),
+            address: way.address,
+        }
+    }
+}
 
 impl Address {
     /// Reads what was said while the server runs.

@@ -33,5 +33,6 @@ pub(super) async fn describe(docker: &Inner) -> Result<EngineInfo> {
         cores: info.ncpu.unwrap_or_default(),
         memory_bytes: info.mem_total.unwrap_or_default(),
         labels: info.labels.iter().flatten().map(label).collect(),
+        node: info.swarm.and_then(|swarm| swarm.node_id).unwrap_or_default(),
     })
 }

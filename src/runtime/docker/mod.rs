@@ -10,9 +10,9 @@ use super::streams::{Bytestream, Connection, ExecWanted, LogsWanted, Pieces, Run
 use super::{
     BalancerFeed, Build, Capabilities, ContainerSpec, EngineAddress, EngineInfo, Error, Found, Life, NameFeed,
     NameServerFound, NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
-    Runtime, RuntimeEvent, SecretFile,
+    Runtime, RuntimeEvent, SecretFile, TunnelWay,
 };
-use address::{Address, TunnelAddress};
+use address::Address;
 use async_trait::async_trait;
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{
@@ -137,11 +137,9 @@ impl Docker {
         Ok(Self::at(Address::read(address)?, server_uuid))
     }
 
-    /// The same for an engine on another machine that a socket of this one leads to. `address` says by which address that machine
-    /// is reached.
-    pub fn by_tunnel(socket: &Path, address: Box<TunnelAddress>, server_uuid: &str) -> Self {
-        let socket = socket.to_string_lossy().into_owned();
-        Self::at(Address::Tunnel { socket, address }, server_uuid)
+    /// The same for an engine on another machine that a socket of this one leads to.
+    pub fn by_tunnel(way: TunnelWay, server_uuid: &str) -> Self {
+        Self::at(way.into(), server_uuid)
     }
 
     fn at(address: Address, server_uuid: &str) -> Self {

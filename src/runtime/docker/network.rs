@@ -20,39 +20,53 @@ pub(super) enum Sort {
     Overlay,
 }
 
+/// What came of making a network present.
+pub(super) enum Ensured {
+    There(NetworkFound),
+    /// All subnets are taken; why the last one was.
+    Full(String),
+}
+
+impl From<Ensured> for Result<NetworkFound> {
+    fn from(ensured: Ensured) -> Self {
+        match ensured {
+            Ensured::There(found) => Ok(found),
+            Ensured::Full(why) => Err(Error::Failed(why)),
+        }
+    }
+}
+
 /// Makes the network present. The guard keeps two callers of one server from creating it twice.
 pub(super) async fn ensure(docker: &Inner, spec: &NetworkSpec) -> Result<NetworkFound> {
     if let Some(membership) = &docker.membership {
         return membership.swarm().ensure_network(spec).await;
     }
     let _guard = docker.networks.lock().await;
-    ensure_sort(docker, spec, Sort::Bridge).await
+    ensure_sort(docker, spec, Sort::Bridge).await?.into()
 }
 
 /// The same, for whoever keeps others from doing it.
-pub(super) async fn ensure_sort(docker: &Inner, spec: &NetworkSpec, sort: Sort) -> Result<NetworkFound> {
+pub(super) async fn ensure_sort(docker: &Inner, spec: &NetworkSpec, sort: Sort) -> Result<Ensured> {
     if let Some(there) = find(docker, &spec.project_uuid).await?.into_iter().next() {
-        return Ok(there);
+        return Ok(Ensured::There(there));
     }
     let taken = match sort {
         Sort::Bridge => Vec::new(),
         Sort::Overlay => overlays(docker).await?,
     };
     let is_free = |subnet: &&String| !taken.iter().any(|other| overlap(other, subnet));
-    let mut refusal = Error::Failed(format!("no subnet is left for network {}", spec.name));
+    let mut why = format!("no subnet is left for network {}", spec.name);
     for subnet in spec.candidates.iter().filter(is_free) {
         match create(docker, spec, subnet, sort).await {
             Ok(id) => {
-                return Ok(NetworkFound {
-                    id,
-                    subnet: subnet.clone(),
-                });
+                let subnet = subnet.clone();
+                return Ok(Ensured::There(NetworkFound { id, subnet }));
             }
-            Err(Error::Failed(message)) if message.contains("Pool overlaps") => refusal = Error::Failed(message),
+            Err(Error::Failed(message)) if message.contains("Pool overlaps") => why = message,
             Err(other) => return Err(other),
         }
     }
-    Err(refusal)
+    Ok(Ensured::Full(why))
 }
 
 /// Removes the project's networks; one that is in use is refused in the engine's words.

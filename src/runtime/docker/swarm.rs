@@ -14,7 +14,7 @@ use bollard::query_parameters::{InspectContainerOptions, ListNodesOptions};
 use super::address::Address;
 use super::network::{self, Sort};
 use super::{Docker, Inner, SHORT};
-use crate::runtime::{Availability, Cluster, Error, NetworkFound, NetworkSpec, Node, Result, Runtime};
+use crate::runtime::{Availability, Cluster, Error, NetworkFound, NetworkSpec, Node, Result, Runtime, TunnelWay};
 
 /// The label of a node whose value is the address of its engine.
 pub const LABEL_ENGINE: &str = "drover.engine";
@@ -55,7 +55,22 @@ enum Seen {
     /// No manager answers, in their words.
     Away(String),
     /// Why nothing may be started, by node; none if something may.
-    Nodes(HashMap<String, Option<String>>),
+    Nodes(HashMap<String, Option<Closed>>),
+}
+
+/// Why nothing may be attached to an overlay on a node: a start would hang for 20 seconds and fail.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Closed {
+    #[error("the swarm does not hear of this node")]
+    Down,
+    #[error("the swarm's node is paused, and starts nothing")]
+    Paused,
+    #[error("the swarm's node is drained, and starts nothing")]
+    Drained,
+    #[error("the swarm has no such node any more")]
+    Gone,
+    #[error("{0}")]
+    NoManager(String),
 }
 
 /// Which node an engine is.
@@ -101,14 +116,24 @@ impl Cluster for Swarm {
     }
 
     fn engine(&self, id: &str, address: &str) -> Result<Arc<dyn Runtime>> {
+        let address = Address::parse(address, self.inner.certificates.as_deref())?;
+        Ok(self.member(id, address))
+    }
+
+    fn engine_behind(&self, id: &str, way: TunnelWay) -> Arc<dyn Runtime> {
+        self.member(id, way.into())
+    }
+}
+
+impl Swarm {
+    fn member(&self, id: &str, address: Address) -> Arc<dyn Runtime> {
         let membership = Membership {
             swarm: self.inner.clone(),
             node: id.to_owned(),
         };
-        let address = Address::parse(address, self.inner.certificates.as_deref())?;
-        Ok(Arc::new(Docker {
+        Arc::new(Docker {
             inner: Arc::new(Inner::at(address, &self.inner.server_uuid, Some(membership))),
-        }))
+        })
     }
 }
 
@@ -160,7 +185,8 @@ impl Managers {
     pub(super) async fn ensure_network(&self, spec: &NetworkSpec) -> Result<NetworkFound> {
         let _guard = self.networks.lock().await;
         self.ask(|manager| network::ensure_sort(&manager.engine, spec, Sort::Overlay))
-            .await
+            .await?
+            .into()
     }
 
     /// Removes a project's overlay. What its last container has just left is in use for some seconds yet.
@@ -186,15 +212,12 @@ impl Membership {
         &self.swarm
     }
 
-    /// Why nothing may be attached to an overlay on this node now: a start would hang for 20 seconds and fail.
-    fn closed(&self) -> Option<String> {
+    /// Why nothing may be attached to an overlay on this node now.
+    fn closed(&self) -> Option<Closed> {
         match &*self.swarm.seen() {
             Seen::Nothing => None,
-            Seen::Away(why) => Some(why.clone()),
-            Seen::Nodes(nodes) => match nodes.get(&self.node) {
-                Some(closed) => closed.clone(),
-                None => Some("the swarm has no such node any more".to_owned()),
-            },
+            Seen::Away(why) => Some(Closed::NoManager(why.clone())),
+            Seen::Nodes(nodes) => nodes.get(&self.node).cloned().unwrap_or(Some(Closed::Gone)),
         }
     }
 
@@ -203,12 +226,9 @@ impl Membership {
     /// # Errors
     /// [`Error::Unreachable`] for such a one.
     pub(super) fn check_ready(&self) -> Result<()> {
-        match &*self.swarm.seen() {
-            Seen::Nodes(nodes) => match nodes.get(&self.node) {
-                Some(Some(why)) if why == DOWN => Err(Error::Unreachable(why.clone())),
-                _ => Ok(()),
-            },
-            Seen::Nothing | Seen::Away(_) => Ok(()),
+        match self.closed() {
+            Some(down @ Closed::Down) => Err(Error::Unreachable(down.to_string())),
+            Some(Closed::Paused | Closed::Drained | Closed::Gone | Closed::NoManager(_)) | None => Ok(()),
         }
     }
 
@@ -225,25 +245,18 @@ impl Membership {
         let is_own = matches!(mode.as_str(), "" | "default" | "bridge" | "host" | "none");
         match is_own || mode.starts_with("container:") {
             true => Ok(()),
-            false => Err(Error::Unreachable(why)),
+            false => Err(Error::Unreachable(why.to_string())),
         }
     }
 }
 
-const DOWN: &str = "the swarm does not hear of this node";
-
 /// Why nothing may be attached to an overlay on a node.
-fn closed(node: &Node) -> Option<String> {
+fn closed(node: &Node) -> Option<Closed> {
     match node.availability {
-        _ if !node.is_ready => Some(DOWN.to_owned()),
+        _ if !node.is_ready => Some(Closed::Down),
         Availability::Active => None,
-        other => Some(format!(
-            "the swarm's node is {}, and starts nothing",
-            match other {
-                Availability::Drain => "drained",
-                _ => "paused",
-            }
-        )),
+        Availability::Pause => Some(Closed::Paused),
+        Availability::Drain => Some(Closed::Drained),
     }
 }
 
@@ -336,14 +349,12 @@ mod tests {
             )))
         };
         assert_eq!(why("active", "ready"), None);
+        assert_eq!(why("pause", "ready"), Some(Closed::Paused));
+        assert_eq!(why("drain", "ready"), Some(Closed::Drained));
+        assert_eq!(why("drain", "down"), Some(Closed::Down));
         assert_eq!(
-            why("drain", "ready").as_deref(),
-            Some("the swarm's node is drained, and starts nothing")
+            Closed::Drained.to_string(),
+            "the swarm's node is drained, and starts nothing"
         );
-        assert_eq!(
-            why("pause", "ready").as_deref(),
-            Some("the swarm's node is paused, and starts nothing")
-        );
-        assert_eq!(why("drain", "down").as_deref(), Some(DOWN));
     }
 }

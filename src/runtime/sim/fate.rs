@@ -29,6 +29,11 @@ impl Sim {
         id.clone_into(&mut self.shared.lock().identity);
     }
 
+    /// Which node of a cluster it says that it is from now on; at first none.
+    pub fn set_node(&self, id: &str) {
+        id.clone_into(&mut self.shared.lock().node);
+    }
+
     /// The container's process dies (code 137). False if it does not run.
     pub fn kill(&self, uuid: &str) -> bool {
         self.exit(uuid, 137)

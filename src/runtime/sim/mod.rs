@@ -68,6 +68,7 @@ struct SimWorld {
     /// It was told not to answer any more, by a container.
     hung_up: bool,
     identity: String,
+    node: String,
     names: names::NameServers,
     /// What containers have in their folder of secrets, by their uuids.
     secrets: BTreeMap<String, Vec<SecretFile>>,
@@ -232,9 +233,13 @@ impl Runtime for Sim {
     }
 
     async fn describe(&self) -> Result<EngineInfo> {
-        let id = self.enter("describe", None)?.identity.clone();
+        let (id, node) = {
+            let world = self.enter("describe", None)?;
+            (world.identity.clone(), world.node.clone())
+        };
         Ok(EngineInfo {
             id,
+            node,
             mhz: None,
             cpu_model: None,
             address: None,
