@@ -12,6 +12,10 @@
 /// The version and the commit it was made from.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DROVER_COMMIT"), ")");
 
+// By the name that the tests beside it know it by, for what they have in common with those in here.
+#[cfg(test)]
+extern crate self as drover;
+
 pub mod agent;
 pub mod api;
 pub mod app;

@@ -349,11 +349,24 @@ fn check_goal(world: &World, plan: &Plan) {
 
 /// What a converged world must look like.
 fn check_end(world: &World, is_tidy: bool) {
+    // What stops on a host that is lost goes with it.
+    let is_lost = |i: &Instance| {
+        world
+            .observed
+            .hosts
+            .iter()
+            .any(|host| Some(host.id) == i.host && host.is_lost)
+    };
+    let leaves = |i: &Instance| match i.state {
+        InstanceState::Removing => true,
+        InstanceState::Stopping => is_lost(i),
+        _ => false,
+    };
     let live: Vec<&Instance> = world
         .observed
         .instances
         .iter()
-        .filter(|i| !i.is_parked && i.state != InstanceState::Removing)
+        .filter(|i| !i.is_parked && !leaves(i))
         .collect();
     let is_reachable = |i: &Instance| {
         i.host.is_none_or(|h| {
@@ -375,11 +388,7 @@ fn check_end(world: &World, is_tidy: bool) {
         }
         Goal::FinishUpgrade(_) | Goal::Rollback(_) => {
             assert!(
-                !world
-                    .observed
-                    .instances
-                    .iter()
-                    .any(|i| i.is_parked && i.state != InstanceState::Removing),
+                !world.observed.instances.iter().any(|i| i.is_parked && !leaves(i)),
                 "something is still parked: {}",
                 world.picture()
             );

@@ -31,12 +31,9 @@ mod tx;
 mod writer;
 mod writing;
 
-/// Where the tests have their databases.
 #[cfg(test)]
-pub(crate) mod databases {
-    use crate::store;
-    include!("../../tests/databases/at.rs");
-}
+#[path = "../../tests/databases/mod.rs"]
+pub(crate) mod databases;
 
 pub use database::{AfterCommit, Store};
 pub use entries::{AuditEntry, ChangeEvent, CredentialSecret, Session, SweepLimits, Swept, Tally};

@@ -12,12 +12,9 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
-/// Where databases are.
 #[macro_use]
-mod databases {
-    use drover::store;
-    include!("../databases/at.rs");
-}
+#[path = "../databases/mod.rs"]
+mod databases;
 
 mod added;
 mod balancers;

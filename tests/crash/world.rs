@@ -224,10 +224,9 @@ impl World {
     /// A server that has run before and has nothing to do.
     pub async fn new(mode: Mode) -> Self {
         let mut world = Self::on(folder(), mode);
-        if std::env::var_os("DROVER_TEST_DATABASE").is_some() {
-            world.use_once().await;
-        } else {
-            std::fs::write(&world.file, template().await).expect("a copy of the template");
+        match std::env::var_os("DROVER_TEST_DATABASE") {
+            Some(_) => world.use_once().await,
+            None => std::fs::write(&world.file, template().await).expect("a copy of the template"),
         }
         world.start().await;
         world

@@ -7,12 +7,9 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
-/// Where databases are.
 #[macro_use]
-mod databases {
-    use drover::store;
-    include!("../databases/at.rs");
-}
+#[path = "../databases/mod.rs"]
+mod databases;
 
 mod access;
 mod added_hosts;

@@ -120,7 +120,7 @@ fn fragment(names: &Names, condition: &Condition) -> (Fragment, bool) {
         (column, _) => column,
     };
     let empty = |target: &Target| match target {
-        Target::Column(column) if !is_nullable(*column) => " = ''",
+        Target::Column(column) if nature(*column) == Nature::Text => " = ''",
         _ => " IS NULL",
     };
     let never = || Fragment::new(dialect::NEVER, Vec::new());

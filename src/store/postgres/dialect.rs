@@ -16,6 +16,8 @@ use super::body::{self, Bound, Nature, fixed};
 pub(super) use super::line::Line;
 use super::place::{self, Failed};
 pub(super) use super::place::{Conn, Place};
+#[cfg(test)]
+pub(super) use super::scratch_tests::scratch;
 use crate::model::{Error, ErrorKind, ResourceId, Result};
 use crate::store::Scalar;
 use crate::store::known::known;
@@ -365,18 +367,4 @@ impl<C: QueryFragment<Db>> QueryFragment<Db> for OneOf<C> {
         out.push_sql(")");
         Ok(())
     }
-}
-
-/// A database that nobody else has, with all its tables; none where there is no PostgreSQL for tests.
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
-pub(super) fn scratch() -> Option<Line> {
-    let folder = tempfile::tempdir().unwrap();
-    let crate::store::Database::Postgres(url) = crate::store::databases::at(folder.path()).database else {
-        return None;
-    };
-    let place = Place::of(&url).unwrap();
-    let mut conn = place.connect_writer().unwrap();
-    body::migrate(&mut conn).unwrap();
-    Some(Line::new(conn, &place, ("", 0)))
 }

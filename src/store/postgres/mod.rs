@@ -6,6 +6,8 @@ mod body;
 mod dialect;
 mod line;
 mod place;
+#[cfg(test)]
+mod scratch_tests;
 
 pub(super) use body::{Side, Store, Tx};
 pub(super) use place::Place;

@@ -19,6 +19,8 @@ use diesel::r2d2::{ConnectionManager, ManageConnection};
 use super::body::{self, Bound, Nature, fixed};
 pub(super) use super::identity::Identity;
 pub(super) use super::line::Line;
+#[cfg(test)]
+pub(super) use super::scratch_tests::scratch;
 use crate::model::{Error, ResourceId};
 use crate::store::Scalar;
 use crate::store::known::known;
@@ -373,15 +375,6 @@ impl<C: QueryFragment<Db>> QueryFragment<Db> for OneOf<C> {
         out.push_sql("))");
         Ok(())
     }
-}
-
-/// A database that nobody else has, with all its tables.
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
-pub(super) fn scratch() -> Option<Line> {
-    let mut conn = Conn::establish(":memory:").unwrap();
-    body::migrate(&mut conn).unwrap();
-    Some(Line::new(conn, &Place::of(Path::new(":memory:")), ("", 0)))
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ mod line;
 mod migrate_tests;
 #[cfg(test)]
 mod plan_tests;
+#[cfg(test)]
+mod scratch_tests;
 
 pub(super) use body::{Side, Store, Tx};
 pub(super) use dialect::Place;

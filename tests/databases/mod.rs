@@ -1,4 +1,6 @@
-// Included by the tests of the library and by those beside it, each of which says where `store` is.
+//! Where the tests have their databases, those of the library too: in files, or in the PostgreSQL that `DROVER_TEST_DATABASE` names.
+
+use drover::store;
 
 /// The database of a test that has this file to itself. Where `DROVER_TEST_DATABASE` names a PostgreSQL it is a schema there, to
 /// which only this path leads.
@@ -22,13 +24,15 @@ macro_rules! with_database {
         use diesel::prelude::*;
         match $crate::databases::at($file).database {
             drover::store::Database::File(file) => {
-                let mut conn = diesel::SqliteConnection::establish(&file.to_string_lossy()).expect("the database opens");
+                let mut conn =
+                    diesel::SqliteConnection::establish(&file.to_string_lossy()).expect("the database opens");
                 let $conn = &mut conn;
                 $done
             }
             #[cfg(feature = "postgres")]
             drover::store::Database::Postgres(url) => std::thread::scope(|threads| {
-                type Conn = diesel_async::async_connection_wrapper::AsyncConnectionWrapper<diesel_async::AsyncPgConnection>;
+                type Conn =
+                    diesel_async::async_connection_wrapper::AsyncConnectionWrapper<diesel_async::AsyncPgConnection>;
                 let looking = threads.spawn(|| {
                     let mut conn = Conn::establish(&url.0).expect("the database is reached");
                     let $conn = &mut conn;
