@@ -42,7 +42,7 @@ pub enum MoveError {
 enum Side {
     Sqlite(sqlite::Side),
     #[cfg(feature = "postgres")]
-    Postgres(postgres::Side),
+    Postgres(Box<postgres::Side>),
 }
 
 macro_rules! on {
@@ -60,7 +60,7 @@ impl Side {
         Ok(match database {
             Database::File(file) => Self::Sqlite(sqlite::Side::open(&sqlite::Place::of(file))?),
             #[cfg(feature = "postgres")]
-            Database::Postgres(url) => Self::Postgres(postgres::Side::open(&postgres::Place::of(url)?)?),
+            Database::Postgres(url) => Self::Postgres(Box::new(postgres::Side::open(&postgres::Place::of(url)?)?)),
         })
     }
 }

@@ -25,6 +25,7 @@ pub(super) type Reader = PooledConnection<Manager>;
 #[derive(Clone)]
 pub(in crate::store) struct Store {
     readers: Pool<Manager>,
+    is_away: dialect::IsAway,
     writer: Arc<Writer>,
     place: Place,
     identity: Identity,
@@ -50,13 +51,15 @@ impl Store {
         dialect::limit(&mut conn).map_err(|e| failed(Box::new(e)))?;
         let (server_uuid, epoch) = begin_epoch(&mut conn).map_err(|e| failed(Box::new(e)))?;
         let identity = Identity::note(place, &mut conn, &server_uuid, epoch).map_err(failed)?;
+        let manager = Manager::new(place, config.cache_kib);
+        let is_away = manager.is_away();
         let readers = Pool::builder()
             .max_size(config.readers)
             // A start waits for the one that it needs, not for one more.
             .min_idle(Some(0))
             .test_on_check_out(dialect::LOOKS_AT_READERS)
             .connection_timeout(Duration::from_secs(dialect::PATIENCE_SECONDS))
-            .build(Manager::new(place, config.cache_kib))
+            .build(manager)
             .map_err(|e| failed(Box::new(e)))?;
         let cache = Arc::new(Cache::default());
         let started = Arc::new(Started::default());
@@ -75,6 +78,7 @@ impl Store {
         Ok((
             Self {
                 readers,
+                is_away,
                 writer: Arc::new(writer),
                 place: place.clone(),
                 identity,
@@ -113,7 +117,7 @@ impl Store {
 
     /// A connection for reading. Blocks while all are in use.
     pub(super) fn reader(&self) -> Result<Reader> {
-        self.readers.get().map_err(|e| dialect::no_reader(e))
+        dialect::reader(&self.readers, &self.is_away)
     }
 
     pub async fn write<T, F>(&self, priority: Priority, closure: F) -> Result<T>

@@ -3,11 +3,14 @@
 //! Texts of the tables compare byte by byte (`COLLATE "C"`), as they do in SQLite. JSON stays text: as `jsonb` it would lose the
 //! order of its members, and with it where a row's fields begin in it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::r2d2::{ManageConnection, Pool};
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 use diesel::result::{DatabaseErrorKind, Error as DbError};
 use diesel::sql_types::{Array, BigInt, Bool};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -43,13 +46,27 @@ pub(super) fn as_any(tx: &mut body::Tx) -> crate::store::Tx<'_> {
     crate::store::Tx(AnyTx::Postgres(tx))
 }
 
+/// Whether the database could not be reached the last time.
+pub(super) type IsAway = Arc<AtomicBool>;
+
 /// Makes the connections that read.
 #[derive(Debug)]
-pub(super) struct Manager(Place);
+pub(super) struct Manager {
+    place: Place,
+    is_away: Arc<AtomicBool>,
+}
 
 impl Manager {
     pub(super) fn new(place: &Place, _: u32) -> Self {
-        Self(place.clone())
+        Self {
+            place: place.clone(),
+            is_away: Arc::default(),
+        }
+    }
+
+    /// Whether the last connection could not be made. The pool goes on trying; who asks need not wait for it.
+    pub(super) fn is_away(&self) -> IsAway {
+        self.is_away.clone()
     }
 }
 
@@ -58,7 +75,9 @@ impl ManageConnection for Manager {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> std::result::Result<Conn, Self::Error> {
-        self.0.connect_reader().map_err(|e| {
+        let made = self.place.connect_reader();
+        self.is_away.store(made.is_err(), Ordering::Release);
+        made.map_err(|e| {
             log::debug!("no connection to the database: {e}");
             diesel::r2d2::Error::ConnectionError(ConnectionError::BadConnection(e.to_string()))
         })
@@ -123,12 +142,15 @@ impl Identity {
     }
 }
 
-/// What is said of a reader that did not come.
-pub(super) fn no_reader(error: diesel::r2d2::PoolError) -> Error {
-    Error {
+/// A reader. Blocks while all are in use; while the database cannot be reached, whoever asks second hears so at once.
+pub(super) fn reader(readers: &Pool<Manager>, is_away: &AtomicBool) -> Result<PooledConnection<Manager>> {
+    if is_away.load(Ordering::Acquire) {
+        return readers.try_get().ok_or_else(unreachable);
+    }
+    readers.get().map_err(|error| Error {
         cause: Error::internal("waiting for a database connection", error).cause,
         ..unreachable()
-    }
+    })
 }
 
 /// Whether a failure, in words, is that nothing can be written at the moment.

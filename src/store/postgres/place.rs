@@ -80,7 +80,7 @@ fn driver() -> Result<&'static Runtime, Failed> {
 #[derive(Clone)]
 pub(in crate::store) struct Place {
     url: PostgresUrl,
-    config: tokio_postgres::Config,
+    config: Arc<tokio_postgres::Config>,
     tls: Option<Arc<ClientConfig>>,
 }
 
@@ -113,7 +113,7 @@ impl Place {
         config.ssl_mode(tls.mode());
         Ok(Self {
             url: url.clone(),
-            config,
+            config: Arc::new(config),
             tls: tls.client().map_err(failed)?.map(Arc::new),
         })
     }

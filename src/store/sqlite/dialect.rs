@@ -14,7 +14,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
-use diesel::r2d2::{ConnectionManager, ManageConnection};
+use diesel::r2d2::{ConnectionManager, ManageConnection, Pool, PooledConnection};
 
 use super::body::{self, Bound, Nature, fixed};
 pub(super) use super::identity::Identity;
@@ -43,9 +43,11 @@ pub(super) const LOOKS_AT_READERS: bool = false;
 /// How long a reader is waited for, in seconds.
 pub(super) const PATIENCE_SECONDS: u64 = 30;
 
-/// What is said of a reader that did not come.
-pub(super) fn no_reader(error: diesel::r2d2::PoolError) -> Error {
-    Error::internal("waiting for a database connection", error)
+/// A reader. Blocks while all are in use.
+pub(super) fn reader(readers: &Pool<Manager>, _: &IsAway) -> Result<PooledConnection<Manager>, Error> {
+    readers
+        .get()
+        .map_err(|e| Error::internal("waiting for a database connection", e))
 }
 
 /// Whether a failure is that the database cannot be reached: a file always can.
@@ -88,6 +90,10 @@ pub(super) fn as_any(tx: &mut body::Tx) -> crate::store::Tx<'_> {
     crate::store::Tx(AnyTx::Sqlite(tx))
 }
 
+/// Whether the database could not be reached the last time: a file always can.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IsAway;
+
 /// Makes the connections that read.
 #[derive(Debug)]
 pub(super) struct Manager {
@@ -101,6 +107,12 @@ impl Manager {
             connections: ConnectionManager::new(place.to_string()),
             cache_kib,
         }
+    }
+
+    /// A file is never away.
+    #[expect(clippy::unused_self, reason = "that of another database knows")]
+    pub(super) fn is_away(&self) -> IsAway {
+        IsAway
     }
 }
 
