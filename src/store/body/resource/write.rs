@@ -197,7 +197,6 @@ impl Tx {
         check_fields(&new.fields)?;
         let (fields, cuts) = self.layout.pack(&new.root, &new.kind, &new.fields)?;
         let now = self.now();
-        // One that somebody chose may be there already.
         let is_chosen = new.uuid.is_some() || new.id.is_some();
         let uuid = new.uuid.unwrap_or_else(|| crate::model::id::new_uuid().to_string());
         let internal = if new.internal.is_empty() {
@@ -205,57 +204,9 @@ impl Tx {
         } else {
             new.internal
         };
-        known!(
-            Insert = "INSERT INTO resource (id, root, kind, account_id, parent_id, host_id, uuid, name, created_ms, fields, cuts, \
-                internal, old_state, old_health, old_message, old_version) \
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '', 0)"
-        );
         let id = self
             .resource_number(new.id.map(|id| id.0))
             .map_err(failed("numbering a resource"))?;
-        let number = |id: Option<ResourceId>| Bound::MaybeInt(id.map(|id| id.0));
-        let values = [
-            Bound::Int(id),
-            Bound::Text(&new.root),
-            Bound::Text(&new.kind),
-            number(new.account_id),
-            number(new.parent_id),
-            number(new.host_id),
-            Bound::Text(&uuid),
-            Bound::Text(&new.name),
-            Bound::Int(now.floor_to_seconds().0),
-            Bound::Text(&fields),
-            Bound::Text(&cuts),
-            Bound::Text(&internal),
-        ];
-        let insert = fixed(Insert, values);
-        let inserted = match is_chosen {
-            true => insert.execute(self.line.conn()).map(drop),
-            false => self.line.put(insert),
-        };
-        inserted.map_err(|e| match e {
-            diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _) => {
-                Error::invalid("NotUnique", "uuid")
-            }
-            other => failed("inserting a resource")(other),
-        })?;
-        known!(
-            InsertState =
-                "INSERT INTO resource_state (resource_id, state, health, message, version) VALUES (?, ?, ?, '', 1)"
-        );
-        let values = [
-            Bound::Int(id),
-            Bound::Text(new.state.as_str()),
-            Bound::Text(&new.health),
-        ];
-        self.line
-            .put(fixed(InsertState, values))
-            .map_err(failed("inserting a state"))?;
-        for (field, to) in &new.refs {
-            self.insert_ref(ResourceId(id), field, *to)?;
-        }
-        self.touch(&new.root);
-        self.count_row();
         let row = Resource {
             id: ResourceId(id),
             root: new.root,
@@ -277,8 +228,61 @@ impl Tx {
             cuts,
             internal,
         };
+        self.insert_columns(&row, is_chosen)?;
+        for (field, to) in &new.refs {
+            self.insert_ref(row.id, field, *to)?;
+        }
+        self.touch(&row.root);
+        self.count_row();
         self.note_written(Written::made(&row));
         Ok(row)
+    }
+
+    /// Writes a row to the tables that it stands in; what somebody `chose` of it may be there already.
+    fn insert_columns(&mut self, row: &Resource, is_chosen: bool) -> Result<()> {
+        known!(
+            Insert = "INSERT INTO resource (id, root, kind, account_id, parent_id, host_id, uuid, name, created_ms, fields, cuts, \
+                internal, old_state, old_health, old_message, old_version) \
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '', 0)"
+        );
+        let number = |id: Option<ResourceId>| Bound::MaybeInt(id.map(|id| id.0));
+        let values = [
+            Bound::Int(row.id.0),
+            Bound::Text(&row.root),
+            Bound::Text(&row.kind),
+            number(row.account_id),
+            number(row.parent_id),
+            number(row.host_id),
+            Bound::Text(&row.uuid),
+            Bound::Text(&row.name),
+            Bound::Int(row.created.0),
+            Bound::Text(&row.fields),
+            Bound::Text(&row.cuts),
+            Bound::Text(&row.internal),
+        ];
+        let insert = fixed(Insert, values);
+        let inserted = match is_chosen {
+            true => insert.execute(self.line.conn()).map(drop),
+            false => self.line.put(insert),
+        };
+        inserted.map_err(|e| match e {
+            diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _) => {
+                Error::invalid("NotUnique", "uuid")
+            }
+            other => failed("inserting a resource")(other),
+        })?;
+        known!(
+            InsertState =
+                "INSERT INTO resource_state (resource_id, state, health, message, version) VALUES (?, ?, ?, '', 1)"
+        );
+        let values = [
+            Bound::Int(row.id.0),
+            Bound::Text(row.state.as_str()),
+            Bound::Text(&row.health),
+        ];
+        self.line
+            .put(fixed(InsertState, values))
+            .map_err(failed("inserting a state"))
     }
 
     pub fn update_if(&mut self, row: &Resource, changes: &Changes) -> Result<Resource> {
