@@ -140,3 +140,139 @@ fn compare(source: &mut Side, target: &mut Side, table: &Table) -> Result<Option
         done += i64::try_from(one.len())?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::time::SystemClock;
+    use crate::model::{Fields, ResourceId, Result, State, Timestamp};
+    use crate::store::{AuditEntry, LayoutOf, NewProcess, NewResource, Priority, Store, StoreConfig, databases};
+
+    struct Plain;
+
+    impl LayoutOf for Plain {
+        fn pack(&self, _: &str, _: &str, fields: &Fields) -> Result<(String, String)> {
+            Ok((serde_json::to_string(&fields.0).unwrap(), String::new()))
+        }
+
+        fn sample(&self) -> Vec<u8> {
+            b"a sample of what rows are alike in".to_vec()
+        }
+    }
+
+    fn open(config: &StoreConfig) -> Store {
+        let (clock, layout) = (Arc::new(SystemClock), Arc::new(Plain));
+        Store::open(config, clock, layout, Box::new(|_| {}), None).unwrap().0
+    }
+
+    /// A stack with a reference, a process, a record, a session and a setting; and one that is deleted again.
+    async fn fill(store: &Store, digest: &'static str) {
+        let write = store.write(Priority::Request, move |tx| {
+            let mut fields = Fields::default();
+            fields.set("description", &"ünïcode \"quoted\" \\u0000")?;
+            let stack = tx.insert(NewResource {
+                root: "stack".into(),
+                kind: "stack".into(),
+                name: "it's".into(),
+                state: State::ACTIVE,
+                fields,
+                refs: vec![("serviceId".into(), ResourceId(5))],
+                ..NewResource::default()
+            })?;
+            tx.start_first_process(&NewProcess {
+                resource: &stack,
+                process: "stack.create",
+                data: "{}",
+            })?;
+            let body = r#"{"name":"it's"}"#.repeat(9);
+            tx.record(&AuditEntry {
+                account: ResourceId(5),
+                auth_type: "",
+                user: "",
+                identity: "",
+                client_ip: "",
+                event_type: "api.stack.create",
+                resource_type: "stack",
+                resource_id: Some("1st1000"),
+                response_code: 201,
+                runtime_ms: 3,
+                request: Some(&body),
+                response: None,
+            })?;
+            tx.insert_session(digest, ResourceId(5), Timestamp(i64::MAX))?;
+            tx.set_setting("a.setting", "its value")?;
+            Ok(stack)
+        });
+        write.await.unwrap();
+    }
+
+    fn at(folder: &Path, name: &str) -> StoreConfig {
+        databases::at(folder.join(name))
+    }
+
+    #[tokio::test]
+    async fn all_that_is_in_a_database_is_in_the_other_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, last) = (at(folder.path(), "first"), at(folder.path(), "last"));
+        let between = StoreConfig::new(folder.path().join("between.db"));
+        let store = open(&first);
+        fill(&store, "one").await;
+        let was = (
+            store.all("stack", None).unwrap(),
+            store.find(ResourceId(1001)).unwrap(),
+            store.newest_event().unwrap(),
+            store.open_processes().unwrap(),
+        );
+        let uuid = store.server_uuid().to_owned();
+        store.close();
+        drop(store);
+        for (from, to) in [(&first, &between), (&between, &last), (&between, &last)] {
+            let counts = move_database(&from.database, &to.database).unwrap();
+            for table in [
+                "resource",
+                "process_instance",
+                "session",
+                "audit",
+                "audit_sample",
+                "setting",
+                "resource_ref",
+            ] {
+                assert!(counts.contains(&(table, 1)), "{table}: {counts:?}");
+            }
+        }
+        let store = open(&last);
+        let is = (
+            store.all("stack", None).unwrap(),
+            store.find(ResourceId(1001)).unwrap(),
+            store.newest_event().unwrap(),
+            store.open_processes().unwrap(),
+        );
+        assert_eq!(was, is);
+        assert_eq!((store.server_uuid(), store.epoch()), (&*uuid, 2));
+        // What is made then has numbers of its own.
+        fill(&store, "another").await;
+        let ids: Vec<i64> = store.all("stack", None).unwrap().iter().map(|row| row.id.0).collect();
+        assert_eq!(ids, [1000, 1002]);
+    }
+
+    #[tokio::test]
+    async fn what_holds_something_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (at(folder.path(), "from"), at(folder.path(), "to"));
+        let empty = move_database(&from.database, &to.database).unwrap_err();
+        assert!(matches!(empty, MoveError::Empty(_)), "{empty}");
+        for config in [&from, &to] {
+            let store = open(config);
+            fill(&store, "one").await;
+            store.close();
+        }
+        let taken = move_database(&from.database, &to.database).unwrap_err();
+        assert!(matches!(taken, MoveError::Taken(_)), "{taken}");
+        assert_eq!(open(&to).all("stack", None).unwrap().len(), 1);
+    }
+}

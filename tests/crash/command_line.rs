@@ -23,12 +23,27 @@ fn what_cannot_be_served_is_said_in_a_sentence_and_a_status() {
     let (rubbish, future, file) = (at("rubbish.db"), at("future.db"), at("file"));
     let (fine, odd) = (text(folder.path()), at("odd.toml"));
     std::fs::write(&odd, "lisen = \"127.0.0.1:0\"").expect("a file");
-    let cases: [(&[&str], i32, &str); 16] = [
+    let cases: [(&[&str], i32, &str); 18] = [
         (&["--data-dir", text(&file)], 73, "--data-dir"),
         (&["--data-dir", &inside], 73, "--data-dir"),
         (&["--database", text(&future)], 76, "newer drover"),
         (&["--database", text(&rubbish)], 74, "rubbish.db"),
-        (&["--database", "postgres://host/name"], 78, "postgres"),
+        (&["--database", "mysql://host/name"], 78, "mysql"),
+        (
+            &[
+                "--data-dir",
+                fine,
+                "--database",
+                "postgres://u:pa55@127.0.0.1:1/name?sslmode=no",
+            ],
+            74,
+            "sslmode=no",
+        ),
+        (
+            &["--data-dir", fine, "--database", "postgres://u:pa55@127.0.0.1:1/name"],
+            74,
+            "postgres://u@127.0.0.1:1/name",
+        ),
         (&["--data-dir", fine, "--listen", "nowhere"], 78, "--listen"),
         (&["--data-dir", fine, "--listen", "0.0.0.0:0"], 78, "--open-access"),
         (&["--data-dir", fine, "--network-pool", "10.0.0.0"], 78, "CIDR"),
@@ -62,7 +77,7 @@ fn what_cannot_be_served_is_said_in_a_sentence_and_a_status() {
         assert_eq!(status, expected, "{arguments:?}: {said}{told}");
         assert!(told.contains(sentence), "{arguments:?}: {told}");
         assert!(
-            !told.contains("panicked") && !told.contains("Error {"),
+            !told.contains("panicked") && !told.contains("Error {") && !told.contains("pa55"),
             "{arguments:?}: {told}"
         );
     }
