@@ -175,6 +175,13 @@ impl Line {
 
     /// Ends the transaction; what it did is durable.
     pub(super) fn commit(&mut self) -> QueryResult<()> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        // What is not sent is not done: there is nothing to be looked up.
+        if place::is_broken(&mut self.conn) {
+            return Err(away("it cannot be reached"));
+        }
         self.wait(NOTE_COMMIT, vec![Value::Int(self.commit)]);
         self.wait(COMMIT, Vec::new());
         self.send();
@@ -258,15 +265,13 @@ impl Line {
 
     /// After a commit that got no answer: whether it came to be.
     fn look_up_commit(&mut self) -> QueryResult<()> {
-        let unknown =
-            |error: Failed| DbError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(error.to_string()));
         // As long as a client waits for an answer, and the database may be starting.
         let patience = std::time::Duration::from_secs(20);
         let began = std::time::Instant::now();
         loop {
             match self.connect_again() {
                 Ok(()) => break,
-                Err(error) if began.elapsed() > patience => return Err(unknown(error)),
+                Err(error) if began.elapsed() > patience => return Err(away(&error.to_string())),
                 Err(_) => std::thread::park_timeout(std::time::Duration::from_millis(100)),
             }
         }
@@ -282,4 +287,9 @@ impl Line {
             _ => Err(DbError::RollbackTransaction),
         }
     }
+}
+
+/// That the database is away.
+fn away(why: &str) -> DbError {
+    DbError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(why.to_owned()))
 }
