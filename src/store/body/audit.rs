@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::bodies::{Bodies, Unpacker, pack_alone};
 use super::dialect::{self, Conn, Db};
-use super::query::{Asked, Names, Nature};
+use super::query::{Asked, Names, Nature, json_field};
 use super::resource::{delete_rows, rows as resource};
 use super::statement::{Bound, fixed};
 use super::{AuditEntry, ListSpec, SortKey, Store, Tx};
@@ -55,7 +55,7 @@ fn field(name: &str) -> (String, Nature) {
         "resourceType" => ("resource_type", Nature::Text),
         "responseCode" => ("response_code", Nature::Number),
         "runtime" => ("runtime_ms", Nature::Number),
-        other => return (dialect::json_field("more", other), Nature::Json),
+        other => return json_field("more", other),
     };
     (column.to_owned(), nature)
 }

@@ -21,6 +21,7 @@ mod credential;
 mod migrate;
 mod moving;
 mod numbers;
+mod one_of;
 mod outbox;
 mod process;
 mod query;

@@ -281,4 +281,32 @@ mod tests {
         store.close();
         assert_eq!(together(&open(&file), vec![audited(), made(None)])[1], Some(2004));
     }
+
+    #[test]
+    fn who_is_told_that_it_is_done_finds_it_whatever_went_wrong_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder.path().join("drover.db"));
+        // What is written twice may be refused at once, or only when it is sent with what others write.
+        let twice: Work = Box::new(|tx| {
+            let row = insert(tx, None)?;
+            for _ in 0..2 {
+                tx.start_first_process(&NewProcess {
+                    resource: &row,
+                    process: "stack.create",
+                    data: "{}",
+                })?;
+            }
+            Ok(row.id.0)
+        });
+        let reads_and_fails: Work = Box::new(|tx| {
+            tx.all("stack", None)?;
+            Err(Error::not_found())
+        });
+        let said = together(&store, vec![made(None), twice, reads_and_fails, made(None)]);
+        let told: Vec<i64> = said.into_iter().flatten().filter(|id| *id > 0).collect();
+        let there: Vec<i64> = store.all("stack", None).unwrap().iter().map(|row| row.id.0).collect();
+        assert_eq!(told, there);
+        assert_eq!(together(&store, vec![made(None)]).len(), 2, "it goes on");
+        assert_eq!(store.all("stack", None).unwrap().len(), there.len() + 1);
+    }
 }

@@ -6,8 +6,8 @@ use diesel::dsl::{count_star, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
-use super::dialect::OneOf;
 use super::numbers::Sequence;
+use super::one_of::OneOf;
 use super::query::{Nature, comparison};
 use super::resource::rows as resource;
 use super::statement::{Bound, fixed};

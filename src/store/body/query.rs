@@ -103,10 +103,19 @@ pub(in crate::store) enum Nature {
     Json,
 }
 
+/// A field in the JSON of a column. The name is the registry's; what is left of it here is a name in any case.
+pub(super) fn json_field(column: &str, name: &str) -> (String, Nature) {
+    let name: String = name
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+        .collect();
+    (dialect::json_field(column, &name), Nature::Json)
+}
+
 /// The names in `resource`.
 const NAMES: Names = Names {
     column: column_name,
-    field: |name| (dialect::json_field("fields", name), Nature::Json),
+    field: |name| json_field("fields", name),
 };
 
 /// A condition in text; whether it is one that many ask for.

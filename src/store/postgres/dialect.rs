@@ -6,13 +6,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::AstPass;
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 use diesel::result::{DatabaseErrorKind, Error as DbError};
-use diesel::sql_types::{Array, BigInt, Bool};
+use diesel::sql_types::{Array, BigInt};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::body::{self, Bound, Nature, fixed};
@@ -21,7 +20,7 @@ use super::place::{self, Failed};
 pub(super) use super::place::{Conn, Place};
 #[cfg(test)]
 pub(super) use super::scratch_tests::scratch;
-use crate::model::{Error, ErrorKind, ResourceId, Result};
+use crate::model::{Error, ErrorKind, Result};
 use crate::store::Scalar;
 use crate::store::known::known;
 use crate::store::tables::{number_given, server};
@@ -165,12 +164,15 @@ pub(super) fn is_full(words: &str) -> bool {
     KNOWN.iter().any(|known| words.contains(known))
 }
 
-/// Whether a failure is that the database cannot be reached, or does not serve now.
+/// Whether a failure is that the database cannot be reached, does not serve now, or serves another server: only the writer's fence
+/// divides. What was begun with others that failed goes with them.
 pub(super) fn is_away(error: &DbError) -> bool {
     match error {
         DbError::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
         DbError::DatabaseError(_, about) => {
-            const KNOWN: [&str; 6] = [
+            const KNOWN: [&str; 8] = [
+                "division by zero",
+                "current transaction is aborted",
                 "connection closed",
                 "error communicating with the server",
                 "terminating connection",
@@ -251,15 +253,9 @@ pub(super) fn as_hex(column: &str) -> String {
     format!("encode({column}, 'hex')")
 }
 
-fn only_name(name: &str) -> String {
-    name.chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
-        .collect()
-}
-
-/// The value of a field in the JSON of a column. The name is the registry's; what is left of it is a name in any case.
+/// The value of a field in the JSON of a column.
 pub(super) fn json_field(column: &str, name: &str) -> String {
-    format!("({column}::jsonb -> '{}')", only_name(name))
+    format!("({column}::jsonb -> '{}')", name)
 }
 
 /// An expression and a value as they are compared with each other: numbers as numbers if both are, with truth values as 0 and 1,
@@ -347,46 +343,17 @@ pub(super) fn is_one_of(expression: &str, nature: Nature, texts: &[String]) -> (
     (text, serde_json::json!(texts).to_string())
 }
 
-/// `column = ANY (…)`: however many ids there are, the text is the same, and is put together once per connection.
-#[derive(Debug, Clone, QueryId)]
-pub(super) struct OneOf<C> {
-    column: C,
-    numbers: Vec<i64>,
+/// Numbers that a column is compared with.
+pub(super) type List = Vec<i64>;
+
+pub(super) fn list(numbers: impl ExactSizeIterator<Item = i64>) -> List {
+    numbers.collect()
 }
 
-impl<C> OneOf<C> {
-    /// That the column is one of these.
-    pub(super) fn new(column: C, ids: &[ResourceId]) -> Self {
-        Self::numbers(column, ids.iter().map(|id| id.0))
-    }
-
-    /// The same for numbers that are of no resource.
-    pub(super) fn numbers(column: C, numbers: impl ExactSizeIterator<Item = i64>) -> Self {
-        Self {
-            column,
-            numbers: numbers.collect(),
-        }
-    }
-}
-
-impl<C> Expression for OneOf<C> {
-    type SqlType = Bool;
-}
-
-impl<C, T> AppearsOnTable<T> for OneOf<C> {}
-
-impl<C, T> SelectableExpression<T> for OneOf<C> {}
-
-impl<C, G> ValidGrouping<G> for OneOf<C> {
-    type IsAggregate = is_aggregate::No;
-}
-
-impl<C: QueryFragment<Db>> QueryFragment<Db> for OneOf<C> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        self.column.walk_ast(out.reborrow())?;
-        out.push_sql(" = ANY (");
-        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
-        out.push_sql(")");
-        Ok(())
-    }
+/// That what stands before it is one of these.
+pub(super) fn walk_list<'b>(list: &'b List, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+    out.push_sql(" = ANY (");
+    out.push_bind_param::<Array<BigInt>, _>(list)?;
+    out.push_sql(")");
+    Ok(())
 }

@@ -17,10 +17,10 @@ use super::dialect::{Conn, Db, Place};
 use super::place::{self, Failed};
 use crate::store::known::Known;
 
-/// Begins a transaction. What it reads is still so when it writes, as all writers wait here for each other; a server that was
-/// taken over from finds no row of its own, and divides by zero.
 const BEGIN: &str = "BEGIN";
+/// What is read after it is still so when it is written: all writers wait for each other here.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('drover'), hashtext(current_schema()))";
+/// A server that was taken over from finds no row of its own, and divides by zero.
 const FENCE: &str = "SELECT 1 / count(*) FROM server WHERE uuid = ? AND epoch = ?";
 const NOTE_COMMIT: &str = "UPDATE last_commit SET id = ?";
 const COMMIT: &str = "COMMIT";
@@ -87,10 +87,14 @@ pub(super) struct Line {
     place: Place,
     server: (String, i64),
     waiting: Vec<Waiting>,
-    /// Where the part that is open begins in what waits; none once it was sent.
+    /// Whether a part was begun that has not ended.
+    is_in_part: bool,
+    /// Where it begins in what waits; none once it was sent.
     part: Option<usize>,
-    /// What went wrong with what was sent, first of all.
+    /// What went wrong with what was sent of the part that is open, first of all: it goes with the part.
     failed: Option<DbError>,
+    /// What went wrong with anything else: whoever was told that it is kept has to be told otherwise, so the whole transaction goes.
+    lost: Option<DbError>,
     /// The commit that is being made, and is noted in the database with it.
     commit: i64,
 }
@@ -105,25 +109,22 @@ impl Line {
             place: place.clone(),
             server: (server_uuid.to_owned(), epoch),
             waiting: Vec::new(),
+            is_in_part: false,
             part: None,
             failed: None,
+            lost: None,
             commit: epoch << COMMITS_OF_A_START,
         }
     }
 
     /// Begins a transaction. Nothing is sent yet.
-    #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
     pub(super) fn begin(&mut self) -> QueryResult<()> {
         if place::is_broken(&mut self.conn)
             && let Err(error) = self.connect_again()
         {
             log::debug!("the database cannot be reached: {error}");
         }
-        self.waiting.clear();
-        self.part = None;
-        self.failed = None;
-        self.commit += 1;
-        self.wait(BEGIN, Vec::new());
+        self.begin_moving()?;
         self.wait(LOCK, Vec::new());
         let (uuid, epoch) = self.server.clone();
         self.wait(FENCE, vec![Value::Text(uuid), Value::Int(epoch)]);
@@ -134,7 +135,8 @@ impl Line {
     #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
     pub(super) fn begin_moving(&mut self) -> QueryResult<()> {
         self.waiting.clear();
-        self.failed = None;
+        (self.is_in_part, self.part) = (false, None);
+        (self.failed, self.lost) = (None, None);
         self.commit += 1;
         self.wait(BEGIN, Vec::new());
         Ok(())
@@ -142,6 +144,7 @@ impl Line {
 
     /// Begins the part of a transaction that one closure has to itself.
     pub(super) fn begin_part(&mut self) -> QueryResult<()> {
+        self.is_in_part = true;
         self.part = Some(self.waiting.len());
         self.wait(BEGIN_PART, Vec::new());
         Ok(())
@@ -149,6 +152,10 @@ impl Line {
 
     /// Ends a part and keeps what it did.
     pub(super) fn keep_part(&mut self) -> QueryResult<()> {
+        self.is_in_part = false;
+        if let Some(error) = self.failed.take() {
+            self.lost.get_or_insert(error);
+        }
         match self.part.take() {
             // Only asked, or nothing at all.
             Some(began) if began + 1 == self.waiting.len() => self.waiting.truncate(began),
@@ -159,14 +166,16 @@ impl Line {
 
     /// Ends a part and takes back what it did.
     pub(super) fn take_back_part(&mut self) -> QueryResult<()> {
+        self.is_in_part = false;
         match self.part.take() {
             Some(began) => self.waiting.truncate(began),
+            // To go back to a part would let the transaction live on without what failed before it.
+            None if self.lost.is_some() => self.waiting.clear(),
             None => {
                 self.waiting.clear();
+                self.failed = None;
                 self.wait(TAKE_BACK_PART, Vec::new());
                 self.wait(END_PART, Vec::new());
-                // What failed was this part's, unless the whole of it cannot be mended.
-                self.failed = None;
                 self.send();
             }
         }
@@ -175,7 +184,7 @@ impl Line {
 
     /// Ends the transaction; what it did is durable.
     pub(super) fn commit(&mut self) -> QueryResult<()> {
-        if let Some(error) = self.failed.take() {
+        if let Some(error) = self.lost.take() {
             return Err(error);
         }
         // What is not sent is not done: there is nothing to be looked up.
@@ -185,7 +194,7 @@ impl Line {
         self.wait(NOTE_COMMIT, vec![Value::Int(self.commit)]);
         self.wait(COMMIT, Vec::new());
         self.send();
-        match self.failed.take() {
+        match self.lost.take() {
             None => Ok(()),
             // Whether the commit came to be is not known.
             Some(_) if place::is_broken(&mut self.conn) => self.look_up_commit(),
@@ -240,7 +249,8 @@ impl Line {
         if self.waiting.is_empty() {
             return;
         }
-        self.part = None;
+        // All of it belongs to a part that was sent before.
+        let part = self.part.take().unwrap_or(0);
         let waiting = std::mem::take(&mut self.waiting);
         let conn: &AsyncPgConnection = self.conn.deref();
         let answers = place::wait_for(async {
@@ -250,9 +260,12 @@ impl Line {
                 .map(|statement| (&mut &*conn).execute_returning_count(statement));
             futures_util::future::join_all(sent).await
         });
-        let failed = answers.into_iter().find_map(Result::err);
-        if self.failed.is_none() {
-            self.failed = failed;
+        let first = answers.into_iter().enumerate();
+        let first = first.filter_map(|(at, answer)| Some((at, answer.err()?))).next();
+        match first {
+            Some((at, error)) if self.is_in_part && at >= part => drop(self.failed.get_or_insert(error)),
+            Some((_, error)) => drop(self.lost.get_or_insert(error)),
+            None => {}
         }
     }
 

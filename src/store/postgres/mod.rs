@@ -5,6 +5,8 @@
 mod body;
 mod dialect;
 mod line;
+#[cfg(test)]
+mod line_tests;
 mod place;
 #[cfg(test)]
 mod scratch_tests;

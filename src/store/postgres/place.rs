@@ -38,6 +38,9 @@ const READS_ONLY: &str = "SET default_transaction_read_only = on";
 /// Held as long as a server's connection is there. One that was killed is noticed at once, one on a machine that is gone later.
 const ALONE: &str =
     "SET lock_timeout = '5s'; SELECT pg_advisory_lock(hashtext('drover server'), hashtext(current_schema()))";
+/// Another encoding keeps not every text, or cuts it at other places.
+const ENCODING: &str = "DO $$ BEGIN IF current_setting('server_encoding') <> 'UTF8' THEN \
+    RAISE EXCEPTION 'its encoding is %, and has to be UTF8', current_setting('server_encoding'); END IF; END $$";
 /// The schema that the URL names in `options=-csearch_path=…` is made if it is missing.
 const SCHEMA: &str = "DO $$ BEGIN IF current_schema() IS NULL THEN \
     EXECUTE format('CREATE SCHEMA IF NOT EXISTS %s', current_setting('search_path')); END IF; END $$";
@@ -141,6 +144,7 @@ impl Place {
     /// The connection of the one server that there is. What it does may take long, until [`limit`].
     pub(super) fn connect_writer(&self) -> Result<Conn, Failed> {
         let mut conn = self.connect()?;
+        conn.batch_execute(ENCODING)?;
         conn.batch_execute(SCHEMA)?;
         conn.batch_execute(ALONE).map_err(|error| match error {
             DbError::DatabaseError(_, about) if about.message().contains("lock timeout") => Taken.into(),

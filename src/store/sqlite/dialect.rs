@@ -7,10 +7,9 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
-use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Bool, Text};
+use diesel::query_builder::AstPass;
+use diesel::sql_types::Text;
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
@@ -21,7 +20,7 @@ pub(super) use super::identity::Identity;
 pub(super) use super::line::Line;
 #[cfg(test)]
 pub(super) use super::scratch_tests::scratch;
-use crate::model::{Error, ResourceId};
+use crate::model::Error;
 use crate::store::Scalar;
 use crate::store::known::known;
 use crate::store::trouble::Trouble;
@@ -288,12 +287,8 @@ pub(super) fn as_hex(column: &str) -> String {
     format!("hex({column})")
 }
 
-/// The value of a field in the JSON of a column. The name is the registry's; quotes keep any name a name.
+/// The value of a field in the JSON of a column.
 pub(super) fn json_field(column: &str, name: &str) -> String {
-    let name: String = name
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
-        .collect();
     format!("json_extract({column},'$.{name}')")
 }
 
@@ -339,54 +334,28 @@ pub(super) fn is_one_of(expression: &str, _: Nature, texts: &[String]) -> (Strin
     )
 }
 
-/// `column IN (…)`: however many ids there are, the text is the same, and is put together once per connection.
-#[derive(Debug, Clone, QueryId)]
-pub(super) struct OneOf<C> {
-    column: C,
-    list: String,
-}
+/// Numbers that a column is compared with, as an array in JSON.
+pub(super) type List = String;
 
-impl<C> OneOf<C> {
-    /// That the column is one of these.
-    pub(super) fn new(column: C, ids: &[ResourceId]) -> Self {
-        Self::numbers(column, ids.iter().map(|id| id.0))
-    }
-
-    /// The same for numbers that are of no resource.
-    pub(super) fn numbers(column: C, numbers: impl ExactSizeIterator<Item = i64>) -> Self {
-        let mut list = String::with_capacity(numbers.len() * 8 + 2);
-        list.push('[');
-        for (at, number) in numbers.enumerate() {
-            if at > 0 {
-                list.push(',');
-            }
-            list.push_str(&number.to_string());
+pub(super) fn list(numbers: impl ExactSizeIterator<Item = i64>) -> List {
+    let mut list = String::with_capacity(numbers.len() * 8 + 2);
+    list.push('[');
+    for (at, number) in numbers.enumerate() {
+        if at > 0 {
+            list.push(',');
         }
-        list.push(']');
-        Self { column, list }
+        list.push_str(&number.to_string());
     }
+    list.push(']');
+    list
 }
 
-impl<C> Expression for OneOf<C> {
-    type SqlType = Bool;
-}
-
-impl<C, T> AppearsOnTable<T> for OneOf<C> {}
-
-impl<C, T> SelectableExpression<T> for OneOf<C> {}
-
-impl<C, G> ValidGrouping<G> for OneOf<C> {
-    type IsAggregate = is_aggregate::No;
-}
-
-impl<C: QueryFragment<Db>> QueryFragment<Db> for OneOf<C> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        self.column.walk_ast(out.reborrow())?;
-        out.push_sql(" IN (SELECT value FROM json_each(");
-        out.push_bind_param::<Text, _>(&self.list)?;
-        out.push_sql("))");
-        Ok(())
-    }
+/// That what stands before it is one of these.
+pub(super) fn walk_list<'b>(list: &'b List, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+    out.push_sql(" IN (SELECT value FROM json_each(");
+    out.push_bind_param::<Text, _>(list)?;
+    out.push_sql("))");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -394,30 +363,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
     use super::*;
-    use crate::store::tables::change_event;
-
-    #[test]
-    fn a_list_of_ids_matches_its_members() {
-        let mut conn = Conn::establish(":memory:").unwrap();
-        diesel::sql_query("CREATE TABLE change_event (id INTEGER PRIMARY KEY, resource_id BIGINT, account_id BIGINT, created_ms BIGINT)")
-            .execute(&mut conn)
-            .unwrap();
-        diesel::sql_query("INSERT INTO change_event VALUES (1, 5, 1, 0), (2, 6, 1, 0), (3, 7, 1, 0)")
-            .execute(&mut conn)
-            .unwrap();
-        let mut found = |ids: &[i64]| -> Vec<i64> {
-            let ids: Vec<ResourceId> = ids.iter().map(|i| ResourceId(*i)).collect();
-            change_event::table
-                .filter(OneOf::new(change_event::resource_id, &ids))
-                .select(change_event::id)
-                .load(&mut conn)
-                .unwrap()
-        };
-        assert_eq!(
-            (found(&[5, 7, 99]), found(&[]), found(&[6])),
-            (vec![1, 3], vec![], vec![2])
-        );
-    }
 
     #[test]
     fn the_last_number_outlives_its_row() {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 
-use super::super::dialect::{self, Conn, OneOf};
+use super::super::dialect::{self, Conn};
+use super::super::one_of::OneOf;
 use super::super::statement::Fragment;
 use super::super::{Scalar, Store, Tx, audit};
 use super::super::{Selected, Slim, Within};

@@ -2,7 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::super::dialect::{Conn, OneOf};
+use super::super::dialect::Conn;
+use super::super::one_of::OneOf;
 use super::super::statement::{Bound, fixed};
 use super::super::{Direction, Store, Tx};
 use super::failed;

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::super::dialect::OneOf;
+use super::super::one_of::OneOf;
 use super::super::{Store, Whereabouts};
 use super::{ResourceRow, failed, rows as resource};
 use crate::model::{Resource, ResourceId, Result, State};
