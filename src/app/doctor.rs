@@ -15,6 +15,8 @@ use crate::runtime::docker::{Docker, Swarm};
 use crate::store::Store;
 
 use super::engines::{LOCAL_SOCKET, describe};
+#[cfg(feature = "postgres")]
+use super::kept;
 use super::listening::{self, Door};
 use super::{UiFolder, cannot_open, check_pool, hold, say, schemas};
 
@@ -173,8 +175,7 @@ fn data(serve: &Serve, findings: &mut Findings) -> bool {
         words.to_owned()
     });
     #[cfg(feature = "postgres")]
-    if let Some(url) = config::postgres_url(&serve.place) {
-        let database = crate::store::PostgresUrl(url.to_owned());
+    if let Some(crate::store::Database::Postgres(database)) = kept::elsewhere(&serve.place) {
         findings.note(Verdict::Fine, "database", database.to_string());
         findings.take("contents", Store::reach(&database).map_err(cannot_open), |version| {
             format!("is reached: PostgreSQL {version}")

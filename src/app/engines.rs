@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::Serve;
 use crate::config::{NamedEngine, named_engines};
-use crate::engine::{Attachment, Connect, Engine, EngineConfig, Following};
+use crate::engine::{Attachment, Connect, Engine, EngineConfig, Following, TiedHost};
 use crate::failure::Failure;
 use crate::model::{Clock, ErrorKind};
 use crate::runtime::docker::{Docker, Swarm};
@@ -25,8 +25,6 @@ pub(super) const LOCAL_SOCKET: &str = "/var/run/docker.sock";
 const DOCKER_PATIENCE: Duration = Duration::from_secs(3);
 /// How long hosts that were added by the API are waited for before requests are served.
 const ADDED_PATIENCE: Duration = Duration::from_millis(500);
-/// What the line of a host says whose engine is left alone; the engine writes it.
-const NOT_USED: &str = "NOT USED";
 /// Of so many of them each has a line at the start.
 const ADDED_TOLD: usize = 20;
 /// Between two looks for an engine that nobody named and that is not there: the first wait, doubled up to the last.
@@ -81,10 +79,11 @@ async fn attach_added(engine: &Arc<Engine>, aside: &mut JoinSet<()>) -> Result<V
 }
 
 /// The first lines of many; those that say that something is wrong are among them.
-fn shortened(mut words: Vec<String>) -> Vec<String> {
-    words.sort_by_key(|line| !line.contains(NOT_USED));
-    let more = words.len().saturating_sub(ADDED_TOLD);
-    words.truncate(ADDED_TOLD);
+fn shortened(mut hosts: Vec<TiedHost>) -> Vec<String> {
+    hosts.sort_by_key(|host| host.is_used);
+    let more = hosts.len().saturating_sub(ADDED_TOLD);
+    hosts.truncate(ADDED_TOLD);
+    let mut words: Vec<String> = hosts.into_iter().map(|host| host.words).collect();
     if more > 0 {
         words.push(format!("and {more} more hosts that were added by the API"));
     }
@@ -258,14 +257,14 @@ mod tests {
 
     #[test]
     fn of_many_added_hosts_those_that_are_not_used_are_told_of() {
-        let line = |nth: usize| match nth {
-            700 => "h700: NOT USED, Docker Engine at tcp://h700".to_owned(),
-            nth => format!("h{nth}: Docker Engine at tcp://h{nth}, added by the API"),
+        let host = |nth: usize| TiedHost {
+            is_used: nth != 700,
+            words: format!("h{nth}"),
         };
-        assert_eq!(shortened((0..3).map(line).collect()), [line(0), line(1), line(2)]);
-        let told = shortened((0..1_000).map(line).collect());
+        assert_eq!(shortened((0..3).map(host).collect()), ["h0", "h1", "h2"]);
+        let told = shortened((0..1_000).map(host).collect());
         assert_eq!(told.len(), 21);
-        assert_eq!(told.first(), Some(&line(700)));
+        assert_eq!(told.first().map(String::as_str), Some("h700"));
         assert_eq!(
             told.last().map(String::as_str),
             Some("and 980 more hosts that were added by the API")

@@ -8,6 +8,14 @@ use crate::config;
 use crate::failure::Failure;
 use crate::store::Database;
 
+/// The database, if it is not a file.
+pub(super) fn elsewhere(place: &Place) -> Option<Database> {
+    #[cfg(feature = "postgres")]
+    return config::postgres_url(place).map(|url| Database::Postgres(crate::store::PostgresUrl(url.to_owned())));
+    #[cfg(not(feature = "postgres"))]
+    return config::postgres_url(place).and(None);
+}
+
 /// Where things are kept.
 pub(super) struct Kept {
     /// The database.
@@ -21,12 +29,8 @@ impl Kept {
     /// Where flags say; in a folder that exists and can be written.
     pub(super) fn at(place: &Place) -> Result<Self, Failure> {
         let beside = config::database_file(place)?;
-        #[cfg(feature = "postgres")]
-        if let Some(url) = config::postgres_url(place) {
-            let database = Database::Postgres(crate::store::PostgresUrl(url.to_owned()));
-            return Ok(Self { database, beside });
-        }
-        Ok(Self::in_file(&beside))
+        let database = elsewhere(place).unwrap_or_else(|| Database::File(beside.clone()));
+        Ok(Self { database, beside })
     }
 
     /// In a file, and beside it.

@@ -43,7 +43,7 @@ pub use core::{Message, WriteMessage, Written};
 pub use core::{ObjectChange, Once, OnceKey, TAKEN, Unique, spec_of};
 pub use core::{ProcessCount, ServerFigures, WorkerFigures};
 pub use face::{Checked, DialledAgent, Engine, Opened, StreamTicket, Unit};
-pub use hosts::Attachment;
+pub use hosts::{Attachment, TiedHost};
 pub use instances::{Look, Looks, OpenStream};
 pub use names::NameKeeper;
 pub use services::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::balancers::BalancerKeeper;
 use crate::engine::core::{Access, Core, EngineConfig, Feed, Following, Key, LoopStatus, Packing, Queue, sweep_once};
-use crate::engine::hosts::Attachment;
+use crate::engine::hosts::{Attachment, TiedHost};
 use crate::engine::names::NameKeeper;
 use crate::engine::work::Background;
 use crate::model::{Clock, ResourceId, Result, Timestamp};
@@ -116,11 +116,11 @@ impl Engine {
         self.core().look_at_nodes().await
     }
 
-    /// Ties the engines of all hosts that were added by the API; a line for each.
+    /// Ties the engines of all hosts that were added by the API.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn attach_added(&self) -> Result<Vec<String>> {
+    pub async fn attach_added(&self) -> Result<Vec<TiedHost>> {
         self.core().attach_added().await
     }
 

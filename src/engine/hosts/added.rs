@@ -275,6 +275,15 @@ fn tied(host: &Resource, runtime: Arc<dyn Runtime>) -> Tied {
     }
 }
 
+/// What became of a host that was added by the API, at a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TiedHost {
+    /// Whether it has its engine; else it is left alone.
+    pub is_used: bool,
+    /// The same for whoever started the server.
+    pub words: String,
+}
+
 impl Core {
     fn tls_of(&self, host: &Resource) -> Result<Option<TlsTexts>> {
         let kept = self.store.credential(host.id)?;
@@ -306,7 +315,7 @@ impl Core {
     }
 
     /// Ties the engines of all hosts that were added to them, after a start: a line for each.
-    pub(crate) async fn attach_added(&self) -> Result<Vec<String>> {
+    pub(crate) async fn attach_added(&self) -> Result<Vec<TiedHost>> {
         let mut hosts = self.store.all("host", None)?;
         hosts.retain(|host| host.removed.is_none() && is_tied(host) && url_of(host).is_some());
         let tying = hosts.into_iter().map(|host| async move {
@@ -318,11 +327,17 @@ impl Core {
                 }
             };
             match tying.await {
-                Ok(()) => format!("{}: Docker Engine at {url}, added by the API", host.name),
+                Ok(()) => TiedHost {
+                    is_used: true,
+                    words: format!("{}: Docker Engine at {url}, added by the API", host.name),
+                },
                 Err(error) => {
                     let why = error.external.clone().unwrap_or_else(|| error.chain());
                     log::error!("the engine at {url} is left alone: {why}");
-                    format!("{}: NOT USED, Docker Engine at {url}: {why}", host.name)
+                    TiedHost {
+                        is_used: false,
+                        words: format!("{}: NOT USED, Docker Engine at {url}: {why}", host.name),
+                    }
                 }
             }
         });

@@ -341,22 +341,9 @@ fn check_networks(hosts: &[Resource], new: &Tied) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
+    use super::super::testkit::host;
     use super::*;
     use crate::engine::core::testkit;
-
-    async fn host(core: &Core, engine: Option<&str>) -> Resource {
-        let mut fields = Fields::default();
-        fields.set("hostname", "one").unwrap();
-        let row = testkit::insert(core, "host", State::ACTIVE, fields).await;
-        let note = HostNotes {
-            engine: engine.map(str::to_owned),
-            ..HostNotes::default()
-        };
-        Resource {
-            internal: write_notes(&note).unwrap(),
-            ..row
-        }
-    }
 
     #[tokio::test]
     async fn nodes_and_other_engines_are_hosts_of_different_projects() {

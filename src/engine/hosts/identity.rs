@@ -75,23 +75,9 @@ pub(super) fn check_identity(hosts: &[Resource], host: Option<&Resource>, info: 
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
+    use super::super::testkit::host;
     use super::*;
     use crate::engine::core::{testkit, write_notes};
-    use crate::model::State;
-
-    async fn host(core: &Core, engine: Option<&str>) -> Resource {
-        let mut fields = Fields::default();
-        fields.set("hostname", "one").unwrap();
-        let row = testkit::insert(core, "host", State::ACTIVE, fields).await;
-        let note = HostNotes {
-            engine: engine.map(str::to_owned),
-            ..HostNotes::default()
-        };
-        Resource {
-            internal: write_notes(&note).unwrap(),
-            ..row
-        }
-    }
 
     fn engine(id: &str) -> EngineInfo {
         EngineInfo {

@@ -19,10 +19,13 @@ mod nodes;
 mod nodes_by_agent;
 mod registration;
 mod remove_delay;
+#[cfg(test)]
+mod testkit;
 mod tunnels;
 mod watch;
 mod whole;
 
+pub use added::TiedHost;
 pub use attaching::Attachment;
 pub(crate) use availability::ask;
 pub(crate) use dispatch::{act, create, handle, look_at, update};
