@@ -198,8 +198,9 @@ passed_on! {
     fn accounts_of_rows(&self, ids: &[ResourceId]) -> Result<Vec<(i64, i64)>>;
     /// Processes, ended ones too, with the resources they are done to.
     fn list_processes(&self, spec: &ProcessSpec) -> Result<Vec<ProcessOn>>;
-    /// The number of the newest event, swept ones included; zero if there never was one.
-    fn newest_event(&self) -> Result<i64>;
+    /// The number of the newest event, swept ones included; zero if there never was one. Whoever reads rows after it finds them as
+    /// it left them, kept ones, too.
+    fn newest_event(&self) -> i64;
     /// The number of the oldest event that is still there.
     fn oldest_event(&self) -> Result<Option<i64>>;
     /// At most `limit` events behind the one with this number, in order.

@@ -225,7 +225,7 @@ mod tests {
         let was = (
             store.all("stack", None).unwrap(),
             store.find(ResourceId(1001)).unwrap(),
-            store.newest_event().unwrap(),
+            store.newest_event(),
             store.open_processes().unwrap(),
         );
         let uuid = store.server_uuid().to_owned();
@@ -249,7 +249,7 @@ mod tests {
         let is = (
             store.all("stack", None).unwrap(),
             store.find(ResourceId(1001)).unwrap(),
-            store.newest_event().unwrap(),
+            store.newest_event(),
             store.open_processes().unwrap(),
         );
         assert_eq!(was, is);

@@ -29,7 +29,7 @@ impl Follower {
     pub(crate) fn follow(&mut self, core: &Core) -> Result<()> {
         let Some(read) = self.read else {
             // What is there already is found by looking at hosts, which is done after this.
-            self.read = Some(core.store.newest_event()?);
+            self.read = Some(core.store.newest_event());
             core.balancers.doubt_all();
             return Ok(());
         };

@@ -172,7 +172,7 @@ impl Core {
             // From here on commits wake the pump, and the pump begins at the newest event: nothing falls in between.
             feed.is_running.store(true, Ordering::Release);
             *pump = Pump {
-                read: self.store.newest_event()?,
+                read: self.store.newest_event(),
                 ..Pump::default()
             };
         }
@@ -277,7 +277,7 @@ impl Pump {
 }
 
 fn missed(store: &Store, position: i64, account: Option<ResourceId>) -> Result<Missed> {
-    let newest = store.newest_event()?;
+    let newest = store.newest_event();
     let oldest = store.oldest_event()?.unwrap_or(newest + 1);
     // More than there ever was: of another database, or of this one before a backup was restored.
     if position > newest || position < oldest - 1 || newest - position > MAX_MISSED {

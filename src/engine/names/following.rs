@@ -26,7 +26,7 @@ impl Follower {
             return Ok(());
         }
         let Some(read) = self.read else {
-            self.read = Some(core.store.newest_event()?);
+            self.read = Some(core.store.newest_event());
             core.name_servers
                 .outdate(&kept.iter().map(|served| (served.project, ChangedRows::Any)).collect());
             return Ok(());

@@ -20,8 +20,9 @@ use crate::store::writer::{Finish, Job, Jobs};
 /// Closures in one commit take at most about this long together: a request behind them should not notice.
 const COMMIT_BUDGET: Duration = Duration::from_millis(5);
 
-/// What is done with the rows and the processes that a commit changed, and with what its closures want woken.
-pub(super) type AfterCommit = Box<dyn Fn(Vec<Written>, Vec<ProcessNote>, Vec<Wake>) + Send + Sync>;
+/// What is done with the rows and the processes that a commit changed, with the number of its last event, if it has any, and with
+/// what its closures want woken.
+pub(super) type AfterCommit = Box<dyn Fn(Vec<Written>, Vec<ProcessNote>, Option<i64>, Vec<Wake>) + Send + Sync>;
 
 /// What the writer's thread has to itself.
 pub(super) struct Commits {
@@ -116,7 +117,7 @@ impl Commits {
         self.tx.packer.settle(is_durable);
         // Before anybody is told: who then waits for what follows finds it in the queue.
         if is_durable {
-            (self.after_commit)(told.changed, told.processes, told.wakes);
+            (self.after_commit)(told.changed, told.processes, self.tx.numbers.newest_event(), told.wakes);
         }
         for finish in finished {
             finish(is_durable);

@@ -1,6 +1,7 @@
 //! Opening a database: its readers, its writer, and which start of which server this is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -32,6 +33,8 @@ pub(in crate::store) struct Store {
     pub(super) unpacker: Arc<Unpacker>,
     pub(super) cache: Arc<Cache>,
     pub(super) started: Arc<Started>,
+    /// The newest event whose rows are taken over by the cache: before that nobody is told of it.
+    pub(super) told: Arc<AtomicI64>,
     server_uuid: String,
     epoch: i64,
 }
@@ -50,6 +53,8 @@ impl Store {
         let state = bring_up(&mut conn)?;
         dialect::limit(&mut conn).map_err(|e| failed(Box::new(e)))?;
         let (server_uuid, epoch) = begin_epoch(&mut conn).map_err(|e| failed(Box::new(e)))?;
+        let newest = dialect::last_number(&mut conn, "change_event").map_err(|e| failed(Box::new(e)))?;
+        let told = Arc::new(AtomicI64::new(newest));
         let identity = Identity::note(place, &mut conn, &server_uuid, epoch).map_err(failed)?;
         let manager = Manager::new(place, config.cache_kib);
         let is_away = manager.is_away();
@@ -63,15 +68,20 @@ impl Store {
             .map_err(|e| failed(Box::new(e)))?;
         let cache = Arc::new(Cache::default());
         let started = Arc::new(Started::default());
-        let (changed, asked) = (cache.clone(), started.clone());
+        let (changed, asked, telling) = (cache.clone(), started.clone(), told.clone());
         // First of all, so that whoever is woken by a commit reads what it wrote.
-        let after_commit = Box::new(move |written, processes: Vec<ProcessNote>, wakes: Vec<Wake>| {
-            changed.take_over(written);
-            asked.take_over(processes);
-            if !wakes.is_empty() {
-                after_commit(wakes);
-            }
-        });
+        let after_commit = Box::new(
+            move |written, processes: Vec<ProcessNote>, newest: Option<i64>, wakes: Vec<Wake>| {
+                changed.take_over(written);
+                asked.take_over(processes);
+                if let Some(newest) = newest {
+                    telling.store(newest, Ordering::Release);
+                }
+                if !wakes.is_empty() {
+                    after_commit(wakes);
+                }
+            },
+        );
         let line = Line::new(conn, place, (&server_uuid, epoch));
         let commits = Commits::new(line, clock, layout, after_commit, (server_uuid.clone(), epoch), fault);
         let writer = Writer::start(place.trouble(), move |jobs| commits.run(&jobs));
@@ -85,6 +95,7 @@ impl Store {
                 unpacker: Arc::default(),
                 cache,
                 started,
+                told,
                 server_uuid,
                 epoch,
             },

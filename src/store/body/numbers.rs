@@ -87,6 +87,12 @@ impl Numbers {
         Ok(())
     }
 
+    /// The number of the newest event, if one of the sequences was asked for.
+    pub(super) fn newest_event(&self) -> Option<i64> {
+        let [_, _, event] = self.0.as_ref()?;
+        Some(event.given)
+    }
+
     /// Before a commit: tells the database of numbers that it does not know of.
     pub(super) fn note(&mut self, line: &mut Line) -> QueryResult<()> {
         for (table, last) in TABLES.into_iter().zip(self.0.iter_mut().flatten()) {
