@@ -313,6 +313,10 @@ pub struct Serve {
     /// Where the database is.
     #[command(flatten)]
     pub place: Place,
+    /// The address by which other servers on the same PostgreSQL database reach this one, [http[s]://]HOST[:PORT]; it makes this
+    /// one of several, of which one leads. [default port: that of --listen]
+    #[arg(long, env = "DROVER_ADVERTISE_ADDRESS", value_name = "ADDRESS")]
+    pub advertise_address: Option<String>,
     /// A Docker Engine: unix:// or tcp:// (with TLS from DOCKER_CERT_PATH), or none; repeated with names for several:
     /// [NAME=]URL[,project=PROJECT][,cert-path=DIR][,label.KEY=VALUE]...; all nodes of a swarm by its managers:
     /// swarm=URL[,URL]... [default: the local socket]

@@ -29,6 +29,7 @@ pub mod engine;
 pub mod failure;
 pub mod http;
 pub mod keyfile;
+pub mod members;
 pub mod model;
 pub mod netd;
 pub mod outgoing;

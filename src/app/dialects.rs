@@ -19,6 +19,7 @@ use crate::dialects::hyper::{HyperApi, configure as configure_hyper};
 use crate::dialects::medstack::{self, MedStackApi};
 use crate::engine::Engine;
 use crate::failure::{Failure, Status};
+use crate::members::Entrance;
 
 use super::listening::Open;
 
@@ -92,6 +93,7 @@ pub fn serve_apart(
     serve: &Serve,
     open: Option<Open>,
     state: &web::Data<DockerApi>,
+    entrance: &Entrance,
     aside: &mut JoinSet<()>,
 ) -> Result<Vec<ServerHandle>, Failure> {
     let mut handles = Vec::new();
@@ -108,8 +110,12 @@ pub fn serve_apart(
         aside.spawn(async move { drop(server.await) });
     }
     if let Some(open) = open {
-        let state = state.clone();
-        let server = HttpServer::new(move || App::new().configure(|c| docker::configure_at_root(c, state.clone())))
+        let (state, entrance) = (state.clone(), entrance.clone());
+        let app = move || {
+            let app = App::new().wrap(entrance.clone());
+            app.configure(|c| docker::configure_at_root(c, state.clone()))
+        };
+        let server = HttpServer::new(app)
             .workers(1)
             .on_connect(docker::keep_spare)
             .disable_signals();

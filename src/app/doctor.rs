@@ -11,14 +11,16 @@ use crate::keyfile;
 use crate::model::time::SystemClock;
 use crate::model::{Clock as _, Timestamp};
 use crate::runtime::Cluster as _;
-use crate::runtime::docker::{Docker, Swarm};
+use crate::runtime::docker::{Docker, Owner, Swarm};
 use crate::store::Store;
 
 use super::engines::{LOCAL_SOCKET, describe};
 #[cfg(feature = "postgres")]
 use super::kept;
 use super::listening::{self, Door};
-use super::{UiFolder, cannot_open, check_pool, hold, say, schemas};
+use super::serving::check_pool;
+use super::{cannot_open, hold, say, schemas};
+use crate::api::UiFolder;
 
 /// Below this a database can be in the way of itself; bytes.
 const LITTLE_DISK: u64 = 100 << 20;
@@ -293,7 +295,7 @@ async fn engines(serve: &Serve, findings: &mut Findings) {
             continue;
         }
         let name = one.name.map(|name| format!("{name}: ")).unwrap_or_default();
-        let docker = match Docker::connect(&one.url, one.cert_path.as_deref(), "doctor") {
+        let docker = match Docker::connect(&one.url, one.cert_path.as_deref(), Owner::alone("doctor")) {
             Ok(docker) => docker,
             Err(e) => {
                 findings.note(Verdict::Wrong, "engine", format!("{name}{}: {e}", one.url));
@@ -322,7 +324,7 @@ async fn engines(serve: &Serve, findings: &mut Findings) {
 
 async fn swarm(one: NamedEngine, findings: &mut Findings) {
     let urls: Vec<String> = std::iter::once(one.url).chain(one.managers).collect();
-    let nodes = match Swarm::connect(&urls, one.cert_path.as_deref(), "doctor") {
+    let nodes = match Swarm::connect(&urls, one.cert_path.as_deref(), Owner::alone("doctor")) {
         Ok(swarm) => swarm.nodes().await,
         Err(e) => return findings.note(Verdict::Wrong, "engine", format!("swarm: {e}")),
     };

@@ -12,8 +12,8 @@ use crate::cli::Serve;
 use crate::config::{NamedEngine, named_engines};
 use crate::engine::{Attachment, Connect, Engine, EngineConfig, Following, TiedHost};
 use crate::failure::Failure;
-use crate::model::{Clock, ErrorKind};
-use crate::runtime::docker::{Docker, Swarm};
+use crate::model::{Clock, ErrorKind, Lease};
+use crate::runtime::docker::{Docker, Owner, Swarm};
 use crate::runtime::sim::Sim;
 use crate::runtime::{EngineAddress, EngineInfo, Error, Runtime};
 
@@ -43,7 +43,7 @@ pub(super) struct FoundEngines {
 pub(super) async fn attach(
     serve: &Serve,
     engine: &Arc<Engine>,
-    clock: Arc<dyn Clock>,
+    (clock, lease): (Arc<dyn Clock>, &Lease),
     aside: &mut JoinSet<()>,
 ) -> Result<FoundEngines, Failure> {
     let named = named_engines(serve)?;
@@ -52,8 +52,8 @@ pub(super) async fn attach(
         simulate(engine, clock.clone()).await?;
     }
     let mut found = match named {
-        None => attach_local(serve, engine, clock).await?,
-        Some(named) => attach_all(named, engine).await?,
+        None => attach_local(serve, engine, clock, lease).await?,
+        Some(named) => attach_all(named, engine, lease).await?,
     };
     found.words.extend(attach_added(engine, aside).await?);
     Ok(found)
@@ -91,13 +91,13 @@ fn shortened(mut hosts: Vec<TiedHost>) -> Vec<String> {
 }
 
 /// The engines that were named, if any.
-async fn attach_all(named: Vec<NamedEngine>, engine: &Engine) -> Result<FoundEngines, Failure> {
+async fn attach_all(named: Vec<NamedEngine>, engine: &Engine, lease: &Lease) -> Result<FoundEngines, Failure> {
     let is_none = named.is_empty();
     let mut words = Vec::new();
     for one in named {
         words.push(match one.is_swarm() {
-            true => follow_swarm(one, engine).await?,
-            false => attach_named(one, engine).await?,
+            true => follow_swarm(one, engine, lease).await?,
+            false => attach_named(one, engine, lease).await?,
         });
     }
     if is_none {
@@ -107,9 +107,11 @@ async fn attach_all(named: Vec<NamedEngine>, engine: &Engine) -> Result<FoundEng
 }
 
 /// Lets hosts be added while the server runs.
-pub(super) fn allow(config: EngineConfig) -> EngineConfig {
-    let connect = |address: &EngineAddress, uuid: &str| {
-        let docker = Docker::connect_to(address, uuid)?;
+pub(super) fn allow(config: EngineConfig, lease: &Lease) -> EngineConfig {
+    let lease = lease.clone();
+    let connect = move |address: &EngineAddress, server_uuid: &str| {
+        let lease = &lease;
+        let docker = Docker::connect_to(address, Owner { server_uuid, lease })?;
         Ok(Arc::new(docker) as Arc<dyn Runtime>)
     };
     EngineConfig {
@@ -119,17 +121,22 @@ pub(super) fn allow(config: EngineConfig) -> EngineConfig {
 }
 
 /// The engine of this machine that nobody named, if it is there.
-async fn attach_local(serve: &Serve, engine: &Engine, clock: Arc<dyn Clock>) -> Result<FoundEngines, Failure> {
+async fn attach_local(
+    serve: &Serve,
+    engine: &Engine,
+    clock: Arc<dyn Clock>,
+    lease: &Lease,
+) -> Result<FoundEngines, Failure> {
     let local = NamedEngine {
         cert_path: serve.docker_cert_path.clone(),
         ..NamedEngine::at(format!("unix://{LOCAL_SOCKET}"))
     };
-    let docker = connect(&local, engine)?;
+    let docker = connect(&local, engine, lease)?;
     let had_one = engine
         .had_engine(docker.kind())
         .map_err(|e| broken("reading hosts", e))?;
     if is_socket_there() || had_one {
-        let words = vec![attach_named(local, engine).await?];
+        let words = vec![attach_named(local, engine, lease).await?];
         return Ok(FoundEngines { words, awaited: None });
     }
     if !serve.simulator {
@@ -144,17 +151,22 @@ async fn attach_local(serve: &Serve, engine: &Engine, clock: Arc<dyn Clock>) -> 
     })
 }
 
-fn connect(one: &NamedEngine, engine: &Engine) -> Result<Docker, Failure> {
-    Docker::connect(&one.url, one.cert_path.as_deref(), engine.server_uuid())
+fn connect(one: &NamedEngine, engine: &Engine, lease: &Lease) -> Result<Docker, Failure> {
+    Docker::connect(&one.url, one.cert_path.as_deref(), owner(engine, lease))
         .map_err(|e| Failure::config(format!("--docker {}: {e}", one.url)))
 }
 
+fn owner<'a>(engine: &'a Engine, lease: &'a Lease) -> Owner<'a> {
+    let server_uuid = engine.server_uuid();
+    Owner { server_uuid, lease }
+}
+
 /// Lets the nodes of a swarm be hosts, and says so.
-async fn follow_swarm(one: NamedEngine, engine: &Engine) -> Result<String, Failure> {
+async fn follow_swarm(one: NamedEngine, engine: &Engine, lease: &Lease) -> Result<String, Failure> {
     let urls: Vec<String> = std::iter::once(one.url).chain(one.managers).collect();
     let named = urls.join(",");
     let misnamed = |why: String| Failure::config(format!("--docker swarm={named}: {why}"));
-    let swarm = Swarm::connect(&urls, one.cert_path.as_deref(), engine.server_uuid());
+    let swarm = Swarm::connect(&urls, one.cert_path.as_deref(), owner(engine, lease));
     let followed = engine.follow_cluster(Following {
         cluster: Arc::new(swarm.map_err(|e| misnamed(e.to_string()))?),
         project: one.project,
@@ -171,8 +183,8 @@ async fn follow_swarm(one: NamedEngine, engine: &Engine) -> Result<String, Failu
 
 /// Ties one engine to its host, and says so. One that may not be that host's keeps nobody from starting the server: the
 /// others work on.
-async fn attach_named(one: NamedEngine, engine: &Engine) -> Result<String, Failure> {
-    let docker = connect(&one, engine)?;
+async fn attach_named(one: NamedEngine, engine: &Engine, lease: &Lease) -> Result<String, Failure> {
+    let docker = connect(&one, engine, lease)?;
     let words = in_words(&one.url, describe(&docker).await);
     let attached = engine
         .attach(Attachment {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::kept::Kept;
-use super::{broken, cannot_open, lock, open, say, schemas};
+use super::{broken, cannot_open, lock, prepared, say, schemas};
 use crate::cli::Place;
 use crate::config;
 use crate::engine::EngineConfig;
@@ -167,11 +167,12 @@ pub(super) async fn restore(place: &Place, from: &Path) -> Result<(), Failure> {
 async fn check(staged: &Path) -> Result<(), Failure> {
     Store::check(staged).map_err(cannot_open)?;
     let registry = Arc::new(schemas::load(None)?);
-    let engine = open(
+    let engine = prepared(
         registry,
         &Kept::in_file(staged),
         Arc::new(SystemClock),
         EngineConfig::default(),
+        None,
     )
     .await?
     .engine;

@@ -139,7 +139,24 @@ fn address(flag: &str, text: &str) -> Result<SocketAddr, Failure> {
     found.ok_or_else(bad)
 }
 
+/// Who reaches a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// An address at which everybody who reaches it may do everything if access control is off, although that was not said.
+    pub too_open: Option<SocketAddr>,
+    /// One that other machines reach.
+    pub outward: Option<SocketAddr>,
+}
+
 impl Doors {
+    /// Who reaches them.
+    pub fn reach(&self, serve: &Serve) -> Reach {
+        Reach {
+            too_open: self.too_open(serve),
+            outward: self.outward(),
+        }
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Door> {
         [Some(&self.main), self.secured.as_ref(), self.docker.as_ref()]
@@ -155,7 +172,7 @@ impl Doors {
     }
 
     /// One that other machines reach.
-    pub fn outward(&self) -> Option<SocketAddr> {
+    fn outward(&self) -> Option<SocketAddr> {
         let mut all = self.all().filter(|door| !door.asks_for_certificates);
         all.find(|door| !door.address.ip().is_loopback())
             .map(|door| door.address)

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use crate::engine::{EngineConfig, TunnelEngines};
-use crate::runtime::docker::Docker;
+use crate::model::Lease;
+use crate::runtime::docker::{Docker, Owner};
 use crate::runtime::{Error, Result, Runtime, TunnelWay, Tunnels};
 use crate::tunnel::Hub;
 
 /// The engines behind a hub.
-struct ByHub(Arc<Hub>);
+struct ByHub(Arc<Hub>, Lease);
 
 impl Tunnels for ByHub {
     fn engine(&self, server_uuid: &str, agent: &str) -> Result<Arc<dyn Runtime>> {
-        Ok(Arc::new(Docker::by_tunnel(self.way(agent)?, server_uuid)))
+        let lease = &self.1;
+        Ok(Arc::new(Docker::by_tunnel(
+            self.way(agent)?,
+            Owner { server_uuid, lease },
+        )))
     }
 
     fn way(&self, agent: &str) -> Result<TunnelWay> {
@@ -35,9 +40,9 @@ impl Tunnels for ByHub {
 }
 
 /// Lets agents dial in, each into its place of the hub.
-pub(super) fn allow(config: EngineConfig, hub: &Arc<Hub>) -> EngineConfig {
+pub(super) fn allow(config: EngineConfig, hub: &Arc<Hub>, lease: &Lease) -> EngineConfig {
     EngineConfig {
-        tunnels: Some(TunnelEngines(Arc::new(ByHub(hub.clone())))),
+        tunnels: Some(TunnelEngines(Arc::new(ByHub(hub.clone(), lease.clone())))),
         ..config
     }
 }

@@ -28,7 +28,7 @@ pub use access::{Bearer, BearerRole, NewBearer};
 pub use access::{Candidate, KeptKey, KeyProof, SigningKey};
 pub use accounts::FirstAdmin;
 pub use accounts::Identity;
-pub use accounts::{AccessMode, LOCAL, LocalAuth};
+pub use accounts::{AccessMode, KEY_CHECK, LOCAL, LocalAuth, opens_check};
 pub use balancers::BalancerKeeper;
 pub use core::FASTER;
 pub use core::Policy;

@@ -5,15 +5,34 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, HeaderMap};
+use actix_web::{HttpMessage as _, HttpRequest};
 
 use super::headers::first_item;
 use super::json::push_lower;
 
+/// What another server of ours, which passed a request on, says of who sent it. It is among the extensions of a request of which it
+/// was proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassedOn {
+    /// Whom the other server heard it from.
+    pub peer: IpAddr,
+    /// Whether that connection is in TLS.
+    pub is_secured: bool,
+}
+
 /// Where a request comes from: the peer, or what a trusted proxy says.
 pub fn client(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> Option<IpAddr> {
-    client_ip(request.headers(), request.peer_addr().map(|a| a.ip()), trusted_proxies)
+    let passed_on = request.extensions().get::<PassedOn>().copied();
+    let peer = passed_on.map(|passed_on| passed_on.peer);
+    let peer = peer.or_else(|| request.peer_addr().map(|address| address.ip()));
+    client_ip(request.headers(), peer, trusted_proxies)
+}
+
+/// Whether the client speaks in TLS with this program.
+pub fn is_secured(request: &HttpRequest) -> bool {
+    let passed_on = request.extensions().get::<PassedOn>().copied();
+    passed_on.map_or_else(|| request.app_config().secure(), |passed_on| passed_on.is_secured)
 }
 
 fn client_ip(headers: &HeaderMap, peer: Option<IpAddr>, trusted_proxies: &[IpAddr]) -> Option<IpAddr> {

@@ -67,7 +67,7 @@ impl Store {
             }
             #[cfg(feature = "postgres")]
             Database::Postgres(url) => {
-                let place = postgres::Place::of(url)?;
+                let place = postgres::Place::of(url)?.for_member(config.member.as_deref());
                 let (store, state) = postgres::Store::open(&place, config, clock, layout, after_commit, fault)?;
                 (Kind::Postgres(store), state)
             }

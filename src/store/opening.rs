@@ -60,6 +60,8 @@ pub struct StoreConfig {
     pub readers: u32,
     /// Page cache of each connection, in KiB; of SQLite only.
     pub cache_kib: u32,
+    /// The uuid of the member that opens it, where several servers share it: only the one that leads may.
+    pub member: Option<String>,
 }
 
 impl StoreConfig {
@@ -77,6 +79,7 @@ impl StoreConfig {
             database,
             readers,
             cache_kib: 4096,
+            member: None,
         }
     }
 }
@@ -118,6 +121,11 @@ impl OpenError {
 #[derive(Debug, thiserror::Error)]
 #[error("another drover uses it")]
 pub(super) struct Taken;
+
+/// That a database cannot be shared.
+#[derive(Debug, thiserror::Error)]
+#[error("a file is one server's: several share a database of PostgreSQL")]
+pub(super) struct Unshared;
 
 /// How a database stands to this binary.
 #[derive(Debug, Clone, PartialEq, Eq)]

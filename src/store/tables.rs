@@ -117,3 +117,22 @@ diesel::table! {
         id -> BigInt,
     }
 }
+
+#[cfg(feature = "postgres")]
+diesel::table! {
+    member (id) {
+        id -> BigInt,
+        uuid -> Text,
+        address -> Text,
+        version -> Text,
+        heartbeat_ms -> BigInt,
+    }
+}
+
+#[cfg(feature = "postgres")]
+diesel::table! {
+    lease (holder) {
+        holder -> Text,
+        until_ms -> BigInt,
+    }
+}

@@ -3,7 +3,8 @@
 //! `matrix` runs whole lives of services in process and dies at each commit, before and after each call of the
 //! runtime, and between a commit and its answer. `process` does what only a real process can: being killed, sharing
 //! a folder, ending with a status; `resume` is about those who listen to a server that is killed, `logs` about what a
-//! server writes down while secrets pass through it, `configured` about
+//! server writes down while secrets pass through it, `members` about several servers on one database, `members_database` about
+//! what becomes of them when the database goes away, `configured` about
 //! what a start does with its flags, `command_line` about what is said of them.
 #![allow(
     clippy::disallowed_methods,
@@ -32,6 +33,9 @@ mod hyper;
 mod kill_points;
 mod logs;
 mod matrix;
+mod members;
+mod members_database;
+mod members_world;
 mod meshed;
 mod moved;
 mod process;

@@ -157,7 +157,7 @@ impl Server {
     }
 
     /// Looks until `is_it` holds.
-    fn wait(&self, path: &str, within: Duration, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait(&self, path: &str, within: Duration, is_it: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
         loop {
             let found = self.get(path);
@@ -173,7 +173,7 @@ impl Server {
     }
 
     /// A service of so many simulated containers, active.
-    fn active_service(&self, scale: usize) -> String {
+    pub fn active_service(&self, scale: usize) -> String {
         let stack = self.post("stacks", &json!({"name": "front"}));
         let config = json!({"imageUuid": "sim:one"});
         let body = json!({"name": "web", "stackId": stack["id"], "scale": scale, "launchConfig": config, "startOnCreate": true});
@@ -188,7 +188,7 @@ impl Server {
     }
 
     /// How many running containers have this image.
-    fn running(&self, image: &str) -> usize {
+    pub fn running(&self, image: &str) -> usize {
         count(&self.get("containers?limit=1000"), image, "running")
     }
 
@@ -198,13 +198,18 @@ impl Server {
         self.child.wait().expect("it ends");
     }
 
-    /// Tells it to stop, and waits until it has.
-    pub fn terminate(mut self) -> ExitStatus {
+    /// Sends it a signal: `TERM`, `STOP`.
+    pub fn signal(&self, name: &str) {
         let told = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .args(["-c", &format!("kill -{name} {}", self.child.id())])
             .status()
             .expect("sh runs");
         assert!(told.success());
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
         wait_for(&mut self.child).expect("it stops")
     }
 }

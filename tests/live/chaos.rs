@@ -1,7 +1,7 @@
 //! A server that is killed every few seconds, for minutes, while services come, change, crash and go on a real engine. At the
 //! end nothing may be lost, left over, stuck, or called healthy that is not.
 //!
-//! It takes `DROVER_TEST_CHAOS` seconds; without that it is skipped.
+//! It takes `DROVER_TEST_CHAOS` seconds; without that it is skipped. `members` has the same done to several servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -161,11 +161,24 @@ fn count(world: &World, trouble: &Trouble, figures: &mut Figures) {
     let on_engine = world
         .docker
         .run(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &filter]);
-    let on_engine: BTreeSet<&str> = on_engine.lines().collect();
+    let mut on_engine: BTreeSet<&str> = on_engine.lines().collect();
+    // Name servers are no containers of anybody's.
+    let names = world.docker.run(&[
+        "ps",
+        "--all",
+        "--no-trunc",
+        "--quiet",
+        "--filter",
+        "label=io.drover.names",
+    ]);
+    on_engine.retain(|id| !names.lines().any(|name| name == *id));
     let running = world.docker.run(&["ps", "--no-trunc", "--quiet", "--filter", &filter]);
     let running: BTreeSet<&str> = running.lines().collect();
     let known: BTreeSet<&str> = ours.iter().filter_map(|c| c["externalId"].as_str()).collect();
-    figures.orphans = on_engine.difference(&known).map(|id| (*id).to_owned()).collect();
+    let orphans = on_engine.difference(&known);
+    figures.orphans = orphans
+        .map(|id| format!("{id} {}", world.docker.inspect(id)["Name"]))
+        .collect();
     for row in &ours {
         let id = row["externalId"].as_str().unwrap_or_default();
         let is_crashing = row["name"].as_str().is_some_and(|name| name.contains("crashing"));
@@ -212,6 +225,14 @@ fn a_server_that_is_killed_again_and_again_loses_nothing() {
         return;
     };
     let Some(mut world) = World::start() else { return };
+    live_through(&mut world, seconds, |world| {
+        world.kill_server();
+        world.restart_server();
+    });
+}
+
+/// Services live for so many seconds while something is done to the server every few of them; then nothing may be wrong.
+pub fn live_through(world: &mut World, seconds: u64, mut disturb: impl FnMut(&mut World)) {
     let stack = world.stack(STACK);
     let mut figures = Figures::default();
     let mut trouble = Trouble {
@@ -230,16 +251,15 @@ fn a_server_that_is_killed_again_and_again_loses_nothing() {
     while Instant::now() < end {
         let next = Instant::now() + KILL_EVERY;
         while Instant::now() < next {
-            trouble.go_on(&world, &mut figures);
+            trouble.go_on(world, &mut figures);
             std::thread::sleep(KILL_EVERY / 4);
         }
-        world.kill_server();
+        disturb(world);
         figures.kills += 1;
-        world.restart_server();
     }
     // The last upgrade is brought to its end, and then everything has to come to rest.
     wait_until("everything to rest", REST, || {
-        let services = rows(&world, "/services?limit=1000");
+        let services = rows(world, "/services?limit=1000");
         if let Some(upgraded) = services
             .iter()
             .find(|s| s["name"] == "upgraded" && s["state"] == "upgraded")
@@ -248,7 +268,7 @@ fn a_server_that_is_killed_again_and_again_loses_nothing() {
             world.api.send("POST", url, Some(json!({})));
         }
         let awake: Vec<String> = services.iter().filter(|s| !rests(s)).map(name_of).collect();
-        let alone = rows(&world, "/containers?limit=1000");
+        let alone = rows(world, "/containers?limit=1000");
         let busy = alone
             .iter()
             .filter(|c| c["serviceIds"].as_array().is_none_or(Vec::is_empty) && c["transitioning"] == "yes");
@@ -260,7 +280,7 @@ fn a_server_that_is_killed_again_and_again_loses_nothing() {
             Err(awake)
         }
     });
-    count(&world, &trouble, &mut figures);
+    count(world, &trouble, &mut figures);
     println!("{figures:#?}");
     let wrong = [
         &figures.lost,

@@ -30,6 +30,7 @@ mod fuzz;
 mod hyper;
 mod many;
 mod medstack;
+mod members;
 mod mesh;
 mod name_servers;
 mod names;

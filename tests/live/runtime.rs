@@ -12,7 +12,7 @@ use std::time::Duration;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::query_parameters::{CreateImageOptionsBuilder, InspectContainerOptions, KillContainerOptions};
 use drover::model::port::PortSpec;
-use drover::runtime::docker::{Docker, LABEL_UUID};
+use drover::runtime::docker::{Docker, LABEL_UUID, Owner};
 use drover::runtime::{
     ContainerSpec, Error, Found, Life, NetworkAttachment, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy,
     Runtime, RuntimeEvent,
@@ -55,7 +55,7 @@ impl Engine {
         let path = url.strip_prefix("unix://").unwrap_or(&url);
         let stranger =
             bollard::Docker::connect_with_unix(path, 60, bollard::API_DEFAULT_VERSION).expect("the engine's socket");
-        let docker = Arc::new(Docker::connect(&url, None, &server).expect("an address"));
+        let docker = Arc::new(Docker::connect(&url, None, Owner::alone(&server)).expect("an address"));
         let engine = Self {
             url,
             docker,
@@ -433,7 +433,7 @@ async fn a_sidekick_shares_its_providers_network_and_needs_it() {
 async fn what_a_stranger_has_is_told_by_kind() {
     with_engine(|engine| async move {
         let network = engine.network().await;
-        let other = Docker::connect(&engine.url, None, "a-stranger").unwrap();
+        let other = Docker::connect(&engine.url, None, Owner::alone("a-stranger")).unwrap();
         let mut theirs = engine.spec("taken", managed(&network, 9, &[], &[]), json!({}));
         theirs.ports = vec![PortSpec::parse("28765:80").unwrap()];
         other.create(&theirs).await.unwrap();
@@ -606,7 +606,12 @@ async fn a_silent_engine_is_noticed_and_its_return_too() {
         let (frozen, is_frozen) = watch::channel(false);
         let path = engine.url.strip_prefix("unix://").unwrap_or(&engine.url).to_owned();
         let proxy = tokio::spawn(freezable(path, UnixListener::bind(&socket).unwrap(), is_frozen));
-        let docker = Docker::connect(&format!("unix://{}", socket.display()), None, &engine.server).unwrap();
+        let docker = Docker::connect(
+            &format!("unix://{}", socket.display()),
+            None,
+            Owner::alone(&engine.server),
+        )
+        .unwrap();
         let spec = engine.spec("silent", NetworkAttachment::None, json!({}));
         engine.run(&spec).await;
 

@@ -108,14 +108,24 @@ impl World {
         };
         let address = address.unwrap_or(&docker.url).to_owned();
         let server = Server::start_with(&address, flags);
+        Some(Self::of(docker, address, server))
+    }
+
+    /// With a server that was started already.
+    pub fn of(docker: Docker, address: String, server: Server) -> Self {
         let api = server.api("v2-beta/projects/1a5");
-        Some(Self {
+        Self {
             docker,
             address,
             api,
             server,
             stacks: RefCell::default(),
-        })
+        }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Server {
+        &self.server
     }
 
     /// What the server has logged so far, and said at its start.
@@ -273,6 +283,7 @@ pub struct Server {
     data: TempDir,
     program: std::path::PathBuf,
     flags: Vec<String>,
+    env: Vec<(&'static str, String)>,
     port: u16,
     child: Option<Child>,
 }
@@ -285,6 +296,11 @@ impl Server {
 
     /// The same with further flags.
     pub fn start_with(docker: &str, flags: &[&str]) -> Self {
+        Self::start_in(docker, flags, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn start_in(docker: &str, flags: &[&str], env: &[(&'static str, String)]) -> Self {
         let data = tempfile::Builder::new().prefix("drover-live-").tempdir().unwrap();
         // The system chooses; that nobody else takes the port in between is likely enough.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -293,6 +309,7 @@ impl Server {
             data,
             program: env!("CARGO_BIN_EXE_drover").into(),
             flags,
+            env: env.to_vec(),
             port,
             child: None,
         };
@@ -318,7 +335,8 @@ impl Server {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    fn launch(&mut self, docker: &str) {
+    /// Starts it again on the same data and the same port.
+    pub fn launch(&mut self, docker: &str) {
         assert!(self.child.is_none(), "the server runs already");
         let data = self.data.path().join("data");
         std::fs::create_dir_all(&data).unwrap();
@@ -334,6 +352,7 @@ impl Server {
             .arg(data)
             .args(["--docker", docker])
             .args(&self.flags)
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -353,7 +372,17 @@ impl Server {
         });
     }
 
-    fn kill(&mut self) {
+    /// Sends it a signal: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("the server runs").id();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid.to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use drover::runtime::docker::Swarm as Cluster;
+use drover::runtime::docker::{Owner, Swarm as Cluster};
 use drover::runtime::{Cluster as _, NetworkSpec, Runtime};
 use serde_json::{Value, json};
 
@@ -333,7 +333,12 @@ fn sixty_projects_have_an_overlay_each_and_leave_none_behind() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(async {
         let certificates = Path::new("/run/drover-live/swarm/client");
-        let cluster = Cluster::connect(&["tcp://10.77.0.1:2376".to_owned()], Some(certificates), "sixty").unwrap();
+        let cluster = Cluster::connect(
+            &["tcp://10.77.0.1:2376".to_owned()],
+            Some(certificates),
+            Owner::alone("sixty"),
+        )
+        .unwrap();
         let nodes = cluster.nodes().await.unwrap();
         let engines: Vec<Arc<dyn Runtime>> = nodes
             .iter()

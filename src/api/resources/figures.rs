@@ -7,7 +7,7 @@ use super::collection;
 use crate::api::wire::call::{Call, Reply, block};
 use crate::engine::Engine;
 use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
-use crate::model::{Error, Result};
+use crate::model::{Error, Result, Timestamp};
 use crate::schema::TypeView;
 
 /// One of a list.
@@ -53,7 +53,7 @@ async fn read(call: &Call<'_>, ty: &TypeView) -> Result<Vec<Figures>> {
     match ty.def.id.as_str() {
         "processSummary" => block(move || summaries(&engine)).await,
         "processPool" => Ok(vec![pool(&engine)]),
-        _ => Ok(vec![member(&engine, call, &ty.prefix)]),
+        _ => Ok(members(&engine, call, &ty.prefix)),
     }
 }
 
@@ -83,20 +83,37 @@ fn pool(engine: &Engine) -> Figures {
     }
 }
 
-fn member(engine: &Engine, call: &Call<'_>, prefix: &str) -> Figures {
+/// The servers that have this database: this one alone, by the address that it was asked at, or all, by those that they advertise.
+fn members(engine: &Engine, call: &Call<'_>, prefix: &str) -> Vec<Figures> {
     let server = engine.server_figures();
-    let address = call.base.root.split("://").nth(1).unwrap_or_default();
+    if server.members.is_empty() {
+        return vec![member(
+            prefix,
+            1,
+            &call.base.root,
+            &server.uuid,
+            server.heartbeat,
+            false,
+        )];
+    }
+    let members = server.members.iter();
+    members
+        .map(|one| member(prefix, one.id, &one.address, &one.uuid, one.heartbeat, true))
+        .collect()
+}
+
+fn member(prefix: &str, id: i64, url: &str, uuid: &str, heartbeat: Timestamp, is_clustered: bool) -> Figures {
+    let address = url.split("://").nth(1).unwrap_or_default();
     let host = address.split('/').next().unwrap_or_default();
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, port.parse().unwrap_or(80)),
-        _ => (host, if call.base.root.starts_with("https") { 443 } else { 80 }),
+        _ => (host, if url.starts_with("https") { 443 } else { 80 }),
     };
-    let config = json!({"advertiseAddress": name, "httpPort": port, "clustered": false});
+    let config = json!({"advertiseAddress": name, "httpPort": port, "clustered": is_clustered});
     Figures {
-        id: Some(format!("{prefix}1")),
+        id: Some(format!("{prefix}{id}")),
         fields: map(json!({
-            "name": name, "uuid": server.uuid, "clustered": false, "config": config.to_string(),
-            "heartbeat": server.heartbeat.0,
+            "name": name, "uuid": uuid, "clustered": is_clustered, "config": config.to_string(), "heartbeat": heartbeat.0,
         })),
     }
 }

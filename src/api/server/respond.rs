@@ -81,7 +81,7 @@ pub async fn respond(request: &HttpRequest, payload: &mut Option<web::Payload>, 
     if let (Target::Root, true, true, Some(ui)) = (&route.target, is_page, is_read, &state.ui) {
         return ui.serve(request.path(), request.headers()).await;
     }
-    let base = Base::new(request.headers(), request.app_config().secure(), &route);
+    let base = Base::new(request.headers(), address::is_secured(request), &route);
     let parts = Parts {
         request,
         route,

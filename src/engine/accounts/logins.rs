@@ -6,7 +6,7 @@ use crate::engine::access::{API_KEY_SECRET, Candidate, is_of_bootstrap, is_secre
 use crate::engine::core::{Core, Proof, Scope, new_row, retire, retire_part};
 use crate::model::{Error, ErrorKind, Fields, Resource, ResourceId, Result, State};
 use crate::schema::Type;
-use crate::secret;
+use crate::secret::{self, Keeper};
 use crate::store::{Changes, CredentialSecret, NewResource, Tx};
 
 /// The provider that this build has: passwords of its own.
@@ -19,7 +19,12 @@ pub(super) const SECURITY: &str = "api.security.enabled";
 pub(super) const PASSWORD: &str = "password";
 
 /// A setting that opens with this server's key only.
-pub(crate) const KEY_CHECK: &str = "drover.key.check";
+pub const KEY_CHECK: &str = "drover.key.check";
+
+/// Whether this is the key that the setting, if there is one, was sealed with.
+pub fn opens_check(keeper: &Keeper, sealed: Option<&str>) -> bool {
+    sealed.is_none_or(|sealed| keeper.unseal(KEY_CHECK, sealed).is_some())
+}
 
 /// How long a login lasts if no setting says otherwise: sixteen hours.
 const EXPIRY_MS: u64 = 57_600_000;

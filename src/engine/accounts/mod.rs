@@ -19,6 +19,5 @@ pub(crate) use dispatch::{act, create, handle, remove, update};
 pub(crate) use fields::derive;
 pub use first_admin::FirstAdmin;
 pub(crate) use lists::{is_named_in_any_case, own_condition, restrict_list};
-pub(crate) use logins::KEY_CHECK;
-pub use logins::{AccessMode, LOCAL, LocalAuth};
+pub use logins::{AccessMode, KEY_CHECK, LOCAL, LocalAuth, opens_check};
 pub use people::Identity;

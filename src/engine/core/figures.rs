@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Result, Timestamp};
+use crate::model::{Member, Result, Timestamp};
 
 use super::queue::Key;
 use super::state::Core;
@@ -37,13 +37,15 @@ pub struct WorkerFigures {
     pub ended: u64,
 }
 
-/// This server, as one of those that have its database: the only one.
+/// This server, as one of those that have its database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFigures {
     /// Made with the database.
     pub uuid: String,
     /// Now: it answers.
     pub heartbeat: Timestamp,
+    /// All of them, where several share it.
+    pub members: Vec<Member>,
 }
 
 impl Core {
@@ -94,6 +96,7 @@ impl Core {
         ServerFigures {
             uuid: self.store.server_uuid().to_owned(),
             heartbeat: self.now(),
+            members: self.config.members.all(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::model::{Clock, Error, Fields, Resource, ResourceId, Result, Timestamp};
+use crate::model::{Clock, Error, Fields, Members, Resource, ResourceId, Result, Timestamp};
 use crate::runtime::{ConnectEngine, Found, Runtime, Tunnels};
 use crate::schema::{Machine, Registry, Type, TypeView, Version};
 use crate::secret::{KEY_BYTES, Keeper};
@@ -54,6 +54,8 @@ pub struct EngineConfig {
     pub tunnels: Option<TunnelEngines>,
     /// Connects to engines that are named while the server runs; without it none may be.
     pub connect: Option<Connect>,
+    /// The servers that share the database, where there are several.
+    pub members: Members,
 }
 
 /// See [`EngineConfig::connect`].
@@ -116,6 +118,7 @@ impl Default for EngineConfig {
             simulators: None,
             tunnels: None,
             connect: None,
+            members: Members::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::engine::access::{Candidate, KeyProof, SigningKey, notes_of_bootstrap_key, unauthorized};
-use crate::engine::accounts::{AccessMode, KEY_CHECK, LocalAuth};
+use crate::engine::accounts::{AccessMode, KEY_CHECK, LocalAuth, opens_check};
 use crate::engine::core::{Account, Input, Policy, Proof, Reach, Scope, Standing, TOKEN};
 use crate::model::{Error, ResourceId, Result, State};
 use crate::schema::{Role, Version};
@@ -218,7 +218,7 @@ impl Engine {
     pub fn key_fits(&self) -> Result<bool> {
         let core = self.core();
         let stored = core.store.setting(KEY_CHECK)?;
-        Ok(stored.is_none_or(|sealed| core.config.secrets.unseal(KEY_CHECK, &sealed).is_some()))
+        Ok(opens_check(&core.config.secrets, stored.as_deref()))
     }
 
     /// Makes a key, or makes it right, for the account that `name` says.

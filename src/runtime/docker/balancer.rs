@@ -8,7 +8,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::name_image::{self, Image};
 use super::tape::{self, Access, Member};
 use super::way::{self, Way};
-use super::{Inner, LONG, SHORT, gone};
+use super::{Inner, LONG, SHORT, check_lease, gone};
+use crate::model::Lease;
 use crate::model::balancer_table::{Answer, Feed};
 use crate::runtime::{BalancerFeed, ContainerSpec, Error, FileSpec, Result};
 
@@ -68,7 +69,10 @@ pub(super) async fn open(docker: &Inner, uuid: &str) -> Result<Box<dyn BalancerF
     }
     words.extend([program, "balancer".to_owned(), "feed".to_owned()]);
     let way = way::attach(docker, &there.external_id, words).await?;
-    Ok(Box::new(BalancerWay(way)))
+    Ok(Box::new(BalancerWay {
+        way,
+        lease: docker.lease.clone(),
+    }))
 }
 
 /// Whether a container has a file.
@@ -104,13 +108,17 @@ async fn put_program(docker: &Inner, id: &str, image: &Image) -> Result<()> {
         .await
 }
 
-struct BalancerWay(Way);
+struct BalancerWay {
+    way: Way,
+    lease: Lease,
+}
 
 #[async_trait]
 impl BalancerFeed for BalancerWay {
     async fn send(&mut self, news: &Feed) -> Result<Answer> {
+        check_lease(&self.lease)?;
         let line = serde_json::to_vec(news).map_err(|e| Error::Failed(format!("writing the table: {e}")))?;
-        let answer = self.0.exchange(line, LONG).await?;
+        let answer = self.way.exchange(line, LONG).await?;
         serde_json::from_slice(&answer).map_err(|e| way::broken(&format!("an answer that is none: {e}")))
     }
 }

@@ -12,6 +12,7 @@ use super::{
     NameServerFound, NameServerSpec, NetworkFound, NetworkSpec, Probe, ProbeResult, PullPolicy, RegistryAuth, Result,
     Runtime, RuntimeEvent, SecretFile, TunnelWay,
 };
+use crate::model::Lease;
 use address::Address;
 use async_trait::async_trait;
 use bollard::models::VolumeCreateRequest;
@@ -21,6 +22,8 @@ use bollard::query_parameters::{
 };
 use failure::{failure, forbidden, forgive_gone, gone, is_forbidden, start_failure};
 use futures_util::stream::BoxStream;
+pub use owner::Owner;
+use owner::check_lease;
 pub use spec::create_body;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -46,6 +49,7 @@ mod name_image;
 mod name_server;
 mod network;
 mod observed;
+mod owner;
 mod reach;
 mod secrets;
 mod socket;
@@ -103,6 +107,8 @@ struct Inner {
     address: Address,
     client: OnceLock<bollard::Docker>,
     server_uuid: String,
+    /// Whether this server may ask the engine for anything.
+    lease: Lease,
     starts: Semaphore,
     networks: Mutex<()>,
     /// Where it is a node of a swarm.
@@ -125,36 +131,37 @@ impl Docker {
     ///
     /// # Errors
     /// [`Error::Failed`] if the address cannot be understood or certificates are missing.
-    pub fn connect(url: &str, cert_dir: Option<&Path>, server_uuid: &str) -> Result<Self> {
-        Ok(Self::at(Address::parse(url, cert_dir)?, server_uuid))
+    pub fn connect(url: &str, cert_dir: Option<&Path>, owner: Owner<'_>) -> Result<Self> {
+        Ok(Self::at(Address::parse(url, cert_dir)?, owner))
     }
 
     /// The same with certificates as texts.
     ///
     /// # Errors
     /// [`Error::Failed`] if the address cannot be understood, or has no TLS for the certificates.
-    pub fn connect_to(address: &EngineAddress, server_uuid: &str) -> Result<Self> {
-        Ok(Self::at(Address::read(address)?, server_uuid))
+    pub fn connect_to(address: &EngineAddress, owner: Owner<'_>) -> Result<Self> {
+        Ok(Self::at(Address::read(address)?, owner))
     }
 
     /// The same for an engine on another machine that a socket of this one leads to.
-    pub fn by_tunnel(way: TunnelWay, server_uuid: &str) -> Self {
-        Self::at(way.into(), server_uuid)
+    pub fn by_tunnel(way: TunnelWay, owner: Owner<'_>) -> Self {
+        Self::at(way.into(), owner)
     }
 
-    fn at(address: Address, server_uuid: &str) -> Self {
+    fn at(address: Address, owner: Owner<'_>) -> Self {
         Self {
-            inner: Arc::new(Inner::at(address, server_uuid, None)),
+            inner: Arc::new(Inner::at(address, owner, None)),
         }
     }
 }
 
 impl Inner {
-    fn at(address: Address, server_uuid: &str, membership: Option<swarm::Membership>) -> Self {
+    fn at(address: Address, owner: Owner<'_>, membership: Option<swarm::Membership>) -> Self {
         Self {
             address,
             client: OnceLock::new(),
-            server_uuid: server_uuid.to_owned(),
+            server_uuid: owner.server_uuid.to_owned(),
+            lease: owner.lease.clone(),
             starts: Semaphore::new(STARTS),
             networks: Mutex::const_new(()),
             membership,
@@ -168,6 +175,7 @@ impl Inner {
 
     /// The client. Made on first success, because bollard refuses to make one while the socket's file is missing.
     fn api(&self) -> Result<&bollard::Docker> {
+        check_lease(&self.lease)?;
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
@@ -181,6 +189,7 @@ impl Inner {
         limit: Duration,
         call: impl Future<Output = std::result::Result<T, bollard::errors::Error>>,
     ) -> Result<T> {
+        check_lease(&self.lease)?;
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(e)) => match &self.address {

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::name_image::PROGRAM;
 use super::way::{self, Input, Output};
-use super::{Inner, SHORT, name_server};
+use super::{Inner, SHORT, check_lease, name_server};
+use crate::model::Lease;
 use crate::model::network_table::{Answer, Asked, Feed};
 use crate::runtime::{Error, NameFeed, Probe, ProbeResult, Result};
 
@@ -53,6 +54,7 @@ impl Ways {
 /// A way that is open, until it is dropped.
 struct Way {
     shared: Arc<Shared>,
+    lease: Lease,
     /// What carries lines in both directions.
     _carriers: JoinSet<()>,
 }
@@ -94,6 +96,7 @@ pub(super) async fn open(docker: &Inner, project_uuid: &str) -> Result<Box<dyn N
     docker.ways.note(project_uuid, &shared);
     Ok(Box::new(Way {
         shared,
+        lease: docker.lease.clone(),
         _carriers: carriers,
     }))
 }
@@ -105,6 +108,7 @@ fn broken(why: &str) -> Error {
 #[async_trait]
 impl NameFeed for Way {
     async fn send(&mut self, news: &Feed) -> Result<Answer> {
+        check_lease(&self.lease)?;
         let line = line_of(news).map_err(|e| Error::Failed(format!("writing the table: {e}")))?;
         let (sender, answer) = oneshot::channel();
         self.shared.lock().table = Some(sender);

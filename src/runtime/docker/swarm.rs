@@ -13,7 +13,8 @@ use bollard::query_parameters::{InspectContainerOptions, ListNodesOptions};
 
 use super::address::Address;
 use super::network::{self, Sort};
-use super::{Docker, Inner, SHORT};
+use super::{Docker, Inner, Owner, SHORT};
+use crate::model::Lease;
 use crate::runtime::{Availability, Cluster, Error, NetworkFound, NetworkSpec, Node, Result, Runtime, TunnelWay};
 
 /// The label of a node whose value is the address of its engine.
@@ -37,6 +38,7 @@ pub(super) struct Managers {
     last: AtomicUsize,
     certificates: Option<PathBuf>,
     server_uuid: String,
+    lease: Lease,
     /// Two callers of one server make no network twice.
     networks: tokio::sync::Mutex<()>,
     seen: Mutex<Seen>,
@@ -84,19 +86,20 @@ impl Swarm {
     ///
     /// # Errors
     /// [`Error::Failed`] if an address cannot be understood or certificates are missing.
-    pub fn connect(urls: &[String], certificates: Option<&Path>, server_uuid: &str) -> Result<Self> {
+    pub fn connect(urls: &[String], certificates: Option<&Path>, owner: Owner<'_>) -> Result<Self> {
         let managers = urls.iter().map(|url| {
             let address = Address::parse(url, certificates)?;
             Ok(Manager {
                 url: url.clone(),
-                engine: Inner::at(address, server_uuid, None),
+                engine: Inner::at(address, owner, None),
             })
         });
         let inner = Managers {
             managers: managers.collect::<Result<_>>()?,
             last: AtomicUsize::new(0),
             certificates: certificates.map(Path::to_owned),
-            server_uuid: server_uuid.to_owned(),
+            server_uuid: owner.server_uuid.to_owned(),
+            lease: owner.lease.clone(),
             networks: tokio::sync::Mutex::const_new(()),
             seen: Mutex::default(),
         };
@@ -131,8 +134,12 @@ impl Swarm {
             swarm: self.inner.clone(),
             node: id.to_owned(),
         };
+        let owner = Owner {
+            server_uuid: &self.inner.server_uuid,
+            lease: &self.inner.lease,
+        };
         Arc::new(Docker {
-            inner: Arc::new(Inner::at(address, &self.inner.server_uuid, Some(membership))),
+            inner: Arc::new(Inner::at(address, owner, Some(membership))),
         })
     }
 }

@@ -86,15 +86,22 @@ fn addresses_are_understood_or_refused() {
         ("ftp://x", false),
         ("docker", false),
     ] {
-        assert_eq!(Docker::connect(url, None, "s").is_ok(), good, "{url}");
+        assert_eq!(Docker::connect(url, None, Owner::alone("s")).is_ok(), good, "{url}");
     }
-    assert!(Docker::connect("tcp://127.0.0.1:2376", Some(Path::new("/nonexistent")), "s").is_err());
+    assert!(
+        Docker::connect(
+            "tcp://127.0.0.1:2376",
+            Some(Path::new("/nonexistent")),
+            Owner::alone("s")
+        )
+        .is_err()
+    );
 }
 
 #[tokio::test]
 async fn an_engine_that_is_away_is_unreachable_and_no_reason_to_fail_early() {
     for url in ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:1"] {
-        let docker = Docker::connect(url, None, "s");
+        let docker = Docker::connect(url, None, Owner::alone("s"));
         let result = match docker {
             Ok(docker) => Runtime::ping(&docker).await,
             Err(e) => Err(e),

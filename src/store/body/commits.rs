@@ -88,7 +88,9 @@ impl Commits {
         let mut told = Told::default();
         let mut next = Some(first);
         let mut has_written = false;
-        self.tx.numbers = Numbers::default();
+        if !dialect::KEEPS_NUMBERS {
+            self.tx.numbers = Numbers::default();
+        }
         while let Some(job) = next.take() {
             has_written |= self.run_one(job, jobs, &mut finished, &mut told);
             if began.elapsed() < COMMIT_BUDGET {
@@ -111,6 +113,7 @@ impl Commits {
             Err(error) => {
                 jobs.trouble.is_stuck(error.to_string());
                 self.tx.line.roll_back();
+                self.tx.numbers = Numbers::default();
                 false
             }
         };

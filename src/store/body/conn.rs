@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::r2d2::{Pool, PooledConnection};
+use diesel::r2d2::{NopErrorHandler, Pool, PooledConnection};
 
 use super::bodies::Unpacker;
 use super::commits::Commits;
@@ -52,7 +52,7 @@ impl Store {
         let mut conn = dialect::connect(place, config.cache_kib).map_err(failed)?;
         let state = bring_up(&mut conn)?;
         dialect::limit(&mut conn).map_err(|e| failed(Box::new(e)))?;
-        let (server_uuid, epoch) = begin_epoch(&mut conn).map_err(|e| failed(Box::new(e)))?;
+        let (server_uuid, epoch) = begin_epoch(place, &mut conn).map_err(|e| failed(Box::new(e)))?;
         let newest = dialect::last_number(&mut conn, "change_event").map_err(|e| failed(Box::new(e)))?;
         let told = Arc::new(AtomicI64::new(newest));
         let identity = Identity::note(place, &mut conn, &server_uuid, epoch).map_err(failed)?;
@@ -63,6 +63,8 @@ impl Store {
             // A start waits for the one that it needs, not for one more.
             .min_idle(Some(0))
             .test_on_check_out(dialect::LOOKS_AT_READERS)
+            // What is wrong is told to whoever asks.
+            .error_handler(Box::new(NopErrorHandler))
             .connection_timeout(Duration::from_secs(dialect::PATIENCE_SECONDS))
             .build(manager)
             .map_err(|e| failed(Box::new(e)))?;
@@ -145,7 +147,7 @@ impl Store {
 }
 
 /// Makes the tables what this build expects, and moves rows to where it does.
-pub(super) fn bring_up(conn: &mut Conn) -> Result<SchemaState, MigrateError> {
+pub(in crate::store) fn bring_up(conn: &mut Conn) -> Result<SchemaState, MigrateError> {
     let state = migrate(conn)?;
     let moved = audit::move_old(conn).map_err(|e| MigrateError::Failed(Box::new(e)))?;
     if moved > 0 {
@@ -154,8 +156,9 @@ pub(super) fn bring_up(conn: &mut Conn) -> Result<SchemaState, MigrateError> {
     Ok(state)
 }
 
-fn begin_epoch(conn: &mut Conn) -> QueryResult<(String, i64)> {
+fn begin_epoch(place: &Place, conn: &mut Conn) -> QueryResult<(String, i64)> {
     dialect::transaction(conn, |conn| {
+        dialect::check_turn(place, conn)?;
         let found: Option<(String, i64)> = server::table
             .select((server::uuid, server::epoch))
             .first(conn)

@@ -8,19 +8,23 @@ use super::{MigrateError, SchemaState};
 
 /// Applies what is missing.
 pub(in crate::store) fn migrate(conn: &mut Conn) -> Result<SchemaState, MigrateError> {
-    let known: Vec<String> = MigrationSource::<Db>::migrations(&MIGRATIONS)
-        .map_err(MigrateError::Failed)?
-        .iter()
-        .map(|m| m.name().version().to_string())
-        .collect();
-    let applied = conn.applied_migrations().map_err(MigrateError::Failed)?;
-    if let Some(unknown) = applied.iter().map(ToString::to_string).find(|v| !known.contains(v)) {
-        return Err(MigrateError::Newer(unknown));
-    }
+    check_known(conn)?;
     let ran = conn.run_pending_migrations(MIGRATIONS).map_err(MigrateError::Failed)?;
     Ok(if ran.is_empty() {
         SchemaState::Current
     } else {
         SchemaState::Migrated(ran.len())
     })
+}
+
+/// Makes sure that no newer version has been here.
+pub(in crate::store) fn check_known(conn: &mut Conn) -> Result<(), MigrateError> {
+    let known: Vec<String> = MigrationSource::<Db>::migrations(&MIGRATIONS)
+        .map_err(MigrateError::Failed)?
+        .iter()
+        .map(|m| m.name().version().to_string())
+        .collect();
+    let applied = conn.applied_migrations().map_err(MigrateError::Failed)?;
+    let unknown = applied.iter().map(ToString::to_string).find(|v| !known.contains(v));
+    unknown.map_or(Ok(()), |version| Err(MigrateError::Newer(version)))
 }

@@ -51,6 +51,10 @@ fn failed(what: &'static str) -> impl Fn(diesel::result::Error) -> Error + Copy 
 }
 
 pub(in crate::store) use conn::Store;
+#[allow(unused_imports, reason = "for databases that several servers share")]
+pub(in crate::store) use conn::bring_up;
+#[allow(unused_imports, reason = "for databases that several servers share")]
+pub(in crate::store) use migrate::check_known;
 #[cfg(test)]
 pub(in crate::store) use migrate::migrate;
 pub(in crate::store) use moving::Side;

@@ -1,8 +1,9 @@
 //! The numbers of new rows. The writer, which alone inserts, counts them itself: asking the database for each would cost as
 //! much as a row.
 //!
-//! Nothing is remembered from one transaction to the next: in each, a sequence is read from the database before its first
-//! number is given. What is taken back takes back its numbers, so that none is missing afterwards.
+//! A sequence is read from the database before its first number is given: in each transaction where that costs little, and where it
+//! costs a trip, in the first and in the one after a failure. What is taken back takes back its numbers, so that none is missing
+//! afterwards. Another server that took this one's place cannot have given them meanwhile: then nothing of this one is written.
 
 use diesel::result::QueryResult;
 
@@ -23,7 +24,7 @@ pub(super) enum Sequence {
 /// By their numbers: the tables in whose names the database keeps them.
 const TABLES: [&str; 3] = ["resource", "process_instance", "change_event"];
 
-/// How far the sequences are in one transaction, once one of them was asked for.
+/// How far the sequences are, once one of them was asked for.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Numbers(Option<[Last; TABLES.len()]>);
 

@@ -20,6 +20,7 @@ use super::place::{self, Failed};
 pub(super) use super::place::{Conn, Place};
 #[cfg(test)]
 pub(super) use super::scratch_tests::scratch;
+use super::seat;
 use crate::model::{Error, ErrorKind, Result};
 use crate::store::Scalar;
 use crate::store::known::known;
@@ -35,6 +36,8 @@ pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/
 
 /// Whether the database notes by itself what number a row of `resource`, `process_instance` or `change_event` was given.
 pub(super) const NOTES_NUMBERS: bool = false;
+/// Whether the last numbers are kept from one transaction to the next: asking for them takes a trip to the database.
+pub(super) const KEEPS_NUMBERS: bool = true;
 /// Whether a reader is looked at before it is used: the other end may be gone.
 pub(super) const LOOKS_AT_READERS: bool = true;
 /// How long a reader is waited for, in seconds.
@@ -107,6 +110,11 @@ pub(super) fn limit(conn: &mut Conn) -> QueryResult<()> {
 /// Runs `work` in a write transaction of its own. For what comes before the writer runs.
 pub(super) fn transaction<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> QueryResult<T>) -> QueryResult<T> {
     conn.transaction(work)
+}
+
+/// Waits for what others are writing, and makes sure that whoever opened it may go on: of several servers only the one that leads.
+pub(super) fn check_turn(place: &Place, conn: &mut Conn) -> QueryResult<()> {
+    seat::check_turn(place, conn)
 }
 
 /// By what a database is known again: by what it says.

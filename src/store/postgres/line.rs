@@ -19,7 +19,7 @@ use crate::store::known::Known;
 
 const BEGIN: &str = "BEGIN";
 /// What is read after it is still so when it is written: all writers wait for each other here.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('drover'), hashtext(current_schema()))";
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('drover'), hashtext(current_schema()))";
 /// A server that was taken over from finds no row of its own, and divides by zero.
 const FENCE: &str = "SELECT 1 / count(*) FROM server WHERE uuid = ? AND epoch = ?";
 const NOTE_COMMIT: &str = "UPDATE last_commit SET id = ?";

@@ -10,9 +10,11 @@ mod line_tests;
 mod place;
 #[cfg(test)]
 mod scratch_tests;
+mod seat;
 
 pub(super) use body::{Side, Store, Tx};
 pub(super) use place::Place;
+pub(super) use seat::Seat;
 
 use super::{OpenError, PostgresUrl};
 

@@ -31,13 +31,16 @@ pub(super) type Conn = AsyncConnectionWrapper<AsyncPgConnection, Parked>;
 pub(super) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// What every connection is told: a statement may take so long, and so long it may wait for what others hold.
-const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'; \
+const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '3s'; \
     SET default_transaction_isolation = 'read committed'";
 /// What those are told that only read.
 const READS_ONLY: &str = "SET default_transaction_read_only = on";
 /// Held as long as a server's connection is there. One that was killed is noticed at once, one on a machine that is gone later.
 const ALONE: &str =
     "SET lock_timeout = '5s'; SELECT pg_advisory_lock(hashtext('drover server'), hashtext(current_schema()))";
+/// The same of each of several that share it.
+const TOGETHER: &str =
+    "SET lock_timeout = '5s'; SELECT pg_advisory_lock_shared(hashtext('drover server'), hashtext(current_schema()))";
 /// Another encoding keeps not every text, or cuts it at other places.
 const ENCODING: &str = "DO $$ BEGIN IF current_setting('server_encoding') <> 'UTF8' THEN \
     RAISE EXCEPTION 'its encoding is %, and has to be UTF8', current_setting('server_encoding'); END IF; END $$";
@@ -85,6 +88,8 @@ pub(in crate::store) struct Place {
     url: PostgresUrl,
     config: Arc<tokio_postgres::Config>,
     tls: Option<Arc<ClientConfig>>,
+    /// The member that uses it, where several servers share it.
+    member: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Place {
@@ -118,7 +123,19 @@ impl Place {
             url: url.clone(),
             config: Arc::new(config),
             tls: tls.client().map_err(failed)?.map(Arc::new),
+            member: None,
         })
+    }
+
+    /// The same for one of several servers that share it.
+    pub(in crate::store) fn for_member(mut self, uuid: Option<&str>) -> Self {
+        self.member = uuid.map(Arc::from);
+        self
+    }
+
+    /// Which of several servers uses it.
+    pub(super) fn member(&self) -> Option<&str> {
+        self.member.as_deref()
     }
 
     /// What keeps it from being written, to begin with.
@@ -146,7 +163,8 @@ impl Place {
         let mut conn = self.connect()?;
         conn.batch_execute(ENCODING)?;
         conn.batch_execute(SCHEMA)?;
-        conn.batch_execute(ALONE).map_err(|error| match error {
+        let held = if self.member.is_some() { TOGETHER } else { ALONE };
+        conn.batch_execute(held).map_err(|error| match error {
             DbError::DatabaseError(_, about) if about.message().contains("lock timeout") => Taken.into(),
             other => Failed::from(other),
         })?;

@@ -36,7 +36,8 @@ pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/
 
 /// Whether the database notes by itself what number a row of `resource`, `process_instance` or `change_event` was given.
 pub(super) const NOTES_NUMBERS: bool = true;
-
+/// Whether the last numbers are kept from one transaction to the next: asking for them takes a trip to the database.
+pub(super) const KEEPS_NUMBERS: bool = false;
 /// Whether a reader is looked at before it is used: the other end may be gone.
 pub(super) const LOOKS_AT_READERS: bool = false;
 /// How long a reader is waited for, in seconds.
@@ -175,6 +176,12 @@ fn make_reader(conn: &mut Conn, cache_kib: u32) -> QueryResult<()> {
 /// From now on only what is short is done.
 #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
 pub(super) fn limit(_: &mut Conn) -> QueryResult<()> {
+    Ok(())
+}
+
+/// Whether whoever opened it may go on: a file is one server's.
+#[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
+pub(super) fn check_turn(_: &Place, _: &mut Conn) -> QueryResult<()> {
     Ok(())
 }
 
