@@ -131,7 +131,7 @@ fn body(server: &Server, path: &str) -> String {
     text
 }
 
-fn container_path(filled: &Filled, n: u64) -> String {
+pub fn container_path(filled: &Filled, n: u64) -> String {
     format!(
         "/v2-beta/containers/1i{}",
         filled.containers[scattered(n, filled.containers.len())]
@@ -146,7 +146,7 @@ fn object_path(filled: &Filled, n: u64) -> String {
 }
 
 /// Lists of 100 of one project's rows with a filter.
-fn list_path(filled: &Filled, kind: &str, state: &str, n: u64) -> String {
+pub fn list_path(filled: &Filled, kind: &str, state: &str, n: u64) -> String {
     let project = filled.projects[scattered(n, filled.projects.len())];
     format!("/v2-beta/projects/1a{project}/{kind}?limit=100&state={state}")
 }

@@ -31,6 +31,7 @@ mod load;
 mod machine;
 mod names;
 mod pages;
+mod postgres;
 mod report;
 mod subscribers;
 
@@ -59,7 +60,7 @@ pub struct Options {
     /// How long a round takes.
     #[arg(long, default_value = "1500", value_parser = milliseconds, value_name = "MS")]
     round: Duration,
-    /// Only these parts: http, access, scale, subscribers, names, start, simulated, import, telling, engines, pages, docker, around, grown (this one only if it is named).
+    /// Only these parts: http, access, scale, subscribers, names, start, simulated, import, telling, engines, pages, docker, around, postgres (where one is named), grown (this one only if it is named).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Who listens.
@@ -104,11 +105,15 @@ fn main() {
     let folder = options.folder.clone().unwrap_or_else(|| temporary.path().to_owned());
     let wants = |part: &str| options.only.is_empty() || options.only.iter().any(|o| o == part);
     let mut figures = vec![http::disk(&folder)];
-    let small = (wants("http") || wants("scale") || wants("access")).then(|| fill(&folder, "small", options.small));
+    let small = (wants("http") || wants("scale") || wants("access") || wants("postgres"))
+        .then(|| fill(&folder, "small", options.small));
     let large = (wants("scale") || wants("start")).then(|| fill(&folder, "large", options.rows));
     machine::pin_loader();
     if let Some(small) = small.as_ref().filter(|_| wants("http")) {
         figures.extend(http::against_floor(&options, &folder, small));
+    }
+    if let Some(small) = small.as_ref().filter(|_| wants("postgres")) {
+        figures.extend(postgres::beside_sqlite(&options, &folder, small));
     }
     if let Some(small) = small.as_ref().filter(|_| wants("access")) {
         figures.extend(access::with_keys(&options, &folder, small));
@@ -171,6 +176,7 @@ fn main() {
         "telling",
         "engines",
         "pages",
+        "postgres",
         "docker",
         "import-100",
         "import-400",
