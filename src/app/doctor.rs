@@ -19,7 +19,7 @@ use super::engines::{LOCAL_SOCKET, describe};
 use super::kept;
 use super::listening::{self, Door};
 use super::serving::check_pool;
-use super::{cannot_open, hold, say, schemas};
+use super::{cannot_open, hold, say, schemas, several};
 use crate::api::UiFolder;
 
 /// Below this a database can be in the way of itself; bytes.
@@ -122,6 +122,7 @@ fn settings(serve: &Serve, findings: &mut Findings) {
         };
         check_pool(&pool)?;
         config::log_filter(serve)?;
+        several::asked_for(serve)?;
         if let Some(dir) = config::ui_dir(serve) {
             UiFolder::open(dir).map_err(|e| Failure::config(format!("--ui-dir {}: {e}", dir.display())))?;
         }

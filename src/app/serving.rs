@@ -329,7 +329,7 @@ pub(super) async fn told_to_stop() {
 }
 
 /// Every subscriber holds a file descriptor open, and what a shell gives is often 1024. Says how many there may be now.
-fn raise_file_limit() -> Option<u64> {
+pub(super) fn raise_file_limit() -> Option<u64> {
     let wanted = rlimit::Resource::NOFILE.get_hard().unwrap_or(u64::MAX);
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) => {

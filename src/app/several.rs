@@ -7,17 +7,18 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::kept::Kept;
 use super::listening::{AllOpen, Doors, Open};
-use super::serving::{Start, greet, serve_here, told_to_stop};
+use super::serving::{Start, greet, raise_file_limit, serve_here, told_to_stop};
 use super::{cannot_open, key_of, other_key};
 use crate::cli::{Dialect, Serve};
 use crate::config;
 use crate::dialects::docker;
-use crate::engine::{Engine, opens_check};
+use crate::engine::{Engine, KEY_CHECK, opens_check};
 use crate::failure::{Failure, Status};
 use crate::keyfile;
 use crate::members::{Advertised, Door, Entrance, Front, Standing, Turn};
@@ -26,6 +27,9 @@ use crate::model::id::new_uuid;
 use crate::model::time::SystemClock;
 use crate::secret::Keeper;
 use crate::store::{SchemaState, Seat};
+
+/// How long it may take to hear that another server leads.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
 
 /// By which address the others reach this server, if it is one of several; what does not go together with that is refused.
 pub(super) fn asked_for(serve: &Serve) -> Result<Option<Advertised>, Failure> {
@@ -62,12 +66,14 @@ pub(super) async fn serve_in_turn(start: Start<'_>, advertised: Advertised, door
     let (uuid, address) = (new_uuid().to_string(), advertised.to_string());
     let mut seat = Seat::take(&database, &uuid, &address, crate::VERSION).map_err(cannot_open)?;
     let unread = |e| Failure::new(Status::Database, format!("reading {database}: {e}"));
-    if !opens_check(
-        &keeper,
-        seat.setting(crate::engine::KEY_CHECK).map_err(unread)?.as_deref(),
-    ) {
+    let sealed = seat.setting(KEY_CHECK).map_err(unread)?;
+    if !opens_check(&keeper, sealed.as_deref()) {
+        // Else the others would hear of it for a while.
+        let _ = seat.leave();
         return Err(other_key(&database));
     }
+    // Each connection that is passed on is two.
+    raise_file_limit();
     let reach = start.reach;
     let open = doors.open()?;
     let no_thread = |e| Failure::new(Status::Internal, format!("keeping the place among the servers: {e}"));
@@ -82,6 +88,10 @@ pub(super) async fn serve_in_turn(start: Start<'_>, advertised: Advertised, door
             serve_here(start, || Ok(open), Some(&turn)).await
         }
     };
+    if ended.is_err() {
+        // The database may have said so before the others did.
+        let _ = tokio::time::timeout(KNOWN_WITHIN, over(Some(turn.standing()))).await;
+    }
     let is_lost = *turn.standing().borrow() == Standing::Lost;
     turn.leave();
     match is_lost {

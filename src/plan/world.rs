@@ -161,9 +161,14 @@ impl World {
                     UnitId::Known(uuid) => uuid.clone(),
                     UnitId::New(number) => format!("n{round}-{number}"),
                 };
-                let is_same = |i: &Instance| {
-                    i.unit == unit && i.config == *config && !i.is_parked && i.state != InstanceState::Removing
+                // What stops on a lost host leaves its place to the next, as what is being removed does.
+                let is_lost = |i: &Instance| self.observed.hosts.iter().any(|h| Some(h.id) == i.host && h.is_lost);
+                let leaves = |i: &Instance| match i.state {
+                    InstanceState::Removing => true,
+                    InstanceState::Stopping => is_lost(i),
+                    _ => false,
                 };
+                let is_same = |i: &Instance| i.unit == unit && i.config == *config && !i.is_parked && !leaves(i);
                 if !self.observed.instances.iter().any(is_same) {
                     let made = self.add(&unit, *index, config.as_deref(), version, host.0);
                     made.state = InstanceState::Starting;

@@ -27,6 +27,7 @@ mod docker_specs;
 mod engines;
 mod full_disk;
 mod fuzz;
+mod growing;
 mod hyper;
 mod many;
 mod medstack;

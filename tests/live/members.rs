@@ -20,13 +20,13 @@ const STANDS: Duration = Duration::from_secs(8);
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// A PostgreSQL as long as it is held.
-struct Postgres {
+pub struct Postgres {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Postgres {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lib/postgres-env");
         let mut child = Command::new(script)
             .args(["bash", "-c", "echo \"$DROVER_TEST_DATABASE\"; read -r _"])
@@ -51,7 +51,8 @@ impl Drop for Postgres {
     }
 }
 
-fn leads(server: &Server) -> bool {
+/// Whether a server is the one that leads.
+pub fn leads(server: &Server) -> bool {
     let client = reqwest::blocking::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(1))

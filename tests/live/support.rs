@@ -172,7 +172,7 @@ impl World {
 
     /// The same with other flags.
     pub fn restart_server_with(&mut self, flags: &[&str]) {
-        self.server.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        self.server.set_flags(flags);
         self.restart_server();
     }
 
@@ -389,7 +389,18 @@ impl Server {
         }
     }
 
-    fn stop(&mut self) {
+    /// Where its data is.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.data.path().join("data")
+    }
+
+    /// From the next start on it has these flags.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+    }
+
+    /// Stops it as an operator would, and waits for its end.
+    pub fn stop(&mut self) {
         let mut child = self.child.take().expect("the server runs");
         let asked = Command::new("kill")
             .args(["-TERM", &child.id().to_string()])
