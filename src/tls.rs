@@ -1,11 +1,35 @@
-//! TLS with whoever answers: for what is believed by something else than its certificate.
+//! How this program speaks TLS to others: with those whom certain authorities vouch for, or with whoever answers, for what is
+//! believed by something else than its certificate.
 
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+/// A client that believes these authorities, and shows no certificate of its own.
+///
+/// # Errors
+/// The cryptography that was compiled in knows no version of TLS that is safe.
+pub fn believing(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// The authorities that this machine believes; one that cannot be read vouches for nobody.
+pub fn authorities() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (_, unread) = roots.add_parsable_certificates(found.certs);
+    if unread > 0 {
+        log::debug!("{unread} authorities of this machine cannot be read");
+    }
+    roots
+}
 
 /// A client that takes every certificate. That whoever shows it has its key is still asked.
 ///

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use tokio_tungstenite::Connector;
@@ -134,12 +134,7 @@ fn believing(authorities: Vec<CertificateDer<'static>>) -> Result<Connector, Str
     for certificate in authorities {
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = crate::tls::believing(roots).map_err(|error| error.to_string())?;
     Ok(Connector::Rustls(Arc::new(config)))
 }
 

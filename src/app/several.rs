@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::kept::Kept;
-use super::listening::{AllOpen, Doors, Open};
+use super::listening::{AllOpen, Doors};
 use super::serving::{Start, greet, raise_file_limit, serve_here, told_to_stop};
 use super::{cannot_open, key_of, other_key};
 use crate::cli::{Dialect, Serve};
@@ -133,18 +133,21 @@ pub(super) async fn over(standing: Option<watch::Receiver<Standing>>) {
 async fn follow(front: &Front, turn: &Turn, open: &AllOpen, is_outward: bool) -> Result<Next, Failure> {
     let mut standing = turn.standing();
     let follows = async {
-        let unheard = |open: &Open| open.unheard();
-        let all = [Some(&open.main), open.secured.as_ref(), open.docker.as_ref()];
+        let doors = [
+            (Some(&open.main), ""),
+            (open.secured.as_ref(), ""),
+            (open.docker.as_ref(), docker::MOUNT),
+        ];
         let mut serving = Vec::new();
-        for (at, open) in all.into_iter().enumerate().filter_map(|(at, open)| Some((at, open?))) {
-            let cannot = unheard(open);
+        for (open, prefix) in doors.into_iter().filter_map(|(open, prefix)| Some((open?, prefix))) {
+            let unheard = open.unheard();
             let door = Door {
-                listener: open.listener.try_clone().map_err(&cannot)?,
+                listener: open.listener.try_clone().map_err(&unheard)?,
                 tls: open.tls.clone().map(Arc::new),
-                prefix: if at == 2 { docker::MOUNT } else { "" },
+                prefix,
                 is_outward,
             };
-            serving.push(async move { front.serve(&door).await.map_err(cannot) });
+            serving.push(async move { front.serve(&door).await.map_err(unheard) });
         }
         futures_util::future::try_join_all(serving).await.map(drop)
     };

@@ -5,6 +5,20 @@
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, UPGRADE};
 
+/// Headers that are for one connection, and end with it.
+pub const OF_A_CONNECTION: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+];
+
 /// The text of a header that is there exactly once.
 pub fn one_text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut values = headers.get_all(name);

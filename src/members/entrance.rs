@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{Error, HttpMessage as _, HttpResponse};
 
 use super::hop::{self, Hop};
+use super::refusal;
 use crate::model::{Clock, Lease};
 use crate::secret::Keeper;
 
@@ -50,10 +52,16 @@ impl Entrance {
 }
 
 impl Shared {
-    /// Notes who sent it, if it was passed on; why it is refused, if it is.
+    /// Notes who sent it, if it was passed on; the answer, if it goes no further.
     fn look_at(&self, request: &ServiceRequest) -> Option<HttpResponse> {
         if !self.lease.holds() {
-            return Some(not_leading());
+            return Some(match request.path() {
+                // Of the process, which is well.
+                "/healthz" => HttpResponse::Ok()
+                    .content_type("text/plain; charset=utf-8")
+                    .body("ok, and does not lead at the moment"),
+                _ => not_leading(),
+            });
         }
         let said = request.headers().get(hop::HEADER)?.to_str().ok()?;
         let hop = Hop::read(said, &self.keeper, self.clock.now())?;
@@ -61,21 +69,25 @@ impl Shared {
         (hop.is_outward && (self.is_too_open)()).then(|| {
             let why = "access control is off, and the server that was asked can be reached from other machines: \
                        turn it on, or start all servers with --open-access";
-            HttpResponse::Forbidden().json(serde_json::json!({
-                "type": "error", "baseType": "error", "status": 403, "code": "Forbidden", "message": why,
-            }))
+            refused(StatusCode::FORBIDDEN, "Forbidden", why)
         })
     }
 }
 
 fn not_leading() -> HttpResponse {
     let why = "this server does not lead at the moment; nothing was done";
-    HttpResponse::ServiceUnavailable()
-        .insert_header((hop::NOT_LEADING, "true"))
-        .insert_header((RETRY_AFTER, "1"))
-        .json(serde_json::json!({
-            "type": "error", "baseType": "error", "status": 503, "code": "ServiceUnavailable", "message": why,
-        }))
+    refused(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", why)
+}
+
+fn refused(status: StatusCode, code: &str, why: &str) -> HttpResponse {
+    let mut answer = HttpResponse::build(status);
+    answer.content_type("application/json");
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer
+            .insert_header((hop::NOT_LEADING, "true"))
+            .insert_header((RETRY_AFTER, "1"));
+    }
+    answer.body(refusal::body(status.as_u16(), code, why))
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Entrance

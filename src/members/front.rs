@@ -31,8 +31,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::hop::{self, Hop};
 use super::reach::{Advertised, Stream};
+use super::refusal;
 use super::turn::Standing;
 use crate::http::address::PassedOn;
+use crate::http::headers::OF_A_CONNECTION;
 use crate::model::Clock;
 use crate::secret::Keeper;
 
@@ -442,10 +444,7 @@ fn without_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection"] {
+    for name in OF_A_CONNECTION {
         headers.remove(name);
     }
 }
@@ -461,10 +460,7 @@ fn said(status: StatusCode, content_type: &'static str, text: String) -> Respons
 
 /// A refusal as the API has them.
 fn error(status: StatusCode, code: &str, why: &str) -> Response<Body> {
-    let body = serde_json::json!({
-        "type": "error", "baseType": "error", "status": status.as_u16(), "code": code, "message": why,
-    });
-    said(status, "application/json", body.to_string())
+    said(status, "application/json", refusal::body(status.as_u16(), code, why))
 }
 
 fn unavailable(why: &str) -> Response<Body> {

@@ -9,6 +9,7 @@ mod entrance;
 mod front;
 mod hop;
 mod reach;
+mod refusal;
 mod turn;
 
 pub use entrance::Entrance;

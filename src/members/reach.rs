@@ -4,9 +4,8 @@ use std::fmt::{self, Display};
 use std::io::{Error, ErrorKind, Result};
 use std::sync::{Arc, OnceLock};
 
-use rustls::crypto::ring;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -89,14 +88,7 @@ fn tls() -> Result<Arc<ClientConfig>> {
     if let Some(known) = KNOWN.get() {
         return Ok(known.clone());
     }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = crate::tls::believing(crate::tls::authorities()).map_err(Error::other)?;
     Ok(KNOWN.get_or_init(|| Arc::new(config)).clone())
 }
 

@@ -115,12 +115,12 @@ impl Drop for Turn {
 impl Keeping {
     fn run(mut self, stopped: &mpsc::Receiver<()>) {
         loop {
-            let done = match *self.standing.borrow() {
+            let leads = match *self.standing.borrow() {
                 Standing::Leading => true,
                 Standing::Following(_) => false,
                 Standing::Lost => break,
             };
-            let done = if done { self.lead_on() } else { self.look() };
+            let done = if leads { self.lead_on() } else { self.look() };
             match done {
                 Ok(()) if self.is_away => {
                     log::info!("the other servers are heard of again");

@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::crypto::ring;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -179,33 +178,23 @@ impl Sender {
         if let Some(known) = self.tls.get() {
             return Ok(known.clone());
         }
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        let (_, unread) = roots.add_parsable_certificates(found.certs);
+        let roots = crate::tls::authorities();
         if roots.is_empty() {
             return Err("this machine believes no authority: it has no ca-certificates".to_owned());
         }
-        if unread > 0 {
-            log::debug!("{unread} authorities of this machine cannot be read");
-        }
-        Ok(self.tls.get_or_init(|| Arc::new(config_of(roots))).clone())
+        let config = crate::tls::believing(roots).map_err(|e| e.to_string())?;
+        Ok(self.tls.get_or_init(|| Arc::new(config)).clone())
     }
 
     /// One that believes these authorities.
     #[cfg(test)]
-    fn believing(roots: RootCertStore) -> Self {
+    fn believing(roots: rustls::RootCertStore) -> Self {
         Self {
-            tls: OnceLock::from(Arc::new(config_of(roots))),
+            tls: OnceLock::from(Arc::new(
+                crate::tls::believing(roots).unwrap_or_else(|e| unreachable!("{e}")),
+            )),
         }
     }
-}
-
-fn config_of(roots: RootCertStore) -> ClientConfig {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let Ok(builder) = builder.with_safe_default_protocol_versions() else {
-        unreachable!("ring has what the versions of TLS need")
-    };
-    builder.with_root_certificates(roots).with_no_client_auth()
 }
 
 /// A connection to the first of these that takes one.
@@ -257,8 +246,9 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use rustls::ServerConfig;
+    use rustls::crypto::ring;
     use rustls::pki_types::PrivatePkcs8KeyDer;
+    use rustls::{RootCertStore, ServerConfig};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;

@@ -140,6 +140,13 @@ fn several_servers_go_on_when_their_database_is_started_again() {
         503,
         "nothing is answered that may be old"
     );
+    for server in &servers {
+        assert_eq!(
+            server.status_of("/healthz"),
+            200,
+            "the process is well, and not to be started anew"
+        );
+    }
     postgres.control(0, &["start"]);
     works(&servers, &load);
     let told = load.end();

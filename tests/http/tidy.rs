@@ -10,7 +10,7 @@ mod planted;
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("plan", &["model"]),
-    ("outgoing", &[]),
+    ("outgoing", &["tls"]),
     ("probe", &["model"]),
     ("schema", &["model"]),
     ("compose", &["model"]),
@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["model"]),
     ("api", &["auth", "http", "engine", "schema", "tunnel", "model"]),
     ("dialects", &["auth", "http", "engine", "schema", "model"]),
-    ("members", &["http", "store", "secret", "model"]),
+    ("members", &["http", "store", "secret", "tls", "model"]),
     ("tls", &[]),
     ("tunnel", &[]),
     ("agent", &["tunnel", "failure", "tls", "model"]),

@@ -3,13 +3,12 @@
 //!
 //! An ordinary run takes half a minute; `DROVER_TEST_MEMBERS` says another number of seconds.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::chaos::live_through;
 use crate::fuzz::number_in;
-use crate::support::{Docker, PATIENCE, Server, World, real_part, wait_until};
+use crate::support::{Docker, PATIENCE, Server, World, real_part, saying_script, wait_until};
 
 /// How long it takes if nothing is said.
 const SECONDS: u32 = 30;
@@ -27,18 +26,8 @@ pub struct Postgres {
 
 impl Postgres {
     pub fn start() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lib/postgres-env");
-        let mut child = Command::new(script)
-            .args(["bash", "-c", "echo \"$DROVER_TEST_DATABASE\"; read -r _"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut url)
-            .unwrap();
-        let url = url.trim().to_owned();
+        let says = ["bash", "-c", "echo \"$DROVER_TEST_DATABASE\"; read -r _"];
+        let (child, url) = saying_script("postgres-env", &says);
         assert!(url.starts_with("postgres://"), "{url}");
         Self { child, url }
     }

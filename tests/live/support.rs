@@ -696,6 +696,13 @@ pub fn names(containers: &[Container]) -> Vec<&str> {
 
 /// A script of `scripts/lib` that says when it is ready, and ends when its standard input does.
 pub fn held_script(name: &str, arguments: &[&str]) -> Child {
+    let (child, said) = saying_script(name, arguments);
+    assert_eq!(said, "ready");
+    child
+}
+
+/// The same of one that says something else first: what that is.
+pub fn saying_script(name: &str, arguments: &[&str]) -> (Child, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lib").join(name);
     let mut child = Command::new(script)
         .args(arguments)
@@ -707,8 +714,7 @@ pub fn held_script(name: &str, arguments: &[&str]) -> Child {
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut said)
         .unwrap();
-    assert_eq!(said.trim(), "ready");
-    child
+    (child, said.trim().to_owned())
 }
 
 /// A port of this machine that nobody listens on.

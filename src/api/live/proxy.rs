@@ -23,7 +23,7 @@ use super::streams::Streams;
 use crate::api::wire::request::Query;
 use crate::engine::Connection;
 use crate::http::body::{self, Arriving};
-use crate::http::headers::is_websocket;
+use crate::http::headers::{OF_A_CONNECTION, is_websocket};
 use crate::http::sockets::Place;
 use crate::model::{Error, ErrorKind, Result};
 
@@ -47,19 +47,6 @@ const SANDBOX: &str = "sandbox; frame-ancestors 'none'";
 
 /// Methods that are carried.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-/// Headers that are for one connection, and end with it.
-const OF_A_CONNECTION: [&str; 10] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-];
 /// Headers of a request that are the server's: who logs in there, and where.
 const OF_THE_SERVER: [&str; 6] = [
     "authorization",

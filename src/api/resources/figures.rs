@@ -7,7 +7,7 @@ use super::collection;
 use crate::api::wire::call::{Call, Reply, block};
 use crate::engine::Engine;
 use crate::http::json::{push_comma, push_escaped, push_key, push_option, push_str};
-use crate::model::{Error, Result, Timestamp};
+use crate::model::{Error, Member, Result};
 use crate::schema::TypeView;
 
 /// One of a list.
@@ -87,33 +87,31 @@ fn pool(engine: &Engine) -> Figures {
 fn members(engine: &Engine, call: &Call<'_>, prefix: &str) -> Vec<Figures> {
     let server = engine.server_figures();
     if server.members.is_empty() {
-        return vec![member(
-            prefix,
-            1,
-            &call.base.root,
-            &server.uuid,
-            server.heartbeat,
-            false,
-        )];
+        let alone = Member {
+            id: 1,
+            uuid: server.uuid,
+            address: call.base.root.clone(),
+            version: String::new(),
+            heartbeat: server.heartbeat,
+        };
+        return vec![member(prefix, &alone, false)];
     }
-    let members = server.members.iter();
-    members
-        .map(|one| member(prefix, one.id, &one.address, &one.uuid, one.heartbeat, true))
-        .collect()
+    server.members.iter().map(|one| member(prefix, one, true)).collect()
 }
 
-fn member(prefix: &str, id: i64, url: &str, uuid: &str, heartbeat: Timestamp, is_clustered: bool) -> Figures {
-    let address = url.split("://").nth(1).unwrap_or_default();
+fn member(prefix: &str, member: &Member, is_clustered: bool) -> Figures {
+    let address = member.address.split("://").nth(1).unwrap_or_default();
     let host = address.split('/').next().unwrap_or_default();
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, port.parse().unwrap_or(80)),
-        _ => (host, if url.starts_with("https") { 443 } else { 80 }),
+        _ => (host, if member.address.starts_with("https") { 443 } else { 80 }),
     };
     let config = json!({"advertiseAddress": name, "httpPort": port, "clustered": is_clustered});
     Figures {
-        id: Some(format!("{prefix}{id}")),
+        id: Some(format!("{prefix}{}", member.id)),
         fields: map(json!({
-            "name": name, "uuid": uuid, "clustered": is_clustered, "config": config.to_string(), "heartbeat": heartbeat.0,
+            "name": name, "uuid": member.uuid, "clustered": is_clustered, "config": config.to_string(),
+            "heartbeat": member.heartbeat.0,
         })),
     }
 }

@@ -251,29 +251,19 @@ impl Tls {
             Self::Anybody(_) => return Ok(Some(crate::tls::with_anybody()?)),
             Self::Checked(file) => file,
         };
-        let mut roots = RootCertStore::empty();
-        match file {
-            None => {
-                for root in rustls_native_certs::load_native_certs().certs {
-                    // One that cannot be read vouches for nobody.
-                    let _ = roots.add(root);
-                }
-            }
-            Some(file) => {
-                for root in CertificateDer::pem_file_iter(file).map_err(|e| format!("sslrootcert {file}: {e}"))? {
-                    roots.add(root.map_err(|e| format!("sslrootcert {file}: {e}"))?)?;
-                }
+        let mut roots = match file {
+            None => crate::tls::authorities(),
+            Some(_) => RootCertStore::empty(),
+        };
+        if let Some(file) = file {
+            for root in CertificateDer::pem_file_iter(file).map_err(|e| format!("sslrootcert {file}: {e}"))? {
+                roots.add(root.map_err(|e| format!("sslrootcert {file}: {e}"))?)?;
             }
         }
         if roots.is_empty() {
             return Err("sslmode=verify-full, but there is no authority to check by: name one with sslrootcert".into());
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Some(config))
+        Ok(Some(crate::tls::believing(roots)?))
     }
 }
 
