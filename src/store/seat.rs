@@ -3,6 +3,11 @@
 //! Who leads is in one row of the database, and ends by its clock unless it is renewed. The lease is only who may begin: what one that
 //! led before still writes is refused by the epoch of the start after it.
 
+#![cfg_attr(
+    not(feature = "postgres"),
+    allow(unused_variables, dead_code, reason = "nobody can take a seat")
+)]
+
 #[cfg(feature = "postgres")]
 use super::postgres;
 use super::{Database, OpenError};
