@@ -287,7 +287,10 @@ fn requests_go_by_host_and_path_and_whoever_comes_or_goes_is_followed() {
 fn a_client_stays_with_its_server_by_a_cookie() {
     let Some(world) = world() else { return };
     let stack = world.stack("sticky");
-    let mut body = web("a", json!({}));
+    // A slow machine is no reason to be left out: this is about cookies.
+    let patient = json!({"port": 80, "requestLine": "GET /health HTTP/1.0", "interval": 200, "responseTimeout": 10_000,
+        "healthyThreshold": 1, "unhealthyThreshold": 5, "initializingTimeout": 60000});
+    let mut body = web("a", json!({ "healthCheck": patient }));
     body["scale"] = json!(3);
     let a = world.active_service(&stack, "a", body);
     world.api.wait(&a, "healthy", |row| row["healthState"] == "healthy");
@@ -295,7 +298,15 @@ fn a_client_stays_with_its_server_by_a_cookie() {
     let policy = json!({"name": "p", "cookie": "STAY", "mode": "insert", "indirect": true, "nocache": true});
     let config = json!({"portRules": [rule(port, &a, json!({}))], "stickinessPolicy": policy});
     balancer(&world, &stack, "lb", &[port], config);
-    assert_eq!(who(port, 12).len(), 3);
+    wait_until("all three to be reached", Duration::from_secs(10), || {
+        let found = who(port, 12);
+        let rows = || {
+            world
+                .api
+                .get(&format!("/services/{}/instances", a["id"].as_str().unwrap()))
+        };
+        if found.len() == 3 { Ok(()) } else { Err((found, rows())) }
+    });
     let first = get_with(port, "any", "/hostname", "").unwrap();
     let cookie = first.head.lines().find_map(|line| line.strip_prefix("set-cookie: "));
     let cookie = cookie
