@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
 use crate::members_world::{Load, Members, TAKEN_OVER, check_nothing_lost, free_port, leader, leads, wait};
 use crate::process::{PATIENCE, Server};
+use crate::secured::{ask, flag, signed, text};
 
 /// One that is told to stop says so, and nobody waits until it is missed.
 const HANDED_OVER: Duration = Duration::from_secs(4);
@@ -292,21 +293,104 @@ fn who_asked_is_known_although_it_was_passed_on() {
 }
 
 #[test]
+fn between_servers_all_is_said_in_tls_also_to_dockers_door() {
+    let Some(members) = Members::new() else { return };
+    let place = tempfile::tempdir().expect("a folder");
+    let (ours, theirs) = (signed(place.path(), "ours"), signed(place.path(), "theirs"));
+    let [ca, cert, key] = [&ours.ca, &ours.cert, &ours.key].map(|path| flag(path));
+    // Where each listens: in plain text, in TLS, and for Docker's clients.
+    let start = |name: &str, pair: [&str; 2]| {
+        let ports: [u16; 3] = std::array::from_fn(|_| free_port());
+        let [plain, tls, docker] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let advertised = format!("https://{tls}");
+        let mut command = members.command(name, ports[0], &["--advertise-address", &advertised]);
+        command
+            .args(["--tls-listen", &tls, "--docker-api-listen", &docker])
+            .args(["--tls-cert", pair[0], "--tls-key", pair[1], "--tls-client-ca", &ca])
+            .env("SSL_CERT_FILE", &ca)
+            .stderr(Stdio::inherit());
+        let server = Server::of(command.spawn().expect("it starts"));
+        assert_eq!(server.address, plain);
+        (server, tls, docker)
+    };
+    let (first, ..) = start("a", [&cert, &key]);
+    wait(PATIENCE, "it leads", || leads(&first));
+    let (second, tls, docker) = start("b", [&cert, &key]);
+    let authority = text(&ours.ca);
+    let own = [text(&ours.cert), text(&ours.key)];
+    let made = second.post("stacks", &json!({"name": "front"}));
+    let asked = |path: &str| ask(&tls, path, authority.as_bytes(), None).expect("an answer");
+    let by_docker = |pair: Option<(&str, &str)>| ask(&docker, "/v1.41/services", authority.as_bytes(), pair);
+    let all_is_there = || {
+        let answer = asked("/v2-beta/projects/1a5/stacks?name=front");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        let link = format!(
+            "\"self\":\"https://{tls}/v2-beta/projects/1a5/stacks/{}\"",
+            made["id"].as_str().expect("an id")
+        );
+        assert!(answer.contains(&link), "{answer}");
+        let answer = by_docker(Some((&own[0], &own[1]))).expect("an answer");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("[]\n"),
+            "{answer}"
+        );
+        by_docker(None).expect_err("no certificate");
+        let foreign = [text(&theirs.cert), text(&theirs.key)];
+        by_docker(Some((&foreign[0], &foreign[1]))).expect_err("another authority's certificate");
+    };
+    all_is_there();
+    first.kill();
+    wait(TAKEN_OVER, "it leads", || leads(&second));
+    all_is_there();
+    // To a server that shows a certificate of nobody it knows nothing is said.
+    let [cert, key] = [&theirs.cert, &theirs.key].map(|path| flag(path));
+    let (third, ..) = start("c", [&cert, &key]);
+    second.terminate();
+    wait(TAKEN_OVER, "it leads", || leads(&third));
+    let (fourth, ..) = start("d", [&flag(&ours.cert), &flag(&ours.key)]);
+    let answer = fourth.client.get(fourth.url("stacks")).send().expect("an answer");
+    assert_eq!(answer.status(), 503);
+}
+
+/// What servers say that are older than the tables.
+const OLDER: i32 = 76;
+
+#[test]
+fn servers_that_are_older_than_the_tables_end_and_never_write() {
+    let Some(members) = Members::new() else { return };
+    let [first, second, third] = members.three();
+    first.post("stacks", &json!({"name": "front"}));
+    // As if one of a newer version had led: it brings the tables up to date when it does.
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')";
+    members.execute(newer);
+    second.post("stacks", &json!({"name": "meanwhile"}));
+    let late = ends(members.command("d", free_port(), &["--advertise-address", "127.0.0.1"]));
+    assert_eq!(late.0, Some(OLDER), "{}", late.1);
+    assert!(late.1.contains("29990101000000"), "{}", late.1);
+    assert!(first.terminate().success());
+    assert_eq!(second.ended().code(), Some(OLDER));
+    assert_eq!(third.ended().code(), Some(OLDER));
+    // A newer one takes it as it is.
+    members.execute("DELETE FROM __diesel_schema_migrations WHERE version = '29990101000000'");
+    let newest = members.start("e");
+    wait(PATIENCE, "it leads", || leads(&newest));
+    assert_eq!(crate::members_world::stacks(&newest), ["front", "meanwhile"]);
+}
+
+/// How a server ends that is not to serve, and what it says.
+fn ends(mut command: std::process::Command) -> (Option<i32>, String) {
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut told = String::new();
+    let mut errors = child.stderr.take().expect("its errors");
+    errors.read_to_string(&mut told).expect("UTF-8");
+    (child.wait().expect("it ends").code(), told)
+}
+
+#[test]
 fn what_does_not_go_together_is_refused() {
     let Some(members) = Members::new() else { return };
     let first = members.start("a");
     wait(PATIENCE, "it leads", || leads(&first));
-    let ends = |mut command: std::process::Command| -> (Option<i32>, String) {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
-        let mut told = String::new();
-        child
-            .stderr
-            .take()
-            .expect("its errors")
-            .read_to_string(&mut told)
-            .expect("UTF-8");
-        (child.wait().expect("it ends").code(), told)
-    };
     let shared = |name: &str, more: &[&str]| members.command(name, free_port(), more);
     let own = ["--advertise-address", "127.0.0.1"];
     let mut other_key = shared("b", &own);

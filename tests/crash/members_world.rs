@@ -44,6 +44,14 @@ impl Members {
         }
     }
 
+    /// Changes what is in the database, behind the servers' backs.
+    pub fn execute(&self, statement: &str) {
+        with_database!(self.folder.path(), |conn| {
+            let done = diesel::sql_query(statement).execute(conn);
+            done.expect("it can be done");
+        });
+    }
+
     /// What starts a server with a folder and a port of its own, and these flags more.
     pub fn command(&self, name: &str, port: u16, more: &[&str]) -> Command {
         let data = self.folder.path().join(name);

@@ -207,6 +207,11 @@ impl Server {
         assert!(told.success());
     }
 
+    /// Waits until it ends by itself.
+    pub fn ended(mut self) -> ExitStatus {
+        wait_for(&mut self.child).expect("it ends")
+    }
+
     /// Tells it to stop, and waits until it has.
     pub fn terminate(mut self) -> ExitStatus {
         self.signal("TERM");

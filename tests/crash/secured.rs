@@ -82,7 +82,7 @@ fn post(path: &str, host: &str, body: &serde_json::Value, connection: &str) -> S
 }
 
 /// What is answered in TLS, to one who believes `authority` and may show a certificate; or why nothing is.
-fn ask(address: &str, path: &str, authority: &[u8], own: Option<(&str, &str)>) -> Result<String, String> {
+pub fn ask(address: &str, path: &str, authority: &[u8], own: Option<(&str, &str)>) -> Result<String, String> {
     send(address, &request(path, address), authority, own)
 }
 
@@ -127,13 +127,13 @@ fn ask_plainly(address: &str, path: &str, host: &str) -> String {
 }
 
 /// An authority and a pair that it signed, as files.
-struct Signed {
-    ca: PathBuf,
-    cert: PathBuf,
-    key: PathBuf,
+pub struct Signed {
+    pub ca: PathBuf,
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
-fn signed(folder: &Path, name: &str) -> Signed {
+pub fn signed(folder: &Path, name: &str) -> Signed {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
@@ -153,11 +153,11 @@ fn signed(folder: &Path, name: &str) -> Signed {
     }
 }
 
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     std::fs::read_to_string(path).expect("a file")
 }
 
-fn flag(path: &Path) -> String {
+pub fn flag(path: &Path) -> String {
     path.display().to_string()
 }
 

@@ -414,6 +414,7 @@ impl Core {
     /// Looks at every service of a project: something they all depend on changed.
     pub(crate) fn look_at_all(&self, account: Option<ResourceId>) -> Result<()> {
         let (now, services) = (self.now(), self.store.ids_of("service", account)?);
+        log::debug!("looking at all {} services of {account:?}", services.len());
         self.queue.push_all(
             services
                 .into_iter()
