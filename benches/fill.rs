@@ -68,6 +68,18 @@ pub fn object(number: u64) -> Value {
     json!({"key": format!("object-{number}"), "resourceData": data})
 }
 
+/// The store alone, without an engine.
+pub fn store(config: &StoreConfig, registry: Arc<Registry>) -> Store {
+    let opened = Store::open(
+        config,
+        Arc::new(SystemClock),
+        Arc::new(Packing(registry)),
+        Box::new(|_| {}),
+        None,
+    );
+    opened.expect("the database").0
+}
+
 fn fields(value: Value) -> Fields {
     Fields::parse(&value.to_string()).expect("an object")
 }
@@ -94,8 +106,7 @@ pub fn drover(folder: &Path, rows: u64) -> Filled {
         let opened = Engine::open(registry.clone(), &config, clock.clone(), with_key, None).expect("a new database");
         opened.engine.prepare().await.expect("seeds");
         opened.engine.close();
-        let packing = Arc::new(Packing(registry.clone()));
-        let (store, _) = Store::open(&config, clock, packing, Box::new(|_| {}), None).expect("the database");
+        let store = store(&config, registry.clone());
         let root = |kind: &str| registry.find_type(kind).expect("a known type").root.clone();
         let (account, instance) = (root("project"), root("container"));
         let projects: Vec<i64> = store

@@ -31,6 +31,7 @@ mod load;
 mod machine;
 mod names;
 mod pages;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod report;
 mod subscribers;
@@ -112,6 +113,7 @@ fn main() {
     if let Some(small) = small.as_ref().filter(|_| wants("http")) {
         figures.extend(http::against_floor(&options, &folder, small));
     }
+    #[cfg(feature = "postgres")]
     if let Some(small) = small.as_ref().filter(|_| wants("postgres")) {
         figures.extend(postgres::beside_sqlite(&options, &folder, small));
     }

@@ -29,6 +29,10 @@ use crate::tunnel::Hub;
 /// as they write for a failure.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(120);
 
+/// Threads that answer requests, where the database is a server: each waits for it meanwhile, and not for a core. With a file it is
+/// one for each core.
+const WAITING_WORKERS: usize = 8;
+
 /// Threads of each worker for lists: as many as find a reader. More would only wait for one, each with memory of its own.
 const BLOCKING_THREADS: usize = 4;
 /// How long open requests may take when the server stops, in seconds.
@@ -116,7 +120,8 @@ pub(super) async fn serve_here(
         Some(turn) => several::entrance(serve, turn, &engine, clock, &kept)?,
     };
     let state = web::Data::new(ApiState::new(engine.clone(), &api_options(serve, ui, hub)));
-    let served = serve_doors(serve, &engine, &state, open, entrance, &mut aside)?;
+    let workers = workers(&kept.database);
+    let served = serve_doors(serve, &engine, (&state, workers), open, entrance, &mut aside)?;
     let (watched, is_lost) = (engine.clone(), Arc::new(AtomicBool::new(false)));
     let (found_lost, handle, beside) = (is_lost.clone(), served.server.handle(), served.beside);
     let over = turn.map(Turn::standing);
@@ -154,7 +159,7 @@ struct Served {
 fn serve_doors(
     serve: &Serve,
     engine: &Arc<Engine>,
-    state: &web::Data<ApiState>,
+    (state, workers): (&web::Data<ApiState>, usize),
     open: AllOpen,
     entrance: Entrance,
     aside: &mut JoinSet<()>,
@@ -165,6 +170,7 @@ fn serve_doors(
     let configured = dialects::beside_rancher(serve, &entry, docker, state.clone());
     let mut server = HttpServer::new(move || App::new().wrap(entrance.clone()).configure(configured.clone()))
         .on_connect(dialects::on_connect(serve))
+        .workers(workers)
         .keep_alive(IDLE)
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .worker_max_blocking_threads(BLOCKING_THREADS)
@@ -179,6 +185,16 @@ fn serve_doors(
     }
     let server = server.run();
     Ok(Served { server, beside })
+}
+
+/// How many threads answer requests.
+fn workers(database: &Database) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    match database {
+        Database::File(_) => cores,
+        #[cfg(feature = "postgres")]
+        Database::Postgres(_) => cores.max(WAITING_WORKERS),
+    }
 }
 
 fn configured_engine(serve: &Serve, may_be_open: bool) -> EngineConfig {

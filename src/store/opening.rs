@@ -70,11 +70,16 @@ impl StoreConfig {
         Self::of(Database::File(file.into()))
     }
 
-    /// The defaults: two readers for each core, as more only wait for each other; 4 MiB of cache each (idle memory counts; hot
-    /// pages are the kernel's).
+    /// The defaults. Of a file two readers for each core, as more only wait for each other; 4 MiB of cache each (idle memory
+    /// counts; hot pages are the kernel's). Of a server more, as those wait for it and not for the cores.
     pub fn of(database: Database) -> Self {
         let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
-        let readers = u32::try_from(cores * 2).unwrap_or(16).clamp(4, 16);
+        let (each, fewest, most) = match &database {
+            Database::File(_) => (2, 4, 16),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => (4, 8, 32),
+        };
+        let readers = u32::try_from(cores * each).unwrap_or(most).clamp(fewest, most);
         Self {
             database,
             readers,

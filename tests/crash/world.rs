@@ -138,6 +138,8 @@ pub struct World {
     names: RefCell<Option<NameKeeper>>,
     /// What keeps its balancers.
     balancers: RefCell<Option<BalancerKeeper>>,
+    /// What a dump says of the database itself.
+    identity: Vec<String>,
     ids: HashMap<&'static str, String>,
 }
 
@@ -150,6 +152,9 @@ fn registry() -> Arc<Registry> {
         .get_or_init(|| Arc::new(Registry::load(None).expect("the schemas fit")))
         .clone()
 }
+
+/// What begins the lines of a dump that are each database's own, and never change.
+const IDENTITY: [&str; 2] = ["[setting] drover.key.check=", "[setting] install.uuid="];
 
 /// In memory where that can be had: thousands of runs need no disk.
 fn folder() -> TempDir {
@@ -202,6 +207,7 @@ impl World {
             server: None,
             names: RefCell::default(),
             balancers: RefCell::default(),
+            identity: Vec::new(),
             ids: HashMap::new(),
         }
     }
@@ -229,6 +235,10 @@ impl World {
             None => std::fs::write(&world.file, template().await).expect("a copy of the template"),
         }
         world.start().await;
+        let told = world.dump();
+        let own = |line: &&str| IDENTITY.iter().any(|start| line.starts_with(start));
+        world.identity = told.lines().filter(own).map(str::to_owned).collect();
+        assert_eq!(world.identity.len(), IDENTITY.len(), "{told}");
         world
     }
 
@@ -760,7 +770,12 @@ impl World {
 
     /// What there is, in words that are the same in each run.
     pub fn dump(&self) -> String {
-        dump::dump(&self.file, &self.containers()) + &self.told()
+        let text = dump::dump(&self.file, &self.containers()) + &self.told();
+        let known = self.identity.iter();
+        known.fold(text, |text, line| {
+            let name = line.split_once('=').expect("a setting").0;
+            text.replace(line.as_str(), &format!("{name}=(its own)"))
+        })
     }
 
     /// What name servers answer from, in short.

@@ -228,3 +228,21 @@ async fn only_hosts_that_were_added_have_their_engine_changed() {
         .await
         .expect(200, json!({"description": "d"}));
 }
+
+#[actix_web::test]
+async fn a_simulated_host_remembers_what_is_its_own() {
+    let w = World::new().await;
+    let body = json!({"hostname": "east", "dockerUrl": "sim://east", "accountId": "1a5"});
+    let made = w.post(ALL, body).await.expect(201, json!({}));
+    w.settle().await;
+    w.wait(text(&made, "id"), "active").await;
+    let stack = w.stack("s").await;
+    let labels = json!({"io.rancher.scheduler.global": "true"});
+    w.running(&stack, "web", json!({"launchConfig": {"labels": labels}}))
+        .await;
+    let own = w.sim().containers();
+    assert_eq!(own.len(), 1);
+    let found = w.engine.simulated_containers().expect("an answer");
+    let found: Vec<&str> = found.iter().map(|found| found.uuid.as_str()).collect();
+    assert_eq!(found, [own[0].uuid.as_str()], "and not what is on east");
+}

@@ -255,7 +255,7 @@ fn connect(core: &Core, address: &EngineAddress, host: Option<&Resource>) -> Res
         .map_err(|e| Error::invalid("InvalidFormat", URL).with_message(e.to_string()))
 }
 
-fn url_of(host: &Resource) -> Option<String> {
+pub(super) fn url_of(host: &Resource) -> Option<String> {
     Fields::parse(&host.fields).ok()?.text(URL)
 }
 

@@ -12,6 +12,7 @@ use crate::runtime::{EngineInfo, Found, Life};
 use crate::schema::{Machine, Type};
 use crate::store::{Changes, NewResource, Tx};
 
+use super::added::url_of;
 use super::agents;
 use super::attaching::pinned;
 use super::host_rows::{host_fields, note_address, set_capacity};
@@ -90,7 +91,9 @@ impl Core {
     /// What this machine's own simulator is to remember of an earlier life of this server.
     pub(crate) fn simulated_containers(&self) -> Result<Vec<Found>> {
         let mut hosts = self.store.all("host", None)?;
-        hosts.retain(|host| is_sim(host) && agent_of(host).is_none());
+        // What others remember would be strange to it, and taken for left over as soon as its row is gone.
+        let is_its = |host: &Resource| agent_of(host).is_none() && url_of(host).is_none();
+        hosts.retain(|host| is_sim(host) && is_its(host));
         self.simulated_on(&hosts)
     }
 
