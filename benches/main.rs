@@ -34,6 +34,8 @@ mod pages;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod report;
+#[cfg(feature = "postgres")]
+mod stored;
 mod subscribers;
 
 use std::path::{Path, PathBuf};

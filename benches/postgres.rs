@@ -4,12 +4,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::time::Instant;
-
-use drover::model::ResourceId;
-use drover::schema::Registry;
-use drover::store::{Database, ListSpec, PostgresUrl, StoreConfig};
 
 use super::Options;
 use super::fill::{self, Filled};
@@ -17,6 +11,7 @@ use super::http::{self, start_drover};
 use super::load::{self, Run};
 use super::machine::{Cores, Server, median};
 use super::report::{Figure, Limit};
+use super::stored;
 
 /// What is measured of a round.
 type Value = fn(&Run) -> f64;
@@ -103,59 +98,8 @@ pub fn beside_sqlite(options: &Options, folder: &Path, filled: &Filled) -> Vec<F
         ),
     ];
     drop(pair);
-    let postgres = Database::Postgres(PostgresUrl(url));
-    figures.extend(store_alone(
-        &StoreConfig::of(postgres),
-        "PostgreSQL",
-        filled,
-        [80.0, 1000.0],
-    ));
-    let file = StoreConfig::new(own.join("drover.db"));
-    figures.extend(store_alone(&file, "SQLite", filled, [20.0, 400.0]));
+    figures.extend(stored::both(options, &url, &own.join("drover.db"), filled));
     figures
-}
-
-/// How long one read takes, without a server around it.
-fn store_alone(config: &StoreConfig, name: &str, filled: &Filled, most: [f64; 2]) -> Vec<Figure> {
-    let store = fill::store(config, Arc::new(Registry::load(None).expect("schemas that fit")));
-    // What was read once is kept in memory: each row is asked for once.
-    let each: Vec<ResourceId> = filled.containers.iter().take(READ).map(|id| ResourceId(*id)).collect();
-    let one = median_of(&each, |id| drop(store.find(*id).expect("an answer").expect("the row")));
-    let list = median_of(&each, |id| {
-        let account = filled.projects[http::scattered(id.0.unsigned_abs(), filled.projects.len())];
-        let spec = ListSpec {
-            root: "instance".to_owned(),
-            account: Some(ResourceId(account)),
-            limit: 100,
-            ..ListSpec::default()
-        };
-        let (rows, _) = store.list(&spec).expect("an answer");
-        assert_eq!(rows.len(), 100);
-    });
-    let figure = |what: &str, value, most| Figure {
-        name: format!("the store alone on {name}: {what}"),
-        value: Some(value),
-        unit: " us",
-        limit: Limit::AtMost(most, most / 2.0),
-        from: format!("median of {}", each.len()),
-    };
-    vec![figure("GET by id", one, most[0]), figure("list of 100", list, most[1])]
-}
-
-/// So many rows are read one by one.
-const READ: usize = 2000;
-
-/// Microseconds.
-fn median_of<T>(each: &[T], ask: impl Fn(&T)) -> f64 {
-    let mut took: Vec<f64> = each
-        .iter()
-        .map(|value| {
-            let began = Instant::now();
-            ask(value);
-            began.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    median(&mut took)
 }
 
 impl Pair {

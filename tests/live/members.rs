@@ -54,7 +54,17 @@ pub fn leads(server: &Server) -> bool {
 }
 
 #[test]
-fn services_live_on_while_the_server_that_leads_is_killed_or_stands_still() {
+fn services_live_on_while_the_one_of_three_that_leads_is_killed_or_stands_still() {
+    disturb(3);
+}
+
+#[test]
+fn services_live_on_while_the_one_of_two_that_leads_is_killed_or_stands_still() {
+    disturb(2);
+}
+
+/// Has so many servers live through it.
+fn disturb(servers: usize) {
     let Some(url) = real_part("DROVER_TEST_DOCKER") else {
         return;
     };
@@ -67,7 +77,7 @@ fn services_live_on_while_the_server_that_leads_is_killed_or_stands_still() {
     let start = || Server::start_in(&url, &["--advertise-address", "127.0.0.1"], &env);
     // Requests go to the first: it is killed at times, but stands still at none.
     let mut world = World::of(Docker { url: url.clone() }, url.clone(), start());
-    let mut others = [start(), start()];
+    let mut others: Vec<Server> = (1..servers).map(|_| start()).collect();
     world.wait_host();
     let (mut longest, mut kinds) = (Duration::ZERO, [0; 3]);
     live_through(&mut world, u64::from(seconds), |world| {
@@ -93,7 +103,8 @@ fn services_live_on_while_the_server_that_leads_is_killed_or_stands_still() {
             Some(at) => {
                 others[at].signal("STOP");
                 wait_until("another one leads", TAKEN_OVER, || {
-                    let found = leads(world.server()) || leads(&others[1 - at]);
+                    let goes_on = |(nth, other)| nth != at && leads(other);
+                    let found = leads(world.server()) || others.iter().enumerate().any(goes_on);
                     found.then_some(()).ok_or("none does")
                 });
                 longest = longest.max(began.elapsed());
@@ -106,5 +117,7 @@ fn services_live_on_while_the_server_that_leads_is_killed_or_stands_still() {
         };
         kinds[kind] += 1;
     });
-    println!("killed, killed as another, stood still: {kinds:?}; longest without one that leads: {longest:?}");
+    println!(
+        "{servers} servers: killed, killed as another, stood still: {kinds:?}; longest without one that leads: {longest:?}"
+    );
 }
