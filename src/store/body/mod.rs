@@ -62,5 +62,7 @@ pub(in crate::store) use query::Nature;
 #[cfg(test)]
 #[allow(unused_imports, reason = "which plans are made is looked at in one database")]
 pub(in crate::store) use resource::{ResourceRow, selecting};
-pub(in crate::store) use statement::{Bound, Fixed, Statement, fixed};
+#[allow(unused_imports, reason = "one kind of database puts all such texts together")]
+pub(in crate::store) use statement::fixed;
+pub(in crate::store) use statement::{Bound, Fixed, Statement};
 pub(in crate::store) use tx::Tx;

@@ -96,13 +96,14 @@ impl Numbers {
 
     /// Before a commit: tells the database of numbers that it does not know of.
     pub(super) fn note(&mut self, line: &mut Line) -> QueryResult<()> {
+        let mut new = Vec::new();
         for (table, last) in TABLES.into_iter().zip(self.0.iter_mut().flatten()) {
             if last.noted < last.given {
-                dialect::note_number(line, table, last.given)?;
+                new.push((table, last.given));
                 last.noted = last.given;
             }
         }
-        Ok(())
+        dialect::note_numbers(line, &new)
     }
 }
 

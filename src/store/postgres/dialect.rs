@@ -14,7 +14,7 @@ use diesel::result::{DatabaseErrorKind, Error as DbError};
 use diesel::sql_types::{Array, BigInt};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
-use super::body::{self, Bound, Nature, fixed};
+use super::body::{self, Bound, Nature, Statement};
 pub(super) use super::line::Line;
 use super::place::{self, Failed};
 pub(super) use super::place::{Conn, Place};
@@ -23,7 +23,6 @@ pub(super) use super::scratch_tests::scratch;
 use super::seat;
 use crate::model::{Error, ErrorKind, Result};
 use crate::store::Scalar;
-use crate::store::known::known;
 use crate::store::tables::{number_given, server};
 use crate::store::tx::AnyTx;
 use crate::store::writer::unreachable;
@@ -231,10 +230,19 @@ pub(super) fn last_numbers(conn: &mut Conn) -> QueryResult<Vec<(String, i64)>> {
         .load(conn)
 }
 
-/// Notes the last number that a table gave.
-pub(super) fn note_number(line: &mut Line, table: &'static str, last: i64) -> QueryResult<()> {
-    known!(Note = "UPDATE number_given SET last = ? WHERE name = ?");
-    line.put(fixed(Note, [Bound::Int(last), Bound::Text(table)]))
+/// Notes the last numbers that tables gave: in one statement, however many there are.
+pub(super) fn note_numbers(line: &mut Line, all: &[(&'static str, i64)]) -> QueryResult<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let rows = vec!["(?, ?)"; all.len()].join(", ");
+    let text = format!(
+        "UPDATE number_given SET last = new.last FROM (VALUES {rows}) AS new (name, last) WHERE number_given.name = new.name"
+    );
+    let values = all
+        .iter()
+        .flat_map(|(table, last)| [Bound::Text(table), Bound::Int(*last)]);
+    line.put_text(Statement::new(text, values.collect()))
 }
 
 /// Goes on with these numbers, where all rows were written from elsewhere. Those of sessions are the database's own.

@@ -3,18 +3,16 @@
 //! A round trip to the database is paid for each question, not for each row. What a closure does is a part of the transaction;
 //! as long as nothing of it was sent, taking it back is forgetting it.
 
-use std::borrow::Cow;
 use std::ops::Deref as _;
 
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::{DatabaseErrorKind, Error as DbError};
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
 
-use super::body::{Bound, Fixed, Statement};
-use super::dialect::{Conn, Db, Place};
+use super::body::{Fixed, Statement};
+use super::dialect::{Conn, Place};
 use super::place::{self, Failed};
+use super::waiting::{Value, Waiting, gather};
 use crate::store::known::Known;
 
 const BEGIN: &str = "BEGIN";
@@ -28,58 +26,6 @@ const ROLLBACK: &str = "ROLLBACK";
 const BEGIN_PART: &str = "SAVEPOINT job";
 const END_PART: &str = "RELEASE SAVEPOINT job";
 const TAKE_BACK_PART: &str = "ROLLBACK TO SAVEPOINT job";
-
-/// A statement that waits to be sent.
-#[derive(Debug, Clone)]
-struct Waiting {
-    text: Cow<'static, str>,
-    values: Vec<Value>,
-}
-
-/// A value of it.
-#[derive(Debug, Clone)]
-enum Value {
-    Int(i64),
-    Text(String),
-    MaybeInt(Option<i64>),
-    MaybeText(Option<String>),
-    Bytes(Vec<u8>),
-}
-
-impl From<&Bound<'_>> for Value {
-    fn from(bound: &Bound<'_>) -> Self {
-        match bound {
-            Bound::Int(number) => Self::Int(*number),
-            Bound::Text(text) => Self::Text((*text).to_owned()),
-            Bound::MaybeInt(number) => Self::MaybeInt(*number),
-            Bound::MaybeText(text) => Self::MaybeText(text.map(str::to_owned)),
-            Bound::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
-        }
-    }
-}
-
-impl QueryFragment<Db> for Waiting {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        let mut parts = self.text.split('?');
-        out.push_sql(parts.next().unwrap_or_default());
-        for (value, part) in self.values.iter().zip(parts) {
-            match value {
-                Value::Int(number) => out.push_bind_param::<BigInt, _>(number)?,
-                Value::Text(text) => out.push_bind_param::<Text, _>(text)?,
-                Value::MaybeInt(number) => out.push_bind_param::<Nullable<BigInt>, _>(number)?,
-                Value::MaybeText(text) => out.push_bind_param::<Nullable<Text>, _>(text)?,
-                Value::Bytes(bytes) => out.push_bind_param::<Binary, _>(bytes)?,
-            }
-            out.push_sql(part);
-        }
-        Ok(())
-    }
-}
-
-impl QueryId for Waiting {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
 
 /// The connection that writes.
 pub(super) struct Line {
@@ -142,24 +88,24 @@ impl Line {
         Ok(())
     }
 
-    /// Begins the part of a transaction that one closure has to itself.
+    /// Begins the part of a transaction that one closure has to itself. The database hears of it only if it is asked something in it.
+    #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
     pub(super) fn begin_part(&mut self) -> QueryResult<()> {
         self.is_in_part = true;
         self.part = Some(self.waiting.len());
-        self.wait(BEGIN_PART, Vec::new());
         Ok(())
     }
 
-    /// Ends a part and keeps what it did.
+    /// Ends a part and keeps what it did. What fails of it from now on takes the whole transaction with it.
+    #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
     pub(super) fn keep_part(&mut self) -> QueryResult<()> {
         self.is_in_part = false;
         if let Some(error) = self.failed.take() {
             self.lost.get_or_insert(error);
         }
         match self.part.take() {
-            // Only asked, or nothing at all.
-            Some(began) if began + 1 == self.waiting.len() => self.waiting.truncate(began),
-            _ => self.wait(END_PART, Vec::new()),
+            Some(began) => gather(&mut self.waiting, began),
+            None => self.wait(END_PART, Vec::new()),
         }
         Ok(())
     }
@@ -227,10 +173,7 @@ impl Line {
     #[expect(clippy::unnecessary_wraps, reason = "that of another database can fail here")]
     pub(super) fn put_text(&mut self, statement: Statement<'_>) -> QueryResult<()> {
         let values = statement.values.iter().map(Value::from).collect();
-        self.waiting.push(Waiting {
-            text: Cow::Owned(statement.text.into_owned()),
-            values,
-        });
+        self.waiting.push(Waiting::new(statement.text.into_owned(), values));
         Ok(())
     }
 
@@ -238,20 +181,23 @@ impl Line {
     pub(super) fn end(&mut self) {}
 
     fn wait(&mut self, text: &'static str, values: Vec<Value>) {
-        self.waiting.push(Waiting {
-            text: Cow::Borrowed(text),
-            values,
-        });
+        self.waiting.push(Waiting::new(text, values));
     }
 
     /// Sends what waits, one behind the other without waiting for answers in between.
     fn send(&mut self) {
-        if self.waiting.is_empty() {
+        let began = self.part.take();
+        let open = began.map(|began| self.waiting.split_off(began));
+        let mut waiting: Vec<Waiting> = self.waiting.drain(..).flat_map(Waiting::statements).collect();
+        // All of it belongs to a part that was sent before, if there is no other.
+        let part = open.as_ref().map_or(0, |_| waiting.len());
+        if let Some(open) = open {
+            waiting.push(Waiting::new(BEGIN_PART, Vec::new()));
+            waiting.extend(open);
+        }
+        if waiting.is_empty() {
             return;
         }
-        // All of it belongs to a part that was sent before.
-        let part = self.part.take().unwrap_or(0);
-        let waiting = std::mem::take(&mut self.waiting);
         let conn: &AsyncPgConnection = self.conn.deref();
         let answers = place::wait_for(async {
             // Each is begun by the first look at it, in this order, and is behind the others in whatever they wait for.

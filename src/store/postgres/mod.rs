@@ -11,6 +11,7 @@ mod place;
 #[cfg(test)]
 mod scratch_tests;
 mod seat;
+mod waiting;
 
 pub(super) use body::{Side, Store, Tx};
 pub(super) use place::Place;

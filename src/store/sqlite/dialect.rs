@@ -263,13 +263,15 @@ pub(super) fn last_numbers(conn: &mut Conn) -> QueryResult<Vec<(String, i64)>> {
         .load(conn)
 }
 
-/// Notes the last number of a table's sequence, where its row is kept elsewhere. The table has given numbers before.
-pub(super) fn note_number(line: &mut Line, table: &'static str, last: i64) -> QueryResult<()> {
+/// Notes the last numbers of tables' sequences, where their rows are kept elsewhere. The tables have given numbers before.
+pub(super) fn note_numbers(line: &mut Line, all: &[(&'static str, i64)]) -> QueryResult<()> {
     known!(Note = "UPDATE sqlite_sequence SET seq = ? WHERE name = ?");
-    match fixed(Note, [Bound::Int(last), Bound::Text(table)]).execute(line.conn())? {
-        0 => Err(diesel::result::Error::NotFound),
-        _ => Ok(()),
+    for (table, last) in all {
+        if fixed(Note, [Bound::Int(*last), Bound::Text(table)]).execute(line.conn())? == 0 {
+            return Err(diesel::result::Error::NotFound);
+        }
     }
+    Ok(())
 }
 
 /// Goes on with these numbers, where all rows were written from elsewhere.
@@ -380,7 +382,7 @@ mod tests {
         conn.batch_execute("INSERT INTO t VALUES (7); DELETE FROM t").unwrap();
         assert_eq!(last_number(&mut conn, "t"), Ok(7));
         let mut line = Line::new(conn, &Place::of(Path::new(":memory:")), ("", 0));
-        assert_eq!(note_number(&mut line, "t", 8), Ok(()));
+        assert_eq!(note_numbers(&mut line, &[("t", 8)]), Ok(()));
         let conn = line.conn();
         conn.batch_execute("INSERT INTO t DEFAULT VALUES").unwrap();
         assert_eq!(last_number(conn, "t"), Ok(9));
