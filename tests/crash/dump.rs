@@ -1,10 +1,12 @@
 //! A database and an engine in words: names instead of ids, `v0`, `v1` instead of versions, no times.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::path::Path;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
+use drover::runtime::sim::Sim;
 use drover::runtime::{Found, Life};
 use serde_json::Value;
 
@@ -309,5 +311,55 @@ pub fn check(file: &Path, containers: &[Found]) -> Result<(), String> {
         Ok(())
     } else {
         Err(wrong.join("\n"))
+    }
+}
+
+/// What name servers answer from, in short.
+pub fn told(sim: &Sim) -> String {
+    let mut text = String::new();
+    for (project, address) in sim.name_server_addresses() {
+        let _ = write!(text, "\nname server of {project} at {address}");
+        let table = sim.name_table(&project).expect("it has a table");
+        let mut lines: Vec<String> = table
+            .containers
+            .values()
+            .map(|c| format!("  {} {}", c.name, c.state))
+            .collect();
+        lines.extend(table.services.values().map(|s| {
+            let links: Vec<&String> = s.links.keys().collect();
+            format!(
+                "  service {} {} links {links:?} containers {}",
+                s.name,
+                s.state,
+                s.containers.len()
+            )
+        }));
+        lines.sort();
+        lines.iter().for_each(|line| text += &format!("\n{line}"));
+    }
+    text
+}
+
+/// What begins the lines that are each database's own, and never change.
+const IDENTITY: [&str; 2] = ["[setting] drover.key.check=", "[setting] install.uuid="];
+
+/// These lines, of one database.
+#[derive(Default)]
+pub struct Identity(Vec<String>);
+
+impl Identity {
+    pub fn of(dump: &str) -> Self {
+        let own = |line: &&str| IDENTITY.iter().any(|start| line.starts_with(start));
+        let found: Vec<String> = dump.lines().filter(own).map(str::to_owned).collect();
+        assert_eq!(found.len(), IDENTITY.len(), "{dump}");
+        Self(found)
+    }
+
+    /// A dump as those of other databases are, as long as these lines are as they were.
+    pub fn hide(&self, dump: String) -> String {
+        self.0.iter().fold(dump, |dump, line| {
+            let name = line.split_once('=').expect("a setting").0;
+            dump.replace(line.as_str(), &format!("{name}=(its own)"))
+        })
     }
 }

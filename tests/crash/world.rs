@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -27,7 +26,7 @@ use drover::store::StoreConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::dump;
+use crate::dump::{self, Identity};
 use crate::kill_points::{Death, Fate, Mortal};
 
 /// A run that is not quiet after this much simulated time never will be.
@@ -139,7 +138,7 @@ pub struct World {
     /// What keeps its balancers.
     balancers: RefCell<Option<BalancerKeeper>>,
     /// What a dump says of the database itself.
-    identity: Vec<String>,
+    identity: Identity,
     ids: HashMap<&'static str, String>,
 }
 
@@ -152,9 +151,6 @@ fn registry() -> Arc<Registry> {
         .get_or_init(|| Arc::new(Registry::load(None).expect("the schemas fit")))
         .clone()
 }
-
-/// What begins the lines of a dump that are each database's own, and never change.
-const IDENTITY: [&str; 2] = ["[setting] drover.key.check=", "[setting] install.uuid="];
 
 /// In memory where that can be had: thousands of runs need no disk.
 fn folder() -> TempDir {
@@ -207,7 +203,7 @@ impl World {
             server: None,
             names: RefCell::default(),
             balancers: RefCell::default(),
-            identity: Vec::new(),
+            identity: Identity::default(),
             ids: HashMap::new(),
         }
     }
@@ -235,10 +231,7 @@ impl World {
             None => std::fs::write(&world.file, template().await).expect("a copy of the template"),
         }
         world.start().await;
-        let told = world.dump();
-        let own = |line: &&str| IDENTITY.iter().any(|start| line.starts_with(start));
-        world.identity = told.lines().filter(own).map(str::to_owned).collect();
-        assert_eq!(world.identity.len(), IDENTITY.len(), "{told}");
+        world.identity = Identity::of(&world.dump());
         world
     }
 
@@ -770,38 +763,8 @@ impl World {
 
     /// What there is, in words that are the same in each run.
     pub fn dump(&self) -> String {
-        let text = dump::dump(&self.file, &self.containers()) + &self.told();
-        let known = self.identity.iter();
-        known.fold(text, |text, line| {
-            let name = line.split_once('=').expect("a setting").0;
-            text.replace(line.as_str(), &format!("{name}=(its own)"))
-        })
-    }
-
-    /// What name servers answer from, in short.
-    fn told(&self) -> String {
-        let mut text = String::new();
-        for (project, address) in self.sim.name_server_addresses() {
-            let _ = write!(text, "\nname server of {project} at {address}");
-            let table = self.sim.name_table(&project).expect("it has a table");
-            let mut lines: Vec<String> = table
-                .containers
-                .values()
-                .map(|c| format!("  {} {}", c.name, c.state))
-                .collect();
-            lines.extend(table.services.values().map(|s| {
-                let links: Vec<&String> = s.links.keys().collect();
-                format!(
-                    "  service {} {} links {links:?} containers {}",
-                    s.name,
-                    s.state,
-                    s.containers.len()
-                )
-            }));
-            lines.sort();
-            lines.iter().for_each(|line| text += &format!("\n{line}"));
-        }
-        text
+        let text = dump::dump(&self.file, &self.containers()) + &dump::told(&self.sim);
+        self.identity.hide(text)
     }
 
     /// What must be so whenever nothing happens any more.
