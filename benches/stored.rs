@@ -121,7 +121,7 @@ fn median_of<T>(each: &[T], mut ask: impl FnMut(&T)) -> f64 {
     median(&mut took)
 }
 
-/// A row with a reference to its project and an event, each acknowledged when it is on the disk.
+/// A row, its state and an event, acknowledged when it is on the disk.
 fn creates(options: &Options, place: &Place, store: &Store, filled: &Filled) -> Vec<Figure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -33,7 +33,8 @@ const IDLE: std::time::Duration = std::time::Duration::from_secs(120);
 /// one for each core.
 const WAITING_WORKERS: usize = 8;
 
-/// Threads of each worker for lists: as many as find a reader. More would only wait for one, each with memory of its own.
+/// Threads of each worker for lists: with a file about as many as find a reader. More would only wait for one, each with memory of
+/// its own. Where the database is a server there are more than readers, and they take turns.
 const BLOCKING_THREADS: usize = 4;
 /// How long open requests may take when the server stops, in seconds.
 const SHUTDOWN_SECONDS: u64 = 10;

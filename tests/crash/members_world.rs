@@ -44,7 +44,7 @@ impl Members {
         }
     }
 
-    /// Changes what is in the database, behind the servers' backs.
+    /// Changes what is in the database, behind the servers' backs; for those of [`Self::new`].
     pub fn execute(&self, statement: &str) {
         with_database!(self.folder.path(), |conn| {
             let done = diesel::sql_query(statement).execute(conn);

@@ -298,15 +298,13 @@ fn a_client_stays_with_its_server_by_a_cookie() {
     let policy = json!({"name": "p", "cookie": "STAY", "mode": "insert", "indirect": true, "nocache": true});
     let config = json!({"portRules": [rule(port, &a, json!({}))], "stickinessPolicy": policy});
     balancer(&world, &stack, "lb", &[port], config);
-    wait_until("all three to be reached", Duration::from_secs(10), || {
-        let found = who(port, 12);
-        let rows = || {
-            world
-                .api
-                .get(&format!("/services/{}/instances", a["id"].as_str().unwrap()))
-        };
-        if found.len() == 3 { Ok(()) } else { Err((found, rows())) }
-    });
+    let found = who(port, 12);
+    let rows = || {
+        world
+            .api
+            .get(&format!("/services/{}/instances", a["id"].as_str().unwrap()))
+    };
+    assert_eq!(found.len(), 3, "{found:?} of {:#}", rows());
     let first = get_with(port, "any", "/hostname", "").unwrap();
     let cookie = first.head.lines().find_map(|line| line.strip_prefix("set-cookie: "));
     let cookie = cookie
